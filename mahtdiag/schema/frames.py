@@ -1,0 +1,135 @@
+"""One object per image that maps between original pixels, model-input pixels and heatmap cells."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+
+
+class CoordinateConvention(StrEnum):
+    """How a coordinate changes under a resize by the factor s.
+
+    `half-pixel`: x' = (x + 0.5)·s − 0.5 (pixel centres at integers, what `cv2.resize` does);
+    `scale`: x' = x·s (what many training scripts do).
+    """
+
+    HALF_PIXEL = "half-pixel"
+    SCALE = "scale"
+
+
+class ResizeMode(StrEnum):
+    """How an image is brought to the network's input size."""
+
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Height and width in pixels or cells."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+    @property
+    def xy(self) -> Points:
+        """(width, height), to combine with (x, y) points."""
+        return np.array([self.width, self.height], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the resized image lies inside the network input: its size and its top-left corner, in pixels."""
+
+    resized: Size
+    left: int
+    top: int
+
+    @property
+    def offset(self) -> Points:
+        """(left, top), to combine with (x, y) points."""
+        return np.array([self.left, self.top], dtype=np.float64)
+
+    @staticmethod
+    def of(original: Size, network_input: Size, mode: ResizeMode) -> "Placement":
+        """Stretch fills the input; letterbox keeps the aspect ratio, centred, the rest is black."""
+        if mode is ResizeMode.STRETCH:
+            return Placement(network_input, 0, 0)
+        factor = min(network_input.height / original.height, network_input.width / original.width)
+        resized = Size(max(1, round(original.height * factor)), max(1, round(original.width * factor)))
+        return Placement(
+            resized,
+            (network_input.width - resized.width) // 2,
+            (network_input.height - resized.height) // 2,
+        )
+
+
+def _resize(points: Points, factor: Points, convention: CoordinateConvention) -> Points:
+    if convention is CoordinateConvention.SCALE:
+        return points * factor
+    return (points + 0.5) * factor - 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMap:
+    """Maps points and lengths between the three frames of one image.
+
+    Points are `[..., 2]` arrays (x, y), y down; missing points (NaN) stay missing. Frames: original-image
+    pixels, model-input pixels, heatmap cells. Lengths (σ, errors) are scaled by the same factors per axis.
+    """
+
+    original: Size
+    network_input: Size
+    heatmap: Size
+    mode: ResizeMode = ResizeMode.STRETCH
+    convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
+
+    @property
+    def placement(self) -> Placement:
+        """Where the image lies in the network input."""
+        return Placement.of(self.original, self.network_input, self.mode)
+
+    @property
+    def input_per_original(self) -> Points:
+        """Model-input pixels per original pixel, (x, y)."""
+        return self.placement.resized.xy / self.original.xy
+
+    @property
+    def cells_per_input(self) -> Points:
+        """Heatmap cells per model-input pixel, (x, y)."""
+        return self.heatmap.xy / self.network_input.xy
+
+    @property
+    def original_per_cell(self) -> Points:
+        """Original pixels per heatmap cell, (x, y)."""
+        return 1.0 / (self.input_per_original * self.cells_per_input)
+
+    def original_to_input(self, points_px: Points) -> Points:
+        """Original pixels to model-input pixels."""
+        return _resize(points_px, self.input_per_original, self.convention) + self.placement.offset
+
+    def input_to_original(self, points: Points) -> Points:
+        """Model-input pixels to original pixels."""
+        return _resize(points - self.placement.offset, 1.0 / self.input_per_original, self.convention)
+
+    def input_to_heatmap(self, points: Points) -> Points:
+        """Model-input pixels to heatmap cells."""
+        return _resize(points, self.cells_per_input, self.convention)
+
+    def heatmap_to_input(self, points: Points) -> Points:
+        """Heatmap cells to model-input pixels."""
+        return _resize(points, 1.0 / self.cells_per_input, self.convention)
+
+    def original_to_heatmap(self, points_px: Points) -> Points:
+        """Original pixels to heatmap cells."""
+        return self.input_to_heatmap(self.original_to_input(points_px))
+
+    def heatmap_to_original(self, points: Points) -> Points:
+        """Heatmap cells to original pixels."""
+        return self.input_to_original(self.heatmap_to_input(points))

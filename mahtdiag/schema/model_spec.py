@@ -1,0 +1,93 @@
+"""What a network takes in and what it gives out: never guessed, always from metadata or an option."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.views import View
+
+
+class DecodeMethod(StrEnum):
+    """How a heatmap becomes a sub-pixel place."""
+
+    ARGMAX = "argmax"
+    LOCAL = "local"
+    DARK = "dark"
+    SOFT_ARGMAX = "soft-argmax"
+
+
+class UncertaintyKind(StrEnum):
+    """What the uncertainty head emits."""
+
+    LOG_SIGMA = "log_sigma"
+    SIGMA = "sigma"
+    LOG_VAR = "log_var"
+
+
+class UncertaintyFrame(StrEnum):
+    """The unit of the head's σ: model-input pixels or heatmap cells."""
+
+    INPUT = "input"
+    HEATMAP = "heatmap"
+
+
+class UncertaintySource(StrEnum):
+    """Where σ comes from: the head if there is one, the head, the heatmap's spread, or nowhere."""
+
+    AUTO = "auto"
+    HEAD = "head"
+    HEATMAP = "heatmap"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Normalization:
+    """Grey values to network values, per channel: (value/full scale − mean)/std. `name`: what a user types."""
+
+    name: str
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+UNIT = Normalization("unit")
+# Channel statistics of ImageNet, as published with the torchvision model zoo.
+IMAGENET = Normalization("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """The tensor a network expects for one image."""
+
+    size: Size
+    channels: int
+    resize: ResizeMode = ResizeMode.STRETCH
+    normalization: Normalization = UNIT
+    convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How heatmaps become coordinates. `heatmap_sigma` is the σ of the training targets in heatmap cells."""
+
+    heatmap_sigma: float
+    method: DecodeMethod = DecodeMethod.DARK
+    softargmax_beta: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class UncertaintySpec:
+    """Where σ comes from and how the head's output is to be read."""
+
+    source: UncertaintySource = UncertaintySource.AUTO
+    kind: UncertaintyKind | None = None
+    frame: UncertaintyFrame = UncertaintyFrame.INPUT
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything needed to run a network and read its output."""
+
+    view: View
+    input: ModelInput
+    decoding: Decoding
+    uncertainty: UncertaintySpec

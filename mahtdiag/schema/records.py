@@ -1,0 +1,78 @@
+"""What is kept of every image: a few hundred numbers, never a heatmap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.schema.findings import Finding
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLosses:
+    """The losses of one image, in the network frame. NaN where a part cannot be computed.
+
+    `keypoint_share` is the share of the heatmap loss that comes from keypoint pixels (target > 0.5).
+    """
+
+    total: float
+    heatmap: float
+    coord: float
+    anatomical: float
+    order: float
+    parallel: float
+    ratio: float
+    uncertainty: float
+    keypoint_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointResults:
+    """Per-keypoint results of one image, original pixels throughout; K rows, NaN where undefined.
+
+    Shapes: points and σ `[K, 2]`, covariance of the heatmap's spread `[K, 3]` (xx, xy, yy), the rest `[K]`.
+    `at_min`, `at_max`: 1 where the head's σ sits on a clamp bound of the uncertainty loss, per axis `[K, 2]`.
+    `flags` are bits of `HeatmapFlag`.
+    """
+
+    gt_px: Floats
+    pred_px: Floats
+    error_px: Floats
+    error_mm: Floats
+    sigma_px: Floats
+    spread_px2: Floats
+    peak: Floats
+    at_min: NDArray[np.bool_]
+    at_max: NDArray[np.bool_]
+    flags: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One evaluated image."""
+
+    image: str
+    image_sha256: str
+    annotation_sha256: str
+    width: int
+    height: int
+    pixel_spacing_mm: float | None
+    sex: str | None
+    age_years: int | None
+    losses: ImageLosses
+    keypoints: KeypointResults
+    findings: tuple[Finding, ...]
+
+    @property
+    def radial_error_px(self) -> float:
+        """Mean radial error over the annotated keypoints, NaN if there is none."""
+        errors = self.keypoints.error_px[np.isfinite(self.keypoints.error_px)]
+        return float(errors.mean()) if errors.size else float("nan")
+
+    @property
+    def max_error_px(self) -> float:
+        """Largest radial error, NaN if no keypoint is annotated."""
+        errors = self.keypoints.error_px[np.isfinite(self.keypoints.error_px)]
+        return float(errors.max()) if errors.size else float("nan")
