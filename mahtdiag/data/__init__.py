@@ -1,0 +1,1 @@
+"""Annotated image sets: one reader per format, and image decoding."""

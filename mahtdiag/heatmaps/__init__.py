@@ -1,0 +1,15 @@
+"""Heatmaps: Gaussian targets, decoding, peak values and spread."""
+
+from mahtdiag.heatmaps.decoding import HeatmapReading, decode, read_heatmaps
+from mahtdiag.heatmaps.peaks import HeatmapFlag
+from mahtdiag.heatmaps.soft_argmax import soft_argmax
+from mahtdiag.heatmaps.targets import gaussian_targets
+
+__all__ = [
+    "HeatmapFlag",
+    "HeatmapReading",
+    "decode",
+    "gaussian_targets",
+    "read_heatmaps",
+    "soft_argmax",
+]

@@ -1,0 +1,21 @@
+"""The losses: they train a network, and `evaluate` reports them per image."""
+
+from mahtdiag.losses.anatomical import AnatomicalParts, AnatomicalStructureLoss
+from mahtdiag.losses.combined import MAHTNetLoss
+from mahtdiag.losses.coordinate import SmoothL1Loss, WingLoss
+from mahtdiag.losses.heatmap import AWingLoss, FocalHeatmapLoss, HeatmapMSELoss
+from mahtdiag.losses.parts import LossParts
+from mahtdiag.losses.uncertainty import UncertaintyLoss
+
+__all__ = [
+    "AWingLoss",
+    "AnatomicalParts",
+    "AnatomicalStructureLoss",
+    "FocalHeatmapLoss",
+    "HeatmapMSELoss",
+    "LossParts",
+    "MAHTNetLoss",
+    "SmoothL1Loss",
+    "UncertaintyLoss",
+    "WingLoss",
+]

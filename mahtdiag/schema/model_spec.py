@@ -42,7 +42,7 @@ class UncertaintySource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """Grey values to network values, per channel: (value/full scale − mean)/std. `name`: what a user types."""
+    """Per channel (value/full scale − mean)/std; `name` is what users type."""
 
     name: str
     mean: tuple[float, ...] = (0.0,)
@@ -67,11 +67,15 @@ class ModelInput:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How heatmaps become coordinates. `heatmap_sigma` is the σ of the training targets in heatmap cells."""
+    """How heatmaps become coordinates. `heatmap_sigma` is the σ of the training targets in heatmap cells.
+
+    `own_coords`: a network that gives coordinates itself is judged by them, not by its heatmaps.
+    """
 
     heatmap_sigma: float
     method: DecodeMethod = DecodeMethod.DARK
     softargmax_beta: float = 1.0
+    own_coords: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
-    """A decoded radiograph, ready for the network. `tensor` is float32 `[C, H, W]`, `original` its own size."""
+    """A decoded radiograph, ready for the network: float32 `[C, H, W]`; `original` is its own size."""
 
     original: Size
     tensor: NDArray[np.float32]

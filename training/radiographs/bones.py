@@ -10,29 +10,37 @@ RIM = 0.045
 
 
 def body_edges(vertebra: Vertebra) -> tuple[Points, Points, Points, Points]:
-    """Upper endplate, right wall, lower endplate and left wall, clockwise, each through its two corners."""
+    """Upper endplate, right wall, lower endplate, left wall: clockwise, each pointing at its two corners."""
     upper_left, upper_right, lower_left, lower_right = vertebra.corners
     down = 0.5 * ((lower_left - upper_left) + (lower_right - upper_right))
     right = 0.5 * ((upper_right - upper_left) + (lower_right - lower_left))
     right = right * (vertebra.height / vertebra.width)
     return (
-        arc(upper_left, upper_right, vertebra.concavity * down),
-        arc(upper_right, lower_right, -vertebra.waist * right),
-        arc(lower_right, lower_left, -vertebra.concavity * down),
-        arc(lower_left, upper_left, vertebra.waist * right),
+        _blunted(arc(upper_left, upper_right, vertebra.concavity * down)),
+        _blunted(arc(upper_right, lower_right, -vertebra.waist * right)),
+        _blunted(arc(lower_right, lower_left, -vertebra.concavity * down)),
+        _blunted(arc(lower_left, upper_left, vertebra.waist * right)),
     )
+
+
+def _blunted(edge: Points) -> Points:
+    """The edge without its outermost bits: real corners are rounded, the landmark is where the edges meet."""
+    ends = edge[[0, -1]] + 0.28 * (edge[[1, -2]] - edge[[0, -1]])
+    return np.concatenate([ends[:1], edge[1:-1], ends[1:]])
 
 
 def body_outline(vertebra: Vertebra) -> Points:
     """Closed outline of the body."""
-    return np.concatenate([edge[:-1] for edge in body_edges(vertebra)])
+    return np.concatenate(body_edges(vertebra))
 
 
-def paint_body(vertebra: Vertebra, fills: Layer, rims: Layer, density: float, plate_depth: float) -> None:
+def paint_body(
+    vertebra: Vertebra, fills: Layer, rims: Layer, density: float, plate_depth: float, rim: float = 1.0
+) -> None:
     """Paint one body: its bulk on `fills`, its cortical lines on `rims`.
 
     `plate_depth` is how far, in body heights, the far rim of an endplate shows beside the near one, because
-    the rays are not parallel to the endplate.
+    the rays are not parallel to the endplate; `rim` scales the brightness of the cortical lines.
     """
     outline = body_outline(vertebra)
     upper, right, lower, left = body_edges(vertebra)
@@ -43,13 +51,13 @@ def paint_body(vertebra: Vertebra, fills: Layer, rims: Layer, density: float, pl
     down = (vertebra.corners[2:] - vertebra.corners[:2]).mean(axis=0)
     for plate, inward in ((upper, down), (lower, -down)):
         far = arc(plate[0], plate[-1], (plate_depth + vertebra.concavity) * inward)
-        rims.stroke(far, width, 0.38)
+        rims.stroke(far, width, 0.40 * rim)
         near = arc(plate[0], plate[-1], (vertebra.concavity - 0.5 * plate_depth) * inward)
-        rims.stroke(near, 1.2 * width, 0.62)
+        rims.stroke(near, 1.2 * width, 0.55 * rim)
     for wall in (left, right):
-        rims.stroke(wall, width, 0.66)
+        rims.stroke(wall, width, 0.64 * rim)
     for plate in (upper, lower):
-        rims.stroke(plate, 1.35 * width, 0.88)
+        rims.stroke(plate, 1.35 * width, 0.90 * rim)
     _paint_spurs(vertebra, fills, rims, density)
 
 

@@ -39,9 +39,8 @@ class Canvas:
         if sigma_px > 6.0:
             shrink = 3.0 / sigma_px
             size = (max(8, round(self.width * shrink)), max(8, round(self.height * shrink)))
-            small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-            small = cv2.GaussianBlur(small, (0, 0), 3.0)
-            return self._stretched(small, cv2.INTER_CUBIC)
+            small = cv2.GaussianBlur(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), (0, 0), 3.0)
+            return self._stretched(np.asarray(small, dtype=np.float32), cv2.INTER_CUBIC)
         return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma_px), dtype=np.float32)
 
     def noise(self, rows: int, columns: int) -> Plane:
@@ -49,15 +48,17 @@ class Canvas:
         grid = self.rng.standard_normal((rows, columns), dtype=np.float32)
         return self._stretched(grid, cv2.INTER_AREA if rows > self.height else cv2.INTER_CUBIC)
 
-    def spots(self, centres: Points, radii: Points, weights: NDArray[np.float64]) -> Plane:
-        """Sum of Gaussian spots (centre, radius along x and y, weight), clipped to 0..1."""
+    def spots(self, centres: Points, radii: Points, weights: NDArray[np.float64], ceiling: float) -> Plane:
+        """Sum of Gaussian spots (centre, radius along x and y, weight), clipped to 0..`ceiling`."""
         rows, columns = 64, max(8, round(64 * self.width / self.height))
         y = (np.arange(rows) + 0.5) / rows
         x = (np.arange(columns) + 0.5) / columns * self.width / self.height
         field = np.zeros((rows, columns))
         for (cx, cy), (rx, ry), weight in zip(centres, radii, weights, strict=True):
-            field += weight * np.outer(np.exp(-0.5 * ((y - cy) / ry) ** 2), np.exp(-0.5 * ((x - cx) / rx) ** 2))
-        return self._stretched(np.clip(field, 0.0, 1.0).astype(np.float32), cv2.INTER_LINEAR)
+            field += weight * np.outer(
+                np.exp(-0.5 * ((y - cy) / ry) ** 2), np.exp(-0.5 * ((x - cx) / rx) ** 2)
+            )
+        return self._stretched(np.clip(field, 0.0, ceiling).astype(np.float32), cv2.INTER_LINEAR)
 
     def _stretched(self, plane: Plane, interpolation: int) -> Plane:
         stretched = cv2.resize(plane, (self.width, self.height), interpolation=interpolation)
@@ -84,8 +85,7 @@ class Layer:
 
     def plane(self, softness: float = 0.0) -> Plane:
         """The sheet as floats, blurred by `softness` image heights."""
-        plane = cv2.multiply(self._sheet, 1.0 / _FULL, dtype=cv2.CV_32F)
-        return self._canvas.blurred(np.asarray(plane, dtype=np.float32), softness)
+        return self._canvas.blurred(self._sheet * np.float32(1.0 / _FULL), softness)
 
     def _fixed(self, points: Points) -> NDArray[np.int32]:
         return np.rint(self._canvas.pixels(points) * (1 << _SHIFT)).astype(np.int32)
@@ -124,10 +124,19 @@ def blob(rng: np.random.Generator, centre: Points, radius: float, stretch: float
     size = np.ones_like(angle)
     for order in (2, 3, 5):
         size += wobble / order * rng.normal() * np.cos(order * angle + rng.uniform(0.0, 2.0 * math.pi))
-    return centre + radius * size[:, None] * np.stack([stretch * np.cos(angle), np.sin(angle) / stretch], axis=1)
+    size = np.maximum(size, 0.3)
+    return centre + radius * size[:, None] * np.stack(
+        [stretch * np.cos(angle), np.sin(angle) / stretch], axis=1
+    )
 
 
 def arc(start: Points, end: Points, bulge: Points, count: int = 9) -> Points:
     """Parabola from `start` to `end` whose middle is moved by the vector `bulge`."""
+    t, hump = _parabola(count)
+    return start + (end - start) * t + bulge * hump
+
+
+@cache
+def _parabola(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     t = np.linspace(0.0, 1.0, count)[:, None]
-    return start + (end - start) * t + bulge * (4.0 * t * (1.0 - t))
+    return t, 4.0 * t * (1.0 - t)

@@ -1,7 +1,8 @@
 """Anatomy of a random lumbar spine: where every vertebra lies, before anything is drawn.
 
-Lengths are in image heights, y points down. The spine is built from the sacrum upwards, each vertebra put on the
-upper endplate of the one below, which makes the order of the levels and the size of a slip exact by construction.
+Lengths are in image heights, y points down. The spine is built from the sacrum upwards, each vertebra put on
+the upper endplate of the one below, which makes the order of the levels and the size of a slip exact by
+construction.
 """
 
 import math
@@ -41,7 +42,7 @@ class Vertebra:
         u, v = local[:, :1], local[:, 1:]
         upper = self.corners[0] * (1.0 - u) + self.corners[1] * (1.0 + u)
         lower = self.corners[2] * (1.0 - u) + self.corners[3] * (1.0 + u)
-        return 0.25 * (upper * (1.0 - v) + lower * (1.0 + v))
+        return np.asarray(0.25 * (upper * (1.0 - v) + lower * (1.0 + v)))
 
     @property
     def centre(self) -> Points:
@@ -51,17 +52,19 @@ class Vertebra:
     @property
     def height(self) -> float:
         """Mean height of the body."""
-        return float(np.linalg.norm(self.corners[2:] - self.corners[:2], axis=1).mean())
+        (ax, ay), (bx, by), (cx, cy), (dx, dy) = self.corners.tolist()
+        return 0.5 * (math.hypot(cx - ax, cy - ay) + math.hypot(dx - bx, dy - by))
 
     @property
     def width(self) -> float:
         """Mean width of the body."""
-        return float(np.linalg.norm(self.corners[1::2] - self.corners[::2], axis=1).mean())
+        (ax, ay), (bx, by), (cx, cy), (dx, dy) = self.corners.tolist()
+        return 0.5 * (math.hypot(bx - ax, by - ay) + math.hypot(dx - cx, dy - cy))
 
 
 @dataclass(frozen=True, slots=True)
 class Spine:
-    """Everything the painters need to know: vertebrae from L1 down, thoracic ones from T12 up, and the sacrum."""
+    """Everything the painters need to know: vertebrae L1 down, thoracic ones T12 up, the sacrum."""
 
     view: View
     aspect: float
@@ -80,7 +83,7 @@ class Spine:
     @property
     def size(self) -> float:
         """Typical body height: the length that the details are proportional to."""
-        return float(np.median([vertebra.height for vertebra in self.lumbar]))
+        return sorted(vertebra.height for vertebra in self.lumbar)[2]
 
     @property
     def keypoints(self) -> Points:
@@ -117,7 +120,9 @@ def sample_spine(view: View, rng: np.random.Generator) -> Spine:
     plan = _plan_ap(rng, hardness) if view == "AP" else _plan_la(rng, anterior, hardness)
     bodies, s1 = _stack(plan, anterior if view == "LA" else 0)
     bodies, s1 = _place(bodies, s1, aspect, view, anterior, rng)
-    vertebrae = tuple(_finish(name, corners, hardness, rng) for name, corners in zip(_BUILT, bodies, strict=True))
+    vertebrae = tuple(
+        _finish(name, corners, hardness, rng) for name, corners in zip(_BUILT, bodies, strict=True)
+    )
     share = tuple(float(value) for value in plan.slip[4::-1])
     codes = tuple(_slip_code(view, value * anterior) for value in share)
     return Spine(view, aspect, anterior, vertebrae[4::-1], vertebrae[5:], s1, codes, share, hardness)
@@ -136,9 +141,13 @@ def _proportions(rng: np.random.Generator, ratio: float, growth: float) -> tuple
     levels = np.arange(len(_BUILT))
     shrink = np.array([_SHRINK.get(name, 1.0) for name in _BUILT])
     height = (1.0 + 0.015 * (2 - levels)) * (1.0 + 0.03 * rng.normal(size=levels.size)) * shrink
-    width = ratio * (1.0 + growth * (2 - np.minimum(levels, 4))) * (1.0 + 0.015 * rng.normal(size=levels.size))
+    width = (
+        ratio * (1.0 + growth * (2 - np.minimum(levels, 4))) * (1.0 + 0.015 * rng.normal(size=levels.size))
+    )
     width *= np.where(levels > 4, shrink, 1.0)
-    disc = rng.uniform(0.27, 0.42) * (1.0 + 0.05 * (1.5 - levels)) * (1.0 + 0.08 * rng.normal(size=levels.size))
+    disc = (
+        rng.uniform(0.27, 0.42) * (1.0 + 0.05 * (1.5 - levels)) * (1.0 + 0.08 * rng.normal(size=levels.size))
+    )
     narrow = rng.random(levels.size) < np.where(levels < 3, 0.10, 0.02)
     disc = np.where(narrow, 0.55 * disc, disc) * np.where(levels > 4, 0.7, 1.0)
     return height, width, disc
@@ -149,8 +158,8 @@ def _plan_ap(rng: np.random.Generator, hardness: float) -> _Plan:
     height, width, disc = _proportions(rng, float(rng.uniform(1.40, 1.75)), 0.045)
     s1_tilt = math.radians(rng.normal() * 2.0 + rng.uniform(-1.0, 1.0) * 3.0)
     cobb = math.radians(rng.uniform(10.0, 25.0) if rng.random() < 0.3 else rng.uniform(0.0, 9.0))
-    steps = np.linspace(0.0, 1.0, count) * rng.uniform(0.9, 1.5) + rng.uniform(-0.15, 0.15)
-    tilt = s1_tilt + rng.choice([-1.0, 1.0]) * 0.5 * cobb * (np.sin(2.0 * math.pi * steps) + 0.3 * steps)
+    steps = np.linspace(0.0, 1.0, count) * rng.uniform(0.9, 1.5) + rng.uniform(0.0, 1.0)
+    tilt = s1_tilt + 0.5 * cobb * np.sin(2.0 * math.pi * steps)
     tilt += np.radians(1.0) * rng.normal(size=count)
     tilt = np.clip(tilt, -0.30, 0.30)
     slip = 0.012 * rng.normal(size=count)
@@ -158,7 +167,9 @@ def _plan_ap(rng: np.random.Generator, hardness: float) -> _Plan:
     if rng.random() < 0.08:
         slip[rng.integers(0, 4)] = rng.choice([-1.0, 1.0]) * rng.uniform(0.09, 0.22)
     wedge = np.radians(1.6 + 1.5 * hardness) * rng.normal(size=count)
-    return _Plan(tilt, s1_tilt, wedge, width, height, disc * 0.9, slip, float(width[0] * rng.uniform(0.96, 1.06)))
+    return _Plan(
+        tilt, s1_tilt, wedge, width, height, disc * 0.9, slip, float(width[0] * rng.uniform(0.96, 1.06))
+    )
 
 
 def _plan_la(rng: np.random.Generator, anterior: int, hardness: float) -> _Plan:
@@ -169,11 +180,13 @@ def _plan_la(rng: np.random.Generator, anterior: int, hardness: float) -> _Plan:
     # Two thirds of the lordosis lie below L4; above L1 the curve turns round into kyphosis.
     share = np.array([0.30, 0.52, 0.71, 0.86, 0.97, 1.01, 1.0, 0.93, 0.83]) + 0.012 * rng.normal(size=count)
     tilt = s1_tilt - lordosis * share
-    wedge = np.radians(np.array([6.0, 3.0, 1.5, 0.0, -1.5, -3.0, -3.0, -3.0, -3.0]) + 1.3 * rng.normal(size=count))
+    wedge = np.radians(
+        np.array([6.0, 3.0, 1.5, 0.0, -1.5, -3.0, -3.0, -3.0, -3.0]) + 1.3 * rng.normal(size=count)
+    )
     if rng.random() < 0.12:
-        level = rng.integers(2, 6)
-        wedge[level] -= math.radians(rng.uniform(6.0, 13.0))
-        height[level] *= rng.uniform(0.72, 0.90)
+        broken = int(rng.integers(2, 6))
+        wedge[broken] -= math.radians(rng.uniform(6.0, 13.0))
+        height[broken] *= rng.uniform(0.72, 0.90)
     slip = np.clip(0.012 * rng.normal(size=count), -0.035, 0.035)
     if rng.random() < 0.18:
         level = int(rng.choice([0, 1, 2], p=[0.42, 0.46, 0.12]))
@@ -181,7 +194,9 @@ def _plan_la(rng: np.random.Generator, anterior: int, hardness: float) -> _Plan:
         slip[level] = -rng.uniform(0.08, 0.18) if backward else rng.uniform(0.08, 0.25 if level > 1 else 0.42)
         disc[level] *= 0.75
     s1_width = float(width[0] * rng.uniform(0.96, 1.06))
-    return _Plan(tilt * anterior, s1_tilt * anterior, wedge * anterior, width, height, disc, slip * anterior, s1_width)
+    return _Plan(
+        tilt * anterior, s1_tilt * anterior, wedge * anterior, width, height, disc, slip * anterior, s1_width
+    )
 
 
 def _axes(tilt: float) -> tuple[Points, Points]:
@@ -213,21 +228,18 @@ def _stack(plan: _Plan, anterior: int) -> tuple[list[Points], Points]:
 
 
 def _seat(lower: Points, below: Points, below_tilt: float, disc: float, slip: float, anterior: int) -> Points:
-    """Shift that puts a lower endplate on the endplate below: disc space between, slipped by a share of its length.
+    """Shift that puts a lower endplate on the endplate below: a disc between, slipped by a share of it.
 
     In LA the posterior corners are aligned before the slip, as the slip is measured there; in AP the middles.
     """
     along, away = _axes(below_tilt)
-    length = float(np.linalg.norm(below[1] - below[0]))
     anchor, own = below.mean(axis=0), lower.mean(axis=0)
     if anterior:
         posterior = 0 if anterior > 0 else 1
         anchor, own = below[posterior], lower[posterior]
-    shift = anchor + slip * length * along - own
-    across = float((anchor + slip * length * along - own - shift) @ away)
-    gaps = (lower + shift - below.mean(axis=0)) @ away
-    lift = max(disc - float(gaps.mean()), 0.12 - float(gaps.min())) - across
-    return np.asarray(shift + lift * away)
+    shift = anchor + slip * float(np.linalg.norm(below[1] - below[0])) * along - own
+    gaps = (lower + shift - anchor) @ away
+    return np.asarray(shift + max(disc - gaps.mean(), 0.12 - gaps.min()) * away)
 
 
 def _place(
@@ -253,8 +265,8 @@ def _finish(name: str, corners: Points, hardness: float, rng: np.random.Generato
     vertebra = Vertebra(
         name=name,
         corners=corners,
-        waist=float(rng.uniform(0.04, 0.085)),
-        concavity=float(rng.uniform(0.02, 0.08)),
+        waist=float(rng.uniform(0.025, 0.07)),
+        concavity=float(rng.uniform(0.015, 0.075)),
         osteophytes=np.zeros(4),
         ghost=np.zeros(2),
         ghost_weight=0.0,

@@ -1,0 +1,219 @@
+"""Estimates of what can be wrong with σ, each with a standard error that respects images.
+
+All of them work on z = residual / σ, centred where that matters, so that bias, spread, shape, direction and
+ranking are told apart.
+"""
+
+from dataclasses import dataclass
+from math import exp, log, pi, sin, sqrt
+
+import numpy as np
+from scipy import special
+
+from mahtdiag.calibration.ranking import is_constant
+from mahtdiag.calibration.samples import FloatArray, IntArray, Points
+
+FALSE_ALARM = 0.002
+"""Chance, per question, of seeing a fault in a calibrated model: nine questions stay below 2 %."""
+
+MIN_PER_KEYPOINT = 20
+
+_CORE = float(special.ndtri(0.75))
+_OUTER = float(special.ndtri(0.975))
+CORE_SLOPE = sqrt(2.0 / pi) * _CORE * exp(-0.5 * _CORE**2)
+"""Change of the share of |z| ≤ 0.6745 with ln of the scale of σ, under a normal."""
+# Under a normal, a relative error of the core width moves the 95 % share by this much of the 50 % share.
+_CORE_TO_OUTER = (_OUTER * exp(-0.5 * _OUTER**2)) / (_CORE * exp(-0.5 * _CORE**2))
+_TINY_Z = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its standard error over images."""
+
+    value: float
+    standard_error: float
+
+    def is_off(self, expected: float, tolerance: float, critical: float) -> bool:
+        """True if it is away from `expected` by more than `tolerance` and by more than chance."""
+        gap = abs(self.value - expected)
+        return gap > tolerance and gap > critical * self.standard_error
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """The keypoint that stands out most, or would if it did: index, value, and whether beyond chance."""
+
+    keypoint: int
+    axis: int | None
+    value: float
+    is_off: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the verdict is read from.
+
+    `bias`: mean z by axis. `log_scale`: ln sqrt(mean z²) after removing the bias, `raw_scale`: sqrt(mean z²)
+    before. `core_share`: share of |z| ≤ 0.6745 (½ if right) and `core_scale`: median |z| / 0.6745.
+    `outer_excess`: share inside the 95 % interval after scaling each axis to a right core, − 0.95 (below 0:
+    heavy tails). `log_axis_ratio`: mean of ln|z_x| − ln|z_y|. `quadrant`: mean sign(z_x)·sign(z_y),
+    `correlation` its value as the correlation of a 2-D normal. `exponent`: b in error ∝ σᵇ (1 if right), None
+    if σ is constant. `log_average_scale`: ln of RMSE over root mean σ².
+    `critical`: how many standard errors count as beyond chance.
+    """
+
+    critical: float
+    bias: tuple[Estimate, Estimate]
+    log_scale: Estimate
+    raw_scale: float
+    core_share: Estimate
+    core_scale: float
+    outer_excess: Estimate
+    log_axis_ratio: Estimate
+    quadrant: Estimate
+    correlation: float
+    exponent: Estimate | None
+    log_average_scale: Estimate
+    uneven: Outlier | None
+    local_bias: Outlier | None
+
+
+def gather_evidence(points: Points) -> Evidence | None:
+    """Evidence from usable keypoints; None with one image or when all residuals are 0."""
+    if points.n_images < 2 or not bool(np.any(points.residual_px)):
+        return None
+    image, images = points.image, points.n_images
+    z = points.residual_px / points.sigma_px
+    bias_x, bias_y = (clustered_mean(z[:, axis], image, images) for axis in (0, 1))
+    centred = z - np.array([bias_x.value, bias_y.value])
+    size = np.abs(centred)
+    log_size = np.log(np.maximum(size, _TINY_Z))
+    core_scale = float(np.median(size)) / _CORE
+    quadrant = clustered_mean(np.sign(centred[:, 0]) * np.sign(centred[:, 1]), image, images)
+    return Evidence(
+        critical=critical_value(FALSE_ALARM, images),
+        bias=(bias_x, bias_y),
+        log_scale=_log_root(clustered_mean(_row_mean(centred**2), image, images)),
+        raw_scale=sqrt(float(np.mean(z * z))),
+        core_share=clustered_mean(_row_mean((size <= _CORE).astype(np.float64)), image, images),
+        core_scale=core_scale,
+        outer_excess=_outer_excess(size, image, images),
+        log_axis_ratio=clustered_mean(log_size[:, 0] - log_size[:, 1], image, images),
+        quadrant=quadrant,
+        correlation=sin(0.5 * pi * quadrant.value),
+        exponent=_exponent(points, log_size),
+        log_average_scale=_average_scale(points, centred),
+        uneven=_uneven(points, _row_mean(np.sqrt(size))),
+        local_bias=_local_bias(points, z),
+    )
+
+
+def critical_value(false_alarm: float, clusters: int) -> float:
+    """Two-sided Student quantile with clusters − 1 degrees of freedom."""
+    return float(-special.stdtrit(clusters - 1, 0.5 * false_alarm))
+
+
+def clustered_mean(values: FloatArray, cluster: IntArray, clusters: int) -> Estimate:
+    """Mean of [M] values and its standard error when values of one cluster depend on one another.
+
+    SE = sqrt(C/(C−1)·Σ_c (Σ_{i in c} (v_i − mean))²)/M. Source: Liang, Zeger, Biometrika 73 (1986).
+    """
+    mean = float(values.mean())
+    sums = np.bincount(cluster, weights=values - mean, minlength=clusters)
+    variance = float(np.dot(sums, sums)) * clusters / (clusters - 1)
+    return Estimate(mean, sqrt(variance) / len(values))
+
+
+def _row_mean(values: FloatArray) -> FloatArray:
+    """Mean over both axes: [M, 2] to [M]."""
+    return np.asarray(0.5 * (values[:, 0] + values[:, 1]), dtype=np.float64)
+
+
+def _log_root(mean_square: Estimate) -> Estimate:
+    floor = max(mean_square.value, 1e-300)
+    return Estimate(0.5 * log(floor), 0.5 * mean_square.standard_error / floor)
+
+
+def _outer_excess(size: FloatArray, image: IntArray, images: int) -> Estimate:
+    inner = outer = np.zeros(len(size), dtype=np.int8)
+    for axis in (0, 1):
+        values = size[:, axis]
+        core = np.median(values)
+        inner = inner + (values <= core)
+        outer = outer + (values <= core * (_OUTER / _CORE))
+    influence = clustered_mean(0.5 * (outer - _CORE_TO_OUTER * inner), image, images)
+    return Estimate(float(outer.mean()) / 2.0 - 0.95, influence.standard_error)
+
+
+def _exponent(points: Points, log_size: FloatArray) -> Estimate | None:
+    """1 + slope of ln|z| on ln σ, least squares."""
+    if is_constant(points.sigma_px):
+        return None
+    x = np.log(points.sigma_px)
+    x -= x.mean()
+    y = log_size - log_size.mean()
+    spread = float((x * x).mean())
+    slope = float((x * y).mean()) / spread
+    score = clustered_mean(_row_mean(x * (y - slope * x)), points.image, points.n_images)
+    return Estimate(1.0 + slope, score.standard_error / spread)
+
+
+def _average_scale(points: Points, centred: FloatArray) -> Estimate:
+    """ln of RMSE over root mean σ²: right on average although perhaps not in any one place."""
+    squared_error = _row_mean((centred * points.sigma_px) ** 2)
+    squared_sigma = _row_mean(points.sigma_px**2)
+    ratio = float(squared_error.mean() / squared_sigma.mean())
+    gap = clustered_mean(squared_error - ratio * squared_sigma, points.image, points.n_images)
+    return _log_root(Estimate(ratio, gap.standard_error / float(squared_sigma.mean())))
+
+
+def _uneven(points: Points, root_size: FloatArray) -> Outlier | None:
+    """The keypoint whose σ scale is furthest from the common one: factor against it.
+
+    Judged on sqrt|z|, which is nearly symmetric, so that a mean over few images is nearly normal.
+    """
+    count, mean, error = _by_keypoint(points, root_size)
+    judged = count >= MIN_PER_KEYPOINT
+    if judged.sum() < 2:
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(judged & (error > 0), np.abs(mean - root_size.mean()) / error, 0.0)
+    worst = int(np.argmax(ratio))
+    critical = critical_value(FALSE_ALARM / int(judged.sum()), int(count[worst]))
+    factor = float((mean[worst] / root_size.mean()) ** 2)
+    off = bool(ratio[worst] > critical and abs(log(max(factor, 1e-300))) > log(1.25))
+    return Outlier(worst, None, factor, off)
+
+
+def _local_bias(points: Points, z: FloatArray) -> Outlier | None:
+    """The keypoint and axis with the largest bias in standard errors: mean z over the spread of z there."""
+    worst: Outlier | None = None
+    largest = -1.0
+    for axis in (0, 1):
+        count, mean, error = _by_keypoint(points, z[:, axis])
+        judged = count >= MIN_PER_KEYPOINT
+        if not judged.any():
+            continue
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(judged & (error > 0), np.abs(mean) / error, 0.0)
+        k = int(np.argmax(ratio))
+        if ratio[k] > largest:
+            largest = float(ratio[k])
+            critical = critical_value(FALSE_ALARM / (2 * int(judged.sum())), int(count[k]))
+            relative = float(mean[k]) / (float(error[k]) * sqrt(float(count[k]))) if error[k] > 0 else 0.0
+            worst = Outlier(k, axis, relative, bool(largest > critical and abs(relative) > 0.5))
+    return worst
+
+
+def _by_keypoint(points: Points, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Count, mean and standard error of [M] values by keypoint; images are independent of one another."""
+    keypoints = points.kept.shape[1]
+    count = np.bincount(points.keypoint, minlength=keypoints).astype(np.float64)
+    total = np.bincount(points.keypoint, weights=values, minlength=keypoints)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = total / count
+        gap = (values - mean[points.keypoint]) ** 2
+        square = np.bincount(points.keypoint, weights=gap, minlength=keypoints)
+        error = np.sqrt(square / (count - 1.0) / count)
+    return count, mean, error

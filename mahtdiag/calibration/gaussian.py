@@ -1,0 +1,230 @@
+"""Per-axis calibration of a Gaussian: is the truth as often inside ±k·σ as k promises, and at what score?
+
+Residual r = predicted − true, standard deviation σ, z = r/σ, both in one frame. Scores keep the shape of
+their input (NaN in, NaN out); the numbers over a set skip NaN and raise ValueError when nothing is left.
+"""
+
+from math import log, pi, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from mahtdiag.calibration.samples import FloatArray, IntArray
+
+LEVELS: FloatArray = np.linspace(0.0, 1.0, 100)
+"""Confidence levels of the calibration curve."""
+
+SCORE_LEVELS: FloatArray = np.linspace(0.01, 0.99, 99)
+"""Levels over which the check score and the interval score are averaged."""
+
+COVERAGE_LEVELS: tuple[float, ...] = (0.5, 0.68, 0.9, 0.95)
+"""Levels whose observed coverage is reported by name."""
+
+_SQRT_2 = sqrt(2.0)
+_LOG_2PI = log(2.0 * pi)
+
+
+def half_width(levels: ArrayLike) -> FloatArray:
+    """Half width, in σ, of the centred interval that holds a share p of a normal: Φ⁻¹(½ + p/2).
+
+    >>> half_width([0.0, 0.95]).round(4).tolist()
+    [0.0, 1.96]
+    """
+    return np.asarray(special.ndtri(0.5 + np.asarray(levels, dtype=np.float64) / 2.0), dtype=np.float64)
+
+
+def share_within(values: ArrayLike, limits: ArrayLike) -> FloatArray:
+    """Share of `values` ≤ each limit, NaN left out; any shape in, shape of `limits` out.
+
+    Raises ValueError if no value is left.
+    """
+    flat = np.sort(np.asarray(values, dtype=np.float64), axis=None)
+    # Sorting puts NaN last, so that the finite part is a prefix.
+    n = int(np.searchsorted(flat, np.nan, side="left"))
+    if n == 0:
+        raise ValueError("no values: a share of nothing is undefined")
+    within = np.searchsorted(flat[:n], np.asarray(limits, dtype=np.float64), side="right")
+    return np.asarray(within / n, dtype=np.float64)
+
+
+def calibration_curve(residual_px: ArrayLike, sigma_px: ArrayLike, levels: ArrayLike = LEVELS) -> FloatArray:
+    """Observed share inside the centred interval of each level: share with |z| ≤ Φ⁻¹(½ + p/2).
+
+    Shapes: `residual_px` and `sigma_px` alike, any shape, one unit; [levels] out, 0..1.
+    Missing: NaN pairs are left out. Raises ValueError if nothing is left.
+    Source: Kuleshov, Fenner, Ermon, ICML 2018, with centred intervals.
+    """
+    z = np.abs(np.asarray(residual_px, dtype=np.float64)) / np.asarray(sigma_px, dtype=np.float64)
+    return share_within(z, half_width(levels))
+
+
+def mean_absolute_gap(observed: FloatArray, levels: FloatArray = LEVELS) -> FloatArray:
+    """MACE: mean over levels of |observed − p|. Shape [..., levels] in, [...] out."""
+    return np.asarray(np.abs(observed - levels).mean(axis=-1), dtype=np.float64)
+
+
+def root_mean_square_gap(observed: FloatArray, levels: FloatArray = LEVELS) -> FloatArray:
+    """RMSCE: root of the mean over levels of (observed − p)². Shape [..., levels] in, [...] out."""
+    return np.asarray(np.sqrt(((observed - levels) ** 2).mean(axis=-1)), dtype=np.float64)
+
+
+def area_between(observed: FloatArray, levels: FloatArray = LEVELS) -> FloatArray:
+    """Miscalibration area: area between the observed curve, straight between levels, and the diagonal.
+
+    A piece is a trapezoid, or two triangles where the curve crosses the diagonal inside it.
+    Shape [..., levels] in, [...] out.
+    """
+    gap = observed - levels
+    left, right = gap[..., :-1], gap[..., 1:]
+    total = np.abs(left) + np.abs(right)
+    crossing = left * right < 0
+    height = np.where(crossing, (left**2 + right**2) / np.where(crossing, total, 1.0), total)
+    return np.asarray((0.5 * np.diff(levels) * height).sum(axis=-1), dtype=np.float64)
+
+
+def mace(residual_px: ArrayLike, sigma_px: ArrayLike) -> float:
+    """Mean absolute calibration error over 100 levels from 0 to 1 (see `calibration_curve`).
+
+    >>> round(mace([-0.5, -1.0, 1.0], [0.1, 0.5, 1.0]), 6)
+    0.373333
+    """
+    return float(mean_absolute_gap(calibration_curve(residual_px, sigma_px)))
+
+
+def rmsce(residual_px: ArrayLike, sigma_px: ArrayLike) -> float:
+    """Root mean square calibration error over 100 levels from 0 to 1 (see `calibration_curve`)."""
+    return float(root_mean_square_gap(calibration_curve(residual_px, sigma_px)))
+
+
+def miscalibration_area(residual_px: ArrayLike, sigma_px: ArrayLike) -> float:
+    """Area between the calibration curve and the diagonal (see `area_between`)."""
+    return float(area_between(calibration_curve(residual_px, sigma_px)))
+
+
+def sharpness_px(sigma_px: ArrayLike) -> float:
+    """Root mean square of σ, in the unit of σ; NaN left out. Raises ValueError if nothing is left."""
+    sigma = np.asarray(sigma_px, dtype=np.float64)
+    sigma = sigma[~np.isnan(sigma)]
+    if sigma.size == 0:
+        raise ValueError("no σ: sharpness of nothing is undefined")
+    return sqrt(float(np.mean(sigma**2)))
+
+
+def nll(residual_px: ArrayLike, sigma_px: ArrayLike) -> FloatArray:
+    """Gaussian negative log-likelihood with its constant: ½·ln 2π + ln σ + z²/2, per residual.
+
+    Shapes alike in and out. Pixels: the value depends on the unit through ln σ.
+    """
+    sigma = np.asarray(sigma_px, dtype=np.float64)
+    z = np.asarray(residual_px, dtype=np.float64) / sigma
+    return np.asarray(0.5 * (_LOG_2PI + z * z) + np.log(sigma), dtype=np.float64)
+
+
+def crps_px(residual_px: ArrayLike, sigma_px: ArrayLike) -> FloatArray:
+    """Continuous ranked probability score of a Gaussian, in pixels, per residual.
+
+    σ·(z·(2Φ(z) − 1) + 2φ(z) − 1/√π); shapes alike in and out.
+    Source: Gneiting, Raftery, JASA 102 (2007).
+    """
+    sigma = np.asarray(sigma_px, dtype=np.float64)
+    z = np.asarray(residual_px, dtype=np.float64) / sigma
+    density = np.exp(-0.5 * z * z) * (2.0 / sqrt(2.0 * pi))
+    return np.asarray(sigma * (z * special.erf(z / _SQRT_2) + density - 1.0 / sqrt(pi)), dtype=np.float64)
+
+
+def check_score(residual_px: ArrayLike, sigma_px: ArrayLike) -> FloatArray:
+    """Check (pinball) score in pixels, mean over the quantile levels 0.01 … 0.99, per residual.
+
+    For level q and predicted quantile m + σ·Φ⁻¹(q): (1[d ≥ 0] − q)·d with d = quantile − truth.
+    Shapes alike in and out. Source: Gneiting, Raftery, JASA 102 (2007).
+    """
+    return quantile_scores(residual_px, sigma_px)[0]
+
+
+def interval_score(residual_px: ArrayLike, sigma_px: ArrayLike) -> FloatArray:
+    """Interval score in pixels, mean over the centred levels 0.01 … 0.99, per residual.
+
+    For level p and half width h: σ·(2h + 2/(1−p)·max(0, |z| − h)).
+    Shapes alike in and out. Source: Gneiting, Raftery, JASA 102 (2007).
+    """
+    return quantile_scores(residual_px, sigma_px)[1]
+
+
+def quantile_scores(residual_px: ArrayLike, sigma_px: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """`check_score` and `interval_score` in one go.
+
+    Summed over its levels each is piecewise linear in |z|, with knots at the half widths of the centred
+    levels (the quantile levels q and 1 − q meet in one knot): one look-up replaces both loops over levels.
+    """
+    sigma = np.asarray(sigma_px, dtype=np.float64)
+    size = np.abs(np.asarray(residual_px, dtype=np.float64)) / sigma
+    passed = np.searchsorted(_KNOTS, size, side="left")
+    check = sigma * (_CHECK_OFFSET[passed] + _CHECK_SLOPE[passed] * size)
+    interval = sigma * (_INTERVAL_OFFSET[passed] + _INTERVAL_SLOPE[passed] * size)
+    return np.asarray(check, dtype=np.float64), np.asarray(interval, dtype=np.float64)
+
+
+def _pieces(offset: float, slope: float, jumps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Offset and slope, by knots passed, of a line that bends by jumps·(|z| − knot) at each knot."""
+    count = len(_KNOTS)
+    slopes = slope + np.concatenate([[0.0], np.cumsum(jumps)])
+    offsets = offset - np.concatenate([[0.0], np.cumsum(jumps * _KNOTS)])
+    return offsets / count, slopes / count
+
+
+_KNOTS = half_width(SCORE_LEVELS)
+_INTERVAL_OFFSET, _INTERVAL_SLOPE = _pieces(2.0 * float(_KNOTS.sum()), 0.0, 2.0 / (1.0 - SCORE_LEVELS))
+# Level p is the quantile pair (1 ± p)/2; those pairs are levels of the check score where p is 0.02, 0.04, …
+# Each pair adds h·(1 − p) until |z| passes h and |z| − p·h beyond; the median adds |z|/2.
+_IN_CHECK = np.arange(1, len(SCORE_LEVELS) + 1) % 2 == 0
+_CHECK_OFFSET, _CHECK_SLOPE = _pieces(
+    float((_KNOTS * (1.0 - SCORE_LEVELS))[_IN_CHECK].sum()), 0.5, np.where(_IN_CHECK, 1.0, 0.0)
+)
+
+
+def ence(residual_px: ArrayLike, sigma_px: ArrayLike, bins: int = 10) -> float:
+    """Expected normalised calibration error: does a larger σ mean a larger error by the same factor?
+
+    Sort by σ, cut into bins of equal count (as many as there are values, at most `bins`), mean over bins of
+    |RMSE − RMV|/RMV with RMV = sqrt(mean σ²). Squared residuals of equal σ are averaged first, so that
+    the order of the input does not matter. NaN pairs are left out; ValueError if nothing is left.
+    Source: Levi, Gispan, Giladi, Fetaya, Sensors 22 (2022).
+
+    >>> round(ence([-0.5, -1.0, 1.0], [0.1, 0.5, 1.0], bins=3), 6)
+    1.666667
+    """
+    residual = np.asarray(residual_px, dtype=np.float64).ravel(order="K")
+    sigma = np.asarray(sigma_px, dtype=np.float64).ravel(order="K")
+    present = ~(np.isnan(residual) | np.isnan(sigma))
+    if not present.all():
+        residual, sigma = residual[present], sigma[present]
+    if residual.size == 0:
+        raise ValueError("no residuals: ENCE of nothing is undefined")
+    if bins < 1:
+        raise ValueError(f"bins is {bins}, give 1 or more")
+    order = np.argsort(sigma)
+    ordered = sigma[order]
+    squared = tie_mean(ordered, residual[order] ** 2)
+    edges = bin_starts(len(ordered), min(bins, len(ordered)))
+    size = np.diff(np.append(edges, len(ordered)))
+    rmse = np.sqrt(np.add.reduceat(squared, edges) / size)
+    rmv = np.sqrt(np.add.reduceat(ordered**2, edges) / size)
+    return float(np.mean(np.abs(rmse - rmv) / rmv))
+
+
+def bin_starts(n: int, bins: int) -> IntArray:
+    """First index of each of `bins` runs of equal count (the first n mod bins are one longer)."""
+    start = np.arange(bins)
+    return start * (n // bins) + np.minimum(start, n % bins)
+
+
+def tie_mean(ordered: FloatArray, values: FloatArray) -> FloatArray:
+    """Replace `values` by their mean over runs of equal `ordered` (ascending); shapes [n] in and out."""
+    first = np.ones(len(ordered), dtype=np.bool_)
+    first[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(first)
+    if len(starts) == len(ordered):
+        return values
+    size = np.diff(np.append(starts, len(ordered)))
+    return np.repeat(np.add.reduceat(values, starts) / size, size)

@@ -1,0 +1,207 @@
+"""Does a larger σ mean a larger error? Rank correlation, selective prediction, quantile bins, detection.
+
+All functions take one σ and one error per keypoint, shape [n], finite (see `samples.collect_points`); values
+that enter several of them can be ranked once with `rank`. Numbers that the data cannot define are None. Where
+values tie, the mean over all orders of the tied values is used, so that no number depends on the order of the
+input.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mahtdiag.calibration.gaussian import tie_mean
+from mahtdiag.calibration.samples import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsification:
+    """Mean error of what is kept when the least certain keypoints are removed first.
+
+    `removed`: shares removed, 0 … 1 (exclusive), [steps]; `kept_error_px` and `oracle_error_px`: mean error
+    of the kept keypoints when removing by σ and by the error itself, [steps].
+    `ause_px`: area between the two over all n steps; `ause`: the same divided by the mean error (None if the
+    mean error is 0). `aurc_px`: area under the risk–coverage curve, the mean of the σ curve.
+    """
+
+    removed: FloatArray
+    kept_error_px: FloatArray
+    oracle_error_px: FloatArray
+    ause_px: float
+    ause: float | None
+    aurc_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileBins:
+    """Bins of equal count by σ against bins of equal count by error, the lowest first.
+
+    `jaccard`: shared keypoints over all keypoints of the two bins, [bins], None where both bins are empty;
+    `mean_error_px`: mean error of each σ bin, None where empty; `counts`: keypoints per σ bin.
+    """
+
+    jaccard: tuple[float | None, ...]
+    mean_error_px: tuple[float | None, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Values [n] with the order that sorts them and their ranks 1 … n, the mean rank where values tie."""
+
+    values: FloatArray
+    order: IntArray
+    ranks: FloatArray
+
+
+def rank(values: FloatArray | Ranked) -> Ranked:
+    """Sort once; what is ranked already is returned as it is."""
+    if isinstance(values, Ranked):
+        return values
+    order = np.argsort(values)
+    ranks = np.empty(len(values))
+    ranks[order] = tie_mean(values[order], np.arange(1.0, len(values) + 1.0))
+    return Ranked(values, order, ranks)
+
+
+def is_constant(values: FloatArray) -> bool:
+    """True if the values differ by no more than rounding (1e-9 of the largest magnitude)."""
+    if values.size == 0:
+        return True
+    low, high = float(values.min()), float(values.max())
+    return high - low <= 1e-9 * max(abs(low), abs(high))
+
+
+def spearman(sigma_px: FloatArray | Ranked, error_px: FloatArray | Ranked) -> float | None:
+    """Spearman correlation of σ and error: Pearson correlation of their average ranks, −1 … 1.
+
+    None with fewer than 3 keypoints or when either is constant. Source: Spearman, Am. J. Psychol. 15 (1904).
+    """
+    sigma, error = rank(sigma_px), rank(error_px)
+    if len(sigma.values) < 3 or is_constant(sigma.values) or is_constant(error.values):
+        return None
+    x, y = sigma.ranks - sigma.ranks.mean(), error.ranks - error.ranks.mean()
+    value = float(np.dot(x, y)) / float(np.sqrt(np.dot(x, x) * np.dot(y, y)))
+    return min(1.0, max(-1.0, value))
+
+
+def spearman_influence(sigma_px: FloatArray | Ranked, error_px: FloatArray | Ranked) -> FloatArray | None:
+    """How much each keypoint moves the Spearman correlation, to first order; its mean is 0.
+
+    With F, G the mid-distribution values of σ and error: (F·G + E[G; σ' above σ] + E[F; error' above error])
+    over sd(F)·sd(G), centred. Summed by image it gives the spread of the correlation under resampling of
+    images without ranking again. Shape [n]; None where `spearman` is.
+    Source: the delta method for rank statistics, van der Vaart, Asymptotic Statistics (1998), ch. 12 and 20.
+    """
+    sigma, error = rank(sigma_px), rank(error_px)
+    if spearman(sigma, error) is None:
+        return None
+    n = len(sigma.values)
+    f, g = (sigma.ranks - 0.5) / n, (error.ranks - 0.5) / n
+    total = f * g + _mean_above(sigma, g) + _mean_above(error, f)
+    # The spread of the ranks themselves varies only through ties; that part is left out.
+    return np.asarray((total - total.mean()) / (f.std() * g.std()), dtype=np.float64)
+
+
+def _mean_above(by: Ranked, values: FloatArray) -> FloatArray:
+    """For each i: (1/n)·Σ_j values_j·(1[by_j > by_i] + ½·1[by_j = by_i])."""
+    ordered = values[by.order]
+    above = (np.cumsum(ordered[::-1])[::-1] - 0.5 * ordered) / len(values)
+    result = np.empty(len(values))
+    result[by.order] = tie_mean(by.values[by.order], above)
+    return result
+
+
+def sparsification(
+    sigma_px: FloatArray | Ranked, error_px: FloatArray | Ranked, steps: int = 100
+) -> Sparsification | None:
+    """Remove the least certain keypoints first and watch the mean error of the rest.
+
+    The areas use every step (n of them); the curves are thinned to `steps` points for a picture.
+    AUSE = mean over steps of (σ curve − oracle curve), divided by the mean error: 0 is a perfect ranking.
+    Pixels in, pixels out. None with no keypoints.
+    Source: Ilg et al., Uncertainty Estimates and Multi-Hypotheses Networks for Optical Flow, ECCV 2018.
+    """
+    sigma, error = rank(sigma_px), rank(error_px)
+    n = len(error.values)
+    if n == 0:
+        return None
+    kept = _kept_error(sigma, error.values)
+    oracle = _running_mean(error.values[error.order])
+    area = max(0.0, float(kept.mean() - oracle.mean()))
+    mean_error = float(oracle[-1])
+    removed = np.linspace(0.0, 1.0, min(steps, n), endpoint=False)
+    keep = n - 1 - np.floor(removed * n + 1e-9).astype(np.intp)
+    return Sparsification(
+        removed=removed,
+        kept_error_px=kept[keep],
+        oracle_error_px=oracle[keep],
+        ause_px=area,
+        ause=area / mean_error if mean_error > 0 else None,
+        aurc_px=float(kept.mean()),
+    )
+
+
+def _kept_error(sigma: Ranked, error_px: FloatArray) -> FloatArray:
+    """Mean error of the 1, 2, … n most certain keypoints."""
+    return _running_mean(tie_mean(sigma.values[sigma.order], error_px[sigma.order]))
+
+
+def _running_mean(values: FloatArray) -> FloatArray:
+    return np.asarray(np.cumsum(values) / np.arange(1.0, len(values) + 1.0), dtype=np.float64)
+
+
+def risk_coverage(sigma_px: FloatArray | Ranked, error_px: FloatArray, coverage: FloatArray) -> FloatArray:
+    """Mean error of the most certain share of keypoints, for each share in `coverage` (0 … 1], pixels.
+
+    Each share keeps at least one keypoint. Raises ValueError with no keypoints or a share outside (0, 1].
+    Source: El-Yaniv, Wiener, JMLR 11 (2010).
+    """
+    n = len(error_px)
+    if n == 0:
+        raise ValueError("no keypoints: the risk of nothing is undefined")
+    if bool(np.any((coverage <= 0) | (coverage > 1))):
+        raise ValueError("coverage must lie above 0 and at most at 1")
+    count = np.maximum(np.ceil(coverage * n - 1e-9).astype(np.intp), 1)
+    return np.asarray(_kept_error(rank(sigma_px), error_px)[count - 1], dtype=np.float64)
+
+
+def rank_bins(values: FloatArray | Ranked, bins: int) -> IntArray:
+    """Bin 0 … bins−1 of equal count by rank; tied values share a bin. Shape [n] in and out."""
+    ranks = rank(values).ranks
+    position = (ranks - 0.5) / max(len(ranks), 1)
+    return np.minimum((position * bins).astype(np.intp), bins - 1)
+
+
+def quantile_bins(
+    sigma_px: FloatArray | Ranked, error_px: FloatArray | Ranked, bins: int = 5
+) -> QuantileBins:
+    """Do the keypoints of each fifth by σ belong to the same fifth by error? Jaccard index per bin.
+
+    Source: Schobs, Swift, Lu, Uncertainty Estimation for Heatmap-based Landmark Localization, IEEE TMI 2023.
+    """
+    error = rank(error_px)
+    by_sigma, by_error = rank_bins(sigma_px, bins), rank_bins(error, bins)
+    table = np.bincount(by_sigma * bins + by_error, minlength=bins * bins).reshape(bins, bins)
+    in_sigma, in_error, both = table.sum(axis=1), table.sum(axis=0), np.diag(table)
+    union = in_sigma + in_error - both
+    total = np.bincount(by_sigma, weights=error.values, minlength=bins)
+    return QuantileBins(
+        jaccard=tuple(float(b / u) if u else None for b, u in zip(both, union, strict=True)),
+        mean_error_px=tuple(float(t / c) if c else None for t, c in zip(total, in_sigma, strict=True)),
+        counts=tuple(int(c) for c in in_sigma),
+    )
+
+
+def roc_auc(sigma_px: FloatArray | Ranked, is_large: BoolArray) -> float | None:
+    """Area under the ROC curve when σ is used to find large errors.
+
+    P(σ of a large error > σ of a small one), ties count ½. Shapes [n] and [n]; 0 … 1. None unless there are
+    both large and small errors. Source: Hanley, McNeil, Radiology 143 (1982).
+    """
+    large = int(is_large.sum())
+    small = len(is_large) - large
+    if large == 0 or small == 0:
+        return None
+    ranks = float(rank(sigma_px).ranks[is_large].sum())
+    return (ranks - large * (large + 1) / 2.0) / (large * small)

@@ -1,0 +1,218 @@
+"""All calibration numbers of one set of predictions, as one record."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mahtdiag.calibration.bootstrap import Interval
+from mahtdiag.calibration.evidence import gather_evidence
+from mahtdiag.calibration.faults import HeadUnits
+from mahtdiag.calibration.gaussian import COVERAGE_LEVELS, LEVELS, ence
+from mahtdiag.calibration.groups import group_calibration, read_groupings
+from mahtdiag.calibration.intervals import Intervals, find_intervals
+from mahtdiag.calibration.radial import radial_error_px, radial_sigma_px
+from mahtdiag.calibration.ranking import (
+    Ranked,
+    is_constant,
+    quantile_bins,
+    rank,
+    roc_auc,
+    sparsification,
+    spearman,
+)
+from mahtdiag.calibration.record import (
+    AdversarialGroups,
+    CalibrationReport,
+    Coverage,
+    Curve,
+    RadialCalibration,
+)
+from mahtdiag.calibration.samples import FloatArray, Points, collect_points
+from mahtdiag.calibration.tally import adversarial_mace, numbers, tally
+from mahtdiag.calibration.verdict import judge
+
+
+def calibration_report(
+    residual_px: ArrayLike,
+    sigma_px: ArrayLike,
+    *,
+    covariance_px2: ArrayLike | None = None,
+    at_min: ArrayLike | None = None,
+    at_max: ArrayLike | None = None,
+    clamp_bounds_px: tuple[ArrayLike, ArrayLike] | None = None,
+    large_error_px: ArrayLike | None = None,
+    groups: Mapping[str, ArrayLike] | None = None,
+    units: HeadUnits | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> CalibrationReport:
+    """Judge predicted standard deviations against what was really missed.
+
+    Shapes, N images and K keypoints: `residual_px` (predicted − true) and `sigma_px` [N, K, 2],
+    `covariance_px2` [N, K, 2, 2] for the ellipses, all in one frame, original pixels. `at_min`, `at_max`:
+    booleans, σ at a clamp bound; or `clamp_bounds_px`, the two bounds in the frame of σ. Both spread to
+    [N, K, 2].
+    `large_error_px`: the error that detection should find, spreads to [N, K]. `groups`: kind -> labels that
+    spread to [N, K]. `units`: what the verdict may suspect of σ. `resamples` 0 leaves intervals out.
+    Missing: NaN residuals are left out. σ not finite or not above 0 is left out and counted.
+    Raises ValueError if shapes do not fit.
+    """
+    points = collect_points(residual_px, sigma_px, covariance_px2)
+    at_min_share, at_max_share = _bound_shares(points, at_min, at_max, clamp_bounds_px)
+    report = CalibrationReport(
+        n_keypoints=points.n,
+        n_images=points.n_images,
+        missing=points.missing,
+        invalid_sigma=points.invalid_sigma,
+        invalid_residual=points.invalid_residual,
+        at_min_share=at_min_share,
+        at_max_share=at_max_share,
+    )
+    groupings = read_groupings(points, groups or {})
+    if points.n:
+        sums = tally(points, [(grouping.codes, len(grouping.names)) for grouping in groupings])
+        sigma, error = rank(radial_sigma_px(points.sigma_px)), rank(radial_error_px(points.residual_px))
+        report = _with_ranking(report, points, sigma, error, large_error_px)
+        report = _with_numbers(report, sums.by_image, seed)
+        report = replace(report, groups=group_calibration(points, sums, groupings))
+        if resamples:
+            known = {"ence": report.ence, "ause": report.ause, "spearman": report.spearman}
+            intervals = find_intervals(
+                points, sums.by_image, known, sigma, error, resamples=resamples, seed=seed
+            )
+            report = _with_intervals(report, intervals)
+    verdict = judge(
+        points,
+        gather_evidence(points),
+        at_min_share=at_min_share,
+        at_max_share=at_max_share,
+        units=units,
+    )
+    report = replace(report, verdict=verdict.text, status=verdict.status, faults=verdict.faults)
+    return replace(report, reasons=_reasons(report, large_error_px is not None))
+
+
+def _with_ranking(
+    report: CalibrationReport,
+    points: Points,
+    sigma: Ranked,
+    error: Ranked,
+    large_error_px: ArrayLike | None,
+) -> CalibrationReport:
+    report = replace(
+        report, ence=ence(points.residual_px, points.sigma_px), sparsification=sparsification(sigma, error)
+    )
+    if is_constant(sigma.values):
+        return report
+    auc = None
+    if large_error_px is not None:
+        limit = np.asarray(points.pick(large_error_px, "large_error_px"), dtype=np.float64)
+        judged = np.isfinite(limit)
+        known = sigma if judged.all() else rank(sigma.values[judged])
+        auc = roc_auc(known, error.values[judged] > limit[judged])
+    return replace(
+        report,
+        spearman=spearman(sigma, error),
+        ause=report.sparsification.ause if report.sparsification else None,
+        auc_large_error=auc,
+        quantile_bins=quantile_bins(sigma, error),
+    )
+
+
+def _with_numbers(report: CalibrationReport, sums: FloatArray, seed: int) -> CalibrationReport:
+    total = sums.sum(axis=0)
+    found = numbers(total)
+    return replace(
+        report,
+        mace=float(found.mace),
+        rmsce=float(found.rmsce),
+        miscalibration_area=float(found.miscalibration_area),
+        sharpness_px=float(found.sharpness_px),
+        nll=float(found.nll),
+        crps_px=float(found.crps_px),
+        check=float(found.check),
+        interval=float(found.interval),
+        bias_x=float(found.bias_x),
+        bias_y=float(found.bias_y),
+        sigma_scale=float(found.sigma_scale),
+        coverage=_coverage(found.coverage),
+        curve=Curve(LEVELS, found.observed),
+        radial=RadialCalibration(
+            mace=float(found.radial_mace),
+            sigma_scale=float(found.radial_sigma_scale),
+            coverage=_coverage(found.radial_coverage),
+            curve=Curve(LEVELS, found.radial_observed),
+        ),
+        adversarial=AdversarialGroups(*adversarial_mace(total, seed=seed)),
+    )
+
+
+def _with_intervals(report: CalibrationReport, found: Intervals | None) -> CalibrationReport:
+    """The same report with every interval filled in; unchanged if there is none."""
+    if found is None:
+        return report
+    return replace(
+        report,
+        ci95=found.by_name,
+        coverage=_coverage_with(report.coverage, found.coverage),
+        curve=Curve(LEVELS, report.curve.observed, *found.band) if report.curve else None,
+        radial=replace(
+            report.radial,
+            coverage=_coverage_with(report.radial.coverage, found.radial_coverage),
+            curve=Curve(LEVELS, report.radial.curve.observed, *found.radial_band)
+            if report.radial.curve
+            else None,
+        ),
+    )
+
+
+def _bound_shares(
+    points: Points,
+    at_min: ArrayLike | None,
+    at_max: ArrayLike | None,
+    bounds: tuple[ArrayLike, ArrayLike] | None,
+) -> tuple[float | None, float | None]:
+    """Share of usable σ at the lower and the upper bound, from masks or else from the bounds themselves."""
+    masks = [None if mask is None else points.pick_axes(mask, "at_min/at_max") for mask in (at_min, at_max)]
+    if bounds is not None:
+        low, high = (np.asarray(points.pick_axes(b, "clamp_bounds_px"), dtype=np.float64) for b in bounds)
+        # Frames are changed by multiplication, so a clamped σ may miss its bound by rounding.
+        reached = (points.sigma_px <= low * (1 + 1e-6), points.sigma_px >= high * (1 - 1e-6))
+        masks = [own if mask is None else mask for mask, own in zip(masks, reached, strict=True)]
+    shares = [None if m is None or m.size == 0 else float(np.mean(m.astype(np.bool_))) for m in masks]
+    return shares[0], shares[1]
+
+
+def _coverage(observed: FloatArray) -> dict[str, Coverage]:
+    return {f"{level:g}": Coverage(float(o)) for level, o in zip(COVERAGE_LEVELS, observed, strict=True)}
+
+
+def _coverage_with(coverage: dict[str, Coverage], ci95: tuple[Interval | None, ...]) -> dict[str, Coverage]:
+    return {level: replace(item, ci95=ci) for (level, item), ci in zip(coverage.items(), ci95, strict=True)}
+
+
+_RANKING = {"spearman", "ause", "auc_large_error", "quantile_bins"}
+
+
+def _reasons(report: CalibrationReport, has_large_error: bool) -> dict[str, str]:
+    """Why each number that is None is None."""
+    names = [item.name for item in fields(report) if getattr(report, item.name) is None]
+    return {name: _reason(name, report, has_large_error) for name in names}
+
+
+def _reason(name: str, report: CalibrationReport, has_large_error: bool) -> str:
+    if name in ("at_min_share", "at_max_share") and report.n_keypoints:
+        return "the clamp bounds are not known"
+    if report.n_keypoints == 0:
+        return "no keypoint has both a label and a valid σ"
+    if name == "auc_large_error" and not has_large_error:
+        return "no limit for a large error is known (no pixel spacing and no vertebra width)"
+    if name in _RANKING and report.quantile_bins is None:
+        return "σ is the same everywhere, so it ranks nothing"
+    if name == "auc_large_error":
+        return "the errors are all above or all below the limit"
+    if name == "spearman" and report.n_keypoints < 3:
+        return "fewer than 3 keypoints"
+    return "all errors are equal, so there is nothing to rank"

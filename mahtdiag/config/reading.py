@@ -1,0 +1,80 @@
+"""Finding and reading `mahtdiag.toml` or `[tool.mahtdiag]`, with all its problems at once."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mahtdiag.config.settings import Settings
+from mahtdiag.errors import UsageError
+
+FILE_NAME = "mahtdiag.toml"
+PROJECT_FILE = "pyproject.toml"
+
+
+def read_settings(path: Path | None, cwd: Path) -> Settings:
+    """The settings of the given file, else of `./mahtdiag.toml`, else of `[tool.mahtdiag]`, else none.
+
+    Raises UsageError, one line per problem: unreadable file, invalid TOML, unknown keys (with the nearest
+    known one), wrong types and impossible values.
+    """
+    if path is not None:
+        return parse_settings(_section(path), str(path))
+    for name in (FILE_NAME, PROJECT_FILE):
+        if (cwd / name).is_file():
+            table = _section(cwd / name)
+            if table or name == FILE_NAME:
+                return parse_settings(table, name)
+    return Settings()
+
+
+def _section(path: Path) -> Mapping[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
+    if path.name == PROJECT_FILE:
+        table = content.get("tool", {}).get("mahtdiag", {})
+        return table if isinstance(table, Mapping) else {}
+    return content
+
+
+def parse_settings(table: Mapping[str, Any], where: str) -> Settings:
+    """Validate a table; `where` names its source in messages."""
+    try:
+        return Settings.model_validate(dict(table))
+    except ValidationError as error:
+        raise UsageError(*(f"{where}: {problem}" for problem in describe(error, Settings))) from None
+
+
+def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
+    """One line per problem: the key, what is wrong, and the nearest known key for an unknown one."""
+    lines = []
+    for item in error.errors():
+        keys = [str(part) for part in item["loc"]]
+        if item["type"] == "extra_forbidden":
+            known = _known(model, keys[:-1])
+            close = difflib.get_close_matches(keys[-1], known, 1, 0.5)
+            hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
+            lines.append(f"unknown key {'.'.join(keys)}; {hint}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{'.'.join(keys)} = {item['input']!r}: {message[:1].lower()}{message[1:]}")
+    return tuple(dict.fromkeys(lines))
+
+
+def _known(model: type[BaseModel], keys: Iterable[str]) -> list[str]:
+    """Names allowed in the table that `keys` lead to."""
+    for key in keys:
+        field = model.model_fields.get(key)
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]

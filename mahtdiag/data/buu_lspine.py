@@ -1,0 +1,233 @@
+"""The BUU-LSPINE annotation format: one CSV per radiograph, one row per endplate."""
+
+import codecs
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.samples import LISTHESIS_NAMES, Patient
+from mahtdiag.schema.views import View
+
+COLUMNS: Final = ("x1", "y1", "x2", "y2", "label")
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NOT_FINITE: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_FILE_NAME: Final = re.compile(r"(?P<identifier>.+)-(?P<sex>[MF])-(?P<age>\d{1,3})Y(?P<view>[01])", re.ASCII)
+# The last digit of a file name in the published set.
+FILE_NAME_DIGITS: Final = {View.AP: "0", View.LA: "1"}
+_LARGEST_FILE_BYTES: Final = 64 * 1024
+_ENDPLATE_IN_WORDS: Final = {row: f" ({name})" for row, name in enumerate(View.LA.endplate_names)}
+_MOST_PROBLEMS: Final = 20
+_ROWS_OF: Final = {view.endplates: view for view in View}
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One annotation file.
+
+    `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, never missing in this format; `listhesis` has
+    one code per endplate, in file order; `sha256` is that of the file's bytes.
+    """
+
+    view: View
+    keypoints_px: NDArray[np.float64]
+    listhesis: tuple[int, ...]
+    sha256: str
+
+
+def read_annotation(path: Path, name: str) -> bytes:
+    """The bytes of an annotation file. Raises DataError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def rows_wanted(view: View) -> str:
+    """What an annotation of this view has, in words: `an AP annotation has 10 (L1 upper … L5 lower)`."""
+    names = view.endplate_names
+    return f"an {view} annotation has {view.endplates} ({names[0]} … {names[-1]})"
+
+
+def parse_annotation(content: bytes, name: str) -> Annotation:
+    """Read one annotation file; the number of rows tells the view.
+
+    Row e (from 0) is an endplate of vertebra e//2, upper where e is even; (x1, y1) is its left end. So the
+    keypoints of the rows, one after the other, are UL, UR, LL, LR of L1, of L2, …, and S1's two ends in LA.
+    A left end that lies right of the right end is kept as it is: that is for the anatomical rules to tell.
+
+    Tolerated: UTF-8 or UTF-16 with a byte order mark, any line end, blank lines, spaces and quotes around a
+    cell, a label written `0.0`. The separator is chosen per line: a semicolon if the line has one (a comma is
+    then a decimal comma), else a comma, else a tab. Nothing may be missing: an empty cell, NaN or an infinity
+    is an error.
+
+    Raises DataError with every problem of the file, each naming file, row and column.
+    """
+    text = _text(content, name)
+    rows = [line for line in _LINE_END.split(text) if line.strip()]
+    if not rows:
+        raise DataError(f"{name}: the annotation is empty")
+    problems: list[str] = []
+    cells = [_cells(row) for row in rows]
+    if _is_header(cells[0]):
+        problems.append(f"{name}: row 1 is a header ('{_short(rows[0].strip())}'): remove it")
+        del cells[0]
+    view = _ROWS_OF.get(len(cells))
+    if view is None:
+        lateral = f"an LA annotation {View.LA.endplates} (then {View.LA.endplate_names[-1]})"
+        problems.append(f"{name}: {_count(len(cells), 'row')}, {rows_wanted(View.AP)}, {lateral}")
+    values = [_row(row, name, index, problems) for index, row in enumerate(cells)]
+    if problems or view is None:
+        raise DataError(*_at_most(problems, name))
+    table = np.array(values, dtype=np.float64)
+    return Annotation(
+        view=view,
+        keypoints_px=table[:, :4].reshape(view.keypoints, 2).copy(),
+        listhesis=tuple(int(label) for label in table[:, 4]),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def looks_like_annotation(content: bytes) -> bool:
+    """Whether any row of the file could be an endplate: five cells, the first four of them numbers.
+
+    Tells a damaged annotation from a table that merely lies in the same folder. An empty file counts as an
+    annotation, so that it is reported.
+    """
+    try:
+        text = _text(content[:_LARGEST_FILE_BYTES], "")
+    except DataError:
+        return False
+    rows = [_cells(line) for line in _LINE_END.split(text) if line.strip()]
+    wanted = len(COLUMNS)
+    return not rows or any(len(row) == wanted and all(map(_is_numeric, row[:4])) for row in rows)
+
+
+def format_annotation(keypoints_px: NDArray[np.float64], listhesis: Sequence[int], decimals: int = 2) -> str:
+    """Write an annotation as `parse_annotation` reads it, coordinates rounded to `decimals` places.
+
+    `keypoints_px` is `[20, 2]` or `[22, 2]`, `listhesis` one code per endplate. Raises ValueError for another
+    shape, a missing keypoint (the format cannot leave one out) or an unknown code.
+    """
+    view = View.from_keypoints(len(keypoints_px))
+    if view is None or keypoints_px.shape != (view.keypoints, 2) or len(listhesis) != view.endplates:
+        raise ValueError(f"no view has keypoints {keypoints_px.shape} and {len(listhesis)} labels")
+    if not np.isfinite(keypoints_px).all():
+        raise ValueError("BUU-LSPINE cannot express a missing keypoint")
+    if not set(listhesis) <= set(range(len(LISTHESIS_NAMES))):
+        raise ValueError(f"listhesis codes are 0 to {len(LISTHESIS_NAMES) - 1}, got {sorted(set(listhesis))}")
+    # Adding zero turns the -0.0 that rounding may leave into 0.0.
+    endplates = (np.round(keypoints_px, decimals) + 0.0).reshape(view.endplates, 4)
+    rows = zip(endplates, listhesis, strict=True)
+    return "".join(",".join(f"{value:.{decimals}f}" for value in ends) + f",{code}\n" for ends, code in rows)
+
+
+def outside_image(keypoints_px: NDArray[np.float64], size: Size, view: View) -> tuple[str, ...]:
+    """One line for each keypoint more than a pixel outside the image: x < −1 or x > width, y likewise.
+
+    The rule leaves room for annotation tools that count from 1 or mark the far edge of a pixel. Missing
+    keypoints (NaN) are not outside.
+    """
+    below = (keypoints_px < -1.0).any(axis=-1)
+    above = (keypoints_px > size.xy).any(axis=-1)
+    names = view.keypoint_names
+    return tuple(
+        f"{names[k]} (x {keypoints_px[k, 0]:g}, y {keypoints_px[k, 1]:g}) lies outside the image"
+        f" ({size.width} wide, {size.height} high)"
+        for k in np.flatnonzero(below | above)
+    )
+
+
+def parse_file_name(stem: str) -> Patient | None:
+    """Patient, sex and age from a name like `0001-F-037Y0`, or None where the name is not of that form."""
+    match = _FILE_NAME.fullmatch(stem)
+    if match is None:
+        return None
+    return Patient(match["identifier"], match["sex"], int(match["age"]))
+
+
+def view_of_file_name(stem: str) -> View | None:
+    """The view a name like `0001-F-037Y0` ends in (0 is AP, 1 is LA), or None for another form."""
+    match = _FILE_NAME.fullmatch(stem)
+    return next((view for view in View if match and match["view"] == FILE_NAME_DIGITS[view]), None)
+
+
+def _text(content: bytes, name: str) -> str:
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise DataError(f"{name}: {len(content)} bytes, an annotation has 10 or 11 short rows")
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    if "\0" in text:
+        raise DataError(f"{name}: not a text file: an annotation is a CSV of {','.join(COLUMNS)}")
+    return text
+
+
+def _cells(line: str) -> list[str]:
+    if ";" in line:
+        parts = line.replace(",", ".").split(";")
+    elif "," in line:
+        parts = line.split(",")
+    else:
+        parts = line.strip(" ").split("\t")
+    return [part.strip().strip("\"'").strip() for part in parts]
+
+
+def _is_numeric(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def _is_header(cells: list[str]) -> bool:
+    return any(cells) and not any(_is_numeric(cell) or _NOT_FINITE.fullmatch(cell) for cell in cells)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _row(cells: list[str], name: str, index: int, problems: list[str]) -> list[float]:
+    """The five numbers of one row; what is wrong with it is added to `problems`."""
+    row = f"{name}: row {index + 1}{_ENDPLATE_IN_WORDS.get(index, '')}"
+    if len(cells) != len(COLUMNS):
+        problems.append(f"{row}: {_count(len(cells), 'column')}, expected {','.join(COLUMNS)}")
+    values: list[float] = []
+    for column, (cell, title) in enumerate(zip(cells, COLUMNS, strict=False), start=1):
+        wrong = _cell_problem(cell, title)
+        if wrong is not None:
+            problems.append(f"{row}, column {column} ({title}): {wrong}")
+        values.append(math.nan if wrong else float(cell))
+    return values
+
+
+def _cell_problem(cell: str, title: str) -> str | None:
+    if not cell:
+        return "empty: every endplate must be annotated"
+    if not _is_numeric(cell):
+        if _NOT_FINITE.fullmatch(cell):
+            return f"'{cell}' is not a finite number: every endplate must be annotated"
+        return f"'{_short(cell)}' is not a number"
+    value = float(cell)
+    if not math.isfinite(value):
+        return f"'{_short(cell)}' is not a finite number"
+    if title == "label" and value not in range(len(LISTHESIS_NAMES)):
+        return f"'{_short(cell)}' is not a label: 0 to {len(LISTHESIS_NAMES) - 1}, 0 is normal"
+    return None
+
+
+def _short(text: str, longest: int = 40) -> str:
+    shown = text if len(text) <= longest else text[: longest - 1] + "…"
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in shown)
+
+
+def _at_most(problems: list[str], name: str) -> list[str]:
+    if len(problems) <= _MOST_PROBLEMS:
+        return problems
+    return [*problems[:_MOST_PROBLEMS], f"{name}: and {len(problems) - _MOST_PROBLEMS} more problems"]

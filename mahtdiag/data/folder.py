@@ -1,0 +1,130 @@
+"""What lies in a data folder: image and annotation files by stem, and the folders of the two views."""
+
+import os
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mahtdiag.data.pixel_spacing import SPACING_FILE
+from mahtdiag.errors import DataError
+from mahtdiag.schema.views import View
+
+IMAGE_EXTENSIONS: Final = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"))
+ANNOTATION_EXTENSION: Final = ".csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The files of one stem (in Unicode NFC, which file systems do not agree on); normally one of each."""
+
+    images: tuple[str, ...]
+    annotations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One folder, not its subfolders. `entries` are sorted by stem; hidden files are not listed."""
+
+    path: Path
+    entries: dict[str, Entry]
+    folders: tuple[str, ...]
+    has_spacing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """A data folder: its own files, and the names of its `AP` and `LA` subfolders."""
+
+    top: Listing
+    view_folders: dict[View, str]
+
+    @property
+    def own_view(self) -> View | None:
+        """The view that the folder's own name says."""
+        name = os.path.basename(os.path.abspath(self.top.path)).upper()
+        return View(name) if name in View.__members__ else None
+
+
+def open_folder(path: Path) -> DataFolder:
+    """List a data folder. Raises DataError where it is missing, a file, unreadable, or names a view twice."""
+    top = list_folder(path)
+    found: dict[View, str] = {}
+    for name in top.folders:
+        if name.upper() not in View.__members__:
+            continue
+        view = View(name.upper())
+        if view in found:
+            raise DataError(f"{shown(path)}: two folders for {view}, {found[view]} and {name}: keep one")
+        found[view] = name
+    return DataFolder(top, found)
+
+
+def list_folder(path: Path) -> Listing:
+    """List the images, annotations and subfolders of one folder, without a system call per file."""
+    images: dict[str, list[str]] = {}
+    annotations: dict[str, list[str]] = {}
+    folders: list[str] = []
+    has_spacing = False
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.name)
+                elif entry.name == SPACING_FILE:
+                    has_spacing = True
+                elif entry.is_file() or entry.is_symlink():
+                    # A link to nowhere is listed, so that it is reported when it is read.
+                    _file_by_stem(entry.name, images, annotations)
+    except OSError as error:
+        raise DataError(_folder_problem(path, error)) from error
+    stems = sorted({*images, *annotations})
+    return Listing(
+        path,
+        {
+            stem: Entry(tuple(sorted(images.get(stem, ()))), tuple(sorted(annotations.get(stem, ()))))
+            for stem in stems
+        },
+        tuple(sorted(folders)),
+        has_spacing,
+    )
+
+
+def shown(name: str | Path) -> str:
+    """A file name as records and messages can carry it: one line of valid Unicode.
+
+    Control characters and bytes that are not UTF-8 are written as escapes; everything else stays.
+    """
+    text = str(name)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(sign) if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    # Python keeps an undecodable byte as the surrogate 0xDC00 + byte.
+    code = ord(sign)
+    return f"\\x{code - 0xDC00 if code >= 0xDC00 else code:02x}"
+
+
+def _file_by_stem(name: str, images: dict[str, list[str]], annotations: dict[str, list[str]]) -> None:
+    stem, extension = os.path.splitext(name)
+    extension = extension.lower()
+    if extension in IMAGE_EXTENSIONS:
+        files = images
+    elif extension == ANNOTATION_EXTENSION:
+        files = annotations
+    else:
+        return
+    files.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
+
+
+def _folder_problem(path: Path, error: OSError) -> str:
+    where = shown(path)
+    if isinstance(error, FileNotFoundError):
+        return f"{where}: no such folder: give the folder that holds the images and their annotations"
+    if isinstance(error, NotADirectoryError):
+        return f"{where}: not a folder: give the folder that holds the images and their annotations"
+    return f"{where}: cannot be listed: {error.strerror or error}"

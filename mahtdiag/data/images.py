@@ -1,0 +1,153 @@
+"""Radiograph files to the arrays a network takes."""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.data.containers import open_container
+from mahtdiag.errors import DataError, UsageError
+from mahtdiag.schema.frames import Placement, Size
+from mahtdiag.schema.model_spec import ModelInput, Normalization
+from mahtdiag.schema.samples import LoadedImage
+
+Image = NDArray[np.uint8 | np.uint16]
+FULL_SCALE: Final = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+class ImageError(DataError):
+    """An image that cannot be used; `image_sha256` is that of its bytes, None where they cannot be read."""
+
+    def __init__(self, *problems: str, image_sha256: str | None = None) -> None:
+        super().__init__(*problems)
+        self.image_sha256 = image_sha256
+
+
+def load_image(path: str | Path, name: str, spec: ModelInput) -> LoadedImage:
+    """Read, decode and prepare one radiograph; `name` is what messages call it. Safe to call from threads.
+
+    Raises ImageError, one line, for a file that cannot be read or decoded, and UsageError where `spec`
+    contradicts itself.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read: {error.strerror or error}") from error
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        image = decode_image(content, name)
+    except DataError as error:
+        raise ImageError(*error.problems, image_sha256=sha256) from error
+    return LoadedImage(Size(*image.shape[:2]), to_network_input(image, spec), sha256)
+
+
+def decode_image(content: bytes, name: str) -> Image:
+    """Decode a PNG, JPEG, TIFF or BMP into `[H, W]` grey or `[H, W, 3]` RGB, uint8 or uint16.
+
+    Pixels come as stored: no orientation tag turns them, no colour profile or gamma changes them. Alpha is
+    dropped, palettes are resolved, 1-bit becomes 0 and 255, and a grey scale stored with white as zero is
+    turned so that larger is brighter.
+
+    Raises DataError, one line, for what `open_container` refuses, pixels that are not 8 or 16 bit, and files
+    the decoder cannot read.
+    """
+    container = open_container(content, name)
+    _silence_decoder()
+    try:
+        decoded = cv2.imdecode(np.frombuffer(container.content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        decoded = None
+    if decoded is None:
+        raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
+    if decoded.dtype not in FULL_SCALE:
+        raise DataError(f"{name}: {decoded.dtype} pixels: save it with 8 or 16 bit per channel")
+    image = _grey_or_rgb(decoded, name)
+    if Size(*image.shape[:2]) != container.size:
+        raise DataError(
+            f"{name}: the size in the {container.kind} header is not that of its pixels: save it again"
+        )
+    # OpenCV turns 8-bit grey scales itself, but hands out 16-bit ones as stored.
+    if container.white_is_zero and image.dtype == np.uint16:
+        return np.subtract(FULL_SCALE[image.dtype], image, dtype=np.uint16)
+    return image
+
+
+def to_network_input(image: Image, spec: ModelInput) -> NDArray[np.float32]:
+    """Prepare a decoded image: float32 `[C, H, W]`.
+
+    In this order: colour to grey where one channel is wanted (0.299 R + 0.587 G + 0.114 B), resize in the
+    image's own integer type, black bars for letterbox, value/255 or value/65535, grey repeated where three
+    channels are wanted, (value − mean)/std.
+
+    Each axis that shrinks is averaged over the area of its pixels, then each that grows is interpolated
+    linearly; both keep pixel centres (the half-pixel convention).
+
+    Raises UsageError where the normalisation has another number of channels than the network.
+    """
+    if spec.channels == 1 and image.ndim == 3:
+        image = _integers(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    placement = Placement.of(Size(*image.shape[:2]), spec.size, spec.resize)
+    resized = _letterbox(_resize(image, placement.resized), placement, spec.size)
+    scaled = resized.astype(np.float32) / np.float32(FULL_SCALE[image.dtype])
+    planes = scaled[np.newaxis] if scaled.ndim == 2 else scaled.transpose(2, 0, 1)
+    return _normalized(np.broadcast_to(planes, (spec.channels, *planes.shape[1:])), spec.normalization)
+
+
+def _silence_decoder() -> None:
+    """Keep OpenCV from logging what the DataError says; OpenCV 4 and 5 have the switch in two places."""
+    set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_log_level(0)
+
+
+def _integers(image: cv2.typing.MatLike) -> Image:
+    """The same array: OpenCV keeps the integer type it was given, which its type hints cannot say."""
+    return image.astype(np.uint16 if image.dtype == np.uint16 else np.uint8, copy=False)
+
+
+def _grey_or_rgb(decoded: cv2.typing.MatLike, name: str) -> Image:
+    image = _integers(decoded)
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 1:
+        return image.reshape(image.shape[:2])
+    if channels == 3:
+        return _integers(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    if channels == 4:
+        return _integers(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB))
+    raise DataError(f"{name}: {channels} channels per pixel: save it as grey or RGB")
+
+
+def _resize(image: Image, wanted: Size) -> Image:
+    height, width = image.shape[:2]
+    for size, interpolation in (
+        (Size(min(height, wanted.height), min(width, wanted.width)), cv2.INTER_AREA),
+        (wanted, cv2.INTER_LINEAR),
+    ):
+        if image.shape[:2] != (size.height, size.width):
+            image = _integers(cv2.resize(image, (size.width, size.height), interpolation=interpolation))
+    return image
+
+
+def _letterbox(image: Image, placement: Placement, size: Size) -> Image:
+    if placement.resized == size:
+        return image
+    canvas = np.zeros((size.height, size.width, *image.shape[2:]), dtype=image.dtype)
+    rows = slice(placement.top, placement.top + placement.resized.height)
+    canvas[rows, placement.left : placement.left + placement.resized.width] = image
+    return canvas
+
+
+def _normalized(planes: NDArray[np.float32], normalization: Normalization) -> NDArray[np.float32]:
+    for values in (normalization.mean, normalization.std):
+        if len(values) not in (1, len(planes)):
+            raise UsageError(
+                f"normalization {normalization.name} has {len(values)} channels, the network takes"
+                f" {len(planes)}: give one value, or one per channel"
+            )
+    mean = np.array(normalization.mean, dtype=np.float32).reshape(-1, 1, 1)
+    std = np.array(normalization.std, dtype=np.float32).reshape(-1, 1, 1)
+    if not mean.any() and (std == 1).all():
+        return np.ascontiguousarray(planes)
+    return np.ascontiguousarray((planes - mean) / std)

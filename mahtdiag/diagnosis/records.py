@@ -1,0 +1,154 @@
+"""From the numbers of a batch to one record per image: original pixels, losses, violations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
+from mahtdiag.schema.frames import FrameMap
+from mahtdiag.schema.model_spec import ModelSpec, UncertaintySource
+from mahtdiag.schema.readings import BatchReading, Floats
+from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+
+_SMALLEST_SIGMA = 1e-12
+
+
+@dataclass(frozen=True)
+class RecordMaker:
+    """Judges batches by one specification, one loss and one set of anatomical limits.
+
+    `pixel_spacing_mm` holds for the images that have no spacing of their own.
+    """
+
+    spec: ModelSpec
+    loss: MAHTNetLoss
+    limits: Limits
+    pixel_spacing_mm: float | None = None
+
+    def records(
+        self,
+        samples: Sequence[Sample],
+        images: Sequence[LoadedImage],
+        frames: Sequence[FrameMap],
+        reading: BatchReading,
+    ) -> tuple[list[ImageRecord], list[Failure]]:
+        """One record per image, or a failure where the network's output is not a number."""
+        places = _Places.of(samples, frames, reading, self.spec)
+        losses = self._losses(places, reading)
+        sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
+        findings = check_anatomy(
+            places.pred_px, self.spec.view, image_size_px=sizes, limits=self.limits
+        ).per_image()
+        records: list[ImageRecord] = []
+        failures: list[Failure] = []
+        for i, (sample, image) in enumerate(zip(samples, images, strict=True)):
+            if not reading.finite[i].all():
+                reason = self._not_finite(reading.finite[i])
+                failures.append(Failure(sample.image, reason, image.image_sha256, sample.annotation_sha256))
+                continue
+            spacing = sample.pixel_spacing_mm or self.pixel_spacing_mm
+            records.append(
+                ImageRecord(
+                    image=sample.image,
+                    image_sha256=image.image_sha256,
+                    annotation_sha256=sample.annotation_sha256,
+                    width=image.original.width,
+                    height=image.original.height,
+                    pixel_spacing_mm=spacing,
+                    sex=sample.patient.sex,
+                    age_years=sample.patient.age_years,
+                    losses=losses[i],
+                    keypoints=_keypoints(places, reading, i, spacing, self.loss.uncertainty_loss),
+                    findings=findings[i],
+                )
+            )
+        return records, failures
+
+    def _not_finite(self, finite: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> str:
+        names = [name for name, good in zip(self.spec.view.keypoint_names, finite, strict=True) if not good]
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        return f"the network's output is not finite (NaN or infinite) for {shown}"
+
+    def _losses(self, places: "_Places", reading: BatchReading) -> list[ImageLosses]:
+        """Training losses per image, in the network frame, in float64."""
+        pred, target = torch.from_numpy(places.pred_input), torch.from_numpy(places.gt_input)
+        coord = self.loss.coord_loss(pred, target)
+        anatomical = self.loss.anatomical_loss(pred)
+        uncertainty = None
+        if places.head_sigma_input is not None:
+            sigma = torch.from_numpy(places.head_sigma_input).clamp(min=_SMALLEST_SIGMA)
+            uncertainty = self.loss.uncertainty_loss(pred, target, sigma.log())
+        heatmap = torch.from_numpy(reading.loss_focal)
+        parts = self.loss.combine(heatmap, coord, anatomical.total, uncertainty)
+        missing = torch.full_like(heatmap, torch.nan)
+        columns = (
+            parts.total, heatmap, coord, anatomical.total, anatomical.order, anatomical.parallel,
+            anatomical.ratio, missing if uncertainty is None else uncertainty,
+            torch.from_numpy(reading.keypoint_share),
+        )  # fmt: skip
+        return [ImageLosses(*row) for row in torch.stack(columns, 1).tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Labels, predictions and σ of a batch in the frames that need them."""
+
+    gt_px: Floats
+    pred_px: Floats
+    gt_input: Floats
+    pred_input: Floats
+    sigma_px: Floats
+    spread_px2: Floats
+    head_sigma_input: Floats | None
+
+    @staticmethod
+    def of(
+        samples: Sequence[Sample], frames: Sequence[FrameMap], reading: BatchReading, spec: ModelSpec
+    ) -> "_Places":
+        gt_px = np.stack([sample.keypoints_px for sample in samples])
+        gt_input = np.stack([f.original_to_input(p) for f, p in zip(frames, gt_px, strict=True)])
+        if spec.decoding.own_coords and reading.coords is not None:
+            pred_input = reading.coords
+        else:
+            pred_input = np.stack(
+                [f.heatmap_to_input(p) for f, p in zip(frames, reading.points, strict=True)]
+            )
+        pred_px = np.stack([f.input_to_original(p) for f, p in zip(frames, pred_input, strict=True)])
+        per_cell = np.stack([f.original_per_cell for f in frames])
+        scale = np.stack([per_cell[:, 0] ** 2, per_cell[:, 0] * per_cell[:, 1], per_cell[:, 1] ** 2], axis=-1)
+        spread_px2 = reading.spread * scale[:, None, :]
+        head = reading.sigma if spec.uncertainty.source is not UncertaintySource.HEATMAP else None
+        per_input = 1.0 / np.stack([f.input_per_original for f in frames])
+        match spec.uncertainty.source:
+            case UncertaintySource.HEATMAP:
+                sigma_px = np.sqrt(spread_px2[..., [0, 2]])
+            case UncertaintySource.NONE:
+                head, sigma_px = None, np.full_like(gt_px, np.nan)
+            case _:
+                sigma_px = np.full_like(gt_px, np.nan) if head is None else head * per_input[:, None, :]
+        return _Places(gt_px, pred_px, gt_input, pred_input, sigma_px, spread_px2, head)
+
+
+def _keypoints(
+    places: _Places, reading: BatchReading, i: int, spacing_mm: float | None, bounds: UncertaintyLoss
+) -> KeypointResults:
+    error_px = np.linalg.norm(places.pred_px[i] - places.gt_px[i], axis=-1)
+    sigma = places.head_sigma_input
+    none = np.zeros_like(places.gt_px[i], dtype=np.bool_)
+    return KeypointResults(
+        gt_px=places.gt_px[i],
+        pred_px=places.pred_px[i],
+        error_px=error_px,
+        error_mm=error_px * spacing_mm if spacing_mm else np.full_like(error_px, np.nan),
+        sigma_px=places.sigma_px[i],
+        spread_px2=places.spread_px2[i],
+        peak=reading.peak[i],
+        at_min=none if sigma is None else sigma[i] <= bounds.min_sigma,
+        at_max=none if sigma is None else sigma[i] >= bounds.max_sigma,
+        flags=reading.flags[i],
+    )

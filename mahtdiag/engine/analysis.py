@@ -1,0 +1,119 @@
+"""The hot path: one pass over a batch of heatmaps on their device, a few hundred floats per image back."""
+
+import torch
+from torch import Tensor
+
+from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, read_heatmaps
+from mahtdiag.losses.windowed import HeatmapLosses, windowed_heatmap_losses
+from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.outputs import ModelOutputs
+from mahtdiag.schema.readings import BatchReading, Floats
+
+
+def as_sigma(values: Tensor, kind: UncertaintyKind) -> Tensor:
+    """Standard deviation from what a head emits: exp(v), v, or exp(v/2)."""
+    match kind:
+        case UncertaintyKind.LOG_SIGMA:
+            return values.exp()
+        case UncertaintyKind.SIGMA:
+            return values
+        case UncertaintyKind.LOG_VAR:
+            return (0.5 * values).exp()
+
+
+def sigma_in_input_pixels(
+    values: Tensor,
+    kind: UncertaintyKind,
+    frame: UncertaintyFrame,
+    input_size: tuple[int, int],
+    heatmap_size: tuple[int, int],
+) -> Tensor:
+    """σ per axis `[B, K, 2]` in model-input pixels from a head's `[B, K]` or `[B, K, 2]`."""
+    sigma = as_sigma(values.float(), kind)
+    if sigma.ndim == 2:
+        sigma = sigma.unsqueeze(-1).expand(-1, -1, 2)
+    if frame is UncertaintyFrame.HEATMAP:
+        stride = [input_size[1] / heatmap_size[1], input_size[0] / heatmap_size[0]]
+        sigma = sigma * sigma.new_tensor(stride)
+    return sigma
+
+
+def analyse(
+    outputs: ModelOutputs,
+    centres: Tensor,
+    decoding: Decoding,
+    *,
+    input_size: tuple[int, int],
+    uncertainty_kind: UncertaintyKind | None,
+    uncertainty_frame: UncertaintyFrame,
+) -> BatchReading:
+    """Losses, peaks, places, spread and σ of a batch.
+
+    `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. On a CPU
+    one image is analysed at a time, so that the extra memory stays a small part of one image's heatmaps.
+    """
+    heatmaps = outputs.heatmaps.float()
+    size = 1 if heatmaps.device.type == "cpu" else max(1, len(heatmaps))
+    readings, losses = [], []
+    for start in range(0, len(heatmaps), size):
+        part = heatmaps[start : start + size]
+        readings.append(read_heatmaps(part, decoding))
+        losses.append(windowed_heatmap_losses(part, centres[start : start + size], decoding.heatmap_sigma))
+    sigma = None
+    if outputs.uncertainty is not None and uncertainty_kind is not None:
+        sigma = sigma_in_input_pixels(
+            outputs.uncertainty,
+            uncertainty_kind,
+            uncertainty_frame,
+            input_size,
+            (heatmaps.shape[2], heatmaps.shape[3]),
+        )
+    return _to_host(outputs, _joined(readings), _joined_losses(losses), sigma)
+
+
+def _joined(parts: list[HeatmapReading]) -> HeatmapReading:
+    return HeatmapReading(
+        torch.cat([p.points for p in parts]),
+        torch.cat([p.peak for p in parts]),
+        torch.cat([p.spread for p in parts]),
+        torch.cat([p.flags for p in parts]),
+    )
+
+
+def _joined_losses(parts: list[HeatmapLosses]) -> HeatmapLosses:
+    return HeatmapLosses(
+        torch.cat([p.mse for p in parts]),
+        torch.cat([p.focal for p in parts]),
+        torch.cat([p.keypoint_share for p in parts]),
+        torch.cat([p.finite for p in parts]),
+    )
+
+
+def _floats(values: Tensor) -> Floats:
+    host: Floats = values.detach().cpu().double().numpy()
+    return host
+
+
+def _to_host(
+    outputs: ModelOutputs, reading: HeatmapReading, losses: HeatmapLosses, sigma: Tensor | None
+) -> BatchReading:
+    finite = losses.finite & ((reading.flags & int(HeatmapFlag.NOT_FINITE)) == 0)
+    coords = None if outputs.coords is None else outputs.coords.float()
+    if coords is not None:
+        finite = finite & coords.isfinite().all(-1)
+    if sigma is not None:
+        finite = finite & ~sigma.isnan().any(-1)
+    height, width = outputs.heatmaps.shape[-2:]
+    return BatchReading(
+        heatmap_size=(height, width),
+        points=_floats(reading.points),
+        spread=_floats(reading.spread),
+        peak=_floats(reading.peak),
+        flags=reading.flags.cpu().numpy(),
+        finite=finite.cpu().numpy(),
+        loss_mse=_floats(losses.mse),
+        loss_focal=_floats(losses.focal),
+        keypoint_share=_floats(losses.keypoint_share),
+        coords=None if coords is None else _floats(coords),
+        sigma=None if sigma is None else _floats(sigma),
+    )

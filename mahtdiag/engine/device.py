@@ -1,0 +1,74 @@
+"""Where a network runs and in which precision."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+import torch
+
+from mahtdiag.errors import DeviceError
+
+
+class Precision(StrEnum):
+    """Precision of the forward pass; the analysis is always float32 or better."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The corresponding torch type."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.value]
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU; DeviceError tells what there is if a named one is not."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    there = kind in ("cpu", "cuda", "mps") and (not number or (kind == "cuda" and number.isdigit()))
+    if there and kind == "cuda":
+        there = torch.cuda.is_available() and int(number or 0) < torch.cuda.device_count()
+    if there and kind == "mps":
+        there = torch.backends.mps.is_available()
+    if not there:
+        raise DeviceError(f"--device {name}: not available here; available: {', '.join(available_devices())}")
+    return torch.device(name)
+
+
+def available_devices() -> list[str]:
+    """Names that `--device` takes on this machine."""
+    cuda = (
+        [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["auto", "cpu", *cuda, *mps]
+
+
+def describe_device(device: torch.device) -> str:
+    """A name for people and for run.json, for example `cuda (NVIDIA H100)`."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+@contextmanager
+def forward_mode(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Inference without gradients, under autocast unless the precision is fp32."""
+    with torch.inference_mode():
+        if precision is Precision.FP32:
+            yield
+            return
+        with torch.autocast(device.type, precision.dtype):
+            yield
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device, so that a clock read afterwards tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

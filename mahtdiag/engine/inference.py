@@ -1,0 +1,148 @@
+"""Batches through a network: forward pass and analysis, with the seconds each of them took."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mahtdiag.engine.analysis import analyse
+from mahtdiag.engine.device import Precision, forward_mode, synchronize
+from mahtdiag.engine.loader import LoadedBatch
+from mahtdiag.errors import ModelOutputError
+from mahtdiag.schema.frames import FrameMap, Size
+from mahtdiag.schema.model_spec import ModelSpec, UncertaintyKind
+from mahtdiag.schema.outputs import ModelOutputs, Predictor
+from mahtdiag.schema.readings import BatchReading, Floats
+from mahtdiag.schema.samples import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Time spent so far; `decode` is summed over the decoding threads."""
+
+    forward: float = 0.0
+    decode: float = 0.0
+    analyse: float = 0.0
+
+    def __add__(self, other: "Seconds") -> "Seconds":
+        return Seconds(self.forward + other.forward, self.decode + other.decode, self.analyse + other.analyse)
+
+
+@dataclass(frozen=True, slots=True)
+class InferredBatch:
+    """A batch after the network: what was loaded, what was read from it, and what it cost."""
+
+    batch: LoadedBatch
+    reading: BatchReading | None
+    frames: tuple[FrameMap, ...]
+    seconds: Seconds = field(default_factory=Seconds)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A network on a device, with the specification its outputs are read by."""
+
+    predict: Predictor
+    spec: ModelSpec
+    device: torch.device
+    precision: Precision
+    heatmap_size: Size
+
+    def run(self, batches: Iterable[LoadedBatch]) -> Iterator[InferredBatch]:
+        """One result per batch, in order; a batch without a readable image passes through."""
+        for batch in batches:
+            if batch.tensor is None:
+                yield InferredBatch(batch, None, (), Seconds(decode=batch.decode_seconds))
+                continue
+            frames = tuple(self.frame_map(image.original) for image in batch.images)
+            reading, seconds = self._read(batch.tensor, _centres(batch.samples, frames))
+            yield InferredBatch(batch, reading, frames, replace(seconds, decode=batch.decode_seconds))
+
+    def frame_map(self, original: Size) -> FrameMap:
+        """The map between the frames of an image of this size."""
+        return FrameMap(
+            original,
+            self.spec.input.size,
+            self.heatmap_size,
+            self.spec.input.resize,
+            self.spec.input.convention,
+        )
+
+    def _read(self, images: Tensor, centres: Floats) -> tuple[BatchReading, Seconds]:
+        started = time.perf_counter()
+        outputs = self._forward(images)
+        synchronize(self.device)
+        forwarded = time.perf_counter()
+        with torch.inference_mode():
+            reading = analyse(
+                outputs,
+                torch.from_numpy(centres.astype(np.float32)).to(self.device),
+                self.spec.decoding,
+                input_size=(self.spec.input.size.height, self.spec.input.size.width),
+                uncertainty_kind=self.spec.uncertainty.kind or outputs.uncertainty_kind,
+                uncertainty_frame=self.spec.uncertainty.frame,
+            )
+        analysed = time.perf_counter()
+        return reading, Seconds(forward=forwarded - started, analyse=analysed - forwarded)
+
+    def _forward(self, images: Tensor) -> ModelOutputs:
+        try:
+            with forward_mode(self.device, self.precision):
+                outputs = self.predict(images.to(self.device, non_blocking=True))
+        except torch.OutOfMemoryError:
+            if len(images) == 1:
+                raise ModelOutputError(
+                    f"one image does not fit into the memory of {self.device}; use --device cpu or a smaller "
+                    "--precision"
+                ) from None
+            half = len(images) // 2
+            return _joined(self._forward(images[:half]), self._forward(images[half:]))
+        found = Size(*outputs.heatmaps.shape[-2:])
+        if found != self.heatmap_size or outputs.heatmaps.shape[1] != self.spec.view.keypoints:
+            raise ModelOutputError(
+                f"the network returned heatmaps {list(outputs.heatmaps.shape)} where it had returned "
+                f"[B, {self.spec.view.keypoints}, {self.heatmap_size.height}, {self.heatmap_size.width}]"
+            )
+        return outputs
+
+
+def probe(predict: Predictor, spec_channels: int, size: Size, device: torch.device) -> ModelOutputs:
+    """Outputs for one black image: tells the number of keypoints and the size of the heatmaps.
+
+    Raises ModelOutputError, in one line, if the network cannot be run on such an input.
+    """
+    try:
+        with torch.inference_mode():
+            return predict(torch.zeros(1, spec_channels, size.height, size.width, device=device))
+    except ModelOutputError:
+        raise
+    except Exception as error:  # whatever the user's network raises on this input
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[-1] if lines else type(error).__name__
+        raise ModelOutputError(
+            f"the network cannot run on an input [1, {spec_channels}, {size.height}, {size.width}]: "
+            f"{reason}; "
+            "check --input-size and --channels"
+        ) from error
+
+
+def _centres(samples: tuple[Sample, ...], frames: tuple[FrameMap, ...]) -> Floats:
+    return np.stack(
+        [frame.original_to_heatmap(s.keypoints_px) for s, frame in zip(samples, frames, strict=True)]
+    )
+
+
+def _joined(first: ModelOutputs, second: ModelOutputs) -> ModelOutputs:
+    def cat(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+        return None if a is None or b is None else torch.cat([a, b])
+
+    kind: UncertaintyKind | None = first.uncertainty_kind
+    return ModelOutputs(
+        torch.cat([first.heatmaps, second.heatmaps]),
+        cat(first.coords, second.coords),
+        cat(first.uncertainty, second.uncertainty),
+        kind,
+    )

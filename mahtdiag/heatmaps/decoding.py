@@ -1,0 +1,59 @@
+"""From heatmaps to what is kept of them: places, peak values, spreads, flags."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mahtdiag.heatmaps.dark import dark
+from mahtdiag.heatmaps.moments import local_moments
+from mahtdiag.heatmaps.peaks import HeatmapFlag, find_peaks
+from mahtdiag.heatmaps.soft_argmax import soft_argmax
+from mahtdiag.schema.model_spec import DecodeMethod, Decoding
+
+
+@dataclass(frozen=True)
+class HeatmapReading:
+    """What a heatmap says, in heatmap cells.
+
+    `points` `[B, K, 2]` (x, y) by the chosen method, `peak` value `[B, K]`, `spread` (xx, xy, yy) in cells²
+    `[B, K, 3]`, `flags` bits of `HeatmapFlag` `[B, K]`. NaN where the heatmap holds a NaN or +∞; a cell of −∞
+    is background.
+    """
+
+    points: Tensor
+    peak: Tensor
+    spread: Tensor
+    flags: Tensor
+
+
+def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
+    """Decode `[B, K, H, W]`, the heatmaps being read once (and once more for soft-argmax).
+
+    Works in the heatmaps' own dtype, in float32 for half precisions. Raises ValueError for another shape, for
+    heatmaps without cells, or for a σ or β that is not positive.
+    """
+    if heatmaps.ndim != 4 or 0 in heatmaps.shape[2:]:
+        raise ValueError(f"heatmaps must be [B, K, H, W] with cells, not {list(heatmaps.shape)}")
+    if not decoding.heatmap_sigma > 0:
+        raise ValueError(f"heatmap_sigma must be positive, not {decoding.heatmap_sigma}")
+    peaks = find_peaks(heatmaps)
+    centroid, spread = local_moments(heatmaps, peaks, decoding.heatmap_sigma)
+    match decoding.method:
+        case DecodeMethod.LOCAL:
+            points = centroid
+        case DecodeMethod.DARK:
+            points = dark(heatmaps, peaks, decoding.heatmap_sigma)
+        case DecodeMethod.SOFT_ARGMAX:
+            points = soft_argmax(heatmaps, decoding.softargmax_beta)
+        case DecodeMethod.ARGMAX:
+            middle = torch.where(peaks.has(HeatmapFlag.FLAT).unsqueeze(-1), centroid, peaks.points)
+            points = middle.masked_fill(peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1), torch.nan)
+    return HeatmapReading(points, peaks.value, spread, peaks.flags)
+
+
+def decode(
+    heatmaps: Tensor, method: DecodeMethod | str = DecodeMethod.DARK, sigma: float = 2.0, beta: float = 1.0
+) -> Tensor:
+    """Places `[B, K, 2]` (x, y) in heatmap cells; see `read_heatmaps` for what else a heatmap says."""
+    return read_heatmaps(heatmaps, Decoding(sigma, DecodeMethod(method), beta)).points

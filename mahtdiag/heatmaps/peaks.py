@@ -1,0 +1,109 @@
+"""Peaks of heatmaps and the windows around them."""
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+import torch
+from torch import Tensor
+
+
+class HeatmapFlag(IntFlag):
+    """What is unusual about a heatmap; 0 means nothing is."""
+
+    OK = 0
+    NOT_FINITE = 1
+    FLAT = 2
+    NOT_POSITIVE = 4
+    AT_BORDER = 8
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Highest cell of each heatmap.
+
+    `column`, `row` integer places `[B, K]` (of equal cells the first in reading order), `value` `[B, K]`,
+    `flags` bits of `HeatmapFlag` `[B, K]`. A heatmap with a NaN has value NaN and its middle as place.
+    """
+
+    column: Tensor
+    row: Tensor
+    value: Tensor
+    flags: Tensor
+
+    @property
+    def points(self) -> Tensor:
+        """Places (x, y) in cells `[B, K, 2]`."""
+        return torch.stack([self.column, self.row], -1).to(self.value.dtype)
+
+    def has(self, flag: HeatmapFlag) -> Tensor:
+        """Where a flag is set, `[B, K]`."""
+        return (self.flags & int(flag)) != 0
+
+
+def find_peaks(heatmaps: Tensor, border: int = 1) -> Peaks:
+    """Highest cell of each heatmap `[B, K, H, W]`, with flags.
+
+    Row maxima cost one read of the heatmaps; the search for the place then touches one row each. A peak fewer
+    than `border` cells from the edge is flagged; a heatmap whose cells are all equal is flagged flat and has
+    no peak, so its middle is given. Values and places are at least float32, whatever the heatmaps are: bf16
+    has no cell between 256 and 258.
+    """
+    height, width = heatmaps.shape[-2:]
+    row_maxima = heatmaps.amax(-1)
+    value, row = row_maxima.max(-1)
+    finite = value.isfinite()
+    best_row = heatmaps.gather(2, row[..., None, None].expand(-1, -1, 1, width)).squeeze(2)
+    column = best_row.argmax(-1)
+    flat = finite & (best_row.amin(-1) == value) & (row_maxima.amin(-1) == value)
+    if bool(flat.any()):
+        flat = flat & (heatmaps.amin((-2, -1)) == value)
+    placed = finite & ~flat
+    column = torch.where(placed, column, (width - 1) // 2)
+    row = torch.where(placed, row, (height - 1) // 2)
+    at_border = (column < border) | (row < border) | (column >= width - border) | (row >= height - border)
+    flags = (
+        (~finite).long() * HeatmapFlag.NOT_FINITE
+        + flat.long() * HeatmapFlag.FLAT
+        + (finite & (value <= 0)).long() * HeatmapFlag.NOT_POSITIVE
+        + (placed & at_border).long() * HeatmapFlag.AT_BORDER
+    )
+    return Peaks(column, row, value.to(reading_dtype(heatmaps)), flags)
+
+
+def reading_dtype(heatmaps: Tensor) -> torch.dtype:
+    """The dtype in which heatmaps are read: their own, or float32 for half precisions and integers."""
+    return torch.promote_types(heatmaps.dtype, torch.float32)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Square cut-outs around cells.
+
+    `values` `[B, K, n, n]`, zero outside the heatmap; `offset` `[n]` cells from the centre; `inside_x`,
+    `inside_y` `[B, K, n]` tell which columns and rows lie in the heatmap.
+    """
+
+    values: Tensor
+    offset: Tensor
+    inside_x: Tensor
+    inside_y: Tensor
+
+    @property
+    def inside(self) -> Tensor:
+        """Which cells lie in the heatmap, `[B, K, n, n]`."""
+        return self.inside_y.unsqueeze(-1) & self.inside_x.unsqueeze(-2)
+
+
+def cut_windows(heatmaps: Tensor, column: Tensor, row: Tensor, radius: int) -> Windows:
+    """Windows of (2·radius+1)² cells of `[B, K, H, W]` around integer places `[B, K]`."""
+    height, width = heatmaps.shape[-2:]
+    offset = torch.arange(-radius, radius + 1, device=heatmaps.device)
+    columns, rows = column.unsqueeze(-1) + offset, row.unsqueeze(-1) + offset
+    inside_x = (columns >= 0) & (columns < width)
+    inside_y = (rows >= 0) & (rows < height)
+    index = rows.clamp(0, height - 1).unsqueeze(-1) * width + columns.clamp(0, width - 1).unsqueeze(-2)
+    values = heatmaps.flatten(2).gather(2, index.flatten(2)).view(index.shape).to(reading_dtype(heatmaps))
+    windows = Windows(values, offset.to(values.dtype), inside_x, inside_y)
+    if bool(inside_x.all()) and bool(inside_y.all()):
+        return windows
+    return Windows(values.masked_fill(~windows.inside, 0.0), windows.offset, inside_x, inside_y)

@@ -1,0 +1,88 @@
+"""Losses between predicted and target coordinates."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mahtdiag.losses.reduction import Reduction, check_positive, check_reduction, mean_where, reduce_images
+
+
+def check_points(pred: Tensor, target: Tensor) -> None:
+    """Raise ValueError unless both are `[B, K, 2]` and alike."""
+    if pred.shape != target.shape or pred.ndim != 3 or pred.shape[-1] != 2:
+        raise ValueError(
+            f"coordinates must be [B, K, 2] and alike: predicted {list(pred.shape)}, "
+            f"target {list(target.shape)}"
+        )
+
+
+def labelled_points(target: Tensor) -> Tensor:
+    """Where a keypoint is annotated: both coordinates are numbers. `[B, K, 2]` -> `[B, K]`."""
+    return ~target.isnan().any(-1)
+
+
+def differences(pred: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+    """p − t, 0 where nothing is labelled: no NaN of a missing keypoint reaches a value or a gradient."""
+    return torch.where(labelled.unsqueeze(-1), pred - target, 0.0)
+
+
+class _CoordinateLoss(nn.Module):
+    """Mean over labelled keypoints and both axes of a value of d = |p−t|.
+
+    Shapes: coordinates `[B, K, 2]` in model-input pixels; result `[B]` or a scalar. Missing keypoints have
+    NaN targets and are left out; an image without any gives NaN. A NaN prediction makes the result NaN.
+    """
+
+    def __init__(self, reduction: Reduction = "mean") -> None:
+        super().__init__()
+        check_reduction(reduction)
+        self.reduction: Reduction = reduction
+
+    def per_axis(self, distance: Tensor) -> Tensor:
+        """Value of each absolute difference."""
+        raise TypeError(f"{type(self).__name__} defines no value per axis")
+
+    def forward(self, pred_coords: Tensor, target_coords: Tensor) -> Tensor:
+        """Reduce the per-axis value; ValueError if the two are not `[B, K, 2]` and alike."""
+        return reduce_images(*self.per_image(pred_coords, target_coords), self.reduction)
+
+    def per_image(self, pred_coords: Tensor, target_coords: Tensor) -> tuple[Tensor, Tensor]:
+        """Value of each image `[B]`, and which images have a label `[B]`."""
+        check_points(pred_coords, target_coords)
+        labelled = labelled_points(target_coords)
+        values = self.per_axis(differences(pred_coords, target_coords, labelled).abs()).mean(-1)
+        return mean_where(values, labelled), labelled.any(-1)
+
+
+class WingLoss(_CoordinateLoss):
+    """Wing loss: ω·ln(1+d/ε) if d < ω, else d − C with C = ω − ω·ln(1+ω/ε).
+
+    Feng et al., Wing Loss for Robust Facial Landmark Localisation with Convolutional Neural Networks,
+    CVPR 2018.
+    """
+
+    def __init__(self, omega: float = 10.0, epsilon: float = 2.0, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        check_positive(omega=omega, epsilon=epsilon)
+        self.omega = omega
+        self.epsilon = epsilon
+
+    def per_axis(self, distance: Tensor) -> Tensor:
+        """Wing value."""
+        offset = self.omega - self.omega * math.log1p(self.omega / self.epsilon)
+        curved = self.omega * torch.log1p(distance / self.epsilon)
+        return torch.where(distance < self.omega, curved, distance - offset)
+
+
+class SmoothL1Loss(_CoordinateLoss):
+    """Smooth L1: ½d²/β if d < β, else d − ½β."""
+
+    def __init__(self, beta: float = 1.0, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+        check_positive(beta=beta)
+        self.beta = beta
+
+    def per_axis(self, distance: Tensor) -> Tensor:
+        """Smooth L1 value."""
+        return torch.where(distance < self.beta, 0.5 * distance**2 / self.beta, distance - 0.5 * self.beta)

@@ -1,0 +1,129 @@
+"""The product's own checkpoints: a state dict beside a block of plain data that says how to run it."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from torch import nn
+
+from mahtdiag.errors import CheckpointError
+from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
+from mahtdiag.models.normalization import parse_normalization
+from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.model_spec import (
+    DecodeMethod,
+    Decoding,
+    ModelInput,
+    ModelSpec,
+    UncertaintyFrame,
+    UncertaintyKind,
+    UncertaintySpec,
+)
+from mahtdiag.schema.views import View
+
+METADATA_KEY = "mahtdiag"
+STATE_KEY = "state_dict"
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Input(_Block):
+    height: PositiveInt
+    width: PositiveInt
+    channels: Literal[1, 3]
+    resize: ResizeMode
+    normalize: str
+    coords: CoordinateConvention
+
+
+class _Decode(_Block):
+    method: DecodeMethod
+    softargmax_beta: PositiveFloat
+
+
+class _Outputs(_Block):
+    heatmaps: Literal[True] = True
+    uncertainty: UncertaintyKind | None
+    uncertainty_frame: UncertaintyFrame
+
+
+class CheckpointMetadata(_Block):
+    """The block under `mahtdiag` in a checkpoint: plain data, readable with `weights_only=True`."""
+
+    format: Literal[1] = 1
+    architecture: Literal["mahtnet"] = "mahtnet"
+    config: dict[str, str | int | float]
+    view: View
+    input: _Input
+    heatmap_sigma: PositiveFloat
+    decode: _Decode
+    outputs: _Outputs
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the network takes in and gives out."""
+        return ModelSpec(
+            view=self.view,
+            input=ModelInput(
+                size=Size(self.input.height, self.input.width),
+                channels=self.input.channels,
+                resize=self.input.resize,
+                normalization=parse_normalization(self.input.normalize),
+                convention=self.input.coords,
+            ),
+            decoding=Decoding(self.heatmap_sigma, self.decode.method, self.decode.softargmax_beta),
+            uncertainty=UncertaintySpec(kind=self.outputs.uncertainty, frame=self.outputs.uncertainty_frame),
+        )
+
+
+def metadata_of(network: MahtNet, spec: ModelSpec) -> CheckpointMetadata:
+    """The block that describes this network and this specification."""
+    return CheckpointMetadata.model_validate(
+        {
+            "config": network.config.as_dict(),
+            "view": spec.view,
+            "input": {
+                "height": spec.input.size.height,
+                "width": spec.input.size.width,
+                "channels": spec.input.channels,
+                "resize": spec.input.resize,
+                "normalize": spec.input.normalization.name,
+                "coords": spec.input.convention,
+            },
+            "heatmap_sigma": spec.decoding.heatmap_sigma,
+            "decode": {"method": spec.decoding.method, "softargmax_beta": spec.decoding.softargmax_beta},
+            "outputs": {"uncertainty": spec.uncertainty.kind, "uncertainty_frame": spec.uncertainty.frame},
+        }
+    )
+
+
+def save_checkpoint(path: Path, network: MahtNet, spec: ModelSpec) -> None:
+    """Write a checkpoint that `mahtdiag evaluate` needs no options for."""
+    metadata = metadata_of(network, spec).model_dump(mode="json")
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({METADATA_KEY: metadata, STATE_KEY: state}, path)
+
+
+def read_metadata(block: Any, where: str) -> CheckpointMetadata:
+    """Validate a metadata block; CheckpointError names every field that is wrong."""
+    try:
+        return CheckpointMetadata.model_validate(block)
+    except ValidationError as error:
+        raise CheckpointError(
+            *(
+                f"{where}: metadata field {'.'.join(map(str, e['loc'])) or 'mahtdiag'}: {e['msg']}"
+                for e in error.errors()
+            )
+        ) from None
+
+
+def build_network(metadata: CheckpointMetadata, where: str) -> nn.Module:
+    """The network that the metadata describes, without its weights."""
+    try:
+        return MahtNet(MahtNetConfig.from_dict(dict(metadata.config)))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: metadata field config: {error}") from None

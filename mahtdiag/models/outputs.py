@@ -1,0 +1,89 @@
+"""From whatever a network returns to named outputs, checked."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from mahtdiag.errors import ModelOutputError
+from mahtdiag.schema.model_spec import UncertaintyKind
+from mahtdiag.schema.outputs import ModelOutputs
+
+ACCEPTED = (
+    "accepted are a tensor [B,K,h,w], a tuple (heatmaps, log_sigma) or (heatmaps, coords, log_sigma), or a "
+    "dict with heatmaps and optionally coords or keypoints [B,K,2] and one of log_sigma, sigma, uncertainty, "
+    "log_var [B,K] or [B,K,2]"
+)
+_COORDS_NAMES = ("coords", "keypoints")
+_UNCERTAINTY_NAMES = {
+    "log_sigma": UncertaintyKind.LOG_SIGMA,
+    "sigma": UncertaintyKind.SIGMA,
+    "uncertainty": UncertaintyKind.SIGMA,
+    "log_var": UncertaintyKind.LOG_VAR,
+}
+
+
+def describe(output: object) -> str:
+    """The form of an output in words: nested types and shapes."""
+    if isinstance(output, Tensor):
+        return f"tensor {list(output.shape)}"
+    if isinstance(output, Mapping):
+        return "dict {" + ", ".join(f"{name}: {describe(value)}" for name, value in output.items()) + "}"
+    if isinstance(output, (tuple, list)):
+        return f"{type(output).__name__} ({', '.join(map(describe, output))})"
+    return type(output).__name__
+
+
+def read_outputs(output: object, batch: int) -> ModelOutputs:
+    """Name and check the outputs of a batch of `batch` images.
+
+    Raises ModelOutputError that prints what was returned and what is accepted.
+    """
+    outputs = _named(output)
+    if outputs is None or not _fits(outputs, batch):
+        raise ModelOutputError(f"the network returned {describe(output)} for {batch} image(s); {ACCEPTED}")
+    return outputs
+
+
+def _named(output: object) -> ModelOutputs | None:
+    if isinstance(output, Tensor):
+        return ModelOutputs(output)
+    if isinstance(output, Mapping):
+        return _from_mapping(output)
+    if isinstance(output, Sequence) and all(isinstance(part, Tensor) for part in output):
+        match output:
+            case [heatmaps]:
+                return ModelOutputs(heatmaps)
+            case [heatmaps, log_sigma]:
+                return ModelOutputs(heatmaps, None, log_sigma, UncertaintyKind.LOG_SIGMA)
+            case [heatmaps, coords, log_sigma]:
+                return ModelOutputs(heatmaps, coords, log_sigma, UncertaintyKind.LOG_SIGMA)
+    return None
+
+
+def _from_mapping(output: Mapping[str, object]) -> ModelOutputs | None:
+    heatmaps = output.get("heatmaps")
+    coords = [output[name] for name in _COORDS_NAMES if name in output]
+    uncertainty = [(output[name], kind) for name, kind in _UNCERTAINTY_NAMES.items() if name in output]
+    parts = [heatmaps, *coords, *(value for value, _ in uncertainty)]
+    if len(coords) > 1 or len(uncertainty) > 1 or not all(isinstance(part, Tensor) for part in parts):
+        return None
+    value, kind = uncertainty[0] if uncertainty else (None, None)
+    first = coords[0] if coords else None
+    assert isinstance(heatmaps, Tensor)
+    return ModelOutputs(
+        heatmaps,
+        first if isinstance(first, Tensor) else None,
+        value if isinstance(value, Tensor) else None,
+        kind,
+    )
+
+
+def _fits(outputs: ModelOutputs, batch: int) -> bool:
+    heatmaps, coords, uncertainty = outputs.heatmaps, outputs.coords, outputs.uncertainty
+    if heatmaps.ndim != 4 or heatmaps.shape[0] != batch or 0 in heatmaps.shape:
+        return False
+    points = (batch, heatmaps.shape[1], 2)
+    if not torch.is_floating_point(heatmaps) or (coords is not None and coords.shape != points):
+        return False
+    return uncertainty is None or uncertainty.shape in (points, points[:2])

@@ -1,0 +1,128 @@
+"""Strokes that show on bright and on dark radiographs: every coloured mark lies on a dark halo."""
+
+from typing import Final
+
+import numpy as np
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox, Transform
+from numpy.typing import NDArray
+
+from mahtdiag.reports import palette
+
+Points = NDArray[np.float64]
+
+HALO_Z: Final = 1.0
+SPREAD_Z: Final = 2.0
+LABEL_Z: Final = 3.0
+PREDICTION_Z: Final = 4.0
+ERROR_Z: Final = 5.0
+EMPHASIS_Z: Final = 6.0
+HALO_ALPHA: Final = 0.65
+DASH: Final = (4.0, 2.0)
+CIRCLE: Final[Points] = np.stack(
+    [
+        np.cos(np.linspace(0, 2 * np.pi, 48, endpoint=False)),
+        np.sin(np.linspace(0, 2 * np.pi, 48, endpoint=False)),
+    ],
+    axis=1,
+)
+DIAMOND: Final[Points] = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+# Tip at the origin, pointing to the right.
+ARROWHEAD: Final[Points] = np.array([[0.0, 0.0], [-1.0, 0.42], [-0.75, 0.0], [-1.0, -0.42]])
+
+
+class Brush:
+    """Draws on one figure in its pixels (x right, y down), inside `clip` (display coordinates) if given.
+
+    `scale` multiplies every width and radius: 1 for legends, less where the vertebrae are small.
+    """
+
+    def __init__(
+        self, figure: Figure, to_display: Transform, clip: Bbox | None = None, scale: float = 1.0
+    ) -> None:
+        self._figure = figure
+        self._to_display = to_display
+        self._clip = clip
+        self.scale = scale
+
+    def lines(
+        self, segments: Points, colour: str, width: float, zorder: float, *, dashed: bool = False
+    ) -> None:
+        """Straight strokes `[N, 2, 2]`; all halos lie below all strokes of the figure."""
+        if not len(segments):
+            return
+        width *= max(self.scale, 0.6)
+        for inks, ink_width, z in (
+            (to_rgba(palette.HALO, HALO_ALPHA), width + 2.2, HALO_Z),
+            (to_rgba(colour), width, zorder),
+        ):
+            strokes = LineCollection(
+                list(segments),
+                colors=[inks],
+                linewidths=[ink_width],
+                linestyles=[(0.0, DASH)] if dashed and z != HALO_Z else "solid",
+                capstyle="butt" if dashed else "round",
+                antialiaseds=[True],
+                zorder=z,
+                transform=self._to_display,
+            )
+            self._add(strokes)
+
+    def shapes(
+        self, outlines: Points, colour: str, zorder: float, *, fill: float = 1.0, width: float = 0.0
+    ) -> None:
+        """Closed shapes `[N, corners, 2]`, filled with the opacity `fill`; width 0: a thin dark rim instead."""
+        if not len(outlines):
+            return
+        self._add(
+            PolyCollection(
+                list(outlines),
+                facecolors=[to_rgba(colour, fill)],
+                edgecolors=[to_rgba(colour) if width else to_rgba(palette.HALO, HALO_ALPHA)],
+                linewidths=[width * max(self.scale, 0.6) if width else 1.0],
+                linestyles="solid",
+                antialiaseds=[True],
+                zorder=zorder,
+                transform=self._to_display,
+            )
+        )
+
+    def dots(self, centres: Points, colour: str, radius: float, zorder: float) -> None:
+        """Filled circles."""
+        self.shapes(self._at(CIRCLE * radius, centres), colour, zorder)
+
+    def rings(self, centres: Points, colour: str, radius: float, *, shape: Points = CIRCLE) -> None:
+        """Empty circles or other shapes on a halo, above all else."""
+        outlines = self._at(shape * radius, centres)
+        closed = np.concatenate([outlines, outlines[:, :1]], axis=1)
+        sides = np.stack([closed[:, :-1], closed[:, 1:]], axis=2).reshape(-1, 2, 2)
+        self.lines(sides, colour, 2.6, EMPHASIS_Z)
+
+    def ellipses(self, centres: Points, half_axes: Points, colour: str) -> None:
+        """Translucent ellipses `[N, 2]` with half axes along x and y, in pixels (not scaled)."""
+        self.shapes(centres[:, None] + CIRCLE * half_axes[:, None], colour, SPREAD_Z, fill=0.16, width=1.1)
+
+    def arrows(self, starts: Points, ends: Points, colour: str) -> None:
+        """Strokes with a head at the end; a short one gets a small head."""
+        along = ends - starts
+        length = np.hypot(along[:, 0], along[:, 1])
+        size = np.minimum(11.0 * self.scale, 0.6 * length)
+        shafts = np.stack([starts, ends - along * (0.6 * size / np.maximum(length, 1e-9))[:, None]], axis=1)
+        self.lines(shafts, colour, 1.8, ERROR_Z)
+        self.heads(ends, along, size, colour)
+
+    def heads(self, tips: Points, along: Points, size: Points, colour: str) -> None:
+        """Arrowheads of the given length with their tip at `tips`, pointing along `along`."""
+        unit = along / np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
+        turn = np.stack([unit, np.stack([-unit[:, 1], unit[:, 0]], axis=1)], axis=1)
+        self.shapes(tips[:, None] + (ARROWHEAD * size[:, None, None]) @ turn, colour, ERROR_Z)
+
+    def _at(self, shape: Points, centres: Points) -> Points:
+        return np.asarray(centres[:, None] + shape * self.scale, dtype=np.float64)
+
+    def _add(self, artist: LineCollection | PolyCollection) -> None:
+        self._figure.add_artist(artist)
+        if self._clip is not None:
+            artist.set_clip_box(self._clip)

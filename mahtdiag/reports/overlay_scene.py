@@ -1,0 +1,153 @@
+"""What an overlay shows of one record, in the pixels of the figure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, View
+
+Points = NDArray[np.float64]
+
+SIGMAS: Final = 2.0
+# Share of a two-dimensional normal distribution inside its 2σ ellipse: 1 − exp(−2²/2).
+SHARE_IN_ELLIPSE: Final = 1.0 - float(np.exp(-(SIGMAS**2) / 2))
+FAR_PX: Final = 2e4
+BORDER_PX: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in figure pixels, y down."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    def inset(self, margin: float) -> "Box":
+        """The rectangle without a margin on all sides."""
+        return Box(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
+
+    def shared_area(self, other: "Box") -> float:
+        """Area of the overlap with another rectangle."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 0.0) * max(height, 0.0)
+
+    def contains(self, points: Points) -> NDArray[np.bool_]:
+        """Whether each of `[N, 2]` points lies inside; a missing point (NaN) does not."""
+        x, y = points[:, 0], points[:, 1]
+        return (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The place of the radiograph in the figure; `box` also holds the margins of a very small or narrow one."""
+
+    box: Box
+    radiograph: Box
+    original: Size
+
+    @property
+    def shown_per_original(self) -> Points:
+        """Figure pixels per original pixel, (x, y)."""
+        return np.array([self.radiograph.width, self.radiograph.height]) / self.original.xy
+
+    def place(self, points_px: Points) -> Points:
+        """Original pixels (centre of the first one at 0) to figure pixels; non-finite points become NaN."""
+        known = np.isfinite(points_px).all(axis=1, keepdims=True)
+        # What lies absurdly far away keeps its direction well enough, and no arithmetic overflows.
+        near = np.clip(np.where(known, points_px, np.nan), -1e9, 1e9)
+        placed = (near + 0.5) * self.shown_per_original + [self.radiograph.left, self.radiograph.top]
+        return np.asarray(np.clip(placed, -FAR_PX, FAR_PX), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that is drawn over the radiograph. Points and σ in figure pixels, `[K, 2]`, NaN if missing.
+
+    `off_stage`: predictions beyond the visible rectangle. `worst`: keypoints with the largest errors, largest
+    first. `blamed`: keypoints that a finding names.
+    """
+
+    view: View
+    stage: Stage
+    label: Points
+    prediction: Points
+    sigma: Points
+    off_stage: NDArray[np.bool_]
+    worst: tuple[int, ...]
+    blamed: tuple[int, ...]
+
+    @property
+    def mark_scale(self) -> float:
+        """1 where the vertebrae are large, less where marks of full size would hide them."""
+        ends = edges(self.view)
+        for points in (self.label, self.prediction):
+            length = np.linalg.norm(points[ends[:, 1]] - points[ends[:, 0]], axis=1)
+            length = length[np.isfinite(length)]
+            if length.size:
+                return float(np.clip(np.median(length) / 90.0, 0.4, 1.0))
+        return 1.0
+
+
+def edges(view: View) -> NDArray[np.int64]:
+    """Pairs of keypoints joined by an outline, `[E, 2]`: UL-UR-LR-LL of L1–L5, and S1's endplate in LA."""
+    sides = ((UL, UR), (UR, LR), (LR, LL), (LL, UL))
+    pairs = [(start + a, start + b) for start in range(0, 20, CORNERS_PER_VERTEBRA) for a, b in sides]
+    return np.array(pairs + [(20, 21)] * (view is View.LA), dtype=np.int64)
+
+
+def worst_keypoints(error_px: NDArray[np.float64], count: int) -> tuple[int, ...]:
+    """Indices of the largest finite errors, largest first, at most `count`."""
+    order = np.argsort(np.where(np.isfinite(error_px), -error_px, np.inf), kind="stable")
+    return tuple(int(k) for k in order[:count] if np.isfinite(error_px[k]))
+
+
+def usable_sigma(sigma_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """σ where both axes are finite and positive, NaN elsewhere, `[K, 2]`."""
+    with np.errstate(invalid="ignore"):
+        usable = (np.isfinite(sigma_px) & (sigma_px > 0)).all(axis=1, keepdims=True)
+    return np.where(usable, sigma_px, np.nan)
+
+
+def make_scene(record: ImageRecord, view: View, stage: Stage, worst: int) -> Scene:
+    """Map a record's keypoints into the figure and choose what is emphasised."""
+    keypoints = record.keypoints
+    prediction = stage.place(keypoints.pred_px)
+    sigma = np.clip(usable_sigma(keypoints.sigma_px), 0, 1e9) * stage.shown_per_original
+    visible = stage.box.contains(prediction)
+    blamed = {k for finding in record.findings for k in finding.keypoints if 0 <= k < view.keypoints}
+    return Scene(
+        view=view,
+        stage=stage,
+        label=stage.place(keypoints.gt_px),
+        prediction=prediction,
+        sigma=np.minimum(sigma, FAR_PX),
+        off_stage=~visible & np.isfinite(prediction).all(axis=1),
+        worst=worst_keypoints(keypoints.error_px, worst),
+        blamed=tuple(sorted(blamed)),
+    )
+
+
+def exit_point(start: Points, end: Points, box: Box) -> Points:
+    """Where the way from `start` to `end` (outside) leaves the box; the nearest point if it never was inside."""
+    low, high = np.array([box.left, box.top]), np.array([box.right, box.bottom])
+    inside = np.clip(start, low, high)
+    along = end - inside
+    limits = np.where(along > 0, high - inside, low - inside)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(along != 0, limits / along, np.inf)
+    return np.asarray(inside + along * min(1.0, float(share.min())), dtype=np.float64)

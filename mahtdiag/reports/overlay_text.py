@@ -1,0 +1,224 @@
+"""Numbers of one record in words, for the panel beside an overlay."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+import numpy as np
+
+from mahtdiag.reports.overlay_scene import SHARE_IN_ELLIPSE, SIGMAS, usable_sigma, worst_keypoints
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.views import View
+
+NOT_KNOWN: Final = "–"
+MAX_LISTED: Final = 8
+
+
+class Style(Enum):
+    """How a row of the panel looks."""
+
+    TITLE = auto()
+    HEAD = auto()
+    PLAIN = auto()
+    DETAIL = auto()
+
+
+class Mark(Enum):
+    """A mark that the legend explains."""
+
+    LABEL = auto()
+    PREDICTION = auto()
+    ERROR = auto()
+    SPREAD = auto()
+    WORST = auto()
+    FINDING = auto()
+    OFF_STAGE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the panel: text at the left, a number at the right, or a mark and its meaning."""
+
+    left: str
+    right: str = ""
+    style: Style = Style.PLAIN
+    mark: Mark | None = None
+
+
+Block = tuple[Row, ...]
+
+
+def number(value: float) -> str:
+    """A value with three or four significant digits; a dash where there is none."""
+    if not math.isfinite(value):
+        return NOT_KNOWN
+    size = abs(value)
+    if value == 0:
+        return "0"
+    if size >= 1e5 or size < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:.{max(0, 3 - max(0, math.floor(math.log10(size)) + 1)) if size >= 1 else 4}f}"
+
+
+def pixels(value: float) -> str:
+    """A length in original pixels."""
+    if not math.isfinite(value):
+        return NOT_KNOWN
+    return f"{value:.1f} px" if abs(value) < 1e5 else f"{value:.1e} px"
+
+
+def _length(value_px: float, spacing_mm: float | None) -> str:
+    if spacing_mm is None or not math.isfinite(value_px):
+        return pixels(value_px)
+    millimetres = value_px * spacing_mm
+    return f"{pixels(value_px)} · {millimetres:.1f} mm" if millimetres < 1e5 else pixels(value_px)
+
+
+def panel_blocks(
+    record: ImageRecord,
+    view: View,
+    shown_per_original: float,
+    worst: int,
+    titles: Mapping[str, str],
+    marks: Mapping[Mark, bool],
+) -> list[Block]:
+    """All blocks of the panel, in reading order; a block that would say nothing is left out."""
+    blocks = [
+        _title(record, view, shown_per_original),
+        _errors(record, view),
+        _worst(record, view, worst),
+        _sigma(record),
+        _findings(record, titles),
+        _losses(record),
+        _legend(marks),
+    ]
+    return [block for block in blocks if block]
+
+
+def _title(record: ImageRecord, view: View, shown_per_original: float) -> Block:
+    folder, _, name = record.image.rpartition("/")
+    spacing = record.pixel_spacing_mm
+    rows = [
+        Row(name, style=Style.TITLE),
+        Row(f"{view} · {record.width} × {record.height} px · shown at {100 * shown_per_original:.0f} %"),
+        Row("pixel spacing unknown" if spacing is None else f"{number(spacing)} mm per pixel"),
+    ]
+    if folder:
+        rows.append(Row(f"in {folder}/", style=Style.DETAIL))
+    return tuple(rows)
+
+
+def _errors(record: ImageRecord, view: View) -> Block:
+    keypoints, spacing = record.keypoints, record.pixel_spacing_mm
+    labelled = np.isfinite(keypoints.gt_px).all(axis=1)
+    predicted = np.isfinite(keypoints.pred_px).all(axis=1)
+    rows = [
+        Row("Radial error", style=Style.HEAD),
+        Row("mean", _length(record.radial_error_px, spacing)),
+        Row("largest", _length(record.max_error_px, spacing)),
+        Row("keypoints labelled", f"{labelled.sum()} of {view.keypoints}"),
+    ]
+    if not labelled.all():
+        rows.append(Row("labels missing, not drawn", str((~labelled).sum())))
+    if not predicted.all():
+        rows.append(Row("predictions undefined, not drawn", str((~predicted).sum())))
+    for what, points in (("labels", keypoints.gt_px), ("predictions", keypoints.pred_px)):
+        known = points[np.isfinite(points).all(axis=1)]
+        outside = ((known < -0.5) | (known > np.array([record.width, record.height]) - 0.5)).any(axis=1)
+        if outside.any():
+            rows.append(Row(f"{what} outside the image", str(outside.sum())))
+    return tuple(rows)
+
+
+def _worst(record: ImageRecord, view: View, worst: int) -> Block:
+    keypoints = record.keypoints
+    sigma = usable_sigma(keypoints.sigma_px)
+    chosen = worst_keypoints(keypoints.error_px, worst)
+    rows = [Row("Worst keypoints", style=Style.HEAD)]
+    for k in chosen[:MAX_LISTED]:
+        in_sigma = float(np.hypot(*((keypoints.pred_px[k] - keypoints.gt_px[k]) / sigma[k])))
+        beside = f" · {in_sigma:.1f} σ" if math.isfinite(in_sigma) and in_sigma < 1e4 else ""
+        rows.append(Row(view.keypoint_names[k], _length(float(keypoints.error_px[k]), record.pixel_spacing_mm) + beside))
+    if len(chosen) > MAX_LISTED:
+        rows.append(Row(f"and {len(chosen) - MAX_LISTED} more", style=Style.DETAIL))
+    return tuple(rows) if chosen else ()
+
+
+def _sigma(record: ImageRecord) -> Block:
+    keypoints = record.keypoints
+    sigma = usable_sigma(keypoints.sigma_px)
+    given = np.isfinite(sigma).all(axis=1)
+    head = Row("Predicted σ per axis", style=Style.HEAD)
+    if not given.any():
+        return (head, Row("none given"))
+    values = sigma[given]
+    rows = [
+        head,
+        Row("median", pixels(float(np.median(values)))),
+        Row("range", f"{pixels(float(values.min())).removesuffix(' px')} to {pixels(float(values.max()))}"),
+    ]
+    known = given & np.isfinite(keypoints.gt_px).all(axis=1) & np.isfinite(keypoints.pred_px).all(axis=1)
+    if known.any():
+        offset = (keypoints.pred_px[known] - keypoints.gt_px[known]) / sigma[known]
+        inside = int((np.hypot(offset[:, 0], offset[:, 1]) <= SIGMAS).sum())
+        expected = SHARE_IN_ELLIPSE * int(known.sum())
+        rows.append(
+            Row(f"labels inside {SIGMAS:g} σ", f"{inside} of {known.sum()} · expected {expected:.1f}")
+        )
+    if not given.all():
+        rows.append(Row("σ missing or not positive", str((~given).sum())))
+    return tuple(rows)
+
+
+def _findings(record: ImageRecord, titles: Mapping[str, str]) -> Block:
+    if not record.findings:
+        return (Row("Anatomical findings", "none", style=Style.HEAD),)
+    by_severity = sorted(record.findings, key=lambda f: (-f.severity if math.isfinite(f.severity) else 0.0, f.code))
+    rows = [Row("Anatomical findings", str(len(by_severity)), style=Style.HEAD)]
+    for finding in by_severity[:MAX_LISTED]:
+        unit = finding.unit if finding.unit in ("", "°") else f" {finding.unit}"
+        value = f"{number(finding.value)}{unit}" if math.isfinite(finding.value) else ""
+        limit = f" · limit {number(finding.limit)}" if value and math.isfinite(finding.limit) else ""
+        rows.append(Row(f"{finding.code} {finding.vertebra}".rstrip(), value + limit))
+        if finding.code in titles:
+            rows.append(Row(f"   {titles[finding.code]}", style=Style.DETAIL))
+    if len(by_severity) > MAX_LISTED:
+        rows.append(Row(f"and {len(by_severity) - MAX_LISTED} more", style=Style.DETAIL))
+    return tuple(rows)
+
+
+def _losses(record: ImageRecord) -> Block:
+    losses = record.losses
+    rows = [
+        Row("Loss", style=Style.HEAD),
+        Row("total, weighted", number(losses.total)),
+        Row("heatmap", number(losses.heatmap)),
+    ]
+    if math.isfinite(losses.keypoint_share):
+        rows.append(Row("   from keypoint pixels", f"{100 * losses.keypoint_share:.0f} %", style=Style.DETAIL))
+    rows += [
+        Row("coordinates", number(losses.coord)),
+        Row("anatomical", number(losses.anatomical)),
+        Row("   order", number(losses.order), style=Style.DETAIL),
+        Row("   parallel", number(losses.parallel), style=Style.DETAIL),
+        Row("   ratio", number(losses.ratio), style=Style.DETAIL),
+        Row("uncertainty", number(losses.uncertainty)),
+        Row("parts are shown before weighting", style=Style.DETAIL),
+    ]
+    return tuple(rows)
+
+
+def _legend(marks: Mapping[Mark, bool]) -> Block:
+    meaning = {
+        Mark.LABEL: "label",
+        Mark.PREDICTION: "prediction",
+        Mark.ERROR: "error: from label to prediction",
+        Mark.SPREAD: f"{SIGMAS:g} σ of the prediction",
+        Mark.WORST: "largest errors, with name and error",
+        Mark.FINDING: "blamed by a finding, with its code",
+        Mark.OFF_STAGE: "prediction outside the picture",
+    }
+    rows = [Row(text, mark=mark) for mark, text in meaning.items() if marks.get(mark)]
+    return (Row("Legend", style=Style.HEAD), *rows) if rows else ()

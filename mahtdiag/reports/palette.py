@@ -1,0 +1,20 @@
+"""The colours of everything that is shown, chosen so that no reader has to tell red from green.
+
+The hues are those of Okabe and Ito (Color Universal Design, 2008). Colour never carries a meaning alone: each
+mark also has its own shape or line style.
+"""
+
+from typing import Final
+
+LABEL: Final = "#56B4E9"
+PREDICTION: Final = "#E69F00"
+ERROR: Final = "#F0E442"
+WORST: Final = "#FF7A33"  # vermillion, lightened: the original is too dark on a dark radiograph
+FINDING: Final = "#E78AC3"  # reddish purple, lightened for the same reason
+GOOD: Final = "#009E73"
+
+INK: Final = "#F2F4F6"
+MUTED_INK: Final = "#A9B2BC"
+HALO: Final = "#000000"
+PAPER: Final = "#14171B"
+RULE: Final = "#3A424B"

@@ -1,0 +1,191 @@
+"""Everything `evaluate` decides before the first image is read."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from pydantic import JsonValue
+
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.config.settings import Settings
+from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
+from mahtdiag.engine.device import Precision, describe_device, resolve_device
+from mahtdiag.engine.inference import Runner, probe
+from mahtdiag.errors import UsageError
+from mahtdiag.models.loading import LoadedModel, load_model
+from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.model_spec import ModelSpec
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.specification import (
+    Evidence,
+    resolve_input,
+    resolve_spec,
+    settle_view,
+    view_of_heatmaps,
+)
+
+DEFAULT_OVERLAYS = "worst:12"
+DEFAULT_WORKERS = 4
+BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 4}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network on its device, the images it will see, and how."""
+
+    checkpoint: Path
+    model: LoadedModel
+    runner: Runner
+    dataset: Dataset
+    limits: Limits
+    batch_size: int
+    workers: int
+    overlays: str
+    allow_failures: int
+    pixel_spacing_mm: float | None
+    factory: str | None
+
+    @property
+    def spec(self) -> ModelSpec:
+        """How the network's input and output are to be read."""
+        return self.runner.spec
+
+
+def prepare(settings: Settings, *, trust: bool) -> Setup:
+    """Load the network, find the images, and settle the view; every problem is raised before any work."""
+    checkpoint, data = _required(settings)
+    data_says = view_evidence(data)
+    model = load_model(checkpoint, factory=settings.model.factory, trust=trust)
+    network_input = resolve_input(settings.model, model.spec)
+    device = resolve_device(settings.evaluate.device or "auto")
+    model.network.to(device)
+    outputs = probe(model.predict, network_input.channels, network_input.size, device)
+    network_view = view_of_heatmaps(outputs.heatmaps.shape[1])
+    evidence = [Evidence(network_view, f"the network ({network_view.keypoints} heatmaps)")]
+    if model.spec:
+        evidence.append(Evidence(model.spec.view, "the checkpoint's metadata"))
+    if settings.data.view not in (None, "auto"):
+        evidence.insert(0, Evidence(View(str(settings.data.view)), "--view"))
+    view = settle_view([*evidence, *(Evidence(item.view, item.source) for item in data_says)])
+    return Setup(
+        checkpoint=checkpoint,
+        model=model,
+        runner=Runner(
+            predict=model.predict,
+            spec=resolve_spec(settings.model, model.spec, network_input, view, outputs),
+            device=device,
+            precision=Precision(settings.evaluate.precision or "fp32"),
+            heatmap_size=Size(*outputs.heatmaps.shape[-2:]),
+        ),
+        dataset=open_dataset(data, view),
+        limits=Limits.of(view, settings.anatomy.limits_of(view)),
+        batch_size=_batch_size(settings, device),
+        workers=settings.evaluate.workers or min(DEFAULT_WORKERS, os.cpu_count() or 1),
+        overlays=settings.evaluate.overlays or DEFAULT_OVERLAYS,
+        allow_failures=settings.evaluate.allow_failures or 0,
+        pixel_spacing_mm=settings.data.pixel_spacing_mm,
+        factory=settings.model.factory,
+    )
+
+
+def _required(settings: Settings) -> tuple[Path, Path]:
+    missing = [
+        name
+        for name, value in (("CHECKPOINT", settings.model.checkpoint), ("DATA", settings.data.path))
+        if value is None
+    ]
+    if missing or settings.model.checkpoint is None or settings.data.path is None:
+        raise UsageError(
+            f"missing {' and '.join(missing)}: name them on the command line or in mahtdiag.toml "
+            "([model] checkpoint, [data] path)"
+        )
+    return Path(settings.model.checkpoint), Path(settings.data.path)
+
+
+def _batch_size(settings: Settings, device: torch.device) -> int:
+    wanted = settings.evaluate.batch_size
+    return wanted if isinstance(wanted, int) else BATCH_SIZES[device.type]
+
+
+def header(setup: Setup, started: datetime) -> RunDocument:
+    """`run.json` as it is known before the first image."""
+    dataset = setup.dataset
+    return RunDocument(
+        checkpoint=CheckpointSource(
+            path=str(setup.checkpoint), sha256=setup.model.sha256, format=str(setup.model.format)
+        ),
+        data=DataSource(
+            path=str(dataset.path), format=dataset.format, listing_sha256=listing_sha256(dataset)
+        ),
+        view=setup.spec.view,
+        settings=settings_of(setup),
+        environment=environment_of(setup),
+        started=started,
+        images=ImageCounts(total=len(dataset.samples) + len(dataset.failures)),
+        notes=dataset.notes,
+    )
+
+
+def listing_sha256(dataset: Dataset) -> str:
+    """Digest of the names and annotations: known before any image is read."""
+    lines = [f"{sample.image}\0{sample.annotation_sha256}" for sample in dataset.samples]
+    lines += [f"{failure.image}\0{failure.annotation_sha256}" for failure in dataset.failures]
+    return digest(lines)
+
+
+def digest(lines: Sequence[str]) -> str:
+    """SHA-256 over lines in sorted order."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def settings_of(setup: Setup) -> dict[str, JsonValue]:
+    """Every setting that decides a number, as resolved."""
+    spec = setup.spec
+    return {
+        "view": str(spec.view),
+        "factory": setup.factory,
+        "input_size": str(spec.input.size),
+        "resize": str(spec.input.resize),
+        "normalize": spec.input.normalization.name,
+        "channels": spec.input.channels,
+        "coords": str(spec.input.convention),
+        "heatmap_size": str(setup.runner.heatmap_size),
+        "heatmap_sigma": spec.decoding.heatmap_sigma,
+        "decode": "network" if spec.decoding.own_coords else str(spec.decoding.method),
+        "softargmax_beta": spec.decoding.softargmax_beta,
+        "uncertainty": str(spec.uncertainty.source),
+        "uncertainty_as": None if spec.uncertainty.kind is None else str(spec.uncertainty.kind),
+        "uncertainty_frame": str(spec.uncertainty.frame),
+        "pixel_spacing_mm": setup.pixel_spacing_mm,
+        "anatomy_limits": dict(setup.limits.values),
+        "batch_size": setup.batch_size,
+        "precision": str(setup.runner.precision),
+        "workers": setup.workers,
+        "overlays": setup.overlays,
+        "allow_failures": setup.allow_failures,
+    }
+
+
+def environment_of(setup: Setup) -> Environment:
+    """The machine and the versions of what computes."""
+    import cv2
+    import numpy as np
+    import scipy
+
+    device = setup.runner.device
+    return Environment(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device=str(device),
+        device_name=describe_device(device),
+        precision=str(setup.runner.precision),
+        platform=platform.platform(),
+        threads=torch.get_num_threads(),
+        packages={"numpy": np.__version__, "opencv": cv2.__version__, "scipy": scipy.__version__},
+    )

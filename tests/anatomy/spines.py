@@ -1,0 +1,38 @@
+"""Spines drawn by ruler, for tests that need to know the truth."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+
+WIDTH, HEIGHT, GAP, LEFT, TOP = 90.0, 50.0, 22.0, 400.0, 100.0
+IMAGE_SIZE = (1000.0, 1000.0)
+
+
+def straight_spine(view: View) -> Floats:
+    """`[K, 2]`: equal rectangles one below the other; every coordinate is a whole number."""
+    points = []
+    for vertebra in range(5):
+        top = TOP + vertebra * (HEIGHT + GAP)
+        points += [(LEFT, top), (LEFT + WIDTH, top), (LEFT, top + HEIGHT), (LEFT + WIDTH, top + HEIGHT)]
+    if view is View.LA:
+        top = TOP + 5 * (HEIGHT + GAP)
+        points += [(LEFT, top), (LEFT + WIDTH, top)]
+    return np.array(points)
+
+
+def natural_spines(view: View, count: int, seed: int = 0) -> Floats:
+    """`[count, K, 2]`: bent and jittered, within the natural variation."""
+    rng = np.random.default_rng(seed)
+    points = np.repeat(straight_spine(view)[None], count, axis=0)
+    bend = rng.uniform(-2e-4, 2e-4, size=(count, 1))
+    middle = points[..., 1].mean()
+    points[..., 0] += bend * (points[..., 1] - middle) ** 2
+    return points + rng.normal(0.0, 0.8, points.shape)
+
+
+def sizes_for(points: Floats) -> Floats:
+    """Image sizes `[N, 2]` that hold the spines above."""
+    return np.tile(np.array(IMAGE_SIZE), (points.shape[0], 1))

@@ -1,0 +1,113 @@
+"""The table of rules, its selection and its limits."""
+
+import numpy as np
+import pytest
+
+from mahtdiag.anatomy.checks import CHECKS
+from mahtdiag.anatomy.findings import CODE_OF_KEY, KEYS
+from mahtdiag.anatomy.geometry import measure_geometry
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Fires, get_rule, select_rules
+from mahtdiag.errors import UsageError
+from mahtdiag.schema.findings import RuleGroup
+from mahtdiag.schema.views import View
+
+from .spines import straight_spine
+
+
+def test_codes_are_permanent() -> None:
+    """Renaming or dropping a code breaks the scripts of others."""
+    assert [rule.code for rule in RULES] == [
+        *("A101", "A102", "A103"),
+        *("A201", "A202", "A203"),
+        *("A301", "A302"),
+        *("A401", "A402", "A403", "A404"),
+        "A501",
+        *("A601", "A602", "A603"),
+    ]
+
+
+def test_groups_follow_the_codes() -> None:
+    assert [list(RuleGroup).index(rule.group) + 1 for rule in RULES] == [int(rule.code[1]) for rule in RULES]
+
+
+def test_every_rule_explains_itself() -> None:
+    for rule in RULES:
+        assert rule.title
+        assert rule.meaning.endswith(".")
+        assert rule.formula
+        assert rule.limits
+        for limit in rule.limits:
+            assert limit.key.split(".")[0] == rule.code
+            assert limit.origin.endswith(".")
+            assert limit.unit in rule.unit
+
+
+@pytest.mark.parametrize("view", View)
+def test_an_ordinary_value_is_on_the_good_side_of_its_limit(view: View) -> None:
+    for limit in LIMIT_BY_KEY.values():
+        good = limit.typical < limit.default(view)
+        assert good == (limit.fires is Fires.ABOVE)
+        assert limit.spread(view) > 0
+
+
+@pytest.mark.parametrize("view", View)
+def test_every_check_measures_the_limits_of_its_rule(view: View) -> None:
+    geometry = measure_geometry(straight_spine(view)[None], view, np.array([[1000.0, 1000.0]]))
+    assert list(CHECKS) == [rule.code for rule in RULES]
+    for rule in RULES:
+        keys = {measure.key for measure in CHECKS[rule.code](geometry, Limits.of(view))}
+        expected = {limit.key for limit in rule.limits}
+        assert keys == expected - ({"A202.S1"} if view is View.AP else set())
+    assert [RULES[n].code for n in CODE_OF_KEY] == [key.split(".")[0] for key in KEYS]
+
+
+@pytest.mark.parametrize(
+    ("select", "ignore", "codes"),
+    [
+        ([], [], [rule.code for rule in RULES]),
+        (["A1"], [], ["A101", "A102", "A103"]),
+        (["a3", "A101"], [], ["A101", "A301", "A302"]),
+        (["A1", "A3"], ["A302", "A10"], ["A301"]),
+        ([], ["A1", "A2", "A3", "A4", "A5", "A601", "A602"], ["A603"]),
+        (["A"], ["A1", "A2", "A4", "A5", "A6"], ["A301", "A302"]),
+    ],
+)
+def test_selection(select: list[str], ignore: list[str], codes: list[str]) -> None:
+    assert [rule.code for rule in select_rules(select, ignore)] == codes
+
+
+def test_unknown_codes_name_the_nearest() -> None:
+    with pytest.raises(UsageError) as caught:
+        select_rules(["A111", "A3", "B201", ""])
+    assert caught.value.problems[0] == "select: no anatomical rule 'A111'. Did you mean A101?"
+    assert "Did you mean A201?" in caught.value.problems[1]
+    assert len(caught.value.problems) == 3
+    with pytest.raises(UsageError, match="ignore: no anatomical rule 'A9'"):
+        select_rules([], ["A9"])
+    with pytest.raises(UsageError, match="Did you mean A402"):
+        get_rule("A4O2")
+
+
+def test_nothing_left_to_check() -> None:
+    with pytest.raises(UsageError, match="no anatomical rule is left"):
+        select_rules(["A1"], ["A1"])
+
+
+def test_rule_by_code() -> None:
+    assert get_rule("a301").group is RuleGroup.ASPECT_RATIO
+
+
+def test_limits_are_per_view_and_can_be_replaced() -> None:
+    assert Limits.of(View.AP)["A201"] < Limits.of(View.LA)["A201"]
+    limits = Limits.of(View.AP, {"A201": 10.0, "A301.max": 5})
+    assert (limits["A201"], limits["A301.max"], limits["A301.min"]) == (10.0, 5.0, 0.5)
+
+
+def test_wrong_limits_are_named_all_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        Limits.of(View.AP, {"A301": 3.0, "A201": float("nan"), "A302.height": 0.5})
+    assert caught.value.problems == (
+        "limit A301: unknown. Did you mean A301.min or A301.max?",
+        "limit A201: nan is not a finite number; give a number in °.",
+    )

@@ -1,0 +1,250 @@
+"""Each kind of mistake is found under its name, and a good spine is left alone."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import RULES, select_rules
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.views import View
+
+from .spines import GAP, HEIGHT, WIDTH, Floats, natural_spines, sizes_for, straight_spine
+
+L3 = slice(8, 12)
+
+
+def check(points: Floats, view: View = View.AP) -> Findings:
+    return check_anatomy(points[None], view, image_size_px=sizes_for(points[None]))
+
+
+def of_code(points: Floats, code: str, view: View = View.AP) -> tuple[Finding, ...]:
+    return tuple(f for f in check(points, view).of_image(0) if f.code == code)
+
+
+@pytest.mark.parametrize("view", View)
+def test_good_spines_have_no_finding(view: View) -> None:
+    points = natural_spines(view, 200)
+    found = check_anatomy(points, view, image_size_px=sizes_for(points))
+    assert len(found) == 0
+    assert found.image_severity().tolist() == [0.0] * 200
+    assert found.codes_per_image() == ((),) * 200
+
+
+def swap(*pairs: tuple[int, int]) -> Callable[[Floats], None]:
+    def change(points: Floats) -> None:
+        for a, b in pairs:
+            points[[a, b]] = points[[b, a]]
+
+    return change
+
+
+def move(keypoint: int, x: float, y: float) -> Callable[[Floats], None]:
+    def change(points: Floats) -> None:
+        points[keypoint] += (x, y)
+
+    return change
+
+
+def shift_from(keypoint: int, y: float) -> Callable[[Floats], None]:
+    def change(points: Floats) -> None:
+        points[keypoint:, 1] += y
+
+    return change
+
+
+def rotate_endplate(first: int, angle_deg: float) -> Callable[[Floats], None]:
+    def change(points: Floats) -> None:
+        reach = WIDTH / 2 * np.array([np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))])
+        centre = points[first : first + 2].mean(axis=0)
+        points[first], points[first + 1] = centre - reach, centre + reach
+
+    return change
+
+
+def widen(vertebra: int, factor: float, axis: int) -> Callable[[Floats], None]:
+    def change(points: Floats) -> None:
+        own = points[4 * vertebra : 4 * vertebra + 4]
+        own[:, axis] = own[:, axis].mean() + factor * (own[:, axis] - own[:, axis].mean())
+
+    return change
+
+
+SPACING = HEIGHT + GAP
+ALL_L3 = (8, 9, 10, 11)
+CASES = [
+    ("A101", swap((8, 12), (9, 13), (10, 14), (11, 15)), "L3/L4", tuple(range(8, 16))),
+    ("A102", shift_from(12, -GAP - 10), "L3/L4", (10, 11, 12, 13)),
+    ("A103", swap((8, 10), (9, 11)), "L3", ALL_L3),
+    ("A201", rotate_endplate(8, 38), "L3", ALL_L3),
+    ("A202", rotate_endplate(8, 38), "L2/L3", (6, 7, 8, 9)),
+    ("A203", rotate_endplate(8, 28), "L3", (8, 9)),
+    ("A301", widen(2, 0.25, axis=0), "L3", ALL_L3),
+    ("A301", widen(2, 0.4, axis=1), "L3", ALL_L3),
+    ("A302", widen(4, 0.5, axis=0), "L4/L5", tuple(range(12, 20))),
+    ("A302", widen(4, 0.3, axis=1), "L4/L5", tuple(range(12, 20))),
+    ("A401", swap((8, 9)), "L3", ALL_L3),
+    ("A401", swap((8, 10)), "L3", ALL_L3),
+    ("A402", swap((8, 9), (10, 11)), "L3", ALL_L3),
+    ("A403", move(8, 60, 35), "L3", (8,)),
+    ("A404", move(11, HEIGHT, 0), "L3", (11,)),
+    ("A501", shift_from(12, SPACING), "L3/L4", (10, 11, 12, 13)),
+    ("A501", shift_from(12, -SPACING + 5), "L3/L4", (10, 11, 12, 13)),
+    ("A601", move(8, -500, 0), "L3", (8,)),
+    ("A602", move(8, WIDTH - 1, 0), "L3", (8, 9)),
+    ("A603", move(8, np.nan, 0), "L3", (8,)),
+]
+
+
+@pytest.mark.parametrize(("code", "change", "level", "blamed"), CASES)
+@pytest.mark.parametrize("view", View)
+def test_a_mistake_is_found_under_its_name(
+    code: str, change: Callable[[Floats], None], level: str, blamed: tuple[int, ...], view: View
+) -> None:
+    points = straight_spine(view)
+    change(points)
+    found = of_code(points, code, view)
+    assert (level, blamed) in [(f.vertebra, f.keypoints) for f in found]
+    assert all(f.severity >= 1 and f.unit and np.isfinite(f.value) for f in found)
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {code for code, *_ in CASES} == {rule.code for rule in RULES}
+
+
+@pytest.mark.parametrize(
+    ("code", "change", "level"),
+    [
+        ("A101", shift_from(20, -SPACING - GAP), "L5/S1"),
+        ("A102", shift_from(20, -GAP - 10), "L5/S1"),
+        ("A202", rotate_endplate(20, 50), "L5/S1"),
+        ("A203", rotate_endplate(18, 40), "L5"),
+        ("A402", swap((20, 21)), "S1"),
+        ("A501", shift_from(20, SPACING), "L5/S1"),
+        ("A601", shift_from(20, 1000), "S1"),
+        ("A602", move(20, WIDTH, 0), "S1"),
+        ("A603", move(21, 0, np.inf), "S1"),
+    ],
+)
+def test_the_sacrum_counts_as_half_a_vertebra(
+    code: str, change: Callable[[Floats], None], level: str
+) -> None:
+    points = straight_spine(View.LA)
+    change(points)
+    assert level in [f.vertebra for f in of_code(points, code, View.LA)]
+
+
+def test_lordosis_of_the_last_disc_is_normal() -> None:
+    points = straight_spine(View.LA)
+    rotate_endplate(20, 30)(points)
+    assert check(points, View.LA).codes_per_image() == ((),)
+
+
+def test_a_single_crossed_endplate_is_no_mirroring_and_no_exchange() -> None:
+    for pair in ((8, 9), (8, 10)):
+        points = straight_spine(View.AP)
+        swap(pair)(points)
+        codes = check(points).codes_per_image()[0]
+        assert "A401" in codes
+        assert not {"A103", "A402", "A403"} & set(codes)
+
+
+@pytest.mark.parametrize("view", View)
+def test_mirrored_image_fires_in_every_vertebra(view: View) -> None:
+    points = straight_spine(view)
+    points[:, 0] = 1000 - points[:, 0]
+    found = check(points, view)
+    assert found.codes_per_image() == (("A402",),)
+    assert tuple(f.vertebra for f in found.of_image(0)) == view.vertebrae
+
+
+def test_exchanged_axes_look_mirrored() -> None:
+    assert "A402" in check(straight_spine(View.AP)[:, ::-1]).codes_per_image()[0]
+
+
+def test_a_misplaced_vertebra_does_not_accuse_its_neighbours() -> None:
+    """L5 marked above L1 (the last points of a list that starts one late): order, and nothing about shape."""
+    points = straight_spine(View.AP)
+    points[16:, 1] -= 5 * SPACING
+    found = check(points)
+    assert set(found.codes_per_image()[0]) <= {"A101", "A102", "A404", "A501"}
+    assert [f.vertebra for f in found.of_image(0) if f.code == "A101"] == ["L4/L5"]
+
+
+@pytest.mark.parametrize("view", View)
+def test_severity_grows_with_the_excess(view: View) -> None:
+    by_angle = []
+    for angle in (35, 45, 55, 65):
+        points = straight_spine(view)
+        rotate_endplate(8, angle)(points)
+        (finding,) = of_code(points, "A201", view)
+        by_angle.append((finding.severity, check(points, view).image_severity()[0]))
+    assert by_angle == sorted(by_angle)
+    assert len(set(by_angle)) == len(by_angle)
+    assert by_angle[0][0] > 1
+    assert by_angle[0][1] > 0
+
+
+def test_severity_is_one_at_the_limit_and_two_one_spread_beyond() -> None:
+    points = straight_spine(View.AP)
+    rotate_endplate(8, 30)(points)
+    limits = Limits.of(View.AP, {"A201": 30 - 1e-9})
+    (finding,) = [
+        f
+        for f in check_anatomy(points[None], View.AP, image_size_px=None, limits=limits).of_image(0)
+        if f.code == "A201"
+    ]
+    assert finding.severity == pytest.approx(1)
+    limits = Limits.of(View.AP, {"A201": 30 - 19.0})
+    (finding,) = [
+        f
+        for f in check_anatomy(points[None], View.AP, image_size_px=None, limits=limits).of_image(0)
+        if f.code == "A201"
+    ]
+    assert finding.limit == 11.0
+    assert finding.severity == pytest.approx(2)
+
+
+def test_two_kinds_of_evidence_outweigh_one() -> None:
+    one, two = straight_spine(View.AP), straight_spine(View.AP)
+    swap((0, 1), (2, 3))(one)
+    swap((0, 1), (2, 3))(two)
+    shift_from(16, SPACING)(two)
+    severity = check_anatomy(np.stack([one, two]), View.AP, image_size_px=None).image_severity()
+    assert 0 < severity[0] < severity[1]
+
+
+def test_only_the_chosen_rules_are_checked() -> None:
+    points = straight_spine(View.AP)
+    swap((8, 12), (9, 13), (10, 14), (11, 15))(points)
+    rules = select_rules(["A1"], ["A102"])
+    found = check_anatomy(points[None], View.AP, image_size_px=None, rules=rules)
+    assert found.codes_per_image() == (("A101",),)
+    assert found.findings_by_code() == {"A101": 1, "A103": 0}
+    assert found.images_by_code() == {"A101": 1, "A103": 0}
+
+
+def test_counts_by_code() -> None:
+    points = natural_spines(View.AP, 3)
+    points[0] = points[0] * [-1, 1] + [1000, 0]
+    points[2, 0] = np.nan
+    found = check_anatomy(points, View.AP, image_size_px=None)
+    assert found.findings_by_code()["A402"] == 5
+    assert found.images_by_code()["A402"] == 1
+    assert found.images_by_code()["A603"] == 1
+    assert sum(found.images_by_code().values()) == 2
+    assert found.codes_per_image() == (("A402",), (), ("A603",))
+    assert [len(findings) for findings in found.per_image()] == [5, 0, 1]
+
+
+def test_wrong_shapes_are_refused() -> None:
+    points = natural_spines(View.AP, 2)
+    with pytest.raises(ValueError, match=r"LA keypoints are \[N, 22, 2\], got \[2, 20, 2\]"):
+        check_anatomy(points, View.LA, image_size_px=None)
+    with pytest.raises(ValueError, match=r"image sizes are \[2, 2\], got \[1, 2\]"):
+        check_anatomy(points, View.AP, image_size_px=np.ones((1, 2)))
+    with pytest.raises(ValueError, match="limits are for LA"):
+        check_anatomy(points, View.AP, image_size_px=None, limits=Limits.of(View.LA))

@@ -1,0 +1,142 @@
+"""Simulated models with a known fault get the right verdict, and a calibrated one is called calibrated."""
+
+import numpy as np
+import pytest
+
+from mahtdiag.calibration import FAULTS, HeadUnits, calibration_report
+from mahtdiag.calibration.record import CalibrationReport
+
+from .simulate import Simulated, calibrated, faulty, true_sigma
+
+NAMED = {
+    "sigma x 0.5": "overconfident",
+    "sigma x 2": "underconfident",
+    "constant sigma": "constant_sigma",
+    "bias of 1 sigma": "bias",
+    "heavy tails": "heavy_tails",
+    "anisotropy ignored": "anisotropy",
+    "log variance read as log sigma": "log_variance",
+    "log sigma read as log variance": "log_sigma",
+    "clamped sigma": "clamped",
+    "shuffled sigma": "uninformative",
+    "axes correlated": "correlated_axes",
+    "one keypoint overconfident": "uneven_keypoints",
+    "light tails": "light_tails",
+}
+
+
+def _judge(data: Simulated, units: HeadUnits | None = None) -> CalibrationReport:
+    at_min, at_max = data.at_bounds or (None, None)
+    return calibration_report(
+        data.residual_px, data.sigma_px, at_min=at_min, at_max=at_max, units=units, resamples=0
+    )
+
+
+@pytest.mark.parametrize(("fault", "code"), NAMED.items())
+def test_every_fault_is_named(fault: str, code: str) -> None:
+    for seed in range(12):
+        report = _judge(faulty(fault, np.random.default_rng(seed)))
+        assert report.status == "faulty", seed
+        assert report.faults[0].code == code, (seed, report.verdict)
+        assert report.faults[0].sentence in report.verdict
+
+
+def test_the_factor_is_told() -> None:
+    over = _judge(faulty("sigma x 0.5", np.random.default_rng(0)))
+    assert over.faults[0].value == pytest.approx(2.0, rel=0.1)
+    assert over.faults[0].value == over.sigma_scale
+    assert f"by a factor of {over.sigma_scale:.2f}" in over.verdict
+    under = _judge(faulty("sigma x 2", np.random.default_rng(0)))
+    assert under.faults[0].value == pytest.approx(0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("images", [50, 200])
+def test_calibrated_is_called_calibrated(images: int) -> None:
+    called = [_judge(calibrated(np.random.default_rng(seed), images)).status for seed in range(150)]
+    assert called.count("calibrated") >= 0.95 * len(called)
+
+
+def test_calibrated_with_dependent_keypoints() -> None:
+    """Errors shared by the keypoints of an image must not look like a bias."""
+    called = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        sigma = true_sigma(rng, 50, 20)
+        z = np.sqrt(0.5) * (rng.normal(size=(50, 1, 2)) + rng.normal(size=sigma.shape))
+        called.append(_judge(Simulated(sigma * z, sigma)).status)
+    assert called.count("calibrated") >= 95
+
+
+def test_bias_is_not_taken_for_spread() -> None:
+    report = _judge(faulty("bias of 1 sigma", np.random.default_rng(1)))
+    assert report.sigma_scale is not None
+    assert report.sigma_scale > 1.15
+    assert [fault.code for fault in report.faults] == ["bias"]
+
+
+def test_bias_of_one_keypoint_is_found() -> None:
+    data = calibrated(np.random.default_rng(2))
+    residual = data.residual_px.copy()
+    residual[:, 5, 1] += 1.5 * data.sigma_px[:, 5, 1]
+    report = _judge(Simulated(residual, data.sigma_px))
+    assert report.faults[0].code == "bias"
+    assert "keypoint 5" in report.faults[0].sentence
+    assert "in y" in report.faults[0].sentence
+
+
+def test_constant_sigma_that_is_also_too_small() -> None:
+    data = faulty("constant sigma", np.random.default_rng(3))
+    report = _judge(Simulated(data.residual_px, data.sigma_px / 3))
+    assert [fault.code for fault in report.faults] == ["constant_sigma", "overconfident"]
+
+
+@pytest.mark.parametrize(("unit", "px"), [("heatmap cells", 4.0), ("normalised coordinates", (128.0, 256.0))])
+def test_a_wrong_unit_is_suspected(unit: str, px: float | tuple[float, float]) -> None:
+    data = calibrated(np.random.default_rng(4))
+    others = {"heatmap cells": 4.0, "normalised coordinates": np.array([128.0, 256.0])}
+    report = _judge(Simulated(data.residual_px, data.sigma_px / np.asarray(px)), HeadUnits(1.0, others))
+    codes = [fault.code for fault in report.faults]
+    assert "overconfident" in codes
+    assert f"σ in {unit}" in report.verdict
+    assert "would look like" not in _judge(Simulated(data.residual_px, data.sigma_px / 2)).verdict
+
+
+def test_log_variance_is_judged_in_the_unit_of_the_head() -> None:
+    rng = np.random.default_rng(5)
+    in_head = true_sigma(rng, 60, 20)
+    px = np.repeat(rng.uniform(4.0, 12.0, size=(60, 1, 1)), 2, axis=2)
+    data = Simulated(px * in_head * rng.normal(size=in_head.shape), px * in_head**2)
+    assert _judge(data, HeadUnits(px)).faults[0].code == "log_variance"
+    assert _judge(data).faults[0].code != "log_variance"
+
+
+def test_too_little_data_gets_no_verdict() -> None:
+    data = calibrated(np.random.default_rng(6), images=12, keypoints=20)
+    few = _judge(Simulated(data.residual_px[:, :1], data.sigma_px[:, :1]))
+    assert (few.status, few.n_keypoints) == ("undefined", 12)
+    assert "Too few keypoints" in few.verdict
+    one = _judge(Simulated(data.residual_px[:1], data.sigma_px[:1]))
+    assert "Too few images" in one.verdict
+    assert one.mace is not None
+    vague = _judge(Simulated(data.residual_px[:, :2], data.sigma_px[:, :2]))
+    assert vague.status in ("inconclusive", "calibrated")
+
+
+def test_all_zero_residuals() -> None:
+    report = _judge(Simulated(np.zeros((30, 20, 2)), true_sigma(np.random.default_rng(7), 30, 20)))
+    assert report.status == "undefined"
+    assert "All residuals are 0" in report.verdict
+    assert report.sigma_scale == 0.0
+
+
+def test_verdict_ignores_the_order_of_images_and_the_unit() -> None:
+    data = faulty("heavy tails", np.random.default_rng(8))
+    order = np.random.default_rng(9).permutation(50)
+    base = _judge(data)
+    other = _judge(Simulated(7.0 * data.residual_px[order], 7.0 * data.sigma_px[order]))
+    assert [f.code for f in base.faults] == [f.code for f in other.faults]
+
+
+def test_every_code_is_explained() -> None:
+    assert set(NAMED.values()) <= set(FAULTS)
+    assert all(FAULTS.values())

@@ -1,0 +1,215 @@
+"""From decoded pixels to the tensor a network takes."""
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mahtdiag.data.images import ImageError, load_image, to_network_input
+from mahtdiag.errors import UsageError
+from mahtdiag.schema.frames import FrameMap, ResizeMode, Size
+from mahtdiag.schema.model_spec import IMAGENET, ModelInput, Normalization
+
+from .builders import Pixels, colour, encoded, radiograph
+
+SIDES = st.integers(16, 60)
+
+
+def block_means(image: Pixels, factor_y: int, factor_x: int) -> NDArray[np.float64]:
+    """Area averaging by whole factors, pixel by pixel."""
+    height, width = image.shape[0] // factor_y, image.shape[1] // factor_x
+    means = np.zeros((height, width, *image.shape[2:]))
+    for y in range(height):
+        for x in range(width):
+            block = image[y * factor_y : (y + 1) * factor_y, x * factor_x : (x + 1) * factor_x]
+            means[y, x] = block.astype(np.float64).mean(axis=(0, 1))
+    return means
+
+
+def linear(image: Pixels, size: Size) -> NDArray[np.float64]:
+    """Linear interpolation between pixel centres, edges repeated, one axis after the other."""
+    values = image.astype(np.float64)
+    for axis, wanted in enumerate((size.height, size.width)):
+        length = values.shape[axis]
+        places = np.clip((np.arange(wanted) + 0.5) * length / wanted - 0.5, 0, length - 1)
+        low = np.floor(places).astype(int)
+        high = np.minimum(low + 1, length - 1)
+        share = (places - low).reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+        values = values.take(low, axis) * (1 - share) + values.take(high, axis) * share
+    return values
+
+
+def as_image(tensor: NDArray[np.float32], full_scale: int = 255) -> NDArray[np.float64]:
+    """A tensor back in grey values, `[H, W, C]`."""
+    return tensor.transpose(1, 2, 0).astype(np.float64) * full_scale
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, st.integers(1, 4), st.integers(1, 4), st.sampled_from([np.uint8, np.uint16]))
+def test_shrinking_averages_over_areas(
+    height: int, width: int, factor_y: int, factor_x: int, dtype: type[np.uint8 | np.uint16]
+) -> None:
+    image: Pixels = radiograph(height * factor_y, width * factor_x).astype(dtype)
+    tensor = to_network_input(image, ModelInput(Size(height, width), 1))
+    full_scale = np.iinfo(dtype).max
+    # Half a grey value is the rounding of the integer image.
+    expected = block_means(image, factor_y, factor_x)
+    np.testing.assert_allclose(as_image(tensor, full_scale)[..., 0], expected, atol=0.502, rtol=1e-6)
+
+
+@settings(deadline=None)
+@given(SIDES, SIDES, SIDES, SIDES)
+def test_enlarging_is_linear(height: int, width: int, more_rows: int, more_columns: int) -> None:
+    image = radiograph(height, width)
+    size = Size(height + more_rows, width + more_columns)
+    tensor = to_network_input(image, ModelInput(size, 1))
+    np.testing.assert_allclose(as_image(tensor)[..., 0], linear(image, size), atol=1.01)
+
+
+def test_each_axis_is_resized_by_its_own_rule() -> None:
+    image = radiograph(120, 30)
+    tensor = to_network_input(image, ModelInput(Size(40, 75), 1))
+    averaged = np.rint(block_means(image, 3, 1)).astype(np.uint8)
+    np.testing.assert_allclose(as_image(tensor)[..., 0], linear(averaged, Size(40, 75)), atol=1.51)
+
+
+def test_pixels_are_resized_as_integers_like_most_training_scripts_do() -> None:
+    image = radiograph(331, 217)
+    tensor = to_network_input(image, ModelInput(Size(256, 128), 3))
+    script = cv2.resize(image, (128, 256), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    for channel in tensor:
+        np.testing.assert_array_equal(channel, script)
+
+
+@pytest.mark.parametrize("factor", [1, 257])
+def test_no_resize_gives_value_by_full_scale(factor: int) -> None:
+    image = radiograph(32, 48).astype(np.uint8 if factor == 1 else np.uint16) * factor
+    tensor = to_network_input(image.astype(image.dtype), ModelInput(Size(32, 48), 1))
+    assert tensor.dtype == np.float32
+    assert tensor.flags["C_CONTIGUOUS"]
+    expected = np.array([[[float(v) / (255 * factor) for v in row] for row in image]])
+    np.testing.assert_allclose(tensor, expected, rtol=1e-7)
+
+
+def test_colour_becomes_grey_by_the_usual_weights() -> None:
+    image = colour(32, 48)
+    tensor = to_network_input(image, ModelInput(Size(32, 48), 1))
+    expected = image @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(as_image(tensor)[..., 0], expected, atol=0.51)
+
+
+def test_colour_stays_in_rgb_order() -> None:
+    image = colour(32, 48)
+    np.testing.assert_allclose(
+        as_image(to_network_input(image, ModelInput(Size(32, 48), 3))), image, rtol=1e-6
+    )
+
+
+@given(st.integers(17, 80), st.integers(17, 80), st.integers(16, 64), st.integers(16, 64))
+@settings(deadline=None)
+def test_letterbox_keeps_the_aspect_and_blackens_the_rest(
+    height: int, width: int, input_height: int, input_width: int
+) -> None:
+    size = Size(input_height, input_width)
+    spec = ModelInput(size, 1, ResizeMode.LETTERBOX)
+    tensor = to_network_input(np.full((height, width), 255, np.uint8), spec)[0]
+    placement = FrameMap(Size(height, width), size, size, ResizeMode.LETTERBOX).placement
+    expected = np.zeros((input_height, input_width), dtype=np.float32)
+    expected[placement.top :, placement.left :][: placement.resized.height, : placement.resized.width] = 1
+    np.testing.assert_array_equal(tensor, expected)
+
+
+@pytest.mark.parametrize("mode", list(ResizeMode))
+@pytest.mark.parametrize("original", [Size(240, 120), Size(61, 47), Size(300, 90)])
+def test_a_spot_lands_where_the_frame_map_says(mode: ResizeMode, original: Size) -> None:
+    y, x = np.mgrid[: original.height, : original.width]
+    centre = np.array([original.width * 0.4, original.height * 0.7])
+    spread = 0.08 * min(original.height, original.width)
+    image = np.rint(255 * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * spread**2))).astype(
+        np.uint8
+    )
+    size = Size(96, 64)
+    tensor = to_network_input(image, ModelInput(size, 1, mode))[0].astype(np.float64)
+    rows, columns = np.mgrid[: size.height, : size.width]
+    found = np.array([(tensor * columns).sum(), (tensor * rows).sum()]) / tensor.sum()
+    expected = FrameMap(original, size, size, mode).original_to_input(centre)
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+def test_normalization_per_channel() -> None:
+    image = colour(32, 48)
+    tensor = to_network_input(image, ModelInput(Size(32, 48), 3, normalization=IMAGENET))
+    expected = (image / 255 - np.array(IMAGENET.mean)) / np.array(IMAGENET.std)
+    np.testing.assert_allclose(tensor.transpose(1, 2, 0), expected, atol=1e-5)
+
+
+def test_one_mean_serves_all_channels_and_black_bars_are_normalized_too() -> None:
+    half = Normalization("0.5/0.25", (0.5,), (0.25,))
+    spec = ModelInput(Size(32, 64), 3, ResizeMode.LETTERBOX, half)
+    tensor = to_network_input(np.full((32, 32), 255, np.uint8), spec)
+    assert tensor.shape == (3, 32, 64)
+    np.testing.assert_array_equal(np.unique(tensor), [-2, 2])
+
+
+@pytest.mark.parametrize("normalization", [IMAGENET, Normalization("x", (0.5,), (1.0, 1.0))])
+def test_a_normalization_for_other_channels_is_a_usage_error(normalization: Normalization) -> None:
+    with pytest.raises(UsageError, match="channels, the network takes 1"):
+        to_network_input(radiograph(32, 48), ModelInput(Size(32, 48), 1, normalization=normalization))
+
+
+SPEC = ModelInput(Size(64, 48), 3)
+
+
+@pytest.mark.parametrize(
+    "file_name", ["plain.png", "with space, comma.png", "Müller_腰椎.png", "Mu\u0308ller.png"]
+)
+def test_load_image_reads_any_file_name(tmp_path: Path, file_name: str) -> None:
+    image = radiograph()
+    content = encoded(image, "PNG")
+    (tmp_path / file_name).write_bytes(content)
+    loaded = load_image(str(tmp_path / file_name), file_name, SPEC)
+    assert loaded.original == Size(220, 160)
+    assert loaded.image_sha256 == hashlib.sha256(content).hexdigest()
+    np.testing.assert_array_equal(loaded.tensor, to_network_input(image, SPEC))
+
+
+def test_a_broken_image_is_reported_with_the_hash_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"broken")
+    with pytest.raises(ImageError) as caught:
+        load_image(tmp_path / "a.png", "AP/a.png", SPEC)
+    assert caught.value.problems == ("AP/a.png: not a PNG, JPEG, TIFF or BMP image",)
+    assert caught.value.image_sha256 == hashlib.sha256(b"broken").hexdigest()
+
+
+def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
+    for name, reason in (("folder", "Is a directory"), ("link", "No such file or directory")):
+        with pytest.raises(ImageError) as caught:
+            load_image(tmp_path / f"{name}.png", "a.png", SPEC)
+        assert caught.value.problems == (f"a.png: cannot be read: {reason}",)
+        assert caught.value.image_sha256 is None
+
+
+def test_threads_get_the_numbers_of_one_thread(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{seed}.jpg" for seed in range(12)]
+    for seed, path in enumerate(paths):
+        path.write_bytes(encoded(radiograph(300 + seed, 200, seed), "JPEG"))
+    alone = [load_image(path, path.name, SPEC).tensor for path in paths]
+    together = threading.Barrier(4)
+
+    def load(number: int) -> NDArray[np.float32]:
+        if number < 4:
+            together.wait(timeout=10)
+        return load_image(paths[number % 12], "a", SPEC).tensor
+
+    with ThreadPoolExecutor(4) as pool:
+        for number, tensor in enumerate(pool.map(load, range(48))):
+            np.testing.assert_array_equal(tensor, alone[number % 12])

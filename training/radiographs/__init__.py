@@ -1,0 +1,53 @@
+"""Synthetic radiographs of the lumbar spine with exact keypoints, for training and for the sample sets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.radiographs import ap, la
+from training.radiographs.drawing import Canvas
+from training.radiographs.exposure import develop, gas
+from training.radiographs.spine import Spine, View, sample_spine
+
+__all__ = ["Radiograph", "Spine", "View", "draw_radiograph", "sample_spine"]
+
+_VIEWS: dict[str, View] = {"AP": "AP", "LA": "LA"}
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """One synthetic radiograph and what is true about it."""
+
+    image: NDArray[np.uint8]
+    """Grey values, shape [H, W]."""
+    keypoints_px: NDArray[np.float64]
+    """Corners (x, y), shape [20, 2] (AP) or [22, 2] (LA); the centre of the top-left pixel is (0, 0)."""
+    listhesis: tuple[int, ...]
+    """Code of every annotated endplate: 10 (AP) or 11 (LA)."""
+    difficulty: float
+    """0 easy .. 1 hard."""
+    sex: str
+    age: int
+
+
+def draw_radiograph(view: str, seed: int, height: int | None = None) -> Radiograph:
+    """Draw the radiograph that `seed` stands for.
+
+    `height` fixes the image height in pixels (default: 900 to 1300, by the seed); the picture is the same at
+    every height. Keypoints are exact: the true corners, not rounded. Raises ValueError for an unknown view.
+    """
+    if view not in _VIEWS:
+        raise ValueError(f"view {view!r} is not known: use 'AP' or 'LA'")
+    rng = np.random.default_rng([seed, len(view) + ord(view[0])])
+    own_height = int(rng.integers(900, 1301))
+    sex, age = str(rng.choice(["F", "M"])), int(rng.integers(22, 86))
+    spine = sample_spine(_VIEWS[view], rng)
+    rows = own_height if height is None else height
+    canvas = Canvas(rows, round(rows * spine.aspect), rng)
+    painter = ap if view == "AP" else la
+    bones = painter.paint_bones(spine, canvas)
+    tissue = painter.paint_tissue(spine, canvas)
+    bubbles = gas(painter.gas_outlines(spine, rng), canvas)
+    image = develop(bones, tissue, bubbles, spine, canvas)
+    return Radiograph(image, canvas.pixels(spine.keypoints), spine.listhesis, spine.hardness, sex, age)
