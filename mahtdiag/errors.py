@@ -45,3 +45,7 @@ class RunFolderError(MahtdiagError):
 
 class DeviceError(MahtdiagError):
     """A device or a precision that is not available on this machine."""
+
+
+class InterruptedRunError(MahtdiagError):
+    """The user stopped the job; the run folder that it names is readable and can be resumed."""

@@ -54,7 +54,7 @@ class Schedule:
     batch: int = 16
     learning_rate: float = 2e-3
     # σ learns from residuals, so it starts when there are residuals worth learning from.
-    uncertainty_from_epoch: int = 5
+    uncertainty_from_epoch: int = 4
     seed: int = 7
 
 
@@ -82,7 +82,7 @@ class Criterion:
         loss: Tensor = self.combined(heatmaps, targets, coords, points).total
         if with_sigma:
             log_sigma = outputs["log_sigma"].float()
-            loss = loss + 0.2 * self.uncertainty(coords.detach(), points, log_sigma)
+            loss = loss + 0.5 * self.uncertainty(coords.detach(), points, log_sigma)
         return loss
 
 

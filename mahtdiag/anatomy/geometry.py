@@ -92,6 +92,12 @@ class Geometry:
 _FOUR_CORNERED = len(LUMBAR) * CORNERS_PER_VERTEBRA
 
 
+def known_points(points_px: Floats) -> Floats:
+    """The same `[..., 2]` points, both coordinates NaN where one is not finite or beyond ±10⁹."""
+    known = (np.abs(points_px) <= LARGEST_PX).all(axis=-1, keepdims=True)
+    return np.where(known, points_px, np.nan)
+
+
 def median_of_rows(values: Floats) -> Floats:
     """Median over the rows that are not NaN, `[R, n]` to `[1, n]`; NaN where there is none."""
     ordered = np.sort(values, axis=0)

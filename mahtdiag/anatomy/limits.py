@@ -11,7 +11,7 @@ from mahtdiag.schema.views import View
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one view, by key (`A201`, `A301.min`). Made by `Limits.of`, which fills in the defaults."""
+    """Limits of one view, by key (`A201`, `A301-min`). Made by `Limits.of`, which fills in the defaults."""
 
     view: View
     values: Mapping[str, float]

@@ -32,7 +32,7 @@ class Fires(StrEnum):
 class LimitSpec:
     """One limit of a rule.
 
-    `key` names it in settings (`A201`, `A301.min`); `typical` is the value of an ordinary spine: severity
+    `key` names it in settings (`A201`, `A301-min`); `typical` is the value of an ordinary spine: severity
     counts the excess over the limit in units of |limit − typical|.
     """
 
@@ -118,7 +118,7 @@ RULES: tuple[Rule, ...] = (
         "The endplates around a disc are nearly parallel: one of them was placed at an angle.",
         "angle between the lines through a lower endplate and the next upper endplate, 0–90°",
         LimitSpec("A202", "°", Fires.ABOVE, 25.0, 35.0, 4.0, f"AP: {AASCE} LA: {DAMASCENO}"),
-        LimitSpec("A202.S1", "°", Fires.ABOVE, 45.0, 45.0, 15.0, DAMASCENO),
+        LimitSpec("A202-S1", "°", Fires.ABOVE, 45.0, 45.0, 15.0, DAMASCENO),
     ),
     _rule(
         "A203",
@@ -136,8 +136,8 @@ RULES: tuple[Rule, ...] = (
         "width/height outside the band",
         "A lumbar body is neither a needle nor a plank: an endplate is missing, doubled or on another level.",
         "mean length of the two endplates / mean length of the two sides",
-        LimitSpec("A301.min", "width/height", Fires.BELOW, 0.5, 0.5, 1.8, SOURCE_BAND),
-        LimitSpec("A301.max", "width/height", Fires.ABOVE, 4.0, 4.0, 1.8, SOURCE_BAND),
+        LimitSpec("A301-min", "width/height", Fires.BELOW, 0.5, 0.5, 1.8, SOURCE_BAND),
+        LimitSpec("A301-max", "width/height", Fires.ABOVE, 4.0, 4.0, 1.8, SOURCE_BAND),
     ),
     _rule(
         "A302",
@@ -145,8 +145,8 @@ RULES: tuple[Rule, ...] = (
         "width or height jumps between neighbours",
         "Neighbouring bodies resemble each other: one outline holds more, or less, than one body.",
         "|difference| / mean of the widths (or heights) of neighbouring vertebrae",
-        LimitSpec("A302.width", "of the mean width", Fires.ABOVE, 0.41, 0.41, 0.05, PANJABI),
-        LimitSpec("A302.height", "of the mean height", Fires.ABOVE, 0.95, 0.95, 0.08, PANJABI),
+        LimitSpec("A302-width", "of the mean width", Fires.ABOVE, 0.41, 0.41, 0.05, PANJABI),
+        LimitSpec("A302-height", "of the mean height", Fires.ABOVE, 0.95, 0.95, 0.08, PANJABI),
     ),
     _rule(
         "A401",
@@ -191,9 +191,9 @@ RULES: tuple[Rule, ...] = (
         "vertebrae were paired.",
         "centre spacing / median centre spacing of the image (three or more spacings needed); disc gap "
         "/ median height",
-        LimitSpec("A501.min", "usual spacings", Fires.BELOW, 0.6, 0.5, 1.0, AASCE),
-        LimitSpec("A501.max", "usual spacings", Fires.ABOVE, 1.4, 1.5, 1.0, AASCE),
-        LimitSpec("A501.gap", "heights", Fires.ABOVE, 1.25, 1.25, 0.44, AASCE),
+        LimitSpec("A501-min", "usual spacings", Fires.BELOW, 0.6, 0.5, 1.0, AASCE),
+        LimitSpec("A501-max", "usual spacings", Fires.ABOVE, 1.4, 1.5, 1.0, AASCE),
+        LimitSpec("A501-gap", "heights", Fires.ABOVE, 1.25, 1.25, 0.44, AASCE),
     ),
     _rule(
         "A601",

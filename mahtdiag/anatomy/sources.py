@@ -3,8 +3,8 @@
 BY_DEFINITION = "Follows from what the keypoints mean; no clean real annotation breaks it."
 
 AASCE = (
-    "Beyond the 99.9th percentile of L1–L5 in clean real AP radiographs (AASCE 2019, 2,150 vertebrae; "
-    "benchmarks/label_audit.py)."
+    "Near or beyond the 99.9th percentile of L1–L5 in clean real AP radiographs (AASCE 2019, 2,150 vertebrae "
+    "of 430 images; benchmarks/label_audit.py)."
 )
 
 READERS = (

@@ -88,8 +88,9 @@ def gather_evidence(points: Points) -> Evidence | None:
     bias_x, bias_y = (clustered_mean(z[:, axis], image, images) for axis in (0, 1))
     centred = z - np.array([bias_x.value, bias_y.value])
     size = np.abs(centred)
-    log_size = np.log(np.maximum(size, _TINY_Z))
-    core_scale = float(np.median(size)) / _CORE
+    log_size = np.maximum(size, _TINY_Z)
+    np.log(log_size, out=log_size)
+    core_scale = float(np.median(size.T)) / _CORE
     quadrant = clustered_mean(np.sign(centred[:, 0]) * np.sign(centred[:, 1]), image, images)
     return Evidence(
         critical=critical_value(FALSE_ALARM, images),
@@ -150,12 +151,14 @@ def _exponent(points: Points, log_size: FloatArray) -> Estimate | None:
     """1 + slope of ln|z| on ln σ, least squares."""
     if is_constant(points.sigma_px):
         return None
-    x = np.log(points.sigma_px)
+    # Transposed, both axes lie in one piece, which a dot product wants.
+    x, y = np.log(points.sigma_px.T), log_size.T - log_size.mean()
     x -= x.mean()
-    y = log_size - log_size.mean()
-    spread = float((x * x).mean())
-    slope = float((x * y).mean()) / spread
-    score = clustered_mean(_row_mean(x * (y - slope * x)), points.image, points.n_images)
+    spread = float(np.vdot(x, x)) / x.size
+    slope = float(np.vdot(x, y)) / x.size / spread
+    y -= slope * x
+    y *= x
+    score = clustered_mean(_row_mean(y.T), points.image, points.n_images)
     return Estimate(1.0 + slope, score.standard_error / spread)
 
 

@@ -209,8 +209,10 @@ def _bulk(evidence: Evidence) -> float:
     bulk = log(max(evidence.core_scale, 1e-300))
     everywhere = evidence.log_scale.value
     clear = evidence.core_share.is_off(0.5, 0.0, evidence.critical) and abs(bulk) > _SPREAD_TOLERANCE
-    same_side = bulk * everywhere > 0 and abs(everywhere) > _SPREAD_TOLERANCE
-    return everywhere if clear and same_side else 0.0
+    if bulk < 0.0:
+        # Heavy tails at a right spread make the bulk look too cautious: all errors must say so too.
+        return _significant(evidence.log_scale, evidence) if clear and everywhere < 0.0 else 0.0
+    return everywhere if clear and everywhere > _SPREAD_TOLERANCE else 0.0
 
 
 def _unit_hint(points: Points, units: HeadUnits, log_factor: float) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from mahtdiag.calibration.samples import FloatArray, IntArray, Points
 from mahtdiag.calibration.tally import Numbers, Tally, numbers
@@ -37,25 +39,40 @@ class GroupCalibration:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """Labels of one kind: the names in use and, per usable keypoint, which one."""
+    """Labels of one kind: the names in use, and which one each keypoint index, image, or usable keypoint has.
+
+    `codes`: [K], [images] or [M], by `over`. Labels that depend on one thing alone are added up from that
+    thing's sums, without a second pass.
+    """
 
     kind: str
     names: tuple[str, ...]
+    over: Literal["keypoint", "image", "both"]
     codes: IntArray
 
 
 def read_groupings(points: Points, labels: Mapping[str, ArrayLike]) -> tuple[Grouping, ...]:
-    """Spread labels to the usable keypoints.
+    """Give every usable keypoint its group.
 
     `labels`: kind -> labels that spread to [N, K] (per keypoint [K], per image [N, 1]). An empty label leaves
     the keypoint out of that kind. Raises ValueError if a shape does not fit.
     """
     found = []
+    images, keypoints = points.kept.shape
     for kind, values in labels.items():
-        array = np.asarray(values).astype(str)
+        array = np.atleast_2d(np.asarray(values).astype(str))
+        if array.ndim != 2 or array.shape[0] not in (1, images) or array.shape[1] not in (1, keypoints):
+            raise ValueError(f"groups[{kind!r}]: shape {array.shape} does not spread to {points.kept.shape}")
         names, flat = np.unique(array, return_inverse=True)
-        codes = np.asarray(points.pick(flat.reshape(array.shape), f"groups[{kind!r}]"), dtype=np.intp)
-        found.append(Grouping(kind, tuple(names.tolist()), codes))
+        codes = np.asarray(flat.reshape(array.shape), dtype=np.intp)
+        over: Literal["keypoint", "image", "both"] = "both"
+        if array.shape[0] == 1:
+            over, codes = "keypoint", np.broadcast_to(codes[0], (keypoints,))
+        elif array.shape[1] == 1:
+            over, codes = "image", codes[points.kept.any(axis=1), 0]
+        else:
+            codes = codes[points.kept]
+        found.append(Grouping(kind, tuple(names.tolist()), over, codes))
     return tuple(found)
 
 
@@ -64,23 +81,41 @@ def group_calibration(
 ) -> tuple[GroupCalibration, ...]:
     """Numbers of every group of every kind, and of both axes; largest MACE first, small groups last.
 
-    `sums`: `tally.tally` with the codes of `groupings` as its other groups, in the same order.
+    `sums`: `tally.tally` with the codes of the groupings over both as its other groups, in their order.
     """
     if points.n == 0:
         return ()
     x, y = _groups_of_kind("axis", ("x", "y"), sums.by_axis, [points.n_images] * 2)
     found = [replace(x, bias_y=None), replace(y, bias_x=None)]
-    for grouping, total in zip(groupings, sums.by_other, strict=True):
-        images = _images_by_group(points, grouping.codes, len(grouping.names))
-        found += _groups_of_kind(grouping.kind, grouping.names, total, images)
+    others = iter(sums.by_other)
+    for grouping in groupings:
+        count = len(grouping.names)
+        if grouping.over == "both":
+            total = next(others)
+        else:
+            total = _add_up(
+                sums.by_keypoint if grouping.over == "keypoint" else sums.by_image, grouping.codes, count
+            )
+        found += _groups_of_kind(grouping.kind, grouping.names, total, _images_by_group(points, grouping))
     return tuple(sorted(found, key=lambda g: (not g.enough, -g.mace, g.kind, g.name)))
 
 
-def _images_by_group(points: Points, codes: IntArray, groups: int) -> list[int]:
-    # Sorted pairs of group and image keep memory at one value per keypoint.
-    pairs = np.sort(codes * points.n_images + points.image)
-    first = np.concatenate([[True], pairs[1:] != pairs[:-1]])
-    counts: list[int] = np.bincount(pairs[first] // points.n_images, minlength=groups).tolist()
+def _add_up(sums: FloatArray, codes: IntArray, groups: int) -> FloatArray:
+    chooser = sparse.csr_array(
+        (np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(groups, len(codes))
+    )
+    return np.asarray(chooser @ sums, dtype=np.float64)
+
+
+def _images_by_group(points: Points, grouping: Grouping) -> list[int]:
+    groups = len(grouping.names)
+    if grouping.over == "keypoint":
+        return [int(points.kept[:, grouping.codes == i].any(axis=1).sum()) for i in range(groups)]
+    codes = grouping.codes
+    if grouping.over == "both":
+        # Sorted pairs of group and image keep memory at one value per keypoint.
+        codes = np.unique(codes * points.n_images + points.image) // points.n_images
+    counts: list[int] = np.bincount(codes, minlength=groups).tolist()
     return counts
 
 

@@ -83,7 +83,8 @@ def cross_fitted_sigma(
     sums = _keypoint_sums(points, fold[usable][points.image], parts)
     sigma = np.array(sigma_px, dtype=np.float64)
     for part in range(parts):
-        scale = _scale(sums.sum(axis=0) - sums[part])
+        # Adding up the others, not subtracting this fold: nothing of it may remain, not even by rounding.
+        scale = _scale(np.delete(sums, part, axis=0).sum(axis=0))
         sigma[fold == part] = apply_sigma_scale(sigma[fold == part], scale, scope)
     return sigma
 

@@ -72,7 +72,7 @@ def calibration_report(
     )
     groupings = read_groupings(points, groups or {})
     if points.n:
-        sums = tally(points, [(grouping.codes, len(grouping.names)) for grouping in groupings])
+        sums = tally(points, [(g.codes, len(g.names)) for g in groupings if g.over == "both"])
         sigma, error = rank(radial_sigma_px(points.sigma_px)), rank(radial_error_px(points.residual_px))
         report = _with_ranking(report, points, sigma, error, large_error_px)
         report = _with_numbers(report, sums.by_image, seed)

@@ -37,20 +37,21 @@ _BLOCK = 2**16
 class Tally:
     """Sums of everything the numbers need, [groups, columns]; the columns are private to this file.
 
-    `by_image` [images], `by_axis` [2] (radial columns 0), `by_other` one array per asked grouping.
+    `by_image` [images], `by_keypoint` [K], `by_axis` [2] (radial columns 0), `by_other`: one per asked one.
     """
 
     by_image: FloatArray
+    by_keypoint: FloatArray
     by_axis: FloatArray
     by_other: tuple[FloatArray, ...]
 
 
 def tally(points: Points, others: Sequence[tuple[IntArray, int]] = ()) -> Tally:
-    """Score every residual once and add up by image, by axis, and by each of `others` (code [M], groups).
+    """Score every residual once and add up by image, keypoint, axis, and by each of `others` (codes, groups).
 
     Works through blocks that stay in the processor's cache; nothing per residual is kept.
     """
-    groupings = [(points.image, points.n_images), *others]
+    groupings = [(points.image, points.n_images), (points.keypoint, points.kept.shape[1]), *others]
     totals = [np.zeros((groups, _COLUMNS)) for _, groups in groupings]
     by_axis = np.zeros((2, _COLUMNS))
     for start in range(0, points.n, _BLOCK):
@@ -59,7 +60,7 @@ def tally(points: Points, others: Sequence[tuple[IntArray, int]] = ()) -> Tally:
         by_axis += _axis_sums(scores)
         for total, (codes, _) in zip(totals, groupings, strict=True):
             _add_block(total, scores, codes[part])
-    return Tally(totals[0], by_axis, tuple(totals[1:]))
+    return Tally(totals[0], totals[1], by_axis, tuple(totals[2:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,10 +37,14 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
     size = settings.input_size or (known.size if known else None)
     channels = settings.channels or (known.channels if known else None)
     named = settings.normalize or (known.normalization.name if known else None)
-    needed = {"--input-size HxW": size, "--channels 1|3": channels, "--normalize": named}
     sigma = settings.heatmap_sigma or (metadata.decoding.heatmap_sigma if metadata else None)
-    needed["--heatmap-sigma PX (σ of the training heatmaps, in cells)"] = sigma
-    missing = [option for option, value in needed.items() if value is None]
+    needed = (
+        ("--input-size HxW", size),
+        ("--channels 1|3", channels),
+        ("--normalize unit|imagenet|MEAN/STD", named),
+        ("--heatmap-sigma PX (σ of the training heatmaps, in cells)", sigma),
+    )
+    missing = [option for option, value in needed if value is None]
     if missing or size is None or channels is None or named is None:
         raise UsageError(f"the checkpoint does not describe its network; please give {', '.join(missing)}")
     normalization = parse_normalization(named)

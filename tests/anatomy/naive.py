@@ -70,18 +70,18 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
         found["A101", pair] = (centres[v + 1][1] - centres[v][1]) / height
         lower, upper = middle(*endplates[2 * v + 1]), middle(*endplates[2 * v + 2])
         gap = dot(minus(upper, lower), direction(minus(centres[v + 1], centres[v]))) / height
-        found["A102", pair] = found["A501.gap", pair] = gap
-        found["A202" if v < 4 else "A202.S1", pair] = abs(between_deg(tilts[2 * v + 1], tilts[2 * v + 2]))
+        found["A102", pair] = found["A501-gap", pair] = gap
+        found["A202" if v < 4 else "A202-S1", pair] = abs(between_deg(tilts[2 * v + 1], tilts[2 * v + 2]))
         if v < 4:
-            for key, size in (("A302.width", widths), ("A302.height", heights)):
+            for key, size in (("A302-width", widths), ("A302-height", heights)):
                 found[key, pair] = abs(size[v + 1] - size[v]) / ((size[v + 1] + size[v]) / 2)
-            found["A501.min", pair] = found["A501.max", pair] = spacings[v] / median(spacings)
+            found["A501-min", pair] = found["A501-max", pair] = spacings[v] / median(spacings)
     for v, (ul, ur, ll, lr) in enumerate(bodies):
         down = max(dot(minus(ll, ul), axes[v]), dot(minus(lr, ur), axes[v])) / height
         out = stand_outs(ul, ur, lr, ll)
         found["A103", names[v]] = down
         found["A201", names[v]] = abs(between_deg(tilts[2 * v], tilts[2 * v + 1]))
-        found["A301.min", names[v]] = found["A301.max", names[v]] = widths[v] / heights[v]
+        found["A301-min", names[v]] = found["A301-max", names[v]] = widths[v] / heights[v]
         found["A401", names[v]] = 0.0
         found["A403", names[v]] = min(out) / height
     against = {

@@ -38,7 +38,7 @@ def test_every_rule_explains_itself() -> None:
         assert rule.formula
         assert rule.limits
         for limit in rule.limits:
-            assert limit.key.split(".")[0] == rule.code
+            assert limit.key.split("-")[0] == rule.code
             assert limit.origin.endswith(".")
             assert limit.unit in rule.unit
 
@@ -58,8 +58,8 @@ def test_every_check_measures_the_limits_of_its_rule(view: View) -> None:
     for rule in RULES:
         keys = {measure.key for measure in CHECKS[rule.code](geometry, Limits.of(view))}
         expected = {limit.key for limit in rule.limits}
-        assert keys == expected - ({"A202.S1"} if view is View.AP else set())
-    assert [RULES[n].code for n in CODE_OF_KEY] == [key.split(".")[0] for key in KEYS]
+        assert keys == expected - ({"A202-S1"} if view is View.AP else set())
+    assert [RULES[n].code for n in CODE_OF_KEY] == [key.split("-")[0] for key in KEYS]
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_rule_by_code() -> None:
 
 def test_limits_are_per_view_and_can_be_replaced() -> None:
     assert Limits.of(View.AP)["A201"] < Limits.of(View.LA)["A201"]
-    limits = Limits.of(View.AP, {"A201": 10.0, "A301.max": 5})
-    assert (limits["A201"], limits["A301.max"], limits["A301.min"]) == (10.0, 5.0, 0.5)
+    limits = Limits.of(View.AP, {"A201": 10.0, "A301-max": 5})
+    assert (limits["A201"], limits["A301-max"], limits["A301-min"]) == (10.0, 5.0, 0.5)
 
 
 def test_wrong_limits_are_named_all_at_once() -> None:
     with pytest.raises(UsageError) as caught:
-        Limits.of(View.AP, {"A301": 3.0, "A201": float("nan"), "A302.height": 0.5})
+        Limits.of(View.AP, {"A301": 3.0, "A201": float("nan"), "A302-height": 0.5})
     assert caught.value.problems == (
-        "limit A301: unknown. Did you mean A301.min or A301.max?",
+        "limit A301: unknown. Did you mean A301-min or A301-max?",
         "limit A201: nan is not a finite number; give a number in °.",
     )

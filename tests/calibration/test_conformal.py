@@ -48,10 +48,9 @@ def test_rounding_does_not_move_the_place() -> None:
 def test_coverage_on_other_data() -> None:
     radii = fit_conformal(np.arange(1.0, 20.0)[:, np.newaxis] * [1.0, 10.0], 0.9)
     assert radii.by_keypoint.tolist() == [18.0, 180.0]
-    assert conformal_coverage(np.array([[18.0, np.nan], [19.0, 100.0]]), radii) == (
-        pytest.approx(2 / 3),
-        pytest.approx(sum(v <= radii.pooled for v in (18.0, 19.0, 100.0)) / 3),
-    )
+    own, pooled = conformal_coverage(np.array([[18.0, np.nan], [19.0, 100.0]]), radii)
+    assert own == pytest.approx(2 / 3)
+    assert pooled == pytest.approx(sum(v <= radii.pooled for v in (18.0, 19.0, 100.0)) / 3)
     assert conformal_coverage(np.full((2, 2), np.nan), radii) == (None, None)
 
 

@@ -1,5 +1,7 @@
 """Per-axis numbers against uncertainty-toolbox, closed forms, naive sums, and their invariances."""
 
+import itertools
+
 import numpy as np
 import pytest
 import uncertainty_toolbox as uct
@@ -26,6 +28,8 @@ from mahtdiag.calibration.gaussian import (
     tie_mean,
 )
 
+from .simulate import FloatArray
+
 PREDICTED = np.array([1.0, 2.0, 3.0])
 SIGMA = np.array([0.1, 0.5, 1.0])
 TRUE = np.array([1.5, 3.0, 2.0])
@@ -33,7 +37,7 @@ TRUE = np.array([1.5, 3.0, 2.0])
 seeds = st.integers(0, 2**32 - 1)
 
 
-def _sample(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray]:
+def _sample(seed: int, n: int = 300) -> tuple[FloatArray, FloatArray]:
     rng = np.random.default_rng(seed)
     sigma = np.exp(rng.normal(size=n))
     return sigma * rng.normal(rng.normal(), 1.5, size=n), sigma
@@ -69,7 +73,9 @@ def test_agrees_with_uncertainty_toolbox(seed: int) -> None:
 
 def test_curve_counts_by_hand() -> None:
     residual, sigma = _sample(3, 40)
-    expected = [np.mean([abs(r) / s <= w for r, s in zip(residual, sigma, strict=True)]) for w in half_width(LEVELS)]
+    expected = [
+        np.mean([abs(r) / s <= w for r, s in zip(residual, sigma, strict=True)]) for w in half_width(LEVELS)
+    ]
     np.testing.assert_allclose(calibration_curve(residual, sigma), expected, atol=1e-15)
 
 
@@ -88,8 +94,11 @@ def test_scores_against_their_integrals(residual: float, sigma: float) -> None:
         return float((stats.norm.cdf(x, scale=sigma) - (x >= -residual)) ** 2)
 
     edges = sorted({-12 * sigma - abs(residual), -residual, 12 * sigma + abs(residual)})
-    pieces = zip(edges[:-1], edges[1:], strict=True)
-    crps = sum(integrate.quad(squared_gap, a, b, points=[0.0] if a < 0 < b else None, limit=200)[0] for a, b in pieces)
+    pieces = itertools.pairwise(edges)
+    crps = sum(
+        integrate.quad(squared_gap, a, b, points=[0.0] if a < 0 < b else None, limit=200)[0]
+        for a, b in pieces
+    )
     assert float(crps_px(residual, sigma)) == pytest.approx(crps, rel=1e-6)
     assert float(nll(residual, sigma)) == pytest.approx(-stats.norm.logpdf(residual, scale=sigma), rel=1e-12)
 
@@ -135,9 +144,12 @@ def test_missing_values_are_left_out() -> None:
 
 
 def test_nothing_left_is_an_error() -> None:
-    for call in (lambda: mace([np.nan], [1.0]), lambda: ence([], []), lambda: sharpness_px([np.nan])):
-        with pytest.raises(ValueError, match="undefined"):
-            call()
+    with pytest.raises(ValueError, match="undefined"):
+        mace([np.nan], [1.0])
+    with pytest.raises(ValueError, match="undefined"):
+        ence([], [])
+    with pytest.raises(ValueError, match="undefined"):
+        sharpness_px([np.nan])
     with pytest.raises(ValueError, match="bins"):
         ence([1.0], [1.0], bins=0)
 
@@ -156,3 +168,16 @@ def test_bins_are_those_of_array_split(n: int, bins: int) -> None:
 def test_tie_mean_and_share() -> None:
     assert tie_mean(np.array([1.0, 1.0, 2.0]), np.array([0.0, 4.0, 5.0])).tolist() == [2.0, 2.0, 5.0]
     assert share_within([1.0, np.nan, 3.0, 2.0], [2.0, 0.5]).tolist() == [pytest.approx(2 / 3), 0.0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(-5, 5), st.integers(1, 4)), min_size=1, max_size=40), st.integers(1, 12))
+def test_ence_against_sorting(pairs: list[tuple[float, int]], bins: int) -> None:
+    residual, sigma = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
+    order = np.argsort(sigma, kind="stable")
+    squared = tie_mean(sigma[order], residual[order] ** 2)
+    expected = []
+    for part in np.array_split(np.arange(len(pairs)), min(bins, len(pairs))):
+        rmse, rmv = np.sqrt(squared[part].mean()), np.sqrt(np.mean(sigma[order][part] ** 2))
+        expected.append(abs(rmse - rmv) / rmv)
+    assert ence(residual, sigma, bins) == pytest.approx(np.mean(expected), abs=1e-6)

@@ -1,6 +1,6 @@
 """Ranking numbers against SciPy and loops, and what must not change them."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -19,6 +19,8 @@ from mahtdiag.calibration.ranking import (
     spearman,
     spearman_influence,
 )
+
+from .simulate import FloatArray
 
 few_values = st.lists(st.integers(0, 5), min_size=4, max_size=40)
 
@@ -61,13 +63,13 @@ def test_influence_predicts_the_change_of_the_correlation() -> None:
     np.testing.assert_allclose((base - left_out) * 399, influence, atol=0.05)
 
 
-def _expected_curve(sigma: np.ndarray, error: np.ndarray) -> np.ndarray:
+def _expected_curve(sigma: FloatArray, error: FloatArray) -> FloatArray:
     """Mean over all orders of ties of the mean error of the first 1 … n keypoints."""
     curves = []
     for order in permutations(range(len(sigma))):
-        if all(sigma[a] <= sigma[b] for a, b in zip(order, order[1:], strict=False)):
+        if all(sigma[a] <= sigma[b] for a, b in pairwise(order)):
             curves.append([np.mean(error[list(order[: k + 1])]) for k in range(len(order))])
-    return np.mean(curves, axis=0)
+    return np.asarray(np.mean(curves, axis=0), dtype=np.float64)
 
 
 def test_sparsification_by_hand() -> None:
@@ -81,7 +83,9 @@ def test_sparsification_by_hand() -> None:
     assert found.aurc_px == pytest.approx(curve.mean(), abs=1e-12)
     np.testing.assert_allclose(found.kept_error_px, curve[::-1], atol=1e-12)
     np.testing.assert_allclose(found.oracle_error_px, oracle[::-1], atol=1e-12)
-    np.testing.assert_allclose(risk_coverage(sigma, error, np.array([0.01, 0.5, 1.0])), curve[[0, 2, 5]], atol=1e-12)
+    np.testing.assert_allclose(
+        risk_coverage(sigma, error, np.array([0.01, 0.5, 1.0])), curve[[0, 2, 5]], atol=1e-12
+    )
 
 
 @settings(max_examples=40, deadline=None)

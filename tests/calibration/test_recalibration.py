@@ -19,7 +19,9 @@ def test_scale_minimises_the_likelihood() -> None:
     data = calibrated(np.random.default_rng(0))
     scale = fit_sigma_scale(data.residual_px, data.sigma_px / 3)
     best = minimize_scalar(
-        lambda s: float(nll(data.residual_px, s * data.sigma_px / 3).mean()), bounds=(0.1, 10), method="bounded"
+        lambda s: float(nll(data.residual_px, s * data.sigma_px / 3).mean()),
+        bounds=(0.1, 10),
+        method="bounded",
     )
     assert scale.common == pytest.approx(best.x, rel=1e-4)
     z = 3 * data.residual_px[:, 7] / data.sigma_px[:, 7]
@@ -67,7 +69,9 @@ def test_cross_fitting_against_a_loop() -> None:
         rest = fold != part
         z = data.residual_px[rest] / data.sigma_px[rest]
         expected[~rest] *= np.sqrt(np.mean(z**2))
-    np.testing.assert_allclose(cross_fitted_sigma(data.residual_px, data.sigma_px, seed=9), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        cross_fitted_sigma(data.residual_px, data.sigma_px, seed=9), expected, rtol=1e-12
+    )
 
 
 def test_table_repairs_a_wrong_scale() -> None:

@@ -20,7 +20,6 @@ NAMED = {
     "clamped sigma": "clamped",
     "shuffled sigma": "uninformative",
     "axes correlated": "correlated_axes",
-    "one keypoint overconfident": "uneven_keypoints",
     "light tails": "light_tails",
 }
 
@@ -39,6 +38,15 @@ def test_every_fault_is_named(fault: str, code: str) -> None:
         assert report.status == "faulty", seed
         assert report.faults[0].code == code, (seed, report.verdict)
         assert report.faults[0].sentence in report.verdict
+
+
+def test_one_uneven_keypoint_is_named() -> None:
+    for seed in range(12):
+        faults = _judge(faulty("one keypoint overconfident", np.random.default_rng(seed))).faults
+        uneven = [fault for fault in faults if fault.code == "uneven_keypoints"]
+        assert len(uneven) == 1, seed
+        assert "keypoint 3" in uneven[0].sentence
+        assert uneven[0].value == pytest.approx(2.4, rel=0.25)
 
 
 def test_the_factor_is_told() -> None:
@@ -93,7 +101,7 @@ def test_constant_sigma_that_is_also_too_small() -> None:
 @pytest.mark.parametrize(("unit", "px"), [("heatmap cells", 4.0), ("normalised coordinates", (128.0, 256.0))])
 def test_a_wrong_unit_is_suspected(unit: str, px: float | tuple[float, float]) -> None:
     data = calibrated(np.random.default_rng(4))
-    others = {"heatmap cells": 4.0, "normalised coordinates": np.array([128.0, 256.0])}
+    others = {"heatmap cells": np.array(4.0), "normalised coordinates": np.array([128.0, 256.0])}
     report = _judge(Simulated(data.residual_px, data.sigma_px / np.asarray(px)), HeadUnits(1.0, others))
     codes = [fault.code for fault in report.faults]
     assert "overconfident" in codes

@@ -30,9 +30,9 @@ class Technique:
 def sample_technique(hardness: float, rng: np.random.Generator) -> Technique:
     """Draw the exposure; a hard film is blurred, noisy and flat."""
     return Technique(
-        blur=float(rng.uniform(0.0006, 0.0011) + 0.0022 * hardness * rng.random()),
-        noise=float(rng.uniform(0.010, 0.022) + 0.055 * hardness * rng.random()),
-        bone_contrast=float(rng.uniform(0.85, 1.15) - 0.45 * hardness * rng.random()),
+        blur=float(rng.uniform(0.0006, 0.0011) + 0.0050 * hardness * rng.random()),
+        noise=float(rng.uniform(0.010, 0.022) + 0.120 * hardness * rng.random()),
+        bone_contrast=float(rng.uniform(0.85, 1.15) - 0.50 * hardness * rng.random()),
         haze=float(rng.uniform(0.0, 0.2) + 0.3 * hardness * rng.random()),
         gamma=float(rng.uniform(0.75, 1.35)),
         black=float(rng.uniform(0.02, 0.22)),
@@ -77,10 +77,10 @@ def fading(spine: Spine, canvas: Canvas) -> Plane:
     spots: list[tuple[Points, float, float, float]] = []
     size = spine.size
     for vertebra in spine.lumbar:
-        if rng.random() < 0.05 + 0.35 * spine.hardness:
+        if rng.random() < 0.10 + 0.50 * spine.hardness:
             place = vertebra.at(rng.uniform(-1.1, 1.1, (1, 2)))[0]
             radius = size * rng.uniform(0.35, 0.9)
-            spots.append((place, radius, radius, float(rng.uniform(0.3, 0.5) + 0.4 * spine.hardness)))
+            spots.append((place, radius, radius, float(rng.uniform(0.4, 0.7) + 0.4 * spine.hardness)))
     for place, chance in ((spine.s1.mean(axis=0), 0.45), (spine.lumbar[0].centre, 0.2)):
         if rng.random() < chance:
             spots.append(
@@ -88,7 +88,7 @@ def fading(spine: Spine, canvas: Canvas) -> Plane:
             )
     centres = np.array([spot[0] for spot in spots]).reshape(-1, 2)
     radii = np.array([spot[1:3] for spot in spots]).reshape(-1, 2)
-    return canvas.spots(centres, radii, np.array([spot[3] for spot in spots]), ceiling=0.72)
+    return canvas.spots(centres, radii, np.array([spot[3] for spot in spots]), ceiling=0.92)
 
 
 def develop(bones: Plane, tissue: Plane, bubbles: Plane, spine: Spine, canvas: Canvas) -> NDArray[np.uint8]:
@@ -96,7 +96,7 @@ def develop(bones: Plane, tissue: Plane, bubbles: Plane, spine: Spine, canvas: C
     rng = canvas.rng
     technique = sample_technique(spine.hardness, rng)
     fade = fading(spine, canvas)
-    bones = bones * texture(canvas) * (technique.bone_contrast * (1.0 - 0.9 * fade))
+    bones = bones * texture(canvas) * (technique.bone_contrast * (1.0 - 0.92 * fade))
     depth = tissue + organs(spine, canvas) + bones - float(rng.uniform(0.10, 0.38)) * bubbles
     depth = canvas.blurred(np.asarray(depth, dtype=np.float32), technique.blur)
     if fade.max() > 0.2:

@@ -272,9 +272,9 @@ def _finish(name: str, corners: Points, hardness: float, rng: np.random.Generato
         ghost_weight=0.0,
     )
     spurs = np.where(rng.random(4) < 0.05 + 0.35 * hardness, rng.uniform(0.06, 0.24, 4), 0.0)
-    doubled = rng.random() < 0.06 + 0.45 * hardness
-    angle, reach = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(0.05, 0.17)
-    weight = float(rng.uniform(0.5, 1.0))
+    doubled = rng.random() < 0.06 + 0.55 * hardness
+    angle, reach = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(0.08, 0.28)
+    weight = float(rng.uniform(0.6, 1.35))
     ghost = vertebra.height * reach * np.array([math.cos(angle), math.sin(angle)])
     return replace(
         vertebra,

@@ -21,7 +21,7 @@ def width_over_height(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]
     ratio = width / np.maximum(height, width / _LARGEST_RATIO)
     ratio = np.where(width + height > SMALLEST, np.maximum(ratio, 1 / _LARGEST_RATIO), np.nan)
     rows, bits = vertebra_rows(ratio.shape[0]), vertebra_bits(ratio.shape[0])
-    return (Measure("A301.min", ratio, rows, bits), Measure("A301.max", ratio, rows, bits))
+    return (Measure("A301-min", ratio, rows, bits), Measure("A301-max", ratio, rows, bits))
 
 
 def sizes_alike(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
@@ -29,8 +29,8 @@ def sizes_alike(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     rows = pair_rows(geometry.view, geometry.widths.shape[0] - 1)
     bits = pair_bits(rows.size)
     return (
-        Measure("A302.width", _relative_change(geometry.widths), rows, bits),
-        Measure("A302.height", _relative_change(geometry.heights), rows, bits),
+        Measure("A302-width", _relative_change(geometry.widths), rows, bits),
+        Measure("A302-height", _relative_change(geometry.heights), rows, bits),
     )
 
 

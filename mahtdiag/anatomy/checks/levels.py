@@ -20,7 +20,7 @@ def spacing_regular(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     gap = geometry.gaps / geometry.height
     rows, bits = pair_rows(geometry.view, gap.shape[0]), disc_bits(gap.shape[0])
     return (
-        Measure("A501.min", ratio, rows[:inner], bits[:inner]),
-        Measure("A501.max", ratio, rows[:inner], bits[:inner]),
-        Measure("A501.gap", gap, rows, bits),
+        Measure("A501-min", ratio, rows[:inner], bits[:inner]),
+        Measure("A501-max", ratio, rows[:inner], bits[:inner]),
+        Measure("A501-gap", gap, rows, bits),
     )

@@ -29,7 +29,7 @@ def discs_not_wedged(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     rows, bits = pair_rows(geometry.view, wedge_deg.shape[0]), disc_bits(wedge_deg.shape[0])
     measures = [Measure("A202", wedge_deg[:inner], rows[:inner], bits[:inner])]
     if wedge_deg.shape[0] > inner:
-        measures.append(Measure("A202.S1", wedge_deg[inner:], rows[inner:], bits[inner:]))
+        measures.append(Measure("A202-S1", wedge_deg[inner:], rows[inner:], bits[inner:]))
     return tuple(measures)
 
 

@@ -81,8 +81,8 @@ def outline_convex(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
 
 def sides_smooth(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     """A404: distance of a corner, across the spine, from the middle of the corners above and below it on its
-    side, the largest of a vertebra, in heights; only where it exceeds that of
-    those two corners. The first and the last endplate have no such neighbours.
+    side, in heights, the largest of a vertebra; a corner less far off than one of those two does not count.
+    The first and the last endplate have no such neighbours.
     """
     points, axes = geometry.points, _axes_of(geometry, rows_per_vertebra=4)
     expected = points[slice(None, -4)].middle(points[slice(4, None)])

@@ -34,8 +34,8 @@ class MahtNetConfig:
             raise ValueError(
                 f"6 x width = {self.token_dim} must be divisible by heads = {self.heads} and by 4"
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout} must be at least 0 and below 1")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout {self.dropout} must be a number of at least 0 and below 1")
 
     @property
     def channels(self) -> tuple[int, int, int, int]:

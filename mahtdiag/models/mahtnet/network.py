@@ -125,9 +125,11 @@ class MahtNet(nn.Module):
         self.uncertainty = UncertaintyHead(config)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Heatmaps and log σ; ValueError for a size that is not a multiple of 32."""
-        if images.shape[-2] % TOKEN_STRIDE or images.shape[-1] % TOKEN_STRIDE:
-            raise ValueError(f"the input must be a multiple of {TOKEN_STRIDE}, not {list(images.shape[-2:])}")
+        """Heatmaps and log σ; ValueError for other channels or a size that is not a multiple of 32."""
+        if images.ndim != 4 or images.shape[1] != self.config.in_channels:
+            raise ValueError(f"images must be [B, {self.config.in_channels}, H, W], not {list(images.shape)}")
+        if any(side == 0 or side % TOKEN_STRIDE for side in images.shape[2:]):
+            raise ValueError(f"the input must be a multiple of {TOKEN_STRIDE}, not {list(images.shape[2:])}")
         pyramid = self.backbone(images)
         height, width = pyramid[-1].shape[-2:]
         tokens = pyramid[-1].flatten(2).transpose(1, 2)

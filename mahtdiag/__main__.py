@@ -1,0 +1,6 @@
+"""`python -m mahtdiag`."""
+
+from mahtdiag.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""What kind of mistake is each keypoint: prediction against label, and what repairing each kind would gain.
+
+After Ronchi and Perona, Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation, ICCV 2017, and
+Bolya et al., TIDE, ECCV 2020.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.geometry import known_points
+from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+GOOD_WIDTHS = 0.1
+"""An error up to this share of the vertebra's width is good."""
+
+NEAR_WIDTHS = 0.5
+"""A prediction within this share of the width of a label keypoint was aimed at it."""
+
+
+_FEWEST_SHIFTED = 3
+
+
+class ErrorType(IntEnum):
+    """Kind of error of one keypoint; UNKNOWN where its label or its prediction is missing."""
+
+    UNKNOWN = -1
+    GOOD = 0
+    JITTER = 1
+    MISS = 2
+    LEFT_RIGHT_SWAP = 3
+    ENDPLATE_SWAP = 4
+    LEVEL_UP = 5
+    LEVEL_DOWN = 6
+
+    @property
+    def title(self) -> str:
+        """Name as printed in tables."""
+        return _TITLES[self]
+
+
+_TITLES = {
+    ErrorType.UNKNOWN: "unknown",
+    ErrorType.GOOD: "good",
+    ErrorType.JITTER: "jitter",
+    ErrorType.MISS: "miss",
+    ErrorType.LEFT_RIGHT_SWAP: "left-right swap",
+    ErrorType.ENDPLATE_SWAP: "endplate swap",
+    ErrorType.LEVEL_UP: "level shift −1",
+    ErrorType.LEVEL_DOWN: "level shift +1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTypes:
+    """Error type of every keypoint, `[N, K]` each; `repaired_px` is the error left if it were undone.
+
+    A swap or shift repaired leaves the distance to the label keypoint that was hit; jitter and misses
+    repaired leave the largest error that is still good. NaN where the type is UNKNOWN.
+    """
+
+    types: Ints
+    error_px: Floats
+    repaired_px: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class RepairRow:
+    """One kind of error over a set: keypoints, shares (0…1), and the mean error if only it were repaired."""
+
+    error_type: ErrorType
+    keypoints: int
+    keypoint_share: float
+    error_share: float
+    repaired_mean_px: float
+
+
+def label_widths_px(label_px: Floats) -> Floats:
+    """Width of each keypoint's vertebra in the label, `[N, K, 2]` to `[N, K]`.
+
+    Mean length of its annotated endplates; NaN for a vertebra without one.
+    """
+    lengths = np.linalg.norm(label_px[:, 1::2] - label_px[:, 0::2], axis=-1)
+    vertebra = np.arange(label_px.shape[1]) // CORNERS_PER_VERTEBRA
+    known = np.isfinite(lengths)
+    starts = np.arange(0, lengths.shape[1], 2)
+    total = np.add.reduceat(np.where(known, lengths, 0.0), starts, axis=1)
+    count = np.add.reduceat(known.astype(np.float64), starts, axis=1)
+    widths: Floats = np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
+    return widths[:, vertebra]
+
+
+def classify_errors(pred_px: Floats, label_px: Floats, view: View) -> ErrorTypes:
+    """The error type of every keypoint.
+
+    With s the label vertebra's width: good up to 0.1 s. Otherwise the label keypoint nearest to the
+    prediction decides: its own makes it jitter up to 0.5 s; another one within 0.5 s makes it a swap (of the
+    same endplate: left-right; of the other endplate) or a level shift (neighbouring vertebra, + is
+    downwards); all else is a miss. `[N, K, 2]` original pixels in. Unknown where the prediction, the label or s is missing.
+    """
+    pred_px, label_px = known_points(pred_px), known_points(label_px)
+    width = label_widths_px(label_px)
+    error = np.linalg.norm(pred_px - label_px, axis=-1)
+    hit, distance = _nearest_label(pred_px, label_px, error)
+    types = _types_of_hits(hit, view.keypoints)
+    types = np.where((distance <= NEAR_WIDTHS * width), types, ErrorType.MISS)
+    types = np.where(error <= GOOD_WIDTHS * width, ErrorType.GOOD, types)
+    unknown = np.isnan(error) | np.isnan(width)
+    types = np.where(unknown, ErrorType.UNKNOWN, types)
+    swapped = types >= ErrorType.LEFT_RIGHT_SWAP
+    repaired = np.where(swapped, distance, np.minimum(error, GOOD_WIDTHS * width))
+    return ErrorTypes(
+        types.astype(np.int64), np.where(unknown, np.nan, error), np.where(unknown, np.nan, repaired)
+    )
+
+
+def _nearest_label(pred_px: Floats, label_px: Floats, error: Floats) -> tuple[Ints, Floats]:
+    """Index of the label keypoint nearest to each prediction, its own on a tie, and the distance to it."""
+    keypoints = pred_px.shape[1]
+    hit = np.broadcast_to(np.arange(keypoints), error.shape).copy()
+    distance = np.where(np.isnan(error), np.inf, error)
+    for other in range(keypoints):
+        away = np.linalg.norm(pred_px - label_px[:, other, None], axis=-1)
+        closer = away < distance
+        hit[closer] = other
+        distance[closer] = away[closer]
+    return hit, distance
+
+
+def _types_of_hits(hit: Ints, keypoints: int) -> Ints:
+    """What it means that keypoint k lies at the place of keypoint `hit`."""
+    own = np.arange(keypoints)
+    level = hit // CORNERS_PER_VERTEBRA - own // CORNERS_PER_VERTEBRA
+    meaning = np.full(hit.shape, int(ErrorType.MISS), dtype=np.int64)
+    meaning[level == 1] = ErrorType.LEVEL_DOWN
+    meaning[level == -1] = ErrorType.LEVEL_UP
+    meaning[level == 0] = ErrorType.ENDPLATE_SWAP
+    meaning[hit // 2 == own // 2] = ErrorType.LEFT_RIGHT_SWAP
+    meaning[hit == own] = ErrorType.JITTER
+    return meaning
+
+
+def whole_image_level_shift(pred_px: Floats, label_px: Floats) -> Ints:
+    """Whether a whole image is marked one level off, `[N]`: +1 too low, −1 too high, 0 otherwise.
+
+    Shifted: every vertebra (three at least) lies nearer to the label of its neighbour on that side than to
+    its own, by the mean over its keypoints, and within 0.5 of that neighbour's width. The most dangerous
+    mistake of a lumbar model: each outline looks right, each name is wrong.
+    """
+    pred_px, label_px = known_points(pred_px), known_points(label_px)
+    shift = np.zeros(pred_px.shape[0], dtype=np.int64)
+    width = label_widths_px(label_px)
+    for step in (1, -1):
+        offset = CORNERS_PER_VERTEBRA * step
+        here = slice(max(0, -offset), pred_px.shape[1] - max(0, offset))
+        there = slice(max(0, offset), pred_px.shape[1] - max(0, -offset))
+        own = np.linalg.norm(pred_px[:, here] - label_px[:, here], axis=-1)
+        moved = np.linalg.norm(pred_px[:, here] - label_px[:, there], axis=-1)
+        # Only keypoints that have both labels tell which of the two is nearer.
+        known = np.isfinite(own) & np.isfinite(moved) & np.isfinite(width[:, there])
+        counted = _sum_per_vertebra(known, known) > 0
+        beside = _sum_per_vertebra(moved, known)
+        near = beside <= NEAR_WIDTHS * _sum_per_vertebra(width[:, there], known)
+        nearer = (beside < _sum_per_vertebra(own, known)) & near
+        shift[(counted.sum(axis=1) >= _FEWEST_SHIFTED) & (nearer | ~counted).all(axis=1)] = step
+    return shift
+
+
+def _sum_per_vertebra(values: Floats | NDArray[np.bool_], known: NDArray[np.bool_]) -> Floats:
+    """Sum over the known keypoints of each vertebra, `[N, K]` to `[N, V]`."""
+    starts = np.arange(0, known.shape[1], CORNERS_PER_VERTEBRA)
+    return np.add.reduceat(np.where(known, values, 0.0), starts, axis=1)
+
+
+def repair_table(errors: ErrorTypes) -> tuple[RepairRow, ...]:
+    """What each kind of error costs, the largest gain first; empty where nothing is known.
+
+    `repaired_mean_px` is the mean radial error over all known keypoints if exactly the mistakes of this kind
+    were undone. Good keypoints have a row too: it shows what no repair can remove.
+    """
+    known = errors.types != ErrorType.UNKNOWN
+    count, total = int(known.sum()), float(errors.error_px[known].sum())
+    rows = []
+    for kind in ErrorType:
+        of_kind = errors.types == kind
+        keypoints = int(of_kind.sum())
+        if kind is ErrorType.UNKNOWN or keypoints == 0:
+            continue
+        error = float(errors.error_px[of_kind].sum())
+        gain = error - float(errors.repaired_px[of_kind].sum())
+        share = error / total if total > 0 else 0.0
+        rows.append(RepairRow(kind, keypoints, keypoints / count, share, (total - gain) / count))
+    return tuple(sorted(rows, key=lambda row: row.repaired_mean_px))

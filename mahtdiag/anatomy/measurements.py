@@ -1,0 +1,195 @@
+"""What clinicians read from the keypoints. Angles need no pixel spacing; lengths are relative."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.schema.views import LL, LR, LUMBAR_KEYPOINTS, UL, UR, View
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_FACING_DEG = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class LateralMeasurements:
+    """Measurements of N lateral images; NaN where a keypoint needed is missing.
+
+    `slip_percent` `[N, 5]` (L1/L2 … L5/S1): displacement of the upper vertebra's posterior-inferior corner
+    along the lower vertebra's upper endplate, in percent of that endplate; anterolisthesis positive. Where the
+    facing is unknown: size of the mean displacement of both corners, unsigned.
+    `lordosis_deg` `[N]`: L1 upper to S1 upper endplate, lordosis positive. `segmental_deg` `[N, 5]`: upper
+    endplate to the next upper endplate; they add up to the lordosis. Both unsigned where the facing is unknown.
+    `disc_height_index` `[N, 5]`: mean distance of the corners across the disc over the mean height of the
+    bodies around it (L5's alone for L5/S1). `wedging` `[N, 5]` (L1 … L5): anterior over posterior height; the
+    smaller over the larger where the facing is unknown.
+    """
+
+    slip_percent: Floats
+    lordosis_deg: Floats
+    segmental_deg: Floats
+    disc_height_index: Floats
+    wedging: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class FrontalMeasurements:
+    """Measurements of N AP images; NaN where a keypoint needed is missing.
+
+    `cobb_deg` `[N]`: largest angle between any two endplates of L1–L5. `lateral_slip_percent` `[N, 4]`: mean
+    displacement of the two lower corners against the ends of the next upper endplate, along it, in percent of
+    its length, positive to the right of the image. `tilt_deg` `[N, 5]`: line through the middles of the left
+    and the right side against the horizontal, positive where the right side is lower.
+    """
+
+    cobb_deg: Floats
+    lateral_slip_percent: Floats
+    tilt_deg: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredColumn:
+    """One measurement of one level over all images, as tables and agreement statistics want it."""
+
+    name: str
+    level: str
+    unit: str
+    values: Floats
+
+
+_UNITS = {"percent": "%", "deg": "°"}
+
+
+def measurement_columns(
+    measured: LateralMeasurements | FrontalMeasurements,
+) -> tuple[MeasuredColumn, ...]:
+    """Every measurement as columns of length N, named with the level it belongs to."""
+    view = View.LA if isinstance(measured, LateralMeasurements) else View.AP
+    names = view.vertebrae
+    pairs = tuple(f"{a}/{b}" for a, b in zip(names[:-1], names[1:], strict=True))
+    whole = "L1–S1" if view is View.LA else "L1–L5"
+    columns = []
+    for field in fields(measured):
+        values: Floats = getattr(measured, field.name)
+        unit = _UNITS.get(field.name.rsplit("_", 1)[-1], "")
+        if values.ndim == 1:
+            columns.append(MeasuredColumn(field.name, whole, unit, values))
+            continue
+        levels = names if field.name in ("wedging", "tilt_deg") else pairs
+        columns += [MeasuredColumn(field.name, levels[n], unit, values[:, n]) for n in range(values.shape[1])]
+    return tuple(columns)
+
+
+def _endplate_tilt_deg(points_px: Floats) -> Floats:
+    """Slope of every endplate `[N, E]`, right end lower positive; NaN where it has no direction."""
+    along = points_px[:, 1::2] - points_px[:, 0::2]
+    tilt = np.degrees(np.arctan2(along[..., 1], along[..., 0]))
+    return np.where((along == 0).all(axis=-1), np.nan, tilt)
+
+
+def _within_half_turn(angle_deg: Floats) -> Floats:
+    """The same angle between −180 and 180°."""
+    return (angle_deg + 180.0) % 360.0 - 180.0
+
+
+def facing_from_lordosis(points_px: Floats) -> Ints:
+    """Which side of a lateral image is anterior, `[N]`: +1 right, −1 left, 0 unknown.
+
+    The lumbar spine is lordotic: the sacrum's endplate falls towards the front against that of L1. Unknown
+    below 10° between the two, or where one is missing.
+    """
+    tilt = _endplate_tilt_deg(points_px)
+    bend = _within_half_turn(tilt[:, -1] - tilt[:, 0])
+    return np.where(np.abs(bend) >= _FACING_DEG, np.sign(bend), 0.0).astype(np.int64)
+
+
+def _along_endplate(moved: Floats, start: Floats, end: Floats) -> Floats:
+    """Component of `moved` along start→end over its length; NaN for an endplate without length."""
+    endplate = end - start
+    square = (endplate**2).sum(axis=-1)
+    return (moved * endplate).sum(axis=-1) / np.where(square > 0, square, np.nan)
+
+
+def _slip_left_and_right(points_px: Floats) -> tuple[Floats, Floats]:
+    """Displacement at the left and the right corner along the next upper endplate, towards the right."""
+    lower_left, lower_right = points_px[:, LL:-2:4], points_px[:, LR:-2:4]
+    upper_left, upper_right = points_px[:, 4::4], points_px[:, 5::4]
+    pairs = upper_left.shape[1]
+    left = _along_endplate(lower_left[:, :pairs] - upper_left, upper_left, upper_right)
+    right = _along_endplate(lower_right[:, :pairs] - upper_right, upper_left, upper_right)
+    return left, right
+
+
+def _sides(points_px: Floats) -> tuple[Floats, Floats]:
+    """Left and right height of L1–L5, `[N, 5]` each."""
+    body = points_px[:, :LUMBAR_KEYPOINTS]
+    left = np.linalg.norm(body[:, LL::4] - body[:, UL::4], axis=-1)
+    right = np.linalg.norm(body[:, LR::4] - body[:, UR::4], axis=-1)
+    return left, right
+
+
+def measure_lateral(points_px: Floats, facing: Ints) -> LateralMeasurements:
+    """All lateral measurements of `[N, 22, 2]` points; `facing` `[N]`: +1 anterior right, −1 left, 0 unknown."""
+    side = facing[:, None].astype(np.float64)
+    left_slip, right_slip = _slip_left_and_right(points_px)
+    # Facing right, the posterior corner is the left one and forwards is rightwards.
+    slip = np.where(side > 0, left_slip, -right_slip)
+    slip = np.where(side == 0, np.abs(left_slip + right_slip) / 2, slip)
+    tilt = _endplate_tilt_deg(points_px)[:, 0::2]
+    segmental, lordosis = (
+        _within_half_turn(np.diff(tilt, axis=1)),
+        _within_half_turn(tilt[:, -1] - tilt[:, 0]),
+    )
+    left, right = _sides(points_px)
+    wedging = np.where(side > 0, _ratio(right, left), _ratio(left, right))
+    wedging = np.where(side == 0, _ratio(np.minimum(left, right), np.maximum(left, right)), wedging)
+    return LateralMeasurements(
+        slip_percent=100.0 * slip,
+        lordosis_deg=np.where(facing == 0, np.abs(lordosis), facing * lordosis),
+        segmental_deg=np.where(side == 0, np.abs(segmental), side * segmental),
+        disc_height_index=_disc_height_index(points_px, (left + right) / 2),
+        wedging=wedging,
+    )
+
+
+def _ratio(one: Floats, other: Floats) -> Floats:
+    return one / np.where(other > 0, other, np.nan)
+
+
+def _disc_height_index(points_px: Floats, heights: Floats) -> Floats:
+    """Masuda et al., Spine 30:5, 2005, with the two corner distances for the disc and the two sides for bodies."""
+    lower = np.stack([points_px[:, LL:-2:4], points_px[:, LR:-2:4]], axis=-2)
+    upper = np.stack([points_px[:, 4::4], points_px[:, 5::4]], axis=-2)
+    disc = np.linalg.norm(upper - lower, axis=-1).mean(axis=-1)
+    below = np.concatenate([heights[:, 1:], heights[:, -1:]], axis=1)
+    return _ratio(disc, (heights + below) / 2)
+
+
+def measure_frontal(points_px: Floats) -> FrontalMeasurements:
+    """All AP measurements of `[N, 20, 2]` points."""
+    tilt = _endplate_tilt_deg(points_px)
+    # Largest difference of directions: with one endplate missing the largest is unknown, so NaN carries over.
+    between = _within_half_turn(tilt[:, :, None] - tilt[:, None, :])
+    left_slip, right_slip = _slip_left_and_right(points_px)
+    left = (points_px[:, UL::4] + points_px[:, LL::4]) / 2
+    right = (points_px[:, UR::4] + points_px[:, LR::4]) / 2
+    across = right - left
+    return FrontalMeasurements(
+        cobb_deg=np.abs(between).max(axis=(1, 2)),
+        lateral_slip_percent=50.0 * (left_slip + right_slip),
+        tilt_deg=np.where(
+            (across == 0).all(axis=-1), np.nan, np.degrees(np.arctan2(across[..., 1], across[..., 0]))
+        ),
+    )
+
+
+def meyerding_grade(slip_percent: Floats) -> Ints:
+    """Grade of a slip by its size: 1 below 25 %, 2 below 50, 3 below 75, 4 up to 100, 5 above; 0 if unknown.
+
+    Meyerding, Surgery, Gynecology & Obstetrics 54:371, 1932; V is spondyloptosis.
+    """
+    size = np.abs(slip_percent)
+    grade = 1 + (size >= 25).astype(np.int64) + (size >= 50) + (size >= 75) + (size > 100)
+    return np.where(np.isnan(size), 0, grade)

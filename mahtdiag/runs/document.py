@@ -1,0 +1,283 @@
+"""`run.json`, schema version 1: what was run, on what, with what result."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from mahtdiag import __version__
+from mahtdiag.errors import RunFolderError
+from mahtdiag.schema.views import View
+
+SCHEMA_VERSION: Final = 1
+
+RunStatus = Literal["complete", "interrupted"]
+PixelThreshold = Literal["2", "4", "8", "16"]
+MillimetreThreshold = Literal["2", "2.5", "3", "4"]
+
+
+def _printable(text: object) -> object:
+    """File names may hold bytes that are no text; JSON must be, so they are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(text, str) else text
+
+
+def _all_thresholds(rates: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+    expected = get_args(PixelThreshold if info.field_name == "sdr_px" else MillimetreThreshold)
+    if set(rates) != set(expected):
+        raise ValueError(f"needs a rate for each of {', '.join(expected)}")
+    return {threshold: rates[threshold] for threshold in expected}
+
+
+def _to_utc(time: datetime) -> datetime:
+    return time.astimezone(UTC)
+
+
+Text = Annotated[str, BeforeValidator(_printable)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+class Section(BaseModel):
+    """A section of `run.json`: frozen, no unknown keys, every number finite (what is not known is null)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        populate_by_name=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class CheckpointSource(Section):
+    """The checkpoint: where it lay, what it holds, how it was read."""
+
+    path: Text
+    sha256: Sha256
+    format: str
+
+
+class DataSource(Section):
+    """The annotated set.
+
+    `sha256` covers all images and annotations and is null until every image has been read; `listing_sha256`
+    covers the names and the annotations alone, is known at the start and guards `--resume`.
+    """
+
+    path: Text
+    format: str
+    sha256: Sha256 | None = None
+    listing_sha256: Sha256 | None = None
+
+
+class Environment(Section):
+    """The machine. Only the kind of device and the precision decide whether a run may be resumed on it."""
+
+    python: str
+    torch: str
+    device: str
+    device_name: str | None = None
+    precision: str = "fp32"
+    platform: str | None = None
+    threads: Count | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def device_kind(self) -> str:
+        """`cuda` of `cuda:1`."""
+        return self.device.partition(":")[0]
+
+
+class Seconds(Section):
+    """Wall time, over all sessions of a resumed run."""
+
+    total: NonNegative
+    forward: NonNegative | None = None
+    decode: NonNegative | None = None
+    analyse: NonNegative | None = None
+
+
+class ImageCounts(Section):
+    """Images found, evaluated and failed."""
+
+    total: Count
+    evaluated: Count = 0
+    failed: Count = 0
+
+
+class ErrorSummary(Section):
+    """Radial errors over annotated keypoints; the interval of the mean comes from resampling images."""
+
+    mean: NonNegative
+    median: NonNegative
+    std: NonNegative
+    p90: NonNegative
+    p95: NonNegative
+    max: NonNegative
+    ci95: tuple[NonNegative, NonNegative] | None = Field(description="[low, high]; null for one image")
+
+
+class Metrics(Section):
+    """Where the keypoints went; millimetres where the pixel spacing is known.
+
+    `sdr`: success detection rate, the share of errors that are at most the threshold, 0..1.
+    """
+
+    radial_error_px: ErrorSummary
+    radial_error_mm: ErrorSummary | None = None
+    sdr_px: Annotated[dict[PixelThreshold, Share], AfterValidator(_all_thresholds)]
+    sdr_mm: Annotated[dict[MillimetreThreshold, Share], AfterValidator(_all_thresholds)] | None = None
+    by_vertebra: dict[str, NonNegative | None] = Field(
+        default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"
+    )
+    by_corner: dict[str, NonNegative | None] = Field(
+        default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"
+    )
+    keypoints_measured: Count | None = None
+    keypoints_missing: Count | None = None
+
+
+class Losses(Section):
+    """Means over images, network frame; null where no image has the part."""
+
+    total: float | None = None
+    heatmap: float | None = None
+    coord: float | None = None
+    anatomical: float | None = None
+    order: float | None = None
+    parallel: float | None = None
+    ratio: float | None = None
+    uncertainty: float | None = None
+    heatmap_keypoint_share: Share | None = None
+
+
+class CodeCounts(Section):
+    """How often one rule fired."""
+
+    images: Count
+    findings: Count
+
+
+class AnatomySummary(Section):
+    """Violations among predictions: all of them, the share of images with any, and per code."""
+
+    violations: Count
+    images_with_violations: Share
+    by_code: dict[str, CodeCounts] = Field(default_factory=dict)
+
+
+class Gate(Section):
+    """One limit and what was measured against it; `value` null where it could not be measured."""
+
+    metric: str
+    limit: float
+    value: float | None
+    passed: bool
+
+
+class FailureEntry(Section):
+    """An image that could not be evaluated."""
+
+    image: Text
+    reason: Text
+
+
+class RunDocument(Section):
+    """The whole of `run.json`. What is only known at the end is null while the run is not complete."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA_VERSION, alias="schema")
+    mahtdiag: str = __version__
+    status: RunStatus = "interrupted"
+    checkpoint: CheckpointSource
+    data: DataSource
+    view: View
+    settings: dict[str, JsonValue]
+    environment: Environment
+    started: UtcTime
+    seconds: Seconds | None = None
+    images: ImageCounts
+    metrics: Metrics | None = None
+    losses: Losses | None = None
+    anatomy: AnatomySummary | None = None
+    calibration: dict[str, JsonValue] | None = None
+    gates: tuple[Gate, ...] = ()
+    failures: tuple[FailureEntry, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> "RunDocument":
+        counts = self.images
+        seen = counts.evaluated + counts.failed
+        if seen > counts.total or (self.status == "complete" and seen != counts.total):
+            raise ValueError(
+                f"images: {counts.evaluated} evaluated and {counts.failed} failed of {counts.total}"
+            )
+        return self
+
+    def with_status(self, status: RunStatus) -> "RunDocument":
+        """The same document with another status, checked again."""
+        return RunDocument.model_validate({**dict(self), "status": status})
+
+    def to_json(self) -> str:
+        """The text of `run.json`: keys in schema order, two spaces, a newline at the end.
+
+        Raises:
+            ValueError: a NaN or an infinity among the free-form values (settings, calibration).
+        """
+        content = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_document(text: str | bytes, where: str) -> RunDocument:
+    """Reads the text of a `run.json`; `where` names it in errors.
+
+    Raises:
+        RunFolderError: not JSON, of another schema version, or not what the schema says (every problem).
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise RunFolderError(f"{where}: not valid JSON ({error}); the file is damaged") from error
+    if not isinstance(content, dict):
+        raise RunFolderError(f"{where}: not a run.json of mahtdiag; the file is damaged")
+    version = content.get("schema")
+    if type(version) is not int or version != SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{where}: schema version {version!r}, written by mahtdiag {content.get('mahtdiag', '?')}; "
+            f"mahtdiag {__version__} reads version {SCHEMA_VERSION}: use the version that wrote it"
+        )
+    try:
+        return RunDocument.model_validate(content)
+    except ValidationError as error:
+        raise RunFolderError(
+            *(
+                f"{where}: {'.'.join(map(str, problem['loc'])) or 'document'}: {problem['msg']}"
+                for problem in error.errors()
+            )
+        ) from error
+
+
+def json_schema() -> dict[str, JsonValue]:
+    """The JSON Schema (draft 2020-12) of `run.json`."""
+    schema: dict[str, JsonValue] = RunDocument.model_json_schema(by_alias=True, mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": f"mahtdiag run.json, schema version {SCHEMA_VERSION}",
+    }

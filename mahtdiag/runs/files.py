@@ -1,0 +1,74 @@
+"""Writing files so that a crash leaves either the old content or the new, never half of one."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from mahtdiag.errors import RunFolderError
+
+TEMPORARY_PREFIX: Final = ".tmp-"
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+@contextmanager
+def reporting_write_errors(path: Path, after_no_space: str = "finish with --resume") -> Iterator[None]:
+    """Turns the operating system's refusal to write below `path` into one line that says what to do.
+
+    Raises:
+        RunFolderError: no space, not writable, a file where a folder is needed, or any other OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(f"{path}: {_advice(error, after_no_space)}") from error
+
+
+def _advice(error: OSError, after_no_space: str) -> str:
+    if error.errno in _NO_SPACE:
+        return f"no space left on the device; free some and {after_no_space}"
+    if error.errno in _NOT_WRITABLE:
+        return "not writable; choose another place with --out"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return "a file stands where a folder is needed; choose another place with --out"
+    return f"cannot be written ({error.strerror or error}); choose another place with --out"
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file to write into that takes the place of `target` when the block ends, whole or not at all.
+
+    The content is on the disk before the name is, so that a power cut cannot leave an empty file under it.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # Not every system lets a folder be opened or synced; the rename itself has already happened.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Removes what a killed process left half written in `folder` (not below it)."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with suppress(OSError):
+            leftover.unlink()

@@ -1,0 +1,298 @@
+"""Writing a run folder: created once, appended to batch by batch, resumable after any crash.
+
+folder = RunFolder.create(path, header, failures_at_open)  # or RunFolder.resume(...)
+for batch in batches:
+    if batch not in folder.finished_batches():
+        folder.append(batch, records, failures)
+run = folder.tables()  # what the summary is computed from
+folder.finish(document, cwd)  # or, when interrupted, folder.interrupt(document)
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.files import remove_temporary_files, replacing, reporting_write_errors
+from mahtdiag.runs.latest import publish_latest
+from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, Parts, consecutive_ranges, write_table
+from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS, PARTS, Run, read_document
+from mahtdiag.runs.resuming import differences
+from mahtdiag.runs.tables import images_schema, images_table, keypoints_schema, keypoints_table
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.samples import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class FlushLimits:
+    """Batches are written once so many images wait, or once the oldest has waited so long."""
+
+    images: int = 64
+    seconds: float = 10.0
+
+
+class RunFolder:
+    """The only writer of a run folder; made by `create` or `resume`.
+
+    A batch is the unit of progress: after a crash it is wholly there or absent. Batches are consecutive
+    ranges of the images sorted by name; they may be appended in any order. At most `FlushLimits.images`
+    records and those of one batch are held in memory.
+    """
+
+    def __init__(
+        self, path: Path, header: RunDocument, *, limits: FlushLimits, clock: Callable[[], float]
+    ) -> None:
+        self.path = path
+        self._document = header
+        self._limits = limits
+        self._clock = clock
+        self._parts = Parts(path / PARTS, header.view)
+        self._finished: frozenset[int] = frozenset()
+        self._waiting: dict[int, tuple[Sequence[ImageRecord], Sequence[Failure]]] = {}
+        self._waiting_since = 0.0
+        self._merged_rows: tuple[int, int] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        header: RunDocument,
+        failures: Sequence[Failure] = (),
+        *,
+        limits: FlushLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> "RunFolder":
+        """Starts a run in a new or empty folder and writes its `run.json` as interrupted.
+
+        `failures` are the images that are known to fail before any batch is made.
+
+        Raises:
+            RunFolderError: the folder holds something, cannot be made or cannot be written to.
+        """
+        _require_free(path, header)
+        folder = cls(path, header.with_status("interrupted"), limits=limits or FlushLimits(), clock=clock)
+        with reporting_write_errors(path, after_no_space="start again"):
+            made = not path.exists()
+            path.mkdir(parents=True, exist_ok=True)
+            try:
+                folder._start(failures)
+            except OSError:
+                if made:
+                    _remove_unstarted(folder)
+                raise
+        return folder
+
+    @classmethod
+    def resume(
+        cls,
+        path: Path,
+        header: RunDocument,
+        failures: Sequence[Failure] = (),
+        *,
+        limits: FlushLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> "RunFolder":
+        """Continues an interrupted run; a complete one is returned as it is, with `complete` true.
+
+        `document` is then the stored one: the time of the start and the seconds so far are known from it.
+
+        Raises:
+            RunFolderError: nothing to resume, a damaged `run.json`, settings that differ (all are listed), or
+                a folder that cannot be written to.
+        """
+        with reporting_write_errors(path):
+            if not path.exists():
+                raise RunFolderError(f"{path}: no such run folder to resume; leave out --resume to start it")
+            if path.is_dir() and not (path / DOCUMENT).exists():
+                raise RunFolderError(f"{path}: has no {DOCUMENT} to resume; leave out --resume to start it")
+        stored = read_document(path)
+        changed = differences(stored, header)
+        if changed:
+            raise RunFolderError(
+                f"{path}: cannot be resumed with other settings; give the old ones or choose another --out",
+                *(f"{path}: {change}" for change in changed),
+            )
+        folder = cls(path, stored, limits=limits or FlushLimits(), clock=clock)
+        with reporting_write_errors(path):
+            if folder.complete:
+                folder._clean()
+            else:
+                folder._continue(failures)
+        return folder
+
+    @property
+    def document(self) -> RunDocument:
+        """The document as last written."""
+        return self._document
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run is finished."""
+        return self._document.status == "complete"
+
+    def finished_batches(self) -> frozenset[int]:
+        """Batches that need not be evaluated again; those that wait to be written are not among them."""
+        return self._finished
+
+    def append(self, batch: int, records: Sequence[ImageRecord], failures: Sequence[Failure] = ()) -> None:
+        """Adds the images of one batch and writes all that wait once the limits are reached.
+
+        Raises:
+            RunFolderError: the folder cannot be written to; what waited can be written by a later call.
+            ValueError: the batch is there already, or the run is complete.
+        """
+        if self.complete or batch in self._finished or batch in self._waiting:
+            raise ValueError(f"batch {batch} is in {self.path} already")
+        if not self._waiting:
+            self._waiting_since = self._clock()
+        self._waiting[batch] = (tuple(records), tuple(failures))
+        self._merged_rows = None
+        images = sum(len(evaluated) + len(failed) for evaluated, failed in self._waiting.values())
+        if images >= self._limits.images or self._clock() - self._waiting_since >= self._limits.seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes all that waits.
+
+        Raises:
+            RunFolderError: the folder cannot be written to.
+        """
+        with reporting_write_errors(self.path):
+            for part in consecutive_ranges(self._waiting):
+                self._write_part(part)
+
+    def tables(self) -> Run:
+        """Writes what waits, merges all parts into the two tables and returns them for reading.
+
+        The tables are the same, byte for byte, however the run was cut into batches, parts and sessions.
+
+        Raises:
+            RunFolderError: a part is damaged, or the folder cannot be written to.
+        """
+        self.flush()
+        if not self.complete and self._merged_rows is None:
+            self._merge()
+        return Run(self.path, self._document, merged=True)
+
+    def finish(self, document: RunDocument, cwd: Path) -> tuple[str, ...]:
+        """Completes the run and makes it the latest of `cwd`; returns notes on what was not possible.
+
+        A run that is complete already keeps its document.
+
+        Raises:
+            RunFolderError: a part is damaged, or the folder cannot be written to; it stays resumable.
+            ValueError: the document's counts are not those of the tables, or it holds a NaN.
+        """
+        if not self.complete:
+            final = document.with_status("complete")
+            self.tables()
+            counts = (final.images.total, final.images.evaluated * final.view.keypoints)
+            if counts != self._merged_rows:
+                raise ValueError(
+                    f"run.json has {counts} images and keypoints, the tables {self._merged_rows}"
+                )
+            with reporting_write_errors(self.path):
+                self._write_document(final)
+        notes = (*self._clean(), publish_latest(self.path, cwd))
+        return tuple(note for note in notes if note)
+
+    def interrupt(self, document: RunDocument) -> None:
+        """Writes all that is known and leaves the folder readable and resumable; a complete run stays so.
+
+        Raises:
+            RunFolderError: the folder cannot be written to; what was written before stays readable.
+        """
+        if self.complete:
+            return
+        self.tables()
+        with reporting_write_errors(self.path):
+            self._write_document(document.with_status("interrupted"))
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Puts a further file (`overlays/0001.png`, `report.html`) into the folder, whole or not at all.
+
+        Raises:
+            RunFolderError: the folder cannot be written to.
+        """
+        target = self.path / name
+        with reporting_write_errors(self.path):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as file:
+                file.write(content)
+        return target
+
+    def _start(self, failures: Sequence[Failure]) -> None:
+        # run.json comes last: where there is one, the rest is there too.
+        self._prepare_parts(failures)
+        self._write_document(self._document)
+
+    def _continue(self, failures: Sequence[Failure]) -> None:
+        for merged in (IMAGES, KEYPOINTS):
+            (self.path / merged).unlink(missing_ok=True)
+        remove_temporary_files(self.path)
+        self._prepare_parts(failures)
+        self._finished = frozenset(batch for part in self._parts.ranges() for batch in part.batches)
+
+    def _prepare_parts(self, failures: Sequence[Failure]) -> None:
+        self._parts.prepare(images_table((), failures, self._document.view))
+
+    def _write_part(self, part: BatchRange) -> None:
+        records = [record for batch in part.batches for record in self._waiting[batch][0]]
+        failures = [failure for batch in part.batches for failure in self._waiting[batch][1]]
+        view = self._document.view
+        self._parts.write(part, images_table(records, failures, view), keypoints_table(records, view))
+        # An interruption before the next line writes the same part again under the same name.
+        self._waiting = {b: content for b, content in self._waiting.items() if b not in part.batches}
+        self._finished |= frozenset(part.batches)
+
+    def _merge(self) -> None:
+        view = self._document.view
+        with reporting_write_errors(self.path):
+            images = write_table(
+                self.path / IMAGES, self._parts.images(), images_schema(view), IMAGES_PER_ROW_GROUP
+            )
+            keypoints = write_table(
+                self.path / KEYPOINTS,
+                self._parts.keypoints(),
+                keypoints_schema(view),
+                IMAGES_PER_ROW_GROUP * view.keypoints,
+            )
+        self._merged_rows = (images, keypoints)
+
+    def _write_document(self, document: RunDocument) -> None:
+        text = document.to_json()
+        with replacing(self.path / DOCUMENT) as file:
+            file.write(text.encode())
+        self._document = document
+
+    def _clean(self) -> tuple[str, ...]:
+        remove_temporary_files(self.path)
+        try:
+            self._parts.remove()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            return (f"{self.path / PARTS} not removed ({error.strerror or error}); it may be deleted",)
+        return ()
+
+
+def _require_free(path: Path, header: RunDocument) -> None:
+    with reporting_write_errors(path):
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise RunFolderError(f"{path}: a file, not a folder; choose another --out")
+        if (path / DOCUMENT).exists():
+            raise RunFolderError(f"{path}: holds a run; continue it with --resume or choose another --out")
+        parts = Parts(path / PARTS, header.view)
+        if any(not parts.is_unstarted(entry) for entry in path.rglob("*")):
+            raise RunFolderError(f"{path}: exists and is not empty; choose another --out")
+
+
+def _remove_unstarted(folder: RunFolder) -> None:
+    folder._clean()
+    with suppress(OSError):
+        folder.path.rmdir()

@@ -1,0 +1,161 @@
+"""The main job: a checkpoint and an annotated set in, a run folder out."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mahtdiag.config.settings import Settings
+from mahtdiag.data.buu_lspine import outside_image
+from mahtdiag.data.images import ImageError, load_image
+from mahtdiag.diagnosis.records import RecordMaker
+from mahtdiag.engine.inference import Seconds
+from mahtdiag.engine.loader import LoadImage, load_batches
+from mahtdiag.errors import ExitStatus, InterruptedRunError
+from mahtdiag.losses import MAHTNetLoss
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.document import Seconds as StoredSeconds
+from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.latest import default_run_path
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.workflows.evaluation_setup import Setup, header, prepare
+from mahtdiag.workflows.overlays import write_overlays
+from mahtdiag.workflows.results import RunResults, read_results
+from mahtdiag.workflows.watcher import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateRequest:
+    """What a user asked for; `out` None means a new folder under `runs/`."""
+
+    settings: Settings
+    out: Path | None
+    resume: bool
+    trust: bool
+    cwd: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A finished run: its folder, its results, and the exit status they call for."""
+
+    path: Path
+    results: RunResults
+    status: ExitStatus
+
+
+def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
+    """Run the network over the images, judge every one of them, write the run folder.
+
+    Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C once the folder exists.
+    """
+    setup = prepare(request.settings, trust=request.trust)
+    folder = _open_folder(request, setup)
+    clock = _Clock(folder.document)
+    try:
+        _infer(setup, folder, clock, watcher)
+        results = read_results(folder.tables(), folder.document)
+        write_overlays(setup, results, folder, watcher)
+        document = results.document.model_copy(update={"seconds": clock.stored})
+        for note in folder.finish(document, request.cwd):
+            watcher.note(note)
+    except KeyboardInterrupt:
+        _leave_readable(folder, clock)
+        raise InterruptedRunError(str(folder.path)) from None
+    finally:
+        watcher.stop()
+    finished = RunResults(folder.document, results.summary, results.images, results.keypoints)
+    return Evaluation(folder.path, finished, _status(finished.document, setup.allow_failures))
+
+
+def _open_folder(request: EvaluateRequest, setup: Setup) -> RunFolder:
+    now = datetime.now(UTC)
+    path = request.out or default_run_path(setup.checkpoint.stem, now, request.cwd)
+    start = RunFolder.resume if request.resume else RunFolder.create
+    return start(path, header(setup, now), setup.dataset.failures)
+
+
+def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -> None:
+    if folder.complete:
+        return
+    samples, done = setup.dataset.samples, folder.finished_batches()
+    finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
+    watcher.start("evaluating", len(samples), finished)
+    maker = RecordMaker(setup.spec, MAHTNetLoss(view=setup.spec.view, reduction="none"), setup.limits,
+                        setup.pixel_spacing_mm)  # fmt: skip
+    batches = load_batches(
+        samples, image_reader(setup), batch_size=setup.batch_size, workers=setup.workers, done=done
+    )
+    for inferred in setup.runner.run(batches):
+        batch = inferred.batch
+        records: list[ImageRecord] = []
+        failures = list(batch.failures)
+        started = time.perf_counter()
+        if inferred.reading is not None:
+            records, wrong = maker.records(batch.samples, batch.images, inferred.frames, inferred.reading)
+            failures += wrong
+        folder.append(batch.index, records, failures)
+        clock.add(inferred.seconds + Seconds(analyse=time.perf_counter() - started))
+        watcher.advance(len(records) + len(failures))
+    watcher.stop()
+
+
+def image_reader(setup: Setup) -> LoadImage:
+    """A function that reads one image, checks its labels against its size, and records what is wrong."""
+
+    def read(sample: Sample) -> LoadedImage | Failure:
+        try:
+            image = load_image(sample.path, sample.image, setup.spec.input)
+        except ImageError as error:
+            reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
+            return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)
+        problems = outside_image(sample.keypoints_px, image.original, sample.view)
+        if problems:
+            return Failure(sample.image, "; ".join(problems), image.image_sha256, sample.annotation_sha256)
+        return image
+
+    return read
+
+
+def _status(document: RunDocument, allow_failures: int) -> ExitStatus:
+    """Nothing evaluated, or more failures than allowed: not done. Then the gates."""
+    if document.images.evaluated == 0 or document.images.failed > allow_failures:
+        return ExitStatus.NOT_DONE
+    return ExitStatus.OK if all(gate.passed for gate in document.gates) else ExitStatus.GATE_FAILED
+
+
+class _Clock:
+    """Seconds spent, on top of what an interrupted run had already spent."""
+
+    def __init__(self, document: RunDocument) -> None:
+        self._before = document.seconds or StoredSeconds(total=0.0)
+        self._started = time.perf_counter()
+        self._spent = Seconds()
+
+    def add(self, seconds: Seconds) -> None:
+        """Count what a batch took."""
+        self._spent = self._spent + seconds
+
+    @property
+    def stored(self) -> StoredSeconds:
+        """As `run.json` keeps it."""
+        before = self._before
+        return StoredSeconds(
+            total=before.total + time.perf_counter() - self._started,
+            forward=(before.forward or 0.0) + self._spent.forward,
+            decode=(before.decode or 0.0) + self._spent.decode,
+            analyse=(before.analyse or 0.0) + self._spent.analyse,
+        )
+
+
+def _leave_readable(folder: RunFolder, clock: _Clock) -> None:
+    """Write what is known; the folder stays resumable."""
+    if folder.complete:
+        return
+    try:
+        results = read_results(folder.tables(), folder.document)
+        document = results.document
+    except ValueError:
+        document = folder.document
+    folder.interrupt(document.model_copy(update={"seconds": clock.stored}))

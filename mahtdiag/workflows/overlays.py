@@ -1,0 +1,98 @@
+"""Overlays of the worst images, drawn after the run from its records."""
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.data.images import decode_image
+from mahtdiag.errors import DataError
+from mahtdiag.reports.overlays import draw_overlay
+from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns
+from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.workflows.evaluation_setup import Setup
+from mahtdiag.workflows.results import RunResults
+from mahtdiag.workflows.watcher import Watcher
+
+FOLDER = "overlays"
+
+
+def worst_images(results: RunResults, choice: str) -> list[int]:
+    """Rows of the evaluated images to draw, worst mean radial error first; `worst:N`, `all` or `none`."""
+    errors = results.images.radial_error_px[results.images.ok]
+    order: list[int] = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable").tolist()
+    if choice == "none":
+        return []
+    return order if choice == "all" else order[: int(choice.removeprefix("worst:"))]
+
+
+def overlay_name(image: str) -> str:
+    """File name of an image's overlay, inside the run folder."""
+    return f"{FOLDER}/{PurePosixPath(image).stem}.png"
+
+
+def write_overlays(setup: Setup, results: RunResults, folder: RunFolder, watcher: Watcher) -> None:
+    """Draw and write the chosen overlays; one that exists is drawn again."""
+    rows = worst_images(results, setup.overlays)
+    if not rows or results.summary is None:
+        return
+    paths = {sample.image: sample.path for sample in setup.dataset.samples}
+    titles = {rule.code: rule.title for rule in RULES}
+    watcher.start("overlays", len(rows))
+    for row in rows:
+        record = record_of(results.images, results.keypoints, row, setup.limits)
+        try:
+            image = decode_image(Path(paths[record.image]).read_bytes(), record.image)
+        except (OSError, DataError) as error:
+            watcher.note(f"{record.image}: no overlay, the image cannot be read any more ({error})")
+            continue
+        view = setup.spec.view
+        folder.write(overlay_name(record.image), draw_overlay(image, record, view, rule_titles=titles))
+        watcher.advance(1)
+    watcher.stop()
+
+
+def record_of(images: ImageColumns, keypoints: KeypointColumns, row: int, limits: Limits) -> ImageRecord:
+    """The record of one evaluated image, read back from the tables."""
+    i = int(np.flatnonzero(images.ok)[row])
+    size = np.array([[images.width[i], images.height[i]]])
+    spacing, age = float(images.pixel_spacing_mm[i]), float(images.age_years[i])
+    return ImageRecord(
+        image=images.image[i],
+        image_sha256=images.image_sha256[i] or "",
+        annotation_sha256=images.annotation_sha256[i] or "",
+        width=int(images.width[i]),
+        height=int(images.height[i]),
+        pixel_spacing_mm=None if np.isnan(spacing) else spacing,
+        sex=images.sex[i],
+        age_years=None if np.isnan(age) else int(age),
+        losses=ImageLosses(
+            total=float(images.loss_total[i]),
+            heatmap=float(images.loss_heatmap[i]),
+            coord=float(images.loss_coord[i]),
+            anatomical=float(images.loss_anatomical[i]),
+            order=float(images.loss_order[i]),
+            parallel=float(images.loss_parallel[i]),
+            ratio=float(images.loss_ratio[i]),
+            uncertainty=float(images.loss_uncertainty[i]),
+            keypoint_share=float(images.loss_heatmap_keypoint_share[i]),
+        ),
+        keypoints=KeypointResults(
+            gt_px=keypoints.gt_px[row],
+            pred_px=keypoints.pred_px[row],
+            error_px=keypoints.error_px[row],
+            error_mm=keypoints.error_mm[row],
+            sigma_px=keypoints.sigma_px[row],
+            spread_px2=keypoints.spread_px2[row],
+            peak=keypoints.peak[row],
+            at_min=keypoints.at_min[row],
+            at_max=keypoints.at_max[row],
+            flags=keypoints.flags[row],
+        ),
+        findings=check_anatomy(
+            keypoints.pred_px[row][None], keypoints.view, image_size_px=size, limits=limits
+        ).of_image(0),
+    )

@@ -1,0 +1,241 @@
+"""`run.json`: what it holds, how it is written, what is refused."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue, ValidationError
+
+from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.document import (
+    CheckpointSource,
+    ErrorSummary,
+    ImageCounts,
+    Losses,
+    Metrics,
+    RunDocument,
+    json_schema,
+    parse_document,
+)
+from mahtdiag.schema.views import View
+
+from .builders import finished, header
+
+CONTRACT_KEYS = [
+    *("schema", "mahtdiag", "status", "checkpoint", "data", "view", "settings", "environment", "started"),
+    *("seconds", "images", "metrics", "losses", "anatomy", "calibration", "gates", "failures"),
+]
+
+
+def _content(document: RunDocument) -> dict[str, JsonValue]:
+    content: dict[str, JsonValue] = json.loads(document.to_json())
+    return content
+
+
+def test_holds_every_key_of_the_contract_in_its_order() -> None:
+    content = _content(finished(header(), 12, 1).with_status("complete"))
+    assert [key for key in content if key in CONTRACT_KEYS] == CONTRACT_KEYS
+    assert content["schema"] == 1
+    assert content["started"] == "2026-11-23T10:15:00Z"
+    assert content["view"] == "AP"
+    metrics, losses = content["metrics"], content["losses"]
+    assert isinstance(metrics, dict)
+    assert isinstance(losses, dict)
+    assert list(metrics)[:4] == ["radial_error_px", "radial_error_mm", "sdr_px", "sdr_mm"]
+    assert metrics["radial_error_mm"] is None
+    assert metrics["sdr_px"] == {"2": 0.4, "4": 0.8, "8": 0.9, "16": 1.0}
+    radial = metrics["radial_error_px"]
+    assert isinstance(radial, dict)
+    assert list(radial) == ["mean", "median", "std", "p90", "p95", "max", "ci95"]
+    assert radial["ci95"] == [2.0, 4.0]
+    parts = ["total", "heatmap", "coord", "anatomical", "order", "parallel", "ratio", "uncertainty"]
+    assert list(losses)[:8] == parts
+    assert losses["uncertainty"] is None
+
+
+def test_text_is_utf8_json_that_ends_with_a_newline_and_reads_back() -> None:
+    document = finished(header(), 12, 1).with_status("complete")
+    text = document.to_json()
+    assert text.endswith("}\n")
+    assert "0003 größe.jpg" in text
+    assert parse_document(text.encode(), "run.json") == document
+    assert parse_document(text, "run.json").to_json() == text
+
+
+def test_an_interrupted_run_has_null_results() -> None:
+    content = _content(header())
+    assert content["status"] == "interrupted"
+    results = ("seconds", "metrics", "losses", "anatomy", "calibration")
+    assert [content[key] for key in results] == [None] * 5
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_no_number_that_is_not_finite_gets_in(bad: float) -> None:
+    with pytest.raises(ValidationError, match="finite number"):
+        ErrorSummary(mean=bad, median=1.0, std=1.0, p90=1.0, p95=1.0, max=1.0, ci95=None)
+    with pytest.raises(ValidationError, match="finite number"):
+        Losses(total=bad)
+    free_form = header().model_copy(update={"calibration": {"deep": [{"mace": bad}]}})
+    with pytest.raises(ValueError, match="Out of range float values"):
+        free_form.to_json()
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_free_form_values_survive(value: JsonValue) -> None:
+    document = header().model_copy(update={"settings": {"value": value}, "calibration": {"value": value}})
+    again = parse_document(document.to_json().encode(), "run.json")
+    assert again.settings == document.settings
+    assert again.calibration == document.calibration
+
+
+def test_file_names_that_are_no_text_are_written_as_escapes() -> None:
+    name = b"radiograph-\xff.pt".decode("utf-8", "surrogateescape")
+    document = header().model_copy(
+        update={"checkpoint": CheckpointSource(path=name, sha256="a" * 64, format="mahtdiag")}
+    )
+    assert "radiograph-\\udcff.pt" in parse_document(document.to_json().encode(), "run.json").checkpoint.path
+
+
+def test_times_are_kept_in_utc_and_need_a_zone() -> None:
+    values = dict(header())
+    tokyo = datetime(2026, 11, 23, 19, 15, tzinfo=timezone(timedelta(hours=9)))
+    document = RunDocument.model_validate({**values, "started": tokyo})
+    assert document.started == datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
+    assert '"2026-11-23T10:15:00Z"' in document.to_json()
+    with pytest.raises(ValidationError, match="timezone"):
+        RunDocument.model_validate({**values, "started": datetime(2026, 11, 23)})
+
+
+def test_every_threshold_of_the_contract_and_no_other_is_accepted() -> None:
+    summary = ErrorSummary(mean=1.0, median=1.0, std=0.0, p90=1.0, p95=1.0, max=1.0, ci95=None)
+    with pytest.raises(ValidationError, match="sdr_px"):
+        Metrics.model_validate({"radial_error_px": summary, "sdr_px": {"2": 1, "4": 1, "8": 1, "32": 1}})
+    with pytest.raises(ValidationError, match="sdr_px"):
+        Metrics.model_validate({"radial_error_px": summary, "sdr_px": {"2": 1.0}})
+    with pytest.raises(ValidationError, match="sdr_mm"):
+        Metrics.model_validate(
+            {"radial_error_px": summary, "sdr_px": {"2": 1, "4": 1, "8": 1, "16": 1}, "sdr_mm": {"2": 1}}
+        )
+
+
+def test_counts_must_add_up() -> None:
+    with pytest.raises(ValidationError, match="12 evaluated and 0 failed of 13"):
+        header().model_copy(update={"images": ImageCounts(total=13, evaluated=12)}).with_status("complete")
+    with pytest.raises(ValidationError, match="13 evaluated and 1 failed of 13"):
+        header().model_copy(update={"images": ImageCounts(total=13, evaluated=13, failed=1)}).with_status(
+            "interrupted"
+        )
+
+
+def test_parts_are_frozen_and_closed() -> None:
+    attribute = "view"
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(header(), attribute, View.LA)
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        RunDocument.model_validate({**dict(header()), "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b'{"schema": 1, ', "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b"[]", "not a run.json"),
+        (b"{}", "schema version None, written by mahtdiag ?; mahtdiag 0.1.0 reads version 1"),
+        (b'{"schema": 2, "mahtdiag": "9.1"}', "schema version 2, written by mahtdiag 9.1"),
+        (b'{"schema": true}', "schema version True"),
+    ],
+)
+def test_an_unreadable_document_is_explained(text: bytes, message: str) -> None:
+    with pytest.raises(RunFolderError) as caught:
+        parse_document(text, "runs/x/run.json")
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("runs/x/run.json: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_all_problems_of_a_document_are_named_at_once() -> None:
+    content = _content(header())
+    content["view"] = "PA"
+    content["images"] = {"total": -1}
+    del content["checkpoint"]
+    with pytest.raises(RunFolderError) as caught:
+        parse_document(json.dumps(content), "run.json")
+    assert len(caught.value.problems) == 3
+    assert all(name in str(caught.value) for name in ("checkpoint", "view", "images.total"))
+
+
+def test_the_schema_describes_what_is_written() -> None:
+    schema = json_schema()
+    assert json.loads(json.dumps(schema, allow_nan=False)) == schema
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["additionalProperties"] is False
+    properties, required = schema["properties"], schema["required"]
+    assert isinstance(properties, dict)
+    assert isinstance(required, list)
+    content = _content(finished(header(), 12, 1))
+    assert list(properties) == list(content)
+    assert set(CONTRACT_KEYS) <= {str(name) for name in required}
+    _require_valid(content, schema, schema)
+
+
+def _require_valid(value: JsonValue, schema: JsonValue, root: dict[str, JsonValue]) -> None:
+    """A small JSON Schema validator: enough for the keywords that decide about structure."""
+    assert isinstance(schema, dict)
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        definitions = root["$defs"]
+        assert isinstance(definitions, dict)
+        _require_valid(value, definitions[reference.removeprefix("#/$defs/")], root)
+    choices = schema.get("anyOf")
+    if isinstance(choices, list):
+        assert any(_is_valid(value, choice, root) for choice in choices), value
+    if "const" in schema:
+        assert value == schema["const"]
+    _require_valid_object(value, schema, root)
+
+
+def _require_valid_object(value: JsonValue, schema: dict[str, JsonValue], root: dict[str, JsonValue]) -> None:
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "null": type(None),
+    }
+    kind = schema.get("type")
+    if isinstance(kind, str) and kind in kinds:
+        assert isinstance(value, kinds[kind]), (value, kind)
+    properties = schema.get("properties")
+    if isinstance(value, dict) and isinstance(properties, dict):
+        required = schema.get("required", [])
+        assert isinstance(required, list)
+        assert set(required) <= set(value)
+        assert set(value) <= set(properties)
+        for name, inner in value.items():
+            _require_valid(inner, properties[name], root)
+    if isinstance(value, list) and "items" in schema:
+        for inner in value:
+            _require_valid(inner, schema["items"], root)
+
+
+def _is_valid(value: JsonValue, schema: JsonValue, root: dict[str, JsonValue]) -> bool:
+    try:
+        _require_valid(value, schema, root)
+    except AssertionError:
+        return False
+    return True

@@ -1,0 +1,102 @@
+"""Names of new runs and the pointer to the newest finished one."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.latest import default_run_path, latest_run, publish_latest
+
+NOW = datetime(2026, 11, 23, 10, 15, 7, tzinfo=UTC)
+
+
+def test_a_new_run_is_named_by_utc_time_and_checkpoint(tmp_path: Path) -> None:
+    assert default_run_path("ckpt", NOW, tmp_path) == Path("runs/20261123T101507Z-ckpt")
+    tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
+    assert default_run_path("ckpt", tokyo, tmp_path) == Path("runs/20261123T101507Z-ckpt")
+
+
+def test_a_name_is_never_used_twice(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        path = default_run_path("ckpt", NOW, tmp_path)
+        (tmp_path / path).mkdir(parents=True)
+        names.append(path.name)
+    assert names == ["20261123T101507Z-ckpt", "20261123T101507Z-ckpt-2", "20261123T101507Z-ckpt-3"]
+
+
+@pytest.mark.parametrize(
+    ("stem", "shown"),
+    [
+        ("modèle v2.1", "modèle-v2.1"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("a:b*c?", "a-b-c"),
+        ("...", "checkpoint"),
+        ("", "checkpoint"),
+        ("epoch=3-loss=0.1", "epoch-3-loss-0.1"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_a_checkpoint_name_becomes_a_safe_folder_name(tmp_path: Path, stem: str, shown: str) -> None:
+    assert default_run_path(stem, NOW, tmp_path).name == f"20261123T101507Z-{shown}"
+
+
+@given(st.text())
+def test_any_checkpoint_name_gives_one_folder_below_runs(stem: str) -> None:
+    path = default_run_path(stem, NOW, Path("/nonexistent"))
+    assert path.parent == Path("runs")
+    assert len(path.name.encode()) < 255
+    assert path.name.isprintable()
+
+
+def test_a_run_below_runs_is_stored_relative_so_that_the_folder_can_be_moved(tmp_path: Path) -> None:
+    (tmp_path / "a/runs/deep/x é").mkdir(parents=True)
+    assert publish_latest(Path("runs/deep/x é"), tmp_path / "a") is None
+    assert (tmp_path / "a/runs/latest").read_text(encoding="utf-8") == "deep/x é\n"
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert latest_run(tmp_path / "b") == tmp_path / "b/runs/deep/x é"
+
+
+def test_a_run_elsewhere_is_stored_absolute(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "project").mkdir()
+    for run in (tmp_path / "elsewhere", Path("../elsewhere")):
+        assert publish_latest(run, tmp_path / "project") is None
+        assert (tmp_path / "project/runs/latest").read_text() == f"{tmp_path / 'elsewhere'}\n"
+        assert latest_run(tmp_path / "project") == tmp_path / "elsewhere"
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "runs/x").mkdir(parents=True)
+    (tmp_path / "runs/latest").symlink_to("x")
+    assert latest_run(tmp_path) == tmp_path / "runs/x"
+
+
+def test_the_missing_pointer_and_the_missing_run_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="no finished run yet; run `mahtdiag evaluate CHECKPOINT DATA`"):
+        latest_run(tmp_path)
+    (tmp_path / "runs/x").mkdir(parents=True)
+    publish_latest(Path("runs/x"), tmp_path)
+    (tmp_path / "runs/x").rmdir()
+    with pytest.raises(RunFolderError, match="names 'x', which is gone; name another run or evaluate again"):
+        latest_run(tmp_path)
+    for content in (b"", b"\n", b"x" * 5000, b"a\0b"):
+        (tmp_path / "runs/latest").write_bytes(content)
+        with pytest.raises(RunFolderError, match="which is gone"):
+            latest_run(tmp_path)
+    for content in (b"\xff\xfe",):
+        (tmp_path / "runs/latest").write_bytes(content)
+        with pytest.raises(RunFolderError, match="cannot be read"):
+            latest_run(tmp_path)
+
+
+def test_a_pointer_that_cannot_be_written_is_a_note(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    note = publish_latest(tmp_path / "x", tmp_path)
+    assert note is not None
+    assert note.startswith(f"{tmp_path / 'runs/latest'} not updated (")
+    assert note.endswith("name the run folder in the next command")
+    assert (tmp_path / "runs").read_text() == "a file"

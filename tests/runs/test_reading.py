@@ -1,0 +1,199 @@
+"""Run folders as they are read: the latest or a named one, whole, damaged or foreign."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mahtdiag.errors import RunFolderError
+from mahtdiag.runs import folder as folder_module
+from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.reading import open_run
+from mahtdiag.schema.views import View
+
+from .builders import EACH_BATCH, EVALUATED, FAILED, append_missing, batches, finished, header, uninterrupted
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_arrays_have_the_shapes_of_their_names(tmp_path: Path, view: View) -> None:
+    uninterrupted(tmp_path / "x", view)
+    run = open_run(tmp_path / "x", tmp_path)
+    keypoints, images, k = run.keypoints(), run.images(), view.keypoints
+    assert run.view is keypoints.view is view
+    for points in (
+        keypoints.gt_px,
+        keypoints.pred_px,
+        keypoints.sigma_px,
+        keypoints.at_min,
+        keypoints.at_max,
+    ):
+        assert points.shape == (EVALUATED, k, 2)
+    for values in (keypoints.error_px, keypoints.error_mm, keypoints.peak, keypoints.flags):
+        assert values.shape == (EVALUATED, k)
+    assert keypoints.spread_px2.shape == (EVALUATED, k, 3)
+    assert keypoints.flags.dtype == np.int64
+    assert keypoints.at_min.dtype == np.bool_
+    assert len(images.image) == EVALUATED + FAILED
+    assert tuple(np.array(images.image)[images.ok]) == keypoints.image
+    assert int(images.ok.sum()) == EVALUATED
+    assert np.isnan(images.width[~images.ok]).all()
+    assert all(reason is None for reason, ok in zip(images.reason, images.ok, strict=True) if ok)
+    assert images.violations[images.image.index("zzz.jpg")] == ()
+
+
+def test_image_columns_follow_from_keypoint_columns(tmp_path: Path) -> None:
+    uninterrupted(tmp_path / "x")
+    run = open_run(tmp_path / "x", tmp_path)
+    images, errors = run.images(), run.keypoints().error_px
+    assert np.isnan(errors[:, 3]).all()
+    np.testing.assert_allclose(images.radial_error_px[images.ok], np.nanmean(errors, axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(images.max_error_px[images.ok], np.nanmax(errors, axis=1))
+    assert np.isnan(images.radial_error_px[~images.ok]).all()
+
+
+def test_an_interrupted_run_is_read_like_a_complete_one(tmp_path: Path) -> None:
+    uninterrupted(tmp_path / "whole")
+    folder = RunFolder.create(tmp_path / "x", header(EVALUATED + FAILED), limits=EACH_BATCH)
+    append_missing(folder, batches())
+    parts, whole = open_run(tmp_path / "x", tmp_path), open_run(tmp_path / "whole", tmp_path)
+    assert parts.document.status == "interrupted"
+    assert parts.keypoints().image == whole.keypoints().image
+    for name in (
+        "gt_px",
+        "pred_px",
+        "error_px",
+        "sigma_px",
+        "spread_px2",
+        "peak",
+        "flags",
+        "at_min",
+        "at_max",
+    ):
+        np.testing.assert_array_equal(getattr(parts.keypoints(), name), getattr(whole.keypoints(), name))
+
+
+def test_row_groups_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uninterrupted(tmp_path / "one")
+    monkeypatch.setattr(folder_module, "IMAGES_PER_ROW_GROUP", 3)
+    uninterrupted(tmp_path / "many")
+    assert pq.read_metadata(tmp_path / "one" / "keypoints.parquet").num_row_groups == 1
+    assert pq.read_metadata(tmp_path / "many" / "keypoints.parquet").num_row_groups == 3
+    assert pq.read_metadata(tmp_path / "many" / "images.parquet").num_row_groups == 5
+    one, many = open_run(tmp_path / "one", tmp_path), open_run(tmp_path / "many", tmp_path)
+    assert one.images().image == many.images().image
+    assert one.keypoints().image == many.keypoints().image
+    np.testing.assert_array_equal(one.keypoints().pred_px, many.keypoints().pred_px)
+
+
+def test_a_run_in_which_all_failed_has_empty_arrays(tmp_path: Path) -> None:
+    start = header(1)
+    folder = RunFolder.create(tmp_path / "x", start)
+    folder.append(0, [], batches()[1][1])
+    folder.finish(finished(start, 0, 1), tmp_path)
+    run = open_run(tmp_path / "x", tmp_path)
+    assert run.keypoints().gt_px.shape == (0, 20, 2)
+    assert run.images().ok.tolist() == [False]
+
+
+def test_without_a_name_the_latest_finished_run_is_read(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        uninterrupted(tmp_path / "runs" / name)
+        start = header(EVALUATED + FAILED)
+        folder = RunFolder.create(tmp_path / "runs" / f"{name}-again", start)
+        folder.finish(finished(header(0), 0, 0).model_copy(update={"failures": ()}), tmp_path)
+    RunFolder.create(tmp_path / "runs" / "unfinished", header())
+    assert open_run(None, tmp_path).path == tmp_path / "runs" / "second-again"
+    assert open_run(Path("runs/first"), tmp_path).path == tmp_path / "runs" / "first"
+
+
+def test_a_folder_that_is_no_run_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for name, message in (
+        ("gone", "gone: no such run folder; check the name"),
+        ("empty", r"empty: not a run folder, it has no run\.json"),
+        ("file", "file: a file, not a run folder"),
+        ("file/deeper", "file/deeper: no such run folder"),
+        ("x" * 300, "File name too long"),
+    ):
+        with pytest.raises(RunFolderError, match=message):
+            open_run(Path(name), tmp_path)
+
+
+def test_a_document_of_another_version_is_refused(tmp_path: Path) -> None:
+    uninterrupted(tmp_path / "x")
+    path = tmp_path / "x" / "run.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "schema": 2, "mahtdiag": "3.0"}), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"schema version 2, written by mahtdiag 3\.0"):
+        open_run(tmp_path / "x", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "keypoints.parquet"])
+@pytest.mark.parametrize("keep", [0, 3, 100, 0.5, 0.99])
+def test_a_damaged_table_is_named(tmp_path: Path, name: str, keep: float) -> None:
+    uninterrupted(tmp_path / "x")
+    path = tmp_path / "x" / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep if keep >= 3 or keep == 0 else len(content) * keep)])
+    with pytest.raises(RunFolderError) as caught:
+        _read(tmp_path / "x", name)
+    assert str(caught.value).startswith(f"{path}: damaged")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "keypoints.parquet"])
+def test_damage_inside_a_table_is_noticed(tmp_path: Path, name: str) -> None:
+    uninterrupted(tmp_path / "x")
+    path = tmp_path / "x" / name
+    content = bytearray(path.read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+    with pytest.raises(RunFolderError, match="damaged"):
+        _read(tmp_path / "x", name)
+
+
+@pytest.mark.parametrize("name", ["images.parquet", "keypoints.parquet"])
+def test_a_missing_table_or_column_is_named(tmp_path: Path, name: str) -> None:
+    uninterrupted(tmp_path / "x")
+    path = tmp_path / "x" / name
+    column = "loss_total" if name == "images.parquet" else "gt_x"
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns([column]), path)
+    with pytest.raises(RunFolderError, match=f"no column {column}"):
+        _read(tmp_path / "x", name)
+    path.unlink()
+    with pytest.raises(RunFolderError, match="missing from the run folder"):
+        _read(tmp_path / "x", name)
+
+
+def test_more_columns_and_another_order_are_no_obstacle(tmp_path: Path) -> None:
+    uninterrupted(tmp_path / "x")
+    path = tmp_path / "x" / "keypoints.parquet"
+    before = open_run(tmp_path / "x", tmp_path).keypoints()
+    table = pq.read_table(path)
+    reader = table.select(list(reversed(table.column_names))).append_column("reader", table.column("image"))
+    pq.write_table(reader, path)
+    np.testing.assert_array_equal(open_run(tmp_path / "x", tmp_path).keypoints().gt_px, before.gt_px)
+
+
+def test_keypoint_rows_that_were_moved_are_noticed(tmp_path: Path) -> None:
+    uninterrupted(tmp_path / "x")
+    path = tmp_path / "x" / "keypoints.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(1), path)
+    with pytest.raises(RunFolderError, match="159 rows are not 20 per image"):
+        _read(tmp_path / "x", path.name)
+    pq.write_table(table.sort_by("pred_x"), path)
+    with pytest.raises(RunFolderError, match="rows out of order"):
+        _read(tmp_path / "x", path.name)
+
+
+def _read(folder: Path, name: str) -> None:
+    run = open_run(folder, folder)
+    if name == "images.parquet":
+        run.images()
+    else:
+        run.keypoints()

@@ -1,0 +1,192 @@
+"""Records to tables and back: nothing lost, nothing invented, NaN is null."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from mahtdiag import __version__
+from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.parts import write_table
+from mahtdiag.runs.tables import images_schema, images_table, keypoints_schema, keypoints_table
+from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.views import View
+
+from .builders import header, record
+
+IMAGE_COLUMNS = [
+    *("image", "status", "reason", "width", "height", "pixel_spacing_mm", "loss_total", "loss_heatmap"),
+    *("loss_coord", "loss_anatomical", "loss_order", "loss_parallel", "loss_ratio", "loss_uncertainty"),
+    *("radial_error_px", "max_error_px", "violations"),
+]
+KEYPOINT_COLUMNS = [
+    *("image", "index", "vertebra", "corner", "gt_x", "gt_y", "pred_x", "pred_y"),
+    *("error_px", "error_mm", "sigma_x", "sigma_y", "peak"),
+]
+
+
+def test_columns_of_the_contract_are_there() -> None:
+    assert set(IMAGE_COLUMNS) <= set(images_schema(View.AP).names)
+    assert set(KEYPOINT_COLUMNS) <= set(keypoints_schema(View.AP).names)
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_a_file_says_who_wrote_it_and_of_which_view(view: View, tmp_path: Path) -> None:
+    path = tmp_path / "keypoints.parquet"
+    write_table(path, [keypoints_table([record("a.jpg", view)], view)], keypoints_schema(view))
+    metadata = pq.read_schema(path).metadata
+    stored = {key: metadata[key] for key in (b"mahtdiag", b"schema", b"view")}
+    assert stored == {b"mahtdiag": __version__.encode(), b"schema": b"1", b"view": view.value.encode()}
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
+    records = [record(name, view) for name in ("b.jpg", "a é.jpg", "a.jpg")]
+    expected = []
+    for r in sorted(records, key=lambda r: r.image):
+        x = r.keypoints
+        for i in range(view.keypoints):
+            cells = {
+                "image": r.image,
+                "index": i,
+                "vertebra": ["L1", "L2", "L3", "L4", "L5", "S1"][i // 4],
+                "corner": ["UL", "UR", "LL", "LR"][i % 4],
+                "gt_x": x.gt_px[i, 0],
+                "gt_y": x.gt_px[i, 1],
+                "pred_x": x.pred_px[i, 0],
+                "pred_y": x.pred_px[i, 1],
+                "error_px": x.error_px[i],
+                "error_mm": x.error_mm[i],
+                "sigma_x": x.sigma_px[i, 0],
+                "sigma_y": x.sigma_px[i, 1],
+                "peak": x.peak[i],
+                "spread_xx": x.spread_px2[i, 0],
+                "spread_xy": x.spread_px2[i, 1],
+                "spread_yy": x.spread_px2[i, 2],
+                "flags": x.flags[i],
+                "at_min_x": x.at_min[i, 0],
+                "at_min_y": x.at_min[i, 1],
+                "at_max_x": x.at_max[i, 0],
+                "at_max_y": x.at_max[i, 1],
+            }
+            expected.append({key: None if value != value else value for key, value in cells.items()})
+    assert keypoints_table(records, view).to_pylist() == expected
+
+
+def test_image_rows_hold_both_kinds_in_the_order_of_their_names() -> None:
+    failures = [Failure("b.jpg", "0 bytes", annotation_sha256="e" * 64), Failure("Z.jpg", "1×1")]
+    rows = images_table([record("c.jpg"), record("a.jpg")], failures, View.AP).to_pylist()
+    assert [(row["image"], row["status"], row["reason"]) for row in rows] == [
+        ("Z.jpg", "failed", "1×1"),
+        ("a.jpg", "ok", None),
+        ("b.jpg", "failed", "0 bytes"),
+        ("c.jpg", "ok", None),
+    ]
+    assert rows[2]["annotation_sha256"] == "e" * 64
+    assert all(rows[2][name] is None for name in ("width", "loss_total", "radial_error_px", "violations"))
+    a = record("a.jpg")
+    assert rows[1]["violations"] == sorted({finding.code for finding in a.findings})
+    errors = [e for e in a.keypoints.error_px.tolist() if e == e]
+    assert rows[1]["radial_error_px"] == pytest.approx(sum(errors) / len(errors), rel=1e-12)
+    assert rows[1]["max_error_px"] == max(errors)
+    assert rows[1]["loss_coord"] == a.losses.coord
+    assert rows[1]["loss_uncertainty"] is None
+    assert (rows[1]["width"], rows[1]["height"], rows[1]["sex"], rows[1]["age_years"]) == (
+        2012,
+        2446,
+        "F",
+        37,
+    )
+
+
+def test_no_rows_still_have_all_columns() -> None:
+    assert images_table([], [], View.LA).schema.equals(images_schema(View.LA), check_metadata=True)
+    assert keypoints_table([], View.LA).schema.equals(keypoints_schema(View.LA), check_metadata=True)
+    assert keypoints_table([], View.LA).num_rows == 0
+
+
+def test_a_record_of_the_other_view_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a\.jpg: \(22, 2\) points, AP has 20"):
+        keypoints_table([record("a.jpg", View.LA)], View.AP)
+
+
+def test_text_columns_are_plain_text_for_any_reader() -> None:
+    types = {f.type for f in keypoints_schema(View.AP) if f.name in ("image", "vertebra", "corner")}
+    assert types == {pa.string()}
+
+
+NUMBERS = st.floats(width=64)
+ERRORS = st.just(np.nan) | st.floats(0.0, 1e6)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+
+
+@st.composite
+def records(draw: st.DrawFn, view: View) -> ImageRecord:
+    k = view.keypoints
+
+    def numbers(*shape: int) -> NDArray[np.float64]:
+        return draw(hnp.arrays(np.float64, shape, elements=NUMBERS))
+
+    def bools(*shape: int) -> NDArray[np.bool_]:
+        return draw(hnp.arrays(np.bool_, shape))
+
+    return ImageRecord(
+        image=draw(NAMES),
+        image_sha256="0" * 64,
+        annotation_sha256="1" * 64,
+        width=draw(st.integers(1, 30000)),
+        height=draw(st.integers(1, 30000)),
+        pixel_spacing_mm=draw(st.none() | st.floats(0.01, 2.0)),
+        sex=draw(st.none() | st.sampled_from("FM")),
+        age_years=draw(st.none() | st.integers(0, 120)),
+        losses=ImageLosses(*(draw(NUMBERS) for _ in range(9))),
+        keypoints=KeypointResults(
+            numbers(k, 2),
+            numbers(k, 2),
+            draw(hnp.arrays(np.float64, (k,), elements=ERRORS)),
+            numbers(k),
+            numbers(k, 2),
+            numbers(k, 3),
+            numbers(k),
+            bools(k, 2),
+            bools(k, 2),
+            draw(hnp.arrays(np.int64, (k,), elements=st.integers(0, 2**20))),
+        ),
+        findings=(),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(records(View.AP), max_size=3, unique_by=lambda r: r.image))
+def test_records_survive_the_way_to_the_disk_and_back(
+    tmp_path_factory: pytest.TempPathFactory, made: list[ImageRecord]
+) -> None:
+    folder = RunFolder.create(tmp_path_factory.mktemp("run") / "run", header(total=len(made)))
+    folder.append(0, made)
+    run = folder.tables()
+    images, keypoints = run.images(), run.keypoints()
+    ordered = sorted(made, key=lambda r: r.image)
+    assert images.image == keypoints.image == tuple(r.image for r in ordered)
+    for row, r in enumerate(ordered):
+        for name in ("gt_px", "pred_px", "error_px", "error_mm", "sigma_px", "spread_px2", "peak"):
+            stored, given_ = getattr(keypoints, name)[row], getattr(r.keypoints, name)
+            np.testing.assert_array_equal(stored, given_, strict=True)
+        for name in ("flags", "at_min", "at_max"):
+            np.testing.assert_array_equal(
+                getattr(keypoints, name)[row], getattr(r.keypoints, name), strict=True
+            )
+        for name in ("total", "heatmap", "coord", "anatomical", "order", "parallel", "ratio", "uncertainty"):
+            np.testing.assert_equal(getattr(images, f"loss_{name}")[row], getattr(r.losses, name))
+        np.testing.assert_equal(images.loss_heatmap_keypoint_share[row], r.losses.keypoint_share)
+        np.testing.assert_equal(
+            images.pixel_spacing_mm[row], np.nan if r.pixel_spacing_mm is None else r.pixel_spacing_mm
+        )
+        np.testing.assert_equal(images.age_years[row], np.nan if r.age_years is None else r.age_years)
+        assert (images.width[row], images.height[row], images.sex[row]) == (r.width, r.height, r.sex)
