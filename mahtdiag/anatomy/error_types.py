@@ -101,7 +101,8 @@ def classify_errors(pred_px: Floats, label_px: Floats, view: View) -> ErrorTypes
     With s the label vertebra's width: good up to 0.1 s. Otherwise the label keypoint nearest to the
     prediction decides: its own makes it jitter up to 0.5 s; another one within 0.5 s makes it a swap (of the
     same endplate: left-right; of the other endplate) or a level shift (neighbouring vertebra, + is
-    downwards); all else is a miss. `[N, K, 2]` original pixels in. Unknown where the prediction, the label or s is missing.
+    downwards); all else is a miss. `[N, K, 2]` original pixels in. Unknown where the prediction, the label or
+    s is missing.
     """
     pred_px, label_px = known_points(pred_px), known_points(label_px)
     width = label_widths_px(label_px)

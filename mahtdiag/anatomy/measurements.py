@@ -1,10 +1,12 @@
 """What clinicians read from the keypoints. Angles need no pixel spacing; lengths are relative."""
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.geometry import known_points
 from mahtdiag.schema.views import LL, LR, LUMBAR_KEYPOINTS, UL, UR, View
 
 Floats = NDArray[np.float64]
@@ -18,10 +20,10 @@ class LateralMeasurements:
     """Measurements of N lateral images; NaN where a keypoint needed is missing.
 
     `slip_percent` `[N, 5]` (L1/L2 … L5/S1): displacement of the upper vertebra's posterior-inferior corner
-    along the lower vertebra's upper endplate, in percent of that endplate; anterolisthesis positive. Where the
-    facing is unknown: size of the mean displacement of both corners, unsigned.
+    along the lower vertebra's upper endplate, in percent of that endplate; anterolisthesis positive. Where
+    the facing is unknown: size of the mean displacement of both corners, unsigned.
     `lordosis_deg` `[N]`: L1 upper to S1 upper endplate, lordosis positive. `segmental_deg` `[N, 5]`: upper
-    endplate to the next upper endplate; they add up to the lordosis. Both unsigned where the facing is unknown.
+    endplate to the next upper endplate; they add up to the lordosis. Unsigned where the facing is unknown.
     `disc_height_index` `[N, 5]`: mean distance of the corners across the disc over the mean height of the
     bodies around it (L5's alone for L5/S1). `wedging` `[N, 5]` (L1 … L5): anterior over posterior height; the
     smaller over the larger where the facing is unknown.
@@ -68,7 +70,7 @@ def measurement_columns(
     """Every measurement as columns of length N, named with the level it belongs to."""
     view = View.LA if isinstance(measured, LateralMeasurements) else View.AP
     names = view.vertebrae
-    pairs = tuple(f"{a}/{b}" for a, b in zip(names[:-1], names[1:], strict=True))
+    pairs = tuple(f"{a}/{b}" for a, b in pairwise(names))
     whole = "L1–S1" if view is View.LA else "L1–L5"
     columns = []
     for field in fields(measured):
@@ -100,7 +102,7 @@ def facing_from_lordosis(points_px: Floats) -> Ints:
     The lumbar spine is lordotic: the sacrum's endplate falls towards the front against that of L1. Unknown
     below 10° between the two, or where one is missing.
     """
-    tilt = _endplate_tilt_deg(points_px)
+    tilt = _endplate_tilt_deg(known_points(points_px))
     bend = _within_half_turn(tilt[:, -1] - tilt[:, 0])
     return np.where(np.abs(bend) >= _FACING_DEG, np.sign(bend), 0.0).astype(np.int64)
 
@@ -109,16 +111,16 @@ def _along_endplate(moved: Floats, start: Floats, end: Floats) -> Floats:
     """Component of `moved` along start→end over its length; NaN for an endplate without length."""
     endplate = end - start
     square = (endplate**2).sum(axis=-1)
-    return (moved * endplate).sum(axis=-1) / np.where(square > 0, square, np.nan)
+    share: Floats = (moved * endplate).sum(axis=-1) / np.where(square > 0, square, np.nan)
+    return share
 
 
 def _slip_left_and_right(points_px: Floats) -> tuple[Floats, Floats]:
     """Displacement at the left and the right corner along the next upper endplate, towards the right."""
     lower_left, lower_right = points_px[:, LL:-2:4], points_px[:, LR:-2:4]
     upper_left, upper_right = points_px[:, 4::4], points_px[:, 5::4]
-    pairs = upper_left.shape[1]
-    left = _along_endplate(lower_left[:, :pairs] - upper_left, upper_left, upper_right)
-    right = _along_endplate(lower_right[:, :pairs] - upper_right, upper_left, upper_right)
+    left = _along_endplate(lower_left - upper_left, upper_left, upper_right)
+    right = _along_endplate(lower_right - upper_right, upper_left, upper_right)
     return left, right
 
 
@@ -131,7 +133,11 @@ def _sides(points_px: Floats) -> tuple[Floats, Floats]:
 
 
 def measure_lateral(points_px: Floats, facing: Ints) -> LateralMeasurements:
-    """All lateral measurements of `[N, 22, 2]` points; `facing` `[N]`: +1 anterior right, −1 left, 0 unknown."""
+    """All lateral measurements of `[N, 22, 2]` points; `facing` `[N]`: +1 anterior right, −1 left, 0 unknown.
+
+    Compare a prediction with its label under one facing, the label's.
+    """
+    points_px = known_points(points_px)
     side = facing[:, None].astype(np.float64)
     left_slip, right_slip = _slip_left_and_right(points_px)
     # Facing right, the posterior corner is the left one and forwards is rightwards.
@@ -159,7 +165,7 @@ def _ratio(one: Floats, other: Floats) -> Floats:
 
 
 def _disc_height_index(points_px: Floats, heights: Floats) -> Floats:
-    """Masuda et al., Spine 30:5, 2005, with the two corner distances for the disc and the two sides for bodies."""
+    """After Masuda et al., Spine 30:5, 2005: mean of the two corner distances over the mean body height."""
     lower = np.stack([points_px[:, LL:-2:4], points_px[:, LR:-2:4]], axis=-2)
     upper = np.stack([points_px[:, 4::4], points_px[:, 5::4]], axis=-2)
     disc = np.linalg.norm(upper - lower, axis=-1).mean(axis=-1)
@@ -169,6 +175,7 @@ def _disc_height_index(points_px: Floats, heights: Floats) -> Floats:
 
 def measure_frontal(points_px: Floats) -> FrontalMeasurements:
     """All AP measurements of `[N, 20, 2]` points."""
+    points_px = known_points(points_px)
     tilt = _endplate_tilt_deg(points_px)
     # Largest difference of directions: with one endplate missing the largest is unknown, so NaN carries over.
     between = _within_half_turn(tilt[:, :, None] - tilt[:, None, :])

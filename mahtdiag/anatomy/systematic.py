@@ -5,7 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.geometry import known_points
+
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 _PARAMETERS = 5
 _OUTLIER_MADS = 5.0
@@ -28,8 +31,8 @@ class Estimate:
 class SystematicError:
     """The transformation that best brings predictions onto labels.
 
-    label ≈ prediction + shift + (scale − 1) · (prediction − centre), turned by `rotation_deg` about the centre
-    (clockwise on screen); `centre` is the mean prediction. Shifts in the unit of the points given.
+    label ≈ prediction + shift + (scale − 1) · (prediction − centre), turned by `rotation_deg` about the
+    centre (clockwise on screen); `centre` is the mean prediction. Shifts in the unit of the points given.
     `axes_exchanged`: exchanging x and y of the predictions would more than halve the median error.
     """
 
@@ -54,11 +57,12 @@ def fit_systematic_error(
     images (Efron and Tibshirani, 1993). Missing keypoints are left out. None where fewer than two images are
     left or the points do not determine the fit (all on one line).
     """
-    known = np.isfinite(pred).all(axis=-1) & np.isfinite(label).all(axis=-1)
+    pred, label = known_points(pred), known_points(label)
+    known: Bools = np.isfinite(pred[..., 0]) & np.isfinite(label[..., 0])
     if not known.any():
         return None
     exchanged = _axes_exchanged(pred[known], label[known])
-    known &= _ordinary(label - pred, known)
+    known = known & _ordinary(label - pred, known)
     images = int(known.any(axis=1).sum())
     centre = pred[known].mean(axis=0)
     moments = _moments(pred - centre, label - pred, known)
@@ -89,14 +93,15 @@ def _axes_exchanged(pred: Floats, label: Floats) -> bool:
     return bool(exchanged < 0.5 * as_given)
 
 
-def _ordinary(residual: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _ordinary(residual: Floats, known: Bools) -> Bools:
     """Keypoints `[N, K]` whose residual is not far out."""
     middle = np.median(residual[known], axis=0)
     away = np.linalg.norm(residual - middle, axis=-1)
-    return away <= _OUTLIER_MADS * 1.4826 * np.median(away[known]) + 1e-9
+    near: Bools = away <= _OUTLIER_MADS * 1.4826 * np.median(away[known]) + 1e-9
+    return near
 
 
-def _moments(place: Floats, residual: Floats, known: NDArray[np.bool_]) -> Floats:
+def _moments(place: Floats, residual: Floats, known: Bools) -> Floats:
     """Per image the sums that the normal equations need, `[N, 11]`."""
     x, y, dx, dy = (
         np.where(known, v, 0.0) for v in (*np.moveaxis(place, -1, 0), *np.moveaxis(residual, -1, 0))
@@ -106,7 +111,7 @@ def _moments(place: Floats, residual: Floats, known: NDArray[np.bool_]) -> Float
 
 
 def _solve(moments: Floats) -> Floats:
-    """Shift x and y, scale − 1 in x and y, and the rotation in radians, `[B, 11]` to `[B, 5]`; NaN if singular.
+    """Shift x, y, scale − 1 in x, y, and rotation in radians, `[B, 11]` to `[B, 5]`; NaN if singular.
 
     Model: dx = tx + ex·x − r·y, dy = ty + ey·y + r·x.
     """
@@ -144,7 +149,7 @@ def _resampled(moments: Floats, resamples: int, seed: int) -> Floats:
 
 
 HALF_CELL = (0.3, 0.6)
-"""Shifts in heatmap cells that a pixel-centre mismatch can make: (1 − 1/s)/2 for a factor s from cell to pixel."""
+"""Shifts in heatmap cells that a pixel-centre mismatch can make: (1 − 1/s)/2 for s pixels per cell."""
 
 _SMALLEST_SCALE = 0.01
 _SMALLEST_ROTATION_DEG = 0.5
@@ -153,8 +158,8 @@ _SMALLEST_ROTATION_DEG = 0.5
 def explain_systematic_error(in_px: SystematicError, in_cells: SystematicError | None) -> str | None:
     """A plain sentence on what the shared error points to, or None where there is nothing worth saying.
 
-    Says exchanged axes first, then scale (from 1 %), shift (half a heatmap cell by name), rotation (from 0.5°);
-    each only where its interval excludes none at all.
+    In this order: exchanged axes, scale (from 1 %), shift (from 0.3 heatmap cells), rotation (from 0.5°);
+    each only where its interval excludes that there is none.
     """
     if in_px.axes_exchanged:
         return "Exchanging x and y of the predictions would more than halve the error: the axes are confused."
@@ -167,7 +172,7 @@ def explain_systematic_error(in_px: SystematicError, in_cells: SystematicError |
         return sentence
     turn = in_px.rotation_deg
     if turn.excludes(0.0) and abs(turn.value) >= _SMALLEST_ROTATION_DEG:
-        return f"Predictions are turned by {-turn.value:.1f}° against the labels ({turn.low:.1f}–{turn.high:.1f})."
+        return f"Predictions have to be turned by {turn.value:.1f}° ({turn.low:.1f} to {turn.high:.1f})."
     return None
 
 

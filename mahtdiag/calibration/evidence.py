@@ -178,7 +178,7 @@ def _uneven(points: Points, root_size: FloatArray) -> Outlier | None:
     """
     count, mean, error = _by_keypoint(points, root_size)
     judged = count >= MIN_PER_KEYPOINT
-    if judged.sum() < 2:
+    if judged.sum() < 2 or not root_size.any():
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(judged & (error > 0), np.abs(mean - root_size.mean()) / error, 0.0)

@@ -211,7 +211,7 @@ def _bulk(evidence: Evidence) -> float:
     clear = evidence.core_share.is_off(0.5, 0.0, evidence.critical) and abs(bulk) > _SPREAD_TOLERANCE
     if bulk < 0.0:
         # Heavy tails at a right spread make the bulk look too cautious: all errors must say so too.
-        return _significant(evidence.log_scale, evidence) if clear and everywhere < 0.0 else 0.0
+        return _significant(evidence.log_scale, evidence) if clear and everywhere < -log(1.25) else 0.0
     return everywhere if clear and everywhere > _SPREAD_TOLERANCE else 0.0
 
 

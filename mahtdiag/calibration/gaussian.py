@@ -207,7 +207,7 @@ def ence(residual_px: ArrayLike, sigma_px: ArrayLike, bins: int = 10) -> float:
     starts = bin_starts(len(ordered), min(bins, len(ordered)))
     edges = np.unique(ordered[starts])
     # Classes: below, at, and between the edges. Cuts fall only inside classes of one σ, where the running sum
-    # over averaged ties is straight, so that interpolating between classes is exact and no sort of both is needed.
+    # over averaged ties is straight: interpolating between classes is exact, and only σ needs to be sorted.
     group = np.searchsorted(edges, sigma, side="left") + np.searchsorted(edges, sigma, side="right")
     stops = np.append(starts, len(ordered))
     reached = np.cumsum(np.bincount(group, minlength=2 * len(edges) + 1))

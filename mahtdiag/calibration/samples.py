@@ -11,6 +11,9 @@ IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
+SMALLEST_PX, LARGEST_PX = 1e-12, 1e12
+"""σ outside these is a 0 or an infinity in disguise (an exponential that under- or overflowed)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Points:
@@ -68,8 +71,8 @@ def collect_points(
 
     Shapes: `residual_px` and `sigma_px` [N, K, 2], `covariance_px2` [N, K, 2, 2] or None; original pixels.
     Missing: a keypoint with NaN in its residual is left out and counted in `missing`.
-    A residual that is infinite counts in `invalid_residual`; a σ that is not finite or not above 0, or a
-    covariance that is not finite, symmetric and positive definite, counts in `invalid_sigma`.
+    A residual beyond `LARGEST_PX` counts in `invalid_residual`; a σ that is not a number from `SMALLEST_PX`
+    to `LARGEST_PX`, or a covariance that is not finite, symmetric and positive definite, in `invalid_sigma`.
     Raises ValueError if the shapes do not fit.
     """
     residual = np.asarray(residual_px, dtype=np.float64)
@@ -84,9 +87,9 @@ def collect_points(
 
     # Both axes by hand: NumPy reduces a last axis of two slowly.
     labelled = ~(np.isnan(residual[..., 0]) | np.isnan(residual[..., 1]))
-    finite = np.isfinite(residual[..., 0]) & np.isfinite(residual[..., 1])
+    finite = (np.abs(residual[..., 0]) <= LARGEST_PX) & (np.abs(residual[..., 1]) <= LARGEST_PX)
     low, high = np.minimum(sigma[..., 0], sigma[..., 1]), np.maximum(sigma[..., 0], sigma[..., 1])
-    usable = (low > 0) & (high < np.inf)
+    usable = (low >= SMALLEST_PX) & (high <= LARGEST_PX)
     if covariance is not None:
         usable &= _positive_definite(covariance)
     kept = finite & usable

@@ -105,7 +105,7 @@ def _without_fault(points: Points, evidence: Evidence) -> Verdict:
     scale = exp(evidence.log_scale.value)
     if abs(evidence.log_scale.value - log(max(evidence.core_scale, 1e-300))) > log(1.25):
         where += f"; a few errors pull the factor of all errors to {scale:.2f}"
-    if margin > log(1.5):
+    if margin > log(1.25):
         return Verdict(
             "inconclusive", f"No fault shows, but the sample is too small to be sure: {where}.", ()
         )
@@ -113,7 +113,8 @@ def _without_fault(points: Points, evidence: Evidence) -> Verdict:
 
 
 def _sample(points: Points) -> str:
-    return f"{points.n} keypoints in {points.n_images} images"
+    plural = ["" if count == 1 else "s" for count in (points.n, points.n_images)]
+    return f"{points.n} keypoint{plural[0]} in {points.n_images} image{plural[1]}"
 
 
 def _too_little(points: Points, evidence: Evidence | None) -> str | None:

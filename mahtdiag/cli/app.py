@@ -1,5 +1,6 @@
 """The front door: every command, and the exit status it ends with."""
 
+import os
 import signal
 import sys
 from typing import Annotated, NoReturn
@@ -10,6 +11,8 @@ from mahtdiag import __version__
 from mahtdiag.cli.evaluate import evaluate_command
 from mahtdiag.cli.schema import schema_command
 from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError
+
+DEBUG = "MAHTDIAG_DEBUG"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,6 +58,11 @@ def main() -> None:
     except MahtdiagError as error:
         for problem in error.problems:
             _say(f"error: {problem}")
+        sys.exit(ExitStatus.NOT_DONE)
+    except Exception as error:  # a defect of ours: still one line and a status that scripts can read
+        if os.environ.get(DEBUG):
+            raise
+        _say(f"internal error: {type(error).__name__}: {error}; set {DEBUG}=1 to see where, and report it")
         sys.exit(ExitStatus.NOT_DONE)
 
 

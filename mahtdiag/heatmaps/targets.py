@@ -15,8 +15,10 @@ def gaussian_targets(points: Tensor, sigma: float, height: int, width: int) -> T
 
     Points `[..., 2]` (x, y) and σ in heatmap cells -> `[..., height, width]`. A missing point (NaN) gives a
     heatmap of NaN, which every loss leaves out. Points need not lie on a cell or inside the map. Raises
-    ValueError unless σ is positive.
+    ValueError unless σ is positive and the points have two coordinates.
     """
+    if points.shape[-1:] != (2,):
+        raise ValueError(f"points must be [..., 2], not {list(points.shape)}")
     if not sigma > 0:
         raise ValueError(f"sigma must be positive, not {sigma}")
     columns = gaussian_profile(points[..., 0], sigma, width)

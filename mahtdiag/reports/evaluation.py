@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from mahtdiag.diagnosis.summary import ErrorSummary
 from mahtdiag.reports.numbers import number, percent
 from mahtdiag.reports.tables import (
+    NAME_WIDTH,
     AnatomyRow,
     WorstImage,
     failures_table,
@@ -54,28 +56,34 @@ class EvaluationView:
     overlays: int
 
 
-def evaluation_report(view: EvaluationView) -> RenderableType:
-    """The tables of a run, one below the other."""
+STANDARD_WIDTH = 80
+LONGEST_NAME = 60
+
+
+def evaluation_report(view: EvaluationView, width: int = STANDARD_WIDTH) -> RenderableType:
+    """The tables of a run, one below the other; what a terminal has above 80 columns goes to file names."""
+    name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
     parts: list[RenderableType] = [Text(view.title, style="bold"), Text(view.subtitle), Text()]
     if view.summary is None:
         parts.append(Text("Nothing was evaluated.", style="bold red"))
     else:
-        parts += _results(view, view.summary)
+        parts += _results(view, view.summary, name_width)
     if view.failures:
         parts.append(failures_table(view.failures))
     parts += [Text(f"note: {note}") for note in view.notes]
     drawn = f", {view.overlays} overlays in {view.run_folder}/overlays" if view.overlays else ""
     parts.append(Text(f"run folder: {view.run_folder}{drawn}"))
-    return Group(*parts)
+    spaced = [piece for part in parts for piece in ((part, Text()) if isinstance(part, Table) else (part,))]
+    return Group(*spaced)
 
 
-def _results(view: EvaluationView, summary: ErrorSummary) -> list[RenderableType]:
+def _results(view: EvaluationView, summary: ErrorSummary, name_width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [
         summary_table(summary, evaluated=view.evaluated, failed=view.failed),
-        group_table("Radial error by vertebra", summary.by_vertebra),
-        group_table("Radial error by corner", summary.by_corner),
+        group_table("Radial error by vertebra", summary.by_vertebra, name_width),
+        group_table("Radial error by corner", summary.by_corner, name_width),
         loss_table(summary.losses, view.loss_weights, view.keypoint_share),
-        worst_table(view.worst, view.loss_weights, view.evaluated),
+        worst_table(view.worst, view.loss_weights, view.evaluated, name_width),
         violations_table(view.anatomy, view.evaluated, view.images_with_violations),
     ]
     if view.calibration is not None:

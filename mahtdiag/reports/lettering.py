@@ -3,7 +3,6 @@
 from functools import lru_cache
 from typing import Final
 
-from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import AbstractPathEffect, withStroke
@@ -38,9 +37,35 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() and ord(c) in _drawable() else UNKNOWN_GLYPH for c in text)
 
 
-def _text_px(renderer: RendererAgg, text: str, size_px: float, bold: bool) -> float:
-    width, _, _ = renderer.get_text_width_height_descent(text, _font(size_px, bold=bold), False)
-    return float(width)
+def width_px(text: str, size_px: float, *, bold: bool = False) -> float:
+    """Width of a printable text in pixels."""
+    if not text:
+        return 0.0
+    # matplotlib keeps one font object per thread.
+    font = get_font(findfont(_font(size_px, bold=bold)))
+    font.set_size(size_px, 72)
+    font.set_text(text, 0.0)
+    width, _ = font.get_width_height()
+    return width / 64
+
+
+def shorten(text: str, limit_px: float, size_px: float, *, bold: bool = False, keep_end: bool = False) -> str:
+    """The text in printable characters, or as much of it as fits in `limit_px`.
+
+    An ellipsis stands for what is left out: the end, or with `keep_end` the middle (a file name is recognised
+    by both ends).
+    """
+    text = printable(text)
+    if width_px(text, size_px, bold=bold) <= limit_px:
+        return text
+    fits, too_long = 0, len(text)
+    while too_long - fits > 1:
+        kept = (fits + too_long) // 2
+        if width_px(_cut(text, kept, keep_end), size_px, bold=bold) <= limit_px:
+            fits = kept
+        else:
+            too_long = kept
+    return _cut(text, fits, keep_end)
 
 
 class Lettering:
@@ -52,32 +77,6 @@ class Lettering:
     def __init__(self, figure: Figure, to_display: Transform) -> None:
         self._figure = figure
         self._to_display = to_display
-        # A renderer of one pixel measures text and holds no picture.
-        self._measure = RendererAgg(1, 1, 72)
-
-    def width_px(self, text: str, size_px: float, *, bold: bool = False) -> float:
-        """Width of a printable text in pixels."""
-        return _text_px(self._measure, text, size_px, bold) if text else 0.0
-
-    def shorten(
-        self, text: str, limit_px: float, size_px: float, *, bold: bool = False, keep_end: bool = False
-    ) -> str:
-        """The text, or as much of it as fits in `limit_px`.
-
-        An ellipsis stands for what is left out: the end, or with `keep_end` the middle (a file name is
-        recognised by both ends).
-        """
-        text = printable(text)
-        if self.width_px(text, size_px, bold=bold) <= limit_px:
-            return text
-        fits, too_long = 0, len(text)
-        while too_long - fits > 1:
-            kept = (fits + too_long) // 2
-            short = _cut(text, kept, keep_end)
-            fits, too_long = (
-                (kept, too_long) if self.width_px(short, size_px, bold=bold) <= limit_px else (fits, kept)
-            )
-        return _cut(text, fits, keep_end)
 
     def write(
         self,

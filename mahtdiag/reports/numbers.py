@@ -18,10 +18,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def pixels(value: float | None) -> str:
-    """A length with two decimals below 100 and one above."""
+    """A length with two decimals below 100, one below 1,000, none above."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.1f}"
+    decimals = 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
+    return f"{value:,.{decimals}f}"
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
@@ -30,12 +31,11 @@ def percent(share: float | None, decimals: int = 1) -> str:
 
 
 def interval(bounds: tuple[float, float] | None, scale: float = 1.0) -> str:
-    """`[low, high]` with as many digits as the bounds need."""
+    """`low to high`, three significant digits each."""
     if bounds is None:
         return ABSENT
     low, high = (scale * bound for bound in bounds)
-    decimals = 1 if max(abs(low), abs(high)) >= 10 else 2 if max(abs(low), abs(high)) >= 1 else 4
-    return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
+    return f"{number(low)} to {number(high)}"
 
 
 def shorten(text: str, width: int) -> str:

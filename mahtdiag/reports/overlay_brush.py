@@ -13,12 +13,14 @@ from mahtdiag.reports import palette
 
 Points = NDArray[np.float64]
 
+FRAME_Z: Final = 0.5
 HALO_Z: Final = 1.0
 SPREAD_Z: Final = 2.0
 LABEL_Z: Final = 3.0
 PREDICTION_Z: Final = 4.0
 ERROR_Z: Final = 5.0
 EMPHASIS_Z: Final = 6.0
+PLATE_Z: Final = 7.0
 HALO_ALPHA: Final = 0.65
 DASH: Final = (4.0, 2.0)
 CIRCLE: Final[Points] = np.stack(
@@ -70,10 +72,14 @@ class Brush:
             )
             self._add(strokes)
 
+    def outline(self, corners: Points, colour: str, width: float, zorder: float) -> None:
+        """The sides of one closed shape `[corners, 2]`."""
+        self.lines(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1), colour, width, zorder)
+
     def shapes(
         self, outlines: Points, colour: str, zorder: float, *, fill: float = 1.0, width: float = 0.0
     ) -> None:
-        """Closed shapes `[N, corners, 2]`, filled with the opacity `fill`; width 0: a thin dark rim instead."""
+        """Closed shapes `[N, corners, 2]`, filled with the opacity `fill`; width 0: with a thin dark rim."""
         if not len(outlines):
             return
         self._add(
@@ -95,14 +101,17 @@ class Brush:
 
     def rings(self, centres: Points, colour: str, radius: float, *, shape: Points = CIRCLE) -> None:
         """Empty circles or other shapes on a halo, above all else."""
-        outlines = self._at(shape * radius, centres)
-        closed = np.concatenate([outlines, outlines[:, :1]], axis=1)
-        sides = np.stack([closed[:, :-1], closed[:, 1:]], axis=2).reshape(-1, 2, 2)
-        self.lines(sides, colour, 2.6, EMPHASIS_Z)
+        for corners in self._at(shape * radius, centres):
+            self.outline(corners, colour, 2.6, EMPHASIS_Z)
 
     def ellipses(self, centres: Points, half_axes: Points, colour: str) -> None:
         """Translucent ellipses `[N, 2]` with half axes along x and y, in pixels (not scaled)."""
         self.shapes(centres[:, None] + CIRCLE * half_axes[:, None], colour, SPREAD_Z, fill=0.16, width=1.1)
+
+    def plate(self, outline: Points, colour: str) -> None:
+        """A dark plate `[corners, 2]` with a coloured rim, for text that must be read on any ground."""
+        self.shapes(outline[None], palette.PAPER, PLATE_Z, fill=0.82)
+        self.outline(outline, colour, 1.2, PLATE_Z + 0.5)
 
     def arrows(self, starts: Points, ends: Points, colour: str) -> None:
         """Strokes with a head at the end; a short one gets a small head."""

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from mahtdiag.reports import palette
-from mahtdiag.reports.lettering import Lettering
+from mahtdiag.reports.lettering import Lettering, shorten, width_px
 from mahtdiag.reports.overlay_brush import DIAMOND, EMPHASIS_Z, LABEL_Z, PREDICTION_Z, Brush
-from mahtdiag.reports.overlay_marks import DIAMOND_PX, DOT_PX, RING_PX
+from mahtdiag.reports.overlay_marks import DIAMOND_PX, DOT_PX, HEAD_PX, RING_PX
 from mahtdiag.reports.overlay_text import Block, Mark, Row, Style
 
 COLUMN_PX: Final = 370
@@ -16,7 +16,7 @@ MARGIN_PX: Final = 18
 BLOCK_GAP_PX: Final = 16
 SWATCH_PX: Final = 58
 ROW_PX: Final = {Style.TITLE: 30, Style.HEAD: 27, Style.PLAIN: 22, Style.DETAIL: 20}
-FONT_PX: Final = {Style.TITLE: 19.0, Style.HEAD: 15.5, Style.PLAIN: 14.5, Style.DETAIL: 13.0}
+FONT_PX: Final = {Style.TITLE: 18.0, Style.HEAD: 15.5, Style.PLAIN: 14.5, Style.DETAIL: 13.0}
 LEGEND_ROW_PX: Final = 32
 
 
@@ -33,7 +33,7 @@ class PanelLayout:
 
 
 def lay_out(blocks: list[Block], column_count: int) -> PanelLayout:
-    """Spread the blocks over columns in reading order, unbroken, so that the tallest column is as short as possible."""
+    """Spread the blocks over columns in reading order, each in one piece, the columns about equally tall."""
     heights = [block_height(block) for block in blocks]
     limit = max(max(heights), -(-sum(heights) // column_count))
     while len(columns := _fill(blocks, heights, limit)) > column_count:
@@ -83,10 +83,10 @@ def _draw_row(lettering: Lettering, brush: Brush, row: Row, x: float, y: float) 
     if row.mark:
         _draw_mark(brush, row.mark, x, y)
         x, width = x + SWATCH_PX, width - SWATCH_PX
-    number = lettering.shorten(row.right, 0.72 * width, size)
-    room = width - lettering.width_px(number, size) - (12 if number else 0)
+    number = shorten(row.right, 0.72 * width, size)
+    room = width - width_px(number, size) - (12 if number else 0)
     keep_end = row.style in (Style.TITLE, Style.DETAIL)
-    text = lettering.shorten(row.left, room, size, bold=bold, keep_end=keep_end)
+    text = shorten(row.left, room, size, bold=bold, keep_end=keep_end)
     lettering.write(text, x, y, size, colour, bold=bold)
     if number:
         lettering.write(number, x + width, y, size, colour, align="right")
@@ -116,4 +116,4 @@ def _draw_mark(brush: Brush, mark: Mark, x: float, y: float) -> None:
         brush.rings(middle, palette.FINDING, DIAMOND_PX, shape=DIAMOND)
         brush.dots(middle, palette.PREDICTION, DOT_PX, EMPHASIS_Z)
     else:
-        brush.heads(right, np.array([[1.0, 0.0]]), np.array([20.0]), palette.PREDICTION)
+        brush.heads(right, np.array([[1.0, 0.0]]), np.array([HEAD_PX]), palette.PREDICTION)

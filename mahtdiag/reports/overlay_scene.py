@@ -40,6 +40,17 @@ class Box:
         """The rectangle without a margin on all sides."""
         return Box(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
 
+    @property
+    def corners(self) -> Points:
+        """The four corners in turn, `[4, 2]`."""
+        x0, y0, x1, y1 = self.left, self.top, self.right, self.bottom
+        return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+
+    @staticmethod
+    def around(x: float, y: float, width: float, height: float) -> "Box":
+        """The rectangle of this size with its centre at (x, y)."""
+        return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
     def shared_area(self, other: "Box") -> float:
         """Area of the overlap with another rectangle."""
         width = min(self.right, other.right) - max(self.left, other.left)
@@ -54,7 +65,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The place of the radiograph in the figure; `box` also holds the margins of a very small or narrow one."""
+    """The place of the radiograph in the figure; `box` also holds the margins of a small or narrow one."""
 
     box: Box
     radiograph: Box
@@ -143,7 +154,7 @@ def make_scene(record: ImageRecord, view: View, stage: Stage, worst: int) -> Sce
 
 
 def exit_point(start: Points, end: Points, box: Box) -> Points:
-    """Where the way from `start` to `end` (outside) leaves the box; the nearest point if it never was inside."""
+    """Where the way from `start` to `end` (outside the box) leaves it; a start outside is first moved in."""
     low, high = np.array([box.left, box.top]), np.array([box.right, box.bottom])
     inside = np.clip(start, low, high)
     along = end - inside

@@ -8,12 +8,14 @@ from typing import Final
 
 import numpy as np
 
+from mahtdiag.reports.numbers import ABSENT, number
 from mahtdiag.reports.overlay_scene import SHARE_IN_ELLIPSE, SIGMAS, usable_sigma, worst_keypoints
+from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.views import View
 
-NOT_KNOWN: Final = "–"
 MAX_LISTED: Final = 8
+MAX_FINDINGS: Final = 6
 
 
 class Style(Enum):
@@ -50,23 +52,13 @@ class Row:
 Block = tuple[Row, ...]
 
 
-def number(value: float) -> str:
-    """A value with three or four significant digits; a dash where there is none."""
-    if not math.isfinite(value):
-        return NOT_KNOWN
-    size = abs(value)
-    if value == 0:
-        return "0"
-    if size >= 1e5 or size < 1e-3:
-        return f"{value:.1e}"
-    return f"{value:.{max(0, 3 - max(0, math.floor(math.log10(size)) + 1)) if size >= 1 else 4}f}"
-
-
 def pixels(value: float) -> str:
     """A length in original pixels."""
     if not math.isfinite(value):
-        return NOT_KNOWN
-    return f"{value:.1f} px" if abs(value) < 1e5 else f"{value:.1e} px"
+        return ABSENT
+    if abs(value) >= 1e5:
+        return f"{value:.1e} px"
+    return f"{value:.1f} px" if abs(value) >= 9.95 else f"{value:.2f} px"
 
 
 def _length(value_px: float, spacing_mm: float | None) -> str:
@@ -83,10 +75,12 @@ def panel_blocks(
     worst: int,
     titles: Mapping[str, str],
     marks: Mapping[Mark, bool],
+    *,
+    stretched: bool,
 ) -> list[Block]:
     """All blocks of the panel, in reading order; a block that would say nothing is left out."""
     blocks = [
-        _title(record, view, shown_per_original),
+        _title(record, view, shown_per_original, stretched),
         _errors(record, view),
         _worst(record, view, worst),
         _sigma(record),
@@ -97,14 +91,16 @@ def panel_blocks(
     return [block for block in blocks if block]
 
 
-def _title(record: ImageRecord, view: View, shown_per_original: float) -> Block:
+def _title(record: ImageRecord, view: View, shown_per_original: float, stretched: bool) -> Block:
     folder, _, name = record.image.rpartition("/")
     spacing = record.pixel_spacing_mm
     rows = [
-        Row(name, style=Style.TITLE),
+        Row(name or "image without a name", style=Style.TITLE),
         Row(f"{view} · {record.width} × {record.height} px · shown at {100 * shown_per_original:.0f} %"),
         Row("pixel spacing unknown" if spacing is None else f"{number(spacing)} mm per pixel"),
     ]
+    if stretched:
+        rows.append(Row("grey values stretched for display", style=Style.DETAIL))
     if folder:
         rows.append(Row(f"in {folder}/", style=Style.DETAIL))
     return tuple(rows)
@@ -140,7 +136,8 @@ def _worst(record: ImageRecord, view: View, worst: int) -> Block:
     for k in chosen[:MAX_LISTED]:
         in_sigma = float(np.hypot(*((keypoints.pred_px[k] - keypoints.gt_px[k]) / sigma[k])))
         beside = f" · {in_sigma:.1f} σ" if math.isfinite(in_sigma) and in_sigma < 1e4 else ""
-        rows.append(Row(view.keypoint_names[k], _length(float(keypoints.error_px[k]), record.pixel_spacing_mm) + beside))
+        length = _length(float(keypoints.error_px[k]), record.pixel_spacing_mm)
+        rows.append(Row(view.keypoint_names[k], length + beside))
     if len(chosen) > MAX_LISTED:
         rows.append(Row(f"and {len(chosen) - MAX_LISTED} more", style=Style.DETAIL))
     return tuple(rows) if chosen else ()
@@ -175,18 +172,24 @@ def _sigma(record: ImageRecord) -> Block:
 def _findings(record: ImageRecord, titles: Mapping[str, str]) -> Block:
     if not record.findings:
         return (Row("Anatomical findings", "none", style=Style.HEAD),)
-    by_severity = sorted(record.findings, key=lambda f: (-f.severity if math.isfinite(f.severity) else 0.0, f.code))
+    by_severity = sorted(record.findings, key=_least_severe_last)
     rows = [Row("Anatomical findings", str(len(by_severity)), style=Style.HEAD)]
-    for finding in by_severity[:MAX_LISTED]:
+    explained: set[str] = set()
+    for finding in by_severity[:MAX_FINDINGS]:
         unit = finding.unit if finding.unit in ("", "°") else f" {finding.unit}"
         value = f"{number(finding.value)}{unit}" if math.isfinite(finding.value) else ""
         limit = f" · limit {number(finding.limit)}" if value and math.isfinite(finding.limit) else ""
         rows.append(Row(f"{finding.code} {finding.vertebra}".rstrip(), value + limit))
-        if finding.code in titles:
+        if finding.code in titles and finding.code not in explained:
+            explained.add(finding.code)
             rows.append(Row(f"   {titles[finding.code]}", style=Style.DETAIL))
-    if len(by_severity) > MAX_LISTED:
-        rows.append(Row(f"and {len(by_severity) - MAX_LISTED} more", style=Style.DETAIL))
+    if len(by_severity) > MAX_FINDINGS:
+        rows.append(Row(f"and {len(by_severity) - MAX_FINDINGS} more", style=Style.DETAIL))
     return tuple(rows)
+
+
+def _least_severe_last(finding: Finding) -> tuple[float, str]:
+    return (-finding.severity if math.isfinite(finding.severity) else 0.0, finding.code)
 
 
 def _losses(record: ImageRecord) -> Block:
@@ -197,7 +200,9 @@ def _losses(record: ImageRecord) -> Block:
         Row("heatmap", number(losses.heatmap)),
     ]
     if math.isfinite(losses.keypoint_share):
-        rows.append(Row("   from keypoint pixels", f"{100 * losses.keypoint_share:.0f} %", style=Style.DETAIL))
+        rows.append(
+            Row("   from keypoint pixels", f"{100 * losses.keypoint_share:.0f} %", style=Style.DETAIL)
+        )
     rows += [
         Row("coordinates", number(losses.coord)),
         Row("anatomical", number(losses.anatomical)),

@@ -9,9 +9,8 @@ from typing import Final
 LABEL: Final = "#56B4E9"
 PREDICTION: Final = "#E69F00"
 ERROR: Final = "#F0E442"
-WORST: Final = "#FF7A33"  # vermillion, lightened: the original is too dark on a dark radiograph
+WORST: Final = "#FF5C3A"  # vermillion, lightened: the original is too dark on a dark radiograph
 FINDING: Final = "#E78AC3"  # reddish purple, lightened for the same reason
-GOOD: Final = "#009E73"
 
 INK: Final = "#F2F4F6"
 MUTED_INK: Final = "#A9B2BC"

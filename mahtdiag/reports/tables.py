@@ -14,8 +14,10 @@ from mahtdiag.reports.numbers import ABSENT, interval, number, percent, pixels, 
 from mahtdiag.schema.samples import Failure
 
 Floats = NDArray[np.float64]
-NAME_WIDTH = 26
+# A file name of the BUU-LSPINE set; wider terminals show more.
+NAME_WIDTH = 16
 PARTS = ("heatmap", "coord", "anatomical", "uncertainty")
+SHORT_PART = {"heatmap": "heatmap", "coord": "coord", "anatomical": "anatom.", "uncertainty": "uncert."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,9 @@ class AnatomyRow:
 def plain_table(title: str, *columns: str) -> Table:
     """A table with a bold title, its first column at the left and numbers at the right."""
     table = Table(
-        title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
-    )
+        title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False,
+        padding=(0, 1, 0, 0), show_edge=False,
+    )  # fmt: skip
     table.add_column(columns[0], justify="left", no_wrap=True)
     for column in columns[1:]:
         table.add_column(column, justify="right", no_wrap=True)
@@ -88,7 +91,7 @@ def loss_table(
     losses: Mapping[str, Estimate], weights: Mapping[str, float], keypoint_share: float | None
 ) -> Table:
     """Mean of each loss part, its weight, and its share of the weighted sum."""
-    table = _table(
+    table = plain_table(
         "Loss (mean over images, network frame)", "part", "mean", "95 % interval", "weight", "share"
     )
     shares = _shares({name: losses[name].value for name in PARTS if name in losses}, weights)
@@ -123,10 +126,10 @@ def _shares(parts: Mapping[str, float], weights: Mapping[str, float]) -> dict[st
     return {name: weighted.get(name, 0.0) / total if total else 0.0 for name in parts}
 
 
-def group_table(title: str, groups: Sequence[GroupError]) -> Table:
+def group_table(title: str, groups: Sequence[GroupError], name_width: int = NAME_WIDTH) -> Table:
     """Radial error per vertebra or per corner, with the image that holds the largest."""
-    table = plain_table(title, "", "n", "mean px", "95 % interval", "median", "p95", "largest")
-    table.add_column("in image", justify="left", no_wrap=True)
+    table = plain_table(title, "", "n", "mean px", "95 % interval", "median", "p95", "max")
+    table.add_column("max in image", justify="left", no_wrap=True)
     for group in groups:
         table.add_row(
             group.name,
@@ -136,23 +139,25 @@ def group_table(title: str, groups: Sequence[GroupError]) -> Table:
             pixels(group.median),
             pixels(group.p95),
             pixels(group.max),
-            Text(shorten(group.worst_image, 18)),
+            Text(shorten(group.worst_image, name_width)),
         )
     return table
 
 
-def worst_table(rows: Sequence[WorstImage], weights: Mapping[str, float], total: int) -> Table:
+def worst_table(
+    rows: Sequence[WorstImage], weights: Mapping[str, float], total: int, name_width: int = NAME_WIDTH
+) -> Table:
     """The worst images by mean radial error: errors in pixels, then every loss part and its share."""
     shown = [part for part in PARTS if any(np.isfinite(row.losses[part]) for row in rows)]
-    title = f"Worst {len(rows)} of {total} images by mean radial error (px); loss parts with share of total"
-    table = plain_table(title, "image", "mean", "largest", "loss", *shown)
+    title = f"Worst {len(rows)} of {total} images: radial error in px, loss and its parts with their shares"
+    table = plain_table(title, "image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
     for row in rows:
         shares = _shares({part: row.losses[part] for part in shown}, weights)
-        cells = [f"{number(row.losses[part])} {percent(shares[part], 0).replace(' ', '')}" for part in shown]
+        cells = [f"{number(row.losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
         table.add_row(
-            Text(shorten(row.image, NAME_WIDTH)),
-            pixels(row.error_px),
-            pixels(row.max_error_px),
+            Text(shorten(row.image, name_width)),
+            number(row.error_px, 4),
+            number(row.max_error_px, 4),
             number(row.losses["total"]),
             *cells,
         )

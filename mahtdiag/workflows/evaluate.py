@@ -48,7 +48,7 @@ class Evaluation:
 def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
     """Run the network over the images, judge every one of them, write the run folder.
 
-    Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C once the folder exists.
+    Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
     """
     setup = prepare(request.settings, trust=request.trust)
     folder = _open_folder(request, setup)

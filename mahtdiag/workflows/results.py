@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.calibration import calibration_report
-from mahtdiag.calibration.report import CalibrationReport, Json
-from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorStatistics, ErrorSummary, Estimate, summarise
+from mahtdiag.calibration import CalibrationReport, calibration_report
+from mahtdiag.calibration.record import Json
+from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorStatistics, ErrorSummary, summarise
 from mahtdiag.runs.document import (
     AnatomySummary,
     CodeCounts,

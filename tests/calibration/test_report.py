@@ -217,7 +217,7 @@ def test_unusable_sigma_is_counted_and_left_out() -> None:
     residual, sigma = _with_gaps(8)
     residual[0] = 1.0
     expected = calibration_report(residual[1:], sigma[1:], resamples=0)
-    for bad in (0.0, -1.0, np.nan, np.inf):
+    for bad in (0.0, -1.0, np.nan, np.inf, 1e-200, 1e200):
         sigma[0, :, 1] = bad
         report = calibration_report(residual, sigma, resamples=0)
         assert report.invalid_sigma == 8

@@ -127,7 +127,8 @@ def test_too_little_data_gets_no_verdict() -> None:
     assert "Too few images" in one.verdict
     assert one.mace is not None
     vague = _judge(Simulated(data.residual_px[:, :2], data.sigma_px[:, :2]))
-    assert vague.status in ("inconclusive", "calibrated")
+    assert vague.status == "inconclusive"
+    assert "too small to be sure" in vague.verdict
 
 
 def test_all_zero_residuals() -> None:
@@ -135,6 +136,11 @@ def test_all_zero_residuals() -> None:
     assert report.status == "undefined"
     assert "All residuals are 0" in report.verdict
     assert report.sigma_scale == 0.0
+
+
+def test_equal_residuals_and_equal_sigma() -> None:
+    ones = np.ones((60, 20, 2))
+    assert [fault.code for fault in _judge(Simulated(ones, ones)).faults][:1] == ["constant_sigma"]
 
 
 def test_verdict_ignores_the_order_of_images_and_the_unit() -> None:

@@ -1,0 +1,122 @@
+"""Agreement statistics against published examples and the formulas written out."""
+
+import math
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from mahtdiag.anatomy.agreement import bland_altman, confusion_table, icc_a1
+
+# Six targets, four judges: Shrout and Fleiss, Psychological Bulletin 86:420, 1979, table 2; ICC(2,1) = 0.29.
+SHROUT_FLEISS = np.array(
+    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=np.float64
+)
+
+
+def test_icc_of_the_published_example() -> None:
+    found = icc_a1(SHROUT_FLEISS)
+    assert found.n == 6
+    assert round(found.value, 2) == 0.29
+    assert (round(found.low, 2), round(found.high, 2)) == (0.02, 0.76)
+
+
+def naive_icc(rows: list[list[float]]) -> tuple[float, float, float]:
+    """McGraw and Wong's ICC(A,1) and its interval from sums of squares written out."""
+    n, k = len(rows), len(rows[0])
+    grand = mean(v for row in rows for v in row)
+    judges = [mean(row[j] for row in rows) for j in range(k)]
+    msr = k * sum((mean(row) - grand) ** 2 for row in rows) / (n - 1)
+    msc = n * sum((judge - grand) ** 2 for judge in judges) / (k - 1)
+    total = sum((v - grand) ** 2 for row in rows for v in row)
+    mse = (total - msr * (n - 1) - msc * (k - 1)) / ((n - 1) * (k - 1))
+    r = (msr - mse) / (msr + (k - 1) * mse + k / n * (msc - mse))
+    a, b = k * r / (n * (1 - r)), 1 + k * r * (n - 1) / (n * (1 - r))
+    v = (a * msc + b * mse) ** 2 / ((a * msc) ** 2 / (k - 1) + (b * mse) ** 2 / ((n - 1) * (k - 1)))
+    fl, fu = stats.f.ppf(0.975, n - 1, v), stats.f.ppf(0.975, v, n - 1)
+    low = n * (msr - fl * mse) / (fl * (k * msc + (k * n - k - n) * mse) + n * msr)
+    high = n * (fu * msr - mse) / (k * msc + (k * n - k - n) * mse + n * fu * msr)
+    return r, float(low), float(high)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(3, 30), st.integers(2, 4), st.integers(0, 10**6), st.floats(0.01, 100))
+def test_icc_against_the_formula_and_invariant(n: int, k: int, seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    ratings = rng.normal(20, 5, (n, 1)) + rng.normal(0, 3, (n, k))
+    found = icc_a1(ratings)
+    assert (found.value, found.low, found.high) == pytest.approx(naive_icc(ratings.tolist()), rel=1e-6)
+    assert found.low <= found.value <= found.high
+    moved = icc_a1(scale * ratings[::-1, ::-1] - 7)
+    assert (moved.value, moved.low, moved.high) == pytest.approx(
+        (found.value, found.low, found.high), rel=1e-6
+    )
+
+
+def test_icc_punishes_a_bias_that_correlation_ignores() -> None:
+    truth = np.random.default_rng(0).normal(0, 1, 50)
+    assert icc_a1(np.stack([truth, truth], axis=1)).value == 1.0
+    assert icc_a1(np.stack([truth, truth + 3], axis=1)).value < 0.3
+
+
+@pytest.mark.parametrize(
+    "ratings",
+    [np.empty((0, 2)), np.ones((1, 2)), np.full((5, 2), 3.7), np.full((4, 2), np.nan), np.ones((5, 1))],
+)
+def test_undefined_icc(ratings: np.typing.NDArray[np.float64]) -> None:
+    found = icc_a1(ratings)
+    assert math.isnan(found.value)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_icc_without_variation_between_images() -> None:
+    found = icc_a1(np.tile([[1.0, 2.0]], (5, 1)))
+    assert found.value == 0.0
+    assert math.isnan(found.low)
+
+
+def test_icc_leaves_out_incomplete_rows() -> None:
+    holes = np.concatenate([SHROUT_FLEISS, [[np.nan, 1, 2, 3]]])
+    assert icc_a1(holes) == icc_a1(SHROUT_FLEISS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 40), st.integers(0, 10**6), st.floats(-5, 5))
+def test_bland_altman_against_the_formula(n: int, seed: int, shift: float) -> None:
+    rng = np.random.default_rng(seed)
+    labelled = rng.normal(0, 10, n)
+    predicted = labelled + rng.normal(1, 2, n)
+    found = bland_altman(predicted, labelled)
+    differences = (predicted - labelled).tolist()
+    bias, sd = mean(differences), stdev(differences)
+    t = stats.t.ppf(0.975, n - 1)
+    assert found.n == n
+    assert (found.bias, found.sd) == pytest.approx((bias, sd))
+    assert (found.lower, found.upper) == pytest.approx((bias - 1.959964 * sd, bias + 1.959964 * sd), rel=1e-6)
+    assert found.bias_ci95[1] - found.bias == pytest.approx(t * sd / math.sqrt(n))
+    spread = t * sd * math.sqrt(1 / n + 1.959964**2 / (2 * (n - 1)))
+    assert found.upper_ci95 == pytest.approx((found.upper - spread, found.upper + spread))
+    assert found.lower_ci95 == pytest.approx((found.lower - spread, found.lower + spread))
+    assert found.mean_absolute == pytest.approx(mean(abs(d) for d in differences))
+    shifted = bland_altman(predicted + shift, labelled)
+    assert shifted.bias == pytest.approx(found.bias + shift)
+    assert shifted.sd == pytest.approx(found.sd)
+
+
+def test_bland_altman_with_too_few_pairs() -> None:
+    none = bland_altman(np.array([np.nan]), np.array([1.0]))
+    assert none.n == 0
+    assert math.isnan(none.bias)
+    one = bland_altman(np.array([3.0, np.nan]), np.array([1.0, 1.0]))
+    assert (one.n, one.bias, one.mean_absolute) == (1, 2.0, 2.0)
+    assert math.isnan(one.upper)
+
+
+def test_confusion_table() -> None:
+    labelled, predicted = np.array([1, 1, 2, 3, 0, 1]), np.array([1, 2, 2, 1, 1, 1])
+    table = confusion_table(labelled, predicted, (1, 2, 3))
+    assert table.tolist() == [[2, 1, 0], [0, 1, 0], [1, 0, 0]]

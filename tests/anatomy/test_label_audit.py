@@ -1,0 +1,62 @@
+"""The audit script counts what it says it counts."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.label_audit import area_under_roc, read_set, report, share
+from mahtdiag.schema.views import View
+
+from .spines import IMAGE_SIZE, natural_spines
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """Ten spines: 0 with a wrong lumbar label, 1 with a doubtful one, 2 with a wrong thoracic one."""
+    lumbar = natural_spines(View.AP, 10)
+    lumbar[:2, [8, 9, 10, 11]] = lumbar[:2, [9, 8, 11, 10]]
+    thoracic = np.zeros((10, 48, 2))
+    labels = [
+        {"index": n, "width": IMAGE_SIZE[0], "height": IMAGE_SIZE[1], "points": points.tolist()}
+        for n, points in enumerate(np.concatenate([thoracic, lumbar], axis=1))
+    ]
+    errors = [
+        {"index": 0, "kind": "swap", "lumbar_affected": True, "confidence": "confirmed"},
+        {"index": 0, "kind": "other", "lumbar_affected": False, "confidence": "probable"},
+        {"index": 1, "kind": "swap", "lumbar_affected": True, "confidence": "probable"},
+        {"index": 2, "kind": "swap", "lumbar_affected": False, "confidence": "third party"},
+    ]
+    paths = tmp_path / "labels.json", tmp_path / "errors.json"
+    for path, content in zip(paths, (labels, errors), strict=True):
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return paths
+
+
+def test_which_labels_count_as_wrong(files: tuple[Path, Path]) -> None:
+    audited = read_set(*files)
+    assert np.flatnonzero(audited.wrong).tolist() == [0]
+    assert np.flatnonzero(~audited.right).tolist() == [0, 1]
+
+
+def test_the_table(files: tuple[Path, Path]) -> None:
+    lines = report(read_set(*files)).splitlines()
+    assert lines[0] == "images: 1 with wrong lumbar labels, 8 others, 1 doubtful and left out"
+    assert lines[1].startswith("wrong labels found:     1/1 = 100.0 %")
+    assert lines[2].startswith("other images flagged:   0/8 = 0.0 %")
+    assert lines[3].endswith("1.000")
+    mirrored = next(line for line in lines if line.startswith("A402"))
+    assert mirrored.split()[-2:] == ["1", "0"]
+
+
+def test_area_under_roc_counts_pairs() -> None:
+    rng = np.random.default_rng(0)
+    positive, negative = rng.integers(0, 6, 30).astype(float), rng.integers(0, 4, 50).astype(float)
+    pairs = [(p > n) + 0.5 * (p == n) for p in positive for n in negative]
+    assert area_under_roc(positive, negative) == pytest.approx(np.mean(pairs))
+
+
+def test_wilson_interval() -> None:
+    """81 in 263: 25.5–36.6 % (Newcombe, Statistics in Medicine 17:857, 1998, table I)."""
+    assert share(np.arange(263) < 81) == "81/263 = 30.8 % (25.5–36.6)"
