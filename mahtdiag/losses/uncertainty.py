@@ -46,12 +46,10 @@ class UncertaintyLoss(nn.Module):
                 f"not {list(log_sigma.shape)}"
             )
         labelled = labelled_points(target_coords)
-        known = labelled.unsqueeze(-1)
         if log_sigma.ndim == 2:
             log_sigma = log_sigma.unsqueeze(-1)
         # Clamping the logarithm is clamping σ, but exp cannot overflow: inf times a zero gradient is NaN.
         log_sigma = log_sigma.clamp(math.log(self.min_sigma), math.log(self.max_sigma))
-        log_sigma = torch.where(known, log_sigma, 0.0)
         squared = differences(pred_coords, target_coords, labelled) ** 2
         values = (0.5 * squared * (-2 * log_sigma).exp() + log_sigma).mean(-1)
         return mean_where(values, labelled), labelled.any(-1)

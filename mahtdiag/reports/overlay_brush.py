@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mahtdiag.reports import palette
 
 Points = NDArray[np.float64]
+Colour = tuple[float, float, float, float]
 
 FRAME_Z: Final = 0.5
 HALO_Z: Final = 1.0
@@ -33,6 +34,11 @@ CIRCLE: Final[Points] = np.stack(
 DIAMOND: Final[Points] = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 # Tip at the origin, pointing to the right.
 ARROWHEAD: Final[Points] = np.array([[0.0, 0.0], [-1.0, 0.42], [-0.75, 0.0], [-1.0, -0.42]])
+
+
+def _exact(colour: Colour) -> list[Colour]:
+    """The colour twice: a collection of one path and one colour is drawn as a marker, at a whole pixel."""
+    return [colour, colour]
 
 
 class Brush:
@@ -62,7 +68,7 @@ class Brush:
         ):
             strokes = LineCollection(
                 list(segments),
-                colors=[inks],
+                colors=_exact(inks),
                 linewidths=[ink_width],
                 linestyles=[(0.0, DASH)] if dashed and z != HALO_Z else "solid",
                 capstyle="butt" if dashed else "round",
@@ -85,8 +91,8 @@ class Brush:
         self._add(
             PolyCollection(
                 list(outlines),
-                facecolors=[to_rgba(colour, fill)],
-                edgecolors=[to_rgba(colour) if width else to_rgba(palette.HALO, HALO_ALPHA)],
+                facecolors=_exact(to_rgba(colour, fill)),
+                edgecolors=_exact(to_rgba(colour) if width else to_rgba(palette.HALO, HALO_ALPHA)),
                 linewidths=[width * max(self.scale, 0.6) if width else 1.0],
                 linestyles="solid",
                 antialiaseds=[True],
@@ -132,6 +138,8 @@ class Brush:
         return np.asarray(centres[:, None] + shape * self.scale, dtype=np.float64)
 
     def _add(self, artist: LineCollection | PolyCollection) -> None:
+        # A mark lies where the keypoint is, not on the nearest whole pixel.
+        artist.set_snap(False)
         self._figure.add_artist(artist)
         if self._clip is not None:
             artist.set_clip_box(self._clip)

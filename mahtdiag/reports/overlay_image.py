@@ -29,7 +29,7 @@ def for_display(image: Image, size: Size) -> tuple[NDArray[np.uint8], bool]:
     )
     low, high = (float(value) for value in np.percentile(shown[::2, ::2], PERCENTILES))
     deep = image.dtype == np.uint16
-    stretched = deep or high - low < NARROW
+    stretched = deep or 0 < high - low < NARROW
     if stretched:
         shown = _stretch(shown, low, high, np.inf if deep else MAX_GAIN)
     grey = shown.astype(np.uint8)

@@ -144,7 +144,7 @@ def _beside(body: Points, width: float, height: float) -> list[tuple[Box, float]
 
 def _note_target(scene: Scene, keypoint: int) -> Points:
     if not scene.off_stage[keypoint]:
-        return scene.prediction[keypoint]
+        return np.asarray(scene.prediction[keypoint], dtype=np.float64)
     start, tip = off_stage_arrow(scene, keypoint)
     along = scene.prediction[keypoint] - start
     return np.asarray(tip - along * (HEAD_PX / 2 / max(float(np.hypot(*along)), 1e-9)), dtype=np.float64)

@@ -158,6 +158,18 @@ def test_every_part_is_averaged_over_the_images_that_have_it(case: Case) -> None
     assert not each.anatomical.isnan().any()
 
 
+@pytest.mark.parametrize("unlabelled", [1, 3])
+def test_a_total_needs_both_kinds_of_label(unlabelled: int) -> None:
+    """Heatmaps without labels, or coordinates without: the image has no total and enters no mean of totals."""
+    case = COMBINED_CASES[0]
+    inputs = list(case.sample())
+    inputs[unlabelled] = inputs[unlabelled].clone()
+    inputs[unlabelled][1] = torch.nan
+    values = case.value(tuple(inputs))
+    assert values.isnan().tolist() == [False, True, False]
+    torch.testing.assert_close(case.value(tuple(inputs), "mean"), values[[0, 2]].mean(), rtol=1e-12, atol=0)
+
+
 def test_the_weight_of_a_missing_keypoint_is_ignored() -> None:
     pred = torch.ones(1, 2, 2, 2, requires_grad=True)
     target = torch.zeros(1, 2, 2, 2)

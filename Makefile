@@ -1,0 +1,50 @@
+# `make demo` and `make test` install everything they need into .venv; nothing else is installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS := runs/demo
+
+.PHONY: demo test bench check sample-data checkpoints clean
+
+demo: $(VENV)/installed
+	rm -rf $(RUNS)
+	$(BIN)/mahtdiag evaluate sample_data/mahtnet-ap.pt sample_data --out $(RUNS)/ap
+	$(BIN)/mahtdiag evaluate sample_data/mahtnet-la.pt sample_data --out $(RUNS)/la
+	@echo
+	@echo "Overlays of the worst images: $(RUNS)/ap/overlays and $(RUNS)/la/overlays"
+
+test: $(VENV)/installed-test check
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+
+check: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-test
+	$(BIN)/python -m benchmarks
+
+sample-data: $(VENV)/installed-test
+	$(BIN)/python -m training.make_sample_data sample_data
+
+checkpoints: $(VENV)/installed-test
+	$(BIN)/python -m training.train AP sample_data/mahtnet-ap.pt
+	$(BIN)/python -m training.train LA sample_data/mahtnet-la.pt
+
+# torch comes first and exactly as constrained: a CPU build is enough here, and a looser requirement would
+# fetch several gigabytes of CUDA packages.
+$(VENV)/torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	touch $@
+
+$(VENV)/installed: $(VENV)/torch pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(RUNS)
