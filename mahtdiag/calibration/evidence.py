@@ -91,7 +91,7 @@ def gather_evidence(points: Points) -> Evidence | None:
     log_size = np.maximum(size, _TINY_Z)
     np.log(log_size, out=log_size)
     core_scale = float(np.median(size.T)) / _CORE
-    quadrant = clustered_mean(np.sign(centred[:, 0]) * np.sign(centred[:, 1]), image, images)
+    quadrant = clustered_mean(np.sign(centred[:, 0]) * np.sign(_unpredicted_y(points, centred)), image, images)
     return Evidence(
         critical=critical_value(FALSE_ALARM, images),
         bias=(bias_x, bias_y),
@@ -124,6 +124,14 @@ def clustered_mean(values: FloatArray, cluster: IntArray, clusters: int) -> Esti
     sums = np.bincount(cluster, weights=values - mean, minlength=clusters)
     variance = float(np.dot(sums, sums)) * clusters / (clusters - 1)
     return Estimate(mean, sqrt(variance) / len(values))
+
+
+def _unpredicted_y(points: Points, z: FloatArray) -> FloatArray:
+    """z_y less the part that z_x and the predicted covariance explain: [M, 2] to [M]."""
+    if points.covariance_px2 is None:
+        return z[:, 1]
+    a, b, c = (points.covariance_px2[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
+    return np.asarray(z[:, 1] - b / np.sqrt(a * c) * z[:, 0], dtype=np.float64)
 
 
 def _row_mean(values: FloatArray) -> FloatArray:

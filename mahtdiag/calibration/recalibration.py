@@ -96,16 +96,23 @@ def recalibration_table(
 
     Shapes [N, K, 2]. Raises what `cross_fitted_sigma` raises.
     """
-    rows = [_row(None, residual_px, sigma_px)]
+    rows = [recalibration_row(None, residual_px, sigma_px)]
     scopes: tuple[Scope, ...] = ("global", "keypoint")
     for scope in scopes:
         sigma = cross_fitted_sigma(residual_px, sigma_px, scope=scope, folds=folds, seed=seed)
-        rows.append(_row(scope, residual_px, sigma))
+        rows.append(recalibration_row(scope, residual_px, sigma))
     return tuple(rows)
 
 
-def _row(scope: Scope | None, residual_px: ArrayLike, sigma_px: ArrayLike) -> RecalibrationRow:
-    found = numbers(tally(collect_points(residual_px, sigma_px)).by_image.sum(axis=0))
+def recalibration_row(scope: Scope | None, residual_px: ArrayLike, sigma_px: ArrayLike) -> RecalibrationRow:
+    """One line of the table for σ as given; `scope` only names it. Shapes [N, K, 2], pixels.
+
+    Raises ValueError with no usable keypoint.
+    """
+    points = collect_points(residual_px, sigma_px)
+    if points.n == 0:
+        raise ValueError("no keypoint with a label and a valid σ: there is nothing to judge")
+    found = numbers(tally(points).by_image.sum(axis=0))
     return RecalibrationRow(
         scope=scope,
         mace=float(found.mace),

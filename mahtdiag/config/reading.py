@@ -40,8 +40,11 @@ def _section(path: Path) -> Mapping[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
     if path.name == PROJECT_FILE:
-        table = content.get("tool", {}).get("mahtdiag", {})
-        return table if isinstance(table, Mapping) else {}
+        tool = content.get("tool")
+        table = tool.get("mahtdiag", {}) if isinstance(tool, Mapping) else {}
+        if not isinstance(table, Mapping):
+            raise UsageError(f"{path}: tool.mahtdiag = {table!r}: expected a table, [tool.mahtdiag]")
+        return table
     return content
 
 
@@ -63,6 +66,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
             close = difflib.get_close_matches(keys[-1], known, 1, 0.5)
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
             lines.append(f"unknown key {'.'.join(keys)}; {hint}")
+        elif item["type"] == "model_type":
+            lines.append(f"{'.'.join(keys)} = {item['input']!r}: expected a table, [{'.'.join(keys)}]")
         else:
             message = item["msg"].removeprefix("Value error, ")
             lines.append(f"{'.'.join(keys)} = {item['input']!r}: {message[:1].lower()}{message[1:]}")

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import DecodeMethod, UncertaintyFrame, UncertaintyKind, UncertaintySource
@@ -34,6 +42,13 @@ def parse_overlays(value: object) -> object:
     return value
 
 
+def parse_view(value: object) -> object:
+    """`AP`, `LA` or `auto`; ValueError says what is expected."""
+    if value is not None and value not in (*View, "auto"):
+        raise ValueError("expected AP, LA or auto")
+    return value
+
+
 def parse_batch_size(value: object) -> object:
     """`auto` or a whole number above 0."""
     if value is None or value == "auto":
@@ -43,10 +58,25 @@ def parse_batch_size(value: object) -> object:
     return int(str(value))
 
 
+def refuse_truth_value(value: object) -> object:
+    """Anything but true and false, which would pass for the numbers 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("true and false have no meaning here")
+    return value
+
+
+Limit = Annotated[float, BeforeValidator(refuse_truth_value)]
+
+
 class Section(BaseModel):
     """A table of the configuration: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: object) -> object:
+        return refuse_truth_value(value)
 
     def overridden_by(self, other: Self) -> Self:
         """These settings with those of `other` that are set."""
@@ -76,7 +106,7 @@ class DataSettings(Section):
     """`[data]`: the annotated set."""
 
     path: str | None = None
-    view: View | Literal["auto"] | None = None
+    view: Annotated[View | Literal["auto"] | None, BeforeValidator(parse_view)] = None
     pixel_spacing_mm: PositiveFloat | None = None
 
 
@@ -94,9 +124,9 @@ class EvaluateSettings(Section):
 class AnatomySettings(Section):
     """`[anatomy]`: limits of the violation rules by name, per view where they differ."""
 
-    limits: dict[str, float] = Field(default_factory=dict)
-    ap: dict[str, float] = Field(default_factory=dict, alias="AP")
-    la: dict[str, float] = Field(default_factory=dict, alias="LA")
+    limits: dict[str, Limit] = Field(default_factory=dict)
+    ap: dict[str, Limit] = Field(default_factory=dict, alias="AP")
+    la: dict[str, Limit] = Field(default_factory=dict, alias="LA")
 
     def limits_of(self, view: View) -> dict[str, float]:
         """The limits that hold in a view."""

@@ -16,6 +16,8 @@ from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 
 _SMALLEST_SIGMA = 1e-12
+# A head that clamps its own σ gives the bound as float32 has it, after an exponential.
+_AT_BOUND = 1e-5
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _keypoints(
         sigma_px=places.sigma_px[i],
         spread_px2=places.spread_px2[i],
         peak=reading.peak[i],
-        at_min=none if sigma is None else sigma[i] <= bounds.min_sigma,
-        at_max=none if sigma is None else sigma[i] >= bounds.max_sigma,
+        at_min=none if sigma is None else sigma[i] <= bounds.min_sigma * (1 + _AT_BOUND),
+        at_max=none if sigma is None else sigma[i] >= bounds.max_sigma * (1 - _AT_BOUND),
         flags=reading.flags[i],
     )

@@ -49,8 +49,10 @@ def analyse(
 ) -> BatchReading:
     """Losses, peaks, places, spread and σ of a batch.
 
-    `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. On a CPU
-    one image is analysed at a time, so that the extra memory stays a small part of one image's heatmaps.
+    `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. With
+    `uncertainty_kind` None the head is not read; without `own_coords` neither are the network's coordinates.
+    On a CPU one image is analysed at a time, so that the extra memory stays a small part of one image's
+    heatmaps.
     """
     heatmaps = outputs.heatmaps.float()
     size = 1 if heatmaps.device.type == "cpu" else max(1, len(heatmaps))
@@ -68,7 +70,7 @@ def analyse(
             input_size,
             (heatmaps.shape[2], heatmaps.shape[3]),
         )
-    return _to_host(outputs, _joined(readings), _joined_losses(losses), sigma)
+    return _to_host(outputs, _joined(readings), _joined_losses(losses), sigma, decoding.own_coords)
 
 
 def _joined(parts: list[HeatmapReading]) -> HeatmapReading:
@@ -95,10 +97,15 @@ def _floats(values: Tensor) -> Floats:
 
 
 def _to_host(
-    outputs: ModelOutputs, reading: HeatmapReading, losses: HeatmapLosses, sigma: Tensor | None
+    outputs: ModelOutputs,
+    reading: HeatmapReading,
+    losses: HeatmapLosses,
+    sigma: Tensor | None,
+    own_coords: bool,
 ) -> BatchReading:
     finite = losses.finite & ((reading.flags & int(HeatmapFlag.NOT_FINITE)) == 0)
-    coords = None if outputs.coords is None else outputs.coords.float()
+    finite = finite & reading.points.isfinite().all(-1)
+    coords = outputs.coords.float() if own_coords and outputs.coords is not None else None
     if coords is not None:
         finite = finite & coords.isfinite().all(-1)
     if sigma is not None:

@@ -1,5 +1,6 @@
 """Where a network runs and in which precision."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -28,12 +29,9 @@ def resolve_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    there = kind in ("cpu", "cuda", "mps") and (not number or (kind == "cuda" and number.isdigit()))
-    if there and kind == "cuda":
-        there = torch.cuda.is_available() and int(number or 0) < torch.cuda.device_count()
-    if there and kind == "mps":
-        there = torch.backends.mps.is_available()
+    there = name == "cpu" or (name == "mps" and torch.backends.mps.is_available())
+    if cuda := re.fullmatch(r"cuda(?::([0-9]{1,4}))?", name):
+        there = torch.cuda.is_available() and int(cuda[1] or 0) < torch.cuda.device_count()
     if not there:
         raise DeviceError(f"--device {name}: not available here; available: {', '.join(available_devices())}")
     return torch.device(name)

@@ -11,9 +11,9 @@ from torch import Tensor
 from mahtdiag.engine.analysis import analyse
 from mahtdiag.engine.device import Precision, forward_mode, synchronize
 from mahtdiag.engine.loader import LoadedBatch
-from mahtdiag.errors import ModelOutputError
+from mahtdiag.errors import MahtdiagError, ModelOutputError
 from mahtdiag.schema.frames import FrameMap, Size
-from mahtdiag.schema.model_spec import ModelSpec, UncertaintyKind
+from mahtdiag.schema.model_spec import ModelSpec, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.outputs import ModelOutputs, Predictor
 from mahtdiag.schema.readings import BatchReading, Floats
 from mahtdiag.schema.samples import Sample
@@ -82,22 +82,26 @@ class Runner:
                 torch.from_numpy(centres.astype(np.float32)).to(self.device),
                 self.spec.decoding,
                 input_size=(self.spec.input.size.height, self.spec.input.size.width),
-                uncertainty_kind=self.spec.uncertainty.kind or outputs.uncertainty_kind,
+                uncertainty_kind=self._head_kind(outputs),
                 uncertainty_frame=self.spec.uncertainty.frame,
             )
         analysed = time.perf_counter()
         return reading, Seconds(forward=forwarded - started, analyse=analysed - forwarded)
 
+    def _head_kind(self, outputs: ModelOutputs) -> UncertaintyKind | None:
+        """What the head emits, None where σ is not taken from it: a broken head then harms nobody."""
+        if self.spec.uncertainty.source in (UncertaintySource.HEATMAP, UncertaintySource.NONE):
+            return None
+        return self.spec.uncertainty.kind or outputs.uncertainty_kind
+
     def _forward(self, images: Tensor) -> ModelOutputs:
-        try:
-            with forward_mode(self.device, self.precision):
-                outputs = self.predict(images.to(self.device, non_blocking=True))
-        except torch.OutOfMemoryError:
-            if len(images) == 1:
-                raise ModelOutputError(
-                    f"one image does not fit into the memory of {self.device}; use --device cpu or a smaller "
-                    "--precision"
-                ) from None
+        outputs = self._outputs(images)
+        if outputs is None and len(images) == 1:
+            raise ModelOutputError(
+                f"one image does not fit into the memory of {self.device}; use another --device or "
+                "--precision bf16"
+            )
+        if outputs is None:
             half = len(images) // 2
             return _joined(self._forward(images[:half]), self._forward(images[half:]))
         found = Size(*outputs.heatmaps.shape[-2:])
@@ -107,6 +111,32 @@ class Runner:
                 f"[B, {self.spec.view.keypoints}, {self.heatmap_size.height}, {self.heatmap_size.width}]"
             )
         return outputs
+
+    def _outputs(self, images: Tensor) -> ModelOutputs | None:
+        """The network's outputs, None where they do not fit into memory."""
+        try:
+            with forward_mode(self.device, self.precision):
+                return self.predict(images.to(self.device, non_blocking=True))
+        except MahtdiagError:
+            raise
+        except Exception as error:  # whatever the user's network raises on this batch
+            if not _out_of_memory(error):
+                raise ModelOutputError(
+                    f"the network failed on a batch {list(images.shape)}: {_reason(error)}; "
+                    "if it takes a single image only, use --batch-size 1"
+                ) from error
+        # Not inside the handler: the error holds the failed pass, and with it the memory that is needed now.
+        return None
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _reason(error: Exception) -> str:
+    """The last line of an error: TorchScript puts a trace before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
 
 
 def probe(predict: Predictor, spec_channels: int, size: Size, device: torch.device) -> ModelOutputs:
@@ -120,12 +150,9 @@ def probe(predict: Predictor, spec_channels: int, size: Size, device: torch.devi
     except ModelOutputError:
         raise
     except Exception as error:  # whatever the user's network raises on this input
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[-1] if lines else type(error).__name__
         raise ModelOutputError(
             f"the network cannot run on an input [1, {spec_channels}, {size.height}, {size.width}]: "
-            f"{reason}; "
-            "check --input-size and --channels"
+            f"{_reason(error)}; check --input-size and --channels"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from mahtdiag.losses.coordinate import check_points, differences, labelled_points

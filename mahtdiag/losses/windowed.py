@@ -1,7 +1,8 @@
 """Heatmap losses of an evaluation, without rendering a target.
 
 A Gaussian target is 0 beyond 6σ. There (p−t)² and every focal weight reduce to p², so one pass over the
-prediction gives the sum, and the formula is applied in a window around the label alone.
+prediction gives the sum of each piece of each row, and the formula is applied to the pieces around the label
+alone.
 """
 
 import math
@@ -14,8 +15,11 @@ from mahtdiag.losses.heatmap import Emphasis, focal_weight
 from mahtdiag.losses.reduction import mean_where
 
 REACH = 6.0
-# Share of the heatmaps that the copied rows may take as extra memory on a CPU.
-EXTRA_MEMORY = 0.01
+# Share of the heatmaps that the copied windows may take as extra memory on a CPU.
+EXTRA_MEMORY = 0.03
+# Rows are summed in pieces, of which the windows take whole ones: short enough to copy little beside the
+# label, long enough for the sums to run at the speed of memory.
+SHORTEST_BLOCK, LONGEST_BLOCK = 16, 64
 
 
 @dataclass(frozen=True)
@@ -64,67 +68,97 @@ def windowed_heatmap_losses(
         raise ValueError(f"sigma must be positive, not {sigma}")
     labelled = ~centres.isnan().any(-1)
     known = torch.where(labelled.unsqueeze(-1), centres, torch.zeros_like(centres))
-    step = _keypoints_at_once(heatmaps, sigma)
+    height, width = heatmaps.shape[-2:]
+    window = _Window.of(height, width, sigma)
+    step = _keypoints_at_once(heatmaps, window)
     chunks = [
-        _sums(heatmaps[:, k : k + step], known[:, k : k + step], sigma, gamma, emphasis)
+        _sums(heatmaps[:, k : k + step], known[:, k : k + step], window, sigma, gamma, emphasis)
         for k in range(0, heatmaps.shape[1], step)
     ]
-    area = heatmaps.shape[-2] * heatmaps.shape[-1]
     per_keypoint = torch.cat([c.squared for c in chunks], 1)
     squared = mean_where(per_keypoint, labelled)
     focal = mean_where(torch.cat([c.focal for c in chunks], 1), labelled)
     at_keypoint = mean_where(torch.cat([c.focal_at_keypoint for c in chunks], 1), labelled)
+    area = height * width
     return HeatmapLosses(squared / area, focal / area, at_keypoint / focal, per_keypoint.isfinite())
 
 
-def _keypoints_at_once(heatmaps: Tensor, sigma: float) -> int:
-    keypoints, height = heatmaps.shape[1:3]
+def _block_width(width: int) -> int:
+    """Length of the pieces into which rows are cut: the longest that fits, or whole rows if none is long."""
+    longest = max(n for n in range(1, min(width, LONGEST_BLOCK) + 1) if width % n == 0)
+    return longest if longest >= SHORTEST_BLOCK else width
+
+
+@dataclass(frozen=True)
+class _Window:
+    """What is cut out around a centre: `rows` of `blocks` pieces of `block` cells."""
+
+    rows: int
+    blocks: int
+    block: int
+
+    @staticmethod
+    def of(height: int, width: int, sigma: float) -> "_Window":
+        """The smallest that covers the reach of any centre in the heatmap."""
+        reach = 2 * math.ceil(REACH * sigma) + 1
+        block = _block_width(width)
+        return _Window(min(reach, height), min((reach + block - 2) // block + 1, width // block), block)
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return self.rows * self.blocks * self.block
+
+
+def _keypoints_at_once(heatmaps: Tensor, window: _Window) -> int:
+    """As many keypoints as the windows, targets and weights, and the norms of all pieces, leave room for."""
+    keypoints, height, width = heatmaps.shape[1:]
     if heatmaps.device.type != "cpu":
         return max(1, keypoints)
-    rows = min(height, 2 * math.ceil(REACH * sigma) + 1)
-    return max(1, int(EXTRA_MEMORY * keypoints * height / rows))
+    each = 3 * window.cells + height * width // window.block
+    return max(1, int(EXTRA_MEMORY * keypoints * height * width / max(1, each)))
 
 
 def _accumulator(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def _start(centre: Tensor, length: int, size: int) -> Tensor:
-    """First index of a window of `length` cells that is inside the heatmap and covers the centre's reach."""
-    return (centre.round() - length // 2).clamp(0, size - length).long()
+def _covering(first: Tensor, length: int, size: int) -> Tensor:
+    """`length` consecutive indices below `size`, from `first` `[B, K]` or as near to it as they fit."""
+    start = first.clamp(0, size - length).long()
+    return start.unsqueeze(-1) + torch.arange(length, device=first.device)
 
 
-def _sums(heatmaps: Tensor, centres: Tensor, sigma: float, gamma: float, emphasis: Emphasis) -> _Sums:
+def _sums(
+    heatmaps: Tensor, centres: Tensor, window: _Window, sigma: float, gamma: float, emphasis: Emphasis
+) -> _Sums:
     batch, keypoints, height, width = heatmaps.shape
-    precise = _accumulator(heatmaps.device)
-    reach = 2 * math.ceil(REACH * sigma) + 1
-    rows = _start(centres[..., 1], min(reach, height), height).unsqueeze(-1) + torch.arange(
-        min(reach, height), device=heatmaps.device
-    )
-    columns = _start(centres[..., 0], min(reach, width), width).unsqueeze(-1) + torch.arange(
-        min(reach, width), device=heatmaps.device
-    )
-    row_squares = torch.linalg.vector_norm(heatmaps, dim=-1).to(precise) ** 2
-    above_and_below = row_squares.scatter(-1, rows, 0.0).sum(-1)
+    per_row = width // window.block
+    first = centres.round() - math.ceil(REACH * sigma)
+    rows = _covering(first[..., 1], window.rows, height)
+    blocks = _covering((first[..., 0] / window.block).floor(), window.blocks, per_row)
 
+    pieces = heatmaps.reshape(-1, window.block)
     first_row = torch.arange(batch * keypoints, device=heatmaps.device).view(batch, keypoints, 1) * height
-    band = heatmaps.reshape(-1, width).index_select(0, (first_row + rows).flatten())
-    band = band.view(*rows.shape, width)
-    index = columns.unsqueeze(-2).expand(*rows.shape, -1)
-    window = band.gather(-1, index)
-    beside = torch.linalg.vector_norm(band.scatter_(-1, index, 0.0), dim=(-2, -1)).to(precise) ** 2
-    outside = above_and_below + beside
+    index = (((first_row + rows) * per_row).unsqueeze(-1) + blocks.unsqueeze(-2)).flatten()
+    norms = torch.linalg.vector_norm(pieces, dim=-1).index_fill_(0, index, 0.0)
+    outside = _total(norms.square_().view(batch, keypoints, height * per_row))
 
-    target = _profile(rows, centres[..., 1], sigma).unsqueeze(-1) * _profile(
-        columns, centres[..., 0], sigma
-    ).unsqueeze(-2)
-    target = target.to(window.dtype)
-    squared = (window - target) ** 2
-    inside = squared.sum((-2, -1), dtype=precise)
+    columns = blocks.unsqueeze(-1) * window.block + torch.arange(window.block, device=heatmaps.device)
+    target = _profile(rows, centres[..., 1], sigma).to(heatmaps.dtype).unsqueeze(-1) * _profile(
+        columns.flatten(2), centres[..., 0], sigma
+    ).to(heatmaps.dtype).unsqueeze(-2)
+    squared = pieces.index_select(0, index).view(target.shape).sub_(target).square_()
+    inside = _total(squared)
     focal = squared.mul_(focal_weight(target, gamma, emphasis))
-    focal_inside = focal.sum((-2, -1), dtype=precise)
-    at_keypoint = focal.mul_(target > 0.5).sum((-2, -1), dtype=precise)
+    focal_inside = _total(focal)
+    at_keypoint = _total(focal.mul_(target.gt_(0.5)))
     return _Sums(outside + inside, outside + focal_inside, at_keypoint)
+
+
+def _total(values: Tensor) -> Tensor:
+    """Sum over all but the first two axes; torch adds in a cascade, so that few digits get lost on the way."""
+    return values.flatten(2).sum(-1).to(_accumulator(values.device))
 
 
 def _profile(index: Tensor, centre: Tensor, sigma: float) -> Tensor:

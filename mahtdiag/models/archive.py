@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from enum import StrEnum
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from mahtdiag.errors import CheckpointError
 
@@ -49,7 +51,7 @@ def is_torchscript(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.split("/", 1)[-1] for name in archive.namelist()]
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # zipfile raises UnicodeDecodeError and others for a damaged directory
         raise CheckpointError(f"{path}: damaged or truncated; copy or save it again") from None
     if any(name.startswith("models/") or name == "archive_format" for name in names):
         raise CheckpointError(f"{path}: a torch.export archive; save a state dict or TorchScript instead")
@@ -59,9 +61,13 @@ def is_torchscript(path: Path) -> bool:
 def read_plain_data(path: Path) -> Any:
     """Tensors and plain data of a checkpoint, read with `weights_only=True` and no fallback."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns about pickles that it refuses in the next moment.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "Unsupported" in str(error):
+        # Bytes that are no pickle at all are refused as unknown operands.
+        if "weights_only" in str(error) and "Unsupported operand" not in str(error):
             raise CheckpointError(
                 f"{path}: holds more than tensors and plain data, and a pickle can run code, so it was not "
                 "loaded; save model.state_dict() instead"
@@ -76,10 +82,11 @@ def find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     """The weights inside a bare or wrapped state dict."""
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), content)
+    wrapped = [content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)]
+    inner = next((part for part in wrapped if _tensors(part)), wrapped[0] if wrapped else content)
     if "param_groups" in inner and "state" in inner:
         raise CheckpointError(f"{path}: an optimiser's state, not a network's; give the model checkpoint")
-    weights = {str(name): value for name, value in inner.items() if isinstance(value, Tensor)}
+    weights = _tensors(inner)
     if not weights:
         keys = ", ".join(map(str, list(inner)[:5])) or "nothing"
         raise CheckpointError(
@@ -89,14 +96,21 @@ def find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
 def without_prefixes(weights: dict[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
-    """Remove `module.` and `model.` that a wrapper put before every name, unless the network has them too."""
-    while not set(weights) & set(wanted):
-        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in weights)), None)
-        if prefix is None:
-            break
-        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
-    return weights
+    """Remove `module.` and `model.` that a wrapper put before every name, unless the network has them too.
+
+    As many are removed as give the most names that the network knows, and no more.
+    """
+    best, stripped = weights, weights
+    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in stripped)), None):
+        stripped = {name.removeprefix(prefix): value for name, value in stripped.items()}
+        if len(stripped.keys() & set(wanted)) > len(best.keys() & set(wanted)):
+            best = stripped
+    return best
 
 
 def check_weights(network: torch.nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
@@ -106,9 +120,9 @@ def check_weights(network: torch.nn.Module, weights: Mapping[str, Tensor], path:
     missing = [n for n in wanted if n not in weights and not n.endswith("num_batches_tracked")]
     unexpected = [name for name in weights if name not in wanted]
     shapes = [
-        f"{name} is {list(weights[name].shape)}, the network has {list(wanted[name].shape)}"
-        for name in wanted
-        if name in weights and weights[name].shape != wanted[name].shape
+        f"{name} is {list(weights[name].shape)}, the network has {list(own.shape)}"
+        for name, own in wanted.items()
+        if name in weights and not is_lazy(own) and weights[name].shape != own.shape
     ]
     problems = [
         f"{path}: {kind} weights: {', '.join(names)}"

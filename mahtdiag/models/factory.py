@@ -24,7 +24,7 @@ def build_from_factory(name: str) -> nn.Module:
     try:
         factory = getattr(importlib.import_module(module_name), attribute)
         network = factory()
-    except Exception as error:  # whatever the user's code raises is the user's to see, in one line
+    except (Exception, SystemExit) as error:  # whatever the user's code raises, in one line
         first = str(error).splitlines()[0] if str(error) else ""
         raise CheckpointError(f"--model {name}: {type(error).__name__}: {first}") from error
     if not isinstance(network, nn.Module):

@@ -71,9 +71,17 @@ def load_model(path: Path, *, factory: str | None = None, trust: bool = False) -
             )
         network, spec, kind = build_from_factory(factory), None, CheckpointFormat.STATE_DICT
     weights = without_prefixes(weights, set(network.state_dict()))
-    check_weights(network, weights, path)
-    network.load_state_dict(weights, strict=False)
+    _put(weights, network, path)
     return LoadedModel(network.eval(), kind, digest, spec)
+
+
+def _put(weights: dict[str, Tensor], network: nn.Module, path: Path) -> None:
+    check_weights(network, weights, path)
+    try:
+        network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # sparse tensors, tensors without content
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path}: the network does not take these weights: {reason}") from None
 
 
 def _load_torchscript(path: Path, factory: str | None, trust: bool) -> nn.Module:
@@ -87,6 +95,6 @@ def _load_torchscript(path: Path, factory: str | None, trust: bool) -> nn.Module
             load: Callable[..., nn.Module] = torch.jit.load
             network = load(str(path), map_location="cpu")
     except Exception as error:  # torch raises RuntimeError and others for damaged archives
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: damaged TorchScript archive ({first})") from None
     return network.eval()

@@ -1,13 +1,21 @@
 """The product's own checkpoints: a state dict beside a block of plain data that says how to run it."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from torch import nn
 
-from mahtdiag.errors import CheckpointError
+from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.normalization import parse_normalization
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
@@ -27,7 +35,7 @@ STATE_KEY = "state_dict"
 
 
 class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Input(_Block):
@@ -37,6 +45,15 @@ class _Input(_Block):
     resize: ResizeMode
     normalize: str
     coords: CoordinateConvention
+
+    @field_validator("normalize")
+    @classmethod
+    def _known(cls, text: str) -> str:
+        try:
+            parse_normalization(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return text
 
 
 class _Decode(_Block):
@@ -61,6 +78,14 @@ class CheckpointMetadata(_Block):
     heatmap_sigma: PositiveFloat
     decode: _Decode
     outputs: _Outputs
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """The network's own configuration repeats two of the fields; it must not contradict them."""
+        for name, value in (("view", str(self.view)), ("in_channels", self.input.channels)):
+            if name in self.config and self.config[name] != value:
+                raise ValueError(f"config.{name} is {self.config[name]}, the rest of the block says {value}")
+        return self
 
     @property
     def spec(self) -> ModelSpec:
@@ -115,7 +140,8 @@ def read_metadata(block: Any, where: str) -> CheckpointMetadata:
     except ValidationError as error:
         raise CheckpointError(
             *(
-                f"{where}: metadata field {'.'.join(map(str, e['loc'])) or 'mahtdiag'}: {e['msg']}"
+                f"{where}: metadata field {'.'.join(map(str, e['loc'])) or METADATA_KEY}: "
+                + e["msg"].removeprefix("Value error, ")
                 for e in error.errors()
             )
         ) from None
@@ -125,5 +151,5 @@ def build_network(metadata: CheckpointMetadata, where: str) -> nn.Module:
     """The network that the metadata describes, without its weights."""
     try:
         return MahtNet(MahtNetConfig.from_dict(dict(metadata.config)))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last where memory does not suffice
         raise CheckpointError(f"{where}: metadata field config: {error}") from None

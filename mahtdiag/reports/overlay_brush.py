@@ -24,13 +24,8 @@ EMPHASIS_Z: Final = 6.0
 PLATE_Z: Final = 7.0
 HALO_ALPHA: Final = 0.65
 DASH: Final = (4.0, 2.0)
-CIRCLE: Final[Points] = np.stack(
-    [
-        np.cos(np.linspace(0, 2 * np.pi, 48, endpoint=False)),
-        np.sin(np.linspace(0, 2 * np.pi, 48, endpoint=False)),
-    ],
-    axis=1,
-)
+_TURN: Final[Points] = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+CIRCLE: Final[Points] = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 DIAMOND: Final[Points] = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
 # Tip at the origin, pointing to the right.
 ARROWHEAD: Final[Points] = np.array([[0.0, 0.0], [-1.0, 0.42], [-0.75, 0.0], [-1.0, -0.42]])
@@ -62,15 +57,13 @@ class Brush:
         if not len(segments):
             return
         width *= max(self.scale, 0.6)
-        for inks, ink_width, z in (
-            (to_rgba(palette.HALO, HALO_ALPHA), width + 2.2, HALO_Z),
-            (to_rgba(colour), width, zorder),
-        ):
+        halo = (to_rgba(palette.HALO, HALO_ALPHA), width + 2.2, HALO_Z, False)
+        for ink, ink_width, z, broken in (halo, (to_rgba(colour), width, zorder, dashed)):
             strokes = LineCollection(
                 list(segments),
-                colors=_exact(inks),
+                colors=_exact(ink),
                 linewidths=[ink_width],
-                linestyles=[(0.0, DASH)] if dashed and z != HALO_Z else "solid",
+                linestyles=[(0.0, DASH)] if broken else "solid",
                 capstyle="butt" if dashed else "round",
                 antialiaseds=[True],
                 zorder=z,

@@ -156,7 +156,7 @@ def _write_note(
     """A text on a plate beside a prediction, with a line to it where it had to go far."""
     width = width_px(text, NOTE_PX, bold=True) + 12
     height = NOTE_PX * LINE_HEIGHT + 5
-    ring = RING_PX * brush.scale + 2
+    ring = RING_PX * brush.scale + 4
     choices = []
     for reach in REACHES_PX:
         for turn in np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS):

@@ -160,7 +160,7 @@ def test_every_part_is_averaged_over_the_images_that_have_it(case: Case) -> None
 
 @pytest.mark.parametrize("unlabelled", [1, 3])
 def test_a_total_needs_both_kinds_of_label(unlabelled: int) -> None:
-    """Heatmaps without labels, or coordinates without: the image has no total and enters no mean of totals."""
+    """Heatmaps without labels, or coordinates without: the image has no total and enters no mean."""
     case = COMBINED_CASES[0]
     inputs = list(case.sample())
     inputs[unlabelled] = inputs[unlabelled].clone()

@@ -16,6 +16,7 @@ from mahtdiag.models.mahtnet.attention import (
     VertebralLayer,
     sinusoidal_positions,
 )
+from mahtdiag.models.mahtnet.network import UncertaintyHead
 from mahtdiag.schema.views import View
 
 views = pytest.mark.parametrize("view", list(View))
@@ -205,6 +206,22 @@ def test_every_keypoint_has_its_own_query(view: View) -> None:
     for (vertebra, corner, endplate), name in zip(names, view.keypoint_names, strict=True):
         assert f"{vertebra} {corner}" == name
         assert endplate == f"{vertebra} {'upper' if corner.startswith('U') else 'lower'}"
+
+
+def test_uncertainty_looks_at_the_image_around_the_peak() -> None:
+    head = UncertaintyHead(MahtNetConfig(width=4, heads=2)).eval()
+    heatmaps = torch.zeros(1, 1, 8, 8)
+    heatmaps[0, 0, 2, 5] = 1.0
+    features, embeddings = torch.rand(1, 4, 8, 8), torch.rand(1, 1, 24)
+    before = head(embeddings, features, heatmaps)
+
+    def change(row: int, column: int) -> float:
+        moved = features.clone()
+        moved[..., row, column] += 0.5
+        difference: Tensor = (head(embeddings, moved, heatmaps) - before).abs().sum()
+        return difference.item()
+
+    assert change(2, 5) > 100 * change(6, 1) > 0
 
 
 @pytest.mark.parametrize(("height", "width", "dim"), [(1, 1, 12), (3, 5, 24), (40, 40, 96)])

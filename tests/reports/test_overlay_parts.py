@@ -1,6 +1,7 @@
 """The parts of an overlay: numbers in words, geometry, places for texts, grey values."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,9 @@ def test_findings_stand_by_severity_with_their_titles() -> None:
     assert rows["A201 L3"] == "34.2° · limit 22.0"
     assert "endplates not parallel" in rows
     assert panel(make_record())["Anatomical findings"] == "none"
+    several = tuple(replace(finding(f"A20{n}"), severity=s) for n, s in enumerate((2.0, 9.0, np.nan, 4.0)))
+    listed = [left for left in panel(make_record(findings=several)) if left.startswith("A20")]
+    assert listed == ["A201 L3", "A203 L3", "A200 L3", "A202 L3"]
 
 
 def test_only_drawn_marks_are_explained() -> None:

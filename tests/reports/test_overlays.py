@@ -12,6 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
+from mahtdiag.reports.lettering import width_px
+from mahtdiag.reports.overlay_panel import FONT_PX
+from mahtdiag.reports.overlay_text import Style
 from mahtdiag.reports.overlays import draw_overlay
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
@@ -26,7 +29,6 @@ STAGE_WIDTH, STAGE_HEIGHT = 1100, 1300
 STRANGE_STYLE = """
 text.usetex: True
 text.color: green
-text.hinting: none
 font.family: monospace
 font.size: 30
 font.weight: bold
@@ -221,7 +223,7 @@ def test_nothing_known_is_still_a_picture() -> None:
     "name",
     [
         "$x^2$.png",
-        "$\\frac{.png",
+        "$\\frac{$.png",
         "a_b^{c}\\alpha $.png",
         "100%.png",
         "line\nbreak\t.png",
@@ -238,9 +240,12 @@ def test_names_are_text_and_never_mathematics(name: str) -> None:
     assert changed[1].min() > STAGE_WIDTH
 
 
-def test_a_dollar_is_drawn() -> None:
-    first, second = (decode(draw_overlay(GREY, make_record(name=n), View.AP)) for n in ("$a$", "a"))
-    assert (first != second).any()
+def test_dollars_take_their_place() -> None:
+    title = decode(draw_overlay(GREY, make_record(name="$aaa$"), View.AP))[15:50, STAGE_WIDTH:]
+    columns = np.nonzero(has_colour(title, palette.INK).any(axis=0))[0]
+    size_px = FONT_PX[Style.TITLE]
+    assert np.ptp(columns) == pytest.approx(width_px("$aaa$", size_px, bold=True), abs=4)
+    assert width_px("$aaa$", size_px, bold=True) > width_px("aaa", size_px, bold=True) + 15
 
 
 def test_the_same_bytes_again_and_from_several_threads() -> None:

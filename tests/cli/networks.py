@@ -1,0 +1,226 @@
+"""Networks for the command line to load: exact, slow, or wrong in one way each.
+
+Every test image carries its number as a grey square in its corner; the networks read it there and return what
+their weights hold for it, so that their output is known to the last digit. Tests copy this file beside their
+data as `nets.py` and name a function of it with `--model nets:FUNCTION`.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+IMAGES = 12
+SIDE = 64
+PAUSE, MARKS = "NETS_PAUSE", "NETS_MARKS"
+Outputs = dict[str, Tensor]
+
+
+class Lookup(nn.Module):
+    """Places and log σ, in model-input pixels, by the number of the image; `change` makes the output of them."""
+
+    def __init__(self, change: Callable[[Outputs, Tensor], object], keypoints: int = 20) -> None:
+        super().__init__()
+        self.change = change
+        self.points: Tensor
+        self.log_sigma: Tensor
+        self.register_buffer("points", torch.zeros(IMAGES, keypoints, 2))
+        self.register_buffer("log_sigma", torch.zeros(IMAGES, keypoints, 2))
+
+    def forward(self, images: Tensor) -> object:
+        """Heatmaps (Gaussians of σ 1.5, a cell per input pixel), coordinates and log σ, as `change` has them."""
+        numbers = ((images[:, 0, 2, 2] * 255 - 20) / 15).round().long().clamp(0, IMAGES - 1)
+        points = self.points[numbers]
+        cells = torch.arange(SIDE, dtype=points.dtype)
+        x, y = ((-0.5 * ((cells - points[..., axis, None]) / 1.5) ** 2).exp() for axis in (0, 1))
+        heatmaps = y[..., :, None] * x[..., None, :]
+        return self.change(
+            {"heatmaps": heatmaps, "coords": points, "log_sigma": self.log_sigma[numbers]}, numbers
+        )
+
+
+def exact() -> Lookup:
+    """A dict with everything."""
+    return Lookup(lambda outputs, _: outputs)
+
+
+def exact_la() -> Lookup:
+    """The same for a lateral network."""
+    return Lookup(lambda outputs, _: outputs, 22)
+
+
+def heatmaps() -> Lookup:
+    """A tensor."""
+    return Lookup(lambda outputs, _: outputs["heatmaps"])
+
+
+def one() -> Lookup:
+    """A tuple of one."""
+    return Lookup(lambda outputs, _: (outputs["heatmaps"],))
+
+
+def pair() -> Lookup:
+    """A tuple of two."""
+    return Lookup(lambda outputs, _: (outputs["heatmaps"], outputs["log_sigma"]))
+
+
+def triple() -> Lookup:
+    """A tuple of three."""
+    return Lookup(lambda outputs, _: tuple(outputs.values()))
+
+
+def keypoints_sigma() -> Lookup:
+    """The other names of the dict."""
+    return Lookup(
+        lambda outputs, _: {
+            "heatmaps": outputs["heatmaps"],
+            "keypoints": outputs["coords"],
+            "sigma": outputs["log_sigma"].exp(),
+        }
+    )
+
+
+def uncertainty() -> Lookup:
+    """σ under its third name, one value per keypoint."""
+    return Lookup(
+        lambda outputs, _: {
+            "heatmaps": outputs["heatmaps"],
+            "uncertainty": outputs["log_sigma"][..., 0].exp(),
+        }
+    )
+
+
+def log_var() -> Lookup:
+    """σ as log variance."""
+    return Lookup(
+        lambda outputs, _: {"heatmaps": outputs["heatmaps"], "log_var": 2 * outputs["log_sigma"]}
+    )
+
+
+def double() -> Lookup:
+    """Numbers of another precision."""
+    return Lookup(lambda outputs, _: {name: value.double() for name, value in outputs.items()})
+
+
+def seven() -> Lookup:
+    """Another number of keypoints."""
+    return Lookup(lambda outputs, _: outputs["heatmaps"][:, :7])
+
+
+def flat() -> Lookup:
+    """Heatmaps without a keypoint axis."""
+    return Lookup(lambda outputs, _: outputs["heatmaps"][:, 0])
+
+
+def nameless() -> Lookup:
+    """A dict without heatmaps."""
+    return Lookup(lambda outputs, _: {"out": outputs["heatmaps"]})
+
+
+def nothing() -> Lookup:
+    """None."""
+    return Lookup(lambda outputs, _: None)
+
+
+def whole_numbers() -> Lookup:
+    """Heatmaps that are no floating-point numbers."""
+    return Lookup(lambda outputs, _: (255 * outputs["heatmaps"]).byte())
+
+
+def _nan_where(outputs: Outputs, bad: Tensor) -> Outputs:
+    return {name: value.masked_fill(bad.view(-1, *[1] * (value.ndim - 1)), float("nan")) for name, value in outputs.items()}
+
+
+def nan_some() -> Lookup:
+    """NaN for every second image."""
+    return Lookup(lambda outputs, numbers: _nan_where(outputs, numbers % 2 == 1))
+
+
+def nan_all() -> Lookup:
+    """NaN for every image."""
+    return Lookup(lambda outputs, numbers: _nan_where(outputs, numbers >= 0))
+
+
+def nan_head() -> Lookup:
+    """NaN for σ alone."""
+    return Lookup(lambda outputs, _: {**outputs, "log_sigma": outputs["log_sigma"] * float("nan")})
+
+
+def endless_sigma() -> Lookup:
+    """log σ so large that σ is infinite, and so small that σ is zero."""
+    return Lookup(
+        lambda outputs, numbers: {
+            **outputs,
+            "log_sigma": torch.where(numbers[:, None, None] % 2 == 0, 1e3, -1e3).expand_as(outputs["log_sigma"]),
+        }
+    )
+
+
+def far_away() -> Lookup:
+    """Coordinates as large as float32 holds them."""
+    return Lookup(lambda outputs, _: {**outputs, "coords": outputs["coords"] + 3e38})
+
+
+def other_size() -> Lookup:
+    """Heatmaps of another size for a real image than for a black one."""
+    return Lookup(lambda outputs, numbers: outputs["heatmaps"][..., : 64 - int(numbers.max())])
+
+
+def _raise(_outputs: Outputs, numbers: Tensor) -> object:
+    if numbers.max() > 0:
+        raise RuntimeError("first line\nsecond line of the reason")
+    return _outputs
+
+
+def raises() -> Lookup:
+    """Fails on real images."""
+    return Lookup(_raise)
+
+
+def _leave(outputs: Outputs, numbers: Tensor) -> object:
+    if numbers.max() > 0:
+        sys.exit(0)
+    return outputs
+
+
+def leaves() -> Lookup:
+    """Ends the program on real images, as if all were well."""
+    return Lookup(_leave)
+
+
+def _talk(outputs: Outputs, _numbers: Tensor) -> object:
+    print("a line of the network's own")
+    return outputs
+
+
+def talks() -> Lookup:
+    """Prints to standard output, when it is built and when it is run."""
+    print("a line of the factory's own")
+    return Lookup(_talk)
+
+
+def _pause(outputs: Outputs, numbers: Tensor) -> Outputs:
+    marks = os.environ.get(MARKS)
+    if marks:
+        Path(marks, f"image-{int(numbers.max())}").touch()
+    time.sleep(float(os.environ.get(PAUSE, "0")))
+    return outputs
+
+
+def slow() -> Lookup:
+    """Leaves a mark for every batch and then takes its time, as the environment says."""
+    return Lookup(_pause)
+
+
+def fails() -> Lookup:
+    """A factory that fails."""
+    raise ValueError("no such thing\nwith more to say")
+
+
+def no_network() -> str:
+    """A factory that returns something else."""
+    return "a string"
