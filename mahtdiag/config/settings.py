@@ -58,6 +58,13 @@ def parse_batch_size(value: object) -> object:
     return int(str(value))
 
 
+def parse_codes(value: object) -> object:
+    """Codes or prefixes, as a list or as one text with commas: `["A1", "A302"]`, `A1,A302`."""
+    if isinstance(value, str):
+        return tuple(code.strip() for code in value.split(",") if code.strip())
+    return value
+
+
 def refuse_truth_value(value: object) -> object:
     """Anything but true and false, which would pass for the numbers 1 and 0."""
     if isinstance(value, bool):
@@ -66,6 +73,7 @@ def refuse_truth_value(value: object) -> object:
 
 
 Limit = Annotated[float, BeforeValidator(refuse_truth_value)]
+Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes)]
 
 
 class Section(BaseModel):
@@ -122,8 +130,10 @@ class EvaluateSettings(Section):
 
 
 class AnatomySettings(Section):
-    """`[anatomy]`: limits of the violation rules by name, per view where they differ."""
+    """`[anatomy]`: which violation rules are checked, and their limits, per view where they differ."""
 
+    select: Codes = None
+    ignore: Codes = None
     limits: dict[str, Limit] = Field(default_factory=dict)
     ap: dict[str, Limit] = Field(default_factory=dict, alias="AP")
     la: dict[str, Limit] = Field(default_factory=dict, alias="LA")

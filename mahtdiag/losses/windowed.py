@@ -15,11 +15,11 @@ from mahtdiag.losses.heatmap import Emphasis, focal_weight
 from mahtdiag.losses.reduction import mean_where
 
 REACH = 6.0
-# Share of the heatmaps that the copied windows may take as extra memory on a CPU.
-EXTRA_MEMORY = 0.03
-# Rows are summed in pieces, of which the windows take whole ones: short enough to copy little beside the
-# label, long enough for the sums to run at the speed of memory.
-SHORTEST_BLOCK, LONGEST_BLOCK = 16, 64
+# Rows are summed in pieces, and windows are made of whole pieces: short enough for the windows to hold little
+# beside the reach of a label, long enough for the sums to run at the speed of memory.
+SHORTEST_PIECE, LONGEST_PIECE = 16, 64
+# Share of the heatmaps that windows, targets and weights may take as extra memory on a CPU.
+EXTRA_MEMORY = 0.04
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,6 @@ class HeatmapLosses:
     finite: Tensor
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Sums over the pixels of each heatmap, `[B, K]`."""
-
-    squared: Tensor
-    focal: Tensor
-    focal_at_keypoint: Tensor
-
-
 def windowed_heatmap_losses(
     heatmaps: Tensor,
     centres: Tensor,
@@ -55,9 +46,9 @@ def windowed_heatmap_losses(
 ) -> HeatmapLosses:
     """MSE and focal loss of `[B, K, H, W]` against Gaussians of σ cells at `centres` `[B, K, 2]` (cells).
 
-    Missing keypoints (NaN centres) are left out; a heatmap with a NaN makes its image's losses NaN. Sums are
-    taken in float64 where the device has it, and no difference of large sums is ever taken. Raises
-    ValueError for other shapes or a σ that is not positive.
+    Missing keypoints (NaN centres) are left out; a heatmap with a NaN makes its image's losses NaN. Sums
+    within a heatmap are cascaded, those over heatmaps are in float64 where the device has it, and no
+    difference of large sums is ever taken. Raises ValueError for other shapes or a σ that is not positive.
     """
     if heatmaps.ndim != 4 or centres.shape != (*heatmaps.shape[:2], 2):
         raise ValueError(
@@ -67,98 +58,100 @@ def windowed_heatmap_losses(
     if not sigma > 0:
         raise ValueError(f"sigma must be positive, not {sigma}")
     labelled = ~centres.isnan().any(-1)
-    known = torch.where(labelled.unsqueeze(-1), centres, torch.zeros_like(centres))
-    height, width = heatmaps.shape[-2:]
-    window = _Window.of(height, width, sigma)
-    step = _keypoints_at_once(heatmaps, window)
-    chunks = [
-        _sums(heatmaps[:, k : k + step], known[:, k : k + step], window, sigma, gamma, emphasis)
+    centres = torch.where(labelled.unsqueeze(-1), centres, torch.zeros_like(centres))
+    windows = _Windows.around(centres, heatmaps.shape[2], heatmaps.shape[3], sigma)
+    pieces = heatmaps.reshape(-1, windows.piece)
+    outside = _outside(pieces, windows.index)
+    step = _keypoints_at_once(heatmaps, windows)
+    parts = [
+        _inside(pieces, windows.of_keypoints(k, k + step), gamma, emphasis)
         for k in range(0, heatmaps.shape[1], step)
     ]
-    per_keypoint = torch.cat([c.squared for c in chunks], 1)
-    squared = mean_where(per_keypoint, labelled)
-    focal = mean_where(torch.cat([c.focal for c in chunks], 1), labelled)
-    at_keypoint = mean_where(torch.cat([c.focal_at_keypoint for c in chunks], 1), labelled)
-    area = height * width
-    return HeatmapLosses(squared / area, focal / area, at_keypoint / focal, per_keypoint.isfinite())
-
-
-def _block_width(width: int) -> int:
-    """Length of the pieces into which rows are cut: the longest that fits, or whole rows if none is long."""
-    longest = max(n for n in range(1, min(width, LONGEST_BLOCK) + 1) if width % n == 0)
-    return longest if longest >= SHORTEST_BLOCK else width
+    squared, focal, at_keypoint = torch.cat(parts, -1)
+    squared, focal = squared + outside, focal + outside
+    means = mean_where(torch.stack([squared, focal, at_keypoint]), labelled)
+    mse, focal_loss = means[:2] / (heatmaps.shape[2] * heatmaps.shape[3])
+    return HeatmapLosses(mse, focal_loss, means[2] / means[1], squared.isfinite())
 
 
 @dataclass(frozen=True)
-class _Window:
-    """What is cut out around a centre: `rows` of `blocks` pieces of `block` cells."""
+class _Windows:
+    """The pieces of rows that cover the reach of each label, and the label's Gaussian there.
 
-    rows: int
-    blocks: int
-    block: int
+    `index` `[B, K, rows, pieces]` numbers the pieces through all heatmaps; `profile_y` `[B, K, rows]` and
+    `profile_x` `[B, K, columns]` are the factors of the target. A piece has `piece` cells.
+    """
+
+    piece: int
+    index: Tensor
+    profile_y: Tensor
+    profile_x: Tensor
 
     @staticmethod
-    def of(height: int, width: int, sigma: float) -> "_Window":
-        """The smallest that covers the reach of any centre in the heatmap."""
-        reach = 2 * math.ceil(REACH * sigma) + 1
-        block = _block_width(width)
-        return _Window(min(reach, height), min((reach + block - 2) // block + 1, width // block), block)
+    def around(centres: Tensor, height: int, width: int, sigma: float) -> "_Windows":
+        """Windows of `[B, K, 2]` labels, of the smallest size that covers any place of a label."""
+        piece = _piece_length(width)
+        per_row = width // piece
+        radius = math.ceil(REACH * sigma)
+        first = (centres.round() - radius) / centres.new_tensor([piece, 1])
+        rows = _consecutive(first[..., 1], min(2 * radius + 1, height), height)
+        pieces = _consecutive(first[..., 0].floor(), min((2 * radius - 1) // piece + 2, per_row), per_row)
+        columns = (pieces * piece).unsqueeze(-1) + torch.arange(piece, device=centres.device)
+        heatmap = torch.arange(centres[..., 0].numel(), device=centres.device).view(*rows.shape[:2], 1)
+        index = ((heatmap * height + rows) * per_row).unsqueeze(-1) + pieces.unsqueeze(-2)
+        profile_y = _profile(rows, centres[..., 1], sigma)
+        return _Windows(piece, index, profile_y, _profile(columns.flatten(2), centres[..., 0], sigma))
 
-    @property
-    def cells(self) -> int:
-        """Number of cells."""
-        return self.rows * self.blocks * self.block
-
-
-def _keypoints_at_once(heatmaps: Tensor, window: _Window) -> int:
-    """As many keypoints as the windows, targets and weights, and the norms of all pieces, leave room for."""
-    keypoints, height, width = heatmaps.shape[1:]
-    if heatmaps.device.type != "cpu":
-        return max(1, keypoints)
-    each = 3 * window.cells + height * width // window.block
-    return max(1, int(EXTRA_MEMORY * keypoints * height * width / max(1, each)))
-
-
-def _accumulator(device: torch.device) -> torch.dtype:
-    return torch.float32 if device.type == "mps" else torch.float64
+    def of_keypoints(self, start: int, stop: int) -> "_Windows":
+        """The windows of some keypoints of each image."""
+        part = slice(start, stop)
+        return _Windows(self.piece, self.index[:, part], self.profile_y[:, part], self.profile_x[:, part])
 
 
-def _covering(first: Tensor, length: int, size: int) -> Tensor:
-    """`length` consecutive indices below `size`, from `first` `[B, K]` or as near to it as they fit."""
+def _piece_length(width: int) -> int:
+    """The longest that divides the rows evenly, or whole rows if none is long enough to be worth it."""
+    longest = max((n for n in range(1, min(width, LONGEST_PIECE) + 1) if width % n == 0), default=1)
+    return longest if longest >= SHORTEST_PIECE else max(1, width)
+
+
+def _consecutive(first: Tensor, length: int, size: int) -> Tensor:
+    """`length` indices below `size`, from `first` `[B, K]` or as near to it as they fit: `[B, K, length]`."""
     start = first.clamp(0, size - length).long()
     return start.unsqueeze(-1) + torch.arange(length, device=first.device)
 
 
-def _sums(
-    heatmaps: Tensor, centres: Tensor, window: _Window, sigma: float, gamma: float, emphasis: Emphasis
-) -> _Sums:
-    batch, keypoints, height, width = heatmaps.shape
-    per_row = width // window.block
-    first = centres.round() - math.ceil(REACH * sigma)
-    rows = _covering(first[..., 1], window.rows, height)
-    blocks = _covering((first[..., 0] / window.block).floor(), window.blocks, per_row)
+def _keypoints_at_once(heatmaps: Tensor, windows: _Windows) -> int:
+    keypoints, height, width = heatmaps.shape[1:]
+    if heatmaps.device.type != "cpu":
+        return max(1, keypoints)
+    window = windows.profile_y.shape[-1] * windows.profile_x.shape[-1]
+    at_most = max(1, int(EXTRA_MEMORY * keypoints * height * width / max(1, 3 * window)))
+    return math.ceil(keypoints / max(1, math.ceil(keypoints / at_most)))
 
-    pieces = heatmaps.reshape(-1, window.block)
-    first_row = torch.arange(batch * keypoints, device=heatmaps.device).view(batch, keypoints, 1) * height
-    index = (((first_row + rows) * per_row).unsqueeze(-1) + blocks.unsqueeze(-2)).flatten()
-    norms = torch.linalg.vector_norm(pieces, dim=-1).index_fill_(0, index, 0.0)
-    outside = _total(norms.square_().view(batch, keypoints, height * per_row))
 
-    columns = blocks.unsqueeze(-1) * window.block + torch.arange(window.block, device=heatmaps.device)
-    target = _profile(rows, centres[..., 1], sigma).to(heatmaps.dtype).unsqueeze(-1) * _profile(
-        columns.flatten(2), centres[..., 0], sigma
-    ).to(heatmaps.dtype).unsqueeze(-2)
-    squared = pieces.index_select(0, index).view(target.shape).sub_(target).square_()
-    inside = _total(squared)
-    focal = squared.mul_(focal_weight(target, gamma, emphasis))
-    focal_inside = _total(focal)
-    at_keypoint = _total(focal.mul_(target.gt_(0.5)))
-    return _Sums(outside + inside, outside + focal_inside, at_keypoint)
+def _outside(pieces: Tensor, index: Tensor) -> Tensor:
+    """Σ p² over the pieces of each heatmap that are in no window, `[B, K]`."""
+    norms = torch.linalg.vector_norm(pieces, dim=-1).index_fill_(0, index.flatten(), 0.0)
+    return _total(norms.square_().view(*index.shape[:2], len(pieces) // max(1, index.shape[:2].numel())))
+
+
+def _inside(pieces: Tensor, windows: _Windows, gamma: float, emphasis: Emphasis) -> Tensor:
+    """Σ (p−t)², Σ w·(p−t)² and its part with t > 0.5, over each window: `[3, B, K]`."""
+    target = windows.profile_y.to(pieces.dtype).unsqueeze(-1) * windows.profile_x.to(pieces.dtype).unsqueeze(-2)
+    values = pieces.index_select(0, windows.index.flatten()).view(target.shape)
+    squared = _total(values.sub_(target).square_())
+    focal = _total(values.mul_(focal_weight(target, gamma, emphasis)))
+    at_keypoint = _total(values.mul_(target.gt_(0.5)))
+    return torch.stack([squared, focal, at_keypoint])
 
 
 def _total(values: Tensor) -> Tensor:
-    """Sum over all but the first two axes; torch adds in a cascade, so that few digits get lost on the way."""
+    """Sum over all but the first two axes, in the precision of sums over heatmaps."""
     return values.flatten(2).sum(-1).to(_accumulator(values.device))
+
+
+def _accumulator(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _profile(index: Tensor, centre: Tensor, sigma: float) -> Tensor:

@@ -57,6 +57,20 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     _sync_folder(target.parent)
 
 
+def write_file(folder: Path, name: str, content: bytes) -> Path:
+    """Puts a further file (`overlays/0001.png`, `report.html`) into a run folder, whole or not at all.
+
+    Raises:
+        RunFolderError: the folder cannot be written to.
+    """
+    target = folder / name
+    with reporting_write_errors(folder):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as file:
+            file.write(content)
+    return target
+
+
 def _sync_folder(folder: Path) -> None:
     # Not every system lets a folder be opened or synced; the rename itself has already happened.
     with suppress(OSError):

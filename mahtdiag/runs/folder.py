@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.files import remove_temporary_files, replacing, reporting_write_errors
+from mahtdiag.runs.files import remove_temporary_files, replacing, reporting_write_errors, write_file
 from mahtdiag.runs.latest import publish_latest
 from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, Parts, consecutive_ranges, write_table
 from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS, PARTS, Run, read_document
@@ -217,12 +217,7 @@ class RunFolder:
         Raises:
             RunFolderError: the folder cannot be written to.
         """
-        target = self.path / name
-        with reporting_write_errors(self.path):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as file:
-                file.write(content)
-        return target
+        return write_file(self.path, name, content)
 
     def _start(self, failures: Sequence[Failure]) -> None:
         # run.json comes last: where there is one, the rest is there too.

@@ -1,0 +1,188 @@
+"""The anatomical verdict on a set of images: what fired where, and what kind of mistakes predictions make."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.error_types import (
+    ErrorType,
+    RepairRow,
+    classify_errors,
+    repair_table,
+    whole_image_level_shift,
+)
+from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.rules import RULES, Rule
+from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
+from mahtdiag.diagnosis.measured import Measured, measure_agreement
+from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedImage:
+    """One image: its severity and findings, and those of its label (empty where labels are what is judged)."""
+
+    image: str
+    severity: float
+    findings: tuple[Finding, ...]
+    label_findings: tuple[Finding, ...]
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes that fired, each once."""
+        return tuple(dict.fromkeys(finding.code for finding in self.findings))
+
+    @property
+    def label_codes(self) -> tuple[str, ...]:
+        """The codes that fired in the label."""
+        return tuple(dict.fromkeys(finding.code for finding in self.label_findings))
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTally:
+    """How often one rule fired: images, findings and blamed keypoints, and the worst case of all.
+
+    `label_images`: images whose label breaks the rule, None where labels are what is judged.
+    """
+
+    rule: Rule
+    images: int
+    findings: int
+    keypoints: int
+    worst: Finding | None
+    worst_image: str | None
+    label_images: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnatomyVerdict:
+    """Findings in N images of one view: every image, most suspicious first, and a tally of every rule.
+
+    `violating`: images in which anything fired; `label_violating` the same for the labels, None where labels
+    are what is judged.
+    """
+
+    view: View
+    images: tuple[JudgedImage, ...]
+    tallies: tuple[RuleTally, ...]
+    violating: int
+    label_violating: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LevelShift:
+    """An image whose vertebrae are all marked one level off; +1 is too low."""
+
+    image: str
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionDiagnosis:
+    """What kind of mistakes the predictions of a set make. None where nothing can be said.
+
+    `repairs`: see `repair_table`, over `keypoints` known keypoints whose mean error is `mean_error_px`.
+    `in_cells` is None where the heatmap's frame is not known.
+    """
+
+    repairs: tuple[RepairRow, ...]
+    keypoints: int
+    mean_error_px: float | None
+    level_shifts: tuple[LevelShift, ...]
+    in_px: SystematicError | None
+    in_cells: SystematicError | None
+    sentence: str | None
+    measured: Measured
+
+
+def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None = None) -> AnatomyVerdict:
+    """Findings in the named images, beside those in their labels."""
+    severity = findings.image_severity()
+    order = sorted(range(len(images)), key=lambda row: (-severity[row], images[row]))
+    fired = findings.fired()
+    return AnatomyVerdict(
+        view=findings.view,
+        images=tuple(
+            JudgedImage(
+                images[row],
+                float(severity[row]),
+                findings.of_image(row),
+                of_labels.of_image(row) if of_labels is not None else (),
+            )
+            for row in order
+        ),
+        tallies=_tallies(images, findings, of_labels),
+        violating=int(fired.any(axis=1).sum()),
+        label_violating=int(of_labels.fired().any(axis=1).sum()) if of_labels is not None else None,
+    )
+
+
+def _tallies(
+    images: Sequence[str], findings: Findings, of_labels: Findings | None
+) -> tuple[RuleTally, ...]:
+    found, seen = findings.findings_by_code(), findings.images_by_code()
+    in_labels = of_labels.images_by_code() if of_labels is not None else None
+    tallies = []
+    for rule in findings.rules:
+        rows = np.flatnonzero(findings.rule == RULES.index(rule))
+        worst = None
+        if rows.size:
+            # Findings are sorted by image: the first of several equals belongs to the first image.
+            row = int(rows[findings.severity[rows].argmax()])
+            worst = findings.rows(np.array([row])).of_image(int(findings.image[row]))[0]
+        tallies.append(
+            RuleTally(
+                rule=rule,
+                images=seen[rule.code],
+                findings=found[rule.code],
+                keypoints=_blamed_keypoints(findings, rows),
+                worst=worst,
+                worst_image=images[worst.image] if worst else None,
+                label_images=in_labels[rule.code] if in_labels else None,
+            )
+        )
+    return tuple(tallies)
+
+
+def _blamed_keypoints(findings: Findings, rows: NDArray[np.intp]) -> int:
+    """Keypoints blamed in these findings, each counted once per image."""
+    if not rows.size:
+        return 0
+    image, bits = findings.image[rows], findings.keypoints[rows]
+    starts = np.flatnonzero(np.r_[True, image[1:] != image[:-1]])
+    together = np.bitwise_or.reduceat(bits, starts)
+    return int(sum(((together >> k) & 1).sum() for k in range(findings.view.keypoints)))
+
+
+def diagnose_predictions(
+    images: Sequence[str],
+    pred_px: Floats,
+    label_px: Floats,
+    view: View,
+    *,
+    cells: tuple[Floats, Floats] | None,
+) -> PredictionDiagnosis:
+    """Error types, level shifts, shared errors and measurements of predictions `[N, K, 2]` and their labels.
+
+    `cells`: the same two in heatmap cells, where that frame is known.
+    """
+    errors = classify_errors(pred_px, label_px, view)
+    known = errors.types != ErrorType.UNKNOWN
+    shift = whole_image_level_shift(pred_px, label_px)
+    in_px = fit_systematic_error(pred_px, label_px)
+    in_cells = fit_systematic_error(*cells) if cells else None
+    return PredictionDiagnosis(
+        repairs=repair_table(errors),
+        keypoints=int(known.sum()),
+        mean_error_px=float(errors.error_px[known].mean()) if known.any() else None,
+        level_shifts=tuple(LevelShift(images[row], int(shift[row])) for row in np.flatnonzero(shift)),
+        in_px=in_px,
+        in_cells=in_cells,
+        sentence=explain_systematic_error(in_px, in_cells) if in_px else None,
+        measured=measure_agreement(pred_px, label_px, view),
+    )

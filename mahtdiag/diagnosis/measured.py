@@ -1,0 +1,79 @@
+"""Clinical measurements of predictions against those of the labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.agreement import BlandAltman, Icc, bland_altman, confusion_table, icc_a1
+from mahtdiag.anatomy.measurements import (
+    FrontalMeasurements,
+    LateralMeasurements,
+    facing_from_lordosis,
+    measure_frontal,
+    measure_lateral,
+    measurement_columns,
+    meyerding_grade,
+)
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+MEYERDING = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPair:
+    """One measurement of one level on labels and predictions, `[N]` each, and how well they agree."""
+
+    name: str
+    level: str
+    unit: str
+    labelled: Floats
+    predicted: Floats
+    difference: BlandAltman
+    icc: Icc
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All measurements of a set of images.
+
+    `meyerding` (lateral views only): counts `[grade of label, grade of prediction]`, I to V, over the levels
+    whose slip is known in both. `facing_unknown`: images whose front side the labels do not tell.
+    """
+
+    pairs: tuple[MeasuredPair, ...]
+    meyerding: NDArray[np.int64] | None
+    facing_unknown: int
+
+
+def measure_agreement(pred_px: Floats, label_px: Floats, view: View) -> Measured:
+    """Every measurement of the view, on predictions and labels `[N, K, 2]`, and how well the two agree.
+
+    Lateral predictions are measured under the facing of their labels: they show the same patient.
+    """
+    labelled: LateralMeasurements | FrontalMeasurements
+    predicted: LateralMeasurements | FrontalMeasurements
+    meyerding, unknown = None, 0
+    if view is View.LA:
+        facing = facing_from_lordosis(label_px)
+        unknown = int((facing == 0).sum())
+        labelled, predicted = measure_lateral(label_px, facing), measure_lateral(pred_px, facing)
+        grades = [meyerding_grade(each.slip_percent) for each in (labelled, predicted)]
+        meyerding = confusion_table(grades[0], grades[1], MEYERDING)
+    else:
+        labelled, predicted = measure_frontal(label_px), measure_frontal(pred_px)
+    columns = zip(measurement_columns(labelled), measurement_columns(predicted), strict=True)
+    pairs = tuple(
+        MeasuredPair(
+            name=ours.name,
+            level=ours.level,
+            unit=ours.unit,
+            labelled=ours.values,
+            predicted=theirs.values,
+            difference=bland_altman(theirs.values, ours.values),
+            icc=icc_a1(np.stack([ours.values, theirs.values], axis=1)),
+        )
+        for ours, theirs in columns
+    )
+    return Measured(pairs, meyerding, unknown)

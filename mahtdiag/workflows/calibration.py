@@ -1,0 +1,177 @@
+"""`calibration`: does σ mean what it says? Numbers, pictures, words, and what to do about it."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mahtdiag.calibration import CalibrationReport, calibration_report, collect_points, conformal_limit
+from mahtdiag.calibration.judgement import conformal_scores
+from mahtdiag.errors import ExitStatus, UsageError
+from mahtdiag.reports.calibration_plots import PlotData, calibration_pictures
+from mahtdiag.runs.document import Gate
+from mahtdiag.runs.files import replacing
+from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.runs.recalibration import Recalibration, read_recalibration, write_recalibration
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.calibration_inputs import CalibrationInputs, read_inputs
+from mahtdiag.workflows.recalibration import (
+    Recalibrated,
+    cross_fit,
+    fitted_file,
+    judge_factors,
+    require_other_data,
+)
+
+PICTURES = "calibration"
+GATES = "calibration."
+PLOTTED_COVERAGE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRequest:
+    """What a user asked for; `run` None means the latest. `fit` and `apply` name a recalibration file."""
+
+    run: Path | None
+    fit: Path | None
+    apply: Path | None
+    pictures: bool
+    cwd: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What is known of a run's σ.
+
+    `recalibrated`: cross-fitted on this run, or None with the reason in `no_recalibration`. `applied`: the
+    factors of a file on this run, and `factors` that file's content.
+    """
+
+    run: Run
+    inputs: CalibrationInputs
+    report: CalibrationReport
+    recalibrated: Recalibrated | None
+    no_recalibration: str | None
+    factors: Recalibration | None
+    applied: Recalibrated | None
+    fitted: Path | None
+    pictures: tuple[Path, ...]
+    gates: tuple[Gate, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def status(self) -> ExitStatus:
+        """0, or 1 if a gate on calibration failed."""
+        return ExitStatus.OK if all(gate.passed for gate in self.gates) else ExitStatus.GATE_FAILED
+
+
+def calibrate(request: CalibrationRequest) -> Calibration:
+    """Judge the σ of a run; write pictures into its folder and factors into a file if asked.
+
+    Raises MahtdiagError where the run cannot be read or has no σ, or the factors cannot be fitted or judged.
+    """
+    if request.fit is not None and request.apply is not None:
+        raise UsageError("--fit and --apply exclude each other: fit on one run, then apply to another")
+    run = open_run(request.run, request.cwd)
+    factors = None if request.apply is None else read_recalibration(request.cwd / request.apply)
+    inputs = read_inputs(run)
+    if factors is not None and request.apply is not None:
+        require_other_data(inputs, factors, request.apply)
+    report = judge(inputs)
+    recalibrated, reason = _cross_fit(inputs)
+    if request.fit is not None:
+        if recalibrated is None:
+            raise UsageError(f"--fit {request.fit}: {reason}")
+        write_recalibration(request.cwd / request.fit, fitted_file(inputs, recalibrated, request.fit))
+    pictures, notes = _write_pictures(inputs, report) if request.pictures else ((), ())
+    return Calibration(
+        run=run,
+        inputs=inputs,
+        report=report,
+        recalibrated=recalibrated,
+        no_recalibration=reason,
+        factors=factors,
+        applied=None if factors is None else _judged(inputs, factors, request.apply),
+        fitted=request.fit,
+        pictures=pictures,
+        gates=tuple(gate for gate in run.document.gates if gate.metric.startswith(GATES)),
+        notes=(*_interrupted(run), *notes),
+    )
+
+
+def judge(inputs: CalibrationInputs) -> CalibrationReport:
+    """All numbers and the verdict, which names keypoints as people do."""
+    report = calibration_report(
+        inputs.residual_px,
+        inputs.sigma_px,
+        covariance_px2=inputs.covariance_px2,
+        at_min=inputs.at_min,
+        at_max=inputs.at_max,
+        large_error_px=inputs.large_error_px,
+        groups=inputs.groups,
+        units=inputs.units,
+    )
+    view = inputs.run.view
+    faults = tuple(replace(fault, sentence=in_names(fault.sentence, view)) for fault in report.faults)
+    return replace(report, verdict=in_names(report.verdict, view), faults=faults)
+
+
+def in_names(sentence: str, view: View) -> str:
+    """`keypoint 3` as `keypoint L1 LR`."""
+    return re.sub(r"\bkeypoint (\d+)", lambda found: f"keypoint {view.keypoint_names[int(found[1])]}", sentence)
+
+
+def _cross_fit(inputs: CalibrationInputs) -> tuple[Recalibrated | None, str | None]:
+    try:
+        return cross_fit(inputs), None
+    except ValueError as error:
+        return None, str(error)
+
+
+def _judged(inputs: CalibrationInputs, factors: Recalibration, file: Path | None) -> Recalibrated:
+    try:
+        return judge_factors(inputs, factors)
+    except ValueError as error:
+        raise UsageError(f"--apply {file}: {error}; choose a run with labels and σ") from error
+
+
+def _interrupted(run: Run) -> tuple[str, ...]:
+    images = run.document.images
+    if run.document.status == "complete":
+        return ()
+    return (f"{run.path} was interrupted: only {images.evaluated} of {images.total} images are judged",)
+
+
+def _write_pictures(
+    inputs: CalibrationInputs, report: CalibrationReport
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Draw and write; a run folder that cannot be written to costs the pictures, not the numbers."""
+    if report.n_keypoints == 0:
+        return (), ("no pictures: no keypoint has both a label and a valid σ",)
+    folder = inputs.run.path / PICTURES
+    written: list[Path] = []
+    try:
+        folder.mkdir(exist_ok=True)
+        for name, content in calibration_pictures(_plot_data(inputs, report)):
+            with replacing(folder / name) as file:
+                file.write(content)
+            written.append(folder / name)
+    except OSError as error:
+        return tuple(written), (f"{folder}: pictures not written ({error.strerror or error})",)
+    return tuple(written), ()
+
+
+def _plot_data(inputs: CalibrationInputs, report: CalibrationReport) -> PlotData:
+    points = collect_points(inputs.residual_px, inputs.sigma_px, inputs.covariance_px2)
+    distance, _ = conformal_scores(points)
+    return PlotData(
+        view=inputs.run.view,
+        report=report,
+        z=points.residual_px / points.sigma_px,
+        # One σ for both axes, so that the ellipse d·σ can be drawn as a line over it.
+        sigma_px=np.sqrt(np.mean(points.sigma_px**2, axis=1)),
+        error_px=np.hypot(points.residual_px[:, 0], points.residual_px[:, 1]),
+        conformal_coverage=PLOTTED_COVERAGE,
+        conformal_limit=conformal_limit(distance, PLOTTED_COVERAGE),
+    )
