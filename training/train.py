@@ -158,13 +158,13 @@ def judge(network: MahtNet, images: NDArray[np.uint8], points: NDArray[np.float3
 
 
 def calibrate(network: MahtNet, images: NDArray[np.uint8], points: NDArray[np.float32]) -> None:
-    """Shift log σ by the constant that makes central 68 % intervals cover 68 % on held-out images."""
+    """Shift log σ by the constant that minimises the likelihood on held-out images: ln sqrt(mean z²)."""
     places, log_sigma = predict(network, images)
-    z = ((places - torch.from_numpy(points)) / log_sigma.exp()).abs()
+    z = (places - torch.from_numpy(points)) / log_sigma.exp()
     with torch.no_grad():
         last = network.uncertainty.layers[-1]
         assert isinstance(last, nn.Linear)
-        last.bias.add_(torch.log(torch.quantile(z.flatten(), 0.6827)))
+        last.bias.add_(0.5 * z.square().mean().log())
 
 
 def main() -> None:

@@ -159,11 +159,15 @@ def explain_systematic_error(in_px: SystematicError, in_cells: SystematicError |
     """A plain sentence on what the shared error points to, or None where there is nothing worth saying.
 
     In this order: exchanged axes, scale (from 1 %), shift (from 0.3 heatmap cells), rotation (from 0.5°);
-    each only where its interval excludes that there is none.
+    each only where its interval excludes that there is none. Scales are those in heatmap cells where these
+    are known.
     """
     if in_px.axes_exchanged:
         return "Exchanging x and y of the predictions would more than halve the error: the axes are confused."
-    scales = [(axis, e) for axis, e in (("x", in_px.scale_x), ("y", in_px.scale_y))]
+    # Among images of several sizes a shift of a cell grows with the coordinates, like a scale: in pixels the
+    # two cannot be told apart.
+    frame = in_cells or in_px
+    scales = [(axis, e) for axis, e in (("x", frame.scale_x), ("y", frame.scale_y))]
     wrong = [(axis, e) for axis, e in scales if e.excludes(1.0) and abs(e.value - 1) >= _SMALLEST_SCALE]
     if wrong:
         factors = " and ".join(f"{e.value:.3f} in {axis} ({e.low:.3f}–{e.high:.3f})" for axis, e in wrong)

@@ -91,7 +91,9 @@ def gather_evidence(points: Points) -> Evidence | None:
     log_size = np.maximum(size, _TINY_Z)
     np.log(log_size, out=log_size)
     core_scale = float(np.median(size.T)) / _CORE
-    quadrant = clustered_mean(np.sign(centred[:, 0]) * np.sign(_unpredicted_y(points, centred)), image, images)
+    quadrant = clustered_mean(
+        np.sign(centred[:, 0]) * np.sign(_unpredicted_y(points, centred)), image, images
+    )
     return Evidence(
         critical=critical_value(FALSE_ALARM, images),
         bias=(bias_x, bias_y),

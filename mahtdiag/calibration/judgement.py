@@ -77,14 +77,12 @@ def nll_change(
     sums = np.stack(
         [np.bincount(points.image, weights=w, minlength=points.n_images) for w in (rows, np.ones(points.n))],
         axis=1,
-    )
+    ).astype(np.float64)
 
     def mean_change(total: FloatArray) -> FloatArray:
         return np.asarray(total[:, 0] / total[:, 1], dtype=np.float64)
 
-    return Change(
-        float(rows.mean()), bootstrap_interval(sums, mean_change, resamples=resamples, seed=seed)
-    )
+    return Change(float(rows.mean()), bootstrap_interval(sums, mean_change, resamples=resamples, seed=seed))
 
 
 def cross_fitted_coverage(
@@ -115,7 +113,7 @@ def cross_fitted_coverage(
 
 
 def conformal_scores(points: Points) -> tuple[FloatArray, FloatArray]:
-    """Mahalanobis distance d and radial error in pixels, [N, K] each, NaN where there is no usable keypoint."""
+    """Mahalanobis distance d and radial error in pixels, [N, K] each; NaN without a usable keypoint."""
     d_squared = (
         mahalanobis_squared(points.residual_px, points.sigma_px)
         if points.covariance_px2 is None

@@ -1,6 +1,6 @@
 """All calibration numbers of one set of predictions, as one record."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
 import numpy as np
@@ -29,9 +29,11 @@ from mahtdiag.calibration.record import (
     Curve,
     RadialCalibration,
 )
-from mahtdiag.calibration.samples import FloatArray, Points, collect_points
+from mahtdiag.calibration.samples import BoolArray, FloatArray, Points, collect_points
 from mahtdiag.calibration.tally import adversarial_mace, numbers, tally
 from mahtdiag.calibration.verdict import judge
+
+_ON_BOUND = 1e-3
 
 
 def calibration_report(
@@ -52,15 +54,16 @@ def calibration_report(
 
     Shapes, N images and K keypoints: `residual_px` (predicted − true) and `sigma_px` [N, K, 2],
     `covariance_px2` [N, K, 2, 2] for the ellipses, all in one frame, original pixels. `at_min`, `at_max`:
-    booleans, σ at a clamp bound; or `clamp_bounds_px`, the two bounds in the frame of σ. Both spread to
-    [N, K, 2].
+    booleans, σ at or beyond a clamp bound; or `clamp_bounds_px`, the two bounds in the frame of σ. Both
+    spread to [N, K, 2].
     `large_error_px`: the error that detection should find, spreads to [N, K]. `groups`: kind -> labels that
     spread to [N, K]. `units`: what the verdict may suspect of σ. `resamples` 0 leaves intervals out.
     Missing: NaN residuals are left out. σ not finite or not above 0 is left out and counted.
     Raises ValueError if shapes do not fit.
     """
     points = collect_points(residual_px, sigma_px, covariance_px2)
-    at_min_share, at_max_share = _bound_shares(points, at_min, at_max, clamp_bounds_px)
+    at_bounds = _at_bounds(points, at_min, at_max, clamp_bounds_px)
+    at_min_share, at_max_share = (_share(mask) for mask in at_bounds)
     report = CalibrationReport(
         n_keypoints=points.n,
         n_images=points.n_images,
@@ -83,11 +86,12 @@ def calibration_report(
                 points, sums.by_image, known, sigma, error, resamples=resamples, seed=seed
             )
             report = _with_intervals(report, intervals)
+    on_min, on_max = at_bounds if units is None else _on_bounds(points, at_bounds, units)
     verdict = judge(
         points,
         gather_evidence(points),
-        at_min_share=at_min_share,
-        at_max_share=at_max_share,
+        at_min_share=_share(on_min),
+        at_max_share=_share(on_max),
         units=units,
     )
     report = replace(report, verdict=verdict.text, status=verdict.status, faults=verdict.faults)
@@ -168,21 +172,43 @@ def _with_intervals(report: CalibrationReport, found: Intervals | None) -> Calib
     )
 
 
-def _bound_shares(
+def _at_bounds(
     points: Points,
     at_min: ArrayLike | None,
     at_max: ArrayLike | None,
     bounds: tuple[ArrayLike, ArrayLike] | None,
-) -> tuple[float | None, float | None]:
-    """Share of usable σ at the lower and the upper bound, from masks or else from the bounds themselves."""
-    masks = [None if mask is None else points.pick_axes(mask, "at_min/at_max") for mask in (at_min, at_max)]
+) -> tuple[BoolArray | None, BoolArray | None]:
+    """Which usable σ, [M, 2], are at or beyond the lower and the upper bound."""
+    given = [None if mask is None else points.pick_axes(mask, "at_min/at_max") for mask in (at_min, at_max)]
+    low, high = (None if mask is None else np.asarray(mask, dtype=np.bool_) for mask in given)
     if bounds is not None:
-        low, high = (np.asarray(points.pick_axes(b, "clamp_bounds_px"), dtype=np.float64) for b in bounds)
+        least, most = (np.asarray(points.pick_axes(b, "clamp_bounds_px"), dtype=np.float64) for b in bounds)
         # Frames are changed by multiplication, so a clamped σ may miss its bound by rounding.
-        reached = (points.sigma_px <= low * (1 + 1e-6), points.sigma_px >= high * (1 - 1e-6))
-        masks = [own if mask is None else mask for mask, own in zip(masks, reached, strict=True)]
-    shares = [None if m is None or m.size == 0 else float(np.mean(m.astype(np.bool_))) for m in masks]
-    return shares[0], shares[1]
+        low = points.sigma_px <= least * (1 + 1e-6) if low is None else low
+        high = points.sigma_px >= most * (1 - 1e-6) if high is None else high
+    return low, high
+
+
+def _on_bounds(
+    points: Points, at_bounds: tuple[BoolArray | None, BoolArray | None], units: HeadUnits
+) -> tuple[BoolArray | None, BoolArray | None]:
+    """Of the σ at or beyond a bound those that sit on it: a head that is not clamped goes past it freely."""
+    unit = np.asarray(points.pick_axes(units.px_per_unit, "px_per_unit"), dtype=np.float64)
+    in_unit = points.sigma_px / unit
+    low, high = at_bounds
+    return (
+        None if low is None else low & (in_unit >= _extreme(in_unit, low, np.max) * (1 - _ON_BOUND)),
+        None if high is None else high & (in_unit <= _extreme(in_unit, high, np.min) * (1 + _ON_BOUND)),
+    )
+
+
+def _extreme(values: FloatArray, mask: BoolArray, nearest: Callable[[FloatArray], float]) -> FloatArray:
+    """Per axis, of the values at or beyond a bound the one nearest to it; NaN where there is none."""
+    return np.array([nearest(v[m]) if m.any() else np.nan for v, m in zip(values.T, mask.T, strict=True)])
+
+
+def _share(mask: BoolArray | None) -> float | None:
+    return None if mask is None or mask.size == 0 else float(mask.mean())
 
 
 def _coverage(observed: FloatArray) -> dict[str, Coverage]:

@@ -1,73 +1,113 @@
-"""The front door: every command, and the exit status it ends with."""
+"""The front door: runs a command, and turns whatever ends it into one line and an exit status."""
 
 import os
 import signal
 import sys
-from typing import Annotated, NoReturn
+import threading
+from contextlib import suppress
+from typing import NoReturn, Protocol, runtime_checkable
 
-import typer
-
-from mahtdiag import __version__
-from mahtdiag.cli.evaluate import evaluate_command
-from mahtdiag.cli.schema import schema_command
 from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError
 
 DEBUG = "MAHTDIAG_DEBUG"
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Evaluate and diagnose networks that find vertebral landmarks on lumbar spine radiographs.",
-)
-app.command("evaluate")(evaluate_command)
-app.command("schema")(schema_command)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SECONDS_UNTIL_AGAIN = 0.01
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"mahtdiag {__version__}")
-        raise typer.Exit
+@runtime_checkable
+class _BadUsage(Protocol):
+    """What the command line parser raises; its class has moved between versions."""
+
+    ctx: object
+
+    def format_message(self) -> str:
+        """What is wrong, in a sentence."""
 
 
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Evaluate and diagnose networks that find vertebral landmarks on lumbar spine radiographs."""
+class _Interruption:
+    """Ctrl-C and SIGTERM as KeyboardInterrupt, remembered in case a library makes another error of it."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        for number in SIGNALS:
+            # A command started in the background of a script is to go on when the script is interrupted.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._interrupt)
+        sys.unraisablehook = self._unraisable
+
+    def _interrupt(self, _signal: int, _frame: object) -> NoReturn:
+        self.seen = True
+        raise KeyboardInterrupt
+
+    def _unraisable(self, lost: "sys.UnraisableHookArgs") -> None:
+        """An interruption that fell where it cannot be passed on, such as a finaliser, comes again."""
+        if lost.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(lost)
+            return
+        again = threading.Timer(SECONDS_UNTIL_AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True
+        again.start()
+
+    def leave(self, status: int) -> NoReturn:
+        """End the process; from now on a signal does so at once, without a trace of where it was."""
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        if not self.seen:
+            sys.exit(status)
+        # The usual way out would wait for what threads are doing, and give another status where a library was
+        # interrupted in code that it had made itself.
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(status)
 
 
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line; every error is one line on stderr and an exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption = _Interruption()
+    for stream in (sys.stdout, sys.stderr):
+        # Names and numbers are printed on every terminal, as escapes where it has no sign for them.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    interruption.leave(_status_of_command(interruption))
+
+
+def _status_of_command(interruption: _Interruption) -> int:
     try:
-        app()
+        # Nothing is imported before the signals are cared for.
+        from mahtdiag.cli.commands import app
+
+        status = int(app(prog_name="mahtdiag", standalone_mode=False) or ExitStatus.OK)
+        # The parser turns KeyboardInterrupt into a status.
+        return _interrupted() if status == ExitStatus.INTERRUPTED else status
     except InterruptedRunError as stopped:
-        _say(f"interrupted; {stopped} is readable and can be finished with --out {stopped} --resume")
-        sys.exit(ExitStatus.INTERRUPTED)
+        return _interrupted(f"; {stopped} is readable and can be finished with --out {stopped} --resume")
     except KeyboardInterrupt:
-        _say("interrupted")
-        sys.exit(ExitStatus.INTERRUPTED)
-    except MahtdiagError as error:
-        for problem in error.problems:
-            _say(f"error: {problem}")
-        sys.exit(ExitStatus.NOT_DONE)
-    except Exception as error:  # a defect of ours: still one line and a status that scripts can read
+        return _interrupted()
+    except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        _say(f"internal error: {type(error).__name__}: {error}; set {DEBUG}=1 to see where, and report it")
-        sys.exit(ExitStatus.NOT_DONE)
+        return _interrupted() if interruption.seen else _explain(error)
 
 
-def _say(line: str) -> None:
-    """One line on stderr, whatever a file name holds."""
-    text = " ".join(line.splitlines())
-    encoding = sys.stderr.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)  # noqa: T201
+def _interrupted(more: str = "") -> ExitStatus:
+    return _fail(f"interrupted{more}", status=ExitStatus.INTERRUPTED)
+
+
+def _explain(error: Exception) -> ExitStatus:
+    if isinstance(error, MahtdiagError):
+        return _fail(*(f"error: {problem}" for problem in error.problems))
+    if isinstance(error, _BadUsage):
+        said = error.format_message().replace("Value error, ", "").removesuffix(".")
+        command = getattr(error.ctx, "command_path", "mahtdiag")
+        return _fail(f"error: {said[:1].lower()}{said[1:]} (see {command} --help)")
+    # A defect of ours: still one line and a status that scripts can read.
+    kind = type(error).__name__
+    return _fail(f"internal error: {kind}: {error}; set {DEBUG}=1 to see where, and report it")
+
+
+def _fail(*lines: str, status: ExitStatus = ExitStatus.NOT_DONE) -> ExitStatus:
+    """Each of the lines as one line on stderr, whatever a file name holds."""
+    for line in lines:
+        print(" ".join(line.splitlines()), file=sys.stderr)  # noqa: T201
+    return status

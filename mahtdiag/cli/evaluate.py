@@ -1,11 +1,15 @@
 """`mahtdiag evaluate`: options in, tables or JSON out."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from mahtdiag.cli import options
+from mahtdiag.cli.output import write_bytes, write_text
+from mahtdiag.errors import MahtdiagError, UsageError
 
 if TYPE_CHECKING:
     from mahtdiag.workflows.evaluate import Evaluation
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
 def evaluate_command(
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
-    view: options.View = options.ViewChoice.AUTO,
+    view: options.View = None,
     pixel_spacing: options.PixelSpacing = None,
     model: options.Model = None,
     trust: options.Trust = False,
@@ -56,7 +60,7 @@ def evaluate_command(
         },
         data={
             "path": data,
-            "view": None if view is options.ViewChoice.AUTO else view,
+            "view": None if view is None else str(view),
             "pixel_spacing_mm": pixel_spacing,
         },
         evaluate={
@@ -69,26 +73,31 @@ def evaluate_command(
 
     from rich.console import Console
 
-    from mahtdiag.errors import UsageError
     from mahtdiag.reports.progress import progress_for
     from mahtdiag.workflows.evaluate import EvaluateRequest, evaluate
 
     if resume and out is None:
         raise UsageError("--resume needs --out DIR, the run folder to continue")
     watcher = progress_for(Console(stderr=True))
-    evaluation = evaluate(EvaluateRequest(settings, out, resume, trust, cwd), watcher)
+    # A network of the user's may print; standard output is for the result alone.
+    with redirect_stdout(sys.stderr):
+        evaluation = evaluate(EvaluateRequest(settings, out, resume, trust, cwd), watcher)
     if output_format is options.OutputFormat.JSON:
-        typer.echo((evaluation.path / "run.json").read_text(encoding="utf-8"), nl=False)
+        write_bytes((evaluation.path / "run.json").read_bytes(), str(evaluation.path))
     else:
-        _print_tables(evaluation)
+        write_text(_tables(evaluation), str(evaluation.path))
+    if evaluation.not_done is not None:
+        raise MahtdiagError(evaluation.not_done)
     raise typer.Exit(int(evaluation.status))
 
 
-def _print_tables(evaluation: "Evaluation") -> None:
+def _tables(evaluation: "Evaluation") -> str:
     from rich.console import Console
 
     from mahtdiag.reports.evaluation import evaluation_report
     from mahtdiag.workflows.evaluation_view import view_of
 
     console = Console()
-    console.print(evaluation_report(view_of(evaluation), console.width))
+    with console.capture() as printed:
+        console.print(evaluation_report(view_of(evaluation), console.width))
+    return printed.get()

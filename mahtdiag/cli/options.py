@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode
-from mahtdiag.schema.model_spec import DecodeMethod, UncertaintyFrame, UncertaintyKind, UncertaintySource
+from mahtdiag.schema.model_spec import DecodeMethod, UncertaintyKind, UncertaintySource
+from mahtdiag.schema.model_spec import UncertaintyFrame as FrameOfSigma
 
 
 class ViewChoice(StrEnum):
@@ -53,11 +54,11 @@ Data = Annotated[
     ),
 ]
 View = Annotated[
-    ViewChoice,
+    ViewChoice | None,
     typer.Option(
         "--view",
         rich_help_panel=DATA,
-        help="View of the radiographs; auto: from folder, annotations and network.",
+        help="View of the radiographs; auto (default): from folder, annotations and network.",
     ),
 ]
 PixelSpacing = Annotated[
@@ -172,7 +173,7 @@ UncertaintyAs = Annotated[
     ),
 ]
 UncertaintyFrame = Annotated[
-    UncertaintyFrame | None,
+    FrameOfSigma | None,
     typer.Option(
         "--uncertainty-frame",
         rich_help_panel=READING,
@@ -220,7 +221,7 @@ Out = Annotated[
         "--out",
         metavar="DIR",
         rich_help_panel=OUTPUT,
-        help="Run folder. [default: runs/<UTC time>-<checkpoint>]",
+        help="Run folder (default: runs/<UTC time>-<checkpoint>).",
     ),
 ]
 Resume = Annotated[
@@ -237,7 +238,7 @@ Overlays = Annotated[
         "--overlays",
         metavar="worst:N|all|none",
         rich_help_panel=OUTPUT,
-        help="Which overlays to draw. [default: worst:12]",
+        help="Which overlays to draw (default: worst:12).",
     ),
 ]
 AllowFailures = Annotated[
@@ -246,7 +247,7 @@ AllowFailures = Annotated[
         "--allow-failures",
         metavar="N",
         rich_help_panel=OUTPUT,
-        help="Images that may fail without failing the command. [default: 0]",
+        help="Images that may fail without failing the command (default: 0).",
     ),
 ]
 Format = Annotated[
@@ -263,6 +264,6 @@ Config = Annotated[
         "--config",
         metavar="FILE",
         rich_help_panel=OUTPUT,
-        help="Settings. [default: ./mahtdiag.toml, then [tool.mahtdiag] in pyproject.toml]",
+        help="Settings (default: ./mahtdiag.toml, then tool.mahtdiag in pyproject.toml).",
     ),
 ]

@@ -2,11 +2,11 @@
 
 import json
 
-import typer
+from mahtdiag.cli.output import write_text
 
 
 def schema_command() -> None:
     """Print the JSON Schema of run.json."""
     from mahtdiag.runs.document import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", "mahtdiag itself")

@@ -34,8 +34,8 @@ _ROWS_OF: Final = {view.endplates: view for view in View}
 class Annotation:
     """One annotation file.
 
-    `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, never missing in this format; `listhesis` has
-    one code per endplate, in file order; `sha256` is that of the file's bytes.
+    `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, missing only where that was allowed;
+    `listhesis` has one code per endplate, in file order; `sha256` is that of the file's bytes.
     """
 
     view: View
@@ -58,7 +58,7 @@ def rows_wanted(view: View) -> str:
     return f"an {view} annotation has {view.endplates} ({names[0]} … {names[-1]})"
 
 
-def parse_annotation(content: bytes, name: str) -> Annotation:
+def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False) -> Annotation:
     """Read one annotation file; the number of rows tells the view.
 
     Row e (from 0) is an endplate of vertebra e//2, upper where e is even; (x1, y1) is its left end. So the
@@ -68,7 +68,7 @@ def parse_annotation(content: bytes, name: str) -> Annotation:
     Tolerated: UTF-8 or UTF-16 with a byte order mark, any line end, blank lines, spaces and quotes around a
     cell, a label written `0.0`. The separator is chosen per line: a semicolon if the line has one (a comma is
     then a decimal comma), else a comma, else a tab. Nothing may be missing: an empty cell, NaN or an infinity
-    is an error.
+    is an error, unless `missing_allowed`: then that coordinate is NaN.
 
     Raises DataError with every problem of the file, each naming file, row and column.
     """
@@ -85,7 +85,7 @@ def parse_annotation(content: bytes, name: str) -> Annotation:
     if view is None:
         lateral = f"an LA annotation {View.LA.endplates} (then {View.LA.endplate_names[-1]})"
         problems.append(f"{name}: {_count(len(cells), 'row')}, {rows_wanted(View.AP)}, {lateral}")
-    values = [_row(row, name, index, problems) for index, row in enumerate(cells)]
+    values = [_row(row, name, index, problems, missing_allowed) for index, row in enumerate(cells)]
     if problems or view is None:
         raise DataError(*_at_most(problems, name))
     table = np.array(values, dtype=np.float64)
@@ -193,18 +193,27 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _row(cells: list[str], name: str, index: int, problems: list[str]) -> list[float]:
+def _row(cells: list[str], name: str, index: int, problems: list[str], missing_allowed: bool) -> list[float]:
     """The five numbers of one row; what is wrong with it is added to `problems`."""
     row = f"{name}: row {index + 1}{_ENDPLATE_IN_WORDS.get(index, '')}"
     if len(cells) != len(COLUMNS):
         problems.append(f"{row}: {_count(len(cells), 'column')}, expected {','.join(COLUMNS)}")
     values: list[float] = []
     for column, (cell, title) in enumerate(zip(cells, COLUMNS, strict=False), start=1):
+        if missing_allowed and title != "label" and _is_missing(cell):
+            values.append(math.nan)
+            continue
         wrong = _cell_problem(cell, title)
         if wrong is not None:
             problems.append(f"{row}, column {column} ({title}): {wrong}")
         values.append(math.nan if wrong else float(cell))
     return values
+
+
+def _is_missing(cell: str) -> bool:
+    if not cell or _NOT_FINITE.fullmatch(cell):
+        return True
+    return _is_numeric(cell) and not math.isfinite(float(cell))
 
 
 def _cell_problem(cell: str, title: str) -> str | None:

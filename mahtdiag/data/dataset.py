@@ -40,7 +40,7 @@ def view_evidence(path: Path) -> tuple[ViewEvidence, ...]:
     return evidence_in(open_folder(path))
 
 
-def open_dataset(path: Path, view: View | None) -> Dataset:
+def open_dataset(path: Path, view: View | None, *, missing_allowed: bool = False) -> Dataset:
     """Read the annotations of one view; images are only listed.
 
     Images lie beside their annotations, flat in `path` or in its subfolders `AP` and `LA`. With no view
@@ -51,6 +51,9 @@ def open_dataset(path: Path, view: View | None) -> Dataset:
     image, two images or two annotations of one name, and an annotation that cannot be read or is wrong. A CSV
     without image, none of whose rows is an endplate, is something else and left out with a note. Hidden files
     and other formats are ignored.
+
+    With `missing_allowed` an empty or infinite coordinate is a missing keypoint (NaN) and not a failure: for
+    who judges annotations rather than predictions.
 
     `pixel_spacing.csv` in `path` or in the view's subfolder gives spacings (see `parse_spacing`).
 
@@ -63,7 +66,7 @@ def open_dataset(path: Path, view: View | None) -> Dataset:
     listing, prefix = _listing_of_view(folder, settled)
     spacing_mm = _spacing(folder.top, listing)
     strict = bool(prefix) or folder.own_view is settled
-    reader = PairReader(listing.path, prefix, settled, strict, spacing_mm)
+    reader = PairReader(listing.path, prefix, settled, strict, spacing_mm, missing_allowed=missing_allowed)
     for stem, entry in listing.entries.items():
         reader.read(stem, entry)
     if not reader.samples and not reader.failures:

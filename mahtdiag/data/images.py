@@ -44,6 +44,19 @@ def load_image(path: str | Path, name: str, spec: ModelInput) -> LoadedImage:
     return LoadedImage(Size(*image.shape[:2]), to_network_input(image, spec), sha256)
 
 
+def read_image_size(path: str | Path, name: str) -> Size:
+    """The size that an image file states, without decoding it. Safe to call from threads.
+
+    Raises ImageError, one line, for a file that cannot be read or is damaged as far as its structure tells.
+    """
+    try:
+        return open_container(Path(path).read_bytes(), name).size
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except DataError as error:
+        raise ImageError(*error.problems) from error
+
+
 def decode_image(content: bytes, name: str) -> Image:
     """Decode a PNG, JPEG, TIFF or BMP into `[H, W]` grey or `[H, W, 3]` RGB, uint8 or uint16.
 

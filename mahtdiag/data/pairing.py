@@ -27,10 +27,18 @@ class PairReader:
 
     `prefix` leads from the data folder to this one. `strict`: the folder itself is known to hold the wanted
     view alone, so that a file named for the other view is a mistake rather than part of another set.
+    `missing_allowed`: a coordinate that is no number is a missing keypoint rather than a failure.
     """
 
     def __init__(
-        self, folder: Path, prefix: str, view: View, strict: bool, spacing_mm: Mapping[str, float]
+        self,
+        folder: Path,
+        prefix: str,
+        view: View,
+        strict: bool,
+        spacing_mm: Mapping[str, float],
+        *,
+        missing_allowed: bool = False,
     ) -> None:
         self.samples: list[Sample] = []
         self.failures: list[Failure] = []
@@ -41,6 +49,7 @@ class PairReader:
         self._view = view
         self._strict = strict
         self._spacing_mm = spacing_mm
+        self._missing_allowed = missing_allowed
 
     def read(self, stem: str, entry: Entry) -> None:
         """Take in the files of one stem."""
@@ -81,7 +90,7 @@ class PairReader:
         try:
             content = read_annotation(Path(self._folder, annotation_name), name)
             sha256 = hashlib.sha256(content).hexdigest()
-            annotation = parse_annotation(content, name)
+            annotation = parse_annotation(content, name, missing_allowed=self._missing_allowed)
             self._check_view(stem, annotation, name)
         except DataError as error:
             self._fail((image,), "; ".join(error.problems), sha256)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
 from mahtdiag.diagnosis.measured import Measured, measure_agreement
 from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]
@@ -25,7 +27,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class JudgedImage:
-    """One image: its severity and findings, and those of its label (empty where labels are what is judged)."""
+    """One image: its severity and findings, and those of its label (empty where labels are judged)."""
 
     image: str
     severity: float
@@ -73,6 +75,11 @@ class AnatomyVerdict:
     violating: int
     label_violating: int | None
 
+    @property
+    def share_violating(self) -> float:
+        """Share of images in which anything fired, 0 where there is no image."""
+        return self.violating / len(self.images) if self.images else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class LevelShift:
@@ -100,6 +107,29 @@ class PredictionDiagnosis:
     measured: Measured
 
 
+class Source(StrEnum):
+    """What was judged."""
+
+    RUN = "run"
+    LABELS = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class AnatomyReport:
+    """All that is shown of a judged run or annotated set; `subject` names it in a title.
+
+    `diagnosis` is None for labels; `failures` could not be judged; `pictures` are files that were written.
+    """
+
+    source: Source
+    subject: str
+    verdict: AnatomyVerdict
+    diagnosis: PredictionDiagnosis | None
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+    pictures: tuple[str, ...] = ()
+
+
 def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None = None) -> AnatomyVerdict:
     """Findings in the named images, beside those in their labels."""
     severity = findings.image_severity()
@@ -122,9 +152,7 @@ def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None 
     )
 
 
-def _tallies(
-    images: Sequence[str], findings: Findings, of_labels: Findings | None
-) -> tuple[RuleTally, ...]:
+def _tallies(images: Sequence[str], findings: Findings, of_labels: Findings | None) -> tuple[RuleTally, ...]:
     found, seen = findings.findings_by_code(), findings.images_by_code()
     in_labels = of_labels.images_by_code() if of_labels is not None else None
     tallies = []
@@ -180,7 +208,7 @@ def diagnose_predictions(
         repairs=repair_table(errors),
         keypoints=int(known.sum()),
         mean_error_px=float(errors.error_px[known].mean()) if known.any() else None,
-        level_shifts=tuple(LevelShift(images[row], int(shift[row])) for row in np.flatnonzero(shift)),
+        level_shifts=tuple(LevelShift(images[int(row)], int(shift[row])) for row in np.flatnonzero(shift)),
         in_px=in_px,
         in_cells=in_cells,
         sentence=explain_systematic_error(in_px, in_cells) if in_px else None,

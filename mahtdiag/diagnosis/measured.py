@@ -19,6 +19,16 @@ from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]
 MEYERDING = (1, 2, 3, 4, 5)
+TITLES = {
+    "cobb_deg": "coronal Cobb angle",
+    "lateral_slip_percent": "lateral slip",
+    "tilt_deg": "vertebral tilt",
+    "slip_percent": "slip",
+    "lordosis_deg": "lumbar lordosis",
+    "segmental_deg": "segmental angle",
+    "disc_height_index": "disc height index",
+    "wedging": "front/back height",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,11 @@ class MeasuredPair:
     predicted: Floats
     difference: BlandAltman
     icc: Icc
+
+    @property
+    def title(self) -> str:
+        """What is measured, in words."""
+        return TITLES[self.name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,10 @@ from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKi
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.readings import BatchReading, Floats
 
+# On a CPU heatmaps of so many cells are analysed together: enough to make the calls themselves cheap, few
+# enough for a processor's cache.
+CELLS_AT_ONCE = 2**19
+
 
 def as_sigma(values: Tensor, kind: UncertaintyKind) -> Tensor:
     """Standard deviation from what a head emits: exp(v), v, or exp(v/2)."""
@@ -51,11 +55,11 @@ def analyse(
 
     `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. With
     `uncertainty_kind` None the head is not read; without `own_coords` neither are the network's coordinates.
-    On a CPU one image is analysed at a time, so that the extra memory stays a small part of one image's
-    heatmaps.
+    On a CPU few images are analysed at a time, large ones singly, so that the extra memory stays a small
+    part of one image's heatmaps.
     """
     heatmaps = outputs.heatmaps.float()
-    size = 1 if heatmaps.device.type == "cpu" else max(1, len(heatmaps))
+    size = _images_at_once(heatmaps)
     readings, losses = [], []
     for start in range(0, len(heatmaps), size):
         part = heatmaps[start : start + size]
@@ -71,6 +75,12 @@ def analyse(
             (heatmaps.shape[2], heatmaps.shape[3]),
         )
     return _to_host(outputs, _joined(readings), _joined_losses(losses), sigma, decoding.own_coords)
+
+
+def _images_at_once(heatmaps: Tensor) -> int:
+    if heatmaps.device.type != "cpu":
+        return max(1, len(heatmaps))
+    return max(1, CELLS_AT_ONCE // max(1, heatmaps[:1].numel()))
 
 
 def _joined(parts: list[HeatmapReading]) -> HeatmapReading:

@@ -119,7 +119,7 @@ class Runner:
                 return self.predict(images.to(self.device, non_blocking=True))
         except MahtdiagError:
             raise
-        except Exception as error:  # whatever the user's network raises on this batch
+        except (Exception, SystemExit) as error:  # whatever the user's network raises on this batch
             if not _out_of_memory(error):
                 raise ModelOutputError(
                     f"the network failed on a batch {list(images.shape)}: {_reason(error)}; "
@@ -129,11 +129,11 @@ class Runner:
         return None
 
 
-def _out_of_memory(error: Exception) -> bool:
+def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """The last line of an error: TorchScript puts a trace before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
@@ -149,7 +149,7 @@ def probe(predict: Predictor, spec_channels: int, size: Size, device: torch.devi
             return predict(torch.zeros(1, spec_channels, size.height, size.width, device=device))
     except ModelOutputError:
         raise
-    except Exception as error:  # whatever the user's network raises on this input
+    except (Exception, SystemExit) as error:  # whatever the user's network raises on this input
         raise ModelOutputError(
             f"the network cannot run on an input [1, {spec_channels}, {size.height}, {size.width}]: "
             f"{_reason(error)}; check --input-size and --channels"

@@ -4,9 +4,8 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, cut_windows
+from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, Windows
 
 SMALLEST = 1e-10
 
@@ -16,8 +15,13 @@ def blur_radius(sigma: float) -> int:
     return max(1, round(3 * sigma) - 1)
 
 
-def dark(heatmaps: Tensor, peaks: Peaks, sigma: float) -> Tensor:
-    """Sub-pixel places by a Newton step on the log of the smoothed heatmap. `[B, K, H, W]` -> `[B, K, 2]`.
+def window_radius(sigma: float, longest: int) -> int:
+    """Radius of the window that `dark` needs in heatmaps of at most `longest` cells a side."""
+    return min(blur_radius(sigma), longest) + 2
+
+
+def dark(windows: Windows, peaks: Peaks, sigma: float) -> Tensor:
+    """Sub-pixel places `[B, K, 2]` by a Newton step on the log of the smoothed heatmap around its peak.
 
     m − H⁻¹·g at the highest cell m, with gradient g and Hessian H of ln(heatmap ∗ Gaussian(σ)) by central
     differences (steps of one cell for g, of two for H). Only the cells that enter are smoothed. No step is
@@ -28,13 +32,9 @@ def dark(heatmaps: Tensor, peaks: Peaks, sigma: float) -> Tensor:
     of the heatmap has no say. Zhang et al., Distribution-Aware Coordinate Representation for Human Pose
     Estimation, CVPR 2020.
     """
-    height, width = heatmaps.shape[-2:]
-    radius = min(blur_radius(sigma), max(height, width))
-    windows = cut_windows(heatmaps, peaks.column, peaks.row, radius + 2)
     values = windows.values / torch.where(peaks.value > 0, peaks.value, 1.0)[..., None, None]
     values = values.masked_fill(values == -math.inf, 0.0)
-    rows = _band(torch.minimum(peaks.row, height - 1 - peaks.row), sigma, radius, values.dtype)
-    columns = _band(torch.minimum(peaks.column, width - 1 - peaks.column), sigma, radius, values.dtype)
+    columns, rows = _smoothing(peaks.room, sigma, windows.offset).unbind(2)
     smooth = rows @ values @ columns.mT
     logs = smooth.clamp(min=SMALLEST).log()
     gx = 0.5 * (logs[..., 2, 3] - logs[..., 2, 1])
@@ -45,23 +45,21 @@ def dark(heatmaps: Tensor, peaks: Peaks, sigma: float) -> Tensor:
     hxy = 0.25 * (logs[..., 3, 3] - logs[..., 1, 3] - logs[..., 3, 1] + logs[..., 1, 1])
     determinant = hxx * hyy - hxy**2
     step = -torch.stack([hyy * gx - hxy * gy, hxx * gy - hxy * gx], -1) / determinant.unsqueeze(-1)
-    usable = (hxx < 0) & (determinant > 0) & ~peaks.has(HeatmapFlag.FLAT)
-    usable &= (peaks.column > 1) & (peaks.column < width - 2) & (peaks.row > 1) & (peaks.row < height - 2)
+    flat = peaks.has(HeatmapFlag.FLAT)
+    usable = (hxx < 0) & (determinant > 0) & (peaks.room > 1).all(-1)
     step = torch.where(usable.unsqueeze(-1), step.clamp(-1.0, 1.0), 0.0)
-    middle = step.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    points = torch.where(peaks.has(HeatmapFlag.FLAT).unsqueeze(-1), middle, peaks.points + step)
+    points = torch.where(flat.unsqueeze(-1), peaks.middle, peaks.points + step)
     return points.masked_fill(peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1), torch.nan)
 
 
-def _band(room: Tensor, sigma: float, radius: int, dtype: torch.dtype) -> Tensor:
-    """Smoothing along one axis as a matrix: room to the border `[B, K]` -> `[B, K, 5, 2·radius+5]`.
+def _smoothing(room: Tensor, sigma: float, offset: Tensor) -> Tensor:
+    """Smoothing along each axis as a matrix: room to the border `[B, K, 2]` -> `[B, K, 2, 5, n]`.
 
     Row r gives the smoothed cell r−2 of the window; each kernel sums to 1 and ends where the outermost of the
     five cells would meet the border.
     """
-    taps = torch.arange(-radius, radius + 1, device=room.device)
-    kernel = torch.exp(-(taps.to(dtype) ** 2) / (2 * sigma**2)) * (
-        taps.abs() <= (room - 2).clamp(min=0)[..., None]
-    )
-    kernel = kernel / kernel.sum(-1, keepdim=True)
-    return torch.stack([F.pad(kernel, (cell, 4 - cell)) for cell in range(5)], -2)
+    taps = offset - torch.arange(-2, 3, device=offset.device).unsqueeze(-1)
+    radius = (offset.shape[0] - 5) // 2
+    reached = taps.abs() <= (room - 2).clamp(0, radius)[..., None, None]
+    kernel = torch.exp(-(taps**2) / (2 * sigma**2)) * reached
+    return kernel / kernel.sum(-1, keepdim=True)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps.dark import dark
-from mahtdiag.heatmaps.moments import local_moments
-from mahtdiag.heatmaps.peaks import HeatmapFlag, find_peaks
+from mahtdiag.heatmaps import dark, moments
+from mahtdiag.heatmaps.peaks import HeatmapFlag, cut_windows, find_peaks
 from mahtdiag.heatmaps.soft_argmax import soft_argmax
 from mahtdiag.schema.model_spec import DecodeMethod, Decoding
 
@@ -38,16 +37,19 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
     if not decoding.heatmap_sigma > 0:
         raise ValueError(f"heatmap_sigma must be positive, not {decoding.heatmap_sigma}")
     peaks = find_peaks(heatmaps)
-    centroid, spread = local_moments(heatmaps, peaks, decoding.heatmap_sigma)
+    sigma, longest = decoding.heatmap_sigma, max(heatmaps.shape[2:])
+    near, wide = dark.window_radius(sigma, longest), moments.window_radius(sigma, longest)
+    windows = cut_windows(heatmaps, peaks, max(near, wide))
+    centroid, spread = moments.local_moments(windows.within(wide), peaks, sigma)
     match decoding.method:
         case DecodeMethod.LOCAL:
             points = centroid
         case DecodeMethod.DARK:
-            points = dark(heatmaps, peaks, decoding.heatmap_sigma)
+            points = dark.dark(windows.within(near), peaks, sigma)
         case DecodeMethod.SOFT_ARGMAX:
             points = soft_argmax(heatmaps, decoding.softargmax_beta)
         case DecodeMethod.ARGMAX:
-            middle = torch.where(peaks.has(HeatmapFlag.FLAT).unsqueeze(-1), centroid, peaks.points)
+            middle = torch.where(peaks.has(HeatmapFlag.FLAT).unsqueeze(-1), peaks.middle, peaks.points)
             points = middle.masked_fill(peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1), torch.nan)
     return HeatmapReading(points, peaks.value, spread, peaks.flags)
 

@@ -1,27 +1,27 @@
 """Local weighted centroid and spread, from the cells around a peak."""
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, cut_windows
+from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, Windows
+
+Number = TypeVar("Number", float, Tensor)
 
 # Cells below this share of the peak are background: they carry no weight.
 FLOOR = 0.02
-
-
 # The place inside its cell is never known better than a uniform density over the cell.
 LEAST_VARIANCE = 1 / 12
 
 
-def _floored_variance(floor: Tensor) -> Tensor:
+def _variance_left(floor: Number, depth: Number) -> Number:
     """Variance of a 2-D Gaussian that is lowered by `floor` of its height and cut at zero, over its σ².
 
-    With u = −ln floor: (1 − floor·(1 + u + u²/2)) / (1 − floor·(1 + u)).
+    With depth u = −ln floor: (1 − floor·(1 + u + u²/2)) / (1 − floor·(1 + u)).
     """
-    u = -floor.log()
-    return (1 - floor * (1 + u + 0.5 * u * u)) / (1 - floor * (1 + u))
+    return (1 - floor * (1 + depth + 0.5 * depth * depth)) / (1 - floor * (1 + depth))
 
 
 def _unfloored(spread: Tensor, shift: Tensor) -> Tensor:
@@ -30,10 +30,10 @@ def _unfloored(spread: Tensor, shift: Tensor) -> Tensor:
     The floor is a share of the highest cell, which lies `shift` below the true peak; the true share is
     smaller by exp(−shift²/2v), with v as a first estimate from the nominal share.
     """
-    nominal = torch.full_like(spread[..., 0], FLOOR)
-    variance = 0.5 * (spread[..., 0] + spread[..., 2]) / _floored_variance(nominal)
-    ratio = (shift**2).sum(-1) / variance.clamp(min=LEAST_VARIANCE)
-    return spread / _floored_variance(FLOOR * torch.exp(-0.5 * ratio)).unsqueeze(-1)
+    nominal = -math.log(FLOOR)
+    variance = (spread[..., 0] + spread[..., 2]) * (0.5 / _variance_left(FLOOR, nominal))
+    depth = nominal + 0.5 * (shift**2).sum(-1) / variance.clamp(min=LEAST_VARIANCE)
+    return spread / _variance_left(torch.exp(-depth), depth).unsqueeze(-1)
 
 
 def centroid_radius(sigma: float) -> int:
@@ -46,20 +46,28 @@ def spread_radius(sigma: float) -> int:
     return max(3, math.ceil(5.0 * sigma))
 
 
-def _weights(values: Tensor, inside: Tensor, peaks: Peaks) -> Tensor:
+def window_radius(sigma: float, longest: int) -> int:
+    """Radius of the window that `local_moments` needs in heatmaps of at most `longest` cells a side."""
+    return min(max(centroid_radius(sigma), spread_radius(sigma)), longest)
+
+
+def _weights(windows: Windows, peaks: Peaks) -> Tensor:
     """max(0, (h − base)/(peak − base) − FLOOR); base is 0, or the lowest finite cell if no cell is positive.
 
     Relative to the peak, so that neither tiny nor huge heatmaps leave the range of their dtype. A window that
     is level with its peak has no centre but its middle: every cell counts alike.
     """
-    lowest = values.masked_fill(~(inside & values.isfinite()), math.inf).amin((-2, -1))
-    base = torch.where(peaks.value > 0, torch.zeros_like(lowest), lowest)
-    height = (peaks.value - base)[..., None, None]
-    share = torch.where(height > 0, (values - base[..., None, None]) / height, 1.0)
-    return torch.relu(share - FLOOR).masked_fill(~(inside & values.isfinite()), 0.0)
+    usable = windows.values.isfinite() & windows.inside
+    values, height = windows.values, peaks.value[..., None, None]
+    if bool((peaks.value <= 0).any()):
+        lowest = values.masked_fill(~usable, math.inf).amin((-2, -1), keepdim=True)
+        base = torch.where(height > 0, 0.0, lowest)
+        values, height = values - base, height - base
+    share = torch.where(height > 0, values / height, 1.0)
+    return share.sub_(FLOOR).relu_().masked_fill_(~usable, 0.0)
 
 
-def local_moments(heatmaps: Tensor, peaks: Peaks, sigma: float) -> tuple[Tensor, Tensor]:
+def local_moments(windows: Windows, peaks: Peaks, sigma: float) -> tuple[Tensor, Tensor]:
     """Sub-pixel centroid `[B, K, 2]` and spread (xx, xy, yy) `[B, K, 3]` around each peak.
 
     Weights are the heatmap above 2 % of its peak. The centroid uses a window that is symmetric about the
@@ -68,21 +76,14 @@ def local_moments(heatmaps: Tensor, peaks: Peaks, sigma: float) -> tuple[Tensor,
     Gaussian, so that a clean Gaussian gives σ². Cells, cells². A flat heatmap gives its middle and the
     variance of a uniform density; NaN gives NaN. No variance is below that of one cell, 1/12.
     """
-    height, width = heatmaps.shape[-2:]
-    longest = max(height, width)
-    near, far = min(centroid_radius(sigma), longest), min(spread_radius(sigma), longest)
-    windows = cut_windows(heatmaps, peaks.column, peaks.row, max(near, far))
-    weights = _weights(windows.values, windows.inside, peaks)
-    offset = windows.offset
-    reach_x = torch.minimum(peaks.column, width - 1 - peaks.column).clamp(max=near)
-    reach_y = torch.minimum(peaks.row, height - 1 - peaks.row).clamp(max=near)
-    near_x = (offset.abs() <= reach_x.unsqueeze(-1)).to(weights.dtype)
-    near_y = (offset.abs() <= reach_y.unsqueeze(-1)).to(weights.dtype)
-    columns = torch.einsum("bkyx,bky->bkx", weights, near_y) * near_x
-    rows = torch.einsum("bkyx,bkx->bky", weights, near_x) * near_y
+    weights, offset = _weights(windows, peaks), windows.offset
+    near = peaks.room.clamp(max=centroid_radius(sigma)).unsqueeze(-1)
+    near_x, near_y = (offset.abs() <= near).to(weights.dtype).unbind(2)
+    columns = (near_y.unsqueeze(-2) @ weights).squeeze(-2) * near_x
+    rows = (weights @ near_x.unsqueeze(-1)).squeeze(-1) * near_y
     shift = torch.stack([columns @ offset, rows @ offset], -1) / columns.sum(-1, keepdim=True)
     spread = _unfloored(_second_moments(weights, offset, shift), shift)
-    return _settle(peaks, peaks.points + shift, spread, height, width)
+    return _settle(peaks, peaks.points + shift, spread)
 
 
 def _second_moments(weights: Tensor, offset: Tensor, about: Tensor) -> Tensor:
@@ -95,13 +96,12 @@ def _second_moments(weights: Tensor, offset: Tensor, about: Tensor) -> Tensor:
     return torch.stack([xx, xy, yy], -1) / rows.sum(-1, keepdim=True)
 
 
-def _settle(peaks: Peaks, points: Tensor, spread: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+def _settle(peaks: Peaks, points: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
     """Put the defined answers where there is no peak to measure."""
     least = spread.new_tensor([LEAST_VARIANCE, -math.inf, LEAST_VARIANCE])
     flat = peaks.has(HeatmapFlag.FLAT).unsqueeze(-1)
     broken = peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1)
-    middle = points.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    uniform = points.new_tensor([(width**2 - 1) / 12, 0.0, (height**2 - 1) / 12])
-    points = torch.where(flat, middle, points).masked_fill(broken, math.nan)
+    uniform = spread.new_tensor([(peaks.width**2 - 1) / 12, 0.0, (peaks.height**2 - 1) / 12])
+    points = torch.where(flat, peaks.middle, points).masked_fill(broken, math.nan)
     spread = torch.maximum(torch.where(flat, uniform, spread), least).masked_fill(broken, math.nan)
     return points, spread

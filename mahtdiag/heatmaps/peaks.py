@@ -23,8 +23,11 @@ class Peaks:
 
     `column`, `row` integer places `[B, K]` (of equal cells the first in reading order), `value` `[B, K]`,
     `flags` bits of `HeatmapFlag` `[B, K]`. A heatmap with a NaN has value NaN and its middle as place.
+    `height`, `width` are those of the heatmaps.
     """
 
+    height: int
+    width: int
     column: Tensor
     row: Tensor
     value: Tensor
@@ -34,6 +37,17 @@ class Peaks:
     def points(self) -> Tensor:
         """Places (x, y) in cells `[B, K, 2]`."""
         return torch.stack([self.column, self.row], -1).to(self.value.dtype)
+
+    @property
+    def room(self) -> Tensor:
+        """Cells between the place and the nearer border, along x and y `[B, K, 2]`."""
+        place = torch.stack([self.column, self.row], -1)
+        return torch.minimum(place, place.new_tensor([self.width - 1, self.height - 1]) - place)
+
+    @property
+    def middle(self) -> Tensor:
+        """The middle (x, y) of the heatmaps `[2]`, which stands for a place where there is none."""
+        return self.value.new_tensor([(self.width - 1) / 2, (self.height - 1) / 2])
 
     def has(self, flag: HeatmapFlag) -> Tensor:
         """Where a flag is set, `[B, K]`."""
@@ -67,7 +81,7 @@ def find_peaks(heatmaps: Tensor, border: int = 1) -> Peaks:
         + (finite & (value <= 0)).long() * HeatmapFlag.NOT_POSITIVE
         + (placed & at_border).long() * HeatmapFlag.AT_BORDER
     )
-    return Peaks(column, row, value.to(reading_dtype(heatmaps)), flags)
+    return Peaks(height, width, column, row, value.to(reading_dtype(heatmaps)), flags)
 
 
 def reading_dtype(heatmaps: Tensor) -> torch.dtype:
@@ -93,12 +107,23 @@ class Windows:
         """Which cells lie in the heatmap, `[B, K, n, n]`."""
         return self.inside_y.unsqueeze(-1) & self.inside_x.unsqueeze(-2)
 
+    def within(self, radius: int) -> "Windows":
+        """The middle of the windows, (2·radius+1)² cells."""
+        margin = (self.offset.shape[0] - 1) // 2 - radius
+        part = slice(margin, margin + 2 * radius + 1)
+        return Windows(
+            self.values[..., part, part],
+            self.offset[part],
+            self.inside_x[..., part],
+            self.inside_y[..., part],
+        )
 
-def cut_windows(heatmaps: Tensor, column: Tensor, row: Tensor, radius: int) -> Windows:
-    """Windows of (2·radius+1)² cells of `[B, K, H, W]` around integer places `[B, K]`."""
+
+def cut_windows(heatmaps: Tensor, peaks: Peaks, radius: int) -> Windows:
+    """Windows of (2·radius+1)² cells of `[B, K, H, W]` around the highest cells."""
     height, width = heatmaps.shape[-2:]
     offset = torch.arange(-radius, radius + 1, device=heatmaps.device)
-    columns, rows = column.unsqueeze(-1) + offset, row.unsqueeze(-1) + offset
+    columns, rows = peaks.column.unsqueeze(-1) + offset, peaks.row.unsqueeze(-1) + offset
     inside_x = (columns >= 0) & (columns < width)
     inside_y = (rows >= 0) & (rows < height)
     index = rows.clamp(0, height - 1).unsqueeze(-1) * width + columns.clamp(0, width - 1).unsqueeze(-2)

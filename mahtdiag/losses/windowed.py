@@ -18,8 +18,10 @@ REACH = 6.0
 # Rows are summed in pieces, and windows are made of whole pieces: short enough for the windows to hold little
 # beside the reach of a label, long enough for the sums to run at the speed of memory.
 SHORTEST_PIECE, LONGEST_PIECE = 16, 64
-# Share of the heatmaps that windows, targets and weights may take as extra memory on a CPU.
+# Share of the heatmaps that windows, targets and weights may take as extra memory on a CPU; so many cells
+# they may take in any case.
 EXTRA_MEMORY = 0.04
+EXTRA_CELLS = 2**18
 
 
 @dataclass(frozen=True)
@@ -121,26 +123,30 @@ def _consecutive(first: Tensor, length: int, size: int) -> Tensor:
 
 
 def _keypoints_at_once(heatmaps: Tensor, windows: _Windows) -> int:
-    keypoints, height, width = heatmaps.shape[1:]
+    keypoints = heatmaps.shape[1]
     if heatmaps.device.type != "cpu":
         return max(1, keypoints)
-    window = windows.profile_y.shape[-1] * windows.profile_x.shape[-1]
-    at_most = max(1, int(EXTRA_MEMORY * keypoints * height * width / max(1, 3 * window)))
+    cells = 3 * len(heatmaps) * windows.profile_y.shape[-1] * windows.profile_x.shape[-1]
+    at_most = max(1, int(max(EXTRA_MEMORY * heatmaps.numel(), EXTRA_CELLS) / max(1, cells)))
     return math.ceil(keypoints / max(1, math.ceil(keypoints / at_most)))
 
 
 def _outside(pieces: Tensor, index: Tensor) -> Tensor:
     """Σ p² over the pieces of each heatmap that are in no window, `[B, K]`."""
+    heatmaps = max(1, index.shape[:2].numel())
     norms = torch.linalg.vector_norm(pieces, dim=-1).index_fill_(0, index.flatten(), 0.0)
-    return _total(norms.square_().view(*index.shape[:2], len(pieces) // max(1, index.shape[:2].numel())))
+    return _total(norms.square_().view(*index.shape[:2], len(pieces) // heatmaps))
 
 
 def _inside(pieces: Tensor, windows: _Windows, gamma: float, emphasis: Emphasis) -> Tensor:
     """Σ (p−t)², Σ w·(p−t)² and its part with t > 0.5, over each window: `[3, B, K]`."""
-    target = windows.profile_y.to(pieces.dtype).unsqueeze(-1) * windows.profile_x.to(pieces.dtype).unsqueeze(-2)
+    rows, columns = windows.profile_y.to(pieces.dtype), windows.profile_x.to(pieces.dtype)
+    target = rows.unsqueeze(-1) * columns.unsqueeze(-2)
+    # The weight before the values: its own temporary is gone when they come.
+    weight = focal_weight(target, gamma, emphasis)
     values = pieces.index_select(0, windows.index.flatten()).view(target.shape)
     squared = _total(values.sub_(target).square_())
-    focal = _total(values.mul_(focal_weight(target, gamma, emphasis)))
+    focal = _total(values.mul_(weight))
     at_keypoint = _total(values.mul_(target.gt_(0.5)))
     return torch.stack([squared, focal, at_keypoint])
 

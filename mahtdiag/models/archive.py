@@ -46,9 +46,9 @@ def sha256_of(path: Path) -> str:
 
 def is_torchscript(path: Path) -> bool:
     """Whether the file is a TorchScript archive; CheckpointError for other archives that carry code."""
-    if not zipfile.is_zipfile(path):
-        return False
     try:
+        if not zipfile.is_zipfile(path):
+            return False
         with zipfile.ZipFile(path) as archive:
             names = [name.split("/", 1)[-1] for name in archive.namelist()]
     except Exception:  # zipfile raises UnicodeDecodeError and others for a damaged directory
@@ -106,7 +106,10 @@ def without_prefixes(weights: dict[str, Tensor], wanted: Collection[str]) -> dic
     As many are removed as give the most names that the network knows, and no more.
     """
     best, stripped = weights, weights
-    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in stripped)), None):
+    while stripped:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in stripped)), None)
+        if prefix is None:
+            break
         stripped = {name.removeprefix(prefix): value for name, value in stripped.items()}
         if len(stripped.keys() & set(wanted)) > len(best.keys() & set(wanted)):
             best = stripped

@@ -26,7 +26,8 @@ _UNCERTAINTY_NAMES = {
 def describe(output: object) -> str:
     """The form of an output in words: nested types and shapes."""
     if isinstance(output, Tensor):
-        return f"tensor {list(output.shape)}"
+        kind = "" if output.is_floating_point() else f" of {str(output.dtype).removeprefix('torch.')}"
+        return f"tensor {list(output.shape)}{kind}"
     if isinstance(output, Mapping):
         return "dict {" + ", ".join(f"{name}: {describe(value)}" for name, value in output.items()) + "}"
     if isinstance(output, (tuple, list)):

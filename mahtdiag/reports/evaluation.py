@@ -99,5 +99,4 @@ def _calibration(glance: CalibrationGlance) -> RenderableType:
     table.add_row("sharpness (root mean square σ), px", number(glance.sharpness_px), "")
     table.add_row("rank correlation of σ and error", number(glance.spearman), "1")
     table.caption = Text(glance.verdict)
-    table.caption_justify = "left"
     return table

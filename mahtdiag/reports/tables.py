@@ -12,10 +12,13 @@ from rich.text import Text
 from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate, GroupError
 from mahtdiag.reports.numbers import ABSENT, interval, number, percent, pixels, shorten
 from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]
 # A file name of the BUU-LSPINE set; wider terminals show more.
 NAME_WIDTH = 16
+# Titles and captions below this width would wrap too often.
+LEAST_WIDTH = 66
 PARTS = ("heatmap", "coord", "anatomical", "uncertainty")
 SHORT_PART = {"heatmap": "heatmap", "coord": "coord", "anatomical": "anatom.", "uncertainty": "uncert."}
 
@@ -41,11 +44,18 @@ class AnatomyRow:
     findings: int
 
 
+def short_name(image: str, width: int) -> str:
+    """An image's name without the folder of its view, which all images of a run share, cut in the middle."""
+    for view in View:
+        image = image.removeprefix(f"{view}/")
+    return shorten(image, width)
+
+
 def plain_table(title: str, *columns: str) -> Table:
     """A table with a bold title, its first column at the left and numbers at the right."""
     table = Table(
         title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False,
-        padding=(0, 1, 0, 0), show_edge=False,
+        padding=(0, 1, 0, 0), show_edge=False, min_width=LEAST_WIDTH, caption_justify="left",
     )  # fmt: skip
     table.add_column(columns[0], justify="left", no_wrap=True)
     for column in columns[1:]:
@@ -62,7 +72,6 @@ def summary_table(summary: ErrorSummary, *, evaluated: int, failed: int) -> Tabl
         f"{evaluated} images evaluated, {failed} failed; {keypoints} keypoints{missing}. "
         "Intervals: 2,000 bootstrap resamples of images."
     )
-    table.caption_justify = "left"
     _error_rows(table, summary.radial_error_px, "px")
     if summary.radial_error_mm is not None:
         table.add_section()
@@ -111,7 +120,6 @@ def loss_table(
     if "total" in losses:
         table.add_row("total", number(losses["total"].value), interval(losses["total"].ci95), "", "")
     if keypoint_share is not None:
-        table.caption_justify = "left"
         table.caption = (
             f"{percent(keypoint_share)} of the heatmap loss comes from keypoint pixels (target > 0.5), "
             "the rest from background."
@@ -139,7 +147,7 @@ def group_table(title: str, groups: Sequence[GroupError], name_width: int = NAME
             pixels(group.median),
             pixels(group.p95),
             pixels(group.max),
-            Text(shorten(group.worst_image, name_width)),
+            Text(short_name(group.worst_image, name_width)),
         )
     return table
 
@@ -155,9 +163,9 @@ def worst_table(
         shares = _shares({part: row.losses[part] for part in shown}, weights)
         cells = [f"{number(row.losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
         table.add_row(
-            Text(shorten(row.image, name_width)),
-            number(row.error_px, 4),
-            number(row.max_error_px, 4),
+            Text(short_name(row.image, name_width)),
+            number(row.error_px),
+            number(row.max_error_px),
             number(row.losses["total"]),
             *cells,
         )

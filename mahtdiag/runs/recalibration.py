@@ -17,7 +17,7 @@ KIND: Final = "mahtdiag-recalibration"
 MEANING: Final = (
     "sigma * sigma_scale is the recalibrated sigma. A keypoint lies with the share `coverage` inside the "
     "ellipse d <= limit, d being the Mahalanobis distance under sigma as the model gives it (conformal_d), "
-    "and inside the disc of that radius in original pixels (conformal_px). null: too few images to promise it."
+    "and inside the disc of that radius in original pixels (conformal_px). null: too few images for it."
 )
 
 Factor = Annotated[float, Field(gt=0.0)]

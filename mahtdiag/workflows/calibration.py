@@ -1,21 +1,18 @@
 """`calibration`: does σ mean what it says? Numbers, pictures, words, and what to do about it."""
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mahtdiag.calibration import CalibrationReport, calibration_report, collect_points, conformal_limit
-from mahtdiag.calibration.judgement import conformal_scores
+from mahtdiag.calibration import CalibrationReport, collect_points, conformal_limit, conformal_scores
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.calibration_plots import PlotData, calibration_pictures
 from mahtdiag.runs.document import Gate
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.runs.recalibration import Recalibration, read_recalibration, write_recalibration
-from mahtdiag.schema.views import View
-from mahtdiag.workflows.calibration_inputs import CalibrationInputs, read_inputs
+from mahtdiag.workflows.calibration_inputs import CalibrationInputs, judge, read_inputs
 from mahtdiag.workflows.recalibration import (
     Recalibrated,
     cross_fit,
@@ -59,6 +56,11 @@ class Calibration:
     pictures: tuple[Path, ...]
     gates: tuple[Gate, ...]
     notes: tuple[str, ...]
+    cwd: Path
+
+    def shown(self, path: Path) -> str:
+        """A path as a user in the current folder would write it."""
+        return str(path.relative_to(self.cwd) if path.is_relative_to(self.cwd) else path)
 
     @property
     def status(self) -> ExitStatus:
@@ -97,29 +99,8 @@ def calibrate(request: CalibrationRequest) -> Calibration:
         pictures=pictures,
         gates=tuple(gate for gate in run.document.gates if gate.metric.startswith(GATES)),
         notes=(*_interrupted(run), *notes),
+        cwd=request.cwd,
     )
-
-
-def judge(inputs: CalibrationInputs) -> CalibrationReport:
-    """All numbers and the verdict, which names keypoints as people do."""
-    report = calibration_report(
-        inputs.residual_px,
-        inputs.sigma_px,
-        covariance_px2=inputs.covariance_px2,
-        at_min=inputs.at_min,
-        at_max=inputs.at_max,
-        large_error_px=inputs.large_error_px,
-        groups=inputs.groups,
-        units=inputs.units,
-    )
-    view = inputs.run.view
-    faults = tuple(replace(fault, sentence=in_names(fault.sentence, view)) for fault in report.faults)
-    return replace(report, verdict=in_names(report.verdict, view), faults=faults)
-
-
-def in_names(sentence: str, view: View) -> str:
-    """`keypoint 3` as `keypoint L1 LR`."""
-    return re.sub(r"\bkeypoint (\d+)", lambda found: f"keypoint {view.keypoint_names[int(found[1])]}", sentence)
 
 
 def _cross_fit(inputs: CalibrationInputs) -> tuple[Recalibrated | None, str | None]:
@@ -137,10 +118,9 @@ def _judged(inputs: CalibrationInputs, factors: Recalibration, file: Path | None
 
 
 def _interrupted(run: Run) -> tuple[str, ...]:
-    images = run.document.images
     if run.document.status == "complete":
         return ()
-    return (f"{run.path} was interrupted: only {images.evaluated} of {images.total} images are judged",)
+    return (f"{run.path} was interrupted: the images that it got to are judged",)
 
 
 def _write_pictures(

@@ -1,19 +1,19 @@
-"""From the tables of a run to what calibration judges: residuals, σ, groups, and the units σ could have."""
+"""From the tables of a run to its calibration: residuals, σ, groups, the units σ could have, the numbers."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mahtdiag.calibration import HeadUnits
+from mahtdiag.calibration import CalibrationReport, HeadUnits, calibration_report
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintySource
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA
+from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
 
 Floats = NDArray[np.float64]
 
@@ -27,9 +27,9 @@ OLDEST_BAND = "80 and older"
 class CalibrationInputs:
     """The N evaluated images of a run, K keypoints each, original pixels; NaN where missing.
 
-    `residual_px` (predicted − true) and `sigma_px` `[N, K, 2]`; `covariance_px2` `[N, K, 2, 2]` where σ is the
-    heatmap's spread, else None. `large_error_px` `[N, K]`: what counts as a large error, `large_error` in
-    words.
+    `residual_px` (predicted − true) and `sigma_px` `[N, K, 2]`; `covariance_px2` `[N, K, 2, 2]` where σ is
+    the heatmap's spread, else None. `large_error_px` `[N, K]`: what counts as a large error, `large_error`
+    in words.
     """
 
     run: Run
@@ -53,7 +53,11 @@ def read_inputs(run: Run) -> CalibrationInputs:
         RunFolderError: a table is missing, damaged or does not fit the other, nothing was evaluated, or the
             run has no σ.
     """
-    images, keypoints = run.images(), run.keypoints()
+    return inputs_of(run, run.images(), run.keypoints())
+
+
+def inputs_of(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> CalibrationInputs:
+    """The same from tables that have been read already; raises what `read_inputs` raises."""
     if keypoints.image != tuple(n for n, ok in zip(images.image, images.ok, strict=True) if ok):
         raise RunFolderError(f"{run.path}: its tables list different images; damaged, evaluate again")
     if not keypoints.image:
@@ -78,6 +82,30 @@ def read_inputs(run: Run) -> CalibrationInputs:
         large_error=large_error,
         groups=_groups(images, keypoints),
         units=_units(run.document, images),
+    )
+
+
+def judge(inputs: CalibrationInputs) -> CalibrationReport:
+    """All numbers and the verdict, which names keypoints as people do."""
+    report = calibration_report(
+        inputs.residual_px,
+        inputs.sigma_px,
+        covariance_px2=inputs.covariance_px2,
+        at_min=inputs.at_min,
+        at_max=inputs.at_max,
+        large_error_px=inputs.large_error_px,
+        groups=inputs.groups,
+        units=inputs.units,
+    )
+    view = inputs.run.view
+    faults = tuple(replace(fault, sentence=in_names(fault.sentence, view)) for fault in report.faults)
+    return replace(report, verdict=in_names(report.verdict, view), faults=faults)
+
+
+def in_names(sentence: str, view: View) -> str:
+    """`keypoint 3` as `keypoint L1 LR`."""
+    return re.sub(
+        r"\bkeypoint (\d+)", lambda found: f"keypoint {view.keypoint_names[int(found[1])]}", sentence
     )
 
 

@@ -19,7 +19,7 @@ from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.latest import default_run_path
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
-from mahtdiag.workflows.evaluation_setup import Setup, header, prepare
+from mahtdiag.workflows.evaluation_setup import Setup, header, prepare, settings_of
 from mahtdiag.workflows.overlays import write_overlays
 from mahtdiag.workflows.results import RunResults, read_results
 from mahtdiag.workflows.watcher import Watcher
@@ -38,11 +38,16 @@ class EvaluateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A finished run: its folder, its results, and the exit status they call for."""
+    """A finished run: its folder, its results, and the exit status they call for.
+
+    `not_done` says why, where the status is NOT_DONE; `overlays` is how many were drawn.
+    """
 
     path: Path
     results: RunResults
     status: ExitStatus
+    not_done: str | None
+    overlays: int
 
 
 def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
@@ -56,17 +61,19 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
     try:
         _infer(setup, folder, clock, watcher)
         results = read_results(folder.tables(), folder.document)
-        write_overlays(setup, results, folder, watcher)
-        document = results.document.model_copy(update={"seconds": clock.stored})
+        overlays = write_overlays(setup, results, folder, watcher)
+        document = results.document.model_copy(update=_at_the_end(setup, clock))
         for note in folder.finish(document, request.cwd):
             watcher.note(note)
     except KeyboardInterrupt:
-        _leave_readable(folder, clock)
+        _leave_readable(folder, _at_the_end(setup, clock))
         raise InterruptedRunError(str(folder.path)) from None
     finally:
         watcher.stop()
     finished = RunResults(folder.document, results.summary, results.images, results.keypoints)
-    return Evaluation(folder.path, finished, _status(finished.document, setup.allow_failures))
+    not_done = _not_done(finished.document, setup.allow_failures)
+    status = _status(finished.document) if not_done is None else ExitStatus.NOT_DONE
+    return Evaluation(folder.path, finished, status, not_done, overlays)
 
 
 def _open_folder(request: EvaluateRequest, setup: Setup) -> RunFolder:
@@ -118,10 +125,18 @@ def image_reader(setup: Setup) -> LoadImage:
     return read
 
 
-def _status(document: RunDocument, allow_failures: int) -> ExitStatus:
-    """Nothing evaluated, or more failures than allowed: not done. Then the gates."""
-    if document.images.evaluated == 0 or document.images.failed > allow_failures:
-        return ExitStatus.NOT_DONE
+def _not_done(document: RunDocument, allow_failures: int) -> str | None:
+    """Why the job counts as not done: nothing evaluated, or more failures than allowed."""
+    images = document.images
+    if images.evaluated and images.failed <= allow_failures:
+        return None
+    first = next((f"; the first: {failure.image}: {failure.reason}" for failure in document.failures), "")
+    if not images.evaluated:
+        return f"{document.data.path}: none of {images.total} images could be evaluated{first}"
+    return f"{images.failed} of {images.total} images failed, --allow-failures is {allow_failures}{first}"
+
+
+def _status(document: RunDocument) -> ExitStatus:
     return ExitStatus.OK if all(gate.passed for gate in document.gates) else ExitStatus.GATE_FAILED
 
 
@@ -149,7 +164,12 @@ class _Clock:
         )
 
 
-def _leave_readable(folder: RunFolder, clock: _Clock) -> None:
+def _at_the_end(setup: Setup, clock: _Clock) -> dict[str, object]:
+    """What `run.json` learns last; a resumed run may have gone on with other workers or overlays."""
+    return {"seconds": clock.stored, "settings": settings_of(setup)}
+
+
+def _leave_readable(folder: RunFolder, update: dict[str, object]) -> None:
     """Write what is known; the folder stays resumable."""
     if folder.complete:
         return
@@ -158,4 +178,4 @@ def _leave_readable(folder: RunFolder, clock: _Clock) -> None:
         document = results.document
     except ValueError:
         document = folder.document
-    folder.interrupt(document.model_copy(update={"seconds": clock.stored}))
+    folder.interrupt(document.model_copy(update=update))

@@ -20,7 +20,6 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
     results, document = evaluation.results, evaluation.results.document
     loss = MAHTNetLoss(view=document.view)
     losses = document.losses
-    drawn = worst_images(results, str(document.settings["overlays"]))
     return EvaluationView(
         title=f"{document.checkpoint.path} ({document.checkpoint.format}) on {document.data.path}",
         subtitle=_subtitle(document),
@@ -41,7 +40,7 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         failures=results.images.failures(),
         notes=document.notes,
         run_folder=str(evaluation.path),
-        overlays=len(drawn),
+        overlays=evaluation.overlays,
     )
 
 

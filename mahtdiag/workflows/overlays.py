@@ -1,5 +1,6 @@
 """Overlays of the worst images, drawn after the run from its records."""
 
+import hashlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,6 +19,8 @@ from mahtdiag.workflows.results import RunResults
 from mahtdiag.workflows.watcher import Watcher
 
 FOLDER = "overlays"
+# A file name has at most 255 bytes, and needs some of them while it is written.
+LONGEST_STEM_BYTES = 200
 
 
 def worst_images(results: RunResults, choice: str) -> list[int]:
@@ -30,15 +33,20 @@ def worst_images(results: RunResults, choice: str) -> list[int]:
 
 
 def overlay_name(image: str) -> str:
-    """File name of an image's overlay, inside the run folder."""
-    return f"{FOLDER}/{PurePosixPath(image).stem}.png"
+    """File name of an image's overlay, inside the run folder; too long a name is cut."""
+    stem = PurePosixPath(image).stem
+    if len(stem.encode()) > LONGEST_STEM_BYTES:
+        kept = stem.encode()[:LONGEST_STEM_BYTES].decode(errors="ignore")
+        stem = f"{kept}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
+    return f"{FOLDER}/{stem}.png"
 
 
-def write_overlays(setup: Setup, results: RunResults, folder: RunFolder, watcher: Watcher) -> None:
-    """Draw and write the chosen overlays; one that exists is drawn again."""
+def write_overlays(setup: Setup, results: RunResults, folder: RunFolder, watcher: Watcher) -> int:
+    """Draw and write the chosen overlays, and say how many; one that exists is drawn again."""
     rows = worst_images(results, setup.overlays)
     if not rows or results.summary is None:
-        return
+        return 0
+    drawn = 0
     paths = {sample.image: sample.path for sample in setup.dataset.samples}
     titles = {rule.code: rule.title for rule in RULES}
     watcher.start("overlays", len(rows))
@@ -51,8 +59,10 @@ def write_overlays(setup: Setup, results: RunResults, folder: RunFolder, watcher
             continue
         view = setup.spec.view
         folder.write(overlay_name(record.image), draw_overlay(image, record, view, rule_titles=titles))
+        drawn += 1
         watcher.advance(1)
     watcher.stop()
+    return drawn
 
 
 def record_of(images: ImageColumns, keypoints: KeypointColumns, row: int, limits: Limits) -> ImageRecord:

@@ -32,7 +32,7 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import ConformalLimits, Recalibration, SigmaFactors
 from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.calibration_inputs import CalibrationInputs, sigma_source
+from mahtdiag.workflows.calibration_inputs import CalibrationInputs, Floats, sigma_source
 
 FOLDS = 5
 MIN_KEYPOINTS = 20
@@ -48,11 +48,11 @@ READING = (
 class Recalibrated:
     """σ as it came and with factors that its images did not help to fit.
 
-    `rows`: before, one factor, one factor per keypoint. `changes`: of the NLL, by scope. `scale`: the factors.
+    `rows`: before, one factor, one factor per keypoint. `changes`: of the NLL, by scope.
     """
 
     rows: tuple[RecalibrationRow, ...]
-    changes: Mapping[str, Change]
+    changes: Mapping[Scope, Change]
     scale: SigmaScale
     conformal: ConformalTable
 
@@ -83,7 +83,7 @@ def _compared(
     return Recalibrated(tuple(rows), changes, scale, conformal)
 
 
-def _scores(inputs: CalibrationInputs) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], ...]:
+def _scores(inputs: CalibrationInputs) -> tuple[Floats, Floats]:
     return conformal_scores(collect_points(inputs.residual_px, inputs.sigma_px, inputs.covariance_px2))
 
 
@@ -143,8 +143,8 @@ def require_other_data(inputs: CalibrationInputs, factors: Recalibration, file: 
         raise UsageError(f"{file}: fitted for the {factors.view} view, {path} is {run.view}; fit again")
     if run.checkpoint.sha256 != factors.checkpoint.sha256:
         raise UsageError(
-            f"{file}: fitted for another checkpoint ({factors.checkpoint.path}, "
-            f"sha256 {factors.checkpoint.sha256[:12]}…) than the one of {path} ({run.checkpoint.path}); fit again"
+            f"{file}: fitted for another checkpoint ({factors.checkpoint.path}, sha256 "
+            f"{factors.checkpoint.sha256[:12]}…) than that of {path} ({run.checkpoint.path}); fit again"
         )
     now = reading_settings(run)
     differ = [
@@ -164,10 +164,11 @@ def _require_unseen(inputs: CalibrationInputs, factors: Recalibration, file: Pat
         if ok and sha in seen
     ]  # fmt: skip
     if again or inputs.run.document.data.sha256 == factors.data.sha256:
-        which = f"{len(again)} of its {int(images.ok.sum())} images" if again else "its data"
+        count = f"{len(again)} of its {int(images.ok.sum())} images" if again else "the same data"
+        example = f" ({again[0]})" if again else ""
         raise UsageError(
-            f"{file}: was fitted on {which} ({again[0] if again else factors.data.path}), and factors must be "
-            f"judged on other images than {inputs.run.path} holds; leave out --apply to see the run cross-fitted"
+            f"{file}: fitted on {count}{example}, so {inputs.run.path} cannot judge it; give a run on other "
+            "images, or leave out --apply to see this run cross-fitted"
         )
 
 

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.calibration import CalibrationReport, calibration_report
 from mahtdiag.calibration.record import Json
@@ -23,6 +22,7 @@ from mahtdiag.runs.document import (
 from mahtdiag.runs.document import ErrorSummary as StoredErrors
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.workflows.evaluation_setup import digest
+from mahtdiag.workflows.stored_limits import stored_limits
 
 Floats = NDArray[np.float64]
 CURVES = ("curve", "sparsification", "adversarial")
@@ -79,13 +79,6 @@ def _of_evaluated(images: ImageColumns, name: str) -> Floats:
 def _data_sha256(images: ImageColumns) -> str:
     rows = zip(images.image, images.image_sha256, images.annotation_sha256, strict=True)
     return digest([f"{name}\0{image}\0{annotation}" for name, image, annotation in rows])
-
-
-def stored_limits(document: RunDocument) -> Limits:
-    """The anatomical limits that a run was judged by."""
-    stored = document.settings.get("anatomy_limits")
-    values = {str(k): float(str(v)) for k, v in stored.items()} if isinstance(stored, dict) else None
-    return Limits.of(document.view, values)
 
 
 def _findings(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> Findings:

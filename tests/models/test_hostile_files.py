@@ -154,7 +154,9 @@ def test_truncated(tmp_path: Path, kind: str, share: float) -> None:
             write(path, plain().state_dict())
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    assert "damaged or truncated" in refused(path)
+    line = refused(path)
+    # A legacy pickle that ends inside the name of a class looks like one that asks for another class.
+    assert "damaged or truncated" in line or (kind == "legacy" and "holds more than tensors" in line)
 
 
 @pytest.mark.parametrize("kind", ["native", "bare"])

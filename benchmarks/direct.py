@@ -1,0 +1,95 @@
+"""The numbers of the hot path computed the direct way: rendered targets, whole maps, formulas as written.
+
+Plain code, neither tuned nor slowed down. It leaves out the answers and flags for odd heatmaps that the
+product gives besides.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mahtdiag.heatmaps import gaussian_targets
+from mahtdiag.heatmaps.dark import SMALLEST, blur_radius
+from mahtdiag.heatmaps.moments import FLOOR, centroid_radius, spread_radius
+from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
+from mahtdiag.schema.model_spec import DecodeMethod
+
+
+@dataclass(frozen=True, slots=True)
+class DirectReading:
+    """Losses and the keypoints' share of the focal loss `[B]`, places `[B, K, 2]`, peak values `[B, K]`, second
+    moments (xx, xy, yy) `[B, K, 3]`, and which heatmaps are finite `[B, K]`."""
+
+    mse: Tensor
+    focal: Tensor
+    keypoint_share: Tensor
+    points: Tensor
+    peak: Tensor
+    moments: Tensor
+    finite: Tensor
+
+
+def read_directly(heatmaps: Tensor, centres: Tensor, sigma: float, method: DecodeMethod) -> DirectReading:
+    """Losses against rendered targets, argmax, centroid or DARK, and second moments, on whole maps."""
+    height, width = heatmaps.shape[-2:]
+    targets = gaussian_targets(centres, sigma, height, width)
+    mse = HeatmapMSELoss(reduction="none")(heatmaps, targets)
+    focal_loss = FocalHeatmapLoss(reduction="none")
+    focal = focal_loss(heatmaps, targets)
+    per_pixel = focal_loss.per_pixel(heatmaps, targets)
+    share = (per_pixel * (targets > 0.5)).sum((1, 2, 3)) / per_pixel.sum((1, 2, 3))
+    peak, place = heatmaps.flatten(2).max(-1)
+    column, row = place % width, place // width
+    weights = F.relu(heatmaps / peak[..., None, None] - FLOOR)
+    centroid, _ = centroid_and_moments(weights, column, row, centroid_radius(sigma))
+    _, moments = centroid_and_moments(weights, column, row, spread_radius(sigma), centroid)
+    points = dark(heatmaps, column, row, sigma) if method is DecodeMethod.DARK else centroid
+    finite = heatmaps.isfinite().all(-1).all(-1)
+    return DirectReading(mse, focal, share, points, peak, moments, finite)
+
+
+def centroid_and_moments(
+    weights: Tensor, column: Tensor, row: Tensor, radius: int, about: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Weighted mean place and second moments (about it or another place) of the cells within a radius."""
+    x = torch.arange(weights.shape[-1], dtype=weights.dtype)
+    y = torch.arange(weights.shape[-2], dtype=weights.dtype)
+    near_x = ((x - column.unsqueeze(-1)).abs() <= radius).unsqueeze(-2)
+    near_y = ((y - row.unsqueeze(-1)).abs() <= radius).unsqueeze(-1)
+    weights = weights * (near_x & near_y)
+    total = weights.sum((-2, -1))
+    centroid = torch.stack([(weights.sum(-2) * x).sum(-1), (weights.sum(-1) * y).sum(-1)], -1)
+    centroid = centroid / total.unsqueeze(-1)
+    centre = centroid if about is None else about
+    dx, dy = x - centre[..., :1], y - centre[..., 1:]
+    xx = (weights.sum(-2) * dx**2).sum(-1)
+    yy = (weights.sum(-1) * dy**2).sum(-1)
+    xy = (torch.einsum("bkyx,bkx->bky", weights, dx) * dy).sum(-1)
+    return centroid, torch.stack([xx, xy, yy], -1) / total.unsqueeze(-1)
+
+
+def dark(heatmaps: Tensor, column: Tensor, row: Tensor, sigma: float) -> Tensor:
+    """DARK as published: smooth the whole map, take its logarithm, one Newton step at the highest cell."""
+    radius = blur_radius(sigma)
+    taps = torch.arange(-radius, radius + 1, dtype=heatmaps.dtype)
+    kernel = torch.exp(-(taps**2) / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    batch, keypoints, height, width = heatmaps.shape
+    smooth = F.conv2d(heatmaps.view(-1, 1, height, width), kernel.view(1, 1, -1, 1), padding=(radius, 0))
+    smooth = F.conv2d(smooth, kernel.view(1, 1, 1, -1), padding=(0, radius))
+    logs = smooth.clamp(min=SMALLEST).log().flatten(1)
+    index = (row * width + column).flatten()
+    heatmap = torch.arange(batch * keypoints)
+
+    def at(dx: int, dy: int) -> Tensor:
+        return logs[heatmap, index + dy * width + dx]
+
+    gradient = 0.5 * torch.stack([at(1, 0) - at(-1, 0), at(0, 1) - at(0, -1)], -1)
+    hxx = 0.25 * (at(2, 0) - 2 * at(0, 0) + at(-2, 0))
+    hyy = 0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2))
+    hxy = 0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1))
+    hessian = torch.stack([torch.stack([hxx, hxy], -1), torch.stack([hxy, hyy], -1)], -2)
+    step = torch.linalg.solve(hessian, -gradient).view(batch, keypoints, 2)
+    return torch.stack([column, row], -1) + step

@@ -1,0 +1,52 @@
+"""What a benchmark reports: figures with their targets, and the table that shows them."""
+
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value as text; `met` is None where there is no target."""
+
+    name: str
+    measured: str
+    target: str = ""
+    met: bool | None = None
+
+
+def at_most(name: str, value: float, limit: float, unit: str) -> Figure:
+    """A figure that should not exceed a limit."""
+    return Figure(name, f"{value:.2f} {unit}", f"≤ {limit:g} {unit}", value <= limit)
+
+
+def at_least(name: str, value: float, limit: float, unit: str) -> Figure:
+    """A figure that should reach a limit."""
+    return Figure(name, f"{value:.1f} {unit}", f"≥ {limit:g} {unit}", value >= limit)
+
+
+def milliseconds(name: str, seconds: float) -> Figure:
+    """A time without a target."""
+    return Figure(name, f"{1000 * seconds:.2f} ms")
+
+
+def table(title: str, figures: list[Figure], caption: str | None = None) -> Table:
+    """The figures as a table, one row each."""
+    result = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD
+    )
+    result.add_column("figure")
+    result.add_column("measured", justify="right", no_wrap=True)
+    result.add_column("target", justify="right", no_wrap=True)
+    result.add_column("", no_wrap=True)
+    for figure in figures:
+        result.add_row(figure.name, figure.measured, figure.target, _verdict(figure.met))
+    return result
+
+
+def _verdict(met: bool | None) -> Text:
+    if met is None:
+        return Text("")
+    return Text("ok", style="green") if met else Text("missed", style="bold red")

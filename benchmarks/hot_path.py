@@ -1,0 +1,156 @@
+"""One pass over 20 heatmaps of 512×512: losses, peaks, sub-pixel places and spread, on one thread.
+
+Against the same numbers computed the direct way, and against reading the heatmaps once. The three take turns
+in one run and the median counts. The clock is the processor time of the thread, which other programs on the
+machine hardly change.
+"""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from rich.table import Table
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.direct import read_directly
+from benchmarks.figures import Figure, at_least, at_most, milliseconds, table
+from mahtdiag.engine.analysis import analyse
+from mahtdiag.heatmaps import gaussian_targets
+from mahtdiag.schema.model_spec import DecodeMethod, Decoding, UncertaintyFrame
+from mahtdiag.schema.outputs import ModelOutputs
+from mahtdiag.schema.readings import BatchReading
+
+KEYPOINTS, SIDE = 20, 512
+SIGMAS = (2.0, 3.0, 4.0)
+METHODS = (DecodeMethod.LOCAL, DecodeMethod.DARK)
+ROUNDS = 9
+# The quick ones are timed so many times in each round.
+REPEATS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Heatmaps with noise and a wider blob about where the label is, and how they are to be read."""
+
+    heatmaps: Tensor
+    centres: Tensor
+    decoding: Decoding
+
+    @staticmethod
+    def of(sigma: float, method: DecodeMethod) -> "Case":
+        """Seeded; blobs lie far enough from the border for the plain formulas to hold."""
+        generator = torch.Generator().manual_seed(round(10 * sigma))
+        centres = 60 + (SIDE - 120) * torch.rand(1, KEYPOINTS, 2, generator=generator)
+        shifted = centres + torch.randn(1, KEYPOINTS, 2, generator=generator)
+        noise = 0.005 * torch.randn(1, KEYPOINTS, SIDE, SIDE, generator=generator)
+        heatmaps = gaussian_targets(shifted, 1.1 * sigma, SIDE, SIDE) + noise
+        return Case(heatmaps, centres, Decoding(sigma, method))
+
+    def by_product(self) -> BatchReading:
+        """What `evaluate` calls for every batch."""
+        return analyse(
+            ModelOutputs(self.heatmaps),
+            self.centres,
+            self.decoding,
+            input_size=(SIDE, SIDE),
+            uncertainty_kind=None,
+            uncertainty_frame=UncertaintyFrame.INPUT,
+        )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.thread_time()
+    work()
+    return time.thread_time() - started
+
+
+def _measure(case: Case) -> list[Figure]:
+    def directly() -> object:
+        return read_directly(case.heatmaps, case.centres, case.decoding.heatmap_sigma, case.decoding.method)
+
+    product, read, direct = [], [], []
+    case.by_product()
+    for _ in range(ROUNDS):
+        direct.append(_seconds(directly))
+        for _ in range(REPEATS):
+            product.append(_seconds(case.by_product))
+            read.append(_seconds(case.heatmaps.sum))
+    ours = median(product)
+    extra = 100 * peak_extra_bytes(case.by_product) / case.heatmaps.nbytes
+    return [
+        milliseconds("this pass", ours),
+        milliseconds("the direct way", median(direct)),
+        milliseconds("reading once", median(read)),
+        at_least("faster than the direct way", median(direct) / ours, 40, "×"),
+        at_most("over reading once", ours / median(read), 6, "×"),
+        at_most("extra memory, of the heatmaps", extra, 5, "%"),
+        _agreement(case),
+    ]
+
+
+def _agreement(case: Case) -> Figure:
+    """The largest difference from the direct way: a fast wrong number is worth nothing."""
+    ours = case.by_product()
+    other = read_directly(case.heatmaps, case.centres, case.decoding.heatmap_sigma, case.decoding.method)
+    pairs = (
+        (ours.loss_mse, other.mse),
+        (ours.loss_focal, other.focal),
+        (ours.keypoint_share, other.keypoint_share),
+    )
+    losses = max(float(np.abs(mine / theirs.numpy() - 1).max()) for mine, theirs in pairs)
+    cells = np.abs(ours.points - other.points.numpy()).max()
+    return Figure(
+        "differs from it by",
+        f"{losses:.0e}, {cells:.0e} cells",
+        "≤ 1e-05, 1e-03 cells",
+        bool(losses <= 1e-5 and cells <= 1e-3),
+    )
+
+
+def peak_extra_bytes(work: Callable[[], object]) -> int:
+    """The most that `work` holds at a time in tensors of its own, as the profiler counts every allocation."""
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        trace = Path(folder) / "trace.json"
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            work()
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    memory = sorted((e for e in events if e.get("name") == "[memory]"), key=lambda e: float(e["ts"]))
+    return int(np.cumsum([int(e["args"]["Bytes"]) for e in memory]).max())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The profiler logs its start and end to the process's stderr, past Python's."""
+    stderr = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nothing)
+
+
+def run() -> Iterator[Table]:
+    """One table per heatmap σ and decoding method."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for sigma in SIGMAS:
+                for method in METHODS:
+                    title = f"Hot path: {KEYPOINTS} heatmaps {SIDE}×{SIDE}, σ = {sigma:g} cells, {method}"
+                    yield table(title, _measure(Case.of(sigma, method)))
+    finally:
+        torch.set_num_threads(threads)

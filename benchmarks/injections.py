@@ -1,0 +1,191 @@
+"""The mistakes that annotators and networks make, as changes of clean keypoints."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.injection_sets import CleanSet
+from mahtdiag.anatomy.error_types import label_widths_px
+from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_KEYPOINTS, UL, UR
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+TILTED = ("A201", "A202", "A203")
+CORNER_OFF = (*TILTED, "A102", "A401", "A403", "A404", "A602")
+SPACING = ("A501",)
+
+
+class Kind(StrEnum):
+    """Who is to find a mistake."""
+
+    RULES = "rules"
+    LEVEL_SHIFT = "compared: level shift"
+    ERROR_TYPE = "compared: good or jitter"
+    FITTED = "fitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """Changed keypoints `[N, K, 2]`, and which of them were changed `[N, K]`."""
+
+    points_px: Floats
+    changed: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """A mistake: how it is made, and the right name: codes of rules, or words of the fitted sentence."""
+
+    title: str
+    change: Callable[[CleanSet, int, np.random.Generator], Floats]
+    kind: Kind
+    codes: tuple[str, ...] = ()
+    words: str = ""
+
+    @property
+    def shown_name(self) -> str:
+        """The right name as the table prints it."""
+        return {Kind.RULES: " ".join(self.codes), Kind.FITTED: f"fitted: {self.words}"}.get(
+            self.kind, str(self.kind)
+        )
+
+    def make(self, clean: CleanSet, rng: np.random.Generator) -> Injected:
+        """The mistake in every image."""
+        points = np.array([self.change(clean, image, rng) for image in range(len(clean.points_px))])
+        same = (points == clean.points_px).all(axis=-1)
+        return Injected(points, ~same)
+
+
+def _vertebra(rng: np.random.Generator, first: int = 0) -> slice:
+    start = CORNERS_PER_VERTEBRA * int(rng.integers(first, len(LUMBAR)))
+    return slice(start, start + CORNERS_PER_VERTEBRA)
+
+
+def _height_px(points: Floats) -> float:
+    body = points[:LUMBAR_KEYPOINTS]
+    return float(np.median(np.linalg.norm(body[LL::4] - body[UL::4], axis=-1)))
+
+
+def reorder(clean: CleanSet, image: int, rng: np.random.Generator, *, corners: tuple[int, ...]) -> Floats:
+    """The corners of one vertebra under other names."""
+    points = clean.points_px[image].copy()
+    vertebra = _vertebra(rng)
+    points[vertebra] = points[vertebra][list(corners)]
+    return points
+
+
+def crossed(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
+    """Two neighbouring corners of one vertebra exchanged."""
+    pairs = ((1, 0, 2, 3), (0, 1, 3, 2), (2, 1, 0, 3), (0, 3, 2, 1))
+    return reorder(clean, image, rng, corners=pairs[int(rng.integers(len(pairs)))])
+
+
+def mirrored(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
+    """The image mirrored, its names kept."""
+    points = clean.points_px[image].copy()
+    points[:, 0] = clean.size_px[image, 0] - 1 - points[:, 0]
+    return points
+
+
+def vertebrae_exchanged(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
+    """Two vertebrae under each other's names."""
+    points = clean.points_px[image].copy()
+    one, other = (int(v) for v in rng.choice(len(LUMBAR), 2, replace=False))
+    body = points[:LUMBAR_KEYPOINTS].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2)
+    body[[one, other]] = body[[other, one]]
+    return points
+
+
+def one_level_up(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
+    """T12 to L4 under the names L1 to L5, and L5's upper endplate as S1's where that is annotated."""
+    points = clean.points_px[image]
+    return np.concatenate([clean.above_px[image], points])[: len(points)]
+
+
+def level_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
+    """One of L1 to L4 left out, those above it, T12 included, under the names of the ones below."""
+    points = clean.points_px[image].copy()
+    missing = int(rng.integers(0, len(LUMBAR) - 1))
+    body = points[:LUMBAR_KEYPOINTS].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2).copy()
+    kept = np.concatenate([clean.above_px[image][None], np.delete(body, missing, axis=0)])
+    points[:LUMBAR_KEYPOINTS] = kept.reshape(LUMBAR_KEYPOINTS, 2)
+    return points
+
+
+def corner_moved(clean: CleanSet, image: int, rng: np.random.Generator, *, heights: float) -> Floats:
+    """One corner moved in any direction."""
+    points = clean.points_px[image].copy()
+    angle = rng.uniform(0, 2 * np.pi)
+    away = heights * _height_px(points) * np.array([np.cos(angle), np.sin(angle)])
+    points[int(rng.integers(len(points)))] += away
+    return points
+
+
+def endplate_rotated(clean: CleanSet, image: int, rng: np.random.Generator, *, degrees: float) -> Floats:
+    """One endplate turned about its middle, either way."""
+    points = clean.points_px[image].copy()
+    left = 2 * int(rng.integers(len(points) // 2))
+    turn = np.radians(degrees) * rng.choice([-1.0, 1.0])
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    ends = points[left : left + 2]
+    points[left : left + 2] = (ends - ends.mean(axis=0)) @ matrix.T + ends.mean(axis=0)
+    return points
+
+
+def axes_exchanged(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
+    """x and y exchanged."""
+    return clean.points_px[image][:, ::-1].copy()
+
+
+def half_grid(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
+    """Coordinates in a grid of half the size."""
+    return clean.points_px[image] / 2
+
+
+def shifted(clean: CleanSet, image: int, rng: np.random.Generator, *, cells: float) -> Floats:
+    """Shifted right and down by so many heatmap cells, with the jitter of a good network (2 %)."""
+    return jittered(clean, image, rng, share=0.02) + cells * clean.cell_px[image]
+
+
+def jittered(clean: CleanSet, image: int, rng: np.random.Generator, *, share: float) -> Floats:
+    """Every keypoint off by a Gaussian whose σ is this share of its vertebra's width, in x and in y."""
+    points = clean.points_px[image]
+    sigma = share * label_widths_px(points[None])[0]
+    return points + sigma[:, None] * rng.normal(size=points.shape)
+
+
+def keypoint_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
+    """One keypoint NaN."""
+    points = clean.points_px[image].copy()
+    points[int(rng.integers(len(points)))] = np.nan
+    return points
+
+
+INJECTIONS: tuple[Injection, ...] = (
+    Injection("left and right swapped in one vertebra", partial(reorder, corners=(UR, UL, LR, LL)),
+              Kind.RULES, ("A402",)),
+    Injection("whole image mirrored", mirrored, Kind.RULES, ("A402",)),
+    Injection("endplates of one vertebra exchanged", partial(reorder, corners=(LL, LR, UL, UR)),
+              Kind.RULES, ("A103",)),
+    Injection("two vertebrae exchanged", vertebrae_exchanged, Kind.RULES, ("A101",)),
+    Injection("whole spine one level up", one_level_up, Kind.LEVEL_SHIFT),
+    Injection("one level missing", level_missing, Kind.RULES, SPACING),
+    *(Injection(f"one corner moved by {h:g} heights", partial(corner_moved, heights=h), Kind.RULES, CORNER_OFF)
+      for h in (0.5, 1.0, 2.0)),
+    Injection("corners crossed", crossed, Kind.RULES, ("A401",)),
+    *(Injection(f"one endplate turned by {d:g}°", partial(endplate_rotated, degrees=d), Kind.RULES, TILTED)
+      for d in (15.0, 25.0, 40.0)),
+    Injection("x and y exchanged", axes_exchanged, Kind.FITTED, words="axes are confused"),
+    Injection("coordinates in a grid of half the size", half_grid, Kind.FITTED, words="scaled by 2.0"),
+    Injection("shift by half a heatmap cell", partial(shifted, cells=0.5), Kind.FITTED,
+              words="half a heatmap cell"),
+    Injection("shift by one heatmap cell", partial(shifted, cells=1.0), Kind.FITTED,
+              words="offset between image and heatmap"),
+    *(Injection(f"jitter of {100 * s:g} % of the width", partial(jittered, share=s), Kind.ERROR_TYPE)
+      for s in (0.01, 0.02, 0.05)),
+    Injection("one keypoint NaN", keypoint_missing, Kind.RULES, ("A603",)),
+)  # fmt: skip

@@ -1,0 +1,118 @@
+"""`mahtdiag anatomy`: is it anatomically possible, in tables or JSON."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mahtdiag.cli import options
+
+if TYPE_CHECKING:
+    from mahtdiag.diagnosis.anatomy import AnatomyReport
+
+RunArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="Run folder (default: the latest)."),
+]
+RunView = Annotated[
+    options.ViewChoice,
+    typer.Option("--view", help="View that is expected; another one is an error."),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="DATA", help="Judge the annotations of a folder; needs no model."),
+]
+Select = Annotated[
+    list[str] | None,
+    typer.Option("--select", metavar="CODES", help="Rules to check, codes or prefixes: A1,A302."),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="CODES", help="Rules to leave out, codes or prefixes."),
+]
+Explain = Annotated[
+    str | None,
+    typer.Option("--explain", metavar="CODE", help="Say what a rule means and where its limit comes from."),
+]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Also write the ranking as CSV, for the annotation tool."),
+]
+Format = Annotated[
+    options.OutputFormat,
+    typer.Option("--format", help="json: everything, every image, on stdout."),
+]
+
+
+def anatomy_command(
+    run: RunArgument = None,
+    view: RunView = options.ViewChoice.AUTO,
+    labels: Labels = None,
+    select: Select = None,
+    ignore: Ignore = None,
+    explain: Explain = None,
+    csv: Csv = None,
+    output_format: Format = options.OutputFormat.TABLE,
+    config: options.Config = None,
+) -> None:
+    """Say whether a run's predictions, or a set's annotations, are anatomically possible.
+
+    Exit status: 0 done, 1 a gate failed, 2 could not be done (or annotations could not be read).
+    """
+    if explain is not None:
+        _explain(explain)
+        return
+    from rich.console import Console
+
+    from mahtdiag.cli.output import write_bytes, write_text
+    from mahtdiag.config.reading import read_settings
+    from mahtdiag.reports.anatomy_json import anatomy_csv, anatomy_json
+    from mahtdiag.reports.progress import progress_for
+    from mahtdiag.schema.views import View
+    from mahtdiag.workflows.anatomy import AnatomyRequest, judge_anatomy, write_table
+
+    cwd = Path.cwd()
+    request = AnatomyRequest(
+        settings=read_settings(config, cwd),
+        run=run,
+        labels=labels,
+        view=None if view is options.ViewChoice.AUTO else View(view),
+        select=_codes(select),
+        ignore=_codes(ignore),
+        cwd=cwd,
+    )
+    anatomy = judge_anatomy(request, progress_for(Console(stderr=True)))
+    if csv is not None:
+        write_table(csv, anatomy_csv(anatomy.report))
+    if output_format is options.OutputFormat.JSON:
+        # JSON is UTF-8 whatever the terminal's encoding is.
+        write_bytes(anatomy_json(anatomy.report).encode(), anatomy.report.subject)
+    else:
+        write_text(_tables(anatomy.report), anatomy.report.subject)
+    raise typer.Exit(int(anatomy.status))
+
+
+def _codes(given: list[str] | None) -> tuple[str, ...] | None:
+    """`--select A1,A302 --select A4` as one list; None where the option was not given."""
+    if not given:
+        return None
+    return tuple(code.strip() for text in given for code in text.split(",") if code.strip())
+
+
+def _explain(code: str) -> None:
+    from mahtdiag.anatomy.rules import get_rule
+    from mahtdiag.cli.output import write_text
+    from mahtdiag.reports.rule_text import rule_text
+
+    write_text(rule_text(get_rule(code)), "the table of rules")
+
+
+def _tables(report: "AnatomyReport") -> str:
+    from rich.console import Console
+
+    from mahtdiag.reports.anatomy_tables import anatomy_report
+
+    console = Console()
+    with console.capture() as printed:
+        console.print(anatomy_report(report, console.width))
+    return printed.get()

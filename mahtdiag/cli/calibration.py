@@ -1,0 +1,91 @@
+"""`mahtdiag calibration`: a run in, tables or JSON and pictures out."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mahtdiag.cli import options
+
+if TYPE_CHECKING:
+    from mahtdiag.workflows.calibration import Calibration
+
+RunFolder = Annotated[
+    Path | None,
+    typer.Argument(metavar="[RUN]", help="Run folder to judge. [default: the latest]", show_default=False),
+]
+Fit = Annotated[
+    Path | None,
+    typer.Option(
+        "--fit",
+        metavar="FILE",
+        rich_help_panel="Recalibration",
+        help="Write σ factors and conformal regions, fitted on this run.",
+    ),
+]
+Apply = Annotated[
+    Path | None,
+    typer.Option(
+        "--apply",
+        metavar="FILE",
+        rich_help_panel="Recalibration",
+        help="Judge the factors of a file; refused on the images they were fitted on.",
+    ),
+]
+Pictures = Annotated[
+    bool,
+    typer.Option(
+        "--pictures/--no-pictures",
+        rich_help_panel=options.OUTPUT,
+        help="Draw into RUN/calibration, PNG and SVG.",
+    ),
+]
+Format = Annotated[
+    options.OutputFormat,
+    typer.Option("--format", rich_help_panel=options.OUTPUT, help="json: all numbers on stdout."),
+]
+
+
+def calibration_command(
+    run: RunFolder = None,
+    fit: Fit = None,
+    apply: Apply = None,
+    pictures: Pictures = True,
+    output_format: Format = options.OutputFormat.TABLE,
+    config: options.Config = None,
+) -> None:
+    """Say whether a run's σ means what it claims, where it does not, and what to do about it.
+
+    Exit status: 0 done, 1 a gate failed, 2 could not be done (for instance a run without σ).
+    """
+    from mahtdiag.config.reading import read_settings
+
+    cwd = Path.cwd()
+    read_settings(config, cwd)
+
+    from mahtdiag.cli.output import write_text
+    from mahtdiag.workflows.calibration import CalibrationRequest, calibrate
+    from mahtdiag.workflows.calibration_view import as_json
+
+    calibration = calibrate(CalibrationRequest(run, fit, apply, pictures, cwd))
+    for note in calibration.notes:
+        typer.echo(f"note: {note}", err=True)
+    if output_format is options.OutputFormat.JSON:
+        text = json.dumps(as_json(calibration), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    else:
+        text = _tables(calibration)
+    write_text(text, str(calibration.run.path))
+    raise typer.Exit(int(calibration.status))
+
+
+def _tables(calibration: "Calibration") -> str:
+    from rich.console import Console
+
+    from mahtdiag.reports.calibration_tables import calibration_tables
+    from mahtdiag.workflows.calibration_view import view_of
+
+    console = Console()
+    with console.capture() as printed:
+        console.print(calibration_tables(view_of(calibration)))
+    return printed.get()

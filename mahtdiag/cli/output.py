@@ -1,0 +1,35 @@
+"""The one place that writes results to standard output."""
+
+import os
+import sys
+
+from mahtdiag.errors import MahtdiagError
+
+
+def write_text(text: str, kept_in: str) -> None:
+    """Write text in the encoding of standard output, with escapes for the signs that it lacks."""
+    write_bytes(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"), kept_in)
+
+
+def write_bytes(content: bytes, kept_in: str) -> None:
+    """Write a result as it is and see it through; a reader that has read enough (`| head`) is no error.
+
+    Raises MahtdiagError where it cannot be written, naming the place that keeps it.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard()
+    except OSError as error:
+        _discard()
+        raise MahtdiagError(
+            f"standard output: cannot be written ({error.strerror or error}); the result is kept in {kept_in}"
+        ) from error
+
+
+def _discard() -> None:
+    """Send what is still buffered to nowhere, so that the interpreter does not fail on it when it ends."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

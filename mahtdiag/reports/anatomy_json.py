@@ -1,0 +1,194 @@
+"""The anatomical verdict as JSON and as CSV: every image, no NaN."""
+
+import csv
+import io
+import json
+import math
+
+from mahtdiag.anatomy.systematic import Estimate, SystematicError
+from mahtdiag.anatomy.wording import finding_reason, image_reason
+from mahtdiag.diagnosis.anatomy import AnatomyReport, AnatomyVerdict, JudgedImage, PredictionDiagnosis, Source
+from mahtdiag.diagnosis.measured import Measured, MeasuredPair
+from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.views import View
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+CSV_COLUMNS = ("rank", "image", "status", "severity", "codes", "keypoints", "reason")
+
+
+def anatomy_json(report: AnatomyReport) -> str:
+    """What `--format json` prints: two spaces, a newline at the end; what is not known is null."""
+    return json.dumps(anatomy_content(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
+    """The same as plain values."""
+    verdict = report.verdict
+    content: dict[str, Json] = {
+        "view": str(verdict.view),
+        "source": str(report.source),
+        "subject": report.subject,
+        "images": [_image(image, verdict.view, report.source) for image in verdict.images],
+        "by_code": {
+            tally.rule.code: {
+                "images": tally.images,
+                "findings": tally.findings,
+                "keypoints": tally.keypoints,
+                "group": str(tally.rule.group),
+                "worst_image": tally.worst_image,
+            }
+            for tally in verdict.tallies
+        },
+        "images_with_violations": verdict.share_violating,
+        "gates": [],
+        "failures": [{"image": f.image, "reason": f.reason} for f in report.failures],
+        "notes": list(report.notes),
+    }
+    if verdict.label_violating is not None:
+        content["labels"] = _labels(verdict)
+    if report.diagnosis is not None:
+        content |= _diagnosis(report.diagnosis)
+        content["pictures"] = list(report.pictures)
+    return content
+
+
+def _image(image: JudgedImage, view: View, source: Source) -> dict[str, Json]:
+    content: dict[str, Json] = {
+        "image": image.image,
+        "severity": image.severity,
+        "codes": list(image.codes),
+        "reason": image_reason(image.findings, view, most=None),
+        "findings": [_finding(finding, view) for finding in image.findings],
+    }
+    if source is Source.RUN:
+        content["label_codes"] = list(image.label_codes)
+        content["label_findings"] = [_finding(finding, view) for finding in image.label_findings]
+    return content
+
+
+def _finding(finding: Finding, view: View) -> dict[str, Json]:
+    return {
+        "code": finding.code,
+        "value": finding.value,
+        "unit": finding.unit,
+        "limit": finding.limit,
+        "vertebra": finding.vertebra,
+        "keypoints": list(finding.keypoints),
+        "severity": finding.severity,
+        "reason": finding_reason(finding, view),
+    }
+
+
+def _labels(verdict: AnatomyVerdict) -> dict[str, Json]:
+    violating, images = verdict.label_violating or 0, len(verdict.images)
+    return {
+        "images_with_violations": violating / images if images else 0.0,
+        "by_code": {tally.rule.code: {"images": tally.label_images} for tally in verdict.tallies},
+    }
+
+
+def _diagnosis(diagnosis: PredictionDiagnosis) -> dict[str, Json]:
+    return {
+        "error_types": {
+            "keypoints": diagnosis.keypoints,
+            "mean_error_px": diagnosis.mean_error_px,
+            "types": [
+                {
+                    "type": row.error_type.title,
+                    "keypoints": row.keypoints,
+                    "keypoint_share": row.keypoint_share,
+                    "error_share": row.error_share,
+                    "repaired_mean_px": row.repaired_mean_px,
+                }
+                for row in diagnosis.repairs
+            ],
+        },
+        "level_shifts": [{"image": shift.image, "shift": shift.shift} for shift in diagnosis.level_shifts],
+        "systematic": {
+            "px": _systematic(diagnosis.in_px),
+            "cells": _systematic(diagnosis.in_cells),
+            "sentence": diagnosis.sentence,
+        },
+        "measurements": [_pair(pair) for pair in diagnosis.measured.pairs],
+        "meyerding": _meyerding(diagnosis.measured),
+    }
+
+
+def _systematic(error: SystematicError | None) -> Json:
+    if error is None:
+        return None
+    return {
+        "shift_x": _estimate(error.shift_x),
+        "shift_y": _estimate(error.shift_y),
+        "scale_x": _estimate(error.scale_x),
+        "scale_y": _estimate(error.scale_y),
+        "rotation_deg": _estimate(error.rotation_deg),
+        "keypoints": error.keypoints,
+        "images": error.images,
+        "axes_exchanged": error.axes_exchanged,
+    }
+
+
+def _estimate(estimate: Estimate) -> Json:
+    return {"value": _known(estimate.value), "ci95": _interval((estimate.low, estimate.high))}
+
+
+def _pair(pair: MeasuredPair) -> Json:
+    difference, icc = pair.difference, pair.icc
+    return {
+        "name": pair.name,
+        "level": pair.level,
+        "unit": pair.unit,
+        "images": difference.n,
+        "bias": _known(difference.bias),
+        "bias_ci95": _interval(difference.bias_ci95),
+        "limits_of_agreement": _interval((difference.lower, difference.upper)),
+        "mean_absolute_error": _known(difference.mean_absolute),
+        "icc": _known(icc.value),
+        "icc_ci95": _interval((icc.low, icc.high)),
+    }
+
+
+def _meyerding(measured: Measured) -> Json:
+    """Rows are the grades I to V of the labels, columns those of the predictions; null in AP."""
+    if measured.meyerding is None:
+        return None
+    return [[int(count) for count in row] for row in measured.meyerding]
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _interval(bounds: tuple[float, float]) -> Json:
+    return [*bounds] if all(map(math.isfinite, bounds)) else None
+
+
+def anatomy_csv(report: AnatomyReport) -> str:
+    """One row per image, the most suspicious first, then what could not be judged, then what is clean.
+
+    `keypoints` names the blamed keypoints, `reason` is the whole of `image_reason`.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    view, images = report.verdict.view, report.verdict.images
+    suspicious = [_row(image, view) for image in images if image.findings]
+    failed = [(failure.image, "unreadable", "", "", "", failure.reason) for failure in report.failures]
+    clean = [_row(image, view) for image in images if not image.findings]
+    for rank, row in enumerate([*suspicious, *failed, *clean], start=1):
+        writer.writerow((rank, *row))
+    return buffer.getvalue()
+
+
+def _row(image: JudgedImage, view: View) -> tuple[str, ...]:
+    names = view.keypoint_names
+    blamed = sorted({k for finding in image.findings for k in finding.keypoints})
+    return (
+        image.image,
+        "suspicious" if image.findings else "clean",
+        f"{image.severity:.3f}",
+        " ".join(image.codes),
+        ", ".join(names[k] for k in blamed),
+        image_reason(image.findings, view, most=None),
+    )

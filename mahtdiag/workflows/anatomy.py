@@ -1,0 +1,230 @@
+"""Is it anatomically possible: the predictions of a run, or the labels of an annotated set."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import Rule, select_rules
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.config.settings import Settings, parse_size
+from mahtdiag.data.dataset import open_dataset
+from mahtdiag.data.images import ImageError, read_image_size
+from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
+from mahtdiag.diagnosis.measured import Measured
+from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
+from mahtdiag.reports.bland_altman import draw_bland_altman
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.files import write_file
+from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
+from mahtdiag.schema.samples import Failure, Sample
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.stored_limits import stored_limits
+from mahtdiag.workflows.watcher import Watcher
+
+Floats = NDArray[np.float64]
+FOLDER = "anatomy"
+READERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AnatomyRequest:
+    """What a user asked for.
+
+    `labels` names an annotated set; without it a run is judged, the latest where `run` is None. `view` None
+    takes what run or set are; `select` and `ignore` None take what the settings say.
+    """
+
+    settings: Settings
+    run: Path | None
+    labels: Path | None
+    view: View | None
+    select: tuple[str, ...] | None
+    ignore: tuple[str, ...] | None
+    cwd: Path
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules to check. Raises UsageError for a code that matches none."""
+        ours = self.settings.anatomy
+        select = ours.select if self.select is None else self.select
+        ignore = ours.ignore if self.ignore is None else self.ignore
+        return select_rules(select or (), ignore or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """A judged run or set, and the exit status it calls for."""
+
+    report: AnatomyReport
+    status: ExitStatus
+
+
+def judge_anatomy(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
+    """Judge a run or an annotated set; raises MahtdiagError for what cannot be done at all."""
+    if request.labels is not None and request.run is not None:
+        raise UsageError("name a run, or an annotated set with --labels, not both")
+    if request.labels is not None:
+        return _judge_labels(request, request.labels, watcher)
+    return _judge_run(request, watcher)
+
+
+def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
+    """Predictions beside their labels: a model is not to be blamed for a wrong label."""
+    rules = request.rules()
+    run = open_run(request.run, request.cwd)
+    if request.view not in (None, run.view):
+        raise UsageError(
+            f"--view {request.view}: {run.path} is a run of {run.view} images; leave --view out or name a "
+            f"run of {request.view} images"
+        )
+    images, keypoints = run.images(), run.keypoints()
+    if not keypoints.image:
+        failed = len(images.failures())
+        raise RunFolderError(
+            f"{run.path}: no image was evaluated ({failed} failed), there is nothing to judge; evaluate again"
+        )
+    limits = Limits.of(run.view, {**stored_limits(run.document).values, **_set_limits(request, run.view)})
+    size_px = np.stack([images.width, images.height], axis=-1)[images.ok]
+    of_labels, of_predictions = (
+        check_anatomy(points, run.view, image_size_px=size_px, limits=limits, rules=rules)
+        for points in (keypoints.gt_px, keypoints.pred_px)
+    )
+    diagnosis = diagnose_predictions(
+        keypoints.image,
+        keypoints.pred_px,
+        keypoints.gt_px,
+        run.view,
+        cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
+    )
+    report = AnatomyReport(
+        source=Source.RUN,
+        subject=_from(request.cwd, run.path),
+        verdict=judge(keypoints.image, of_predictions, of_labels),
+        diagnosis=diagnosis,
+        failures=images.failures(),
+        notes=_run_notes(run),
+    )
+    return Anatomy(_with_pictures(report, diagnosis.measured, run, request.cwd), ExitStatus.OK)
+
+
+def _from(cwd: Path, path: Path) -> str:
+    """A path as short as it can be named from the current folder."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def _set_limits(request: AnatomyRequest, view: View) -> dict[str, float]:
+    return request.settings.anatomy.limits_of(view)
+
+
+def _run_notes(run: Run) -> tuple[str, ...]:
+    document = run.document
+    if document.status == "complete":
+        return ()
+    done = document.images.evaluated + document.images.failed
+    return (f"the run is not finished ({done} of {document.images.total} images); resume it with --resume",)
+
+
+def _with_pictures(report: AnatomyReport, measured: Measured, run: Run, cwd: Path) -> AnatomyReport:
+    """Writes the Bland–Altman plots into the run folder; one that cannot be written to gets a note."""
+    written: list[str] = []
+    try:
+        for name, content in draw_bland_altman(measured.pairs).items():
+            written.append(_from(cwd, write_file(run.path, f"{FOLDER}/{name}", content)))
+    except RunFolderError as error:
+        return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))
+    return replace(report, pictures=tuple(written))
+
+
+def _in_cells(
+    document: RunDocument, size_px: Floats, points_px: tuple[Floats, Floats]
+) -> tuple[Floats, Floats] | None:
+    """Points `[N, K, 2]` in heatmap cells; None where the run does not say how images became heatmaps."""
+    settings = document.settings
+    try:
+        network_input, heatmap = parse_size(settings["input_size"]), parse_size(settings["heatmap_size"])
+        mode, convention = ResizeMode(str(settings["resize"])), CoordinateConvention(str(settings["coords"]))
+    except (KeyError, ValueError):
+        return None
+    if not (isinstance(network_input, Size) and isinstance(heatmap, Size)):
+        return None
+    in_cells = tuple(np.full_like(points, np.nan) for points in points_px)
+    for width, height in np.unique(size_px, axis=0).tolist():
+        original = Size(int(height), int(width))
+        frame = FrameMap(original, network_input, heatmap, mode, convention)
+        rows = (size_px == (width, height)).all(axis=1)
+        for cells, points in zip(in_cells, points_px, strict=True):
+            cells[rows] = frame.original_to_heatmap(points[rows])
+    return in_cells[0], in_cells[1]
+
+
+def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anatomy:
+    """Labels alone: no model, no inference."""
+    rules = request.rules()
+    dataset = open_dataset(request.cwd / path, _view_of_labels(request), missing_allowed=True)
+    samples, size_px, unreadable = _with_sizes(dataset.samples, watcher)
+    points_px = np.array([sample.keypoints_px for sample in samples], dtype=np.float64)
+    findings = check_anatomy(
+        points_px.reshape(-1, dataset.view.keypoints, 2),
+        dataset.view,
+        image_size_px=size_px,
+        limits=Limits.of(dataset.view, _set_limits(request, dataset.view)),
+        rules=rules,
+    )
+    failures = sorted((*dataset.failures, *unreadable), key=lambda failure: failure.image)
+    report = AnatomyReport(
+        source=Source.LABELS,
+        subject=str(path),
+        verdict=judge([sample.image for sample in samples], findings),
+        diagnosis=None,
+        failures=tuple(failures),
+        notes=dataset.notes,
+    )
+    return Anatomy(report, ExitStatus.NOT_DONE if failures else ExitStatus.OK)
+
+
+def _view_of_labels(request: AnatomyRequest) -> View | None:
+    configured = request.settings.data.view
+    return request.view or (None if configured in (None, "auto") else View(str(configured)))
+
+
+def _with_sizes(
+    samples: Sequence[Sample], watcher: Watcher
+) -> tuple[list[Sample], Floats, tuple[Failure, ...]]:
+    """The samples whose image can be read, their sizes `[N, 2]` (width, height), and the others."""
+    kept: list[Sample] = []
+    sizes: list[tuple[int, int]] = []
+    failures: list[Failure] = []
+    watcher.start("reading image sizes", len(samples))
+    try:
+        with ThreadPoolExecutor(READERS) as pool:
+            for sample, size in zip(samples, pool.map(_size_of, samples), strict=True):
+                watcher.advance(1)
+                if isinstance(size, Failure):
+                    failures.append(size)
+                else:
+                    kept.append(sample)
+                    sizes.append((size.width, size.height))
+    finally:
+        watcher.stop()
+    return kept, np.array(sizes, dtype=np.float64).reshape(-1, 2), tuple(failures)
+
+
+def _size_of(sample: Sample) -> Size | Failure:
+    try:
+        return read_image_size(sample.path, sample.image)
+    except ImageError as error:
+        reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
+        return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
+
+
+def write_table(path: Path, text: str) -> None:
+    """Write a table where the user wants it, whole or not at all. Raises UsageError where that cannot be."""
+    try:
+        write_file(path.parent, path.name, text.encode())
+    except RunFolderError:
+        raise UsageError(f"--csv {path}: cannot be written; name another file") from None

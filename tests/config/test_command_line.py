@@ -1,0 +1,59 @@
+"""Options of a command line become settings, and are complained about by their own names."""
+
+from pathlib import Path
+
+from mahtdiag.config.command_line import settings_from_options
+from mahtdiag.config.reading import read_settings
+from mahtdiag.schema.frames import ResizeMode, Size
+
+from .problems import problems_of
+
+
+def test_all_problems_at_once_in_the_words_of_the_command_line() -> None:
+    problems = problems_of(
+        lambda: settings_from_options(
+            {"input_size": "wide", "channels": 2, "heatmap_sigma": float("nan"), "softargmax_beta": -1.0},
+            {"pixel_spacing_mm": 0.0},
+            {"batch_size": "few", "workers": 0, "overlays": "best", "allow_failures": -1},
+        )
+    )
+    assert problems == (
+        "--input-size wide: expected HEIGHTxWIDTH in pixels, for example 512x256",
+        "--channels 2: input should be 1 or 3",
+        "--heatmap-sigma nan: input should be a finite number",
+        "--softargmax-beta -1.0: input should be greater than 0",
+        "--pixel-spacing 0.0: input should be greater than 0",
+        "--batch-size few: expected auto or a whole number above 0",
+        "--workers 0: input should be greater than 0",
+        "--overlays best: expected worst:N, all or none, for example worst:12",
+        "--allow-failures -1: input should be greater than or equal to 0",
+    )
+
+
+def test_positional_names() -> None:
+    problems = problems_of(
+        lambda: settings_from_options({"checkpoint": 3, "factory": 4}, {"path": 5, "view": "PA"}, {})
+    )
+    assert [problem.split()[0] for problem in problems] == ["CHECKPOINT", "--model", "DATA", "--view"]
+
+
+def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mahtdiag.toml").write_text(
+        '[model]\ncheckpoint = "a.pt"\nresize = "stretch"\ninput_size = "64x32"\n[evaluate]\nworkers = 2\n'
+        'overlays = "all"\n[anatomy.limits]\nA201 = 7.0\n'
+    )
+    nothing = {"checkpoint": None, "resize": None}
+    file = read_settings(None, tmp_path)
+    assert file.overridden_by(settings_from_options(nothing, {}, {})) == file
+    given = settings_from_options(
+        {"checkpoint": None, "resize": ResizeMode.LETTERBOX, "input_size": "128x96"},
+        {"path": "data"},
+        {"overlays": "none"},
+    )
+    both = file.overridden_by(given)
+    assert both.model.checkpoint == "a.pt"
+    assert both.model.resize is ResizeMode.LETTERBOX
+    assert both.model.input_size == Size(128, 96)
+    assert both.data.path == "data"
+    assert (both.evaluate.workers, both.evaluate.overlays) == (2, "none")
+    assert both.anatomy.limits == {"A201": 7.0}

@@ -1,0 +1,123 @@
+"""Which file is read, and what is said about one that cannot be obeyed."""
+
+from pathlib import Path
+
+import pytest
+
+from mahtdiag.config.reading import parse_settings, read_settings
+from mahtdiag.config.settings import Settings
+
+from .problems import problems_of
+
+OWN = "mahtdiag.toml"
+PROJECT = "pyproject.toml"
+
+
+def workers(path: Path | None, cwd: Path) -> int | None:
+    """One setting, to tell which file it came from."""
+    return read_settings(path, cwd).evaluate.workers
+
+
+def write(path: Path, text: str) -> Path:
+    """A text file."""
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_nearest_file_wins(tmp_path: Path) -> None:
+    assert read_settings(None, tmp_path) == Settings()
+    write(tmp_path / PROJECT, "[tool.mahtdiag.evaluate]\nworkers = 1\n")
+    assert workers(None, tmp_path) == 1
+    write(tmp_path / OWN, "[evaluate]\nworkers = 2\n")
+    assert workers(None, tmp_path) == 2
+    named = write(tmp_path / "other.toml", "[evaluate]\nworkers = 3\n")
+    assert workers(named, tmp_path) == 3
+
+
+def test_files_do_not_mix(tmp_path: Path) -> None:
+    write(tmp_path / PROJECT, "[tool.mahtdiag.evaluate]\nworkers = 1\n")
+    write(tmp_path / OWN, "")
+    assert workers(None, tmp_path) is None
+
+
+def test_a_project_file_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    named = write(tmp_path / "there" / PROJECT, "[tool.mahtdiag]\nevaluate = {workers = 5}\n")
+    assert workers(named, tmp_path) == 5
+
+
+@pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\n", "[tool.ruff]\na = 1\n", "tool = 3\n"])
+def test_a_project_file_without_our_table(tmp_path: Path, text: str) -> None:
+    write(tmp_path / PROJECT, text)
+    assert read_settings(None, tmp_path) == Settings()
+
+
+def test_our_table_must_be_a_table(tmp_path: Path) -> None:
+    path = write(tmp_path / PROJECT, "[tool]\nmahtdiag = 3\n")
+    expected = f"{path}: tool.mahtdiag = 3: expected a table, [tool.mahtdiag]"
+    assert problems_of(lambda: read_settings(None, tmp_path)) == (expected,)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (problem,) = problems_of(lambda: read_settings(tmp_path / "none.toml", tmp_path))
+    assert problem == f"{tmp_path / 'none.toml'}: cannot be read (No such file or directory)"
+    (problem,) = problems_of(lambda: read_settings(tmp_path, tmp_path))
+    assert problem == f"{tmp_path}: cannot be read (Is a directory)"
+
+
+@pytest.mark.parametrize("content", [b"[model\n", b"a = \n", b"a = 1\na = 2\n", b"\xff\xfe", b'a = "\xe4"', b"\x00"])
+@pytest.mark.parametrize("name", [OWN, PROJECT])
+def test_files_that_are_not_toml(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    (problem,) = problems_of(lambda: read_settings(None, tmp_path))
+    assert problem.startswith(f"{tmp_path / name}: not valid TOML: ")
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    write(
+        tmp_path / OWN,
+        """
+        top = 1
+        [modle]
+        [model]
+        chekpoint = "a.pt"
+        colour = "grey"
+        channels = 2
+        input_size = "big"
+        [data]
+        view = "PA"
+        [evaluate]
+        batchsize = 3
+        workers = -1
+        [anatomy.limits]
+        A201 = "wide"
+        """,
+    )
+    problems = problems_of(lambda: read_settings(None, tmp_path))
+    assert set(problems) == {
+        f"{OWN}: model.channels = 2: input should be 1 or 3",
+        f"{OWN}: model.input_size = 'big': expected HEIGHTxWIDTH in pixels, for example 512x256",
+        f"{OWN}: unknown key model.chekpoint; did you mean checkpoint?",
+        next(p for p in problems if p.startswith(f"{OWN}: unknown key model.colour; known here: channels, ")),
+        f"{OWN}: data.view = 'PA': expected AP, LA or auto",
+        f"{OWN}: evaluate.workers = -1: input should be greater than 0",
+        f"{OWN}: unknown key evaluate.batchsize; did you mean batch_size?",
+        next(p for p in problems if p.startswith(f"{OWN}: anatomy.limits.A201 = 'wide': ")),
+        next(p for p in problems if p.startswith(f"{OWN}: unknown key top; ")),
+        f"{OWN}: unknown key modle; did you mean model?",
+    }
+    assert len(problems) == 10
+
+
+def test_hints_name_what_users_type() -> None:
+    (problem,) = problems_of(lambda: parse_settings({"anatomy": {"ap": {}}}, "x.toml"))
+    assert problem.startswith("x.toml: unknown key anatomy.ap; known here: AP, LA, ")
+    (problem,) = problems_of(lambda: parse_settings({"anatomy": {"limit": {}}}, "x.toml"))
+    assert problem == "x.toml: unknown key anatomy.limit; did you mean limits?"
+
+
+@pytest.mark.parametrize("section", ["model", "data", "evaluate", "anatomy"])
+@pytest.mark.parametrize("value", [3, "a", [1], False])
+def test_a_section_must_be_a_table(section: str, value: object) -> None:
+    (problem,) = problems_of(lambda: parse_settings({section: value}, "x.toml"))
+    assert problem.startswith(f"x.toml: {section} = {value!r}: ")

@@ -1,0 +1,147 @@
+"""Every key: what it takes, and what it refuses."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from mahtdiag.config.reading import parse_settings
+from mahtdiag.config.settings import Settings
+from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.model_spec import DecodeMethod, UncertaintyFrame, UncertaintyKind, UncertaintySource
+from mahtdiag.schema.views import View
+
+from .problems import problems_of
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key with values that it takes, as they are kept, and values that it refuses."""
+
+    section: str
+    name: str
+    good: tuple[tuple[object, object], ...]
+    bad: tuple[object, ...]
+
+    def __str__(self) -> str:
+        return f"{self.section}.{self.name}"
+
+
+NAN, INF = float("nan"), float("inf")
+TEXT_BAD = (3, 1.5, True, ["a"], {"a": 1})
+POSITIVE_BAD = (0, -1, NAN, INF, True, False, "wide", [1])
+KEYS = (
+    Key("model", "checkpoint", (("a b/ü.pt", "a b/ü.pt"),), TEXT_BAD),
+    Key("model", "factory", (("nets.unet:build", "nets.unet:build"),), TEXT_BAD),
+    Key(
+        "model",
+        "input_size",
+        (("512x256", Size(512, 256)), ("1X8192", Size(1, 8192))),
+        ("512", "x", "512x", "x256", "0x5", "5x0", "-5x5", "5.5x5", "5x5x5", "8193x5", "512 x 256", "axb", 512,
+         [512, 256], True, ""),
+    ),
+    Key("model", "resize", (("stretch", ResizeMode.STRETCH), ("letterbox", ResizeMode.LETTERBOX)), ("crop", 1)),
+    Key("model", "normalize", (("unit", "unit"), ("0.4/0.2", "0.4/0.2")), TEXT_BAD),
+    Key("model", "channels", ((1, 1), (3, 3)), (0, 2, 4, "three", True, 1.5)),
+    Key(
+        "model",
+        "coords",
+        (("half-pixel", CoordinateConvention.HALF_PIXEL), ("scale", CoordinateConvention.SCALE)),
+        ("half_pixel", "HALF_PIXEL", 1),
+    ),
+    Key("model", "decode", tuple((m.value, m) for m in DecodeMethod), ("DARK", "mean", 3)),
+    Key("model", "heatmap_sigma", ((2, 2.0), (0.25, 0.25)), POSITIVE_BAD),
+    Key("model", "softargmax_beta", ((10, 10.0),), POSITIVE_BAD),
+    Key("model", "uncertainty", tuple((s.value, s) for s in UncertaintySource), ("yes", True, 0)),
+    Key("model", "uncertainty_as", tuple((k.value, k) for k in UncertaintyKind), ("variance", 1)),
+    Key("model", "uncertainty_frame", tuple((f.value, f) for f in UncertaintyFrame), ("mm", 1)),
+    Key("data", "path", (("data/AP", "data/AP"),), TEXT_BAD),
+    Key(
+        "data", "view", (("AP", View.AP), ("LA", View.LA), ("auto", "auto")), ("PA", "ap", "", 3, True, ["AP"])
+    ),
+    Key("data", "pixel_spacing_mm", ((0.15, 0.15), (1, 1.0)), POSITIVE_BAD),
+    Key("evaluate", "device", (("cuda:1", "cuda:1"),), TEXT_BAD),
+    Key(
+        "evaluate",
+        "batch_size",
+        (("auto", "auto"), (8, 8), ("8", 8)),
+        (0, -1, 2.5, 2.0, "many", "", "-3", True, NAN, [1]),
+    ),
+    Key("evaluate", "workers", ((1, 1), (64, 64)), (0, -1, 1.5, "few", True)),
+    Key("evaluate", "precision", (("fp32", "fp32"), ("bf16", "bf16"), ("fp16", "fp16")), ("fp8", 16, True)),
+    Key(
+        "evaluate",
+        "overlays",
+        (("all", "all"), ("none", "none"), ("worst:12", "worst:12"), ("worst:0", "worst:0")),
+        ("worst", "worst:", "worst:-1", "worst:1.5", "worst:x", "best:3", "ALL", "", 12, True, "worst:3:4"),
+    ),
+    Key("evaluate", "allow_failures", ((0, 0), (7, 7)), (-1, 1.5, "some", True, NAN)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "given", "kept"), [(k, g, w) for k in KEYS for g, w in k.good], ids=str)
+def test_good_values(key: Key, given: object, kept: object) -> None:
+    settings = parse_settings({key.section: {key.name: given}}, "x.toml")
+    found = getattr(getattr(settings, key.section), key.name)
+    assert found == kept
+    assert type(found) is type(kept)
+
+
+@pytest.mark.parametrize(("key", "given"), [(key, given) for key in KEYS for given in key.bad], ids=str)
+def test_bad_values(key: Key, given: object) -> None:
+    (problem,) = problems_of(lambda: parse_settings({key.section: {key.name: given}}, "x.toml"))
+    assert problem.startswith(f"x.toml: {key} = {given!r}: ")
+    assert "pydantic" not in problem
+
+
+def test_every_key_is_in_the_table_above() -> None:
+    known = {
+        f"{section}.{name}"
+        for section in ("model", "data", "evaluate")
+        for name in type(getattr(Settings(), section)).model_fields
+    }
+    assert known == {str(key) for key in KEYS}
+
+
+def test_nothing_is_set_by_default() -> None:
+    settings = Settings()
+    for key in KEYS:
+        assert getattr(getattr(settings, key.section), key.name) is None
+    assert settings.anatomy.limits_of(View.AP) == {}
+
+
+def test_anatomical_limits_by_view() -> None:
+    settings = parse_settings(
+        {"anatomy": {"limits": {"A201": 10, "A302": 2}, "AP": {"A201": 8.5}, "LA": {"A201": 12}}}, "x.toml"
+    )
+    assert settings.anatomy.limits_of(View.AP) == {"A201": 8.5, "A302": 2.0}
+    assert settings.anatomy.limits_of(View.LA) == {"A201": 12.0, "A302": 2.0}
+
+
+@pytest.mark.parametrize("bad", ["wide", True, float("nan"), [1]])
+def test_anatomical_limits_are_numbers(bad: object) -> None:
+    for table in ("limits", "AP", "LA"):
+        (problem,) = problems_of(lambda t=table: parse_settings({"anatomy": {t: {"A201": bad}}}, "x.toml"))  # type: ignore[misc]
+        assert problem.startswith(f"x.toml: anatomy.{table}.A201 = {bad!r}: ")
+
+
+def test_later_settings_win_where_they_say_something() -> None:
+    file = parse_settings(
+        {
+            "model": {"checkpoint": "a.pt", "channels": 1, "heatmap_sigma": 2.0},
+            "data": {"path": "data", "view": "AP"},
+            "evaluate": {"workers": 3, "allow_failures": 4},
+            "anatomy": {"limits": {"A201": 9.0}},
+        },
+        "x.toml",
+    )
+    given = parse_settings(
+        {"model": {"channels": 3}, "data": {"view": "LA"}, "evaluate": {"allow_failures": 0}}, "line"
+    )
+    both = file.overridden_by(given)
+    assert (both.model.checkpoint, both.model.channels, both.model.heatmap_sigma) == ("a.pt", 3, 2.0)
+    assert (both.data.path, both.data.view) == ("data", View.LA)
+    assert (both.evaluate.workers, both.evaluate.allow_failures) == (3, 0)
+    assert both.anatomy.limits == {"A201": 9.0}
+    assert file.overridden_by(Settings()) == file
+    assert Settings().overridden_by(given).model.channels == 3
+    assert file.model.channels == 1

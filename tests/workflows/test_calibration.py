@@ -1,0 +1,186 @@
+"""A run is judged, drawn and recalibrated; what cannot be judged is said."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mahtdiag.calibration import calibration_report
+from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
+from mahtdiag.runs.document import Gate
+from mahtdiag.workflows.calibration import Calibration, CalibrationRequest, calibrate
+from mahtdiag.workflows.calibration_view import as_json, view_of
+
+from .sigma_runs import calibrated, write_run
+
+KEYS = {
+    "n_keypoints", "n_images", "mace", "rmsce", "miscalibration_area", "sharpness_px", "nll", "crps_px",
+    "check", "interval", "ence", "coverage", "radial", "sigma_scale", "spearman", "ause", "at_min_share",
+    "at_max_share", "verdict", "groups", "gates",
+}  # fmt: skip
+PICTURES = {"reliability", "sparsification", "z-histogram", "error-sigma", "keypoint-coverage"}
+
+
+def judged(cwd: Path, run: str | None = None, *, pictures: bool = False) -> Calibration:
+    path = None if run is None else Path(run)
+    return calibrate(CalibrationRequest(path, None, None, pictures, cwd))
+
+
+def test_numbers_are_those_of_the_report(tmp_path: Path) -> None:
+    residual, sigma = calibrated(30)
+    write_run(tmp_path / "run", residual, sigma)
+    expected = calibration_report(residual, sigma)
+    found = as_json(judged(tmp_path, "run"))
+    for name in ("mace", "nll", "sigma_scale", "spearman", "ause", "ence", "sharpness_px"):
+        assert found[name] == pytest.approx(getattr(expected, name), rel=1e-9)
+    assert (found["n_keypoints"], found["n_images"]) == (600, 30)
+
+
+def test_the_latest_run_is_the_default(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write_run(runs / "old", *calibrated(12))
+    latest = write_run(runs / "new", *calibrated(14))
+    (runs / "runs" / "latest").replace(runs / "latest")
+    (runs / "latest").write_text(latest.name)
+    assert judged(tmp_path).report.n_images == 14
+
+
+def test_json_has_the_keys_of_the_contract_and_no_nan(tmp_path: Path) -> None:
+    residual, sigma = calibrated(30)
+    residual[0, 0] = np.nan
+    sigma[1, 1] = np.nan
+    sigma[2, 2], sigma[3, 3], sigma[4, 4] = 0.0, -1.0, np.inf
+    write_run(tmp_path / "run", residual, sigma)
+    found = as_json(judged(tmp_path, "run"))
+    assert set(found) >= KEYS
+    text = json.dumps(found, allow_nan=False)
+    assert json.loads(text)["coverage"].keys() == {"0.5", "0.68", "0.9", "0.95"}
+    for part in (found["coverage"], found["radial"]["coverage"]):  # type: ignore[index,call-overload]
+        assert set(part["0.9"]) == {"observed", "ci95"}
+    assert (found["missing"], found["invalid_sigma"]) == (1, 4)
+    assert found["gates"] == []
+
+
+def test_five_pictures_are_written_as_png_and_svg(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", *calibrated(12))
+    calibration = judged(tmp_path, "run", pictures=True)
+    files = {f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")}
+    folder = tmp_path / "run" / "calibration"
+    assert {path.name for path in calibration.pictures} == files == {p.name for p in folder.iterdir()}
+    for path in calibration.pictures:
+        start = path.read_bytes()[:100]
+        assert start.startswith(b"\x89PNG") if path.suffix == ".png" else b"<?xml" in start
+    assert view_of(calibration).closing == ("10 pictures: run/calibration",)
+
+
+def test_a_place_without_room_for_pictures_costs_only_them(tmp_path: Path) -> None:
+    (write_run(tmp_path / "run", *calibrated(12)) / "calibration").write_text("in the way")
+    calibration = judged(tmp_path, "run", pictures=True)
+    assert calibration.pictures == ()
+    assert "pictures not written" in calibration.notes[0]
+    assert calibration.report.n_images == 12
+
+
+def test_a_run_without_sigma_says_what_to_do(tmp_path: Path) -> None:
+    residual, sigma = calibrated(12)
+    write_run(tmp_path / "run", residual, np.full_like(sigma, np.nan), settings={"uncertainty": "none"})
+    with pytest.raises(RunFolderError, match=r"no σ.*evaluate again with --uncertainty heatmap"):
+        judged(tmp_path, "run")
+
+
+def test_nothing_evaluated(tmp_path: Path) -> None:
+    residual, sigma = calibrated(1)
+    write_run(tmp_path / "run", residual[:0], sigma[:0])
+    with pytest.raises(RunFolderError, match="no image was evaluated"):
+        judged(tmp_path, "run")
+
+
+def test_one_image(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", *calibrated(1))
+    calibration = judged(tmp_path, "run", pictures=True)
+    found = as_json(calibration)
+    assert "Too few images" in str(found["verdict"])
+    assert calibration.no_recalibration == "1 usable image(s): cross-fitting needs at least 2"
+    assert found["coverage"]["0.9"]["ci95"] is None  # type: ignore[index,call-overload]
+    assert len(calibration.pictures) == 10
+    json.dumps(found, allow_nan=False)
+
+
+def test_fewer_than_20_keypoints(tmp_path: Path) -> None:
+    residual, sigma = calibrated(15)
+    residual[:, 1:] = np.nan
+    write_run(tmp_path / "run", residual, sigma)
+    found = as_json(judged(tmp_path, "run", pictures=True))
+    assert "Too few keypoints for a verdict: 15 keypoints" in str(found["verdict"])
+    with pytest.raises(UsageError, match="15 keypoints are too few, at least 20"):
+        calibrate(CalibrationRequest(Path("run"), Path("f.json"), None, False, tmp_path))
+    assert not (tmp_path / "f.json").exists()
+
+
+def test_all_residuals_zero(tmp_path: Path) -> None:
+    residual, sigma = calibrated(15)
+    write_run(tmp_path / "run", np.zeros_like(residual), sigma)
+    calibration = judged(tmp_path, "run", pictures=True)
+    found = as_json(calibration)
+    assert "All residuals are 0" in str(found["verdict"])
+    assert (found["spearman"], found["ause"]) == (None, None)
+    assert "all residuals are 0" in str(calibration.no_recalibration)
+    assert len(calibration.pictures) == 10
+    json.dumps(found, allow_nan=False)
+    with pytest.raises(UsageError, match="all residuals are 0"):
+        calibrate(CalibrationRequest(Path("run"), Path("f.json"), None, False, tmp_path))
+
+
+def test_constant_sigma_has_no_ranking(tmp_path: Path) -> None:
+    residual, sigma = calibrated(60)
+    write_run(tmp_path / "run", residual, np.full_like(sigma, 8.0))
+    found = as_json(judged(tmp_path, "run", pictures=True))
+    assert "Constant σ" in str(found["verdict"])
+    assert (found["spearman"], found["auc_large_error"], found["quantile_bins"]) == (None, None, None)
+    reasons = found["reasons"]
+    assert isinstance(reasons, dict)
+    assert "ranks nothing" in str(reasons["spearman"])
+
+
+def test_no_labels_at_all(tmp_path: Path) -> None:
+    residual, sigma = calibrated(3)
+    write_run(tmp_path / "run", np.full_like(residual, np.nan), sigma)
+    calibration = judged(tmp_path, "run", pictures=True)
+    assert "nothing to judge" in calibration.report.verdict
+    assert calibration.pictures == ()
+    assert "no pictures" in calibration.notes[0]
+    json.dumps(as_json(calibration), allow_nan=False)
+
+
+@pytest.mark.parametrize(("passed", "status"), [(True, ExitStatus.OK), (False, ExitStatus.GATE_FAILED)])
+def test_gates_on_calibration_decide_the_status(tmp_path: Path, passed: bool, status: ExitStatus) -> None:
+    gates = (
+        Gate(metric="calibration.mace", limit=0.05, value=0.04, passed=passed),
+        Gate(metric="radial_error_px.mean", limit=1.0, value=2.0, passed=False),
+    )
+    write_run(tmp_path / "run", *calibrated(12), gates=gates)
+    calibration = judged(tmp_path, "run")
+    assert calibration.status is status
+    assert [gate.metric for gate in calibration.gates] == ["calibration.mace"]
+
+
+def test_an_interrupted_run_is_judged_as_far_as_it_got(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", *calibrated(12), complete=False)
+    calibration = judged(tmp_path, "run")
+    assert calibration.report.n_images == 12
+    assert "interrupted" in calibration.notes[0]
+    with pytest.raises(UsageError, match="finish it with evaluate --resume first"):
+        calibrate(CalibrationRequest(Path("run"), Path("f.json"), None, False, tmp_path))
+
+
+def test_a_clamped_head_is_told_from_one_that_goes_beyond_the_bound(tmp_path: Path) -> None:
+    residual, sigma = calibrated(60)
+    bound = float(np.quantile(sigma, 0.85))
+    at_max = sigma >= bound
+    beyond = write_run(tmp_path / "beyond", residual, sigma, at_max=at_max)
+    clamped = write_run(tmp_path / "clamped", residual, np.minimum(sigma, bound), at_max=at_max)
+    reports = [judged(tmp_path, path.name).report for path in (beyond, clamped)]
+    assert [report.at_max_share for report in reports] == [at_max.mean(), at_max.mean()]
+    assert reports[0].status == "calibrated"
+    assert [fault.code for fault in reports[1].faults][:1] == ["clamped"]

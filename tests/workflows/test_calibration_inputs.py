@@ -1,0 +1,143 @@
+"""What is read from a run: groups, large errors, covariances, and the units that σ could have."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.reading import open_run
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.calibration_inputs import CalibrationInputs, age_band, in_names, judge, read_inputs
+
+from .sigma_runs import HEIGHT, WIDTH, Floats, calibrated, write_run
+
+
+def inputs_of(path: Path) -> CalibrationInputs:
+    return read_inputs(open_run(path, path.parent))
+
+
+def test_residuals_and_sigma_come_back(tmp_path: Path) -> None:
+    residual, sigma = calibrated(4)
+    residual[1, 3] = np.nan
+    inputs = inputs_of(write_run(tmp_path / "run", residual, sigma))
+    np.testing.assert_allclose(inputs.residual_px, residual, atol=1e-9)
+    np.testing.assert_array_equal(inputs.sigma_px, sigma)
+    assert inputs.source == "head"
+    assert inputs.covariance_px2 is None
+
+
+def test_groups_name_vertebra_corner_keypoint_sex_and_age(tmp_path: Path) -> None:
+    report = judge(inputs_of(write_run(tmp_path / "run", *calibrated(40, View.LA), view=View.LA)))
+    names: dict[str, set[str]] = {}
+    for group in report.groups:
+        names.setdefault(group.kind, set()).add(group.name)
+    assert names["vertebra"] == {"L1", "L2", "L3", "L4", "L5", "S1"}
+    assert names["corner"] == {"UL", "UR", "LL", "LR"}
+    assert names["keypoint"] == set(View.LA.keypoint_names)
+    assert names["axis"] == {"x", "y"}
+    assert names["sex"] == {"F", "M"}
+    assert names["age band"] == {"20 to 39", "40 to 59"}
+
+
+@pytest.mark.parametrize(
+    ("years", "band"),
+    [(0, "0 to 19"), (19, "0 to 19"), (20, "20 to 39"), (79, "60 to 79"), (80, "80 and older"), (np.nan, "")],
+)
+def test_age_bands(years: float, band: str) -> None:
+    assert age_band(years) == band
+
+
+def test_a_large_error_is_a_tenth_of_the_width_or_4_mm(tmp_path: Path) -> None:
+    residual, sigma = calibrated(3)
+    residual[:] = 0.0
+    residual[0, 4:8] = np.nan
+    residual[1, 2] = np.nan
+    by_width = inputs_of(write_run(tmp_path / "width", residual, sigma))
+    expected = np.full((3, 20), 20.0)
+    expected[0, 4:8] = np.nan  # without a label the vertebra has no width
+    np.testing.assert_allclose(by_width.large_error_px, expected)
+    assert by_width.large_error == "10 % of vertebra width"
+    by_mm = inputs_of(write_run(tmp_path / "mm", residual, sigma, pixel_spacing_mm=0.2))
+    np.testing.assert_allclose(by_mm.large_error_px, 20.0)
+    assert by_mm.large_error == "4 mm"
+
+
+def test_units_of_a_head_in_input_pixels(tmp_path: Path) -> None:
+    units = inputs_of(write_run(tmp_path / "run", *calibrated(2))).units
+    per_input = [WIDTH / 250, HEIGHT / 500]
+    np.testing.assert_allclose(np.broadcast_to(units.px_per_unit, (2, 20, 2))[1, 7], per_input)
+    assert units.others is not None
+    per_cell = np.broadcast_to(units.others["heatmap cells"], (2, 20, 2))[0, 0]
+    np.testing.assert_allclose(per_cell, [WIDTH / 125, HEIGHT / 125])
+    whole = np.broadcast_to(units.others["units of the model input (0 to 1)"], (2, 20, 2))[0, 0]
+    np.testing.assert_allclose(whole, [WIDTH, HEIGHT])
+
+
+def test_units_of_a_head_in_cells(tmp_path: Path) -> None:
+    settings = {"uncertainty_frame": "heatmap", "resize": "letterbox"}
+    units = inputs_of(write_run(tmp_path / "run", *calibrated(2), settings={**settings})).units
+    # Letterbox keeps the aspect ratio: one factor, 4 px per input pixel; cells are half as wide as high.
+    np.testing.assert_allclose(np.broadcast_to(units.px_per_unit, (2, 20, 2))[0, 0], [8.0, 16.0])
+    assert units.others is not None
+    np.testing.assert_allclose(np.broadcast_to(units.others["model-input pixels"], (2, 20, 2))[0, 0], 4.0)
+
+
+@pytest.mark.parametrize("settings", [{"input_size": "?"}, {"heatmap_size": None}, {"resize": "melt"}])
+def test_nothing_is_suspected_where_the_frame_is_unknown(
+    tmp_path: Path, settings: dict[str, str | None]
+) -> None:
+    residual, sigma = calibrated(60)
+    report = judge(inputs_of(write_run(tmp_path / "run", residual, sigma**2, settings={**settings})))
+    assert "log_variance" not in {fault.code for fault in report.faults}
+    assert report.status == "faulty"
+
+
+def head_that_means(unit_px: Floats, log_variance: bool, tmp_path: Path) -> str:
+    """The verdict on a head whose right σ is read in input pixels, or as log σ, by mistake."""
+    residual, sigma = calibrated(60)
+    in_head = sigma / 4.0  # input pixels
+    said = in_head**2 if log_variance else in_head * 4.0 / unit_px
+    return judge(inputs_of(write_run(tmp_path / "run", residual, said * 4.0))).verdict
+
+
+def test_a_head_in_cells_is_told(tmp_path: Path) -> None:
+    verdict = head_that_means(np.array([8.0, 16.0]), False, tmp_path)
+    assert "σ in heatmap cells would look like" in verdict
+
+
+def test_a_log_variance_is_told_in_the_unit_of_the_head(tmp_path: Path) -> None:
+    assert "log variance, read as log σ" in head_that_means(np.ones(2), True, tmp_path)
+
+
+def test_the_spread_of_a_heatmap_has_no_head_to_blame(tmp_path: Path) -> None:
+    residual, sigma = calibrated(60)
+    wrong = (sigma / 4.0) ** 2 * 4.0
+    spread = np.stack([wrong[..., 0] ** 2, np.zeros(wrong.shape[:2]), wrong[..., 1] ** 2], axis=-1)
+    run = write_run(
+        tmp_path / "run", residual, wrong, spread_px2=spread, settings={"uncertainty": "heatmap"}
+    )
+    inputs = inputs_of(run)
+    assert inputs.source == "heatmap"
+    assert inputs.covariance_px2 is not None
+    np.testing.assert_allclose(inputs.covariance_px2[0, 0], np.diag(wrong[0, 0] ** 2))
+    report = judge(inputs)
+    assert report.status == "faulty"
+    assert "head" not in report.verdict
+
+
+def test_keypoints_are_named(tmp_path: Path) -> None:
+    residual, sigma = calibrated(60)
+    residual[:, 7, 1] += 2.0 * sigma[:, 7, 1]
+    report = judge(inputs_of(write_run(tmp_path / "run", residual, sigma)))
+    assert "keypoint L2 LR" in report.verdict
+    assert "keypoint L2 LR" in report.faults[0].sentence
+    assert in_names("keypoint 21 and keypoint 0", View.LA) == "keypoint S1 UR and keypoint L1 UL"
+
+
+def test_tables_of_different_images_are_refused(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", *calibrated(3))
+    other = write_run(tmp_path / "other", *calibrated(3), first_image=7)
+    (other / "images.parquet").replace(one / "images.parquet")
+    with pytest.raises(RunFolderError, match="list different images"):
+        inputs_of(one)
