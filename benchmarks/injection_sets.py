@@ -18,7 +18,7 @@ STRIDE, INPUT_WIDTH, INPUT_HEIGHT = 4, 256, 512
 
 @dataclass(frozen=True, slots=True)
 class CleanSet:
-    """Keypoints `[N, K, 2]`, image sizes `[N, 2]` (width, height), and T12 `[N, 4, 2]`, all original pixels."""
+    """Keypoints `[N, K, 2]`, image sizes `[N, 2]` (width, height), T12 `[N, 4, 2]`: all original pixels."""
 
     title: str
     view: View

@@ -14,18 +14,17 @@ from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_K
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-TILTED = ("A201", "A202", "A203")
-CORNER_OFF = (*TILTED, "A102", "A401", "A403", "A404", "A602")
-SPACING = ("A501",)
+TILTED = ("A2",)
+CORNER_OFF = ("A2", "A4", "A102", "A602")
 
 
 class Kind(StrEnum):
     """Who is to find a mistake."""
 
     RULES = "rules"
-    LEVEL_SHIFT = "compared: level shift"
-    ERROR_TYPE = "compared: good or jitter"
-    FITTED = "fitted"
+    LEVEL_SHIFT = "level shift"
+    ERROR_TYPE = "good or jitter"
+    FITTED = "shared error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +37,21 @@ class Injected:
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """A mistake: how it is made, and the right name: codes of rules, or words of the fitted sentence."""
+    """A mistake: how it is made, and the right name: codes or prefixes of rules, or words of the sentence on
+    shared errors.
+    """
 
     title: str
     change: Callable[[CleanSet, int, np.random.Generator], Floats]
     kind: Kind
     codes: tuple[str, ...] = ()
     words: str = ""
+    shown: str = ""
 
     @property
     def shown_name(self) -> str:
         """The right name as the table prints it."""
-        return {Kind.RULES: " ".join(self.codes), Kind.FITTED: f"fitted: {self.words}"}.get(
-            self.kind, str(self.kind)
-        )
+        return " ".join(self.codes) or f"{self.kind}{': ' if self.shown else ''}{self.shown}"
 
     def make(self, clean: CleanSet, rng: np.random.Generator) -> Injected:
         """The mistake in every image."""
@@ -72,7 +72,7 @@ def _height_px(points: Floats) -> float:
 
 def reorder(clean: CleanSet, image: int, rng: np.random.Generator, *, corners: tuple[int, ...]) -> Floats:
     """The corners of one vertebra under other names."""
-    points = clean.points_px[image].copy()
+    points: Floats = clean.points_px[image].copy()
     vertebra = _vertebra(rng)
     points[vertebra] = points[vertebra][list(corners)]
     return points
@@ -86,14 +86,14 @@ def crossed(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
 
 def mirrored(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
     """The image mirrored, its names kept."""
-    points = clean.points_px[image].copy()
+    points: Floats = clean.points_px[image].copy()
     points[:, 0] = clean.size_px[image, 0] - 1 - points[:, 0]
     return points
 
 
 def vertebrae_exchanged(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
     """Two vertebrae under each other's names."""
-    points = clean.points_px[image].copy()
+    points: Floats = clean.points_px[image].copy()
     one, other = (int(v) for v in rng.choice(len(LUMBAR), 2, replace=False))
     body = points[:LUMBAR_KEYPOINTS].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2)
     body[[one, other]] = body[[other, one]]
@@ -102,13 +102,14 @@ def vertebrae_exchanged(clean: CleanSet, image: int, rng: np.random.Generator) -
 
 def one_level_up(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
     """T12 to L4 under the names L1 to L5, and L5's upper endplate as S1's where that is annotated."""
-    points = clean.points_px[image]
-    return np.concatenate([clean.above_px[image], points])[: len(points)]
+    points: Floats = clean.points_px[image]
+    upper: Floats = np.concatenate([clean.above_px[image], points])[: len(points)]
+    return upper
 
 
 def level_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
     """One of L1 to L4 left out, those above it, T12 included, under the names of the ones below."""
-    points = clean.points_px[image].copy()
+    points: Floats = clean.points_px[image].copy()
     missing = int(rng.integers(0, len(LUMBAR) - 1))
     body = points[:LUMBAR_KEYPOINTS].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2).copy()
     kept = np.concatenate([clean.above_px[image][None], np.delete(body, missing, axis=0)])
@@ -118,7 +119,7 @@ def level_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> Floa
 
 def corner_moved(clean: CleanSet, image: int, rng: np.random.Generator, *, heights: float) -> Floats:
     """One corner moved in any direction."""
-    points = clean.points_px[image].copy()
+    points: Floats = clean.points_px[image].copy()
     angle = rng.uniform(0, 2 * np.pi)
     away = heights * _height_px(points) * np.array([np.cos(angle), np.sin(angle)])
     points[int(rng.integers(len(points)))] += away
@@ -127,7 +128,7 @@ def corner_moved(clean: CleanSet, image: int, rng: np.random.Generator, *, heigh
 
 def endplate_rotated(clean: CleanSet, image: int, rng: np.random.Generator, *, degrees: float) -> Floats:
     """One endplate turned about its middle, either way."""
-    points = clean.points_px[image].copy()
+    points: Floats = clean.points_px[image].copy()
     left = 2 * int(rng.integers(len(points) // 2))
     turn = np.radians(degrees) * rng.choice([-1.0, 1.0])
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -138,29 +139,32 @@ def endplate_rotated(clean: CleanSet, image: int, rng: np.random.Generator, *, d
 
 def axes_exchanged(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
     """x and y exchanged."""
-    return clean.points_px[image][:, ::-1].copy()
+    exchanged: Floats = clean.points_px[image][:, ::-1].copy()
+    return exchanged
 
 
 def half_grid(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
     """Coordinates in a grid of half the size."""
-    return clean.points_px[image] / 2
+    halved: Floats = clean.points_px[image] / 2
+    return halved
 
 
 def shifted(clean: CleanSet, image: int, rng: np.random.Generator, *, cells: float) -> Floats:
     """Shifted right and down by so many heatmap cells, with the jitter of a good network (2 %)."""
-    return jittered(clean, image, rng, share=0.02) + cells * clean.cell_px[image]
+    away: Floats = cells * clean.cell_px[image]
+    return jittered(clean, image, rng, share=0.02) + away
 
 
 def jittered(clean: CleanSet, image: int, rng: np.random.Generator, *, share: float) -> Floats:
     """Every keypoint off by a Gaussian whose σ is this share of its vertebra's width, in x and in y."""
-    points = clean.points_px[image]
+    points: Floats = clean.points_px[image]
     sigma = share * label_widths_px(points[None])[0]
     return points + sigma[:, None] * rng.normal(size=points.shape)
 
 
 def keypoint_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
     """One keypoint NaN."""
-    points = clean.points_px[image].copy()
+    points: Floats = clean.points_px[image].copy()
     points[int(rng.integers(len(points)))] = np.nan
     return points
 
@@ -173,19 +177,23 @@ INJECTIONS: tuple[Injection, ...] = (
               Kind.RULES, ("A103",)),
     Injection("two vertebrae exchanged", vertebrae_exchanged, Kind.RULES, ("A101",)),
     Injection("whole spine one level up", one_level_up, Kind.LEVEL_SHIFT),
-    Injection("one level missing", level_missing, Kind.RULES, SPACING),
-    *(Injection(f"one corner moved by {h:g} heights", partial(corner_moved, heights=h), Kind.RULES, CORNER_OFF)
-      for h in (0.5, 1.0, 2.0)),
+    Injection("one level missing", level_missing, Kind.RULES, ("A501",)),
+    Injection("one corner moved by 0.5 heights", partial(corner_moved, heights=0.5), Kind.RULES, CORNER_OFF),
+    Injection("one corner moved by 1 height", partial(corner_moved, heights=1.0), Kind.RULES, CORNER_OFF),
+    Injection("one corner moved by 2 heights", partial(corner_moved, heights=2.0), Kind.RULES, CORNER_OFF),
     Injection("corners crossed", crossed, Kind.RULES, ("A401",)),
-    *(Injection(f"one endplate turned by {d:g}°", partial(endplate_rotated, degrees=d), Kind.RULES, TILTED)
-      for d in (15.0, 25.0, 40.0)),
-    Injection("x and y exchanged", axes_exchanged, Kind.FITTED, words="axes are confused"),
-    Injection("coordinates in a grid of half the size", half_grid, Kind.FITTED, words="scaled by 2.0"),
+    Injection("one endplate turned by 15°", partial(endplate_rotated, degrees=15.0), Kind.RULES, TILTED),
+    Injection("one endplate turned by 25°", partial(endplate_rotated, degrees=25.0), Kind.RULES, TILTED),
+    Injection("one endplate turned by 40°", partial(endplate_rotated, degrees=40.0), Kind.RULES, TILTED),
+    Injection("x and y exchanged", axes_exchanged, Kind.FITTED, words="axes are confused", shown="axes"),
+    Injection("coordinates in a grid of half the size", half_grid, Kind.FITTED,
+              words="scaled by 2.0", shown="scale"),
     Injection("shift by half a heatmap cell", partial(shifted, cells=0.5), Kind.FITTED,
-              words="half a heatmap cell"),
+              words="half a heatmap cell", shown="half a cell"),
     Injection("shift by one heatmap cell", partial(shifted, cells=1.0), Kind.FITTED,
-              words="offset between image and heatmap"),
-    *(Injection(f"jitter of {100 * s:g} % of the width", partial(jittered, share=s), Kind.ERROR_TYPE)
-      for s in (0.01, 0.02, 0.05)),
+              words="offset between image and heatmap", shown="offset"),
+    Injection("jitter of 1 % of the width", partial(jittered, share=0.01), Kind.ERROR_TYPE),
+    Injection("jitter of 2 % of the width", partial(jittered, share=0.02), Kind.ERROR_TYPE),
+    Injection("jitter of 5 % of the width", partial(jittered, share=0.05), Kind.ERROR_TYPE),
     Injection("one keypoint NaN", keypoint_missing, Kind.RULES, ("A603",)),
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from mahtdiag.anatomy.checks import level_names
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, LimitSpec
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.views import View
@@ -61,8 +62,9 @@ def image_reason(findings: Sequence[Finding], view: View, most: int | None = _MO
 
 def group_reason(group: Sequence[Finding], view: View) -> str:
     """The worst of several findings of one kind in words, and where else the same fires."""
-    others = ", ".join(dict.fromkeys(finding.vertebra for finding in group[1:]))
-    return finding_reason(group[0], view) + (f" (also {others})" if others else "")
+    others = {finding.vertebra for finding in group[1:]} - {group[0].vertebra}
+    names = ", ".join(name for name in level_names(view) if name in others)
+    return finding_reason(group[0], view) + (f" (also {names})" if names else "")
 
 
 def grouped(findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], ...]:

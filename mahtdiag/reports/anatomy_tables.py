@@ -27,7 +27,7 @@ STANDARD_WIDTH = 80
 LONGEST_NAME = 60
 WORST_OF_RUN, WORST_OF_LABELS = 8, 20
 REASONS = 3
-RULE_WIDTH = 29
+RULE_WIDTH, LONGEST_RULE = 29, 44
 SHORT_UNIT = {"heights": " h", "widths": " w", "usual spacings": "×"}
 
 
@@ -42,8 +42,7 @@ def anatomy_report(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Render
         Text(),
     ]
     if judged:
-        name_width = min(LONGEST_NAME, NAME_WIDTH + wider // 2)
-        parts += [tally_table(verdict, what, name_width), worst_images_table(report, name_width, width)]
+        parts += [tally_table(verdict, what, wider), worst_images_table(report, wider)]
         if report.diagnosis is not None:
             parts += _diagnosis(report.diagnosis)
     else:
@@ -62,8 +61,13 @@ def _spaced(part: RenderableType) -> tuple[RenderableType, ...]:
     return (part, Text()) if isinstance(part, Table) else (part,)
 
 
-def tally_table(verdict: AnatomyVerdict, what: str, name_width: int) -> Table:
-    """Every group, and the rules of it that fired: images, blamed keypoints, worst case; labels beside them."""
+def _name_width(wider: int) -> int:
+    """Room for a file name on a terminal `wider` than 80 columns."""
+    return min(LONGEST_NAME, NAME_WIDTH + wider // 2)
+
+
+def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
+    """Every group, and the rules of it that fired: images, keypoints, worst case; labels beside them."""
     images, beside = len(verdict.images), verdict.label_violating is not None
     title = f"Violations among the {what}: {verdict.violating} of {images} images"
     title += f" ({percent(verdict.share_violating)})"
@@ -73,7 +77,7 @@ def tally_table(verdict: AnatomyVerdict, what: str, name_width: int) -> Table:
     table = plain_table(title, *columns)
     table.columns[1].justify = table.columns[-1].justify = "left"
     table.columns[1].no_wrap = False
-    table.columns[1].width = RULE_WIDTH - (7 if beside else 0)
+    table.columns[1].width = min(LONGEST_RULE, RULE_WIDTH + wider // 2) - (7 if beside else 0)
     table.padding = (0, 0)
     for group, members in groupby(verdict.tallies, key=lambda tally: tally.rule.group):
         tallies = list(members)
@@ -84,7 +88,7 @@ def tally_table(verdict: AnatomyVerdict, what: str, name_width: int) -> Table:
         heading = Text(str(group), style="bold")
         table.add_row("", heading, *(str(count) for count in counts), *([ABSENT] if not fired else []))
         for tally in fired:
-            table.add_row(*_tally_cells(tally, beside, name_width))
+            table.add_row(*_tally_cells(tally, beside, _name_width(wider)))
     table.caption = (
         "h, w: this spine's median vertebra height, width; ×: its usual spacing. More: --explain CODE."
     )
@@ -116,7 +120,7 @@ def measured(finding: Finding) -> str:
     return f"{amount(finding.value)}{SHORT_UNIT.get(finding.unit, '')}"
 
 
-def worst_images_table(report: AnatomyReport, name_width: int, width: int) -> RenderableType:
+def worst_images_table(report: AnatomyReport, wider: int) -> RenderableType:
     """The most suspicious images with their reasons in words, and what their labels break as well."""
     verdict = report.verdict
     most = WORST_OF_RUN if report.source is Source.RUN else WORST_OF_LABELS
@@ -128,9 +132,9 @@ def worst_images_table(report: AnatomyReport, name_width: int, width: int) -> Re
     table.columns[2].justify = "left"
     table.columns[3].justify = "left"
     table.columns[3].no_wrap = False
-    table.columns[3].width = max(20, width - name_width - 15)
+    table.columns[3].width = STANDARD_WIDTH + wider - _name_width(wider) - 15
     for image in shown:
-        _add_image(table, image, verdict.view, name_width)
+        _add_image(table, image, verdict.view, _name_width(wider))
     table.caption = "sev.: severity, the sum over the rules that fired of 1 + ln(excess over the limit)."
     table.caption_justify = "left"
     return table

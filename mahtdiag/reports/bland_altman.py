@@ -67,8 +67,8 @@ def _panel(axes: Axes, pair: MeasuredPair) -> None:
         zorder=5,
     )
     axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
-    axes.set_title(f"{pair.level}, n = {pair.difference.n}\n{_numbers(pair.difference)}", fontsize=SMALL)
-    axes.title.set_fontweight("normal")
+    title = f"{pair.level}, n = {pair.difference.n}\n{_numbers(pair.difference)}"
+    axes.set_title(title, fontsize=SMALL, fontweight="normal")
     axes.margins(x=0.12, y=0.12)
     axes.tick_params(labelsize=SMALL)
     _lines(axes, pair.difference)

@@ -17,6 +17,8 @@ from mahtdiag.schema.views import View
 Floats = NDArray[np.float64]
 # A file name of the BUU-LSPINE set; wider terminals show more.
 NAME_WIDTH = 16
+# Room for four violation codes.
+CODES_WIDTH = 20
 # Titles and captions below this width would wrap too often.
 LEAST_WIDTH = 66
 PARTS = ("heatmap", "coord", "anatomical", "uncertainty")
@@ -57,9 +59,8 @@ def plain_table(title: str, *columns: str) -> Table:
         title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False,
         padding=(0, 1, 0, 0), show_edge=False, min_width=LEAST_WIDTH, caption_justify="left",
     )  # fmt: skip
-    table.add_column(columns[0], justify="left", no_wrap=True)
-    for column in columns[1:]:
-        table.add_column(column, justify="right", no_wrap=True)
+    for number_of, column in enumerate(columns):
+        table.add_column(column, justify="right" if number_of else "left", no_wrap=True)
     return table
 
 
@@ -155,10 +156,17 @@ def group_table(title: str, groups: Sequence[GroupError], name_width: int = NAME
 def worst_table(
     rows: Sequence[WorstImage], weights: Mapping[str, float], total: int, name_width: int = NAME_WIDTH
 ) -> Table:
-    """The worst images by mean radial error: errors in pixels, then every loss part and its share."""
+    """The worst images by mean radial error: errors in pixels, then every loss part and its share.
+
+    Violation codes are added where there is room for them.
+    """
     shown = [part for part in PARTS if any(np.isfinite(row.losses[part]) for row in rows)]
     title = f"Worst {len(rows)} of {total} images: radial error in px, loss and its parts with their shares"
     table = plain_table(title, "image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
+    roomy = name_width >= NAME_WIDTH + CODES_WIDTH
+    if roomy:
+        table.add_column("violations", justify="left", no_wrap=True)
+        name_width -= CODES_WIDTH
     for row in rows:
         shares = _shares({part: row.losses[part] for part in shown}, weights)
         cells = [f"{number(row.losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
@@ -168,6 +176,7 @@ def worst_table(
             number(row.max_error_px),
             number(row.losses["total"]),
             *cells,
+            *([" ".join(row.codes) or ABSENT] if roomy else []),
         )
     return table
 
@@ -188,10 +197,8 @@ def violations_table(rows: Sequence[AnatomyRow], images: int, share: float) -> T
 
 def failures_table(failures: Sequence[Failure]) -> Table:
     """Images that could not be evaluated, by name, with the reason."""
-    table = Table(
-        title=f"Not evaluated: {len(failures)}", box=box.SIMPLE_HEAD, title_justify="left",
-        title_style="bold red", pad_edge=False,
-    )  # fmt: skip
+    table = plain_table(f"Not evaluated: {len(failures)}")
+    table.title_style = "bold red"
     table.add_column("image", overflow="fold", max_width=30)
     table.add_column("reason", overflow="fold")
     for failure in failures:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.calibration import CalibrationReport, calibration_report
+from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.record import Json
 from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorStatistics, ErrorSummary, summarise
 from mahtdiag.runs.document import (
@@ -21,6 +21,7 @@ from mahtdiag.runs.document import (
 )
 from mahtdiag.runs.document import ErrorSummary as StoredErrors
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.workflows.calibration_inputs import inputs_of, judge
 from mahtdiag.workflows.evaluation_setup import digest
 from mahtdiag.workflows.stored_limits import stored_limits
 
@@ -65,7 +66,7 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
                 heatmap_keypoint_share=float(np.nanmean(share)) if np.isfinite(share).any() else None,
             ),
             "anatomy": _anatomy(_findings(run, images, keypoints)),
-            "calibration": _calibration(keypoints),
+            "calibration": _calibration(run, images, keypoints),
         }
     )
     return RunResults(document, summary, images, keypoints)
@@ -98,22 +99,11 @@ def _anatomy(findings: Findings) -> AnatomySummary:
     )
 
 
-def _calibration(keypoints: KeypointColumns) -> dict[str, Json] | None:
-    """Calibration of σ, or None where the run has none."""
-    if not np.isfinite(keypoints.sigma_px).any():
+def _calibration(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> dict[str, Json] | None:
+    """Calibration of σ as `mahtdiag calibration` judges it, or None where the run has no σ."""
+    if np.isnan(keypoints.sigma_px).all():
         return None
-    view = keypoints.view
-    report = calibration_report(
-        keypoints.pred_px - keypoints.gt_px,
-        keypoints.sigma_px,
-        at_min=keypoints.at_min,
-        at_max=keypoints.at_max,
-        groups={
-            "vertebra": np.broadcast_to(np.array(view.vertebra_of), keypoints.error_px.shape),
-            "corner": np.broadcast_to(np.array(view.corner_of), keypoints.error_px.shape),
-        },
-    )
-    return without_curves(report)
+    return without_curves(judge(inputs_of(run, images, keypoints)))
 
 
 def without_curves(report: CalibrationReport) -> dict[str, Json]:

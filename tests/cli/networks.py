@@ -21,7 +21,7 @@ Outputs = dict[str, Tensor]
 
 
 class Lookup(nn.Module):
-    """Places and log σ, in model-input pixels, by the number of the image; `change` makes the output of them."""
+    """Places and log σ in model-input pixels by the number of the image; `change` makes the output of them."""
 
     def __init__(self, change: Callable[[Outputs, Tensor], object], keypoints: int = 20) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Lookup(nn.Module):
         self.register_buffer("log_sigma", torch.zeros(IMAGES, keypoints, 2))
 
     def forward(self, images: Tensor) -> object:
-        """Heatmaps (Gaussians of σ 1.5, a cell per input pixel), coordinates and log σ, as `change` has them."""
+        """Heatmaps (Gaussians of σ 1.5, one cell per input pixel), coordinates and log σ, changed."""
         numbers = ((images[:, 0, 2, 2] * 255 - 20) / 15).round().long().clamp(0, IMAGES - 1)
         points = self.points[numbers]
         cells = torch.arange(SIDE, dtype=points.dtype)
@@ -96,9 +96,7 @@ def uncertainty() -> Lookup:
 
 def log_var() -> Lookup:
     """σ as log variance."""
-    return Lookup(
-        lambda outputs, _: {"heatmaps": outputs["heatmaps"], "log_var": 2 * outputs["log_sigma"]}
-    )
+    return Lookup(lambda outputs, _: {"heatmaps": outputs["heatmaps"], "log_var": 2 * outputs["log_sigma"]})
 
 
 def double() -> Lookup:
@@ -132,7 +130,10 @@ def whole_numbers() -> Lookup:
 
 
 def _nan_where(outputs: Outputs, bad: Tensor) -> Outputs:
-    return {name: value.masked_fill(bad.view(-1, *[1] * (value.ndim - 1)), float("nan")) for name, value in outputs.items()}
+    return {
+        name: value.masked_fill(bad.view(-1, *[1] * (value.ndim - 1)), float("nan"))
+        for name, value in outputs.items()
+    }
 
 
 def nan_some() -> Lookup:
@@ -155,7 +156,9 @@ def endless_sigma() -> Lookup:
     return Lookup(
         lambda outputs, numbers: {
             **outputs,
-            "log_sigma": torch.where(numbers[:, None, None] % 2 == 0, 1e3, -1e3).expand_as(outputs["log_sigma"]),
+            "log_sigma": torch.where(numbers[:, None, None] % 2 == 0, 1e3, -1e3).expand_as(
+                outputs["log_sigma"]
+            ),
         }
     )
 
@@ -193,13 +196,13 @@ def leaves() -> Lookup:
 
 
 def _talk(outputs: Outputs, _numbers: Tensor) -> object:
-    print("a line of the network's own")
+    sys.stdout.write("a line of the network's own\n")
     return outputs
 
 
 def talks() -> Lookup:
     """Prints to standard output, when it is built and when it is run."""
-    print("a line of the factory's own")
+    sys.stdout.write("a line of the factory's own\n")
     return Lookup(_talk)
 
 

@@ -61,8 +61,9 @@ def write_run(
     pixel_spacing_mm: float | None = None,
     gates: tuple[Gate, ...] = (),
     complete: bool = True,
+    cwd: Path | None = None,
 ) -> Path:
-    """A run folder with these residuals (predicted − true) and σ, [N, K, 2], and the latest of its parent.
+    """A run folder with these residuals (predicted − true) and σ, [N, K, 2], the latest of `cwd`.
 
     Every image has its own content, by its number; a NaN residual is a keypoint without label.
     """
@@ -90,7 +91,7 @@ def write_run(
     counts = ImageCounts(total=images, evaluated=images)
     document = header.model_copy(update={"images": counts, "data": data, "gates": gates})
     if complete:
-        folder.finish(document, path.parent)
+        folder.finish(document, cwd or path.parent)
     else:
         folder.interrupt(header)
     return path

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mahtdiag.calibration import calibration_report
+from mahtdiag.calibration.record import Json
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.runs.document import Gate
 from mahtdiag.workflows.calibration import Calibration, CalibrationRequest, calibrate
@@ -20,6 +21,14 @@ KEYS = {
     "at_max_share", "verdict", "groups", "gates",
 }  # fmt: skip
 PICTURES = {"reliability", "sparsification", "z-histogram", "error-sigma", "keypoint-coverage"}
+
+
+def part(content: Json, *keys: str) -> Json:
+    """What lies below these keys."""
+    for key in keys:
+        assert isinstance(content, dict)
+        content = content[key]
+    return content
 
 
 def judged(cwd: Path, run: str | None = None, *, pictures: bool = False) -> Calibration:
@@ -38,11 +47,8 @@ def test_numbers_are_those_of_the_report(tmp_path: Path) -> None:
 
 
 def test_the_latest_run_is_the_default(tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    write_run(runs / "old", *calibrated(12))
-    latest = write_run(runs / "new", *calibrated(14))
-    (runs / "runs" / "latest").replace(runs / "latest")
-    (runs / "latest").write_text(latest.name)
+    write_run(tmp_path / "runs" / "old", *calibrated(12), cwd=tmp_path)
+    write_run(tmp_path / "runs" / "new", *calibrated(14), cwd=tmp_path)
     assert judged(tmp_path).report.n_images == 14
 
 
@@ -56,8 +62,10 @@ def test_json_has_the_keys_of_the_contract_and_no_nan(tmp_path: Path) -> None:
     assert set(found) >= KEYS
     text = json.dumps(found, allow_nan=False)
     assert json.loads(text)["coverage"].keys() == {"0.5", "0.68", "0.9", "0.95"}
-    for part in (found["coverage"], found["radial"]["coverage"]):  # type: ignore[index,call-overload]
-        assert set(part["0.9"]) == {"observed", "ci95"}
+    for where in (("coverage",), ("radial", "coverage")):
+        level = part(found, *where, "0.9")
+        assert isinstance(level, dict)
+        assert set(level) == {"observed", "ci95"}
     assert (found["missing"], found["invalid_sigma"]) == (1, 4)
     assert found["gates"] == []
 
@@ -102,7 +110,7 @@ def test_one_image(tmp_path: Path) -> None:
     found = as_json(calibration)
     assert "Too few images" in str(found["verdict"])
     assert calibration.no_recalibration == "1 usable image(s): cross-fitting needs at least 2"
-    assert found["coverage"]["0.9"]["ci95"] is None  # type: ignore[index,call-overload]
+    assert part(found, "coverage", "0.9", "ci95") is None
     assert len(calibration.pictures) == 10
     json.dumps(found, allow_nan=False)
 
@@ -138,9 +146,7 @@ def test_constant_sigma_has_no_ranking(tmp_path: Path) -> None:
     found = as_json(judged(tmp_path, "run", pictures=True))
     assert "Constant σ" in str(found["verdict"])
     assert (found["spearman"], found["auc_large_error"], found["quantile_bins"]) == (None, None, None)
-    reasons = found["reasons"]
-    assert isinstance(reasons, dict)
-    assert "ranks nothing" in str(reasons["spearman"])
+    assert "ranks nothing" in str(part(found, "reasons", "spearman"))
 
 
 def test_no_labels_at_all(tmp_path: Path) -> None:

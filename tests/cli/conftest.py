@@ -1,0 +1,58 @@
+"""A bench to work at, and the command to run on it."""
+
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mahtdiag.cli.app import SIGNALS, main
+
+from .builders import Bench, build_bench
+from .command import Desk, Finished
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Made once; tests work on copies."""
+    return build_bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture
+def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the command changes in its process is put back."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    hook = sys.unraisablehook
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    sys.unraisablehook = hook
+    sys.modules.pop("nets", None)
+
+
+@pytest.fixture
+def desk(
+    bench: Bench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    clean_process: None,
+) -> Desk:
+    """A copy of the bench as the current folder, and the command in this process."""
+    folder = tmp_path / "desk"
+    shutil.copytree(bench.path, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["mahtdiag", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsysbinary.readouterr()
+        assert isinstance(left.value.code, int)
+        return Finished(int(left.value.code), printed.out, printed.err.decode())
+
+    return Desk(folder, run)

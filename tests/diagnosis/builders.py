@@ -1,0 +1,88 @@
+"""Spines, frames and readings of made-up networks."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.diagnosis.records import RecordMaker
+from mahtdiag.losses import MAHTNetLoss
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySource, UncertaintySpec
+from mahtdiag.schema.readings import BatchReading
+from mahtdiag.schema.samples import LoadedImage, Patient, Sample
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+INPUT, HEATMAP = Size(96, 64), Size(24, 32)
+
+
+def spine(view: View, original: Size, seed: int = 0) -> Floats:
+    """A plausible spine `[K, 2]` in an image of this size."""
+    rng = np.random.default_rng(seed)
+    step, half = original.height / 7.0, original.width / 8.0
+    points = []
+    for vertebra in range(5):
+        top = (vertebra + 0.6) * step
+        middle = original.width * (0.5 + 0.03 * rng.standard_normal())
+        for y in (top, top + 0.6 * step):
+            points += [(middle - half, y), (middle + half, y)]
+    if view is View.LA:
+        points += [(original.width / 2 - half, 5.6 * step), (original.width / 2 + half, 5.6 * step)]
+    return np.array(points) + rng.normal(0, 0.5, (view.keypoints, 2))
+
+
+def frame(
+    original: Size = Size(211, 150),
+    mode: ResizeMode = ResizeMode.STRETCH,
+    convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL,
+) -> FrameMap:
+    """An image brought to `INPUT`, heatmaps of another aspect."""
+    return FrameMap(original, INPUT, HEATMAP, mode, convention)
+
+
+def sample(
+    points: Floats, view: View = View.AP, name: str = "a.png", spacing_mm: float | None = None
+) -> Sample:
+    """An annotated image."""
+    return Sample(name, name, view, points, "an" + name, patient=Patient("1", "F", 40), pixel_spacing_mm=spacing_mm)
+
+
+def image(original: Size, name: str = "a.png") -> LoadedImage:
+    """Its pixels, which nobody looks at here."""
+    return LoadedImage(original, np.zeros((1, 1, 1), np.float32), "im" + name)
+
+
+def reading(points: Floats, **others: object) -> BatchReading:
+    """A reading of heatmaps whose places are `[B, K, 2]` in cells."""
+    shape = points.shape[:2]
+    base = BatchReading(
+        heatmap_size=(HEATMAP.height, HEATMAP.width),
+        points=points,
+        spread=np.broadcast_to(np.array([4.0, 1.0, 9.0]), (*shape, 3)).copy(),
+        peak=np.full(shape, 0.75),
+        flags=np.zeros(shape, np.int64),
+        finite=np.ones(shape, np.bool_),
+        loss_mse=np.full(shape[0], 0.5),
+        loss_focal=np.full(shape[0], 0.25),
+        keypoint_share=np.full(shape[0], 0.125),
+        coords=None,
+        sigma=None,
+    )
+    return replace(base, **others)  # type: ignore[arg-type]
+
+
+def spec(
+    view: View = View.AP, source: UncertaintySource = UncertaintySource.AUTO, own_coords: bool = False
+) -> ModelSpec:
+    """A specification; what the frames say counts for the input."""
+    return ModelSpec(
+        view, ModelInput(INPUT, 1), Decoding(2.0, own_coords=own_coords), UncertaintySpec(source)
+    )
+
+
+def maker(of: ModelSpec, pixel_spacing_mm: float | None = None) -> RecordMaker:
+    """With the default loss and limits of the view."""
+    loss = MAHTNetLoss(view=of.view, reduction="none")
+    return RecordMaker(of, loss, Limits.of(of.view), pixel_spacing_mm)

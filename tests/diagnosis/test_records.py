@@ -1,0 +1,323 @@
+"""From readings to records: frames, units, σ, losses, and outputs that are no numbers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mahtdiag.engine.analysis import analyse
+from mahtdiag.heatmaps import gaussian_targets
+from mahtdiag.losses import MAHTNetLoss
+from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintyKind, UncertaintySource
+from mahtdiag.schema.outputs import ModelOutputs
+from mahtdiag.schema.readings import BatchReading
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.views import View
+
+from .builders import HEATMAP, INPUT, Floats, frame, image, maker, reading, sample, spec, spine
+
+SIZES = (Size(211, 150), Size(90, 301), Size(96, 64))
+FRAMES = st.builds(
+    frame, st.sampled_from(SIZES), st.sampled_from(list(ResizeMode)), st.sampled_from(list(CoordinateConvention))
+)
+EVERY_FRAME = [frame(size, mode, convention) for size in SIZES for mode in ResizeMode
+               for convention in CoordinateConvention]  # fmt: skip
+
+
+def one(record_of: tuple[list[ImageRecord], list[object]] | object) -> ImageRecord:
+    """The only record, there being no failure."""
+    records, failures = record_of  # type: ignore[misc]
+    assert failures == []
+    (record,) = records
+    assert isinstance(record, ImageRecord)
+    return record
+
+
+def by_hand(points: Floats, of: object) -> Floats:
+    """Original pixels to heatmap cells, written out for each convention and resize mode."""
+    from mahtdiag.schema.frames import FrameMap
+
+    assert isinstance(of, FrameMap)
+    half = 0.5 if of.convention is CoordinateConvention.HALF_PIXEL else 0.0
+    width, height, left, top = INPUT.width, INPUT.height, 0, 0
+    if of.mode is ResizeMode.LETTERBOX:
+        factor = min(INPUT.height / of.original.height, INPUT.width / of.original.width)
+        width, height = round(of.original.width * factor), round(of.original.height * factor)
+        left, top = (INPUT.width - width) // 2, (INPUT.height - height) // 2
+    x = (points[:, 0] + half) * width / of.original.width - half + left
+    y = (points[:, 1] + half) * height / of.original.height - half + top
+    x = (x + half) * HEATMAP.width / INPUT.width - half
+    y = (y + half) * HEATMAP.height / INPUT.height - half
+    return np.stack([x, y], -1)
+
+
+@pytest.mark.parametrize("of", EVERY_FRAME, ids=lambda f: f"{f.original} {f.mode} {f.convention}")
+@pytest.mark.parametrize("view", list(View))
+def test_a_prediction_in_the_cell_of_its_label_has_no_error(view: View, of: object) -> None:
+    from mahtdiag.schema.frames import FrameMap
+
+    assert isinstance(of, FrameMap)
+    points = spine(view, of.original)
+    found = reading(by_hand(points, of)[None])
+    record = one(maker(spec(view)).records([sample(points, view)], [image(of.original)], [of], found))
+    np.testing.assert_allclose(record.keypoints.pred_px, points, atol=1e-9)
+    np.testing.assert_allclose(record.keypoints.error_px, 0.0, atol=1e-9)
+    assert record.losses.coord == pytest.approx(0.0, abs=1e-9)
+    assert record.radial_error_px == pytest.approx(0.0, abs=1e-9)
+
+
+@given(of=FRAMES, dx=st.floats(-30, 30), dy=st.floats(-30, 30))
+def test_an_error_is_the_distance_in_original_pixels(of: object, dx: float, dy: float) -> None:
+    from mahtdiag.schema.frames import FrameMap
+
+    assert isinstance(of, FrameMap)
+    points = spine(View.AP, of.original)
+    found = reading(by_hand(points + [dx, dy], of)[None])
+    record = one(maker(spec()).records([sample(points)], [image(of.original)], [of], found))
+    np.testing.assert_allclose(record.keypoints.error_px, np.hypot(dx, dy), atol=1e-8)
+    assert record.max_error_px == pytest.approx(np.hypot(dx, dy), abs=1e-8)
+
+
+def test_a_coordinate_loss_is_in_the_networks_frame() -> None:
+    of = frame(Size(192, 64))
+    points = spine(View.AP, of.original)
+    found = reading(by_hand(points + [0.0, 6.0], of)[None])
+    record = one(maker(spec()).records([sample(points)], [image(of.original)], [of], found))
+    # Six original pixels are three of the input, along one axis: Wing is ω·ln(1 + 3/2), averaged with 0.
+    assert record.losses.coord == pytest.approx(10 * np.log(2.5) / 2, rel=1e-9)
+
+
+def test_missing_labels_stay_missing() -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    labels = points.copy()
+    labels[3] = np.nan
+    found = reading(by_hand(points + [3.0, 4.0], of)[None])
+    record = one(maker(spec(), 0.5).records([sample(labels)], [image(of.original)], [of], found))
+    assert np.flatnonzero(np.isnan(record.keypoints.error_px)).tolist() == [3]
+    assert np.flatnonzero(np.isnan(record.keypoints.error_mm)).tolist() == [3]
+    assert np.isfinite(record.keypoints.pred_px).all()
+    assert record.radial_error_px == pytest.approx(5.0)
+    whole = one(maker(spec()).records([sample(points)], [image(of.original)], [of], found))
+    assert record.losses.coord == pytest.approx(whole.losses.coord)
+
+
+def test_no_label_at_all() -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    found = replace(reading(by_hand(points, of)[None]), loss_focal=np.array([np.nan]))
+    record = one(maker(spec()).records([sample(np.full_like(points, np.nan))], [image(of.original)], [of], found))
+    assert np.isnan([record.radial_error_px, record.max_error_px, record.losses.total, record.losses.coord]).all()
+    assert np.isfinite(record.losses.anatomical)
+
+
+@pytest.mark.parametrize(
+    ("own", "common", "expected"), [(None, None, None), (0.2, None, 0.2), (None, 0.4, 0.4), (0.2, 0.4, 0.2)]
+)
+def test_millimetres(own: float | None, common: float | None, expected: float | None) -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    found = reading(by_hand(points + [3.0, -4.0], of)[None])
+    samples = [sample(points, spacing_mm=own)]
+    record = one(maker(spec(), common).records(samples, [image(of.original)], [of], found))
+    assert record.pixel_spacing_mm == expected
+    if expected is None:
+        assert np.isnan(record.keypoints.error_mm).all()
+    else:
+        np.testing.assert_allclose(record.keypoints.error_mm, 5.0 * expected)
+
+
+def test_what_is_copied() -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    flags = np.arange(20)[None]
+    found = reading(by_hand(points, of)[None], flags=flags)
+    record = one(maker(spec()).records([sample(points, name="x")], [image(of.original, "x")], [of], found))
+    assert (record.image, record.image_sha256, record.annotation_sha256) == ("x", "imx", "anx")
+    assert (record.width, record.height) == (150, 211)
+    assert (record.sex, record.age_years) == ("F", 40)
+    np.testing.assert_array_equal(record.keypoints.flags, flags[0])
+    np.testing.assert_array_equal(record.keypoints.peak, 0.75)
+    assert record.losses.heatmap == 0.25
+    assert record.losses.keypoint_share == 0.125
+    assert record.findings == ()
+
+
+def test_violations_of_the_prediction_are_found() -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    upside_down = points[::-1].copy()
+    found = reading(by_hand(upside_down, of)[None])
+    record = one(maker(spec()).records([sample(points)], [image(of.original)], [of], found))
+    assert record.findings
+    assert record.losses.order > 0
+
+
+# ---------------------------------------------------------------- σ
+
+
+@pytest.mark.parametrize("of", EVERY_FRAME, ids=lambda f: f"{f.original} {f.mode} {f.convention}")
+def test_sigma_of_a_head_scales_like_the_image(of: object) -> None:
+    from mahtdiag.schema.frames import FrameMap
+
+    assert isinstance(of, FrameMap)
+    points = spine(View.AP, of.original)
+    sigma = np.random.default_rng(0).uniform(0.5, 3, (1, 20, 2))
+    found = reading(by_hand(points, of)[None], sigma=sigma)
+    record = one(maker(spec()).records([sample(points)], [image(of.original)], [of], found))
+    per_pixel = of.original_to_input(np.array([[1.0, 1.0]])) - of.original_to_input(np.array([[0.0, 0.0]]))
+    np.testing.assert_allclose(record.keypoints.sigma_px * per_pixel, sigma[0], rtol=1e-12)
+
+
+def test_sigma_of_the_heatmap_scales_like_the_cells() -> None:
+    of = frame(Size(192, 128))
+    points = spine(View.AP, of.original)
+    found = reading(by_hand(points, of)[None], sigma=np.ones((1, 20, 2)))
+    of_heatmap = maker(spec(source=UncertaintySource.HEATMAP))
+    record = one(of_heatmap.records([sample(points)], [image(of.original)], [of], found))
+    # A cell is 4 original pixels wide and 8 high; the spread in cells² is 4, 1, 9.
+    np.testing.assert_allclose(record.keypoints.spread_px2, [[64.0, 32.0, 576.0]] * 20)
+    np.testing.assert_allclose(record.keypoints.sigma_px, [[8.0, 24.0]] * 20)
+    assert np.isnan(record.losses.uncertainty)
+    assert not record.keypoints.at_min.any()
+
+
+@pytest.mark.parametrize("source", [UncertaintySource.NONE, UncertaintySource.AUTO, UncertaintySource.HEAD])
+def test_no_sigma(source: UncertaintySource) -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    head = None if source is not UncertaintySource.NONE else np.ones((1, 20, 2))
+    found = reading(by_hand(points, of)[None], sigma=head)
+    record = one(maker(spec(source=source)).records([sample(points)], [image(of.original)], [of], found))
+    assert np.isnan(record.keypoints.sigma_px).all()
+    assert np.isnan(record.losses.uncertainty)
+    parts = record.losses
+    total = parts.heatmap + 0.5 * parts.coord + 0.1 * parts.anatomical
+    assert parts.total == pytest.approx(total)
+
+
+def test_sigma_on_a_bound_of_the_loss() -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    sigma = np.ones((1, 20, 2))
+    sigma[0, 0] = [0.05, 12.0]
+    # What a head gives that clamps its own output, as float32 has it.
+    sigma[0, 1] = np.float32(0.1), np.float32(10.0)
+    clamped = torch.tensor([0.1, 10.0]).log().exp().double()
+    sigma[0, 2] = clamped.numpy()
+    sigma[0, 3] = [0.1001, 9.99]
+    sigma[0, 4] = [0.0, np.inf]
+    found = reading(by_hand(points, of)[None], sigma=sigma)
+    record = one(maker(spec()).records([sample(points)], [image(of.original)], [of], found))
+    assert np.argwhere(record.keypoints.at_min).tolist() == [[0, 0], [1, 0], [2, 0], [4, 0]]
+    assert np.argwhere(record.keypoints.at_max).tolist() == [[0, 1], [1, 1], [2, 1], [4, 1]]
+    assert np.isfinite(record.losses.uncertainty)
+    assert np.isfinite(record.losses.total)
+
+
+# ---------------------------------------------------------------- own coordinates
+
+
+def test_own_coordinates_replace_the_heatmaps_places() -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    coords = of.original_to_input(points + [1.0, 0.0])[None]
+    found = reading(by_hand(points + [0.0, 7.0], of)[None], coords=coords)
+    inputs = [sample(points)], [image(of.original)], [of], found
+    own = one(maker(spec(own_coords=True)).records(*inputs))
+    np.testing.assert_allclose(own.keypoints.error_px, 1.0, atol=1e-9)
+    np.testing.assert_allclose(one(maker(spec()).records(*inputs)).keypoints.error_px, 7.0, atol=1e-9)
+    without = reading(by_hand(points + [0.0, 7.0], of)[None])
+    fallen_back = one(maker(spec(own_coords=True)).records(*inputs[:3], without))
+    np.testing.assert_allclose(fallen_back.keypoints.error_px, 7.0, atol=1e-9)
+
+
+# ---------------------------------------------------------------- outputs that are no numbers
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ([0], "L1 UL"),
+        ([5, 19], "L2 UR, L5 LR"),
+        ([0, 1, 2, 3], "L1 UL, L1 UR, L1 LL, L1 LR"),
+        (list(range(20)), "L1 UL, L1 UR, L1 LL, L1 LR and 16 more"),
+    ],
+)
+def test_an_output_that_is_not_finite_is_a_failure(broken: list[int], said: str) -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    places = np.stack([by_hand(points, of)] * 3)
+    finite = np.ones((3, 20), dtype=bool)
+    finite[1, broken] = False
+    places[1, broken] = np.nan
+    found = reading(places, finite=finite)
+    samples = [sample(points, name=name) for name in "abc"]
+    records, failures = maker(spec()).records(samples, [image(of.original, n) for n in "abc"], [of] * 3, found)
+    assert [record.image for record in records] == ["a", "c"]
+    (failure,) = failures
+    assert (failure.image, failure.image_sha256, failure.annotation_sha256) == ("b", "imb", "anb")
+    assert failure.reason == f"the network's output is not finite (NaN or infinite) for {said}"
+    alone, _ = maker(spec()).records(samples[2:], [image(of.original, "c")], [of], reading(places[2:]))
+    assert records[1].losses == alone[0].losses
+
+
+# ---------------------------------------------------------------- losses against rendered targets
+
+
+def _analysed(of: object, labels: Floats, source: UncertaintySource) -> tuple[ModelOutputs, BatchReading]:
+    from mahtdiag.schema.frames import FrameMap
+
+    assert isinstance(of, FrameMap)
+    generator = torch.Generator().manual_seed(5)
+    shape = (len(labels), labels.shape[1], HEATMAP.height, HEATMAP.width)
+    places = torch.from_numpy(np.stack([by_hand(p, of) for p in labels]))
+    maps = gaussian_targets(places.nan_to_num(9.0) + 0.7, 2.0, HEATMAP.height, HEATMAP.width)
+    maps = (maps + 0.1 * torch.randn(shape, generator=generator)).float()
+    outputs = ModelOutputs(maps, None, torch.randn(*shape[:2], 2, generator=generator) * 2)
+    read = analyse(
+        outputs,
+        places.float(),
+        spec().decoding,
+        input_size=(INPUT.height, INPUT.width),
+        uncertainty_kind=UncertaintyKind.LOG_SIGMA if source is UncertaintySource.AUTO else None,
+        uncertainty_frame=UncertaintyFrame.INPUT,
+    )
+    return outputs, read
+
+
+@pytest.mark.parametrize("source", [UncertaintySource.AUTO, UncertaintySource.NONE])
+@pytest.mark.parametrize("mode", list(ResizeMode))
+@pytest.mark.parametrize("view", list(View))
+def test_losses_are_those_of_the_training_loss_on_drawn_targets(
+    view: View, mode: ResizeMode, source: UncertaintySource
+) -> None:
+    of = frame(mode=mode)
+    labels = np.stack([spine(view, of.original, seed) for seed in range(4)])
+    labels[1, [2, 7]] = np.nan
+    outputs, read = _analysed(of, labels, source)
+    records, failures = maker(spec(view, source)).records(
+        [sample(p, view) for p in labels], [image(of.original)] * 4, [of] * 4, read
+    )
+    assert failures == []
+    cells = torch.from_numpy(np.stack([by_hand(p, of) for p in labels]))
+    target = gaussian_targets(cells, 2.0, HEATMAP.height, HEATMAP.width)
+    pred = torch.from_numpy(np.stack([of.heatmap_to_input(p) for p in read.points]))
+    truth = torch.from_numpy(np.stack([of.original_to_input(p) for p in labels]))
+    head = None if outputs.uncertainty is None or source is UncertaintySource.NONE else outputs.uncertainty.double()
+    loss = MAHTNetLoss(view=view, reduction="none")
+    expected = loss(outputs.heatmaps.double(), target, pred, truth, head)
+    terms = loss.anatomical_loss(pred)
+    for i, record in enumerate(records):
+        for name in ("heatmap", "coord", "anatomical", "total"):
+            assert getattr(record.losses, name) == pytest.approx(expected[name][i].item(), rel=1e-5), name
+        for name in ("order", "parallel", "ratio"):
+            assert getattr(record.losses, name) == pytest.approx(terms[name][i].item(), rel=1e-9, abs=1e-12)
+        if head is None:
+            assert np.isnan(record.losses.uncertainty)
+        else:
+            assert record.losses.uncertainty == pytest.approx(expected["uncertainty"][i].item(), rel=1e-5)

@@ -1,0 +1,121 @@
+"""The tables of `evaluate`: numbers where they belong, 80 columns, no markup from file names."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorSummary, summarise
+from mahtdiag.reports.evaluation import CalibrationGlance, EvaluationView, evaluation_report
+from mahtdiag.reports.tables import AnatomyRow, WorstImage
+from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.views import View
+
+WEIGHTS = {"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1}
+LOSSES = {
+    "total": 5.2, "heatmap": 0.001, "coord": 10.0, "anatomical": 0.2, "order": 0.1, "parallel": 0.05,
+    "ratio": 0.3, "uncertainty": 1.79,
+}  # fmt: skip
+
+
+def summary(images: int, missing: bool = False, millimetres: bool = False) -> ErrorSummary:
+    rng = np.random.default_rng(3)
+    error = rng.gamma(2.0, 5.0, (images, View.LA.keypoints))
+    error[0, 4] = 471.25
+    if missing:
+        error[:, 20:] = np.nan
+    mm = error * 0.2 if millimetres else np.full_like(error, np.nan)
+    losses = {name: np.full(images, LOSSES[name]) for name in LOSS_NAMES}
+    names = [f"LA/{i:04d}-F-055Y1.jpg" for i in range(images)]
+    return summarise(View.LA, names, error, mm, losses, resamples=50)
+
+
+def view(summary: ErrorSummary | None, name: str = "LA/0001-F-055Y1.jpg") -> EvaluationView:
+    return EvaluationView(
+        title="ckpt.pt (mahtdiag) on data",
+        subtitle="LA view",
+        evaluated=9,
+        failed=1,
+        summary=summary,
+        loss_weights=WEIGHTS,
+        keypoint_share=0.08,
+        worst=tuple(WorstImage(name, 123.4, 471.25, LOSSES, ("A101", "A402")) for _ in range(3)),
+        anatomy=(AnatomyRow("A101", "centre not below the one above", 2, 3), AnatomyRow("A201", "x", 0, 0)),
+        images_with_violations=2 / 9,
+        calibration=CalibrationGlance(0.05, 0.9, 3.2, None, 0.4, "Overconfident by 1.3."),
+        failures=(Failure("a [red]b.jpg", "the file is empty"),),
+        notes=("3 files left out",),
+        run_folder="runs/x",
+        overlays=2,
+    )
+
+
+def printed(content: EvaluationView, width: int = 80) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(evaluation_report(content, width))
+    return stream.getvalue()
+
+
+def line(text: str, start: str) -> str:
+    return next(row for row in text.splitlines() if row.startswith(start))
+
+
+def test_every_number_stands_in_its_row() -> None:
+    numbers = summary(9)
+    text = printed(view(numbers))
+    assert f"{numbers.radial_error_px.mean:.2f}" in line(text, "mean, px")
+    assert f"{numbers.radial_error_px.median:.2f}" in line(text, "median, px")
+    assert "471.2" in line(text, "largest, px")
+    assert f"{100 * numbers.sdr_px['4'].value:.1f} %" in line(text, "success detection rate, 4 px")
+    assert line(text, "L2").split()[:2] == ["L2", "36"]
+    assert "0000-F-055Y1.jpg" in line(text, "L2")
+    assert line(text, "coord").split() == ["coord", "10.0", "10.0", "to", "10.0", "0.5", "96.2", "%"]
+    assert "8.0 % of the heatmap loss comes from keypoint pixels" in text
+    assert "2 (22 %)" in line(text, "A101")
+    assert "A201" not in text
+    assert "note: 3 files left out" in text
+    assert "2 overlays in runs/x/overlays" in text
+
+
+def test_worst_images_show_every_part_and_its_share() -> None:
+    row = line(printed(view(summary(9))), "0001-F-055Y1.jpg")
+    assert row.split()[1:] == ["123", "471", "5.20", "0.0010", "0%", "10", "96%", "0.20", "0%", "1.8", "3%"]
+
+
+def test_failures_by_name_and_reason_without_markup() -> None:
+    row = line(printed(view(summary(9))), "a [red]b.jpg")
+    assert row.split(maxsplit=2)[2].strip() == "the file is empty"
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+@pytest.mark.parametrize("name", ["LA/0001-F-055Y1.jpg", "LA/" + "sehr langer Name " * 5 + "ä.jpg"])
+def test_fits_the_terminal(width: int, name: str) -> None:
+    text = printed(view(summary(9, millimetres=True), name), width)
+    assert max(len(row) for row in text.splitlines()) <= width
+    # rich cuts with an ellipsis at the end of a cell; ours is in the middle of a name
+    assert not [row for row in text.splitlines() if "… " in row or row.rstrip().endswith("…")]
+    assert ("A101 A402" in text) == (width >= 100)
+
+
+def test_millimetres_and_missing_keypoints() -> None:
+    text = printed(view(summary(9, missing=True, millimetres=True)))
+    assert "18 keypoints not annotated" in " ".join(text.split())
+    assert "success detection rate, 2.5 mm" in text
+    assert not [row for row in text.splitlines() if row.startswith("S1")]
+
+
+def test_nothing_evaluated_is_said() -> None:
+    text = printed(view(None))
+    assert "Nothing was evaluated." in text
+    assert "the file is empty" in text
+
+
+def test_no_nan_is_ever_printed() -> None:
+    content = view(summary(1))
+    text = printed(content)
+    assert "nan" not in text.lower().replace("nancy", "")
+    worst = WorstImage("x.jpg", 1.0, 2.0, {**LOSSES, "uncertainty": math.nan}, ())
+    one = EvaluationView(**{**{f: getattr(content, f) for f in content.__slots__}, "worst": (worst,)})
+    assert "nan" not in printed(one).lower()
