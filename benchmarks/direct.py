@@ -19,8 +19,10 @@ from mahtdiag.schema.model_spec import DecodeMethod
 
 @dataclass(frozen=True, slots=True)
 class DirectReading:
-    """Losses and the keypoints' share of the focal loss `[B]`, places `[B, K, 2]`, peak values `[B, K]`, second
-    moments (xx, xy, yy) `[B, K, 3]`, and which heatmaps are finite `[B, K]`."""
+    """Losses and the keypoints' share of the focal loss `[B]`, the rest per heatmap.
+
+    Places `[B, K, 2]`, peak values `[B, K]`, second moments (xx, xy, yy) `[B, K, 3]`, whether finite `[B, K]`.
+    """
 
     mse: Tensor
     focal: Tensor
@@ -91,5 +93,5 @@ def dark(heatmaps: Tensor, column: Tensor, row: Tensor, sigma: float) -> Tensor:
     hyy = 0.25 * (at(0, 2) - 2 * at(0, 0) + at(0, -2))
     hxy = 0.25 * (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1))
     hessian = torch.stack([torch.stack([hxx, hxy], -1), torch.stack([hxy, hyy], -1)], -2)
-    step = torch.linalg.solve(hessian, -gradient).view(batch, keypoints, 2)
+    step: Tensor = torch.linalg.solve(hessian, -gradient).view(batch, keypoints, 2)
     return torch.stack([column, row], -1) + step

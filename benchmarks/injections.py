@@ -24,7 +24,7 @@ class Kind(StrEnum):
     RULES = "rules"
     LEVEL_SHIFT = "level shift"
     ERROR_TYPE = "good or jitter"
-    FITTED = "shared error"
+    FITTED = "shared"
 
 
 @dataclass(frozen=True, slots=True)

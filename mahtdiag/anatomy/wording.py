@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from mahtdiag.anatomy.checks import level_names
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, LimitSpec
+from mahtdiag.anatomy.sources import BY_DEFINITION
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.views import View
 
@@ -46,7 +47,7 @@ def finding_reason(finding: Finding, view: View) -> str:
 
 
 def image_reason(findings: Sequence[Finding], view: View, most: int | None = _MOST_REASONS) -> str:
-    """All findings of one image in one line, the worst first; empty where there is none.
+    """All findings of one image in one line, in the order of `grouped`; empty where there is none.
 
     The worst finding of each kind is put in words, with the other places where the same fires; at most
     `most` kinds (None: all), the rest are counted.
@@ -68,11 +69,19 @@ def group_reason(group: Sequence[Finding], view: View) -> str:
 
 
 def grouped(findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], ...]:
-    """Findings by the limit they break, worst first, both within a group and among the groups."""
+    """Findings by the limit they break, the worst first within a group.
+
+    Groups that contradict what the keypoints mean come first, the worst leading: they are the cause where
+    others fire with them (a mirrored vertebra also steps out of its line). Then the rest, the worst leading.
+    """
     by_key: dict[str, list[Finding]] = {}
-    for finding in sorted(findings, key=lambda f: -f.severity):
+    for finding in sorted(findings, key=lambda f: (not _impossible(f), -f.severity)):
         by_key.setdefault(limit_of(finding).key, []).append(finding)
     return tuple(tuple(group) for group in by_key.values())
+
+
+def _impossible(finding: Finding) -> bool:
+    return limit_of(finding).origin == BY_DEFINITION
 
 
 def _levels(finding: Finding) -> str:

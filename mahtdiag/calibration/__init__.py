@@ -15,7 +15,7 @@ from mahtdiag.calibration.judgement import (
     cross_fitted_coverage,
     fit_conformal_table,
     judge_conformal_table,
-    nll_change,
+    nll_changes,
 )
 from mahtdiag.calibration.recalibration import (
     RecalibrationRow,
@@ -53,7 +53,7 @@ __all__ = [
     "fit_conformal_table",
     "fit_sigma_scale",
     "judge_conformal_table",
-    "nll_change",
+    "nll_changes",
     "recalibration_row",
     "recalibration_table",
 ]

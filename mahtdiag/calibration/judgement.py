@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.bootstrap import Interval, bootstrap_interval
+from mahtdiag.calibration.bootstrap import Interval, percentile_interval, resampled_sums
 from mahtdiag.calibration.conformal import ConformalRadii, conformal_coverage, fit_conformal
 from mahtdiag.calibration.gaussian import nll
 from mahtdiag.calibration.radial import mahalanobis_squared, radial_error_px
-from mahtdiag.calibration.samples import FloatArray, Points, collect_points
+from mahtdiag.calibration.samples import LARGEST_PX, SMALLEST_PX, FloatArray, Points, collect_points
 
 CONFORMAL_LEVELS: tuple[float, ...] = (0.68, 0.9, 0.95)
 """Shares that conformal regions are fitted for."""
@@ -54,35 +54,39 @@ class ConformalTable:
     disc_px: tuple[ConformalRow, ...]
 
 
-def nll_change(
+def nll_changes(
     residual_px: ArrayLike,
     before_px: ArrayLike,
-    after_px: ArrayLike,
-    *,
+    *after_px: ArrayLike,
     resamples: int = 2000,
     seed: int = 0,
-) -> Change:
-    """Mean Gaussian negative log-likelihood under one σ less that under another, over the same keypoints.
+) -> tuple[Change, ...]:
+    """Mean Gaussian negative log-likelihood under each of `after_px` less that under `before_px`.
 
-    Below 0: the second σ is better. Shapes [N, K, 2], pixels. Missing keypoints and σ unusable in either are
-    left out. The interval resamples images. Raises ValueError if nothing is left.
+    Below 0: the other σ is better. Shapes [N, K, 2], pixels. Missing keypoints and σ unusable in any of them
+    are left out of all. The intervals come from one set of resampled images. Raises ValueError if nothing is
+    left.
     """
-    both = np.where(np.asarray(before_px) > 0, np.asarray(after_px, dtype=np.float64), np.nan)
-    points = collect_points(residual_px, both)
+    sigmas = [np.asarray(sigma, dtype=np.float64) for sigma in (before_px, *after_px)]
+    usable = np.all([(sigma >= SMALLEST_PX) & (sigma <= LARGEST_PX) for sigma in sigmas], axis=0)
+    points = collect_points(residual_px, np.where(usable, sigmas[0], np.nan))
     if points.n == 0:
         raise ValueError("no keypoint with a label and a valid σ: there is nothing to compare")
-    before = np.asarray(points.pick_axes(before_px, "before_px"), dtype=np.float64)
-    change = nll(points.residual_px, points.sigma_px) - nll(points.residual_px, before)
-    rows = change.mean(axis=1)
+    before = nll(points.residual_px, points.sigma_px)
+    rows = [
+        (nll(points.residual_px, np.asarray(points.pick_axes(sigma, "after_px"))) - before).mean(axis=1)
+        for sigma in sigmas[1:]
+    ]
     sums = np.stack(
-        [np.bincount(points.image, weights=w, minlength=points.n_images) for w in (rows, np.ones(points.n))],
+        [np.bincount(points.image, weights=w, minlength=points.n_images) for w in (*rows, np.ones(points.n))],
         axis=1,
     ).astype(np.float64)
-
-    def mean_change(total: FloatArray) -> FloatArray:
-        return np.asarray(total[:, 0] / total[:, 1], dtype=np.float64)
-
-    return Change(float(rows.mean()), bootstrap_interval(sums, mean_change, resamples=resamples, seed=seed))
+    means = [float(row.mean()) for row in rows]
+    if points.n_images < 2:
+        return tuple(Change(mean, None) for mean in means)
+    drawn = resampled_sums(sums, resamples, seed)
+    changes = (drawn[:, :-1] / drawn[:, -1:]).T
+    return tuple(Change(m, percentile_interval(c)) for m, c in zip(means, changes, strict=True))
 
 
 def cross_fitted_coverage(

@@ -36,11 +36,24 @@ Explain = Annotated[
 ]
 Csv = Annotated[
     Path | None,
-    typer.Option("--csv", metavar="FILE", help="Also write the ranking as CSV, for the annotation tool."),
+    typer.Option(
+        "--csv",
+        metavar="FILE",
+        rich_help_panel=options.OUTPUT,
+        help="Also write the ranking as CSV, for the annotation tool.",
+    ),
+]
+Pictures = Annotated[
+    bool,
+    typer.Option(
+        "--pictures/--no-pictures",
+        rich_help_panel=options.OUTPUT,
+        help="Draw Bland–Altman plots into RUN/anatomy, PNG and SVG.",
+    ),
 ]
 Format = Annotated[
     options.OutputFormat,
-    typer.Option("--format", help="json: everything, every image, on stdout."),
+    typer.Option("--format", rich_help_panel=options.OUTPUT, help="json: every image on stdout."),
 ]
 
 
@@ -52,6 +65,7 @@ def anatomy_command(
     ignore: Ignore = None,
     explain: Explain = None,
     csv: Csv = None,
+    pictures: Pictures = True,
     output_format: Format = options.OutputFormat.TABLE,
     config: options.Config = None,
 ) -> None:
@@ -79,6 +93,7 @@ def anatomy_command(
         view=None if view is options.ViewChoice.AUTO else View(view),
         select=_codes(select),
         ignore=_codes(ignore),
+        pictures=pictures,
         cwd=cwd,
     )
     anatomy = judge_anatomy(request, progress_for(Console(stderr=True)))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 RunFolder = Annotated[
     Path | None,
-    typer.Argument(metavar="[RUN]", help="Run folder to judge. [default: the latest]", show_default=False),
+    typer.Argument(metavar="RUN", help="Run folder to judge (default: the latest)."),
 ]
 Fit = Annotated[
     Path | None,

@@ -144,12 +144,13 @@ class AnatomySettings(Section):
 
 
 class Settings(Section):
-    """The whole configuration."""
+    """The whole configuration. `gates` are limits by the path of a number in `run.json`."""
 
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     anatomy: AnatomySettings = AnatomySettings()
+    gates: dict[str, str] = Field(default_factory=dict)
 
     def overridden_by(self, other: Self) -> Self:
         """These settings with those that `other` sets, section by section."""

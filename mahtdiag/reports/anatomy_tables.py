@@ -69,10 +69,9 @@ def _name_width(wider: int) -> int:
 def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
     """Every group, and the rules of it that fired: images, keypoints, worst case; labels beside them."""
     images, beside = len(verdict.images), verdict.label_violating is not None
-    title = f"Violations among the {what}: {verdict.violating} of {images} images"
-    title += f" ({percent(verdict.share_violating)})"
+    title = f"Violations in {verdict.violating} of {images} {what} ({percent(verdict.share_violating)})"
     if verdict.label_violating is not None:
-        title += f", in the labels {verdict.label_violating}"
+        title += f", in {verdict.label_violating} of their labels"
     columns = ["code", "rule", "images", *(["labels"] if beside else []), "points", "worst", "in image"]
     table = plain_table(title, *columns)
     table.columns[1].justify = table.columns[-1].justify = "left"

@@ -33,6 +33,9 @@ def draw_bland_altman(pairs: Sequence[MeasuredPair]) -> dict[str, bytes]:
             known = [pair for pair in group if pair.difference.n]
             if known:
                 figure = _figure(known)
+                figure.draw_without_rendering()
+                # Laid out once for both files.
+                figure.set_layout_engine("none")
                 files |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
     return files
 

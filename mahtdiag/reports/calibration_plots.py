@@ -7,12 +7,12 @@ from math import isfinite, pi, sqrt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.record import Curve
-from mahtdiag.reports.numbers import number, percent
+from mahtdiag.reports.numbers import counted, number, percent
 from mahtdiag.reports.plot_style import BLUE, INK, MUTED, VERMILLION, figure_bytes, new_plot, plot_style
 from mahtdiag.reports.spine_plot import KeypointShare, spine_figure
 from mahtdiag.schema.views import View
@@ -60,8 +60,7 @@ def calibration_pictures(data: PlotData) -> Iterator[tuple[str, bytes]]:
 
 
 def _counted(report: CalibrationReport) -> str:
-    plural = "" if report.n_images == 1 else "s"
-    return f"{report.n_keypoints:,} keypoints in {report.n_images:,} image{plural}"
+    return f"{counted(report.n_keypoints, 'keypoint')} in {counted(report.n_images, 'image')}"
 
 
 def _titled(axes: Axes, title: str, report: CalibrationReport) -> None:
@@ -131,8 +130,8 @@ def sparsification_figure(data: PlotData) -> Figure:
     axes.set_xlabel("share of keypoints removed, least certain first")
     axes.set_ylabel("mean error of the rest, px")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    area = "undefined" if report.ause is None else percent(report.ause)
-    _titled(axes, f"Does σ find the errors? AUSE {area} of the mean error", report)
+    area = "undefined" if report.ause is None else f"{percent(report.ause)} of the mean error"
+    _titled(axes, f"Does σ find the errors? AUSE {area}", report)
     return figure
 
 
@@ -191,6 +190,7 @@ def error_sigma_figure(data: PlotData) -> Figure:
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[1]), ylim=(floor / 1.15, top))
     axes.xaxis.set_major_formatter(plain)
     axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(NullFormatter())
     if high / low < 20:
         axes.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:.0e}"[0] in "235" else ""))
     axes.set_xlabel("σ, px (root mean square of both axes)")

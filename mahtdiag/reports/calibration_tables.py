@@ -11,7 +11,7 @@ from mahtdiag.calibration import CalibrationReport, Change, ConformalRow, Confor
 from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.calibration.record import Coverage
-from mahtdiag.reports.numbers import ABSENT, interval, number, percent, pixels
+from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.reports.tables import plain_table
 
 MOST_GROUPS = 8
@@ -101,9 +101,7 @@ def verdict(report: CalibrationReport) -> RenderableType:
 
 def counts(report: CalibrationReport) -> str:
     """How many keypoints and images are behind every number, and what was left out."""
-    text = (
-        f"{report.n_keypoints:,} keypoints in {report.n_images:,} image{'' if report.n_images == 1 else 's'}"
-    )
+    text = f"{counted(report.n_keypoints, 'keypoint')} in {counted(report.n_images, 'image')}"
     for count, what in (
         (report.missing, "not labelled"),
         (report.invalid_sigma, "left out for a σ that is 0, negative or no number"),
@@ -181,7 +179,7 @@ def group_table(groups: Sequence[GroupCalibration]) -> Table:
     shown = groups if len(groups) <= MOST_GROUPS + 2 else groups[:MOST_GROUPS]
     of = f", worst {len(shown)} of {len(groups)}" if len(shown) < len(groups) else ", worst first"
     table = plain_table(
-        f"By {kind}{of}", "", "n", "images", "MACE", "σ scale", "bias x", "bias y", "in 90 %", "sharpness px"
+        f"By {kind}{of}", "", "n", "images", "MACE", "σ scale", "bias x", "bias y", "in 90 %", "RMS σ px"
     )
     for group in shown:
         table.add_row(

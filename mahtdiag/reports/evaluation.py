@@ -11,8 +11,10 @@ from mahtdiag.reports.numbers import number, percent
 from mahtdiag.reports.tables import (
     NAME_WIDTH,
     AnatomyRow,
+    GateRow,
     WorstImage,
     failures_table,
+    gates_table,
     group_table,
     loss_table,
     plain_table,
@@ -50,6 +52,7 @@ class EvaluationView:
     anatomy: tuple[AnatomyRow, ...]
     images_with_violations: float
     calibration: CalibrationGlance | None
+    gates: tuple[GateRow, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     run_folder: str
@@ -68,6 +71,8 @@ def evaluation_report(view: EvaluationView, width: int = STANDARD_WIDTH) -> Rend
         parts.append(Text("Nothing was evaluated.", style="bold red"))
     else:
         parts += _results(view, view.summary, name_width)
+    if view.gates:
+        parts.append(gates_table(view.gates))
     if view.failures:
         parts.append(failures_table(view.failures))
     parts += [Text(f"note: {note}") for note in view.notes]

@@ -38,6 +38,11 @@ def interval(bounds: tuple[float, float] | None, scale: float = 1.0) -> str:
     return f"{number(low)} to {number(high)}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def shorten(text: str, width: int) -> str:
     """The beginning and the end of a text that is too long."""
     if len(text) <= width:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.schema.frames import Size
 
-Image = NDArray[np.uint8] | NDArray[np.uint16]
+Image = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint8 | np.uint16]
 
 # Stretched radiographs show grey values beyond these percentiles as black and white.
 PERCENTILES: Final = (0.5, 99.5)

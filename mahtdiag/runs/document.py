@@ -185,6 +185,7 @@ class Gate(Section):
     """One limit and what was measured against it; `value` null where it could not be measured."""
 
     metric: str
+    comparison: str = "<="
     limit: float
     value: float | None
     passed: bool

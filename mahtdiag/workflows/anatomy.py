@@ -37,7 +37,8 @@ class AnatomyRequest:
     """What a user asked for.
 
     `labels` names an annotated set; without it a run is judged, the latest where `run` is None. `view` None
-    takes what run or set are; `select` and `ignore` None take what the settings say.
+    takes what run or set are; `select` and `ignore` None take what the settings say;
+    `pictures`: whether plots are drawn into the run folder.
     """
 
     settings: Settings
@@ -46,6 +47,7 @@ class AnatomyRequest:
     view: View | None
     select: tuple[str, ...] | None
     ignore: tuple[str, ...] | None
+    pictures: bool
     cwd: Path
 
     def rules(self) -> tuple[Rule, ...]:
@@ -109,7 +111,9 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
         failures=images.failures(),
         notes=_run_notes(run),
     )
-    return Anatomy(_with_pictures(report, diagnosis.measured, run, request.cwd), ExitStatus.OK)
+    if request.pictures:
+        report = _with_pictures(report, diagnosis.measured, run, request.cwd)
+    return Anatomy(report, ExitStatus.OK)
 
 
 def _from(cwd: Path, path: Path) -> str:

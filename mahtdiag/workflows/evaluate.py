@@ -20,6 +20,7 @@ from mahtdiag.runs.latest import default_run_path
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 from mahtdiag.workflows.evaluation_setup import Setup, header, prepare, settings_of
+from mahtdiag.workflows.gates import judged
 from mahtdiag.workflows.overlays import write_overlays
 from mahtdiag.workflows.results import RunResults, read_results
 from mahtdiag.workflows.watcher import Watcher
@@ -63,6 +64,8 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
         results = read_results(folder.tables(), folder.document)
         overlays = write_overlays(setup, results, folder, watcher)
         document = results.document.model_copy(update=_at_the_end(setup, clock))
+        gates, missing = judged(setup.gates, document.model_dump(mode="json", by_alias=True))
+        document = document.model_copy(update={"gates": gates, "notes": (*document.notes, *missing)})
         for note in folder.finish(document, request.cwd):
             watcher.note(note)
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
+from mahtdiag.diagnosis.gates import Gate, parse_gates
 from mahtdiag.engine.device import Precision, describe_device, resolve_device
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.errors import UsageError
@@ -50,6 +51,7 @@ class Setup:
     allow_failures: int
     pixel_spacing_mm: float | None
     factory: str | None
+    gates: tuple[Gate, ...]
 
     @property
     def spec(self) -> ModelSpec:
@@ -60,6 +62,7 @@ class Setup:
 def prepare(settings: Settings, *, trust: bool) -> Setup:
     """Load the network, find the images, and settle the view; every problem is raised before any work."""
     checkpoint, data = _required(settings)
+    gates = parse_gates(settings.gates)
     data_says = view_evidence(data)
     model = load_model(checkpoint, factory=settings.model.factory, trust=trust)
     network_input = resolve_input(settings.model, model.spec)
@@ -91,6 +94,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
         allow_failures=settings.evaluate.allow_failures or 0,
         pixel_spacing_mm=settings.data.pixel_spacing_mm,
         factory=settings.model.factory,
+        gates=gates,
     )
 
 

@@ -23,7 +23,7 @@ from mahtdiag.calibration import (
     fit_conformal_table,
     fit_sigma_scale,
     judge_conformal_table,
-    nll_change,
+    nll_changes,
     recalibration_row,
 )
 from mahtdiag.calibration.recalibration import Scope
@@ -79,7 +79,7 @@ def _compared(
     residual, before = inputs.residual_px, inputs.sigma_px
     rows = [recalibration_row(None, residual, before)]
     rows += [recalibration_row(scope, residual, sigma) for scope, sigma in after.items()]
-    changes = {scope: nll_change(residual, before, sigma) for scope, sigma in after.items()}
+    changes = dict(zip(after, nll_changes(residual, before, *after.values()), strict=True))
     return Recalibrated(tuple(rows), changes, scale, conformal)
 
 

@@ -13,12 +13,18 @@ from mahtdiag.calibration import (
     cross_fitted_coverage,
     fit_conformal_table,
     judge_conformal_table,
-    nll_change,
+    nll_changes,
     recalibration_row,
 )
 from mahtdiag.calibration.judgement import Change
 
-from .simulate import calibrated, true_sigma
+from .simulate import FloatArray, calibrated, true_sigma
+
+
+def nll_change(residual: FloatArray, before: FloatArray, after: FloatArray) -> Change:
+    """The change to one other σ."""
+    (change,) = nll_changes(residual, before, after)
+    return change
 
 
 def naive_nll(residual: float, sigma: float) -> float:
@@ -45,6 +51,16 @@ def test_nll_change_knows_better_from_worse() -> None:
     assert nll_change(residual, sigma, sigma / 2).is_rise
     none = nll_change(residual, sigma, sigma)
     assert (none.value, none.is_drop, none.is_rise) == (0.0, False, False)
+
+
+def test_several_changes_are_those_of_one_at_a_time() -> None:
+    data = calibrated(np.random.default_rng(11))
+    residual, sigma = data.residual_px, data.sigma_px
+    both = nll_changes(residual, sigma, 0.5 * sigma, 1.1 * sigma)
+    alone = [nll_change(residual, sigma, factor * sigma) for factor in (0.5, 1.1)]
+    for one, other in zip(both, alone, strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-12)
+        assert one.ci95 == pytest.approx(other.ci95, rel=1e-9)
 
 
 def test_one_image_gives_no_interval_and_so_no_claim() -> None:
@@ -81,7 +97,8 @@ def test_cross_fitted_coverage_by_hand() -> None:
 
 def test_cross_fitted_coverage_keeps_its_promise() -> None:
     held = [
-        cross_fitted_coverage(np.random.default_rng(seed).exponential(size=(60, 4)), 0.9) for seed in range(40)
+        cross_fitted_coverage(np.random.default_rng(seed).exponential(size=(60, 4)), 0.9)
+        for seed in range(40)
     ]
     by_keypoint, pooled = np.array(held, dtype=np.float64).mean(axis=0)
     assert pooled == pytest.approx(0.9, abs=0.01)
@@ -148,14 +165,13 @@ def test_a_pile_on_the_bound_is_a_clamp_and_a_tail_beyond_it_is_none(side: str) 
     none = np.zeros_like(at_bound)
     low, high = (at_bound, none) if side == "lower" else (none, at_bound)
     free, clamped = (
-        calibration_report(
-            residual, px * sigma, at_min=low, at_max=high, units=HeadUnits(px), resamples=0
-        )
+        calibration_report(residual, px * sigma, at_min=low, at_max=high, units=HeadUnits(px), resamples=0)
         for sigma in (in_head, clipped)
     )
     assert "clamped" not in {fault.code for fault in free.faults}
     assert clamped.faults[0].code == "clamped"
-    assert f"the {side} clamp bound" in clamped.verdict or f"on the {side}" in clamped.verdict
+    said = "15 % of σ sit on the lower clamp bound, 0 %" if side == "lower" else "bound, 15 % on the upper"
+    assert said in clamped.verdict
 
 
 def test_a_covariance_that_tells_the_correlation_is_not_blamed_for_it() -> None:

@@ -38,7 +38,7 @@ class Truth:
 
 def error_px(number: int, view: View) -> NDArray[np.float64]:
     """How far the lookup network is off, per keypoint: 2.5 px for the first image, 5 for the second, …"""
-    radius: NDArray[np.float64] = 2.5 * (number + 1) + 0.02 * np.arange(view.keypoints)
+    radius: NDArray[np.float64] = 2.5 * (number + 1) + 0.02 * np.arange(view.keypoints, dtype=np.float64)
     return radius
 
 

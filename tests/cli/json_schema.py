@@ -22,7 +22,9 @@ def problems(value: Any, schema: Any, root: Mapping[str, Any], where: str = "doc
         return []
     if schema is False:
         return [f"{where}: not allowed"]
-    found: list[str] = []
+    if "type" in schema and (found := _check("type", schema["type"], value, schema, root, where)):
+        return found
+    found = []
     for keyword, wanted in schema.items():
         if keyword not in WORDS or keyword == "const":
             found += _check(keyword, wanted, value, schema, root, where)
@@ -59,9 +61,9 @@ def _check(
 def _holds(keyword: str, wanted: Any, value: Any) -> bool:
     match keyword:
         case "required":
-            return set(wanted) <= set(value)
+            return bool(set(wanted) <= set(value))
         case "enum":
-            return value in wanted
+            return bool(value in wanted)
         case "const":
             return bool(value == wanted)
         case "minimum":
@@ -69,9 +71,9 @@ def _holds(keyword: str, wanted: Any, value: Any) -> bool:
         case "maximum":
             return bool(value <= wanted)
         case "minItems":
-            return len(value) >= wanted
+            return bool(len(value) >= wanted)
         case "maxItems":
-            return len(value) <= wanted
+            return bool(len(value) <= wanted)
         case "pattern":
             return re.search(wanted, value) is not None
     raise NotImplementedError(f"the schema uses {keyword}: teach it to this validator")

@@ -6,6 +6,7 @@ data as `nets.py` and name a function of it with `--model nets:FUNCTION`.
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ Outputs = dict[str, Tensor]
 
 
 class Lookup(nn.Module):
-    """Places and log σ in model-input pixels by the number of the image; `change` makes the output of them."""
+    """Places and log σ in input pixels by the number of the image; `change` makes the output of them."""
 
     def __init__(self, change: Callable[[Outputs, Tensor], object], keypoints: int = 20) -> None:
         super().__init__()
@@ -217,6 +218,47 @@ def _pause(outputs: Outputs, numbers: Tensor) -> Outputs:
 def slow() -> Lookup:
     """Leaves a mark for every batch and then takes its time, as the environment says."""
     return Lookup(_pause)
+
+
+class _Finaliser:
+    """Is interrupted where an exception cannot be passed on."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+        _wait_for_the_signal()
+
+
+def _wait_for_the_signal() -> None:
+    for _ in range(100):
+        time.sleep(0)
+
+
+def _lose(outputs: Outputs, numbers: Tensor) -> Outputs:
+    if numbers.max() == 2:
+        _Finaliser()
+    if numbers.max() > 2:
+        time.sleep(10)
+    return outputs
+
+
+def loses() -> Lookup:
+    """Is interrupted in a finaliser at the third image."""
+    return Lookup(_lose)
+
+
+def _turn(outputs: Outputs, numbers: Tensor) -> Outputs:
+    if numbers.max() == 2:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            _wait_for_the_signal()
+        except KeyboardInterrupt:
+            raise RuntimeError("some library's own trouble") from None
+    return outputs
+
+
+def turns() -> Lookup:
+    """Makes another error of the interruption at the third image."""
+    return Lookup(_turn)
 
 
 def fails() -> Lookup:

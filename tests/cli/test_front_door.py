@@ -16,8 +16,8 @@ from .builders import ROOT
 from .command import Desk, environment
 
 OPTIONS = (
-    "--view", "--out", "--model", "--trust", "--input-size", "--resize", "--normalize", "--channels", "--coords",
-    "--decode", "--heatmap-sigma", "--softargmax-beta", "--uncertainty", "--uncertainty-as",
+    "--view", "--out", "--model", "--trust", "--input-size", "--resize", "--normalize", "--channels",
+    "--coords", "--decode", "--heatmap-sigma", "--softargmax-beta", "--uncertainty", "--uncertainty-as",
     "--uncertainty-frame", "--device", "--batch-size", "--workers", "--precision", "--pixel-spacing",
     "--overlays", "--resume", "--allow-failures", "--format", "--config",
 )  # fmt: skip
@@ -127,7 +127,7 @@ def test_help_does_not_load_what_is_slow(tmp_path: Path) -> None:
     code = (
         "import sys; from mahtdiag.cli.app import main; sys.argv = ['mahtdiag', 'evaluate', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print([name for name in ('torch', 'numpy', 'cv2', 'pyarrow', 'matplotlib') if name in sys.modules])"
+        "print([name for name in ('torch', 'cv2', 'pyarrow', 'scipy', 'matplotlib') if name in sys.modules])"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],

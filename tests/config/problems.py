@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from mahtdiag.errors import UsageError
 
 
 def problems_of(action: Callable[[], object]) -> tuple[str, ...]:
     """The problems of a UsageError; each of them is one line."""
-    try:
+    with pytest.raises(UsageError) as caught:
         action()
-    except UsageError as error:
-        assert all(problem and "\n" not in problem for problem in error.problems)
-        return error.problems
-    raise AssertionError("no UsageError was raised")
+    problems = caught.value.problems
+    assert all(problem and "\n" not in problem for problem in problems)
+    return problems

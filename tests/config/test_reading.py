@@ -65,7 +65,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert problem == f"{tmp_path}: cannot be read (Is a directory)"
 
 
-@pytest.mark.parametrize("content", [b"[model\n", b"a = \n", b"a = 1\na = 2\n", b"\xff\xfe", b'a = "\xe4"', b"\x00"])
+@pytest.mark.parametrize(
+    "content", [b"[model\n", b"a = \n", b"a = 1\na = 2\n", b"\xff\xfe", b'a = "\xe4"', b"\x00"]
+)
 @pytest.mark.parametrize("name", [OWN, PROJECT])
 def test_files_that_are_not_toml(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)

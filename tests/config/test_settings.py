@@ -36,10 +36,10 @@ KEYS = (
         "model",
         "input_size",
         (("512x256", Size(512, 256)), ("1X8192", Size(1, 8192))),
-        ("512", "x", "512x", "x256", "0x5", "5x0", "-5x5", "5.5x5", "5x5x5", "8193x5", "512 x 256", "axb", 512,
-         [512, 256], True, ""),
+        ("512", "x", "512x", "x256", "0x5", "5x0", "-5x5", "5.5x5", "5x5x5", "8193x5", "512 x 256", "axb",
+         512, [512, 256], True, ""),
     ),
-    Key("model", "resize", (("stretch", ResizeMode.STRETCH), ("letterbox", ResizeMode.LETTERBOX)), ("crop", 1)),
+    Key("model", "resize", tuple((m.value, m) for m in ResizeMode), ("crop", 1)),
     Key("model", "normalize", (("unit", "unit"), ("0.4/0.2", "0.4/0.2")), TEXT_BAD),
     Key("model", "channels", ((1, 1), (3, 3)), (0, 2, 4, "three", True, 1.5)),
     Key(
@@ -56,7 +56,7 @@ KEYS = (
     Key("model", "uncertainty_frame", tuple((f.value, f) for f in UncertaintyFrame), ("mm", 1)),
     Key("data", "path", (("data/AP", "data/AP"),), TEXT_BAD),
     Key(
-        "data", "view", (("AP", View.AP), ("LA", View.LA), ("auto", "auto")), ("PA", "ap", "", 3, True, ["AP"])
+        "data", "view", (("AP", View.AP), ("LA", View.LA), ("auto", "auto")), ("PA", "ap", "", 3, True, [])
     ),
     Key("data", "pixel_spacing_mm", ((0.15, 0.15), (1, 1.0)), POSITIVE_BAD),
     Key("evaluate", "device", (("cuda:1", "cuda:1"),), TEXT_BAD),

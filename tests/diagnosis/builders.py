@@ -15,7 +15,7 @@ from mahtdiag.schema.samples import LoadedImage, Patient, Sample
 from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]
-INPUT, HEATMAP = Size(96, 64), Size(24, 32)
+ORIGINAL, INPUT, HEATMAP = Size(211, 150), Size(96, 64), Size(24, 32)
 
 
 def spine(view: View, original: Size, seed: int = 0) -> Floats:
@@ -34,7 +34,7 @@ def spine(view: View, original: Size, seed: int = 0) -> Floats:
 
 
 def frame(
-    original: Size = Size(211, 150),
+    original: Size = ORIGINAL,
     mode: ResizeMode = ResizeMode.STRETCH,
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL,
 ) -> FrameMap:
@@ -46,7 +46,9 @@ def sample(
     points: Floats, view: View = View.AP, name: str = "a.png", spacing_mm: float | None = None
 ) -> Sample:
     """An annotated image."""
-    return Sample(name, name, view, points, "an" + name, patient=Patient("1", "F", 40), pixel_spacing_mm=spacing_mm)
+    return Sample(
+        name, name, view, points, "an" + name, patient=Patient("1", "F", 40), pixel_spacing_mm=spacing_mm
+    )
 
 
 def image(original: Size, name: str = "a.png") -> LoadedImage:

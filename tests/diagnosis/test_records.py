@@ -11,37 +11,43 @@ from hypothesis import strategies as st
 from mahtdiag.engine.analysis import analyse
 from mahtdiag.heatmaps import gaussian_targets
 from mahtdiag.losses import MAHTNetLoss
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 
 from .builders import HEATMAP, INPUT, Floats, frame, image, maker, reading, sample, spec, spine
 
 SIZES = (Size(211, 150), Size(90, 301), Size(96, 64))
 FRAMES = st.builds(
-    frame, st.sampled_from(SIZES), st.sampled_from(list(ResizeMode)), st.sampled_from(list(CoordinateConvention))
+    frame,
+    st.sampled_from(SIZES),
+    st.sampled_from(list(ResizeMode)),
+    st.sampled_from(list(CoordinateConvention)),
 )
 EVERY_FRAME = [frame(size, mode, convention) for size in SIZES for mode in ResizeMode
                for convention in CoordinateConvention]  # fmt: skip
 
 
-def one(record_of: tuple[list[ImageRecord], list[object]] | object) -> ImageRecord:
+def one(judged: tuple[list[ImageRecord], list[Failure]]) -> ImageRecord:
     """The only record, there being no failure."""
-    records, failures = record_of  # type: ignore[misc]
+    records, failures = judged
     assert failures == []
     (record,) = records
-    assert isinstance(record, ImageRecord)
     return record
 
 
-def by_hand(points: Floats, of: object) -> Floats:
-    """Original pixels to heatmap cells, written out for each convention and resize mode."""
-    from mahtdiag.schema.frames import FrameMap
+def moved(points: Floats, dx: float, dy: float) -> Floats:
+    """All points moved alike."""
+    away: Floats = points + np.array([dx, dy])
+    return away
 
-    assert isinstance(of, FrameMap)
+
+def by_hand(points: Floats, of: FrameMap) -> Floats:
+    """Original pixels to heatmap cells, written out for each convention and resize mode."""
     half = 0.5 if of.convention is CoordinateConvention.HALF_PIXEL else 0.0
     width, height, left, top = INPUT.width, INPUT.height, 0, 0
     if of.mode is ResizeMode.LETTERBOX:
@@ -57,10 +63,7 @@ def by_hand(points: Floats, of: object) -> Floats:
 
 @pytest.mark.parametrize("of", EVERY_FRAME, ids=lambda f: f"{f.original} {f.mode} {f.convention}")
 @pytest.mark.parametrize("view", list(View))
-def test_a_prediction_in_the_cell_of_its_label_has_no_error(view: View, of: object) -> None:
-    from mahtdiag.schema.frames import FrameMap
-
-    assert isinstance(of, FrameMap)
+def test_a_prediction_in_the_cell_of_its_label_has_no_error(view: View, of: FrameMap) -> None:
     points = spine(view, of.original)
     found = reading(by_hand(points, of)[None])
     record = one(maker(spec(view)).records([sample(points, view)], [image(of.original)], [of], found))
@@ -71,12 +74,9 @@ def test_a_prediction_in_the_cell_of_its_label_has_no_error(view: View, of: obje
 
 
 @given(of=FRAMES, dx=st.floats(-30, 30), dy=st.floats(-30, 30))
-def test_an_error_is_the_distance_in_original_pixels(of: object, dx: float, dy: float) -> None:
-    from mahtdiag.schema.frames import FrameMap
-
-    assert isinstance(of, FrameMap)
+def test_an_error_is_the_distance_in_original_pixels(of: FrameMap, dx: float, dy: float) -> None:
     points = spine(View.AP, of.original)
-    found = reading(by_hand(points + [dx, dy], of)[None])
+    found = reading(by_hand(moved(points, dx, dy), of)[None])
     record = one(maker(spec()).records([sample(points)], [image(of.original)], [of], found))
     np.testing.assert_allclose(record.keypoints.error_px, np.hypot(dx, dy), atol=1e-8)
     assert record.max_error_px == pytest.approx(np.hypot(dx, dy), abs=1e-8)
@@ -85,7 +85,7 @@ def test_an_error_is_the_distance_in_original_pixels(of: object, dx: float, dy: 
 def test_a_coordinate_loss_is_in_the_networks_frame() -> None:
     of = frame(Size(192, 64))
     points = spine(View.AP, of.original)
-    found = reading(by_hand(points + [0.0, 6.0], of)[None])
+    found = reading(by_hand(moved(points, 0.0, 6.0), of)[None])
     record = one(maker(spec()).records([sample(points)], [image(of.original)], [of], found))
     # Six original pixels are three of the input, along one axis: Wing is ω·ln(1 + 3/2), averaged with 0.
     assert record.losses.coord == pytest.approx(10 * np.log(2.5) / 2, rel=1e-9)
@@ -96,7 +96,7 @@ def test_missing_labels_stay_missing() -> None:
     points = spine(View.AP, of.original)
     labels = points.copy()
     labels[3] = np.nan
-    found = reading(by_hand(points + [3.0, 4.0], of)[None])
+    found = reading(by_hand(moved(points, 3.0, 4.0), of)[None])
     record = one(maker(spec(), 0.5).records([sample(labels)], [image(of.original)], [of], found))
     assert np.flatnonzero(np.isnan(record.keypoints.error_px)).tolist() == [3]
     assert np.flatnonzero(np.isnan(record.keypoints.error_mm)).tolist() == [3]
@@ -110,8 +110,12 @@ def test_no_label_at_all() -> None:
     of = frame()
     points = spine(View.AP, of.original)
     found = replace(reading(by_hand(points, of)[None]), loss_focal=np.array([np.nan]))
-    record = one(maker(spec()).records([sample(np.full_like(points, np.nan))], [image(of.original)], [of], found))
-    assert np.isnan([record.radial_error_px, record.max_error_px, record.losses.total, record.losses.coord]).all()
+    record = one(
+        maker(spec()).records([sample(np.full_like(points, np.nan))], [image(of.original)], [of], found)
+    )
+    assert np.isnan(
+        [record.radial_error_px, record.max_error_px, record.losses.total, record.losses.coord]
+    ).all()
     assert np.isfinite(record.losses.anatomical)
 
 
@@ -121,7 +125,7 @@ def test_no_label_at_all() -> None:
 def test_millimetres(own: float | None, common: float | None, expected: float | None) -> None:
     of = frame()
     points = spine(View.AP, of.original)
-    found = reading(by_hand(points + [3.0, -4.0], of)[None])
+    found = reading(by_hand(moved(points, 3.0, -4.0), of)[None])
     samples = [sample(points, spacing_mm=own)]
     record = one(maker(spec(), common).records(samples, [image(of.original)], [of], found))
     assert record.pixel_spacing_mm == expected
@@ -161,10 +165,7 @@ def test_violations_of_the_prediction_are_found() -> None:
 
 
 @pytest.mark.parametrize("of", EVERY_FRAME, ids=lambda f: f"{f.original} {f.mode} {f.convention}")
-def test_sigma_of_a_head_scales_like_the_image(of: object) -> None:
-    from mahtdiag.schema.frames import FrameMap
-
-    assert isinstance(of, FrameMap)
+def test_sigma_of_a_head_scales_like_the_image(of: FrameMap) -> None:
     points = spine(View.AP, of.original)
     sigma = np.random.default_rng(0).uniform(0.5, 3, (1, 20, 2))
     found = reading(by_hand(points, of)[None], sigma=sigma)
@@ -225,13 +226,13 @@ def test_sigma_on_a_bound_of_the_loss() -> None:
 def test_own_coordinates_replace_the_heatmaps_places() -> None:
     of = frame()
     points = spine(View.AP, of.original)
-    coords = of.original_to_input(points + [1.0, 0.0])[None]
-    found = reading(by_hand(points + [0.0, 7.0], of)[None], coords=coords)
+    coords = of.original_to_input(moved(points, 1.0, 0.0))[None]
+    found = reading(by_hand(moved(points, 0.0, 7.0), of)[None], coords=coords)
     inputs = [sample(points)], [image(of.original)], [of], found
     own = one(maker(spec(own_coords=True)).records(*inputs))
     np.testing.assert_allclose(own.keypoints.error_px, 1.0, atol=1e-9)
     np.testing.assert_allclose(one(maker(spec()).records(*inputs)).keypoints.error_px, 7.0, atol=1e-9)
-    without = reading(by_hand(points + [0.0, 7.0], of)[None])
+    without = reading(by_hand(moved(points, 0.0, 7.0), of)[None])
     fallen_back = one(maker(spec(own_coords=True)).records(*inputs[:3], without))
     np.testing.assert_allclose(fallen_back.keypoints.error_px, 7.0, atol=1e-9)
 
@@ -255,24 +256,26 @@ def test_an_output_that_is_not_finite_is_a_failure(broken: list[int], said: str)
     finite = np.ones((3, 20), dtype=bool)
     finite[1, broken] = False
     places[1, broken] = np.nan
-    found = reading(places, finite=finite)
+    sigma = np.ones((3, 20, 2))
+    found = reading(places, finite=finite, sigma=sigma)
     samples = [sample(points, name=name) for name in "abc"]
-    records, failures = maker(spec()).records(samples, [image(of.original, n) for n in "abc"], [of] * 3, found)
+    records, failures = maker(spec()).records(
+        samples, [image(of.original, n) for n in "abc"], [of] * 3, found
+    )
     assert [record.image for record in records] == ["a", "c"]
     (failure,) = failures
     assert (failure.image, failure.image_sha256, failure.annotation_sha256) == ("b", "imb", "anb")
     assert failure.reason == f"the network's output is not finite (NaN or infinite) for {said}"
-    alone, _ = maker(spec()).records(samples[2:], [image(of.original, "c")], [of], reading(places[2:]))
+    alone, _ = maker(spec()).records(
+        samples[2:], [image(of.original, "c")], [of], reading(places[2:], sigma=sigma[2:])
+    )
     assert records[1].losses == alone[0].losses
 
 
 # ---------------------------------------------------------------- losses against rendered targets
 
 
-def _analysed(of: object, labels: Floats, source: UncertaintySource) -> tuple[ModelOutputs, BatchReading]:
-    from mahtdiag.schema.frames import FrameMap
-
-    assert isinstance(of, FrameMap)
+def _analysed(of: FrameMap, labels: Floats, source: UncertaintySource) -> tuple[ModelOutputs, BatchReading]:
     generator = torch.Generator().manual_seed(5)
     shape = (len(labels), labels.shape[1], HEATMAP.height, HEATMAP.width)
     places = torch.from_numpy(np.stack([by_hand(p, of) for p in labels]))
@@ -308,7 +311,11 @@ def test_losses_are_those_of_the_training_loss_on_drawn_targets(
     target = gaussian_targets(cells, 2.0, HEATMAP.height, HEATMAP.width)
     pred = torch.from_numpy(np.stack([of.heatmap_to_input(p) for p in read.points]))
     truth = torch.from_numpy(np.stack([of.original_to_input(p) for p in labels]))
-    head = None if outputs.uncertainty is None or source is UncertaintySource.NONE else outputs.uncertainty.double()
+    head = (
+        None
+        if outputs.uncertainty is None or source is UncertaintySource.NONE
+        else outputs.uncertainty.double()
+    )
     loss = MAHTNetLoss(view=view, reduction="none")
     expected = loss(outputs.heatmaps.double(), target, pred, truth, head)
     terms = loss.anatomical_loss(pred)

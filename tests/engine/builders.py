@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mahtdiag.engine.device import Precision
 from mahtdiag.engine.inference import Runner
 from mahtdiag.engine.loader import LoadedBatch, load_batches
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
@@ -72,8 +73,6 @@ def network(seed: int = 0) -> Predictor:
 
 def runner(predict: Predictor, spec: ModelSpec = SPEC) -> Runner:
     """On the CPU, in float32."""
-    from mahtdiag.engine.device import Precision
-
     return Runner(predict, spec, torch.device("cpu"), Precision.FP32, HEATMAP)
 
 

@@ -25,6 +25,7 @@ from mahtdiag.schema.model_spec import (
 )
 from mahtdiag.schema.outputs import ModelOutputs, Predictor
 from mahtdiag.schema.readings import BatchReading
+from mahtdiag.schema.samples import LoadedImage
 
 from .builders import HEATMAP, INPUT, SIGMA, SPEC, K, batches, changed, load, network, runner
 
@@ -64,9 +65,9 @@ def test_losses_against_labels_drawn_in_the_frame_of_each_image(size: int) -> No
     expected = []
     for item in images:
         image = load(item)
-        assert not hasattr(image, "reason")
-        maps = network()(torch.from_numpy(image.tensor)[None]).heatmaps.double()  # type: ignore[union-attr]
-        original = image.original  # type: ignore[union-attr]
+        assert isinstance(image, LoadedImage)
+        maps = network()(torch.from_numpy(image.tensor)[None]).heatmaps.double()
+        original = image.original
         # Letterbox, written out: one factor for both axes, bars on both sides, then 24x32 -> 8x16 cells.
         factor = min(INPUT.height / original.height, INPUT.width / original.width)
         inner = Size(round(original.height * factor), round(original.width * factor))
@@ -168,6 +169,7 @@ def test_sigma_in_cells() -> None:
     assert pixels_of.reading is not None
     assert cells_of.reading is not None
     assert pixels_of.reading.sigma is not None
+    assert cells_of.reading.sigma is not None
     expected = pixels_of.reading.sigma * np.array([3.0, 2.0])
     np.testing.assert_allclose(cells_of.reading.sigma, expected, rtol=1e-6)
 
@@ -175,7 +177,10 @@ def test_sigma_in_cells() -> None:
 @pytest.mark.parametrize("fits", [1, 2, 3, 5])
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [(torch.OutOfMemoryError, "CUDA out of memory"), (RuntimeError, "DefaultCPUAllocator: not enough memory")],
+    [
+        (torch.OutOfMemoryError, "CUDA out of memory"),
+        (RuntimeError, "DefaultCPUAllocator: not enough memory"),
+    ],
 )
 def test_too_large_a_batch_is_halved(fits: int, kind: type[Exception], said: str) -> None:
     """And the memory of the pass that failed is free before the next one starts."""
@@ -221,9 +226,7 @@ def _other_count(outputs: ModelOutputs) -> ModelOutputs:
 @pytest.mark.parametrize(
     ("change", "got"), [(_other_size, "[3, 20, 16, 7]"), (_other_count, "[3, 22, 16, 8]")]
 )
-def test_shapes_that_change_are_refused(
-    change: Callable[[ModelOutputs], ModelOutputs], got: str
-) -> None:
+def test_shapes_that_change_are_refused(change: Callable[[ModelOutputs], ModelOutputs], got: str) -> None:
     said = message_of(lambda: list(runner(changed(network(), change)).run(batches(3, 3))))
     assert said == f"the network returned heatmaps {got} where it had returned [B, 20, 16, 8]"
 
@@ -263,7 +266,10 @@ def test_probe_runs_one_black_image() -> None:
     ("error", "reason"),
     [
         (RuntimeError("expected input to have 3 channels"), "expected input to have 3 channels"),
-        (RuntimeError("Traceback of TorchScript:\n  File x\n\nRuntimeError: bad size\n"), "RuntimeError: bad size"),
+        (
+            RuntimeError("Traceback of TorchScript:\n  File x\n\nRuntimeError: bad size\n"),
+            "RuntimeError: bad size",
+        ),
         (ValueError(), "ValueError"),
         (KeyError("a"), "'a'"),
         (torch.OutOfMemoryError("CUDA out of memory"), "CUDA out of memory"),
@@ -279,9 +285,7 @@ def test_probe_tells_what_is_wrong_in_one_line(error: Exception, reason: str) ->
 
 
 def test_probe_passes_wrong_outputs_on() -> None:
-    said = message_of(
-        lambda: probe(lambda images: read_outputs(None, 1), 1, Size(5, 4), torch.device("cpu"))
-    )
+    said = message_of(lambda: probe(lambda images: read_outputs(None, 1), 1, Size(5, 4), torch.device("cpu")))
     assert said.startswith("the network returned NoneType for 1 image(s)")
 
 

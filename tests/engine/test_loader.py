@@ -33,9 +33,10 @@ def equal(a: LoadedBatch, b: LoadedBatch) -> bool:
     tensors = (a.tensor is None and b.tensor is None) or (
         a.tensor is not None and b.tensor is not None and torch.equal(a.tensor, b.tensor)
     )
-    return tensors and (a.index, a.failures, [s.image for s in a.samples], [i.image_sha256 for i in a.images]) == (
-        b.index, b.failures, [s.image for s in b.samples], [i.image_sha256 for i in b.images]
-    )  # fmt: skip
+    names = [[sample.image for sample in batch.samples] for batch in (a, b)]
+    digests = [[image.image_sha256 for image in batch.images] for batch in (a, b)]
+    same = names[0] == names[1] and digests[0] == digests[1] and a.failures == b.failures
+    return tensors and same and a.index == b.index
 
 
 @pytest.mark.parametrize("workers", [1, 3, 16])
@@ -124,7 +125,8 @@ def test_no_image_of_a_batch_can_be_read() -> None:
     samples = [sample(number) for number in (7, 17, 27, 1)]
     first, second = load_batches(samples, load, batch_size=3, workers=2)
     assert first.tensor is None
-    assert first.samples == first.images == ()
+    assert not first.samples
+    assert not first.images
     assert [failure.image for failure in first.failures] == ["007.png", "017.png", "027.png"]
     assert first.failures[0].reason == "truncated"
     assert second.tensor is not None
@@ -156,9 +158,12 @@ def test_an_exception_ends_everything(error: BaseException) -> None:
 def test_leaving_early_stops_the_threads() -> None:
     read: list[str] = []
     samples = [sample(number) for number in range(60)]
-    generator = load_batches(
-        samples, lambda item: read.append(item.image) or load(item), batch_size=2, workers=2
-    )
+
+    def remember(item: Sample) -> LoadedImage | Failure:
+        read.append(item.image)
+        return load(item)
+
+    generator = load_batches(samples, remember, batch_size=2, workers=2)
     for batch in generator:
         if batch.index == 3:
             break

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -99,18 +100,17 @@ def write_torchscript(path: Path) -> nn.Module:
     network = plain()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        scripted = torch.jit.script(network)  # type: ignore[no-untyped-call]
-        scripted.save(str(path))
+        save: Callable[[str], None] = torch.jit.script(network).save
+        save(str(path))
     return network
 
 
 def problems_of(action: Callable[[], object], kind: type[MahtdiagError]) -> tuple[str, ...]:
     """The problems that an action raises; each of them is one line."""
-    try:
+    with pytest.raises(kind) as caught:
         action()
-    except kind as error:
-        assert type(error) is kind
-        assert error.problems
-        assert all(problem and "\n" not in problem for problem in error.problems)
-        return error.problems
-    raise AssertionError(f"no {kind.__name__} was raised")
+    assert caught.type is kind
+    problems = caught.value.problems
+    assert problems
+    assert all(problem and "\n" not in problem for problem in problems)
+    return problems

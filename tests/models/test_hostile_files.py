@@ -59,7 +59,10 @@ def _legacy(path: Path, content: object) -> None:
 
 
 def _pickle(protocol: int) -> Callable[[Path, object], None]:
-    return lambda path, content: path.write_bytes(pickle.dumps(content, protocol)) and None
+    def write(path: Path, content: object) -> None:
+        path.write_bytes(pickle.dumps(content, protocol))
+
+    return write
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,7 @@ def test_the_spread_of_a_heatmap_has_no_head_to_blame(tmp_path: Path) -> None:
     residual, sigma = calibrated(60)
     wrong = (sigma / 4.0) ** 2 * 4.0
     spread = np.stack([wrong[..., 0] ** 2, np.zeros(wrong.shape[:2]), wrong[..., 1] ** 2], axis=-1)
-    run = write_run(
-        tmp_path / "run", residual, wrong, spread_px2=spread, settings={"uncertainty": "heatmap"}
-    )
+    run = write_run(tmp_path / "run", residual, wrong, spread_px2=spread, settings={"uncertainty": "heatmap"})
     inputs = inputs_of(run)
     assert inputs.source == "heatmap"
     assert inputs.covariance_px2 is not None

@@ -60,7 +60,9 @@ def test_conformal_radii_are_order_statistics(tmp_path: Path) -> None:
     distance = np.linalg.norm(residual / (sigma / 2.0), axis=-1)
     error = np.linalg.norm(residual, axis=-1)
     assert [limits.coverage for limits in found.conformal_d] == [0.68, 0.9, 0.95]
-    assert found.conformal_d[1].pooled == pytest.approx(np.sort(distance, axis=None)[math.ceil(801 * 0.9) - 1])
+    assert found.conformal_d[1].pooled == pytest.approx(
+        np.sort(distance, axis=None)[math.ceil(801 * 0.9) - 1]
+    )
     assert found.conformal_px[1].by_keypoint["L1 LR"] == pytest.approx(
         np.sort(error[:, 3])[math.ceil(41 * 0.9) - 1]
     )
@@ -88,7 +90,9 @@ def test_factors_mend_another_run(tmp_path: Path) -> None:
     assert calibration.applied.changes["global"].is_drop
     held = calibration.applied.conformal.ellipse[1].held_pooled
     assert held == pytest.approx(0.9, abs=0.04)
-    assert "different images" not in view_of(calibration).title
+    shown = view_of(calibration).applied
+    assert shown is not None
+    assert shown.where == "Fitted on 800 keypoints in 40 images of data, judged on this run."
     found = as_json(calibration)
     assert found["applied"] is not None
     json.dumps(found, allow_nan=False)
@@ -140,7 +144,7 @@ def test_another_checkpoint_view_or_setting_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "setting", *calibrated(10), first_image=100, settings={"decode": "argmax"})
     with pytest.raises(UsageError, match=r"another checkpoint \(network.pt"):
         judge(tmp_path, "checkpoint")
-    with pytest.raises(UsageError, match="fitted for the AP view, .*view is LA"):
+    with pytest.raises(UsageError, match=r"fitted for the AP view, .*view is LA"):
         judge(tmp_path, "view")
     with pytest.raises(UsageError, match=r"other settings \(decode dark there, argmax here\)"):
         judge(tmp_path, "setting")

@@ -1,0 +1,38 @@
+"""`make bench`: speed and memory of the product, each figure beside its target.
+
+    python -m benchmarks [start-up] [hot-path] [end-to-end]
+
+The tables inform: the exit status is 0 whether targets are met or not, because a busy machine misses them.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import end_to_end, hot_path, start_up
+
+BENCHMARKS: dict[str, Callable[[], Iterator[Table]]] = {
+    "start-up": start_up.run,
+    "hot-path": hot_path.run,
+    "end-to-end": end_to_end.run,
+}
+
+
+def main() -> None:
+    """Run the named benchmarks, or all, and print each table as soon as it is measured."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
+    names = parser.parse_args().names
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    console = Console()
+    for name in names or BENCHMARKS:
+        for result in BENCHMARKS[name]():
+            console.print(result)
+
+
+if __name__ == "__main__":
+    main()

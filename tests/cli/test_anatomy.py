@@ -1,0 +1,152 @@
+"""`mahtdiag anatomy`, as a script and a person use it."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mahtdiag.schema.views import View
+from tests.anatomy.spines import natural_spines
+from tests.workflows.anatomy_runs import write_run
+
+from .command import Desk
+
+
+@pytest.fixture
+def ap_run(desk: Desk) -> Path:
+    """The latest run: AP, L3 mirrored in the second of three predictions."""
+    labels = natural_spines(View.AP, 3)
+    predictions = labels.copy()
+    predictions[1, 8:12] = predictions[1, [9, 8, 11, 10]]
+    return write_run(desk.path / "runs" / "a", labels, predictions, View.AP)
+
+
+@pytest.mark.parametrize("arguments", [(), ("runs/a",), ("--view", "AP"), ("--view", "auto")])
+def test_the_latest_run_or_a_named_one(desk: Desk, ap_run: Path, arguments: tuple[str, ...]) -> None:
+    done = desk.run("anatomy", "--no-pictures", *arguments)
+    assert done.status == 0
+    assert "Violations in 1 of 3 predictions (33.3 %), in 0 of their labels" in done.text
+    assert "A402" in done.text
+    assert max(map(len, done.text.splitlines())) <= 80
+    assert not (ap_run / "anatomy").exists()
+
+
+def test_json_is_all_that_is_printed(desk: Desk, ap_run: Path) -> None:
+    done = desk.run("anatomy", "--format", "json")
+    content = json.loads(done.out)
+    assert (done.status, done.err) == (0, "")
+    assert (content["view"], content["source"], content["gates"]) == ("AP", "run", [])
+    assert content["images"][0]["image"] == "0001.jpg"
+    assert content["images_with_violations"] == pytest.approx(1 / 3)
+    assert content["by_code"]["A402"]["images"] == 1
+    assert sorted(path.name for path in (ap_run / "anatomy").iterdir())[:2] == [
+        "cobb_deg.png",
+        "cobb_deg.svg",
+    ]
+
+
+def test_rules_are_chosen_by_code_and_prefix(desk: Desk, ap_run: Path) -> None:
+    done = desk.run("anatomy", "--format", "json", "--no-pictures", "--select", "A4,A1", "--ignore", "A40")
+    assert list(json.loads(done.out)["by_code"]) == ["A101", "A102", "A103"]
+    (desk.path / "mahtdiag.toml").write_text('[anatomy]\nselect = ["A4"]\nignore = ["A402"]\n')
+    done = desk.run("anatomy", "--format", "json", "--no-pictures")
+    assert list(json.loads(done.out)["by_code"]) == ["A401", "A403", "A404"]
+
+
+def test_limits_of_the_settings_hold_for_their_view(desk: Desk, ap_run: Path) -> None:
+    (desk.path / "mahtdiag.toml").write_text("[anatomy.AP]\nA301-max = 1.0\n[anatomy.LA]\nA201 = 0.1\n")
+    counts = json.loads(desk.run("anatomy", "--format", "json", "--no-pictures").out)["by_code"]
+    assert (counts["A301"]["images"], counts["A201"]["images"]) == (3, 0)
+
+
+def test_the_wrong_view_names_both(desk: Desk, ap_run: Path) -> None:
+    desk.run("anatomy", "--view", "LA").refused(
+        f"--view LA: {ap_run} is a run of AP images; leave --view out or name a run of LA images"
+    )
+
+
+def test_no_run_yet(desk: Desk) -> None:
+    done = desk.run("anatomy")
+    assert (done.status, done.text) == (2, "")
+    assert "no finished run yet" in done.err
+
+
+def test_a_code_that_no_rule_has(desk: Desk, ap_run: Path) -> None:
+    desk.run("anatomy", "--select", "B1,A1").refused("select: no anatomical rule 'B1'.")
+    desk.run("anatomy", "--explain", "A30").refused("no anatomical rule 'A30'. Did you mean A301 or A302?")
+
+
+def test_explain_needs_no_run(desk: Desk) -> None:
+    done = desk.run("anatomy", "--explain", "a301")
+    assert (done.status, done.err) == (0, "")
+    assert done.text.startswith("A301 width/height outside the band (aspect ratio)\n")
+    assert "A301-max fires above 4; in an ordinary spine about 1.8." in done.text
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_clean_labels(desk: Desk, view: View) -> None:
+    done = desk.run("anatomy", "--labels", "data", "--view", view)
+    assert done.status == 0
+    assert f"{view} view, labels of 6 images" in done.text
+    assert "No rule fired in any image." in done.text
+
+
+def test_label_audit_ranks_and_writes_a_table(desk: Desk) -> None:
+    data = desk.path / "data" / "AP"
+    stems = sorted(path.stem for path in data.glob("*.csv"))
+    swap = data / f"{stems[3]}.csv"
+    rows = swap.read_text().splitlines()
+    rows[4:6] = reversed(rows[4:6])
+    swap.write_text("\n".join(rows))
+    short = data / f"{stems[1]}.csv"
+    short.write_text("\n".join(short.read_text().splitlines()[:-1]))
+    done = desk.run("anatomy", "--labels", "data/AP", "--csv", "audit.csv")
+    table = list(csv.DictReader((desk.path / "audit.csv").open(encoding="utf-8")))
+    assert (table[0]["image"], table[0]["status"]) == (f"{stems[3]}.png", "suspicious")
+    assert "A103" in table[0]["codes"].split()
+    assert table[0]["reason"].startswith("L3: upper endplate ")
+    assert (table[1]["image"], table[1]["status"]) == (f"{stems[1]}.png", "unreadable")
+    assert [row["status"] for row in table[2:]] == ["clean"] * 4
+    assert done.status == 2
+    assert "Could not be judged: 1" in done.text
+    assert "Most suspicious labels: 1 of 1" in done.text
+
+
+def test_an_annotation_with_a_gap_is_a_finding(desk: Desk) -> None:
+    path = next((desk.path / "data" / "LA").glob("*.csv"))
+    rows = path.read_text().splitlines()
+    rows[0] = "," + rows[0].partition(",")[2]
+    path.write_text("\n".join(rows))
+    done = desk.run("anatomy", "--labels", "data/LA", "--format", "json")
+    first = json.loads(done.out)["images"][0]
+    assert done.status == 0
+    assert (first["image"], first["codes"]) == (f"{path.stem}.png", ["A603"])
+    assert first["findings"][0]["keypoints"] == [0]
+    assert first["findings"][0]["reason"].startswith("L1 UL: not a finite number")
+
+
+def test_a_run_and_labels_together_are_refused(desk: Desk) -> None:
+    desk.run("anatomy", "run", "--labels", "data").refused(
+        "name a run, or an annotated set with --labels, not both"
+    )
+
+
+def test_a_table_that_cannot_be_written(desk: Desk) -> None:
+    done = desk.run("anatomy", "--labels", "data/AP", "--csv", "ap.pt/audit.csv")
+    assert (done.status, done.text) == (2, "")
+    assert "error: --csv ap.pt/audit.csv: cannot be written; name another file" in done.err
+
+
+def test_a_network_that_is_off_by_a_known_amount(desk: Desk) -> None:
+    """From `evaluate` to `anatomy`: all keypoints of image n lie 2.5·(n + 1) px to the right and down."""
+    assert desk.lookup("exact", data="data/AP").status == 0
+    content = json.loads(desk.run("anatomy", "run", "--format", "json", "--no-pictures").out)
+    assert content["error_types"]["mean_error_px"] == pytest.approx(
+        np.mean([2.5 * n for n in range(1, 7)]) + 0.02 * 9.5, abs=1e-3
+    )
+    assert content["level_shifts"] == []
+    assert {pair["name"] for pair in content["measurements"]} == {
+        "cobb_deg", "lateral_slip_percent", "tilt_deg",
+    }  # fmt: skip

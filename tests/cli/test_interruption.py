@@ -1,0 +1,250 @@
+"""Ctrl-C and worse, at many moments: the run folder stays readable, and --resume makes it what it would have been."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mahtdiag.runs.reading import open_run
+
+from . import networks
+from .builders import INPUT_OPTIONS
+from .command import Desk, Finished, columns_of, document_of, finish, start
+
+SLOW = ("--model", "nets:slow", "--trust", *INPUT_OPTIONS, "--batch-size", "1", "--overlays", "none")
+PAUSE = "0.3"
+READABLE = "interrupted; run is readable and can be finished with --out run --resume"
+PATIENCE_SECONDS = 60.0
+
+
+def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    """Until then, but not for ever, and not once the process has ended."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happened():
+        assert process.poll() is None, "it ended before that"
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+def interrupted_at(desk: Desk, mark: str, number: int = signal.SIGINT) -> Finished:
+    """A slow run in a process of its own, sent a signal when it has left a mark."""
+    marks = desk.path / "marks"
+    marks.mkdir()
+    more = {networks.PAUSE: PAUSE, networks.MARKS: str(marks)}
+    process = start(desk.path, "evaluate", "lookup-ap.pt", "data", *SLOW, "--out", "run", **more)
+    wait_until((marks / mark).exists, process)
+    process.send_signal(number)
+    return finish(process)
+
+
+def tables_of(run: Path) -> tuple[bytes, bytes]:
+    return (run / "images.parquet").read_bytes(), (run / "keypoints.parquet").read_bytes()
+
+
+def numbers_of(run: Path) -> dict[str, Any]:
+    """`run.json` less what tells when and on what it was made."""
+    document = document_of(run)
+    return {key: value for key, value in document.items() if key not in ("started", "seconds", "environment")}
+
+
+def resumed_as_if_nothing_had_been(desk: Desk, *options: str) -> Finished:
+    """Resume `run`, and compare it with an uninterrupted one."""
+    result = desk.run("evaluate", "lookup-ap.pt", "data", *SLOW, *options, "--out", "run", "--resume")
+    assert (result.status, result.errors) == (0, [])
+    assert desk.run("evaluate", "lookup-ap.pt", "data", *SLOW, *options, "--out", "whole").status == 0
+    assert tables_of(desk.path / "run") == tables_of(desk.path / "whole")
+    assert numbers_of(desk.path / "run") == numbers_of(desk.path / "whole")
+    left = {path.name for path in (desk.path / "run").iterdir()} - {"overlays"}
+    assert left == {"run.json", "images.parquet", "keypoints.parquet"}
+    return result
+
+
+@pytest.mark.parametrize(
+    ("mark", "number", "done"),
+    [("image-1", signal.SIGINT, 1), ("image-5", signal.SIGINT, 5), ("image-3", signal.SIGTERM, 3)],
+)
+def test_interrupted_between_images(desk: Desk, mark: str, number: int, done: int) -> None:
+    result = interrupted_at(desk, mark, number)
+    assert (result.status, result.text, result.errors) == (130, "", [READABLE])
+    run = open_run(Path("run"), desk.path)
+    assert run.document.status == "interrupted"
+    assert run.document.images.total == 6
+    assert run.document.images.evaluated == len(run.images().image) == done
+    assert not (desk.path / "runs/latest").exists()
+    result = resumed_as_if_nothing_had_been(desk)
+    assert (desk.path / "runs/latest").exists()
+    if done == 5:
+        assert "evaluating: 6/6" in result.err
+
+
+def test_killed(desk: Desk) -> None:
+    result = interrupted_at(desk, "image-3", signal.SIGKILL)
+    assert result.status == -signal.SIGKILL
+    assert open_run(Path("run"), desk.path).document.status == "interrupted"
+    resumed_as_if_nothing_had_been(desk)
+
+
+def test_interrupted_before_there_is_a_run(desk: Desk) -> None:
+    """The first forward pass, on a black image, tells the heatmaps' size."""
+    result = interrupted_at(desk, "image-0")
+    assert (result.status, result.text, result.err) == (130, "", "interrupted\n")
+    assert not (desk.path / "run").exists()
+
+
+def test_interrupted_while_importing(desk: Desk) -> None:
+    (desk.path / "torch.py").write_text(
+        "import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(60)\n", encoding="utf-8"
+    )
+    process = start(desk.path, "evaluate", "lookup-ap.pt", "data", *SLOW, "--out", "run")
+    wait_until((desk.path / "importing").exists, process)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert (result.status, result.text, result.err) == (130, "", "interrupted\n")
+    assert not (desk.path / "run").exists()
+
+
+def test_interrupted_while_drawing(desk: Desk) -> None:
+    """All images are evaluated then: the tables are there, the overlays are drawn again."""
+    process = start(desk.path, "evaluate", "lookup-ap.pt", "data", *SLOW, "--overlays", "all", "--out", "run")
+    wait_until(lambda: any(desk.path.glob("run/overlays/0*.png")), process)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert (result.status, result.text, result.errors) == (130, "", [READABLE])
+    assert open_run(Path("run"), desk.path).document.images.evaluated == 6
+    result = resumed_as_if_nothing_had_been(desk, "--overlays", "all")
+    for folder in ("run", "whole"):
+        assert len(list((desk.path / folder / "overlays").glob("*.png"))) == 6
+    assert result.text.splitlines()[-1] == "run folder: run, 6 overlays in run/overlays"
+
+
+@pytest.mark.parametrize("network", ["loses", "turns"])
+def test_an_interruption_is_not_lost(desk: Desk, network: str) -> None:
+    """Where it falls into a finaliser, or a library makes another error of it."""
+    process = start(
+        desk.path, "evaluate", "lookup-ap.pt", "data", *SLOW, "--model", f"nets:{network}", "--out", "run"
+    )
+    result = finish(process)
+    assert (result.status, result.text) == (130, "")
+    assert result.errors == [READABLE if network == "loses" else "interrupted"]
+    assert open_run(Path("run"), desk.path).document.status == "interrupted"
+
+
+def test_who_is_told_to_ignore_ctrl_c_ignores_it(desk: Desk) -> None:
+    """As a shell tells a command that a script puts into the background."""
+    marks = desk.path / "marks"
+    marks.mkdir()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        more = {networks.PAUSE: "0.1", networks.MARKS: str(marks)}
+        process = start(desk.path, "evaluate", "lookup-ap.pt", "data", *SLOW, "--out", "run", **more)
+        wait_until((marks / "image-2").exists, process)
+        process.send_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert finish(process).status == 0
+    assert document_of(desk.path / "run")["images"]["evaluated"] == 6
+
+
+class Stopper:
+    """Raises at one call of a function of the operating system, and counts them."""
+
+    def __init__(self, function: Callable[..., object], at: int, error: BaseException) -> None:
+        self.function, self.at, self.error = function, at, error
+        self.calls = 0
+
+    def __call__(self, *arguments: object, **named: object) -> object:
+        """The function itself, but for one call."""
+        self.calls += 1
+        if self.calls == self.at:
+            raise self.error
+        return self.function(*arguments, **named)
+
+
+STEPS = {
+    "before a file is synced": "fsync",
+    "before it gets its name": "replace",
+    "before a file is removed": "unlink",
+    "before a folder is removed": "rmdir",
+}
+
+
+def one_more(desk: Desk, name: str) -> Finished:
+    """A fresh run of one image a batch, written batch by batch."""
+    return desk.run("evaluate", "lookup-ap.pt", "data", *SLOW, "--overlays", "worst:1", "--out", name)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_interrupted_at_every_step_of_writing(desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Each of them once: what is there can be read, and finished to the same bytes."""
+    monkeypatch.setattr("mahtdiag.runs.folder.FlushLimits.__init__", short_limits)
+    function = STEPS[step]
+    original = getattr(os, function)
+    counter = Stopper(original, 0, KeyboardInterrupt())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, counter)
+        assert one_more(desk, "whole").status == 0
+    assert counter.calls >= 1
+    for call in range(1, counter.calls + 1):
+        name = f"run-{call}"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, Stopper(original, call, KeyboardInterrupt()))
+            result = one_more(desk, name)
+        assert (result.status, result.text) == (130, ""), call
+        assert result.errors[-1].startswith("interrupted"), call
+        started = (desk.path / name / "run.json").exists()
+        if started:
+            open_run(Path(name), desk.path).images()
+        options = ("--overlays", "worst:1", "--out", name, *(("--resume",) if started else ()))
+        result = desk.run("evaluate", "lookup-ap.pt", "data", *SLOW, *options)
+        assert (result.status, result.errors) == (0, []), call
+        assert tables_of(desk.path / name) == tables_of(desk.path / "whole"), call
+        assert numbers_of(desk.path / name) == numbers_of(desk.path / "whole"), call
+
+
+def short_limits(self: object, images: int = 2, seconds: float = 60.0) -> None:
+    """Write two images at a time, so that a few images make several parts."""
+    object.__setattr__(self, "images", images)
+    object.__setattr__(self, "seconds", seconds)
+
+
+def test_no_space_left_at_every_step_of_writing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line and status 2; with space again, the same bytes as without the trouble."""
+    monkeypatch.setattr("mahtdiag.runs.folder.FlushLimits.__init__", short_limits)
+    original = os.fsync
+    counter = Stopper(original, 0, KeyboardInterrupt())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", counter)
+        assert one_more(desk, "whole").status == 0
+    for call in range(1, counter.calls + 1):
+        name = f"run-{call}"
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", Stopper(original, call, OSError(28, "No space left on device")))
+            result = one_more(desk, name)
+        if result.status == 0:
+            # Folders that cannot be synced, and the name of the latest run, are worth a note at most.
+            assert tables_of(desk.path / name) == tables_of(desk.path / "whole"), call
+            continue
+        assert (result.status, result.text) == (2, ""), call
+        started = (desk.path / name / "run.json").exists()
+        advice = "finish with --resume" if started else "start again"
+        assert result.errors == [f"error: {name}: no space left on the device; free some and {advice}"], call
+        again = ("--resume",) if started else ()
+        result = desk.run(
+            "evaluate", "lookup-ap.pt", "data", *SLOW, "--overlays", "worst:1", "--out", name, *again
+        )
+        assert (result.status, result.errors) == (0, []), call
+        assert tables_of(desk.path / name) == tables_of(desk.path / "whole"), call
+
+
+def test_a_damaged_part_is_evaluated_again(desk: Desk) -> None:
+    """A disk that lost what it had promised to keep."""
+    assert interrupted_at(desk, "image-4").status == 130
+    (part, *_) = sorted((desk.path / "run/parts/keypoints").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:100])
+    resumed_as_if_nothing_had_been(desk)
+    assert columns_of(desk.path / "run/images.parquet")["status"] == ["ok"] * 6

@@ -1,0 +1,118 @@
+"""What a network may return, and what it must not."""
+
+import numpy as np
+import pytest
+
+from mahtdiag.schema.views import View
+
+from .builders import error_px
+from .command import Desk, columns_of, document_of, failures_of
+
+FORMS = ("exact", "heatmaps", "one", "pair", "triple", "keypoints_sigma", "uncertainty", "log_var", "double")
+WITHOUT_COORDINATES = ("heatmaps", "one", "pair", "uncertainty", "log_var")
+WITHOUT_SIGMA = ("heatmaps", "one")
+WRONG = {
+    "flat": "tensor [1, 64, 64]",
+    "nameless": "dict {out: tensor [1, 20, 64, 64]}",
+    "nothing": "NoneType",
+    "whole_numbers": "tensor [1, 20, 64, 64] of uint8",
+}
+NOT_FINITE = "the network's output is not finite (NaN or infinite) for L1 UL, L1 UR, L1 LL, L1 LR and 16 more"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_accepted_form(desk: Desk, form: str) -> None:
+    """The same places and σ in another form give the same errors; places from heatmaps to 0.05 cells."""
+    result = desk.lookup(form)
+    assert (result.status, result.errors) == (0, [])
+    columns = columns_of(desk.path / "run/keypoints.parquet")
+    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
+    # A cell is up to 2.5 original pixels high.
+    tolerance = 0.15 if form in WITHOUT_COORDINATES else 1e-4
+    np.testing.assert_allclose(columns["error_px"], expected, atol=tolerance)
+    assert document_of(desk.path / "run")["settings"]["decode"] == (
+        "dark" if form in WITHOUT_COORDINATES else "network"
+    )
+    calibration = document_of(desk.path / "run")["calibration"]
+    if form in WITHOUT_SIGMA:
+        assert calibration is None
+        assert set(columns["sigma_x"]) == {None}
+    else:
+        assert calibration is not None
+        np.testing.assert_allclose(columns["sigma_x"], 0.5 * expected, rtol=1e-4)
+        assert (form == "uncertainty") != np.allclose(columns["sigma_y"], 0.5 * expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", WRONG)
+def test_every_other_form_is_refused_with_what_it_is(desk: Desk, form: str) -> None:
+    result = desk.lookup(form)
+    assert (result.status, result.text, len(result.err.splitlines())) == (2, "", 1)
+    assert result.err.startswith(
+        f"error: the network returned {WRONG[form]} for 1 image(s); accepted are a tensor [B,K,h,w], a tuple "
+    )
+    assert not (desk.path / "run").exists()
+
+
+def test_nan_for_some_images(desk: Desk) -> None:
+    result = desk.lookup("nan_some")
+    assert result.status == 2
+    images = sorted(f"AP/{path.name}" for path in (desk.path / "data/AP").glob("*.png"))
+    assert failures_of(desk.path / "run") == dict.fromkeys(images[1::2], NOT_FINITE)
+    assert columns_of(desk.path / "run/images.parquet")["status"] == ["ok", "failed"] * 3
+    printed = " ".join(result.text.split())
+    assert [image for image in images[1::2] if f"{image} {NOT_FINITE}" not in printed] == []
+    assert document_of(desk.path / "run")["metrics"]["radial_error_px"]["max"] == pytest.approx(
+        error_px(4, View.AP).max(), abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("network", ["nan_all", "nan_head"])
+def test_nan_for_all_images(desk: Desk, network: str) -> None:
+    result = desk.lookup(network)
+    assert result.status == 2
+    (line,) = result.errors
+    assert line.startswith("error: data: none of 6 images could be evaluated; the first: AP/0001-")
+    assert set(failures_of(desk.path / "run").values()) == {NOT_FINITE}
+
+
+@pytest.mark.parametrize("source", ["none", "heatmap"])
+def test_a_broken_head_harms_nobody_who_does_not_use_it(desk: Desk, source: str) -> None:
+    result = desk.lookup("nan_head", "--uncertainty", source)
+    assert (result.status, failures_of(desk.path / "run")) == (0, {})
+
+
+@pytest.mark.parametrize("network", ["endless_sigma", "far_away"])
+def test_absurd_but_finite_outputs_are_printed_and_stored(desk: Desk, network: str) -> None:
+    """σ of zero and infinity, and coordinates near the largest number that float32 has."""
+    result = desk.lookup(network, "--overlays", "worst:1")
+    assert (result.status, result.errors) == (0, [])
+    assert "nan" not in result.text.lower()
+    document = document_of(desk.path / "run")
+    assert document["images"]["evaluated"] == 6
+
+
+def test_heatmaps_whose_size_changes(desk: Desk) -> None:
+    result = desk.lookup("other_size")
+    assert (result.status, result.text) == (2, "")
+    assert result.errors == [
+        "error: the network returned heatmaps [4, 20, 64, 61] where it had returned [B, 20, 64, 64]"
+    ]
+
+
+@pytest.mark.parametrize(("network", "reason"), [("raises", "second line of the reason"), ("leaves", "0")])
+def test_a_network_that_fails_on_real_images(desk: Desk, network: str, reason: str) -> None:
+    result = desk.lookup(network)
+    assert (result.status, result.text) == (2, "")
+    assert result.errors == [
+        f"error: the network failed on a batch [4, 1, 64, 64]: {reason}; if it takes a single image "
+        "only, use --batch-size 1"
+    ]
+    assert document_of(desk.path / "run")["status"] == "interrupted"
+
+
+def test_a_network_that_prints_does_not_spoil_the_result(desk: Desk) -> None:
+    result = desk.lookup("talks", "--format", "json")
+    assert result.status == 0
+    assert result.out == (desk.path / "run/run.json").read_bytes()
+    assert "a line of the factory's own" in result.err
+    assert "a line of the network's own" in result.err

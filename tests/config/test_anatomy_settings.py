@@ -1,0 +1,26 @@
+"""`[anatomy]`: which rules are checked."""
+
+import pytest
+
+from mahtdiag.config.reading import parse_settings
+from mahtdiag.errors import UsageError
+from mahtdiag.schema.views import View
+
+
+@pytest.mark.parametrize("value", [["A1", "A302"], "A1,A302", " A1 , A302,"])
+def test_codes_as_a_list_or_as_one_text(value: object) -> None:
+    settings = parse_settings({"anatomy": {"select": value, "ignore": value}}, "x.toml")
+    assert settings.anatomy.select == ("A1", "A302")
+    assert settings.anatomy.ignore == ("A1", "A302")
+
+
+def test_what_is_not_set_is_none() -> None:
+    settings = parse_settings({"anatomy": {"limits": {"A201": 20}}}, "x.toml")
+    assert (settings.anatomy.select, settings.anatomy.ignore) == (None, None)
+    assert settings.anatomy.limits_of(View.AP) == {"A201": 20.0}
+
+
+@pytest.mark.parametrize("value", [3, [3], {"A1": 2}, True])
+def test_codes_that_are_none(value: object) -> None:
+    with pytest.raises(UsageError, match=r"x\.toml: anatomy\.select"):
+        parse_settings({"anatomy": {"select": value}}, "x.toml")

@@ -1,0 +1,85 @@
+"""A judged run as the tables and pictures see it."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.calibration import (
+    calibration_report,
+    collect_points,
+    conformal_limit,
+    conformal_scores,
+    cross_fitted_sigma,
+    fit_conformal_table,
+    fit_sigma_scale,
+    nll_changes,
+    recalibration_table,
+)
+from mahtdiag.reports.calibration_plots import PlotData
+from mahtdiag.reports.calibration_tables import CalibrationView, RecalibrationView
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+Change = Callable[[Floats, Floats], tuple[Floats, Floats]]
+
+
+def residuals(images: int = 40, view: View = View.AP, factor: float = 1.0) -> tuple[Floats, Floats]:
+    """Residuals and σ [N, K, 2] of a model whose σ is too small by `factor`."""
+    rng = np.random.default_rng(0)
+    one = np.exp(rng.normal(2.0, 0.5, size=(images, view.keypoints, 1)))
+    sigma = np.repeat(one, 2, axis=2)
+    return sigma * rng.normal(size=sigma.shape), sigma / factor
+
+
+def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> CalibrationView:
+    """All tables of these residuals."""
+    ages = np.resize(["20 to 39", "80 and older"], len(residual))[:, None]
+    groups = {
+        "vertebra": np.array(view.vertebra_of),
+        "keypoint": np.array(view.keypoint_names),
+        "age band": ages,
+    }
+    report = calibration_report(
+        residual, sigma, at_min=np.zeros(sigma.shape, dtype=np.bool_), groups=groups, resamples=200
+    )
+    recalibration = None
+    if report.n_images >= 2:
+        after = cross_fitted_sigma(residual, sigma)
+        own = cross_fitted_sigma(residual, sigma, scope="keypoint")
+        changes = nll_changes(residual, sigma, after, own, resamples=200)
+        recalibration = RecalibrationView(
+            rows=recalibration_table(residual, sigma),
+            common=fit_sigma_scale(residual, sigma).common,
+            changes={"global": changes[0], "keypoint": changes[1]},
+            conformal=fit_conformal_table(*conformal_scores(collect_points(residual, sigma))),
+            where="Fitted here.",
+        )
+    return CalibrationView(
+        title="Calibration of a-checkpoint.pt on data",
+        source="AP view",
+        large_error="10 % of vertebra width",
+        report=report,
+        recalibration=recalibration,
+        no_recalibration=None if recalibration else "1 usable image(s): cross-fitting needs at least 2",
+        applied=None,
+        closing=("10 pictures: runs/a/calibration",),
+    )
+
+
+def plot_data(residual: Floats, sigma: Floats, view: View = View.AP) -> PlotData:
+    """All pictures of these residuals."""
+    report = calibration_report(
+        residual, sigma, groups={"keypoint": np.array(view.keypoint_names)}, resamples=50
+    )
+    points = collect_points(residual, sigma)
+    distance, error = conformal_scores(points)
+    return PlotData(
+        view=view,
+        report=report,
+        z=points.residual_px / points.sigma_px,
+        sigma_px=np.sqrt(np.mean(points.sigma_px**2, axis=1)),
+        error_px=error[points.kept],
+        conformal_coverage=0.9,
+        conformal_limit=conformal_limit(distance, 0.9),
+    )

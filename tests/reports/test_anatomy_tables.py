@@ -1,0 +1,213 @@
+"""What `anatomy` prints: readable at 80 columns, complete as JSON and CSV, no NaN anywhere."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rich.console import Console
+
+from mahtdiag.anatomy.rules import RULES, Rule
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
+from mahtdiag.reports.anatomy_json import CSV_COLUMNS, anatomy_content, anatomy_csv, anatomy_json
+from mahtdiag.reports.anatomy_tables import anatomy_report
+from mahtdiag.reports.bland_altman import draw_bland_altman
+from mahtdiag.reports.rule_text import rule_text
+from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.views import View
+from tests.anatomy.spines import natural_spines, sizes_for
+
+Floats = NDArray[np.float64]
+FAILURES = (Failure("[red]odd[/red].jpg", "0 bytes [bold]"),)
+
+
+def messy(view: View, images: int = 12) -> tuple[Floats, Floats]:
+    """Labels with a fault in the first image, predictions with every kind of fault."""
+    labels = natural_spines(view, images)
+    rng = np.random.default_rng(1)
+    predictions = labels + rng.normal(size=labels.shape) * rng.uniform(0, 60, size=(images, 1, 1))
+    labels[0, 8:12] = labels[0, [9, 8, 11, 10]]
+    predictions[1] = np.nan
+    predictions[2] = 7.0
+    predictions[3] = 3e8
+    predictions[4, :16] = labels[4, 4:20]
+    labels[5, 0] = np.nan
+    return labels, predictions
+
+
+def run_report(view: View, labels: Floats, predictions: Floats) -> AnatomyReport:
+    """The report of a run with these points."""
+    names = [f"a very long folder name/{n:04d}-F-037Y0.jpg" for n in range(len(labels))]
+    of_labels, found = (
+        check_anatomy(points, view, image_size_px=sizes_for(points)) for points in (labels, predictions)
+    )
+    cells = (predictions / 20.0, labels / 20.0)
+    return AnatomyReport(
+        source=Source.RUN,
+        subject="runs/a",
+        verdict=judge(names, found, of_labels),
+        diagnosis=diagnose_predictions(names, predictions, labels, view, cells=cells),
+        failures=FAILURES,
+        notes=("a note",),
+        pictures=("runs/a/anatomy/cobb_deg.png",),
+    )
+
+
+def label_report(view: View, points: Floats) -> AnatomyReport:
+    """The report of an annotated set with these points."""
+    found = check_anatomy(points, view, image_size_px=sizes_for(points))
+    names = [f"{n:04d}.jpg" for n in range(len(points))]
+    return AnatomyReport(Source.LABELS, "data", judge(names, found), None, FAILURES, ())
+
+
+def printed(report: AnatomyReport, width: int = 80) -> str:
+    """The report as text."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as text:
+        console.print(anatomy_report(report, width))
+    return text.get()
+
+
+@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("width", [80, 130])
+def test_tables_fit_and_hold_no_nan(view: View, width: int) -> None:
+    text = printed(run_report(view, *messy(view)), width)
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= width
+    assert "nan" not in text.lower().replace("not a finite", "")
+    # Only file names are shortened.
+    cut = [word for line in lines for word in line.split() if "…" in word]
+    assert all(".jpg" in word or "name/" in word or word.startswith("a") for word in cut)
+    assert "[red]odd[/red].jpg" in text
+    assert "0 bytes [bold]" in text
+
+
+def test_the_groups_lead_in_their_order() -> None:
+    lines = [line.strip() for line in printed(run_report(View.AP, *messy(View.AP))).splitlines()]
+    names = ("ordering", "parallelism", "aspect ratio", "shape", "levels", "points")
+    places = [next(n for n, line in enumerate(lines) if line.startswith(name)) for name in names]
+    assert places == sorted(places)
+
+
+def test_every_finding_of_a_run_is_beside_its_label() -> None:
+    labels, _ = messy(View.AP)
+    text = printed(run_report(View.AP, labels, labels))
+    assert "Violations in 2 of 12 predictions (16.7 %), in 2 of their labels" in text
+    assert "its label breaks A402" in text
+
+
+def test_a_clean_run_says_so() -> None:
+    labels = natural_spines(View.AP, 5)
+    text = printed(run_report(View.AP, labels, labels))
+    assert "Violations in 0 of 5 predictions (0.0 %)" in text
+    assert "No rule fired in any image." in text
+    assert "No image is marked one level off as a whole." in text
+
+
+def test_level_shifts_are_named() -> None:
+    labels, predictions = messy(View.AP)
+    predictions[4, 16:] = labels[4, 16:] + [0.0, 72.0]
+    text = " ".join(printed(run_report(View.AP, labels, predictions)).split())
+    assert "1 image marked one level off as a whole" in text
+    assert "(+1)" in text
+
+
+@pytest.mark.parametrize("images", [0, 1, 2])
+def test_few_images(images: int) -> None:
+    labels = natural_spines(View.LA, 2)[:images]
+    report = label_report(View.LA, labels)
+    assert ("Nothing was judged." in printed(report)) == (images == 0)
+    assert "NaN" not in anatomy_json(report)
+    if images:
+        text = printed(run_report(View.LA, labels, labels + 1.0))
+        assert "nan" not in text
+        assert "NaN" not in anatomy_json(run_report(View.LA, labels, labels))
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_json_keeps_the_contract(view: View) -> None:
+    report = run_report(view, *messy(view))
+    content = json.loads(anatomy_json(report), parse_constant=lambda name: pytest.fail(name))
+    assert (content["view"], content["source"], content["gates"]) == (str(view), "run", [])
+    assert len(content["images"]) == 12
+    severities = [image["severity"] for image in content["images"]]
+    assert severities == sorted(severities, reverse=True)
+    for image in content["images"]:
+        assert image["codes"] == list(dict.fromkeys(f["code"] for f in image["findings"]))
+        assert (image["severity"] == 0) == (not image["findings"])
+        for found in image["findings"]:
+            assert {"code", "value", "unit", "limit", "vertebra", "keypoints"} <= found.keys()
+            assert all(0 <= k < view.keypoints for k in found["keypoints"])
+    assert list(content["by_code"]) == [rule.code for rule in RULES]
+    for code, counts in content["by_code"].items():
+        with_code = [image for image in content["images"] if code in image["codes"]]
+        assert counts["images"] == len(with_code)
+        assert counts["findings"] == sum(f["code"] == code for i in with_code for f in i["findings"])
+    share = sum(bool(severity) for severity in severities) / 12
+    assert content["images_with_violations"] == pytest.approx(share)
+    types = content["error_types"]["types"]
+    assert sum(row["keypoint_share"] for row in types) == pytest.approx(1.0)
+    assert (content["meyerding"] is None) == (view is View.AP)
+
+
+def test_json_of_labels_has_no_word_on_predictions() -> None:
+    content = anatomy_content(label_report(View.AP, messy(View.AP)[0]))
+    assert content["source"] == "labels"
+    assert not {"labels", "error_types", "measurements", "level_shifts"} & content.keys()
+    assert content["failures"] == [{"image": FAILURES[0].image, "reason": FAILURES[0].reason}]
+
+
+def test_csv_ranks_suspicious_then_unreadable_then_clean() -> None:
+    report = label_report(View.AP, messy(View.AP)[0])
+    rows = list(csv.DictReader(io.StringIO(anatomy_csv(report))))
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert [row["rank"] for row in rows] == [str(n) for n in range(1, 14)]
+    assert [row["status"] for row in rows] == ["suspicious"] * 2 + ["unreadable"] + ["clean"] * 10
+    assert rows[0]["image"] == "0000.jpg"
+    assert rows[0]["codes"].split()[0] == "A402"
+    assert rows[0]["reason"].startswith("L3: left corners")
+    assert "L3 UL" in rows[0]["keypoints"]
+    assert rows[2]["reason"] == FAILURES[0].reason
+    assert rows[3]["reason"] == ""
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)
+def test_every_rule_is_explained(rule: Rule) -> None:
+    text = rule_text(rule)
+    assert max(map(len, text.splitlines())) <= 80
+    flat = " ".join(text.split())
+    assert text.startswith(f"{rule.code} {rule.title} ({rule.group})\n")
+    assert rule.meaning in flat
+    assert rule.formula in flat
+    for limit in rule.limits:
+        assert f"{limit.key} fires {limit.fires} {limit.ap:g}" in flat
+        assert limit.origin in flat
+        assert f'"{limit.key}"' in flat
+
+
+def test_limits_that_differ_by_view_are_both_given() -> None:
+    rule = next(rule for rule in RULES if rule.code == "A201")
+    assert "A201 fires above 22° in AP and 32° in LA; in an ordinary spine about 3°." in rule_text(rule)
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_bland_altman_plots(view: View) -> None:
+    labels, predictions = messy(view)
+    pairs = diagnose_predictions(["x"] * 12, predictions, labels, view, cells=None).measured.pairs
+    files = draw_bland_altman(pairs)
+    assert {name.split(".")[0] for name in files} == {pair.name for pair in pairs}
+    assert all(content.startswith(b"\x89PNG") for name, content in files.items() if name.endswith("png"))
+    assert all(b"<svg" in content for name, content in files.items() if name.endswith("svg"))
+    assert draw_bland_altman(pairs) == files
+
+
+def test_no_plot_without_a_pair() -> None:
+    nothing = np.full((2, 20, 2), np.nan)
+    pairs = diagnose_predictions(["a", "b"], nothing, nothing, View.AP, cells=None).measured.pairs
+    assert draw_bland_altman(pairs) == {}
+    one = natural_spines(View.AP, 1)
+    single = diagnose_predictions(["a"], one, one, View.AP, cells=None).measured.pairs
+    assert len(draw_bland_altman(single)) == 6

@@ -1,0 +1,264 @@
+"""Runs and annotated sets are judged, whatever state they are in."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mahtdiag.config.settings import Settings
+from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis, Source
+from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
+from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.anatomy import Anatomy, AnatomyRequest, judge_anatomy, write_table
+from mahtdiag.workflows.watcher import Silence
+from tests.anatomy.spines import natural_spines
+from tests.data.builders import annotation, write_pair
+
+from .anatomy_runs import CELL_PX, SETTINGS, write_run
+
+Floats = NDArray[np.float64]
+PICTURES = {
+    View.AP: ["cobb_deg", "lateral_slip_percent", "tilt_deg"],
+    View.LA: ["disc_height_index", "lordosis_deg", "segmental_deg", "slip_percent", "wedging"],
+}
+
+
+def judged(
+    cwd: Path,
+    *,
+    run: Path | None = None,
+    labels: Path | None = None,
+    view: View | None = None,
+    select: tuple[str, ...] | None = None,
+    ignore: tuple[str, ...] | None = None,
+    settings: Settings | None = None,
+    pictures: bool = False,
+) -> Anatomy:
+    """What the command makes of it."""
+    request = AnatomyRequest(settings or Settings(), run, labels, view, select, ignore, pictures, cwd)
+    return judge_anatomy(request, Silence())
+
+
+def swapped(points: Floats, *images: int) -> Floats:
+    """Left and right exchanged in L3 of some images."""
+    changed = points.copy()
+    changed[list(images), 8:12] = changed[list(images), 8:12][:, [1, 0, 3, 2]]
+    return changed
+
+
+def diagnosis_of(report: AnatomyReport) -> PredictionDiagnosis:
+    """The diagnosis of a run."""
+    assert report.diagnosis is not None
+    return report.diagnosis
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_the_latest_run_beside_its_labels(tmp_path: Path, view: View) -> None:
+    labels = natural_spines(view, 6)
+    write_run(tmp_path / "runs" / "a", swapped(labels, 4), swapped(labels, 1, 4), view)
+    anatomy = judged(tmp_path, view=view, pictures=True)
+    report = anatomy.report
+    assert (anatomy.status, report.source, report.subject) == (ExitStatus.OK, Source.RUN, "runs/a")
+    mirrored = {i.image: ("A402" in i.codes, "A402" in i.label_codes) for i in report.verdict.images}
+    assert set(list(mirrored)[:2]) == {"0001.jpg", "0004.jpg"}
+    assert (mirrored["0001.jpg"], mirrored["0004.jpg"]) == ((True, False), (True, True))
+    assert len(mirrored) == 6
+    assert (report.verdict.violating, report.verdict.label_violating) == (2, 1)
+    files = sorted(f"runs/a/anatomy/{name}.{kind}" for name in PICTURES[view] for kind in ("png", "svg"))
+    assert sorted(report.pictures) == files
+    assert all((tmp_path / name).stat().st_size for name in files)
+
+
+def test_pictures_are_the_same_every_time(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 5)
+    run = write_run(tmp_path / "runs" / "a", labels, labels + 1.0, View.AP)
+    written = judged(tmp_path, run=run, pictures=True).report.pictures
+    first = [(tmp_path / name).read_bytes() for name in written]
+    assert judged(tmp_path, pictures=True).report.pictures == written
+    assert [(tmp_path / name).read_bytes() for name in written] == first
+
+
+def test_a_run_of_the_other_view_is_named(tmp_path: Path) -> None:
+    labels = natural_spines(View.LA, 2)
+    write_run(tmp_path / "runs" / "a", labels, labels, View.LA)
+    with pytest.raises(UsageError, match=r"--view AP: .*a is a run of LA images"):
+        judged(tmp_path, view=View.AP)
+
+
+def test_a_run_without_an_evaluated_image(tmp_path: Path) -> None:
+    none = np.empty((0, 20, 2))
+    write_run(tmp_path / "runs" / "a", none, none, View.AP, failures=[Failure("x.jpg", "0 bytes")])
+    with pytest.raises(RunFolderError, match=r"no image was evaluated \(1 failed\)"):
+        judged(tmp_path)
+
+
+def test_a_run_and_labels_are_too_much(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not both"):
+        judged(tmp_path, run=Path("a"), labels=Path("b"))
+
+
+def test_failed_images_of_a_run_are_listed(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 2)
+    failure = Failure("x.jpg", "0 bytes")
+    write_run(tmp_path / "runs" / "a", labels, labels, View.AP, failures=[failure])
+    anatomy = judged(tmp_path)
+    assert [(f.image, f.reason) for f in anatomy.report.failures] == [("x.jpg", "0 bytes")]
+    assert anatomy.status is ExitStatus.OK
+
+
+def test_an_unfinished_run_is_judged_as_far_as_it_got(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 3)
+    run = write_run(tmp_path / "runs" / "a", labels, labels, View.AP, complete=False)
+    report = judged(tmp_path, run=run).report
+    assert len(report.verdict.images) == 3
+    assert report.notes[0].startswith("the run is not finished")
+
+
+def test_plots_that_cannot_be_written_are_noted(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 3)
+    run = write_run(tmp_path / "runs" / "a", labels, labels, View.AP)
+    assert judged(tmp_path).report.notes == ()
+    (run / "anatomy").write_text("in the way")
+    report = judged(tmp_path, pictures=True).report
+    assert report.pictures == ()
+    assert report.notes[0].startswith("no plots: ")
+
+
+def test_limits_of_the_run_hold_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 3)
+    write_run(tmp_path / "runs" / "a", labels, labels, View.AP,
+              settings={**SETTINGS, "anatomy_limits": {"A301-max": 1.0}})  # fmt: skip
+    assert judged(tmp_path).report.verdict.violating == 3
+    settings = Settings.model_validate({"anatomy": {"AP": {"A301-max": 4.0}}})
+    assert judged(tmp_path, settings=settings).report.verdict.violating == 0
+
+
+def test_rules_of_the_options_replace_those_of_the_settings(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 3)
+    write_run(tmp_path / "runs" / "a", labels, swapped(labels, 0), View.AP)
+    settings = Settings.model_validate({"anatomy": {"select": "A1, A4", "ignore": ["A402"]}})
+
+    def codes(select: tuple[str, ...] | None = None, ignore: tuple[str, ...] | None = None) -> list[str]:
+        report = judged(tmp_path, settings=settings, select=select, ignore=ignore).report
+        return [tally.rule.code for tally in report.verdict.tallies]
+
+    assert codes() == ["A101", "A102", "A103", "A401", "A403", "A404"]
+    assert codes(select=("A402", "A401"), ignore=()) == ["A401", "A402"]
+    with pytest.raises(UsageError, match="no anatomical rule 'A9'"):
+        codes(select=("A9",))
+
+
+@pytest.mark.parametrize("cells", [0.5, 1.0])
+def test_a_shift_is_seen_in_heatmap_cells(tmp_path: Path, cells: float) -> None:
+    labels = natural_spines(View.AP, 6)
+    write_run(tmp_path / "runs" / "a", labels, labels + cells * CELL_PX, View.AP)
+    found = diagnosis_of(judged(tmp_path).report)
+    assert found.in_cells is not None
+    assert found.in_cells.shift_x.value == pytest.approx(-cells)
+    assert found.sentence is not None
+    assert ("half a heatmap cell" in found.sentence) == (cells == 0.5)
+
+
+def test_a_run_that_does_not_say_how_images_became_heatmaps(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 4)
+    write_run(tmp_path / "runs" / "a", labels, labels + 5.0, View.AP, settings={"resize": "stretch"})
+    found = diagnosis_of(judged(tmp_path).report)
+    assert found.in_cells is None
+    assert found.in_px is not None
+
+
+DEGENERATE = {
+    "NaN": (np.nan, "A603"), "infinite": (np.inf, "A603"), "all equal": (300.0, "A602"),
+    "far outside": (5e6, "A601"), "beyond all bounds": (1e12, "A603"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_predictions_get_the_finding_that_names_them(
+    tmp_path: Path, view: View, name: str
+) -> None:
+    value, code = DEGENERATE[name]
+    labels = natural_spines(view, 3)
+    write_run(tmp_path / "runs" / "a", labels, np.full_like(labels, value), view)
+    report = judged(tmp_path).report
+    assert all(code in image.codes for image in report.verdict.images)
+    assert report.verdict.label_violating == 0
+
+
+def test_one_vertebra_only(tmp_path: Path) -> None:
+    labels = natural_spines(View.LA, 2)
+    labels[:, 4:] = np.nan
+    write_run(tmp_path / "runs" / "a", labels, labels, View.LA)
+    report = judged(tmp_path).report
+    assert all(image.codes == ("A603",) for image in report.verdict.images)
+    assert diagnosis_of(report).keypoints == 8
+
+
+def test_collinear_predictions(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 2)
+    line = np.linspace(100, 400, 20)[:, None] * [1.0, 1.0]
+    write_run(tmp_path / "runs" / "a", labels, np.repeat(line[None], 2, axis=0), View.AP)
+    assert all("A403" in image.codes for image in judged(tmp_path).report.verdict.images)
+
+
+def with_row(text: str, row: int, cells: str) -> str:
+    """An annotation with another row."""
+    rows = text.splitlines()
+    rows[row] = cells
+    return "\n".join(rows) + "\n"
+
+
+def test_labels_are_judged_with_their_faults(tmp_path: Path) -> None:
+    for stem in "abcdef":
+        write_pair(tmp_path / "data", stem, View.AP)
+    (tmp_path / "data" / "b.csv").write_text(with_row(annotation(View.AP), 2, "nan,,100,50,0"))
+    (tmp_path / "data" / "c.csv").write_text(with_row(annotation(View.AP), 0, "60,20,9000,20,0"))
+    (tmp_path / "data" / "d.csv").write_text("1,2,3,4,0\n" * 9)
+    (tmp_path / "data" / "e.png").write_bytes(b"no image")
+    (tmp_path / "data" / "f.csv").unlink()
+    anatomy = judged(tmp_path, labels=Path("data"))
+    report = anatomy.report
+    assert (anatomy.status, report.source, report.subject) == (ExitStatus.NOT_DONE, Source.LABELS, "data")
+    codes = {image.image: image.codes for image in report.verdict.images}
+    assert list(codes) == ["c.png", "b.png", "a.png"]
+    assert codes["a.png"] == ()
+    assert codes["b.png"] == ("A603",)
+    assert "A601" in codes["c.png"]
+    assert [failure.image for failure in report.failures] == ["d.png", "e.png", "f.png"]
+    assert report.verdict.label_violating is None
+    assert report.diagnosis is None
+
+
+def test_clean_labels_are_done(tmp_path: Path) -> None:
+    write_pair(tmp_path / "LA", "a", View.LA)
+    anatomy = judged(tmp_path, labels=Path("LA"))
+    assert anatomy.status is ExitStatus.OK
+    assert anatomy.report.verdict.violating == 0
+
+
+def test_labels_none_of_which_can_be_judged(tmp_path: Path) -> None:
+    write_pair(tmp_path / "data", "a", View.AP, rows=9)
+    anatomy = judged(tmp_path, labels=Path("data"), view=View.AP)
+    assert anatomy.status is ExitStatus.NOT_DONE
+    assert anatomy.report.verdict.images == ()
+
+
+def test_a_view_that_nothing_tells_and_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    for view in View:
+        write_pair(tmp_path / "data" / view, "a", view)
+    with pytest.raises(DataError, match="--view"):
+        judged(tmp_path, labels=Path("data"))
+    settings = Settings.model_validate({"data": {"view": "LA"}})
+    assert judged(tmp_path, labels=Path("data"), settings=settings).report.verdict.view is View.LA
+    with pytest.raises(DataError, match="no such folder"):
+        judged(tmp_path, labels=Path("nowhere"))
+
+
+def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
+    write_table(tmp_path / "new" / "a.csv", "x\n")
+    assert (tmp_path / "new" / "a.csv").read_text() == "x\n"
+    with pytest.raises(UsageError, match="--csv"):
+        write_table(tmp_path / "new" / "a.csv" / "b.csv", "x\n")
