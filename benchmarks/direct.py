@@ -21,7 +21,7 @@ from mahtdiag.schema.model_spec import DecodeMethod
 class DirectReading:
     """Losses and the keypoints' share of the focal loss `[B]`, the rest per heatmap.
 
-    Places `[B, K, 2]`, peak values `[B, K]`, second moments (xx, xy, yy) `[B, K, 3]`, whether finite `[B, K]`.
+    Places `[B, K, 2]`, peak values `[B, K]`, second moments (xx, xy, yy) `[B, K, 3]`, finite or not `[B, K]`.
     """
 
     mse: Tensor

@@ -159,7 +159,8 @@ def jittered(clean: CleanSet, image: int, rng: np.random.Generator, *, share: fl
     """Every keypoint off by a Gaussian whose σ is this share of its vertebra's width, in x and in y."""
     points: Floats = clean.points_px[image]
     sigma = share * label_widths_px(points[None])[0]
-    return points + sigma[:, None] * rng.normal(size=points.shape)
+    noise: Floats = sigma[:, None] * rng.normal(size=points.shape)
+    return points + noise
 
 
 def keypoint_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:

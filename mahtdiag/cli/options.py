@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode
-from mahtdiag.schema.model_spec import DecodeMethod, UncertaintyKind, UncertaintySource
-from mahtdiag.schema.model_spec import UncertaintyFrame as FrameOfSigma
+from mahtdiag.schema.choices import (
+    CoordinateConvention,
+    DecodeMethod,
+    ResizeMode,
+    UncertaintyKind,
+    UncertaintySource,
+)
+from mahtdiag.schema.choices import UncertaintyFrame as FrameOfSigma
 
 
 class ViewChoice(StrEnum):

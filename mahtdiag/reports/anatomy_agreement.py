@@ -102,6 +102,8 @@ def meyerding_table(counts: NDArray[np.int64]) -> Table:
     table = plain_table(title, "label \\ prediction", *ROMAN)
     for grade, row in zip(ROMAN, counts, strict=True):
         table.add_row(grade, *_row(row))
+    table.caption = "I below 25 % (no slip included), II below 50, III below 75, IV to 100, V above."
+    table.caption_justify = "left"
     return table
 
 

@@ -1,6 +1,7 @@
 """The tables that `anatomy` prints: what fired where, what kind of mistakes, and whether they matter."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from rich.console import Group, RenderableType
@@ -61,14 +62,29 @@ def _spaced(part: RenderableType) -> tuple[RenderableType, ...]:
     return (part, Text()) if isinstance(part, Table) else (part,)
 
 
-def _name_width(wider: int) -> int:
-    """Room for a file name on a terminal `wider` than 80 columns."""
-    return min(LONGEST_NAME, NAME_WIDTH + wider // 2)
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """File names as the tables show them: without the folder that all share, cut to `width`."""
+
+    folder: str
+    width: int
+
+    @staticmethod
+    def of(verdict: AnatomyVerdict, wider: int) -> "_Names":
+        """On a terminal `wider` than 80 columns."""
+        folders = {image.image[: image.image.rfind("/") + 1] for image in verdict.images}
+        shared = folders.pop() if len(folders) == 1 else ""
+        return _Names(shared, min(LONGEST_NAME, NAME_WIDTH + wider // 2))
+
+    def shown(self, name: str) -> Text:
+        """One name."""
+        return Text(shorten(name.removeprefix(self.folder), self.width))
 
 
 def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
     """Every group, and the rules of it that fired: images, keypoints, worst case; labels beside them."""
     images, beside = len(verdict.images), verdict.label_violating is not None
+    names = _Names.of(verdict, wider)
     title = f"Violations in {verdict.violating} of {images} {what} ({percent(verdict.share_violating)})"
     if verdict.label_violating is not None:
         title += f", in {verdict.label_violating} of their labels"
@@ -87,7 +103,7 @@ def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
         heading = Text(str(group), style="bold")
         table.add_row("", heading, *(str(count) for count in counts), *([ABSENT] if not fired else []))
         for tally in fired:
-            table.add_row(*_tally_cells(tally, beside, _name_width(wider)))
+            table.add_row(*_tally_cells(tally, beside, names))
     table.caption = (
         "h, w: this spine's median vertebra height, width; ×: its usual spacing. More: --explain CODE."
     )
@@ -100,12 +116,12 @@ def _images_of(verdict: AnatomyVerdict, codes: set[str], *, labels: bool) -> int
     return sum(not codes.isdisjoint(image.label_codes if labels else image.codes) for image in verdict.images)
 
 
-def _tally_cells(tally: RuleTally, beside: bool, name_width: int) -> list[str | Text]:
+def _tally_cells(tally: RuleTally, beside: bool, names: _Names) -> list[str | Text]:
     cells: list[str | Text] = [tally.rule.code, tally.rule.title, str(tally.images)]
     if beside:
         cells.append(str(tally.label_images or 0))
     worst = f"{measured(tally.worst)} {tally.worst.vertebra}" if tally.worst else ABSENT
-    return [*cells, str(tally.keypoints), worst, Text(shorten(tally.worst_image or ABSENT, name_width))]
+    return [*cells, str(tally.keypoints), worst, names.shown(tally.worst_image or ABSENT)]
 
 
 def measured(finding: Finding) -> str:
@@ -131,20 +147,21 @@ def worst_images_table(report: AnatomyReport, wider: int) -> RenderableType:
     table.columns[2].justify = "left"
     table.columns[3].justify = "left"
     table.columns[3].no_wrap = False
-    table.columns[3].width = STANDARD_WIDTH + wider - _name_width(wider) - 15
+    names = _Names.of(verdict, wider)
+    table.columns[3].width = STANDARD_WIDTH + wider - names.width - 15
     for image in shown:
-        _add_image(table, image, verdict.view, _name_width(wider))
+        _add_image(table, image, verdict.view, names)
     table.caption = "sev.: severity, the sum over the rules that fired of 1 + ln(excess over the limit)."
     table.caption_justify = "left"
     return table
 
 
-def _add_image(table: Table, image: JudgedImage, view: View, name_width: int) -> None:
+def _add_image(table: Table, image: JudgedImage, view: View, names: _Names) -> None:
     groups = grouped(image.findings)
-    name, severity = shorten(image.image, name_width), f"{image.severity:.1f}"
+    name, severity = names.shown(image.image), f"{image.severity:.1f}"
     for row, group in enumerate(groups[:REASONS]):
         table.add_row(
-            Text(name if row == 0 else ""),
+            name if row == 0 else "",
             severity if row == 0 else "",
             group[0].code,
             group_reason(group, view),

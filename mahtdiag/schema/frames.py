@@ -1,30 +1,15 @@
 """One object per image that maps between original pixels, model-input pixels and heatmap cells."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.schema.choices import CoordinateConvention, ResizeMode
+
+__all__ = ["CoordinateConvention", "FrameMap", "Placement", "Points", "ResizeMode", "Size"]
+
 Points = NDArray[np.float64]
-
-
-class CoordinateConvention(StrEnum):
-    """How a coordinate changes under a resize by the factor s.
-
-    `half-pixel`: x' = (x + 0.5)·s − 0.5 (pixel centres at integers, what `cv2.resize` does);
-    `scale`: x' = x·s (what many training scripts do).
-    """
-
-    HALF_PIXEL = "half-pixel"
-    SCALE = "scale"
-
-
-class ResizeMode(StrEnum):
-    """How an image is brought to the network's input size."""
-
-    STRETCH = "stretch"
-    LETTERBOX = "letterbox"
 
 
 @dataclass(frozen=True, slots=True)

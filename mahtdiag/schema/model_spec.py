@@ -1,43 +1,31 @@
 """What a network takes in and what it gives out: never guessed, always from metadata or an option."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.choices import (
+    CoordinateConvention,
+    DecodeMethod,
+    ResizeMode,
+    UncertaintyFrame,
+    UncertaintyKind,
+    UncertaintySource,
+)
+from mahtdiag.schema.frames import Size
 from mahtdiag.schema.views import View
 
-
-class DecodeMethod(StrEnum):
-    """How a heatmap becomes a sub-pixel place."""
-
-    ARGMAX = "argmax"
-    LOCAL = "local"
-    DARK = "dark"
-    SOFT_ARGMAX = "soft-argmax"
-
-
-class UncertaintyKind(StrEnum):
-    """What the uncertainty head emits."""
-
-    LOG_SIGMA = "log_sigma"
-    SIGMA = "sigma"
-    LOG_VAR = "log_var"
-
-
-class UncertaintyFrame(StrEnum):
-    """The unit of the head's σ: model-input pixels or heatmap cells."""
-
-    INPUT = "input"
-    HEATMAP = "heatmap"
-
-
-class UncertaintySource(StrEnum):
-    """Where σ comes from: the head if there is one, the head, the heatmap's spread, or nowhere."""
-
-    AUTO = "auto"
-    HEAD = "head"
-    HEATMAP = "heatmap"
-    NONE = "none"
+__all__ = [
+    "IMAGENET",
+    "UNIT",
+    "DecodeMethod",
+    "Decoding",
+    "ModelInput",
+    "ModelSpec",
+    "Normalization",
+    "UncertaintyFrame",
+    "UncertaintyKind",
+    "UncertaintySource",
+    "UncertaintySpec",
+]
 
 
 @dataclass(frozen=True, slots=True)

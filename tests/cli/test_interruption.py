@@ -1,4 +1,4 @@
-"""Ctrl-C and worse, at many moments: the run folder stays readable, and --resume makes it what it would have been."""
+"""Ctrl-C and worse, at many moments: the run folder stays readable, and --resume completes it."""
 
 import os
 import signal
@@ -165,12 +165,24 @@ class Stopper:
         return self.function(*arguments, **named)
 
 
+# What a run calls to write, and which of its calls are tried: all of them, or every third to save time.
 STEPS = {
-    "before a file is synced": "fsync",
-    "before it gets its name": "replace",
-    "before a file is removed": "unlink",
-    "before a folder is removed": "rmdir",
+    "before a file is synced": ("fsync", 3),
+    "before it gets its name": ("replace", 1),
+    "before a file is removed": ("unlink", 3),
+    "before a folder is removed": ("rmdir", 1),
 }
+
+
+def make_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write two images at a time, so that a few images make several parts; overlays cost no time."""
+
+    def short_limits(self: object, images: int = 2, seconds: float = 60.0) -> None:
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "seconds", seconds)
+
+    monkeypatch.setattr("mahtdiag.runs.folder.FlushLimits.__init__", short_limits)
+    monkeypatch.setattr("mahtdiag.workflows.overlays.draw_overlay", lambda *_, **__: b"an overlay")
 
 
 def one_more(desk: Desk, name: str) -> Finished:
@@ -180,16 +192,16 @@ def one_more(desk: Desk, name: str) -> Finished:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_interrupted_at_every_step_of_writing(desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Each of them once: what is there can be read, and finished to the same bytes."""
-    monkeypatch.setattr("mahtdiag.runs.folder.FlushLimits.__init__", short_limits)
-    function = STEPS[step]
+    """What is there can be read, and finished to the same bytes."""
+    make_small_steps(monkeypatch)
+    function, stride = STEPS[step]
     original = getattr(os, function)
     counter = Stopper(original, 0, KeyboardInterrupt())
     with monkeypatch.context() as patch:
         patch.setattr(os, function, counter)
         assert one_more(desk, "whole").status == 0
     assert counter.calls >= 1
-    for call in range(1, counter.calls + 1):
+    for call in range(1, counter.calls + 1, stride):
         name = f"run-{call}"
         with monkeypatch.context() as patch:
             patch.setattr(os, function, Stopper(original, call, KeyboardInterrupt()))
@@ -206,15 +218,9 @@ def test_interrupted_at_every_step_of_writing(desk: Desk, monkeypatch: pytest.Mo
         assert numbers_of(desk.path / name) == numbers_of(desk.path / "whole"), call
 
 
-def short_limits(self: object, images: int = 2, seconds: float = 60.0) -> None:
-    """Write two images at a time, so that a few images make several parts."""
-    object.__setattr__(self, "images", images)
-    object.__setattr__(self, "seconds", seconds)
-
-
 def test_no_space_left_at_every_step_of_writing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line and status 2; with space again, the same bytes as without the trouble."""
-    monkeypatch.setattr("mahtdiag.runs.folder.FlushLimits.__init__", short_limits)
+    make_small_steps(monkeypatch)
     original = os.fsync
     counter = Stopper(original, 0, KeyboardInterrupt())
     with monkeypatch.context() as patch:

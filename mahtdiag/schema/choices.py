@@ -1,0 +1,54 @@
+"""What a user can choose between. Nothing is imported here: `--help` lists the choices and must be quick."""
+
+from enum import StrEnum
+
+
+class CoordinateConvention(StrEnum):
+    """How a coordinate changes under a resize by the factor s.
+
+    `half-pixel`: x' = (x + 0.5)·s − 0.5 (pixel centres at integers, what `cv2.resize` does);
+    `scale`: x' = x·s (what many training scripts do).
+    """
+
+    HALF_PIXEL = "half-pixel"
+    SCALE = "scale"
+
+
+class ResizeMode(StrEnum):
+    """How an image is brought to the network's input size."""
+
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+
+
+class DecodeMethod(StrEnum):
+    """How a heatmap becomes a sub-pixel place."""
+
+    ARGMAX = "argmax"
+    LOCAL = "local"
+    DARK = "dark"
+    SOFT_ARGMAX = "soft-argmax"
+
+
+class UncertaintyKind(StrEnum):
+    """What the uncertainty head emits."""
+
+    LOG_SIGMA = "log_sigma"
+    SIGMA = "sigma"
+    LOG_VAR = "log_var"
+
+
+class UncertaintyFrame(StrEnum):
+    """The unit of the head's σ: model-input pixels or heatmap cells."""
+
+    INPUT = "input"
+    HEATMAP = "heatmap"
+
+
+class UncertaintySource(StrEnum):
+    """Where σ comes from: the head if there is one, the head, the heatmap's spread, or nowhere."""
+
+    AUTO = "auto"
+    HEAD = "head"
+    HEATMAP = "heatmap"
+    NONE = "none"
