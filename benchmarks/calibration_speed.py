@@ -10,12 +10,14 @@ n = 100,000. Ratios are measured in one run, each side its best of several.
 import argparse
 import os
 import resource
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import uncertainty_toolbox
+from rich.text import Text
 
 from benchmarks.simulated_models import calibrated
 from mahtdiag.calibration import calibration_report
@@ -90,6 +92,13 @@ def package_lines(n: int) -> list[str]:
         f"  ratio                                 {theirs_s / ours_s:6.0f}     (target: 30)",
         f"  difference of the two values          {gap:6.0e}",
     ]
+
+
+def run() -> Iterator[Text]:
+    """Both tables, for `python -m benchmarks`: measured in a process of its own, with one thread."""
+    command = [sys.executable, "-m", "benchmarks.calibration_speed"]
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    yield Text(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
 
 def main() -> None:

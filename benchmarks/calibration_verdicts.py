@@ -9,13 +9,16 @@ ln σ 0.5), errors Gaussian but for the fault.
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from rich.text import Text
 
 from benchmarks.simulated_models import FAULTS, Simulated, calibrated, faulty, true_sigma
 from mahtdiag.calibration import CalibrationReport, calibration_report
 
+SETS, IMAGES = 200, 50
 CALIBRATED = "calibrated"
 DEPENDENT = "calibrated, errors shared within images"
 
@@ -80,15 +83,24 @@ def table(rows: list[Row], images: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def verdicts(sets: int, images: int) -> str:
+    """The table of all models."""
+    models = {CALIBRATED: CALIBRATED, DEPENDENT: CALIBRATED, **FAULTS}
+    return table([measure(name, code, sets, images) for name, code in models.items()], images)
+
+
+def run() -> Iterator[Text]:
+    """The table, for `python -m benchmarks`."""
+    yield Text(verdicts(SETS, IMAGES))
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sets", type=int, default=200, help="simulated sets per model")
-    parser.add_argument("--images", type=int, default=50, help="images per set")
+    parser.add_argument("--sets", type=int, default=SETS, help="simulated sets per model")
+    parser.add_argument("--images", type=int, default=IMAGES, help="images per set")
     arguments = parser.parse_args()
-    models = {CALIBRATED: CALIBRATED, DEPENDENT: CALIBRATED, **FAULTS}
-    rows = [measure(name, code, arguments.sets, arguments.images) for name, code in models.items()]
-    sys.stdout.write(table(rows, arguments.images))
+    sys.stdout.write(verdicts(arguments.sets, arguments.images))
 
 
 if __name__ == "__main__":

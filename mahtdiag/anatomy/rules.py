@@ -227,11 +227,11 @@ LIMIT_BY_KEY: dict[str, LimitSpec] = {limit.key: limit for rule in RULES for lim
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """` Did you mean X?` with the known word closest to `word`, or nothing."""
+    """` Did you mean X?` with the known word closest to `word`, or all known ones."""
     words = list(known)
     longer = [name for name in words if word and name.startswith(word.upper())]
     matches = longer or get_close_matches(word.upper(), words, n=1, cutoff=0.4)
-    return f" Did you mean {' or '.join(matches)}?" if matches else ""
+    return f" Did you mean {' or '.join(matches)}?" if matches else f" Known are {', '.join(words)}."
 
 
 def _matching(prefixes: Sequence[str], option: str) -> set[str]:

@@ -65,6 +65,9 @@ class _Interruption:
 def main() -> NoReturn:
     """Run the command line; every error is one line on stderr and an exit status."""
     interruption = _Interruption()
+    # A stream that the caller has closed is None, and nobody reads what is written there.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # Names and numbers are printed on every terminal, as escapes where it has no sign for them.
         if hasattr(stream, "reconfigure"):

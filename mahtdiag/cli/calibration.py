@@ -62,13 +62,16 @@ def calibration_command(
     from mahtdiag.config.reading import read_settings
 
     cwd = Path.cwd()
-    read_settings(config, cwd)
+    settings = read_settings(config, cwd)
 
     from mahtdiag.cli.output import write_text
+    from mahtdiag.diagnosis.gates import parse_gates
     from mahtdiag.workflows.calibration import CalibrationRequest, calibrate
+    from mahtdiag.workflows.calibration_gates import with_gates
     from mahtdiag.workflows.calibration_view import as_json
 
-    calibration = calibrate(CalibrationRequest(run, fit, apply, pictures, cwd))
+    gates = parse_gates(settings.gates)
+    calibration = with_gates(calibrate(CalibrationRequest(run, fit, apply, pictures, cwd)), gates)
     for note in calibration.notes:
         typer.echo(f"note: {note}", err=True)
     if output_format is options.OutputFormat.JSON:

@@ -33,6 +33,7 @@ def evaluate_command(
     uncertainty: options.Uncertainty = None,
     uncertainty_as: options.UncertaintyAs = None,
     uncertainty_frame: options.UncertaintyFrame = None,
+    recalibration: options.Recalibration = None,
     device: options.Device = None,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
@@ -65,7 +66,7 @@ def evaluate_command(
         },
         evaluate={
             "device": device, "batch_size": batch_size, "workers": workers, "precision": precision,
-            "overlays": overlays, "allow_failures": allow_failures,
+            "overlays": overlays, "allow_failures": allow_failures, "recalibration": recalibration,
         },
     )  # fmt: skip
     cwd = Path.cwd()

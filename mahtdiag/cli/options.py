@@ -11,7 +11,6 @@ from mahtdiag.schema.choices import (
     DecodeMethod,
     ResizeMode,
     UncertaintyKind,
-    UncertaintySource,
 )
 from mahtdiag.schema.choices import UncertaintyFrame as FrameOfSigma
 
@@ -49,7 +48,8 @@ MODEL, DATA, READING, RUNNING, OUTPUT = (
 Checkpoint = Annotated[
     str | None,
     typer.Argument(
-        help="Trained network: the product's own checkpoint, TorchScript, or a state dict.",
+        help="Trained network: the product's own checkpoint, TorchScript, or a state dict; "
+        "A.pt,B.pt,… is an ensemble.",
     ),
 ]
 Data = Annotated[
@@ -162,11 +162,12 @@ SoftargmaxBeta = Annotated[
     ),
 ]
 Uncertainty = Annotated[
-    UncertaintySource | None,
+    str | None,
     typer.Option(
         "--uncertainty",
+        metavar="auto|head|heatmap|none|mc-dropout:N",
         rich_help_panel=READING,
-        help="Where σ comes from.",
+        help="Where σ comes from; mc-dropout:N also from N passes with active dropout.",
     ),
 ]
 UncertaintyAs = Annotated[
@@ -183,6 +184,15 @@ UncertaintyFrame = Annotated[
         "--uncertainty-frame",
         rich_help_panel=READING,
         help="Unit of the head's σ: input pixels or heatmap cells.",
+    ),
+]
+Recalibration = Annotated[
+    str | None,
+    typer.Option(
+        "--recalibration",
+        metavar="FILE",
+        rich_help_panel=READING,
+        help="Multiply σ by the factors that calibration --fit has written.",
     ),
 ]
 Device = Annotated[

@@ -13,7 +13,14 @@ from pydantic import (
 )
 
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
-from mahtdiag.schema.model_spec import DecodeMethod, UncertaintyFrame, UncertaintyKind, UncertaintySource
+from mahtdiag.schema.model_spec import (
+    MOST_PASSES,
+    DecodeMethod,
+    McDropout,
+    UncertaintyFrame,
+    UncertaintyKind,
+    UncertaintySource,
+)
 from mahtdiag.schema.views import View
 
 LARGEST_INPUT = 8192
@@ -56,6 +63,21 @@ def parse_batch_size(value: object) -> object:
     if not str(value).isdecimal() or int(str(value)) < 1:
         raise ValueError("expected auto or a whole number above 0")
     return int(str(value))
+
+
+def parse_uncertainty(value: object) -> object:
+    """Where σ comes from: a source by its name, or `mc-dropout:N`; ValueError says what is expected."""
+    if value is None or isinstance(value, McDropout):
+        return value
+    name, _, passes = str(value).partition(":")
+    if name == "mc-dropout" and passes.isdecimal() and 2 <= int(passes[:9]) <= MOST_PASSES:
+        return McDropout(int(passes))
+    if value in tuple(UncertaintySource):
+        return UncertaintySource(str(value))
+    raise ValueError(
+        f"expected {', '.join(UncertaintySource)} or mc-dropout:N with N from 2 to {MOST_PASSES}, for "
+        "example mc-dropout:20"
+    )
 
 
 def parse_codes(value: object) -> object:
@@ -105,7 +127,7 @@ class ModelSettings(Section):
     decode: DecodeMethod | None = None
     heatmap_sigma: PositiveFloat | None = None
     softargmax_beta: PositiveFloat | None = None
-    uncertainty: UncertaintySource | None = None
+    uncertainty: Annotated[UncertaintySource | McDropout | None, BeforeValidator(parse_uncertainty)] = None
     uncertainty_as: UncertaintyKind | None = None
     uncertainty_frame: UncertaintyFrame | None = None
 
@@ -127,6 +149,7 @@ class EvaluateSettings(Section):
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     overlays: Annotated[str | None, BeforeValidator(parse_overlays)] = None
     allow_failures: Annotated[int | None, Field(ge=0)] = None
+    recalibration: str | None = None
 
 
 class AnatomySettings(Section):

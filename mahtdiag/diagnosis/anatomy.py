@@ -17,6 +17,7 @@ from mahtdiag.anatomy.error_types import (
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.measured import Measured, measure_agreement
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.samples import Failure
@@ -80,6 +81,15 @@ class AnatomyVerdict:
         """Share of images in which anything fired, 0 where there is no image."""
         return self.violating / len(self.images) if self.images else 0.0
 
+    def numbers(self) -> dict[str, object]:
+        """What gates can limit, under the names that `run.json` has for it."""
+        by_code = {t.rule.code: {"images": t.images, "findings": t.findings} for t in self.tallies}
+        return {
+            "violations": sum(tally.findings for tally in self.tallies),
+            "images_with_violations": self.share_violating,
+            "by_code": by_code,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class LevelShift:
@@ -118,7 +128,8 @@ class Source(StrEnum):
 class AnatomyReport:
     """All that is shown of a judged run or annotated set; `subject` names it in a title.
 
-    `diagnosis` is None for labels; `failures` could not be judged; `pictures` are files that were written.
+    `diagnosis` is None for labels; `failures` could not be judged; `pictures` are files that were written;
+    `gates` limit the predictions of a run.
     """
 
     source: Source
@@ -128,6 +139,7 @@ class AnatomyReport:
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     pictures: tuple[str, ...] = ()
+    gates: tuple[GateResult, ...] = ()
 
 
 def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None = None) -> AnatomyVerdict:

@@ -18,19 +18,23 @@ from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 _SMALLEST_SIGMA = 1e-12
 # A head that clamps its own σ gives the bound as float32 has it, after an exponential.
 _AT_BOUND = 1e-5
+HEAD = (UncertaintySource.AUTO, UncertaintySource.HEAD)
 
 
 @dataclass(frozen=True)
 class RecordMaker:
     """Judges batches by one specification, one loss and one set of anatomical limits.
 
-    `pixel_spacing_mm` holds for the images that have no spacing of their own.
+    `pixel_spacing_mm` holds for the images that have no spacing of their own. `sigma_factors` `[K]`
+    multiply σ and its parts; the uncertainty loss and the clamp bounds are those of the head as it is. After
+    repeated passes, losses on places judge the mean place, and the head's σ is that of all passes.
     """
 
     spec: ModelSpec
     loss: MAHTNetLoss
     limits: Limits
     pixel_spacing_mm: float | None = None
+    sigma_factors: Floats | None = None
 
     def records(
         self,
@@ -40,7 +44,7 @@ class RecordMaker:
         reading: BatchReading,
     ) -> tuple[list[ImageRecord], list[Failure]]:
         """One record per image, or a failure where the network's output is not a number."""
-        places = _Places.of(samples, frames, reading, self.spec)
+        places = _Places.of(samples, frames, reading, self.spec, self.sigma_factors)
         losses = self._losses(places, reading)
         sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
         findings = check_anatomy(
@@ -107,10 +111,16 @@ class _Places:
     sigma_px: Floats
     spread_px2: Floats
     head_sigma_input: Floats | None
+    aleatoric_px: Floats | None
+    epistemic_px: Floats | None
 
     @staticmethod
     def of(
-        samples: Sequence[Sample], frames: Sequence[FrameMap], reading: BatchReading, spec: ModelSpec
+        samples: Sequence[Sample],
+        frames: Sequence[FrameMap],
+        reading: BatchReading,
+        spec: ModelSpec,
+        sigma_factors: Floats | None,
     ) -> "_Places":
         gt_px = np.stack([sample.keypoints_px for sample in samples])
         gt_input = np.stack([f.original_to_input(p) for f, p in zip(frames, gt_px, strict=True)])
@@ -124,16 +134,35 @@ class _Places:
         per_cell = np.stack([f.original_per_cell for f in frames])
         scale = np.stack([per_cell[:, 0] ** 2, per_cell[:, 0] * per_cell[:, 1], per_cell[:, 1] ** 2], axis=-1)
         spread_px2 = reading.spread * scale[:, None, :]
-        head = reading.sigma if spec.uncertainty.source is not UncertaintySource.HEATMAP else None
-        per_input = 1.0 / np.stack([f.input_per_original for f in frames])
-        match spec.uncertainty.source:
-            case UncertaintySource.HEATMAP:
-                sigma_px = np.sqrt(spread_px2[..., [0, 2]])
-            case UncertaintySource.NONE:
-                head, sigma_px = None, np.full_like(gt_px, np.nan)
-            case _:
-                sigma_px = np.full_like(gt_px, np.nan) if head is None else head * per_input[:, None, :]
-        return _Places(gt_px, pred_px, gt_input, pred_input, sigma_px, spread_px2, head)
+        to_px = (1.0 / np.stack([f.input_per_original for f in frames]))[:, None, :]
+        if sigma_factors is not None:
+            to_px = to_px * sigma_factors[:, None]
+        head = reading.sigma if spec.uncertainty.source in HEAD else None
+        within = None if head is None else head * to_px
+        if spec.uncertainty.source is UncertaintySource.HEATMAP:
+            within = np.sqrt(spread_px2[..., [0, 2]])
+            within = within if sigma_factors is None else within * sigma_factors[:, None]
+        between = None if reading.between is None else reading.between * to_px
+        return _Places(
+            gt_px=gt_px,
+            pred_px=pred_px,
+            gt_input=gt_input,
+            pred_input=pred_input,
+            sigma_px=_total(within, between, gt_px),
+            spread_px2=spread_px2,
+            head_sigma_input=head,
+            aleatoric_px=None if between is None else within,
+            epistemic_px=between,
+        )
+
+
+def _total(within: Floats | None, between: Floats | None, like: Floats) -> Floats:
+    """σ of both parts, √(within² + between²), of one of them, or NaN where there is none."""
+    if within is not None and between is not None:
+        return np.hypot(within, between)
+    if within is None:
+        within = between
+    return np.full_like(like, np.nan) if within is None else within
 
 
 def _keypoints(
@@ -153,4 +182,6 @@ def _keypoints(
         at_min=none if sigma is None else sigma[i] <= bounds.min_sigma * (1 + _AT_BOUND),
         at_max=none if sigma is None else sigma[i] >= bounds.max_sigma * (1 - _AT_BOUND),
         flags=reading.flags[i],
+        sigma_aleatoric_px=None if places.aleatoric_px is None else places.aleatoric_px[i],
+        sigma_epistemic_px=None if places.epistemic_px is None else places.epistemic_px[i],
     )

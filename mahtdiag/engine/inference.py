@@ -58,7 +58,7 @@ class Runner:
                 yield InferredBatch(batch, None, (), Seconds(decode=batch.decode_seconds))
                 continue
             frames = tuple(self.frame_map(image.original) for image in batch.images)
-            reading, seconds = self._read(batch.tensor, _centres(batch.samples, frames))
+            reading, seconds = self.read(batch.index, batch.tensor, _centres(batch.samples, frames))
             yield InferredBatch(batch, reading, frames, replace(seconds, decode=batch.decode_seconds))
 
     def frame_map(self, original: Size) -> FrameMap:
@@ -71,7 +71,8 @@ class Runner:
             self.spec.input.convention,
         )
 
-    def _read(self, images: Tensor, centres: Floats) -> tuple[BatchReading, Seconds]:
+    def read(self, index: int, images: Tensor, centres: Floats) -> tuple[BatchReading, Seconds]:
+        """One forward pass and what it leaves; `index` numbers the batch, for whoever needs a seed."""
         started = time.perf_counter()
         outputs = self._forward(images)
         synchronize(self.device)

@@ -27,7 +27,7 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
     content: dict[str, Json] = {
         "view": str(verdict.view),
         "source": str(report.source),
-        "subject": report.subject,
+        "subject": _text(report.subject),
         "images": [_image(image, verdict.view, report.source) for image in verdict.images],
         "by_code": {
             tally.rule.code: {
@@ -40,16 +40,30 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
             for tally in verdict.tallies
         },
         "images_with_violations": verdict.share_violating,
-        "gates": [],
+        "gates": [
+            {
+                "metric": result.gate.metric,
+                "comparison": result.gate.comparison,
+                "limit": result.gate.limit,
+                "value": result.value,
+                "passed": result.passed,
+            }
+            for result in report.gates
+        ],
         "failures": [{"image": f.image, "reason": f.reason} for f in report.failures],
-        "notes": list(report.notes),
+        "notes": [_text(note) for note in report.notes],
     }
     if verdict.label_violating is not None:
         content["labels"] = _labels(verdict)
     if report.diagnosis is not None:
         content |= _diagnosis(report.diagnosis)
-        content["pictures"] = list(report.pictures)
+        content["pictures"] = [_text(picture) for picture in report.pictures]
     return content
+
+
+def _text(text: str) -> str:
+    """As JSON can hold it: bytes of a path that are no text are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _image(image: JudgedImage, view: View, source: Source) -> dict[str, Json]:

@@ -1,7 +1,6 @@
 """The tables that `anatomy` prints: what fired where, what kind of mistakes, and whether they matter."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from rich.console import Group, RenderableType
@@ -17,9 +16,10 @@ from mahtdiag.diagnosis.anatomy import (
     RuleTally,
     Source,
 )
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.reports.anatomy_agreement import agreement_table, meyerding_table, systematic_table
-from mahtdiag.reports.numbers import ABSENT, percent, pixels, shorten
-from mahtdiag.reports.tables import NAME_WIDTH, plain_table
+from mahtdiag.reports.numbers import ABSENT, percent, pixels
+from mahtdiag.reports.tables import NAME_WIDTH, GateRow, gates_table, plain_table, short_name
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
@@ -48,6 +48,8 @@ def anatomy_report(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Render
             parts += _diagnosis(report.diagnosis)
     else:
         parts.append(Text("Nothing was judged.", style="bold red"))
+    if report.gates:
+        parts.append(gates_table([_gate_row(result) for result in report.gates]))
     if report.failures:
         parts.append(unusable_table(report.failures, report.source))
     parts += [Text(f"note: {note}") for note in report.notes]
@@ -57,34 +59,24 @@ def anatomy_report(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Render
     return Group(*(piece for part in parts for piece in _spaced(part)))
 
 
+def _gate_row(result: GateResult) -> GateRow:
+    gate = result.gate
+    return GateRow(gate.metric, gate.comparison, gate.limit, result.value, result.passed)
+
+
 def _spaced(part: RenderableType) -> tuple[RenderableType, ...]:
     """A table is followed by an empty line."""
     return (part, Text()) if isinstance(part, Table) else (part,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """File names as the tables show them: without the folder that all share, cut to `width`."""
-
-    folder: str
-    width: int
-
-    @staticmethod
-    def of(verdict: AnatomyVerdict, wider: int) -> "_Names":
-        """On a terminal `wider` than 80 columns."""
-        folders = {image.image[: image.image.rfind("/") + 1] for image in verdict.images}
-        shared = folders.pop() if len(folders) == 1 else ""
-        return _Names(shared, min(LONGEST_NAME, NAME_WIDTH + wider // 2))
-
-    def shown(self, name: str) -> Text:
-        """One name."""
-        return Text(shorten(name.removeprefix(self.folder), self.width))
+def _name_width(wider: int) -> int:
+    """Room for a file name on a terminal `wider` than 80 columns."""
+    return min(LONGEST_NAME, NAME_WIDTH + wider // 2)
 
 
 def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
     """Every group, and the rules of it that fired: images, keypoints, worst case; labels beside them."""
     images, beside = len(verdict.images), verdict.label_violating is not None
-    names = _Names.of(verdict, wider)
     title = f"Violations in {verdict.violating} of {images} {what} ({percent(verdict.share_violating)})"
     if verdict.label_violating is not None:
         title += f", in {verdict.label_violating} of their labels"
@@ -103,7 +95,7 @@ def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
         heading = Text(str(group), style="bold")
         table.add_row("", heading, *(str(count) for count in counts), *([ABSENT] if not fired else []))
         for tally in fired:
-            table.add_row(*_tally_cells(tally, beside, names))
+            table.add_row(*_tally_cells(tally, beside, _name_width(wider)))
     table.caption = (
         "h, w: this spine's median vertebra height, width; ×: its usual spacing. More: --explain CODE."
     )
@@ -116,12 +108,12 @@ def _images_of(verdict: AnatomyVerdict, codes: set[str], *, labels: bool) -> int
     return sum(not codes.isdisjoint(image.label_codes if labels else image.codes) for image in verdict.images)
 
 
-def _tally_cells(tally: RuleTally, beside: bool, names: _Names) -> list[str | Text]:
+def _tally_cells(tally: RuleTally, beside: bool, name_width: int) -> list[str | Text]:
     cells: list[str | Text] = [tally.rule.code, tally.rule.title, str(tally.images)]
     if beside:
         cells.append(str(tally.label_images or 0))
     worst = f"{measured(tally.worst)} {tally.worst.vertebra}" if tally.worst else ABSENT
-    return [*cells, str(tally.keypoints), worst, names.shown(tally.worst_image or ABSENT)]
+    return [*cells, str(tally.keypoints), worst, Text(short_name(tally.worst_image or ABSENT, name_width))]
 
 
 def measured(finding: Finding) -> str:
@@ -147,18 +139,17 @@ def worst_images_table(report: AnatomyReport, wider: int) -> RenderableType:
     table.columns[2].justify = "left"
     table.columns[3].justify = "left"
     table.columns[3].no_wrap = False
-    names = _Names.of(verdict, wider)
-    table.columns[3].width = STANDARD_WIDTH + wider - names.width - 15
+    table.columns[3].width = STANDARD_WIDTH + wider - _name_width(wider) - 15
     for image in shown:
-        _add_image(table, image, verdict.view, names)
+        _add_image(table, image, verdict.view, _name_width(wider))
     table.caption = "sev.: severity, the sum over the rules that fired of 1 + ln(excess over the limit)."
     table.caption_justify = "left"
     return table
 
 
-def _add_image(table: Table, image: JudgedImage, view: View, names: _Names) -> None:
+def _add_image(table: Table, image: JudgedImage, view: View, name_width: int) -> None:
     groups = grouped(image.findings)
-    name, severity = names.shown(image.image), f"{image.severity:.1f}"
+    name, severity = Text(short_name(image.image, name_width)), f"{image.severity:.1f}"
     for row, group in enumerate(groups[:REASONS]):
         table.add_row(
             name if row == 0 else "",

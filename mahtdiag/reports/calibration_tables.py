@@ -12,7 +12,7 @@ from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.calibration.record import Coverage
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.reports.tables import plain_table
+from mahtdiag.reports.tables import GateRow, gates_table, plain_table
 
 MOST_GROUPS = 8
 FEW = "*"
@@ -56,7 +56,10 @@ class RecalibrationView:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationView:
-    """Everything that the tables show. `recalibration` is None where `no_recalibration` says why."""
+    """Everything that the tables show. `recalibration` is None where `no_recalibration` says why.
+
+    The two shares of σ² are None where its parts are not told apart.
+    """
 
     title: str
     source: str
@@ -66,6 +69,9 @@ class CalibrationView:
     no_recalibration: str | None
     applied: RecalibrationView | None
     closing: tuple[str, ...]
+    aleatoric_share: float | None = None
+    epistemic_share: float | None = None
+    gates: tuple[GateRow, ...] = ()
 
 
 def calibration_tables(view: CalibrationView) -> RenderableType:
@@ -73,7 +79,7 @@ def calibration_tables(view: CalibrationView) -> RenderableType:
     report = view.report
     parts: list[RenderableType] = [Text(view.title, style="bold"), Text(view.source), Text(), verdict(report)]
     if report.n_keypoints:
-        parts += [summary_table(report, view.large_error), coverage_table(report)]
+        parts += [summary_table(view), coverage_table(report)]
         kinds = dict.fromkeys(group.kind for group in report.groups)
         by_kind = [[group for group in report.groups if group.kind == kind] for kind in kinds]
         parts += [group_table(groups) for groups in sorted(by_kind, key=_kind_order) if len(groups) > 1]
@@ -83,6 +89,7 @@ def calibration_tables(view: CalibrationView) -> RenderableType:
         parts += [recalibration_table(view.recalibration), conformal_table(view.recalibration)]
     elif view.no_recalibration is not None:
         parts.append(Text(f"No recalibration: {view.no_recalibration}."))
+    parts += [gates_table(view.gates)] if view.gates else []
     parts += [Text(line) for line in view.closing]
     return Group(
         *(piece for part in parts for piece in ((part, Text()) if isinstance(part, Table) else (part,)))
@@ -111,8 +118,9 @@ def counts(report: CalibrationReport) -> str:
     return text
 
 
-def summary_table(report: CalibrationReport, large_error: str) -> Table:
+def summary_table(view: CalibrationView) -> Table:
     """Every number with its interval and its definition; `–` with a reason below where it is undefined."""
+    report = view.report
     table = plain_table("Numbers", "", "value", "95 % interval", "what it is")
     table.columns[3].justify, table.columns[3].no_wrap = "left", False
     for name, key, meaning in NUMBERS:
@@ -120,7 +128,7 @@ def summary_table(report: CalibrationReport, large_error: str) -> Table:
             table.add_section()
             continue
         table.add_row(name, number(getattr(report, key)), interval(report.ci95.get(key)), meaning)
-    table.add_row("AUC", number(report.auc_large_error), "", f"finds errors > {large_error}")
+    table.add_row("AUC", number(report.auc_large_error), "", f"finds errors > {view.large_error}")
     bins = report.quantile_bins
     shares = " ".join(ABSENT if j is None else f"{j:.2f}" for j in bins.jaccard) if bins else ABSENT
     subgroups = report.adversarial
@@ -131,6 +139,9 @@ def summary_table(report: CalibrationReport, large_error: str) -> Table:
     table.add_row("at lower bound", percent(report.at_min_share), "", "σ at or below 0.1 model-input px")
     table.add_row("at upper bound", percent(report.at_max_share), "", "σ at or above 10 model-input px")
     table.add_row("worst subgroup", number(worst), "", f"{ninth} of the residuals")
+    if view.aleatoric_share is not None and view.epistemic_share is not None:
+        table.add_row("aleatoric share", percent(view.aleatoric_share), "", "mean share of σ² within passes")
+        table.add_row("epistemic share", percent(view.epistemic_share), "", "mean share of σ² between passes")
     lines = [f"{counts(report)}. Intervals: 2,000 resamples of images."]
     if bins:
         lines.append(f"Fifths by σ against fifths by error, Jaccard index, lowest first: {shares}.")

@@ -3,6 +3,7 @@
 import math
 
 ABSENT = "–"
+ASTRONOMIC_PX = 1e6
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -18,9 +19,11 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def pixels(value: float | None) -> str:
-    """A length with two decimals below 100, one below 1,000, none above."""
+    """A length with two decimals below 100, one below 1,000, none above; astronomic ones with an exponent."""
     if value is None or not math.isfinite(value):
         return ABSENT
+    if abs(value) >= ASTRONOMIC_PX:
+        return f"{value:.1e}"
     decimals = 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
     return f"{value:,.{decimals}f}"
 

@@ -159,6 +159,6 @@ def exit_point(start: Points, end: Points, box: Box) -> Points:
     inside = np.clip(start, low, high)
     along = end - inside
     limits = np.where(along > 0, high - inside, low - inside)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         share = np.where(along != 0, limits / along, np.inf)
     return np.asarray(inside + along * min(1.0, float(share.min())), dtype=np.float64)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate, GroupError
-from mahtdiag.reports.numbers import ABSENT, interval, number, percent, pixels, shorten
+from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels, shorten
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 
@@ -78,11 +78,11 @@ def plain_table(title: str, *columns: str) -> Table:
 def summary_table(summary: ErrorSummary, *, evaluated: int, failed: int) -> Table:
     """Radial errors and success detection rates, with 95 % intervals."""
     keypoints = summary.radial_error_px.count
-    missing = f", {summary.missing} keypoints not annotated" if summary.missing else ""
+    missing = f", {counted(summary.missing, 'keypoint')} not annotated" if summary.missing else ""
     table = plain_table("Radial error", "", "value", "95 % interval")
     table.caption = (
-        f"{evaluated} images evaluated, {failed} failed; {keypoints} keypoints{missing}. "
-        "Intervals: 2,000 bootstrap resamples of images."
+        f"{counted(evaluated, 'image')} evaluated, {failed} failed; "
+        f"{counted(keypoints, 'keypoint')}{missing}. Intervals: 2,000 bootstrap resamples of images."
     )
     _error_rows(table, summary.radial_error_px, "px")
     if summary.radial_error_mm is not None:

@@ -64,12 +64,24 @@ class Section(BaseModel):
     )
 
 
-class CheckpointSource(Section):
-    """The checkpoint: where it lay, what it holds, how it was read."""
+class CheckpointMember(Section):
+    """One checkpoint of an ensemble."""
 
     path: Text
     sha256: Sha256
     format: str
+
+
+class CheckpointSource(Section):
+    """The checkpoint: where it lay, what it holds, how it was read.
+
+    Of an ensemble: the paths joined by commas, and a digest over the digests of the members in sorted order.
+    """
+
+    path: Text
+    sha256: Sha256
+    format: str
+    members: tuple[CheckpointMember, ...] = Field(default=(), description="of an ensemble; else empty")
 
 
 class DataSource(Section):

@@ -195,7 +195,8 @@ def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, rows:
 def row_count(path: Path) -> int | None:
     """Number of rows of a table; None where there is no readable table."""
     try:
-        return int(pq.read_metadata(path).num_rows)
+        with path.open("rb") as content:
+            return int(pq.read_metadata(content).num_rows)
     except (OSError, pa.ArrowException):
         return None
 
@@ -212,7 +213,8 @@ def iter_tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
         RunFolderError: the file is missing, damaged or lacks a column.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        # Opened here: pyarrow takes a path for an address, and one that is no valid Unicode for an error.
+        with path.open("rb") as content, pq.ParquetFile(content) as file:
             missing = [name for name in schema.names if name not in file.schema_arrow.names]
             if missing:
                 raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")

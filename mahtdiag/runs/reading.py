@@ -83,6 +83,8 @@ class KeypointColumns:
     error_px: Floats
     error_mm: Floats
     sigma_px: Floats
+    sigma_aleatoric_px: Floats
+    sigma_epistemic_px: Floats
     spread_px2: Floats
     peak: Floats
     flags: NDArray[np.int64]
@@ -246,6 +248,8 @@ def _keypoint_columns(tables: Iterator[pa.Table], rows: int, view: View, path: P
         error_px=blocks.floats("error_px").reshape(-1, k),
         error_mm=blocks.floats("error_mm").reshape(-1, k),
         sigma_px=blocks.floats("sigma_x", "sigma_y").reshape(-1, k, 2),
+        sigma_aleatoric_px=blocks.floats("sigma_aleatoric_x", "sigma_aleatoric_y").reshape(-1, k, 2),
+        sigma_epistemic_px=blocks.floats("sigma_epistemic_x", "sigma_epistemic_y").reshape(-1, k, 2),
         spread_px2=blocks.floats("spread_xx", "spread_xy", "spread_yy").reshape(-1, k, 3),
         peak=blocks.floats("peak").reshape(-1, k),
         flags=blocks.integers("flags").reshape(-1, k),

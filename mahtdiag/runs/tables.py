@@ -60,6 +60,10 @@ KEYPOINT_FIELDS: Final[Columns] = (
     ("error_mm", pa.float64(), True),
     ("sigma_x", pa.float64(), True),
     ("sigma_y", pa.float64(), True),
+    ("sigma_aleatoric_x", pa.float64(), True),
+    ("sigma_aleatoric_y", pa.float64(), True),
+    ("sigma_epistemic_x", pa.float64(), True),
+    ("sigma_epistemic_y", pa.float64(), True),
     ("peak", pa.float64(), True),
     ("spread_xx", pa.float64(), True),
     ("spread_xy", pa.float64(), True),
@@ -160,6 +164,7 @@ def keypoints_table(records: Sequence[ImageRecord], view: View) -> pa.Table:
     """
     ordered = sorted(records, key=lambda record: record.image)
     count, k = len(ordered), view.keypoints
+    unknown = np.full((k, 2), np.nan)
     for record in ordered:
         if record.keypoints.gt_px.shape != (k, 2):
             raise ValueError(f"{record.image}: {record.keypoints.gt_px.shape} points, {view} has {k}")
@@ -175,6 +180,8 @@ def keypoints_table(records: Sequence[ImageRecord], view: View) -> pa.Table:
         stacked(lambda x: x.error_px, 1),
         stacked(lambda x: x.error_mm, 1),
         stacked(lambda x: x.sigma_px, 2),
+        stacked(lambda x: unknown if x.sigma_aleatoric_px is None else x.sigma_aleatoric_px, 2),
+        stacked(lambda x: unknown if x.sigma_epistemic_px is None else x.sigma_epistemic_px, 2),
         stacked(lambda x: x.peak, 1),
         stacked(lambda x: x.spread_px2, 3),
         stacked(lambda x: x.flags, 1),

@@ -15,9 +15,11 @@ from mahtdiag.schema.views import View
 
 __all__ = [
     "IMAGENET",
+    "MOST_PASSES",
     "UNIT",
     "DecodeMethod",
     "Decoding",
+    "McDropout",
     "ModelInput",
     "ModelSpec",
     "Normalization",
@@ -66,9 +68,26 @@ class Decoding:
     own_coords: bool = False
 
 
+MOST_PASSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class McDropout:
+    """σ from so many passes with active dropout: 2 to `MOST_PASSES`, ValueError for any other number."""
+
+    passes: int
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.passes <= MOST_PASSES:
+            raise ValueError(f"mc-dropout needs 2 to {MOST_PASSES} passes")
+
+    def __str__(self) -> str:
+        return f"mc-dropout:{self.passes}"
+
+
 @dataclass(frozen=True, slots=True)
 class UncertaintySpec:
-    """Where σ comes from and how the head's output is to be read."""
+    """Where the σ of one forward pass comes from and how the head's output is to be read."""
 
     source: UncertaintySource = UncertaintySource.AUTO
     kind: UncertaintyKind | None = None

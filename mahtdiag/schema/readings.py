@@ -15,6 +15,8 @@ class BatchReading:
     `points` `[B, K, 2]` and `spread` `[B, K, 3]` (xx, xy, yy) in heatmap cells, `peak` `[B, K]`, `flags`
     `[B, K]`, `finite` `[B, K]` (heatmap and outputs are numbers), heatmap losses `[B]`, the network's own
     coordinates and σ `[B, K, 2]` in model-input pixels or None. `heatmap_size` is (height, width).
+    `between` `[B, K, 2]`: standard deviation of the places between repeated passes, in model-input pixels;
+    None after a single pass.
     """
 
     heatmap_size: tuple[int, int]
@@ -28,3 +30,4 @@ class BatchReading:
     keypoint_share: Floats
     coords: Floats | None
     sigma: Floats | None
+    between: Floats | None = None

@@ -34,7 +34,8 @@ class KeypointResults:
 
     Shapes: points and σ `[K, 2]`, covariance of the heatmap's spread `[K, 3]` (xx, xy, yy), the rest `[K]`.
     `at_min`, `at_max`: 1 where the head's σ sits on a clamp bound of the uncertainty loss, per axis `[K, 2]`.
-    `flags` are bits of `HeatmapFlag`.
+    `flags` are bits of `HeatmapFlag`. σ² is the sum of its aleatoric (within a pass) and epistemic (between
+    passes) part `[K, 2]`, which repeated passes tell apart; None after a single pass.
     """
 
     gt_px: Floats
@@ -47,6 +48,8 @@ class KeypointResults:
     at_min: NDArray[np.bool_]
     at_max: NDArray[np.bool_]
     flags: NDArray[np.int64]
+    sigma_aleatoric_px: Floats | None = None
+    sigma_epistemic_px: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from mahtdiag.config.settings import Settings, parse_size
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
+from mahtdiag.diagnosis.gates import Gate, GateResult, parse_gates
 from mahtdiag.diagnosis.measured import Measured
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.bland_altman import draw_bland_altman
@@ -24,11 +25,12 @@ from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.samples import Failure, Sample
 from mahtdiag.schema.views import View
+from mahtdiag.workflows.gates import judged
 from mahtdiag.workflows.stored_limits import stored_limits
 from mahtdiag.workflows.watcher import Watcher
 
 Floats = NDArray[np.float64]
-FOLDER = "anatomy"
+FOLDER = GATES = "anatomy"
 READERS = 4
 
 
@@ -113,7 +115,9 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
     )
     if request.pictures:
         report = _with_pictures(report, diagnosis.measured, run, request.cwd)
-    return Anatomy(report, ExitStatus.OK)
+    report = _with_gates(report, request.settings)
+    passed = all(gate.passed for gate in report.gates)
+    return Anatomy(report, ExitStatus.OK if passed else ExitStatus.GATE_FAILED)
 
 
 def _from(cwd: Path, path: Path) -> str:
@@ -142,6 +146,16 @@ def _with_pictures(report: AnatomyReport, measured: Measured, run: Run, cwd: Pat
     except RunFolderError as error:
         return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))
     return replace(report, pictures=tuple(written))
+
+
+def _with_gates(report: AnatomyReport, settings: Settings) -> AnatomyReport:
+    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails."""
+    numbers = report.verdict.numbers()
+    if report.diagnosis is not None:
+        numbers["level_shifts"] = len(report.diagnosis.level_shifts)
+    stored, notes = judged(parse_gates(settings.gates), {GATES: numbers}, only=f"{GATES}.")
+    gates = (GateResult(Gate(g.metric, g.comparison, g.limit), g.value, g.passed) for g in stored)
+    return replace(report, gates=tuple(gates), notes=(*report.notes, *notes))
 
 
 def _in_cells(

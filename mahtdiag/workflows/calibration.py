@@ -22,7 +22,6 @@ from mahtdiag.workflows.recalibration import (
 )
 
 PICTURES = "calibration"
-GATES = "calibration."
 PLOTTED_COVERAGE = 0.9
 
 
@@ -97,7 +96,7 @@ def calibrate(request: CalibrationRequest) -> Calibration:
         applied=None if factors is None else _judged(inputs, factors, request.apply),
         fitted=request.fit,
         pictures=pictures,
-        gates=tuple(gate for gate in run.document.gates if gate.metric.startswith(GATES)),
+        gates=(),
         notes=(*_interrupted(run), *notes),
         cwd=request.cwd,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahtdiag.calibration import CalibrationReport, HeadUnits, calibration_report
+from mahtdiag.calibration.record import Json
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
@@ -21,6 +22,15 @@ LARGE_ERROR_MM = 4.0
 LARGE_ERROR_WIDTHS = 0.1
 AGE_BANDS = ((0, 20), (20, 40), (40, 60), (60, 80))
 OLDEST_BAND = "80 and older"
+DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
+
+
+@dataclass(frozen=True, slots=True)
+class VarianceShares:
+    """Mean over keypoints and axes of the share of σ² within passes (aleatoric) and between (epistemic)."""
+
+    aleatoric: float
+    epistemic: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +38,8 @@ class CalibrationInputs:
     """The N evaluated images of a run, K keypoints each, original pixels; NaN where missing.
 
     `residual_px` (predicted − true) and `sigma_px` `[N, K, 2]`; `covariance_px2` `[N, K, 2, 2]` where σ is
-    the heatmap's spread, else None. `large_error_px` `[N, K]`: what counts as a large error, `large_error`
-    in words.
+    the heatmap's spread, else None. `shares`: how σ² is made up, None where its parts are not told apart.
+    `large_error_px` `[N, K]`: what counts as a large error, `large_error` in words.
     """
 
     run: Run
@@ -38,6 +48,7 @@ class CalibrationInputs:
     residual_px: Floats
     sigma_px: Floats
     covariance_px2: Floats | None
+    shares: VarianceShares | None
     at_min: NDArray[np.bool_]
     at_max: NDArray[np.bool_]
     large_error_px: Floats
@@ -75,7 +86,10 @@ def inputs_of(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> Cal
         source=source,
         residual_px=keypoints.pred_px - keypoints.gt_px,
         sigma_px=keypoints.sigma_px,
-        covariance_px2=_covariance(keypoints.spread_px2) if source == UncertaintySource.HEATMAP else None,
+        covariance_px2=(
+            _covariance(keypoints.spread_px2, run.document) if source == UncertaintySource.HEATMAP else None
+        ),
+        shares=variance_shares(keypoints.sigma_aleatoric_px, keypoints.sigma_epistemic_px),
         at_min=keypoints.at_min,
         at_max=keypoints.at_max,
         large_error_px=large_error_px,
@@ -110,14 +124,49 @@ def in_names(sentence: str, view: View) -> str:
 
 
 def sigma_source(document: RunDocument) -> str:
-    """`head` or `heatmap`: where the σ of a run came from."""
+    """`head`, `heatmap`, `mc-dropout` or `ensemble`: where the σ of a run came from."""
     asked = document.settings.get("uncertainty")
+    if str(asked).startswith(DROPOUT):
+        return DROPOUT
+    if document.checkpoint.members:
+        return ENSEMBLE
     # A network without a head is recorded as `none`, so that `auto` means its head.
     return str(UncertaintySource.HEAD if asked in (None, UncertaintySource.AUTO) else asked)
 
 
-def _covariance(spread_px2: Floats) -> Floats:
-    return spread_px2[..., [[0, 1], [1, 2]]]
+def variance_shares(aleatoric_px: Floats, epistemic_px: Floats) -> VarianceShares | None:
+    """Shares of σ² over the keypoints and axes where both parts are known and σ is above 0; else None."""
+    within, between = aleatoric_px**2, epistemic_px**2
+    total = within + between
+    known = np.isfinite(total) & (total > 0)
+    if not known.any():
+        return None
+    share = float(np.mean(between[known] / total[known]))
+    return VarianceShares(1.0 - share, share)
+
+
+def shares_json(shares: VarianceShares | None) -> dict[str, Json]:
+    """The shares by their names in JSON, null where the parts of σ are not told apart."""
+    return {
+        "aleatoric_share": None if shares is None else shares.aleatoric,
+        "epistemic_share": None if shares is None else shares.epistemic,
+    }
+
+
+def _covariance(spread_px2: Floats, document: RunDocument) -> Floats:
+    """Covariance of the spread, `[N, K, 2, 2]`, with the factors that σ was multiplied by."""
+    covariance = spread_px2[..., [[0, 1], [1, 2]]]
+    factors = _recalibration(document).get("by_keypoint")
+    if isinstance(factors, dict):
+        by_keypoint = [factors.get(name) for name in document.view.keypoint_names]
+        covariance = covariance * np.array(by_keypoint, dtype=np.float64)[:, None, None] ** 2
+    return covariance
+
+
+def _recalibration(document: RunDocument) -> Mapping[str, object]:
+    """The factors that σ was multiplied by before it was stored; empty where it was not."""
+    stored = document.settings.get("recalibration")
+    return stored if isinstance(stored, dict) else {}
 
 
 def _large_error(images: ImageColumns, keypoints: KeypointColumns) -> tuple[Floats, str]:
@@ -172,7 +221,7 @@ def _units(document: RunDocument, images: ImageColumns) -> HeadUnits:
     Without a size nothing is suspected: every comparison with NaN is false.
     """
     known = _network_frame(document)
-    if known is None or sigma_source(document) != UncertaintySource.HEAD:
+    if known is None or sigma_source(document) != UncertaintySource.HEAD or _recalibration(document):
         return HeadUnits(np.nan)
     network_input, heatmap, mode, convention = known
     sizes = np.stack([images.height, images.width], axis=-1)[images.ok].astype(np.int64)

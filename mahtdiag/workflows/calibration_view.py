@@ -5,33 +5,63 @@ import math
 from mahtdiag.calibration import ConformalRow, ConformalTable
 from mahtdiag.calibration.record import Json
 from mahtdiag.reports.calibration_tables import CalibrationView, RecalibrationView
+from mahtdiag.reports.tables import GateRow
+from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
 from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.views import View
 from mahtdiag.workflows.calibration import PICTURES, Calibration
+from mahtdiag.workflows.calibration_inputs import DROPOUT, ENSEMBLE, shares_json, sigma_source
 from mahtdiag.workflows.recalibration import FOLDS, Recalibrated
 
 CROSS_FITTED = f"Fitted on the other images in {FOLDS} folds and judged on those left out."
-SOURCES = {
-    UncertaintySource.HEAD: "σ: from the network's uncertainty head",
-    UncertaintySource.HEATMAP: "σ: from the spread of the heatmaps, ellipses from their full covariance",
+WITHIN = {
+    UncertaintySource.HEAD: "from the network's uncertainty head",
+    UncertaintySource.HEATMAP: "from the spread of the heatmaps",
 }
 
 
 def view_of(calibration: Calibration) -> CalibrationView:
     """Everything that the tables show."""
-    document = calibration.run.document
-    source = calibration.inputs.source
+    document, shares = calibration.run.document, calibration.inputs.shares
     return CalibrationView(
         title=f"Calibration of {document.checkpoint.path} on {document.data.path}",
-        source=f"{document.view} view; {SOURCES.get(UncertaintySource(source), source)}",
+        source=f"{document.view} view; σ: {source_in_words(document)}",
         large_error=calibration.inputs.large_error,
         report=calibration.report,
+        aleatoric_share=None if shares is None else shares.aleatoric,
+        epistemic_share=None if shares is None else shares.epistemic,
         recalibration=_recalibration(calibration.recalibrated, CROSS_FITTED),
         no_recalibration=calibration.no_recalibration,
         applied=_recalibration(calibration.applied, _fitted_on(calibration.factors)),
+        gates=tuple(GateRow(g.metric, g.comparison, g.limit, g.value, g.passed) for g in calibration.gates),
         closing=_closing(calibration),
     )
+
+
+def source_in_words(document: RunDocument) -> str:
+    """Where the σ of a run comes from."""
+    source = sigma_source(document)
+    if source == UncertaintySource.HEATMAP:
+        words = f"{WITHIN[UncertaintySource.HEATMAP]}, ellipses from their full covariance"
+    elif source in (DROPOUT, ENSEMBLE):
+        words = _passes_in_words(document)
+    else:
+        words = WITHIN.get(UncertaintySource.HEAD, source) if source == UncertaintySource.HEAD else source
+    return f"{words}, recalibrated" if "recalibration" in document.settings else words
+
+
+def _passes_in_words(document: RunDocument) -> str:
+    """`the disagreement of 20 passes with dropout and the head`."""
+    members = len(document.checkpoint.members)
+    passes = str(document.settings.get("uncertainty")).partition(":")[2]
+    who = f"{members} networks" if members else ""
+    if passes:
+        who = f"{passes} passes with dropout" + (f" of each of {who}" if who else "")
+    within = document.settings.get("sigma_within")
+    known = within in (UncertaintySource.HEAD, UncertaintySource.HEATMAP)
+    more = f", and {WITHIN[UncertaintySource(str(within))]}" if known else ""
+    return f"from the disagreement of {who}{more}"
 
 
 def _recalibration(found: Recalibrated | None, where: str) -> RecalibrationView | None:
@@ -50,7 +80,7 @@ def _fitted_on(factors: Recalibration | None) -> str:
 
 
 def _closing(calibration: Calibration) -> tuple[str, ...]:
-    lines = [f"gate {gate.metric}: {'passed' if gate.passed else 'FAILED'}" for gate in calibration.gates]
+    lines = []
     if calibration.fitted is not None:
         lines.append(f"factors and conformal regions: {calibration.fitted}")
     if calibration.pictures:
@@ -73,12 +103,19 @@ def as_json(calibration: Calibration) -> dict[str, Json]:
     report = calibration.report.as_json()
     report["verdict_status"] = report.pop("status")
     content |= report
+    content |= shares_json(calibration.inputs.shares)
     content["recalibration"] = _recalibrated_json(calibration.recalibrated, view)
     content["no_recalibration"] = calibration.no_recalibration
     content["applied"] = _recalibrated_json(calibration.applied, view)
     content["pictures"] = [_text(calibration.shown(path)) for path in calibration.pictures]
     content["gates"] = [
-        {"metric": g.metric, "limit": g.limit, "value": g.value, "passed": g.passed}
+        {
+            "metric": g.metric,
+            "comparison": g.comparison,
+            "limit": g.limit,
+            "value": g.value,
+            "passed": g.passed,
+        }
         for g in calibration.gates
     ]
     return content

@@ -81,7 +81,7 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
 
 def _open_folder(request: EvaluateRequest, setup: Setup) -> RunFolder:
     now = datetime.now(UTC)
-    path = request.out or default_run_path(setup.checkpoint.stem, now, request.cwd)
+    path = request.out or default_run_path(setup.name, now, request.cwd)
     start = RunFolder.resume if request.resume else RunFolder.create
     return start(path, header(setup, now), setup.dataset.failures)
 
@@ -93,7 +93,8 @@ def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -
     finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
     watcher.start("evaluating", len(samples), finished)
     maker = RecordMaker(setup.spec, MAHTNetLoss(view=setup.spec.view, reduction="none"), setup.limits,
-                        setup.pixel_spacing_mm)  # fmt: skip
+                        setup.pixel_spacing_mm,
+                        None if setup.correction is None else setup.correction.factors)  # fmt: skip
     batches = load_batches(
         samples, image_reader(setup), batch_size=setup.batch_size, workers=setup.workers, done=done
     )

@@ -4,8 +4,8 @@ import hashlib
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -16,20 +16,23 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
 from mahtdiag.diagnosis.gates import Gate, parse_gates
 from mahtdiag.engine.device import Precision, describe_device, resolve_device
-from mahtdiag.engine.inference import Runner, probe
+from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
-from mahtdiag.models.loading import LoadedModel, load_model
-from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
-from mahtdiag.schema.frames import Size
+from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.specification import (
-    Evidence,
-    resolve_input,
-    resolve_spec,
-    settle_view,
-    view_of_heatmaps,
+from mahtdiag.workflows.members import (
+    Member,
+    checkpoint_paths,
+    load_members,
+    reading_of,
+    repetition_of,
+    runner_of,
+    source_of,
+    view_evidence_of,
 )
+from mahtdiag.workflows.sigma_correction import SigmaCorrection, read_correction
+from mahtdiag.workflows.specification import Evidence, settle_view
 
 DEFAULT_OVERLAYS = "worst:12"
 DEFAULT_WORKERS = 4
@@ -38,11 +41,11 @@ BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 4}
 
 @dataclass(frozen=True)
 class Setup:
-    """A network on its device, the images it will see, and how."""
+    """Networks on their device, the images they will see, and how."""
 
-    checkpoint: Path
-    model: LoadedModel
+    members: tuple[Member, ...]
     runner: Runner
+    repetition: dict[str, JsonValue]
     dataset: Dataset
     limits: Limits
     batch_size: int
@@ -52,6 +55,12 @@ class Setup:
     pixel_spacing_mm: float | None
     factory: str | None
     gates: tuple[Gate, ...]
+    correction: SigmaCorrection | None
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's name, by which a run folder is called."""
+        return "-".join(member.path.stem for member in self.members)
 
     @property
     def spec(self) -> ModelSpec:
@@ -64,28 +73,16 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     checkpoint, data = _required(settings)
     gates = parse_gates(settings.gates)
     data_says = view_evidence(data)
-    model = load_model(checkpoint, factory=settings.model.factory, trust=trust)
-    network_input = resolve_input(settings.model, model.spec)
-    device = resolve_device(settings.evaluate.device or "auto")
-    model.network.to(device)
-    outputs = probe(model.predict, network_input.channels, network_input.size, device)
-    network_view = view_of_heatmaps(outputs.heatmaps.shape[1])
-    evidence = [Evidence(network_view, f"the network ({network_view.keypoints} heatmaps)")]
-    if model.spec:
-        evidence.append(Evidence(model.spec.view, "the checkpoint's metadata"))
+    device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
+    members = load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
+    evidence = list(view_evidence_of(members))
     if settings.data.view not in (None, "auto"):
         evidence.insert(0, Evidence(View(str(settings.data.view)), "--view"))
     view = settle_view([*evidence, *(Evidence(item.view, item.source) for item in data_says)])
-    return Setup(
-        checkpoint=checkpoint,
-        model=model,
-        runner=Runner(
-            predict=model.predict,
-            spec=resolve_spec(settings.model, model.spec, network_input, view, outputs),
-            device=device,
-            precision=Precision(settings.evaluate.precision or "fp32"),
-            heatmap_size=Size(*outputs.heatmaps.shape[-2:]),
-        ),
+    setup = Setup(
+        members=members,
+        runner=runner_of(members, settings.model, device, Precision(settings.evaluate.precision or "fp32")),
+        repetition=repetition_of(members, settings.model),
         dataset=open_dataset(data, view),
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         batch_size=_batch_size(settings, device),
@@ -95,10 +92,19 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
         pixel_spacing_mm=settings.data.pixel_spacing_mm,
         factory=settings.model.factory,
         gates=gates,
+        correction=None,
     )
+    file = settings.evaluate.recalibration
+    return setup if file is None else _corrected(setup, Path(file))
 
 
-def _required(settings: Settings) -> tuple[Path, Path]:
+def _corrected(setup: Setup, file: Path) -> Setup:
+    """The same with the factors of a file, which must have been fitted on runs like this one."""
+    run = header(setup, datetime.now(UTC))
+    return replace(setup, correction=read_correction(file, run, setup.dataset.samples))
+
+
+def _required(settings: Settings) -> tuple[str, Path]:
     missing = [
         name
         for name, value in (("CHECKPOINT", settings.model.checkpoint), ("DATA", settings.data.path))
@@ -109,7 +115,7 @@ def _required(settings: Settings) -> tuple[Path, Path]:
             f"missing {' and '.join(missing)}: name them on the command line or in mahtdiag.toml "
             "([model] checkpoint, [data] path)"
         )
-    return Path(settings.model.checkpoint), Path(settings.data.path)
+    return settings.model.checkpoint, Path(settings.data.path)
 
 
 def _batch_size(settings: Settings, device: torch.device) -> int:
@@ -121,9 +127,7 @@ def header(setup: Setup, started: datetime) -> RunDocument:
     """`run.json` as it is known before the first image."""
     dataset = setup.dataset
     return RunDocument(
-        checkpoint=CheckpointSource(
-            path=str(setup.checkpoint), sha256=setup.model.sha256, format=str(setup.model.format)
-        ),
+        checkpoint=source_of(setup.members),
         data=DataSource(
             path=str(dataset.path), format=dataset.format, listing_sha256=listing_sha256(dataset)
         ),
@@ -150,22 +154,12 @@ def digest(lines: Sequence[str]) -> str:
 
 def settings_of(setup: Setup) -> dict[str, JsonValue]:
     """Every setting that decides a number, as resolved."""
-    spec = setup.spec
+    correction = setup.correction
     return {
-        "view": str(spec.view),
+        **reading_of(setup.spec, setup.runner.heatmap_size),
         "factory": setup.factory,
-        "input_size": str(spec.input.size),
-        "resize": str(spec.input.resize),
-        "normalize": spec.input.normalization.name,
-        "channels": spec.input.channels,
-        "coords": str(spec.input.convention),
-        "heatmap_size": str(setup.runner.heatmap_size),
-        "heatmap_sigma": spec.decoding.heatmap_sigma,
-        "decode": "network" if spec.decoding.own_coords else str(spec.decoding.method),
-        "softargmax_beta": spec.decoding.softargmax_beta,
-        "uncertainty": str(spec.uncertainty.source),
-        "uncertainty_as": None if spec.uncertainty.kind is None else str(spec.uncertainty.kind),
-        "uncertainty_frame": str(spec.uncertainty.frame),
+        **setup.repetition,
+        **({} if correction is None else {"recalibration": correction.as_settings()}),
         "pixel_spacing_mm": setup.pixel_spacing_mm,
         "anatomy_limits": dict(setup.limits.values),
         "batch_size": setup.batch_size,

@@ -96,6 +96,8 @@ def record_of(images: ImageColumns, keypoints: KeypointColumns, row: int, limits
             error_px=keypoints.error_px[row],
             error_mm=keypoints.error_mm[row],
             sigma_px=keypoints.sigma_px[row],
+            sigma_aleatoric_px=keypoints.sigma_aleatoric_px[row],
+            sigma_epistemic_px=keypoints.sigma_epistemic_px[row],
             spread_px2=keypoints.spread_px2[row],
             peak=keypoints.peak[row],
             at_min=keypoints.at_min[row],

@@ -32,14 +32,14 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import ConformalLimits, Recalibration, SigmaFactors
 from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.calibration_inputs import CalibrationInputs, Floats, sigma_source
+from mahtdiag.workflows.calibration_inputs import DROPOUT, CalibrationInputs, Floats, sigma_source
 
 FOLDS = 5
 MIN_KEYPOINTS = 20
 SCOPES: tuple[Scope, ...] = ("global", "keypoint")
 READING = (
     "input_size", "resize", "normalize", "channels", "coords", "heatmap_size", "heatmap_sigma", "decode",
-    "softargmax_beta", "uncertainty", "uncertainty_as", "uncertainty_frame",
+    "softargmax_beta", "uncertainty", "sigma_within", "uncertainty_as", "uncertainty_frame", "recalibration",
 )  # fmt: skip
 """Settings that decide what a prediction and its σ are."""
 
@@ -125,7 +125,12 @@ def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -
 def reading_settings(document: RunDocument) -> dict[str, JsonValue]:
     """The settings of a run that its predictions and σ depend on."""
     found = {name: document.settings[name] for name in READING if name in document.settings}
-    found["uncertainty"] = sigma_source(document)
+    asked = document.settings.get("uncertainty")
+    dropout = sigma_source(document) == DROPOUT
+    found["uncertainty"] = str(asked) if dropout else sigma_source(document)
+    earlier = found.pop("recalibration", None)
+    if isinstance(earlier, dict):
+        found["recalibration"] = earlier.get("sha256")
     if found["uncertainty"] == UncertaintySource.HEATMAP:
         # What the head emits does not matter where it is not read.
         found = {n: v for n, v in found.items() if n not in ("uncertainty_as", "uncertainty_frame")}
@@ -138,23 +143,30 @@ def require_other_data(inputs: CalibrationInputs, factors: Recalibration, file: 
     Raises:
         UsageError: another view, checkpoint or reading of its output, or images that they were fitted on.
     """
-    run, path = inputs.run.document, inputs.run.path
+    require_same_reading(inputs.run.document, factors, file, str(inputs.run.path))
+    _require_unseen(inputs, factors, file)
+
+
+def require_same_reading(run: RunDocument, factors: Recalibration, file: Path, name: str) -> None:
+    """Factors hold for the view, the checkpoint and the reading of its output that they were fitted with.
+
+    `name` is what messages call the run. Raises UsageError where one of them is another.
+    """
     if run.view is not factors.view:
-        raise UsageError(f"{file}: fitted for the {factors.view} view, {path} is {run.view}; fit again")
+        raise UsageError(f"{file}: fitted for the {factors.view} view, {name} is {run.view}; fit again")
     if run.checkpoint.sha256 != factors.checkpoint.sha256:
         raise UsageError(
             f"{file}: fitted for another checkpoint ({factors.checkpoint.path}, sha256 "
-            f"{factors.checkpoint.sha256[:12]}…) than that of {path} ({run.checkpoint.path}); fit again"
+            f"{factors.checkpoint.sha256[:12]}…) than that of {name} ({run.checkpoint.path}); fit again"
         )
     now = reading_settings(run)
     differ = [
-        f"{name} {factors.reading.get(name)} there, {now.get(name)} here"
-        for name in READING
-        if factors.reading.get(name) != now.get(name)
+        f"{setting} {factors.reading.get(setting)} there, {now.get(setting)} here"
+        for setting in READING
+        if factors.reading.get(setting) != now.get(setting)
     ]
     if differ:
         raise UsageError(f"{file}: fitted with other settings ({'; '.join(differ)}); fit again")
-    _require_unseen(inputs, factors, file)
 
 
 def _require_unseen(inputs: CalibrationInputs, factors: Recalibration, file: Path) -> None:

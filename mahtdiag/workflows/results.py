@@ -21,7 +21,7 @@ from mahtdiag.runs.document import (
 )
 from mahtdiag.runs.document import ErrorSummary as StoredErrors
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
-from mahtdiag.workflows.calibration_inputs import inputs_of, judge
+from mahtdiag.workflows.calibration_inputs import inputs_of, judge, shares_json
 from mahtdiag.workflows.evaluation_setup import digest
 from mahtdiag.workflows.stored_limits import stored_limits
 
@@ -103,7 +103,8 @@ def _calibration(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> 
     """Calibration of σ as `mahtdiag calibration` judges it, or None where the run has no σ."""
     if np.isnan(keypoints.sigma_px).all():
         return None
-    return without_curves(judge(inputs_of(run, images, keypoints)))
+    inputs = inputs_of(run, images, keypoints)
+    return without_curves(judge(inputs)) | shares_json(inputs.shares)
 
 
 def without_curves(report: CalibrationReport) -> dict[str, Json]:

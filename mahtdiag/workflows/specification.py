@@ -10,6 +10,7 @@ from mahtdiag.schema.frames import CoordinateConvention, ResizeMode
 from mahtdiag.schema.model_spec import (
     DecodeMethod,
     Decoding,
+    McDropout,
     ModelInput,
     ModelSpec,
     UncertaintyFrame,
@@ -85,9 +86,9 @@ def resolve_spec(
 def _uncertainty(
     settings: ModelSettings, metadata: ModelSpec | None, outputs: ModelOutputs
 ) -> UncertaintySpec:
-    known = metadata.uncertainty if metadata else UncertaintySpec()
+    known, asked = metadata.uncertainty if metadata else UncertaintySpec(), settings.uncertainty
     spec = UncertaintySpec(
-        source=settings.uncertainty or known.source,
+        source=UncertaintySource.AUTO if isinstance(asked, McDropout) else asked or known.source,
         kind=settings.uncertainty_as or known.kind or outputs.uncertainty_kind,
         frame=settings.uncertainty_frame or (known.frame if metadata else UncertaintyFrame.INPUT),
     )
@@ -108,7 +109,7 @@ def settle_view(evidence: Sequence[Evidence]) -> View:
         return views.pop()
     if not views:
         raise UsageError("nothing tells which view this is; give --view AP or --view LA")
-    said = ", ".join(f"{item.source} says {item.view}" for item in evidence)
+    said = ", ".join(f"{item.view} by {item.source}" for item in evidence)
     raise UsageError(f"the view is unclear: {said}; give data and a checkpoint of one view")
 
 

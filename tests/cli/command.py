@@ -62,7 +62,8 @@ def document_of(run: Path) -> dict[str, Any]:
 
 def columns_of(table: Path) -> dict[str, list[Any]]:
     """The columns of a Parquet file."""
-    columns: dict[str, list[Any]] = pq.read_table(table).to_pydict()
+    with table.open("rb") as content:
+        columns: dict[str, list[Any]] = pq.read_table(content).to_pydict()
     return columns
 
 

@@ -52,7 +52,7 @@ def test_nothing_of_the_wanted_view(desk: Desk) -> None:
     result = desk.run("evaluate", "ap.pt", "data")
     assert result.status == 2
     (line,) = result.err.splitlines()
-    assert line.startswith("error: the view is unclear: the network (20 heatmaps) says AP, ")
+    assert line.startswith("error: the view is unclear: AP by the network (20 heatmaps), ")
 
 
 def test_every_kind_of_failure_is_a_record(desk: Desk, bench: Bench) -> None:
@@ -84,7 +84,7 @@ def test_every_kind_of_failure_is_a_record(desk: Desk, bench: Bench) -> None:
     ]
     assert failures_of(desk.path / "run") == expected
     printed = flat(result.text)
-    assert "1 images evaluated, 6 failed" in printed
+    assert "1 image evaluated, 6 failed" in printed
     for image, why in expected.items():
         assert f"{image} {why}" in printed
     assert document_of(desk.path / "run")["images"] == {"total": 7, "evaluated": 1, "failed": 6}

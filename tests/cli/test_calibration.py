@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.cli.app import main
-from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, Gate, ImageCounts, RunDocument
+from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.views import View
@@ -68,9 +68,7 @@ def record(number: int, residual_px: Floats, sigma_px: Floats) -> ImageRecord:
     )  # fmt: skip
 
 
-def write_run(
-    name: str, *, factor: float = 1.0, first: int = 0, sigma: bool = True, gates: tuple[Gate, ...] = ()
-) -> None:
+def write_run(name: str, *, factor: float = 1.0, first: int = 0, sigma: bool = True) -> None:
     """`runs/NAME`, the latest: 30 images with a σ that is too small by `factor`, or without any."""
     rng = np.random.default_rng(first)
     true = np.exp(rng.normal(2.0, 0.5, size=(30, K, 1))) * np.ones(2)
@@ -84,7 +82,6 @@ def write_run(
         environment=Environment(python="3.11", torch="2.13", device="cpu"),
         started=datetime(2026, 11, 23, tzinfo=UTC),
         images=ImageCounts(total=30, evaluated=30),
-        gates=gates,
     )
     folder = RunFolder.create(Path("runs") / name, header)
     folder.append(0, [record(first + i, residual[i], said[i]) for i in range(30)])
@@ -163,11 +160,26 @@ def test_fit_then_apply(run: Run) -> None:
     assert err.count("\n") == 1
 
 
-def test_a_failed_gate(run: Run) -> None:
-    write_run("a", gates=(Gate(metric="calibration.mace", limit=0.001, value=0.02, passed=False),))
-    status, out, _ = run("--no-pictures")
-    assert status == 1
-    assert "gate calibration.mace: FAILED" in out
+@pytest.mark.parametrize(("limit", "status", "word"), [("<= 1", 0, "passed"), ("<= 0", 1, "FAILED")])
+def test_gates_of_the_configuration(run: Run, limit: str, status: int, word: str) -> None:
+    write_run("a")
+    Path("mahtdiag.toml").write_text(f'[gates]\n"calibration.mace" = "{limit}"\nradial_error_px = "<= 0"\n')
+    found, out, err = run("--no-pictures")
+    assert (found, err) == (status, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("calibration.mace")]
+    assert line.split()[2:] == [*limit.split(), word]
+    assert "radial_error_px" not in out
+    found, out, err = run("--no-pictures", "--format", "json")
+    (gate,) = json.loads(out)["gates"]
+    assert (found, gate["passed"]) == (status, status == 0)
+    assert gate["value"] == json.loads(out)["mace"]
+
+
+def test_a_gate_that_is_none(run: Run) -> None:
+    Path("mahtdiag.toml").write_text('[gates]\n"calibration.mace" = "small"\n')
+    status, out, err = run()
+    assert (status, out) == (2, "")
+    assert err.startswith('error: gate "calibration.mace" = "small": expected')
 
 
 def test_no_torch_is_needed() -> None:

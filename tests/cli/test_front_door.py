@@ -18,7 +18,8 @@ from .command import Desk, environment
 OPTIONS = (
     "--view", "--out", "--model", "--trust", "--input-size", "--resize", "--normalize", "--channels",
     "--coords", "--decode", "--heatmap-sigma", "--softargmax-beta", "--uncertainty", "--uncertainty-as",
-    "--uncertainty-frame", "--device", "--batch-size", "--workers", "--precision", "--pixel-spacing",
+    "--uncertainty-frame", "--recalibration", "--device", "--batch-size", "--workers", "--precision",
+    "--pixel-spacing",
     "--overlays", "--resume", "--allow-failures", "--format", "--config",
 )  # fmt: skip
 CHOICES = (

@@ -14,15 +14,15 @@ GIVE = "; give data and a checkpoint of one view"
 
 def test_a_view_that_the_checkpoint_contradicts(desk: Desk) -> None:
     desk.run("evaluate", "ap.pt", "data", "--view", "LA").refused(
-        f"{UNCLEAR}--view says LA, the network (20 heatmaps) says AP, the checkpoint's metadata says AP{GIVE}"
+        f"{UNCLEAR}LA by --view, AP by the network (20 heatmaps), AP by the checkpoint's metadata{GIVE}"
     )
 
 
 def test_a_view_that_the_data_contradict(desk: Desk) -> None:
     result = desk.run("evaluate", "la.pt", "data/AP")
     assert (result.status, result.text, len(result.err.splitlines())) == (2, "", 1)
-    assert result.err.startswith(f"error: {UNCLEAR}the network (22 heatmaps) says LA, ")
-    assert "the folder data/AP says AP" in result.err
+    assert result.err.startswith(f"error: {UNCLEAR}LA by the network (22 heatmaps), ")
+    assert "AP by the folder data/AP" in result.err
     assert "the annotations (10 rows)" in result.err
 
 
@@ -183,3 +183,11 @@ def test_overlays_of_the_worst(desk: Desk, number: str) -> None:
     assert drawn == images[6 - min(6, int(number)) :]
     last = result.text.splitlines()[-1]
     assert last == "run folder: run" + (f", {len(drawn)} overlays in run/overlays" if drawn else "")
+
+
+@pytest.mark.parametrize("name", ["with space", "päth/脊椎", "file:x", "[bold]", "\udcff\udcfe", "-run"])
+def test_run_folders_of_every_name(desk: Desk, name: str) -> None:
+    result = desk.lookup("exact", f"--out={name}")
+    assert (result.status, result.errors) == (0, [])
+    assert columns_of(desk.path / name / "images.parquet")["status"] == ["ok"] * 6
+    assert result.out.splitlines()[-1] == f"run folder: {name}".encode("utf-8", "backslashreplace")

@@ -44,3 +44,13 @@ def test_a_disk_too_full_for_standard_output(desk: Desk) -> None:
         "error: standard output: cannot be written (No space left on device); the result is kept in run"
     ]
     assert document_of(desk.path / "run")["status"] == "complete"
+
+
+def test_streams_that_the_caller_has_closed(desk: Desk) -> None:
+    code = (
+        "import os, sys; os.close(1); os.close(2); "
+        f"os.execv(sys.executable, [sys.executable, '-m', 'mahtdiag', *{LOOKUP!r}])"
+    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=desk.path, env=environment(), check=False)
+    assert process.returncode == 0
+    assert document_of(desk.path / "run")["status"] == "complete"

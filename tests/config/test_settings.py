@@ -7,7 +7,13 @@ import pytest
 from mahtdiag.config.reading import parse_settings
 from mahtdiag.config.settings import Settings
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
-from mahtdiag.schema.model_spec import DecodeMethod, UncertaintyFrame, UncertaintyKind, UncertaintySource
+from mahtdiag.schema.model_spec import (
+    DecodeMethod,
+    McDropout,
+    UncertaintyFrame,
+    UncertaintyKind,
+    UncertaintySource,
+)
 from mahtdiag.schema.views import View
 
 from .problems import problems_of
@@ -51,7 +57,14 @@ KEYS = (
     Key("model", "decode", tuple((m.value, m) for m in DecodeMethod), ("DARK", "mean", 3)),
     Key("model", "heatmap_sigma", ((2, 2.0), (0.25, 0.25)), POSITIVE_BAD),
     Key("model", "softargmax_beta", ((10, 10.0),), POSITIVE_BAD),
-    Key("model", "uncertainty", tuple((s.value, s) for s in UncertaintySource), ("yes", True, 0)),
+    Key(
+        "model",
+        "uncertainty",
+        (*((s.value, s) for s in UncertaintySource), ("mc-dropout:2", McDropout(2)),
+         ("mc-dropout:1000", McDropout(1000))),
+        ("yes", True, 0, "mc-dropout", "mc-dropout:", "mc-dropout:1", "mc-dropout:1001", "mc-dropout:x",
+         "mc-dropout:-3", "mc-dropout:2.5", "mc-dropout:99999999999", "head:3", {"passes": 5}),
+    ),
     Key("model", "uncertainty_as", tuple((k.value, k) for k in UncertaintyKind), ("variance", 1)),
     Key("model", "uncertainty_frame", tuple((f.value, f) for f in UncertaintyFrame), ("mm", 1)),
     Key("data", "path", (("data/AP", "data/AP"),), TEXT_BAD),
@@ -75,6 +88,7 @@ KEYS = (
         ("worst", "worst:", "worst:-1", "worst:1.5", "worst:x", "best:3", "ALL", "", 12, True, "worst:3:4"),
     ),
     Key("evaluate", "allow_failures", ((0, 0), (7, 7)), (-1, 1.5, "some", True, NAN)),
+    Key("evaluate", "recalibration", (("a b.json", "a b.json"),), TEXT_BAD),
 )  # fmt: skip
 
 

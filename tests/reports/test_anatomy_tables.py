@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rich.console import Console
 from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
+from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.anatomy_json import CSV_COLUMNS, anatomy_content, anatomy_csv, anatomy_json
 from mahtdiag.reports.anatomy_tables import anatomy_report
 from mahtdiag.reports.bland_altman import draw_bland_altman
@@ -40,7 +42,7 @@ def messy(view: View, images: int = 12) -> tuple[Floats, Floats]:
 
 def run_report(view: View, labels: Floats, predictions: Floats) -> AnatomyReport:
     """The report of a run with these points."""
-    names = [f"a very long folder name/{n:04d}-F-037Y0.jpg" for n in range(len(labels))]
+    names = [f"{view}/{n:04d}-F-037Y0.jpg" for n in range(len(labels))]
     of_labels, found = (
         check_anatomy(points, view, image_size_px=sizes_for(points)) for points in (labels, predictions)
     )
@@ -78,7 +80,7 @@ def test_tables_fit_and_hold_no_nan(view: View, width: int) -> None:
     lines = [line.rstrip() for line in text.splitlines()]
     assert max(map(len, lines)) <= width
     assert "nan" not in text.lower().replace("not a finite", "")
-    # Nothing is cut off: the folder that all images share is left out.
+    # Nothing is cut off: the folder of the view, which all images share, is left out.
     assert not [line for line in lines if "…" in line]
     assert "0003-F-037Y0.jpg" in text
     assert "[red]odd[/red].jpg" in text
@@ -158,6 +160,24 @@ def test_json_of_labels_has_no_word_on_predictions() -> None:
     assert content["source"] == "labels"
     assert not {"labels", "error_types", "measurements", "level_shifts"} & content.keys()
     assert content["failures"] == [{"image": FAILURES[0].image, "reason": FAILURES[0].reason}]
+
+
+def test_gates_are_shown() -> None:
+    labels = natural_spines(View.AP, 3)
+    gate = GateResult(Gate("anatomy.images_with_violations", "<=", 0.05), 0.0, True)
+    missing = GateResult(Gate("anatomy.by_code.A9.images", "<=", 0.0), None, False)
+    report = replace(run_report(View.AP, labels, labels), gates=(gate, missing))
+    assert "Gates: 1 of 2 failed" in printed(report)
+    assert json.loads(anatomy_json(report))["gates"] == [
+        {"metric": gate.gate.metric, "comparison": "<=", "limit": 0.05, "value": 0.0, "passed": True},
+        {"metric": missing.gate.metric, "comparison": "<=", "limit": 0.0, "value": None, "passed": False},
+    ]
+
+
+def test_a_path_that_is_no_text_is_escaped() -> None:
+    labels = natural_spines(View.AP, 2)
+    report = replace(label_report(View.AP, labels), subject="data\udcff")
+    assert json.loads(anatomy_json(report).encode())["subject"] == "data\\udcff"
 
 
 def test_csv_ranks_suspicious_then_unreadable_then_clean() -> None:

@@ -1,5 +1,6 @@
 """Records to tables and back: nothing lost, nothing invented, NaN is null."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,9 @@ def test_a_file_says_who_wrote_it_and_of_which_view(view: View, tmp_path: Path) 
 @pytest.mark.parametrize("view", list(View))
 def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
     records = [record(name, view) for name in ("b.jpg", "a é.jpg", "a.jpg")]
+    parts = np.random.default_rng(3).random((2, view.keypoints, 2))
+    told_apart = replace(records[1].keypoints, sigma_aleatoric_px=parts[0], sigma_epistemic_px=parts[1])
+    records[1] = replace(records[1], keypoints=told_apart)
     expected = []
     for r in sorted(records, key=lambda r: r.image):
         x = r.keypoints
@@ -66,6 +70,10 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
                 "error_mm": x.error_mm[i],
                 "sigma_x": x.sigma_px[i, 0],
                 "sigma_y": x.sigma_px[i, 1],
+                "sigma_aleatoric_x": None if x.sigma_aleatoric_px is None else x.sigma_aleatoric_px[i, 0],
+                "sigma_aleatoric_y": None if x.sigma_aleatoric_px is None else x.sigma_aleatoric_px[i, 1],
+                "sigma_epistemic_x": None if x.sigma_epistemic_px is None else x.sigma_epistemic_px[i, 0],
+                "sigma_epistemic_y": None if x.sigma_epistemic_px is None else x.sigma_epistemic_px[i, 1],
                 "peak": x.peak[i],
                 "spread_xx": x.spread_px2[i, 0],
                 "spread_xy": x.spread_px2[i, 1],
@@ -158,6 +166,7 @@ def records(draw: st.DrawFn, view: View) -> ImageRecord:
             bools(k, 2),
             bools(k, 2),
             draw(hnp.arrays(np.int64, (k,), elements=st.integers(0, 2**20))),
+            *(numbers(k, 2) if draw(st.booleans()) else None for _ in range(2)),
         ),
         findings=(),
     )
@@ -178,6 +187,10 @@ def test_records_survive_the_way_to_the_disk_and_back(
         for name in ("gt_px", "pred_px", "error_px", "error_mm", "sigma_px", "spread_px2", "peak"):
             stored, given_ = getattr(keypoints, name)[row], getattr(r.keypoints, name)
             np.testing.assert_array_equal(stored, given_, strict=True)
+        for name in ("sigma_aleatoric_px", "sigma_epistemic_px"):
+            part = getattr(r.keypoints, name)
+            expected = np.full(r.keypoints.sigma_px.shape, np.nan) if part is None else part
+            np.testing.assert_array_equal(getattr(keypoints, name)[row], expected, strict=True)
         for name in ("flags", "at_min", "at_max"):
             np.testing.assert_array_equal(
                 getattr(keypoints, name)[row], getattr(r.keypoints, name), strict=True

@@ -262,3 +262,32 @@ def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "a.csv").read_text() == "x\n"
     with pytest.raises(UsageError, match="--csv"):
         write_table(tmp_path / "new" / "a.csv" / "b.csv", "x\n")
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit", "value"),
+    [
+        ("anatomy.images_with_violations", "<= 0.2", 0.25),
+        ("anatomy.by_code.A402.images", "== 0", 1.0),
+        ("anatomy.level_shifts", "< 1", 1.0),
+        ("anatomy.by_code.A999.images", "== 0", None),
+    ],
+)
+def test_a_gate_that_fails(tmp_path: Path, metric: str, limit: str, value: float | None) -> None:
+    labels = natural_spines(View.AP, 4)
+    predictions = swapped(labels, 0)
+    predictions[1] += [0.0, 72.0]
+    write_run(tmp_path / "runs" / "a", labels, predictions, View.AP)
+    settings = Settings.model_validate({"gates": {metric: limit, "sdr_px.4": ">= 0.9"}})
+    anatomy = judged(tmp_path, settings=settings)
+    assert anatomy.status is ExitStatus.GATE_FAILED
+    assert [(g.gate.metric, g.value, g.passed) for g in anatomy.report.gates] == [(metric, value, False)]
+    assert bool(anatomy.report.notes) == (value is None)
+
+
+def test_a_gate_that_passes(tmp_path: Path) -> None:
+    labels = natural_spines(View.AP, 4)
+    write_run(tmp_path / "runs" / "a", labels, labels, View.AP)
+    settings = Settings.model_validate({"gates": {"anatomy.violations": "<= 0"}})
+    anatomy = judged(tmp_path, settings=settings)
+    assert (anatomy.status, anatomy.report.gates[0].passed) == (ExitStatus.OK, True)

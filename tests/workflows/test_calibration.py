@@ -8,9 +8,11 @@ import pytest
 
 from mahtdiag.calibration import calibration_report
 from mahtdiag.calibration.record import Json
+from mahtdiag.diagnosis.gates import parse_gates
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.runs.document import Gate
 from mahtdiag.workflows.calibration import Calibration, CalibrationRequest, calibrate
+from mahtdiag.workflows.calibration_gates import with_gates
 from mahtdiag.workflows.calibration_view import as_json, view_of
 
 from .sigma_runs import calibrated, write_run
@@ -159,16 +161,31 @@ def test_no_labels_at_all(tmp_path: Path) -> None:
     json.dumps(as_json(calibration), allow_nan=False)
 
 
-@pytest.mark.parametrize(("passed", "status"), [(True, ExitStatus.OK), (False, ExitStatus.GATE_FAILED)])
-def test_gates_on_calibration_decide_the_status(tmp_path: Path, passed: bool, status: ExitStatus) -> None:
-    gates = (
-        Gate(metric="calibration.mace", limit=0.05, value=0.04, passed=passed),
-        Gate(metric="radial_error_px.mean", limit=1.0, value=2.0, passed=False),
-    )
-    write_run(tmp_path / "run", *calibrated(12), gates=gates)
-    calibration = judged(tmp_path, "run")
+@pytest.mark.parametrize(("limit", "status"), [("<= 1", ExitStatus.OK), ("<= 0", ExitStatus.GATE_FAILED)])
+def test_gates_on_calibration_decide_the_status(tmp_path: Path, limit: str, status: ExitStatus) -> None:
+    """Those of the configuration; a gate that the run itself had failed is of no concern any more."""
+    earlier = (Gate(metric="calibration.mace", limit=0.0, value=0.04, passed=False),)
+    write_run(tmp_path / "run", *calibrated(12), gates=earlier)
+    gates = parse_gates({"radial_error_px.mean": "<= 0", "calibration.coverage.0.9.observed": limit})
+    calibration = with_gates(judged(tmp_path, "run"), gates)
     assert calibration.status is status
-    assert [gate.metric for gate in calibration.gates] == ["calibration.mace"]
+    (gate,) = calibration.gates
+    assert gate.metric == "calibration.coverage.0.9.observed"
+    found = as_json(calibration)
+    assert gate.value == part(found, "coverage", "0.9", "observed")
+    expected = {"metric": gate.metric, "comparison": "<=", "limit": gate.limit, "value": gate.value,
+                "passed": status is ExitStatus.OK}  # fmt: skip
+    assert found["gates"] == [expected]
+    (row,) = view_of(calibration).gates
+    assert (row.metric, row.passed) == (gate.metric, gate.passed)
+
+
+def test_a_gate_on_what_is_not_there_fails_and_names_the_nearest(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", *calibrated(12))
+    calibration = with_gates(judged(tmp_path, "run"), parse_gates({"calibration.maec": "<= 1"}))
+    assert calibration.status is ExitStatus.GATE_FAILED
+    assert "did you mean calibration.mace?" in calibration.notes[-1]
+    json.dumps(as_json(calibration), allow_nan=False)
 
 
 def test_an_interrupted_run_is_judged_as_far_as_it_got(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_a_conflict_names_everybody() -> None:
     ]
     said = problem_of(lambda: settle_view(evidence))
     for item in evidence:
-        assert f"{item.source} says {item.view}" in said
+        assert f"{item.view} by {item.source}" in said
 
 
 def test_no_evidence() -> None:
