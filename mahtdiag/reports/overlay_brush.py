@@ -23,6 +23,7 @@ ERROR_Z: Final = 5.0
 EMPHASIS_Z: Final = 6.0
 PLATE_Z: Final = 7.0
 HALO_ALPHA: Final = 0.65
+LARGE_ELLIPSE_PX: Final = 90.0
 DASH: Final = (4.0, 2.0)
 DOTS: Final = (1.2, 2.2)
 _TURN: Final[Points] = np.linspace(0, 2 * np.pi, 48, endpoint=False)
@@ -114,8 +115,14 @@ class Brush:
             self.outline(corners, colour, 2.6, EMPHASIS_Z)
 
     def ellipses(self, centres: Points, half_axes: Points, colour: str) -> None:
-        """Translucent ellipses `[N, 2]` with half axes along x and y, in pixels (not scaled)."""
-        self.shapes(centres[:, None] + CIRCLE * half_axes[:, None], colour, SPREAD_Z, fill=0.16, width=1.1)
+        """Translucent ellipses `[N, 2]` with half axes along x and y, in pixels (not scaled).
+
+        Large ones are nearly clear: many of them lie over each other, and the picture must show through.
+        """
+        outlines = centres[:, None] + CIRCLE * half_axes[:, None]
+        large = half_axes.max(axis=1, initial=0.0) > LARGE_ELLIPSE_PX * self.scale
+        for chosen, fill in ((~large, 0.16), (large, 0.02)):
+            self.shapes(outlines[chosen], colour, SPREAD_Z, fill=fill, width=1.1)
 
     def plate(self, outline: Points, colour: str) -> None:
         """A dark plate `[corners, 2]` with a coloured rim, for text that must be read on any ground."""

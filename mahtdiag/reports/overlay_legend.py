@@ -46,7 +46,7 @@ def draw_swatch(brush: Brush, mark: Mark, x: float, y: float) -> None:
         brush.heads(right, np.array([[1.0, 0.0]]), np.array([HEAD_PX]), palette.PREDICTION)
     elif mark is Mark.SECOND_PEAK:
         brush.dots(left, palette.PREDICTION, DOT_PX, PREDICTION_Z + 0.5)
-        draw_ambiguity(brush, left, right - [4.0, 0.0], right - [4.0, 0.0])
+        draw_ambiguity(brush, left, right, right)
     else:
         _shapes(brush, mark, middle)
 
@@ -70,4 +70,4 @@ def _shapes(brush: Brush, mark: Mark, middle: Points) -> None:
         for shape, points in _SWATCHES[mark]:
             draw_shape(brush, shape, middle + np.array(points, dtype=np.float64))
     if mark is Mark.EXPECTED:
-        draw_shape(brush, Shape.SQUARE, middle + [14.0, 0.0])
+        draw_shape(brush, Shape.SQUARE, middle + np.array([14.0, 0.0]))

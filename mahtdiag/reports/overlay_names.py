@@ -101,7 +101,7 @@ def _dots(scene: Scene) -> Points:
 
 
 def _along_strokes(scene: Scene, quantities: tuple[Quantity, ...]) -> Points:
-    """Points along outlines, error vectors and drawings of findings, close enough together for no text to slip between them."""
+    """Points along all strokes of the picture, close enough together for no text to slip between them."""
     ends = edges(scene.view)
     strokes = np.concatenate(
         [scene.label[ends], scene.prediction[ends], np.stack([scene.label, scene.prediction], axis=1)]

@@ -14,7 +14,7 @@ Points = NDArray[np.float64]
 
 # Above error vectors, below the marks of keypoints.
 QUANTITY_Z: Final = ERROR_Z + 0.5
-LINE_WIDTH: Final = 1.4
+LINE_WIDTH: Final = 1.7
 BAR_WIDTH: Final = 2.2
 TICK_PX: Final = 8.0
 CROSS_PX: Final = 10.0
@@ -62,15 +62,16 @@ def _ticks(bars: Points, reach: float) -> Points:
     along = bars[:, 1] - bars[:, 0]
     unit = along / np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
     across = reach * np.stack([-unit[:, 1], unit[:, 0]], axis=1)
-    return np.concatenate([np.stack([bars[:, end] - across, bars[:, end] + across], axis=1) for end in (0, 1)])
+    return np.concatenate(
+        [np.stack([bars[:, end] - across, bars[:, end] + across], axis=1) for end in (0, 1)]
+    )
 
 
 def draw_second_peaks(brush: Brush, scene: Scene) -> None:
     """A hollow triangle at each second peak that is in the picture, joined to its prediction."""
-    chosen = scene.with_second_peak
-    peaks, predictions = scene.second_peak[chosen], scene.prediction[chosen]
-    draw_ambiguity(brush, predictions[np.isfinite(predictions).all(axis=1)],
-                   peaks[np.isfinite(predictions).all(axis=1)], peaks)  # fmt: skip
+    shown = scene.with_second_peak
+    joined = shown & np.isfinite(scene.prediction).all(axis=1)
+    draw_ambiguity(brush, scene.prediction[joined], scene.second_peak[joined], scene.second_peak[shown])
 
 
 def draw_ambiguity(brush: Brush, starts: Points, ends: Points, peaks: Points) -> None:

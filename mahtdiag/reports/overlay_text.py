@@ -16,6 +16,7 @@ from mahtdiag.schema.views import View
 
 MAX_LISTED: Final = 8
 MAX_FINDINGS: Final = 6
+SHORT_UNIT: Final = {"": "", "°": "°", "usual spacings": "× usual"}
 
 
 class Style(Enum):
@@ -215,7 +216,7 @@ def _findings(record: ImageRecord, titles: Mapping[str, str], detail: Detail) ->
     rows = [Row("Anatomical findings", str(len(by_severity)), style=Style.HEAD)]
     explained: set[str] = set()
     for finding in by_severity[:MAX_FINDINGS]:
-        unit = finding.unit if finding.unit in ("", "°") else f" {finding.unit}"
+        unit = SHORT_UNIT.get(finding.unit, f" {finding.unit}")
         value = f"{number(finding.value)}{unit}" if math.isfinite(finding.value) else ""
         limit = f" · limit {number(finding.limit)}" if value and math.isfinite(finding.limit) else ""
         rows.append(Row(f"{finding.code} {finding.vertebra}".rstrip(), value + limit))
@@ -279,7 +280,7 @@ def _legend(marks: Mapping[Mark, bool]) -> Block:
         Mark.WORST: "largest errors, with name and error",
         Mark.FINDING: "blamed by a finding, with its code",
         Mark.OFF_STAGE: "prediction outside the picture",
-        Mark.SECOND_PEAK: "ambiguous: the heatmap's second peak",
+        Mark.SECOND_PEAK: "ambiguous: second heatmap peak",
         Mark.ANGLE: "angle at which endplates meet",
         Mark.TILT: "endplate against its neighbours' tilt",
         Mark.OVERLAP: "overlap of neighbouring endplates",

@@ -18,9 +18,9 @@ from mahtdiag.reports.overlay_brush import FRAME_Z, Brush
 from mahtdiag.reports.overlay_image import Image, for_display
 from mahtdiag.reports.overlay_marks import draw_marks
 from mahtdiag.reports.overlay_names import write_names
+from mahtdiag.reports.overlay_panel import COLUMN_PX, PanelLayout, draw_panel, lay_out
 from mahtdiag.reports.overlay_quantities import Quantity, shown_quantities
 from mahtdiag.reports.overlay_quantity_marks import draw_quantities, draw_second_peaks
-from mahtdiag.reports.overlay_panel import COLUMN_PX, PanelLayout, draw_panel, lay_out
 from mahtdiag.reports.overlay_scene import Box, Scene, Stage, make_scene
 from mahtdiag.reports.overlay_text import DETAILS, Mark, panel_blocks
 from mahtdiag.schema.frames import Size
@@ -72,7 +72,7 @@ def draw_overlay(
     `image`: `[H, W]` or `[H, W, 3]` (RGB), uint8 or uint16, the whole radiograph; it may have been shrunk,
     since keypoints are placed by the record's width and height. `worst`: how many of the largest errors are
     marked with name and value. `rule_titles`: what a finding's code means, written below it where given.
-    `second_peaks`: `[K, 2]` in original pixels, where an ambiguous heatmap peaks again, NaN where it does not.
+    `second_peaks`: where an ambiguous heatmap peaks again, `[K, 2]` in original pixels, NaN where none does.
     `labels_judged`: the findings are about the labels, which are drawn alone, not about the predictions.
 
     What the most severe findings measured is drawn: endplates extended until they meet, the crossing of an
