@@ -16,7 +16,13 @@ from mahtdiag.schema.views import View
 
 MAX_LISTED: Final = 8
 MAX_FINDINGS: Final = 6
-SHORT_UNIT: Final = {"": "", "°": "°", "usual spacings": "× usual"}
+SHORT_UNIT: Final = {
+    "": "",
+    "°": "°",
+    "usual spacings": "× usual",
+    "of the mean width": " of mean",
+    "of the mean height": " of mean",
+}
 
 
 class Style(Enum):

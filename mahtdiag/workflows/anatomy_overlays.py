@@ -102,11 +102,14 @@ def draw_judged(
 ) -> tuple[str, ...]:
     """Draw the overlays into a folder, and say in notes how many, or why not."""
     titles = {rule.code: rule.title for rule in RULES}
-    problems: list[str] = []
+    there = [subject for subject in subjects if subject.path.is_file()]
+    problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
+    if not there:
+        return _overlay_notes(0, problems, folder)
     drawn = 0
-    watcher.start("overlays", len(subjects))
+    watcher.start("overlays", len(there))
     try:
-        for subject in subjects:
+        for subject in there:
             record = subject.record
             watcher.advance(1)
             try:
@@ -138,5 +141,5 @@ def _overlay_notes(drawn: int, problems: list[str], folder: Path) -> tuple[str, 
         notes.append(f"{drawn} overlay{'s' if drawn > 1 else ''} in {folder}")
     if problems:
         more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
-        notes.append(f"no overlay of {problems[0]}{more}: the image is gone or has changed since the run")
+        notes.append(f"no overlay of {problems[0]}{more}: the image is gone or another one now")
     return tuple(notes)
