@@ -72,7 +72,7 @@ def test_lines_meet_where_they_were_made_to(
 
 def test_parallel_and_unknown_lines_do_not_meet() -> None:
     one = np.array([[0.0, 0.0], [10.0, 1.0]])
-    for other in (one + [0.0, 5.0], np.full((2, 2), np.nan), np.full((2, 2), 3.0)):
+    for other in (one + np.array([0.0, 5.0]), np.full((2, 2), np.nan), np.full((2, 2), 3.0)):
         assert np.isnan(meeting_point(one, other)).all()
         assert extended(one, meeting_point(one, other)) is one
 
@@ -150,7 +150,6 @@ def test_the_crossing_of_an_outline() -> None:
 
 def test_an_overlap_is_shaded_where_it_is() -> None:
     pred = spine(View.AP)
-    left, right = pred[12]
     whole = pred.copy()
     whole[10:12, 1] += 100
     area = shape(quantity(whole, fired("A102", "L3/L4")), Shape.AREA)
