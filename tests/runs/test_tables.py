@@ -174,8 +174,9 @@ def records(draw: st.DrawFn, view: View) -> ImageRecord:
             bools(k, 2),
             bools(k, 2),
             draw(hnp.arrays(np.int64, (k,), elements=st.integers(0, 2**20))),
-            *(numbers(k, 2) if draw(st.booleans()) else None for _ in range(2)),
-            PeakPlaces(numbers(k), numbers(k, 2), numbers(k, 2), numbers(k, 2))
+            sigma_aleatoric_px=numbers(k, 2) if draw(st.booleans()) else None,
+            sigma_epistemic_px=numbers(k, 2) if draw(st.booleans()) else None,
+            peaks=PeakPlaces(numbers(k), numbers(k, 2), numbers(k, 2), numbers(k, 2))
             if draw(st.booleans())
             else None,
         ),
