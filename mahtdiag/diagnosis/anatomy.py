@@ -17,6 +17,7 @@ from mahtdiag.anatomy.error_types import (
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
+from mahtdiag.diagnosis.ambiguity import Ambiguity
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.measured import Measured, measure_agreement
 from mahtdiag.schema.findings import Finding
@@ -100,21 +101,30 @@ class LevelShift:
 
 
 @dataclass(frozen=True, slots=True)
-class PredictionDiagnosis:
+class ErrorBreakdown:
     """What kind of mistakes the predictions of a set make. None where nothing can be said.
 
     `repairs`: see `repair_table`, over `keypoints` known keypoints whose mean error is `mean_error_px`.
-    `in_cells` is None where the heatmap's frame is not known.
     """
 
     repairs: tuple[RepairRow, ...]
     keypoints: int
     mean_error_px: float | None
     level_shifts: tuple[LevelShift, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionDiagnosis(ErrorBreakdown):
+    """The same with what predictions have in common. None where nothing can be said.
+
+    `in_cells` is None where the heatmap's frame is not known, `ambiguity` where heatmaps' peaks are not.
+    """
+
     in_px: SystematicError | None
     in_cells: SystematicError | None
     sentence: str | None
     measured: Measured
+    ambiguity: Ambiguity | None = None
 
 
 class Source(StrEnum):
@@ -199,6 +209,19 @@ def _blamed_keypoints(findings: Findings, rows: NDArray[np.intp]) -> int:
     return int(sum(((together >> k) & 1).sum() for k in range(findings.view.keypoints)))
 
 
+def break_down_errors(images: Sequence[str], pred_px: Floats, label_px: Floats, view: View) -> ErrorBreakdown:
+    """Error types and level shifts of predictions `[N, K, 2]` and their labels, original pixels."""
+    errors = classify_errors(pred_px, label_px, view)
+    known = errors.types != ErrorType.UNKNOWN
+    shift = whole_image_level_shift(pred_px, label_px)
+    return ErrorBreakdown(
+        repairs=repair_table(errors),
+        keypoints=int(known.sum()),
+        mean_error_px=float(errors.error_px[known].mean()) if known.any() else None,
+        level_shifts=tuple(LevelShift(images[int(row)], int(shift[row])) for row in np.flatnonzero(shift)),
+    )
+
+
 def diagnose_predictions(
     images: Sequence[str],
     pred_px: Floats,
@@ -206,23 +229,23 @@ def diagnose_predictions(
     view: View,
     *,
     cells: tuple[Floats, Floats] | None,
+    ambiguity: Ambiguity | None = None,
 ) -> PredictionDiagnosis:
     """Error types, level shifts, shared errors and measurements of predictions `[N, K, 2]` and their labels.
 
-    `cells`: the same two in heatmap cells, where that frame is known.
+    `cells`: the same two in heatmap cells, where that frame is known. `ambiguity` is passed on.
     """
-    errors = classify_errors(pred_px, label_px, view)
-    known = errors.types != ErrorType.UNKNOWN
-    shift = whole_image_level_shift(pred_px, label_px)
+    errors = break_down_errors(images, pred_px, label_px, view)
     in_px = fit_systematic_error(pred_px, label_px)
     in_cells = fit_systematic_error(*cells) if cells else None
     return PredictionDiagnosis(
-        repairs=repair_table(errors),
-        keypoints=int(known.sum()),
-        mean_error_px=float(errors.error_px[known].mean()) if known.any() else None,
-        level_shifts=tuple(LevelShift(images[int(row)], int(shift[row])) for row in np.flatnonzero(shift)),
+        repairs=errors.repairs,
+        keypoints=errors.keypoints,
+        mean_error_px=errors.mean_error_px,
+        level_shifts=errors.level_shifts,
         in_px=in_px,
         in_cells=in_cells,
         sentence=explain_systematic_error(in_px, in_cells) if in_px else None,
         measured=measure_agreement(pred_px, label_px, view),
+        ambiguity=ambiguity,
     )

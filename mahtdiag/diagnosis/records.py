@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.schema.frames import FrameMap
@@ -35,6 +36,7 @@ class RecordMaker:
     limits: Limits
     pixel_spacing_mm: float | None = None
     sigma_factors: Floats | None = None
+    rules: tuple[Rule, ...] = RULES
 
     def records(
         self,
@@ -48,7 +50,7 @@ class RecordMaker:
         losses = self._losses(places, reading)
         sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
         findings = check_anatomy(
-            places.pred_px, self.spec.view, image_size_px=sizes, limits=self.limits
+            places.pred_px, self.spec.view, image_size_px=sizes, limits=self.limits, rules=self.rules
         ).per_image()
         records: list[ImageRecord] = []
         failures: list[Failure] = []
@@ -69,7 +71,7 @@ class RecordMaker:
                     sex=sample.patient.sex,
                     age_years=sample.patient.age_years,
                     losses=losses[i],
-                    keypoints=_keypoints(places, reading, i, spacing, self.loss.uncertainty_loss),
+                    keypoints=_keypoints(places, reading, i, spacing, self.loss.uncertainty_loss, frames[i]),
                     findings=findings[i],
                 )
             )
@@ -166,7 +168,12 @@ def _total(within: Floats | None, between: Floats | None, like: Floats) -> Float
 
 
 def _keypoints(
-    places: _Places, reading: BatchReading, i: int, spacing_mm: float | None, bounds: UncertaintyLoss
+    places: _Places,
+    reading: BatchReading,
+    i: int,
+    spacing_mm: float | None,
+    bounds: UncertaintyLoss,
+    frame: FrameMap,
 ) -> KeypointResults:
     error_px = np.linalg.norm(places.pred_px[i] - places.gt_px[i], axis=-1)
     sigma = places.head_sigma_input
@@ -184,4 +191,5 @@ def _keypoints(
         flags=reading.flags[i],
         sigma_aleatoric_px=None if places.aleatoric_px is None else places.aleatoric_px[i],
         sigma_epistemic_px=None if places.epistemic_px is None else places.epistemic_px[i],
+        peaks=None if reading.peaks is None else reading.peaks.of_image(i, frame.heatmap_to_original),
     )

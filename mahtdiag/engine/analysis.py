@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, read_heatmaps
+from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps
 from mahtdiag.losses.windowed import HeatmapLosses, windowed_heatmap_losses
 from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.readings import BatchReading, Floats
+from mahtdiag.schema.readings import BatchReading, Floats, PeakPlaces
 
 # On a CPU heatmaps of so many cells are analysed together: enough to make the calls themselves cheap, few
 # enough for a processor's cache.
@@ -84,15 +84,22 @@ def _images_at_once(heatmaps: Tensor) -> int:
 
 
 def _joined(parts: list[HeatmapReading]) -> HeatmapReading:
+    if len(parts) == 1:
+        return parts[0]
     return HeatmapReading(
         torch.cat([p.points for p in parts]),
         torch.cat([p.peak for p in parts]),
         torch.cat([p.spread for p in parts]),
         torch.cat([p.flags for p in parts]),
+        torch.cat([p.argmax for p in parts]),
+        torch.cat([p.local for p in parts]),
+        SecondPeaks(torch.cat([p.second.share for p in parts]), torch.cat([p.second.points for p in parts])),
     )
 
 
 def _joined_losses(parts: list[HeatmapLosses]) -> HeatmapLosses:
+    if len(parts) == 1:
+        return parts[0]
     return HeatmapLosses(
         torch.cat([p.mse for p in parts]),
         torch.cat([p.focal for p in parts]),
@@ -133,4 +140,10 @@ def _to_host(
         keypoint_share=_floats(losses.keypoint_share),
         coords=None if coords is None else _floats(coords),
         sigma=None if sigma is None else _floats(sigma),
+        peaks=PeakPlaces(
+            second_share=_floats(reading.second.share),
+            second=_floats(reading.second.points),
+            argmax=_floats(reading.argmax),
+            local=_floats(reading.local),
+        ),
     )

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from mahtdiag.heatmaps import dark, moments
-from mahtdiag.heatmaps.peaks import HeatmapFlag, cut_windows, find_peaks
+from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, cut_windows, find_peaks, stretch_maxima
+from mahtdiag.heatmaps.second_peak import SecondPeaks, find_second_peaks
 from mahtdiag.heatmaps.soft_argmax import soft_argmax
 from mahtdiag.schema.model_spec import DecodeMethod, Decoding
 
@@ -17,13 +18,17 @@ class HeatmapReading:
 
     `points` `[B, K, 2]` (x, y) by the chosen method, `peak` value `[B, K]`, `spread` (xx, xy, yy) in cells²
     `[B, K, 3]`, `flags` bits of `HeatmapFlag` `[B, K]`. NaN where the heatmap holds a NaN or +∞; a cell of −∞
-    is background.
+    is background. `argmax` and `local` `[B, K, 2]` are the places that those two methods give, whatever the
+    chosen one is; `second` is the second peak.
     """
 
     points: Tensor
     peak: Tensor
     spread: Tensor
     flags: Tensor
+    argmax: Tensor
+    local: Tensor
+    second: SecondPeaks
 
 
 def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
@@ -36,11 +41,15 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
         raise ValueError(f"heatmaps must be [B, K, H, W] with cells, not {list(heatmaps.shape)}")
     if not decoding.heatmap_sigma > 0:
         raise ValueError(f"heatmap_sigma must be positive, not {decoding.heatmap_sigma}")
-    peaks = find_peaks(heatmaps)
+    maxima = stretch_maxima(heatmaps)
+    peaks = find_peaks(heatmaps, maxima)
+    second = find_second_peaks(heatmaps, peaks, maxima, decoding.heatmap_sigma)
+    del maxima
     sigma, longest = decoding.heatmap_sigma, max(heatmaps.shape[2:])
     near, wide = dark.window_radius(sigma, longest), moments.window_radius(sigma, longest)
     windows = cut_windows(heatmaps, peaks, max(near, wide))
     centroid, spread = moments.local_moments(windows.within(wide), peaks, sigma)
+    highest = _argmax(peaks)
     match decoding.method:
         case DecodeMethod.LOCAL:
             points = centroid
@@ -49,9 +58,14 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
         case DecodeMethod.SOFT_ARGMAX:
             points = soft_argmax(heatmaps, decoding.softargmax_beta)
         case DecodeMethod.ARGMAX:
-            middle = torch.where(peaks.has(HeatmapFlag.FLAT).unsqueeze(-1), peaks.middle, peaks.points)
-            points = middle.masked_fill(peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1), torch.nan)
-    return HeatmapReading(points, peaks.value, spread, peaks.flags)
+            points = highest
+    return HeatmapReading(points, peaks.value, spread, peaks.flags, highest, centroid, second)
+
+
+def _argmax(peaks: Peaks) -> Tensor:
+    """The highest cells, or the middle of a flat heatmap, NaN where one is not finite."""
+    middle = torch.where(peaks.has(HeatmapFlag.FLAT).unsqueeze(-1), peaks.middle, peaks.points)
+    return middle.masked_fill(peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1), torch.nan)
 
 
 def decode(

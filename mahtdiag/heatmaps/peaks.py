@@ -6,6 +6,9 @@ from enum import IntFlag
 import torch
 from torch import Tensor
 
+# Cells of a row whose maximum is kept: few enough for a second look to be cheap, enough to be few themselves.
+STRETCH = 128
+
 
 class HeatmapFlag(IntFlag):
     """What is unusual about a heatmap; 0 means nothing is."""
@@ -54,16 +57,27 @@ class Peaks:
         return (self.flags & int(flag)) != 0
 
 
-def find_peaks(heatmaps: Tensor, border: int = 1) -> Peaks:
+def stretch_maxima(heatmaps: Tensor) -> Tensor:
+    """Maxima `[B, K, H, S]` of S equal stretches of each row, in one read of the heatmaps.
+
+    Stretches have 128 cells, or the whole row where that does not divide it.
+    """
+    width = heatmaps.shape[-1]
+    length = width if width % STRETCH else STRETCH
+    return heatmaps.reshape(*heatmaps.shape[:-1], -1, length).amax(-1)
+
+
+def find_peaks(heatmaps: Tensor, maxima: Tensor | None = None, border: int = 1) -> Peaks:
     """Highest cell of each heatmap `[B, K, H, W]`, with flags.
 
-    Row maxima cost one read of the heatmaps; the search for the place then touches one row each. A peak fewer
+    `maxima`: those of `stretch_maxima`, if they are known. They cost one read of the heatmaps; the search for
+    the place then touches one row each. A peak fewer
     than `border` cells from the edge is flagged; a heatmap whose cells are all equal is flagged flat and has
     no peak, so its middle is given. Values and places are at least float32, whatever the heatmaps are: bf16
     has no cell between 256 and 258.
     """
     height, width = heatmaps.shape[-2:]
-    row_maxima = heatmaps.amax(-1)
+    row_maxima = (stretch_maxima(heatmaps) if maxima is None else maxima).amax(-1)
     value, row = row_maxima.max(-1)
     finite = value.isfinite()
     best_row = heatmaps.gather(2, row[..., None, None].expand(-1, -1, 1, width)).squeeze(2)

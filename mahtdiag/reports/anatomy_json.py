@@ -125,6 +125,7 @@ def _diagnosis(diagnosis: PredictionDiagnosis) -> dict[str, Json]:
         },
         "measurements": [_pair(pair) for pair in diagnosis.measured.pairs],
         "meyerding": _meyerding(diagnosis.measured),
+        "ambiguous": None if diagnosis.ambiguity is None else diagnosis.ambiguity.as_json(),
     }
 
 

@@ -11,12 +11,14 @@ from mahtdiag.anatomy.wording import amount, group_reason, grouped
 from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,
+    ErrorBreakdown,
     JudgedImage,
     PredictionDiagnosis,
     RuleTally,
     Source,
 )
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.reports.ambiguity_table import ambiguity_parts
 from mahtdiag.reports.anatomy_agreement import agreement_table, meyerding_table, systematic_table
 from mahtdiag.reports.numbers import ABSENT, percent, pixels
 from mahtdiag.reports.tables import NAME_WIDTH, GateRow, gates_table, plain_table, short_name
@@ -165,7 +167,8 @@ def _add_image(table: Table, image: JudgedImage, view: View, name_width: int) ->
 
 
 def _diagnosis(diagnosis: PredictionDiagnosis) -> list[RenderableType]:
-    parts: list[RenderableType] = [repair_table_text(diagnosis), *_level_shifts(diagnosis)]
+    parts: list[RenderableType] = [repair_table_text(diagnosis), *level_shift_lines(diagnosis)]
+    parts += ambiguity_parts(diagnosis.ambiguity)
     if diagnosis.in_px is not None:
         parts.append(systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence))
     parts.append(agreement_table(diagnosis.measured))
@@ -174,14 +177,14 @@ def _diagnosis(diagnosis: PredictionDiagnosis) -> list[RenderableType]:
     return parts
 
 
-def repair_table_text(diagnosis: PredictionDiagnosis) -> RenderableType:
+def repair_table_text(errors: ErrorBreakdown) -> RenderableType:
     """What kind of mistakes there are, and what repairing each kind alone would gain."""
-    mean = diagnosis.mean_error_px
+    mean = errors.mean_error_px
     if mean is None:
         return Text("No keypoint has both a label and a prediction: nothing to compare.\n")
-    title = f"Error types: mean error {pixels(mean)} px over {diagnosis.keypoints:,} keypoints"
+    title = f"Error types: mean error {pixels(mean)} px over {errors.keypoints:,} keypoints"
     table = plain_table(title, "type", "keypoints", "of all", "of error", "repaired: mean px", "gain")
-    for row in diagnosis.repairs:
+    for row in errors.repairs:
         gain = mean - row.repaired_mean_px
         table.add_row(
             row.error_type.title,
@@ -196,9 +199,9 @@ def repair_table_text(diagnosis: PredictionDiagnosis) -> RenderableType:
     return table
 
 
-def _level_shifts(diagnosis: PredictionDiagnosis) -> list[RenderableType]:
+def level_shift_lines(errors: ErrorBreakdown) -> list[RenderableType]:
     """Whole images marked one level off, by name."""
-    shifts = diagnosis.level_shifts
+    shifts = errors.level_shifts
     if not shifts:
         return [Text("No image is marked one level off as a whole.\n")]
     names = ", ".join(f"{shift.image} ({shift.shift:+d})" for shift in shifts[:REASONS])

@@ -6,7 +6,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mahtdiag.diagnosis.ambiguity import Ambiguity
+from mahtdiag.diagnosis.anatomy import ErrorBreakdown
 from mahtdiag.diagnosis.summary import ErrorSummary
+from mahtdiag.reports.ambiguity_table import ambiguity_parts
+from mahtdiag.reports.anatomy_tables import level_shift_lines, repair_table_text
 from mahtdiag.reports.numbers import number, percent
 from mahtdiag.reports.tables import (
     NAME_WIDTH,
@@ -57,6 +61,8 @@ class EvaluationView:
     notes: tuple[str, ...]
     run_folder: str
     overlays: int
+    errors: ErrorBreakdown | None = None
+    ambiguity: Ambiguity | None = None
 
 
 STANDARD_WIDTH = 80
@@ -91,6 +97,9 @@ def _results(view: EvaluationView, summary: ErrorSummary, name_width: int) -> li
         worst_table(view.worst, view.loss_weights, view.evaluated, name_width),
         violations_table(view.anatomy, view.evaluated, view.images_with_violations),
     ]
+    if view.errors is not None:
+        parts += [repair_table_text(view.errors), *level_shift_lines(view.errors)]
+    parts += ambiguity_parts(view.ambiguity)
     if view.calibration is not None:
         parts.append(_calibration(view.calibration))
     return parts

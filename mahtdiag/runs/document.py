@@ -193,6 +193,25 @@ class AnatomySummary(Section):
     by_code: dict[str, CodeCounts] = Field(default_factory=dict)
 
 
+class ErrorTypeEntry(Section):
+    """One kind of mistake: how many keypoints, which shares, and the mean error if only it were repaired."""
+
+    keypoints: Count
+    keypoint_share: Share
+    error_share: Share
+    repaired_mean_px: NonNegative
+
+
+class ErrorTypesSummary(Section):
+    """Kinds of mistakes by name, and whole images marked one level off (+1: too low)."""
+
+    keypoints: Count
+    mean_error_px: NonNegative | None
+    by_type: dict[str, ErrorTypeEntry] = Field(default_factory=dict)
+    level_shifts: Count = 0
+    level_shift_by_image: dict[Text, int] = Field(default_factory=dict)
+
+
 class Gate(Section):
     """One limit and what was measured against it; `value` null where it could not be measured."""
 
@@ -227,6 +246,10 @@ class RunDocument(Section):
     metrics: Metrics | None = None
     losses: Losses | None = None
     anatomy: AnatomySummary | None = None
+    error_types: ErrorTypesSummary | None = None
+    ambiguity: dict[str, JsonValue] | None = Field(
+        default=None, description="heatmaps with two peaks; null where the peaks are not known"
+    )
     calibration: dict[str, JsonValue] | None = None
     gates: tuple[Gate, ...] = ()
     failures: tuple[FailureEntry, ...] = ()

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_temporary_files, replacing
-from mahtdiag.runs.tables import images_schema, keypoints_schema, sorted_by_image
+from mahtdiag.runs.tables import LATER_COLUMNS, images_schema, keypoints_schema, sorted_by_image
 from mahtdiag.schema.views import View
 
 IMAGES_PER_ROW_GROUP: Final = 4096
@@ -209,19 +209,33 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
 def iter_tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
     """Reads a table row group by row group, with the columns of `schema` in its order.
 
+    A column that earlier versions did not write is null where it is missing.
+
     Raises:
         RunFolderError: the file is missing, damaged or lacks a column.
     """
     try:
         # Opened here: pyarrow takes a path for an address, and one that is no valid Unicode for an error.
         with path.open("rb") as content, pq.ParquetFile(content) as file:
-            missing = [name for name in schema.names if name not in file.schema_arrow.names]
+            stored = set(file.schema_arrow.names)
+            missing = [name for name in schema.names if name not in stored | LATER_COLUMNS]
             if missing:
                 raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=schema.names).select(schema.names).cast(schema)
+                yield _completed(file.read_row_group(group, columns=schema.names), schema)
     except FileNotFoundError as error:
         raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunFolderError(f"{path}: damaged ({reason}); evaluate again") from error
+
+
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema, null where the table has none of that name."""
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

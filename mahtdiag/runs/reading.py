@@ -14,6 +14,7 @@ from mahtdiag.runs.document import RunDocument, parse_document
 from mahtdiag.runs.latest import latest_run
 from mahtdiag.runs.parts import Parts, iter_tables, row_count
 from mahtdiag.runs.tables import OK, images_schema, keypoints_schema
+from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 
@@ -73,7 +74,8 @@ class KeypointColumns:
     """The keypoints of the N evaluated images of a run, by image name; NaN where undefined.
 
     Points and σ `[N, K, 2]` and spread `[N, K, 3]` (xx, xy, yy) in original pixels, `at_min` and `at_max`
-    `[N, K, 2]`, the rest `[N, K]`.
+    `[N, K, 2]`, the rest `[N, K]`. The two parts of σ and `peaks` are NaN throughout in a run that an earlier
+    version has written.
     """
 
     view: View
@@ -90,6 +92,7 @@ class KeypointColumns:
     flags: NDArray[np.int64]
     at_min: Bools
     at_max: Bools
+    peaks: PeakPlaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,12 @@ def _keypoint_columns(tables: Iterator[pa.Table], rows: int, view: View, path: P
         flags=blocks.integers("flags").reshape(-1, k),
         at_min=blocks.bools("at_min_x", "at_min_y").reshape(-1, k, 2),
         at_max=blocks.bools("at_max_x", "at_max_y").reshape(-1, k, 2),
+        peaks=PeakPlaces(
+            second_share=blocks.floats("second_peak").reshape(-1, k),
+            second=blocks.floats("second_x", "second_y").reshape(-1, k, 2),
+            argmax=blocks.floats("argmax_x", "argmax_y").reshape(-1, k, 2),
+            local=blocks.floats("local_x", "local_y").reshape(-1, k, 2),
+        ),
     )
     images: list[str] = []
     for table in tables:

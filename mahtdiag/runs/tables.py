@@ -73,7 +73,21 @@ KEYPOINT_FIELDS: Final[Columns] = (
     ("at_min_y", pa.bool_(), False),
     ("at_max_x", pa.bool_(), False),
     ("at_max_y", pa.bool_(), False),
+    ("second_peak", pa.float64(), True),
+    ("second_x", pa.float64(), True),
+    ("second_y", pa.float64(), True),
+    ("argmax_x", pa.float64(), True),
+    ("argmax_y", pa.float64(), True),
+    ("local_x", pa.float64(), True),
+    ("local_y", pa.float64(), True),
 )
+
+# Columns that run folders of earlier versions lack; there they are read as null.
+LATER_COLUMNS: Final = frozenset(
+    f"{name}_{axis}"
+    for name in ("sigma_aleatoric", "sigma_epistemic", "second", "argmax", "local")
+    for axis in "xy"
+) | {"second_peak"}
 
 
 def _schema(columns: Columns, view: View) -> pa.Schema:
@@ -187,6 +201,10 @@ def keypoints_table(records: Sequence[ImageRecord], view: View) -> pa.Table:
         stacked(lambda x: x.flags, 1),
         stacked(lambda x: x.at_min, 2),
         stacked(lambda x: x.at_max, 2),
+        stacked(lambda x: unknown[:, 0] if x.peaks is None else x.peaks.second_share, 1),
+        stacked(lambda x: unknown if x.peaks is None else x.peaks.second, 2),
+        stacked(lambda x: unknown if x.peaks is None else x.peaks.argmax, 2),
+        stacked(lambda x: unknown if x.peaks is None else x.peaks.local, 2),
     )
     names: list[NDArray[np.generic] | Sequence[str]] = [
         np.repeat(np.array([record.image for record in ordered], dtype=object), k),

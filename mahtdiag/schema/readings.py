@@ -1,11 +1,33 @@
 """What one pass over a batch of heatmaps leaves behind: a few hundred numbers per image."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PeakPlaces:
+    """Where else a heatmap says that a keypoint may be; the frame is that of whoever holds it.
+
+    `second_share` `[..., K]`: the second peak (the highest local maximum more than 3 σ from the first) over
+    the first, 0 where there is none, NaN where that is not known. Places `[..., K, 2]`: `second` is its own,
+    NaN where there is none; `argmax` and `local` are what those two ways of decoding give.
+    """
+
+    second_share: Floats
+    second: Floats
+    argmax: Floats
+    local: Floats
+
+    def of_image(self, i: int, moved: Callable[[Floats], Floats]) -> "PeakPlaces":
+        """Those of one image, its places mapped to another frame."""
+        return PeakPlaces(
+            self.second_share[i], moved(self.second[i]), moved(self.argmax[i]), moved(self.local[i])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +38,7 @@ class BatchReading:
     `[B, K]`, `finite` `[B, K]` (heatmap and outputs are numbers), heatmap losses `[B]`, the network's own
     coordinates and σ `[B, K, 2]` in model-input pixels or None. `heatmap_size` is (height, width).
     `between` `[B, K, 2]`: standard deviation of the places between repeated passes, in model-input pixels;
-    None after a single pass.
+    None after a single pass. `peaks` in heatmap cells; None after repeated passes, which have no one heatmap.
     """
 
     heatmap_size: tuple[int, int]
@@ -31,3 +53,4 @@ class BatchReading:
     coords: Floats | None
     sigma: Floats | None
     between: Floats | None = None
+    peaks: PeakPlaces | None = None

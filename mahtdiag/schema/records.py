@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.readings import PeakPlaces
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +36,8 @@ class KeypointResults:
     Shapes: points and σ `[K, 2]`, covariance of the heatmap's spread `[K, 3]` (xx, xy, yy), the rest `[K]`.
     `at_min`, `at_max`: 1 where the head's σ sits on a clamp bound of the uncertainty loss, per axis `[K, 2]`.
     `flags` are bits of `HeatmapFlag`. σ² is the sum of its aleatoric (within a pass) and epistemic (between
-    passes) part `[K, 2]`, which repeated passes tell apart; None after a single pass.
+    passes) part `[K, 2]`, which repeated passes tell apart; None after a single pass. `peaks` None where not
+    known.
     """
 
     gt_px: Floats
@@ -50,6 +52,7 @@ class KeypointResults:
     flags: NDArray[np.int64]
     sigma_aleatoric_px: Floats | None = None
     sigma_epistemic_px: Floats | None = None
+    peaks: PeakPlaces | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.config.settings import Settings, parse_size
+from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
@@ -22,7 +22,7 @@ from mahtdiag.reports.bland_altman import draw_bland_altman
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
+from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import Failure, Sample
 from mahtdiag.schema.views import View
 from mahtdiag.workflows.anatomy_overlays import (
@@ -34,6 +34,7 @@ from mahtdiag.workflows.anatomy_overlays import (
 )
 from mahtdiag.workflows.gates import judged
 from mahtdiag.workflows.overlays import FOLDER as OVERLAYS
+from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
 from mahtdiag.workflows.stored_limits import stored_limits
 from mahtdiag.workflows.watcher import Watcher
 
@@ -119,6 +120,7 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
         keypoints.gt_px,
         run.view,
         cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
+        ambiguity=stored_ambiguity(run.document, size_px, keypoints),
     )
     report = AnatomyReport(
         source=Source.RUN,
@@ -194,18 +196,12 @@ def _in_cells(
     document: RunDocument, size_px: Floats, points_px: tuple[Floats, Floats]
 ) -> tuple[Floats, Floats] | None:
     """Points `[N, K, 2]` in heatmap cells; None where the run does not say how images became heatmaps."""
-    settings = document.settings
-    try:
-        network_input, heatmap = parse_size(settings["input_size"]), parse_size(settings["heatmap_size"])
-        mode, convention = ResizeMode(str(settings["resize"])), CoordinateConvention(str(settings["coords"]))
-    except (KeyError, ValueError):
-        return None
-    if not (isinstance(network_input, Size) and isinstance(heatmap, Size)):
+    frames = stored_frames(document)
+    if frames is None:
         return None
     in_cells = tuple(np.full_like(points, np.nan) for points in points_px)
     for width, height in np.unique(size_px, axis=0).tolist():
-        original = Size(int(height), int(width))
-        frame = FrameMap(original, network_input, heatmap, mode, convention)
+        frame = frames(Size(int(height), int(width)))
         rows = (size_px == (width, height)).all(axis=1)
         for cells, points in zip(in_cells, points_px, strict=True):
             cells[rows] = frame.original_to_heatmap(points[rows])

@@ -1,7 +1,7 @@
 """The main job: a checkpoint and an annotated set in, a run folder out."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
         raise InterruptedRunError(str(folder.path)) from None
     finally:
         watcher.stop()
-    finished = RunResults(folder.document, results.summary, results.images, results.keypoints)
+    finished = replace(results, document=folder.document)
     not_done = _not_done(finished.document, setup.allow_failures)
     status = _status(finished.document) if not_done is None else ExitStatus.NOT_DONE
     return Evaluation(folder.path, finished, status, not_done, overlays)
@@ -94,7 +94,8 @@ def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -
     watcher.start("evaluating", len(samples), finished)
     maker = RecordMaker(setup.spec, MAHTNetLoss(view=setup.spec.view, reduction="none"), setup.limits,
                         setup.pixel_spacing_mm,
-                        None if setup.correction is None else setup.correction.factors)  # fmt: skip
+                        None if setup.correction is None else setup.correction.factors,
+                        setup.rules)  # fmt: skip
     batches = load_batches(
         samples, image_reader(setup), batch_size=setup.batch_size, workers=setup.workers, done=done
     )

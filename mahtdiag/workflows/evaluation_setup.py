@@ -12,6 +12,7 @@ import torch
 from pydantic import JsonValue
 
 from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import Rule, select_rules
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
 from mahtdiag.diagnosis.gates import Gate, parse_gates
@@ -48,6 +49,7 @@ class Setup:
     repetition: dict[str, JsonValue]
     dataset: Dataset
     limits: Limits
+    rules: tuple[Rule, ...]
     batch_size: int
     workers: int
     overlays: str
@@ -72,6 +74,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     """Load the network, find the images, and settle the view; every problem is raised before any work."""
     checkpoint, data = _required(settings)
     gates = parse_gates(settings.gates)
+    rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
     data_says = view_evidence(data)
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
     members = load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
@@ -85,6 +88,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
         repetition=repetition_of(members, settings.model),
         dataset=open_dataset(data, view),
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
+        rules=rules,
         batch_size=_batch_size(settings, device),
         workers=settings.evaluate.workers or min(DEFAULT_WORKERS, os.cpu_count() or 1),
         overlays=settings.evaluate.overlays or DEFAULT_OVERLAYS,
@@ -162,6 +166,7 @@ def settings_of(setup: Setup) -> dict[str, JsonValue]:
         **({} if correction is None else {"recalibration": correction.as_settings()}),
         "pixel_spacing_mm": setup.pixel_spacing_mm,
         "anatomy_limits": dict(setup.limits.values),
+        "anatomy_rules": [rule.code for rule in setup.rules],
         "batch_size": setup.batch_size,
         "precision": str(setup.runner.precision),
         "workers": setup.workers,

@@ -42,6 +42,8 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         notes=document.notes,
         run_folder=str(evaluation.path),
         overlays=evaluation.overlays,
+        errors=results.errors,
+        ambiguity=results.ambiguity,
     )
 
 

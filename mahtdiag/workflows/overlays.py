@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES
+from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.data.images import decode_image
 from mahtdiag.errors import DataError
@@ -59,7 +59,7 @@ def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, wat
     titles = {rule.code: rule.title for rule in RULES}
     watcher.start("overlays", len(rows))
     for row in rows:
-        record = record_of(results.images, results.keypoints, row, setup.limits)
+        record = record_of(results.images, results.keypoints, row, setup.limits, setup.rules)
         try:
             image = decode_image(Path(paths[record.image]).read_bytes(), record.image)
         except (OSError, DataError) as error:
@@ -73,7 +73,13 @@ def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, wat
     return drawn
 
 
-def record_of(images: ImageColumns, keypoints: KeypointColumns, row: int, limits: Limits) -> ImageRecord:
+def record_of(
+    images: ImageColumns,
+    keypoints: KeypointColumns,
+    row: int,
+    limits: Limits,
+    rules: tuple[Rule, ...] = RULES,
+) -> ImageRecord:
     """The record of one evaluated image, read back from the tables."""
     i = int(np.flatnonzero(images.ok)[row])
     size = np.array([[images.width[i], images.height[i]]])
@@ -111,8 +117,9 @@ def record_of(images: ImageColumns, keypoints: KeypointColumns, row: int, limits
             at_min=keypoints.at_min[row],
             at_max=keypoints.at_max[row],
             flags=keypoints.flags[row],
+            peaks=keypoints.peaks.of_image(row, lambda places: places),
         ),
         findings=check_anatomy(
-            keypoints.pred_px[row][None], keypoints.view, image_size_px=size, limits=limits
+            keypoints.pred_px[row][None], keypoints.view, image_size_px=size, limits=limits, rules=rules
         ).of_image(0),
     )

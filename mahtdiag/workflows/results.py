@@ -9,10 +9,14 @@ from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.record import Json
+from mahtdiag.diagnosis.ambiguity import Ambiguity
+from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors
 from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorStatistics, ErrorSummary, summarise
 from mahtdiag.runs.document import (
     AnatomySummary,
     CodeCounts,
+    ErrorTypeEntry,
+    ErrorTypesSummary,
     FailureEntry,
     ImageCounts,
     Losses,
@@ -23,7 +27,8 @@ from mahtdiag.runs.document import ErrorSummary as StoredErrors
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.workflows.calibration_inputs import inputs_of, judge, shares_json
 from mahtdiag.workflows.evaluation_setup import digest
-from mahtdiag.workflows.stored_limits import stored_limits
+from mahtdiag.workflows.stored_frames import stored_ambiguity
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 Floats = NDArray[np.float64]
 CURVES = ("curve", "sparsification", "adversarial")
@@ -31,12 +36,17 @@ CURVES = ("curve", "sparsification", "adversarial")
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """A run's document, its summary (None if nothing was evaluated) and the columns behind them."""
+    """A run's document, its summary (None if nothing was evaluated) and the columns behind them.
+
+    `errors` and `ambiguity` are None where nothing was evaluated, the latter too where peaks are not known.
+    """
 
     document: RunDocument
     summary: ErrorSummary | None
     images: ImageColumns
     keypoints: KeypointColumns
+    errors: ErrorBreakdown | None = None
+    ambiguity: Ambiguity | None = None
 
 
 def read_results(run: Run, known: RunDocument) -> RunResults:
@@ -58,6 +68,8 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
     losses = {name: _of_evaluated(images, f"loss_{name}") for name in LOSS_NAMES}
     summary = summarise(run.view, keypoints.image, keypoints.error_px, keypoints.error_mm, losses)
     share = _of_evaluated(images, "loss_heatmap_keypoint_share")
+    errors = break_down_errors(keypoints.image, keypoints.pred_px, keypoints.gt_px, run.view)
+    ambiguity = stored_ambiguity(run.document, _sizes(images), keypoints)
     document = base.model_copy(
         update={
             "metrics": _metrics(summary),
@@ -66,10 +78,12 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
                 heatmap_keypoint_share=float(np.nanmean(share)) if np.isfinite(share).any() else None,
             ),
             "anatomy": _anatomy(_findings(run, images, keypoints)),
+            "error_types": _error_types(errors),
+            "ambiguity": None if ambiguity is None else ambiguity.as_json(),
             "calibration": _calibration(run, images, keypoints),
         }
     )
-    return RunResults(document, summary, images, keypoints)
+    return RunResults(document, summary, images, keypoints, errors, ambiguity)
 
 
 def _of_evaluated(images: ImageColumns, name: str) -> Floats:
@@ -83,8 +97,36 @@ def _data_sha256(images: ImageColumns) -> str:
 
 
 def _findings(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> Findings:
-    sizes = np.stack([images.width, images.height], axis=-1)[images.ok]
-    return check_anatomy(keypoints.pred_px, run.view, image_size_px=sizes, limits=stored_limits(run.document))
+    return check_anatomy(
+        keypoints.pred_px,
+        run.view,
+        image_size_px=_sizes(images),
+        limits=stored_limits(run.document),
+        rules=stored_rules(run.document),
+    )
+
+
+def _sizes(images: ImageColumns) -> Floats:
+    """Sizes (width, height) of the evaluated images, `[N, 2]`."""
+    return np.stack([images.width, images.height], axis=-1)[images.ok]
+
+
+def _error_types(errors: ErrorBreakdown) -> ErrorTypesSummary:
+    return ErrorTypesSummary(
+        keypoints=errors.keypoints,
+        mean_error_px=errors.mean_error_px,
+        by_type={
+            row.error_type.title: ErrorTypeEntry(
+                keypoints=row.keypoints,
+                keypoint_share=row.keypoint_share,
+                error_share=row.error_share,
+                repaired_mean_px=row.repaired_mean_px,
+            )
+            for row in errors.repairs
+        },
+        level_shifts=len(errors.level_shifts),
+        level_shift_by_image={shift.image: shift.shift for shift in errors.level_shifts},
+    )
 
 
 def _anatomy(findings: Findings) -> AnatomySummary:

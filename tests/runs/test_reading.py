@@ -197,3 +197,25 @@ def _read(folder: Path, name: str) -> None:
         run.images()
     else:
         run.keypoints()
+
+
+@pytest.mark.parametrize("without_parts_of_sigma", [True, False])
+def test_what_earlier_versions_did_not_write_is_unknown(tmp_path: Path, without_parts_of_sigma: bool) -> None:
+    folder = tmp_path / "x"
+    uninterrupted(folder)
+    path = folder / "keypoints.parquet"
+    before = open_run(folder, tmp_path).keypoints()
+    table = pq.read_table(path)
+    later = [
+        "second_peak",
+        *(f"{name}_{axis}" for name in ("second", "argmax", "local") for axis in "xy"),
+        *(f"sigma_{part}_{axis}" for part in ("aleatoric", "epistemic") for axis in "xy"),
+    ]
+    pq.write_table(table.drop_columns(later if without_parts_of_sigma else later[:7]), path)
+    after = open_run(folder, tmp_path).keypoints()
+    np.testing.assert_array_equal(after.pred_px, before.pred_px)
+    np.testing.assert_array_equal(after.at_max, before.at_max)
+    peaks = after.peaks
+    unknown = (peaks.second_share, peaks.second, peaks.argmax, peaks.local, after.sigma_epistemic_px)
+    assert all(np.isnan(values).all() for values in unknown)
+    assert peaks.local.shape == before.pred_px.shape

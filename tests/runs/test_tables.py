@@ -16,6 +16,7 @@ from mahtdiag import __version__
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.parts import write_table
 from mahtdiag.runs.tables import images_schema, images_table, keypoints_schema, keypoints_table
+from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
@@ -83,6 +84,13 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
                 "at_min_y": x.at_min[i, 1],
                 "at_max_x": x.at_max[i, 0],
                 "at_max_y": x.at_max[i, 1],
+                "second_peak": None if x.peaks is None else x.peaks.second_share[i],
+                "second_x": None if x.peaks is None else x.peaks.second[i, 0],
+                "second_y": None if x.peaks is None else x.peaks.second[i, 1],
+                "argmax_x": None if x.peaks is None else x.peaks.argmax[i, 0],
+                "argmax_y": None if x.peaks is None else x.peaks.argmax[i, 1],
+                "local_x": None if x.peaks is None else x.peaks.local[i, 0],
+                "local_y": None if x.peaks is None else x.peaks.local[i, 1],
             }
             expected.append({key: None if value != value else value for key, value in cells.items()})
     assert keypoints_table(records, view).to_pylist() == expected
@@ -166,7 +174,11 @@ def records(draw: st.DrawFn, view: View) -> ImageRecord:
             bools(k, 2),
             bools(k, 2),
             draw(hnp.arrays(np.int64, (k,), elements=st.integers(0, 2**20))),
-            *(numbers(k, 2) if draw(st.booleans()) else None for _ in range(2)),
+            sigma_aleatoric_px=numbers(k, 2) if draw(st.booleans()) else None,
+            sigma_epistemic_px=numbers(k, 2) if draw(st.booleans()) else None,
+            peaks=PeakPlaces(numbers(k), numbers(k, 2), numbers(k, 2), numbers(k, 2))
+            if draw(st.booleans())
+            else None,
         ),
         findings=(),
     )

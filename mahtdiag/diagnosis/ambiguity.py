@@ -1,0 +1,259 @@
+"""Heatmaps with two peaks: how many, whether the decoder falls between them, what another would gain."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.calibration.bootstrap import percentile_interval, resampled_sums
+from mahtdiag.diagnosis.summary import Estimate
+from mahtdiag.schema.model_spec import DecodeMethod
+from mahtdiag.schema.readings import PeakPlaces
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+AMBIGUOUS_SHARE = 0.5
+"""A second peak of at least this share of the first makes a heatmap ambiguous."""
+
+FEWEST_IMAGES = 3
+"""A sentence needs so many images in which the decoded place lies at neither of two peaks."""
+
+SURE = 0.95
+"""A sentence needs a gain in this share of resampled sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeChange:
+    """Change of the mean radial error, px, had another method decoded: below 0 it would be better.
+
+    Over all keypoints of a group, and over those with two peaks; None where there is none. `sure`: share of
+    resampled sets in which it would be better over all keypoints, None for a single image.
+    """
+
+    method: DecodeMethod
+    everywhere: Estimate | None
+    ambiguous: Estimate | None
+    sure: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AmbiguousGroup:
+    """Heatmaps of one vertebra, or of all: how many have two peaks, in how many images.
+
+    `between`: those of them whose decoded place is more than σ away from either peak. `disagree`: keypoints,
+    ambiguous or not, that are decoded more than σ away from the highest cell.
+    """
+
+    name: str
+    keypoints: int
+    two_peaks: int
+    images: int
+    between: int
+    images_between: int
+    disagree: int
+    changes: tuple[DecodeChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointAmbiguity:
+    """Images in which one keypoint has two peaks, and in which it was placed between them."""
+
+    name: str
+    two_peaks: int
+    between: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguity:
+    """Ambiguous heatmaps of `images` images that `decode` has read; `sentences` say what means something."""
+
+    images: int
+    decode: str
+    total: AmbiguousGroup
+    by_vertebra: tuple[AmbiguousGroup, ...]
+    by_keypoint: tuple[KeypointAmbiguity, ...]
+    ambiguous_images: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Json]:
+        """As `run.json` and `anatomy --format json` hold it; what is not known is null."""
+        return {
+            "decode": self.decode,
+            "images": self.images,
+            "all": _group_json(self.total),
+            "by_vertebra": {group.name: _group_json(group) for group in self.by_vertebra},
+            "by_keypoint": {
+                row.name: {"two_peaks": row.two_peaks, "between": row.between} for row in self.by_keypoint
+            },
+            "ambiguous_images": list(self.ambiguous_images),
+            "sentences": list(self.sentences),
+        }
+
+
+def _group_json(group: AmbiguousGroup) -> dict[str, Json]:
+    return {
+        "keypoints": group.keypoints,
+        "two_peaks": group.two_peaks,
+        "images": group.images,
+        "between": group.between,
+        "images_between": group.images_between,
+        "disagree": group.disagree,
+        "decode_change_px": {
+            str(change.method): {
+                "everywhere": _estimate_json(change.everywhere),
+                "ambiguous": _estimate_json(change.ambiguous),
+                "sure": change.sure,
+            }
+            for change in group.changes
+        },
+    }
+
+
+def _estimate_json(estimate: Estimate | None) -> Json:
+    if estimate is None:
+        return None
+    return {
+        "value": estimate.value,
+        "ci95": None if estimate.ci95 is None else [*estimate.ci95],
+        "keypoints": estimate.count,
+    }
+
+
+def has_two_peaks(peaks: PeakPlaces) -> Bools:
+    """Whether a second peak reaches half of the first, `[...]` as `second_share`; no where it is unknown."""
+    return peaks.second_share >= AMBIGUOUS_SHARE
+
+
+def sigmas_apart(a_px: Floats, b_px: Floats, sigma_px: Floats) -> Floats:
+    """Distance of places `[N, K, 2]` in units of σ; `sigma_px` `[N, 2]` (x, y), pixels of each image."""
+    distance: Floats = np.linalg.norm((a_px - b_px) / sigma_px[:, None, :], axis=-1)
+    return distance
+
+
+def lies_between(places_px: Floats, peaks: PeakPlaces, sigma_px: Floats) -> Bools:
+    """Whether a heatmap has two peaks and its decoded place `[N, K, 2]` is more than σ away from either.
+
+    No where there are no two peaks or no place.
+    """
+    first = sigmas_apart(places_px, peaks.argmax, sigma_px)
+    second = sigmas_apart(places_px, peaks.second, sigma_px)
+    return has_two_peaks(peaks) & (first > 1.0) & (second > 1.0)
+
+
+def find_ambiguity(
+    images: Sequence[str],
+    view: View,
+    label_px: Floats,
+    pred_px: Floats,
+    peaks: PeakPlaces,
+    sigma_px: Floats,
+    decode: str,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Ambiguity | None:
+    """Ambiguous heatmaps of N images: labels, decoded places and peaks `[N, K, …]` in original pixels.
+
+    Ambiguous: a second peak, more than 3 σ from the first, of at least half its height. Other ways to decode
+    are judged by the change of the mean radial error over keypoints that have a label, with 95 % intervals
+    from resampled images. None where no heatmap's peaks are known.
+    """
+    if not np.isfinite(peaks.second_share).any():
+        return None
+    two, between = has_two_peaks(peaks), lies_between(pred_px, peaks, sigma_px)
+    disagree = sigmas_apart(pred_px, peaks.argmax, sigma_px) > 1.0
+    error = np.linalg.norm(pred_px - label_px, axis=-1)
+    changes = {
+        method: np.linalg.norm(places - label_px, axis=-1) - error
+        for method, places in ((DecodeMethod.LOCAL, peaks.local), (DecodeMethod.ARGMAX, peaks.argmax))
+        if method != decode
+    }
+    members = {name: np.array([v == name for v in view.vertebra_of]) for name in view.vertebrae}
+    groups = {"all": np.ones(view.keypoints, dtype=np.bool_), **members}
+    means = _mean_changes(groups, changes, two, resamples, seed)
+    total, *by_vertebra = (
+        AmbiguousGroup(
+            name=name,
+            keypoints=int(np.isfinite(peaks.second_share[:, of]).sum()),
+            two_peaks=int(two[:, of].sum()),
+            images=int(two[:, of].any(1).sum()),
+            between=int(between[:, of].sum()),
+            images_between=int(between[:, of].any(1).sum()),
+            disagree=int(disagree[:, of].sum()),
+            changes=tuple(
+                DecodeChange(m, means[name, m, False][0], means[name, m, True][0], means[name, m, False][1])
+                for m in changes
+            ),
+        )
+        for name, of in groups.items()
+    )
+    return Ambiguity(
+        images=len(images),
+        decode=decode,
+        total=total,
+        by_vertebra=tuple(by_vertebra),
+        by_keypoint=tuple(
+            KeypointAmbiguity(name, int(two[:, k].sum()), int(between[:, k].sum()))
+            for k, name in enumerate(view.keypoint_names)
+        ),
+        ambiguous_images=tuple(images[int(row)] for row in np.flatnonzero(two.any(1))),
+        sentences=_sentences(by_vertebra, decode),
+    )
+
+
+def _mean_changes(
+    groups: Mapping[str, Bools], changes: Mapping[DecodeMethod, Floats], two: Bools, resamples: int, seed: int
+) -> dict[tuple[str, DecodeMethod, bool], tuple[Estimate | None, float | None]]:
+    """Mean change of each group by each method, everywhere (False) and where there are two peaks (True).
+
+    Each with the share of resampled sets in which it is below 0.
+    """
+    keys = [(name, method, only) for name in groups for method in changes for only in (False, True)]
+    if not keys:
+        return {}
+    columns = []
+    for name, method, only in keys:
+        known = np.isfinite(changes[method]) & groups[name] & (two if only else True)
+        columns += [np.where(known, changes[method], 0.0).sum(1), known.sum(1).astype(np.float64)]
+    table = np.stack(columns, axis=1)
+    drawn = resampled_sums(table, resamples, seed) if len(table) > 1 else None
+    found: dict[tuple[str, DecodeMethod, bool], tuple[Estimate | None, float | None]] = {}
+    for i, key in enumerate(keys):
+        total, count = table[:, 2 * i].sum(), table[:, 2 * i + 1].sum()
+        interval = sure = None
+        if drawn is not None:
+            means = np.full(resamples, np.nan)
+            np.divide(drawn[:, 2 * i], drawn[:, 2 * i + 1], out=means, where=drawn[:, 2 * i + 1] > 0)
+            interval, sure = percentile_interval(means), float((means < 0).mean())
+        found[key] = (Estimate(float(total / count), interval, int(count)) if count else None), sure
+    return found
+
+
+def _sentences(by_vertebra: Sequence[AmbiguousGroup], decode: str) -> tuple[str, ...]:
+    """One for each vertebra with ambiguous heatmaps that another way to decode would serve better."""
+    sentences = []
+    for group in by_vertebra:
+        better = [change for change in group.changes if change.everywhere is not None]
+        if group.images_between < FEWEST_IMAGES or not better:
+            continue
+        best = min(better, key=lambda change: change.everywhere.value if change.everywhere else 0.0)
+        if best.sure is not None and best.sure >= SURE and best.everywhere is not None:
+            sentences.append(_sentence(group, best.method, best.everywhere, decode))
+    return tuple(sentences)
+
+
+def _sentence(group: AmbiguousGroup, method: DecodeMethod, change: Estimate, decode: str) -> str:
+    lands = f"{decode} lands between them"
+    if group.images_between < group.images:
+        lands = f"in {group.images_between} of them {lands}"
+    interval = ""
+    if change.ci95 is not None:
+        interval = f" (95 % interval {-change.ci95[1]:.1f} to {-change.ci95[0]:.1f})"
+    return (
+        f"in {group.images} images the {group.name} heatmaps have two peaks and {lands}; `--decode {method}` "
+        f"would lower the mean error of {group.name} by {-change.value:.1f} px{interval}"
+    )

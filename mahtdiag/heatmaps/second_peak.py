@@ -1,0 +1,152 @@
+"""The second peak of a heatmap: another place where the keypoint may be."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, reading_dtype
+
+# Peaks nearer to the first than so many σ belong to it.
+APART_SIGMAS = 3.0
+# What does not reach this share of the first peak is no peak worth the name.
+LEAST_SHARE = 0.1
+# Cells that are looked at together: at least so many, at most this part of all.
+LEAST_CELLS, PART = 2**15, 2**6
+
+
+@dataclass(frozen=True)
+class SecondPeaks:
+    """The second peak of each heatmap: its value over that of the first `[B, K]`, its place `[B, K, 2]`.
+
+    The share is 0 and the place NaN where there is none; both are NaN where there is no first peak: a
+    heatmap that is flat, not finite or nowhere positive.
+    """
+
+    share: Tensor
+    points: Tensor
+
+
+@dataclass(frozen=True)
+class _Stretches:
+    """Stretches of rows, by heatmap (batch, keypoint), row and number along the row `[n]` each."""
+
+    batch: Tensor
+    keypoint: Tensor
+    row: Tensor
+    number: Tensor
+
+    def of(self, choice: Tensor | slice) -> "_Stretches":
+        """Some of them."""
+        return _Stretches(self.batch[choice], self.keypoint[choice], self.row[choice], self.number[choice])
+
+    def cut(self, step: int) -> Iterator["_Stretches"]:
+        """All of them, at most so many at a time."""
+        return (self.of(slice(start, start + step)) for start in range(0, len(self.row), step))
+
+
+@dataclass(frozen=True)
+class _Tops:
+    """Local maxima: number of the heatmap in the batch `[n]`, value `[n]`, place (x, y) `[n, 2]`."""
+
+    heatmap: Tensor
+    value: Tensor
+    place: Tensor
+
+
+def find_second_peaks(heatmaps: Tensor, peaks: Peaks, maxima: Tensor, sigma: float) -> SecondPeaks:
+    """The highest local maximum of each heatmap `[B, K, H, W]` more than 3 σ (Euclid) from its first peak.
+
+    `maxima` `[B, K, H, S]` are those of S equal stretches of each row (`stretch_maxima`). A local maximum is
+    higher than the neighbours before it in reading order and not lower than those after it, so that of two
+    equal cells side by side one counts; it reaches 0.1 of the first peak. Stretches that do not are never
+    looked at again, which leaves a few cells of a sharp heatmap.
+    """
+    usable = (peaks.value > 0) & ((peaks.flags & int(HeatmapFlag.NOT_FINITE | HeatmapFlag.FLAT)) == 0)
+    least = (LEAST_SHARE * peaks.value).masked_fill(~usable, math.inf)
+    found = _Stretches(*(maxima >= least[..., None, None]).nonzero().unbind(-1))
+    length = heatmaps.shape[-1] // maxima.shape[-1]
+    step = max(1, max(LEAST_CELLS, heatmaps.numel() // PART) // length)
+    share = torch.where(usable, 0.0, math.nan).to(peaks.value.dtype)
+    points = torch.full_like(peaks.points, math.nan)
+    tops = []
+    for part in found.cut(step):
+        beyond = part.of(_reaches(heatmaps, part, peaks, length, least, sigma))
+        tops += [_highest(heatmaps, few, peaks, length, sigma) for few in beyond.cut(max(1, step // 16))]
+    if tops:
+        _choose(share, points, peaks, [top for top in tops if len(top.value)], least)
+    return SecondPeaks(share, points)
+
+
+def _choose(share: Tensor, points: Tensor, peaks: Peaks, tops: list["_Tops"], least: Tensor) -> None:
+    """Fill in the highest of each heatmap's local maxima, of equal ones the first in reading order."""
+    heatmap = torch.cat([top.heatmap for top in tops])
+    value = torch.cat([top.value for top in tops])
+    place = torch.cat([top.place for top in tops])
+    enough = value >= least.flatten()[heatmap]
+    heatmap, value, place = heatmap[enough], value[enough], place[enough]
+    count, maps = len(value), least.numel()
+    highest = value.new_full((maps,), -math.inf).scatter_reduce(0, heatmap, value, "amax")
+    wins = value == highest[heatmap]
+    order = torch.arange(count, device=value.device)
+    first = order.new_full((maps,), count).scatter_reduce(0, heatmap[wins], order[wins], "amin")
+    known = first < count
+    chosen = first[known]
+    share.view(-1)[known] = value[chosen] / peaks.value.flatten()[known]
+    points.view(-1, 2)[known] = place[chosen].to(points.dtype)
+
+
+def _near(stretches: _Stretches, peaks: Peaks, sigma: float) -> tuple[Tensor, Tensor]:
+    """Column of the first peak and how far along the row 3 σ reach, `[n, 1]` each; −1 where they do not."""
+    at = stretches.batch, stretches.keypoint
+    dy = stretches.row - peaks.row[at]
+    left = (APART_SIGMAS * sigma) ** 2 - dy * dy
+    reach = torch.where(left >= 0, left.clamp(min=0).sqrt(), -1.0)
+    return peaks.column[at].unsqueeze(-1), reach.unsqueeze(-1)
+
+
+def _reaches(
+    heatmaps: Tensor, stretches: _Stretches, peaks: Peaks, length: int, least: Tensor, sigma: float
+) -> Tensor:
+    """Which stretches `[n]` have a cell that is high enough and far enough from the first peak."""
+    batch, keypoint = stretches.batch, stretches.keypoint
+    keypoints, height, width = heatmaps.shape[1:]
+    row = (batch * keypoints + keypoint) * height + stretches.row
+    cells = heatmaps.reshape(-1, length).index_select(0, row * (width // length) + stretches.number)
+    column, reach = _near(stretches, peaks, sigma)
+    start = (stretches.number * length).unsqueeze(-1) - column
+    offset = torch.arange(length, device=start.device, dtype=reach.dtype) + start
+    far = offset.abs_() > reach
+    return (far & (cells >= least[batch, keypoint].unsqueeze(-1))).any(-1)
+
+
+def _highest(heatmaps: Tensor, stretches: _Stretches, peaks: Peaks, length: int, sigma: float) -> _Tops:
+    """The highest local maximum in each stretch, −∞ where there is none."""
+    height, width = heatmaps.shape[-2:]
+    columns = torch.arange(-1, length + 1, device=stretches.row.device)
+    columns = columns + (stretches.number * length).unsqueeze(-1)
+    outside = (columns < 0) | (columns >= width)
+    columns = columns.clamp(0, width - 1)
+    batch, keypoint = stretches.batch.unsqueeze(-1), stretches.keypoint.unsqueeze(-1)
+
+    def row(shift: int) -> Tensor:
+        number = stretches.row + shift
+        beside = (number < 0) | (number >= height)
+        cells = heatmaps[batch, keypoint, number.clamp(0, height - 1).unsqueeze(-1), columns]
+        return cells.to(reading_dtype(heatmaps)).masked_fill(outside | beside.unsqueeze(-1), -math.inf)
+
+    here, before, after = row(0), _three(row(-1)), _three(row(1))
+    cells = here[:, 1:-1]
+    top = (cells > torch.maximum(before, here[:, :-2])) & (cells >= torch.maximum(after, here[:, 2:]))
+    column, reach = _near(stretches, peaks, sigma)
+    top = top & ((columns[:, 1:-1] - column).abs() > reach)
+    value, place = cells.masked_fill(~top, -math.inf).max(-1)
+    heatmap = stretches.batch * heatmaps.shape[1] + stretches.keypoint
+    return _Tops(heatmap, value, torch.stack([stretches.number * length + place, stretches.row], -1))
+
+
+def _three(cells: Tensor) -> Tensor:
+    """The highest of each cell and the two beside it, without the outermost."""
+    return torch.maximum(torch.maximum(cells[:, :-2], cells[:, 1:-1]), cells[:, 2:])

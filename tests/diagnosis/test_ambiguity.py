@@ -1,0 +1,138 @@
+"""Two peaks, places between them, and when a sentence is worth printing."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mahtdiag.diagnosis.ambiguity import Ambiguity, find_ambiguity, has_two_peaks, lies_between
+from mahtdiag.schema.readings import PeakPlaces
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+N, K, FIRST_L5 = 12, View.AP.keypoints, 16
+SIGMA_PX = np.tile([4.0, 2.0], (N, 1))
+
+
+def scene(share: float = 0.8, affected: int = 9) -> tuple[Floats, Floats, PeakPlaces]:
+    """Labels, decoded places and peaks: L5 is sometimes decoded on the way to a second peak."""
+    random = np.random.default_rng(0)
+    label = random.uniform(100, 900, (N, K, 2))
+    first = label + random.normal(0, 0.5, label.shape)
+    second = np.full_like(label, np.nan)
+    shares = np.zeros((N, K))
+    pred = first.copy()
+    second[:affected, FIRST_L5:] = first[:affected, FIRST_L5:] + np.array([60.0, 0.0])
+    shares[:affected, FIRST_L5:] = share
+    pred[:affected, FIRST_L5:] += np.array([20.0, 0.0])
+    return label, pred, PeakPlaces(shares, second, first, first)
+
+
+def found(label: Floats, pred: Floats, peaks: PeakPlaces, decode: str = "soft-argmax") -> Ambiguity:
+    names = [f"{n:02d}.jpg" for n in range(N)]
+    result = find_ambiguity(names, View.AP, label, pred, peaks, SIGMA_PX, decode)
+    assert result is not None
+    return result
+
+
+def test_counts_and_changes_equal_a_loop() -> None:
+    label, pred, peaks = scene()
+    result = found(label, pred, peaks)
+    l5 = result.by_vertebra[-1]
+    assert (l5.name, l5.images, l5.two_peaks, l5.between, l5.images_between) == ("L5", 9, 36, 36, 9)
+    assert (l5.keypoints, l5.disagree) == (4 * N, 36)
+    assert all(group.two_peaks == 0 for group in result.by_vertebra[:-1])
+    assert [(row.name[:2], row.two_peaks, row.between) for row in result.by_keypoint[-4:]] == [
+        ("L5", 9, 9)
+    ] * 4
+    assert result.ambiguous_images == tuple(f"{n:02d}.jpg" for n in range(9))
+    changes = []
+    for n in range(N):
+        for k in range(FIRST_L5, K):
+            before = float(np.hypot(*(pred[n, k] - label[n, k])))
+            changes.append((float(np.hypot(*(peaks.local[n, k] - label[n, k]))) - before, n < 9))
+    local = l5.changes[0]
+    assert local.everywhere is not None
+    assert local.ambiguous is not None
+    assert local.everywhere.value == pytest.approx(np.mean([change for change, _ in changes]))
+    assert local.ambiguous.value == pytest.approx(np.mean([change for change, two in changes if two]))
+    assert local.everywhere.ci95 is not None
+    assert local.everywhere.ci95[0] < local.everywhere.value < local.everywhere.ci95[1] < 0
+    assert result.total.changes[0].ambiguous == local.ambiguous
+
+
+def test_the_sentence() -> None:
+    result = found(*scene())
+    (sentence,) = result.sentences
+    gain = result.by_vertebra[-1].changes[0].everywhere
+    assert gain is not None
+    start = (
+        "in 9 images the L5 heatmaps have two peaks and soft-argmax lands between them; `--decode local` "
+        f"would lower the mean error of L5 by {-gain.value:.1f} px (95 % interval "
+    )
+    assert sentence.startswith(start)
+
+
+def test_nothing_is_said_without_reason() -> None:
+    assert found(*scene(affected=2)).sentences == ()
+    assert found(*scene(share=0.49)).sentences == ()
+    label, pred, peaks = scene()
+    assert found(pred, pred, peaks).sentences == ()
+    assert found(label, label, peaks).sentences == ()
+
+
+def test_half_the_first_is_ambiguous() -> None:
+    for share, expected in ((0.49, False), (0.5, True), (0.51, True), (0.0, False), (np.nan, False)):
+        assert has_two_peaks(scene(share=share)[2])[0, FIRST_L5] == expected
+
+
+@pytest.mark.parametrize(("away", "expected"), [(3.9, False), (4.1, True), (55.9, True), (56.1, False)])
+def test_between_is_more_than_sigma_from_either(away: float, expected: bool) -> None:
+    _, _, peaks = scene()
+    place = peaks.argmax + np.array([away, 0.0])
+    assert lies_between(place, peaks, SIGMA_PX)[0, FIRST_L5] == expected
+    # σ is half as long along y.
+    assert lies_between(peaks.argmax + np.array([0.0, 2.1]), peaks, SIGMA_PX)[0, FIRST_L5]
+
+
+def test_other_units_change_nothing_but_pixels() -> None:
+    label, pred, peaks = scene()
+    one = found(label, pred, peaks)
+    larger = PeakPlaces(peaks.second_share, 2 * peaks.second, 2 * peaks.argmax, 2 * peaks.local)
+    names = [f"{n:02d}.jpg" for n in range(N)]
+    two = find_ambiguity(names, View.AP, 2 * label, 2 * pred, larger, 2 * SIGMA_PX, "soft-argmax")
+    assert two is not None
+    assert two.by_keypoint == one.by_keypoint
+    values = [group.changes[0].everywhere for group in (one.total, two.total)]
+    assert values[0] is not None
+    assert values[1] is not None
+    assert values[1].value == pytest.approx(2 * values[0].value)
+
+
+def test_the_method_in_use_is_not_proposed() -> None:
+    result = found(*scene(), decode="local")
+    assert [str(change.method) for change in result.total.changes] == ["argmax"]
+
+
+def test_unlabelled_keypoints_enter_no_mean() -> None:
+    label, pred, peaks = scene()
+    label[:, FIRST_L5:] = np.nan
+    result = found(label, pred, peaks)
+    assert result.by_vertebra[-1].two_peaks == 36
+    assert result.by_vertebra[-1].changes[0].everywhere is None
+    assert result.sentences == ()
+
+
+def test_unknown_peaks_say_nothing() -> None:
+    label, pred, _ = scene()
+    unknown = np.full_like(label, np.nan)
+    nothing = PeakPlaces(unknown[..., 0], unknown, unknown, unknown)
+    assert find_ambiguity(["a"] * N, View.AP, label, pred, nothing, SIGMA_PX, "dark") is None
+
+
+def test_one_image() -> None:
+    label, pred, peaks = scene()
+    alone = PeakPlaces(peaks.second_share[:1], peaks.second[:1], peaks.argmax[:1], peaks.local[:1])
+    result = find_ambiguity(["a"], View.AP, label[:1], pred[:1], alone, SIGMA_PX[:1], "soft-argmax")
+    assert result is not None
+    assert result.total.changes[0].sure is None
+    assert result.as_json()["ambiguous_images"] == ["a"]
