@@ -19,7 +19,7 @@ from mahtdiag.runs.reading import Run
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.overlays import picture_name, record_of
+from mahtdiag.workflows.overlays import picture_name, record_of, second_peaks_of
 from mahtdiag.workflows.watcher import Watcher
 
 Floats = NDArray[np.float64]
@@ -117,7 +117,14 @@ def draw_judged(
             except (OSError, ValueError, DataError):
                 problems.append(record.image)
                 continue
-            png = draw_overlay(image, record, view, rule_titles=titles, labels_judged=labels_judged)
+            png = draw_overlay(
+                image,
+                record,
+                view,
+                rule_titles=titles,
+                labels_judged=labels_judged,
+                second_peaks=second_peaks_of(record),
+            )
             write_file(folder, picture_name(record.image), png)
             drawn += 1
     except RunFolderError as error:

@@ -10,11 +10,12 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.data.images import decode_image
+from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.errors import DataError
 from mahtdiag.reports.overlays import draw_overlay
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.records import Floats, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.workflows.watcher import Watcher
 
 if TYPE_CHECKING:  # whoever only reads runs need not wait for torch
@@ -65,12 +66,22 @@ def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, wat
         except (OSError, DataError) as error:
             watcher.note(f"{record.image}: no overlay, the image cannot be read any more ({error})")
             continue
-        view = setup.spec.view
-        folder.write(overlay_name(record.image), draw_overlay(image, record, view, rule_titles=titles))
+        png = draw_overlay(
+            image, record, setup.spec.view, rule_titles=titles, second_peaks=second_peaks_of(record)
+        )
+        folder.write(overlay_name(record.image), png)
         drawn += 1
         watcher.advance(1)
     watcher.stop()
     return drawn
+
+
+def second_peaks_of(record: ImageRecord) -> Floats | None:
+    """Where ambiguous heatmaps peak again, `[K, 2]` in original pixels, NaN elsewhere; None if not known."""
+    peaks = record.keypoints.peaks
+    if peaks is None:
+        return None
+    return np.where(has_two_peaks(peaks)[:, None], peaks.second, np.nan)
 
 
 def record_of(
