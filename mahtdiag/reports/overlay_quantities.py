@@ -19,6 +19,7 @@ Points = NDArray[np.float64]
 
 ARC_PX: Final = 34.0
 BORDER_BAR_PX: Final = 26.0
+BORDER_INSET_PX: Final = 5.0
 
 
 class Shape(Enum):
@@ -257,11 +258,12 @@ def _off_line(scene: Scene, finding: Finding, vertebra: int) -> Drawn:
 def _outside(scene: Scene, finding: Finding, vertebra: int) -> Drawn:
     """A bar at the border where each keypoint left the image, and the way to those that can be seen."""
     place, stage = scene.stage.radiograph, scene.stage.box
+    inside = place.inset(BORDER_INSET_PX)
     strokes = []
     for point in scene.judged[list(finding.keypoints)]:
         if not np.isfinite(point).all():
             continue
-        border = np.clip(point, [place.left + 2, place.top + 2], [place.right - 2, place.bottom - 2])
+        border = np.clip(point, [inside.left, inside.top], [inside.right, inside.bottom])
         beside = (point[0] < place.left) or (point[0] > place.right)
         way = np.array([0.0, 1.0] if beside else [1.0, 0.0]) * BORDER_BAR_PX * scene.mark_scale
         strokes.append(np.stack([border - way, border + way]))

@@ -210,7 +210,7 @@ def test_keypoints_beyond_the_border_coinciding_and_missing() -> None:
     pred[8] = (-70.0, 300.0)
     border = shape(quantity(pred, fired("A601", keypoints=(8,))), Shape.LINE)
     assert border.shape == (1, 2, 2)
-    np.testing.assert_allclose(border[0, :, 0], 1.5)
+    np.testing.assert_allclose(border[0, :, 0], 4.5)
     assert border[0].mean(axis=0)[1] == pytest.approx(300)
     pred[10:12] = pred[11]
     rings = shape(quantity(pred, fired("A602", keypoints=(10, 11))), Shape.RING)
