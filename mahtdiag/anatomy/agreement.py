@@ -1,6 +1,7 @@
 """How well two sets of measurements of the same images agree."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,10 +116,10 @@ def _icc_interval(value: float, msr: float, msc: float, mse: float, n: int, k: i
     v = (a * msc + b * mse) ** 2 / pooled
     above, below = float(f_distribution.ppf(0.975, n - 1, v)), float(f_distribution.ppf(0.975, v, n - 1))
     rest = k * msc + (k * n - k - n) * mse
-    return (
-        n * (msr - above * mse) / (above * rest + n * msr),
-        n * (below * msr - mse) / (rest + n * below * msr),
-    )
+    # With hardly any degrees of freedom a quantile overflows; the bounds then are its limits.
+    low = n * (msr - above * mse) / (above * rest + n * msr) if isfinite(above) else -n * mse / rest
+    high = n * (below * msr - mse) / (rest + n * below * msr) if isfinite(below) else 1.0
+    return low, high
 
 
 def confusion_table(labelled: Ints, predicted: Ints, classes: tuple[int, ...]) -> Ints:

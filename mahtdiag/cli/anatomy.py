@@ -147,11 +147,7 @@ def _explain(code: str) -> None:
 
 
 def _tables(report: "AnatomyReport") -> str:
-    from rich.console import Console
-
+    from mahtdiag.cli.output import rendered
     from mahtdiag.reports.anatomy_tables import anatomy_report
 
-    console = Console()
-    with console.capture() as printed:
-        console.print(anatomy_report(report, console.width))
-    return printed.get()
+    return rendered(lambda columns: anatomy_report(report, columns))

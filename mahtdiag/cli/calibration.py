@@ -83,12 +83,8 @@ def calibration_command(
 
 
 def _tables(calibration: "Calibration") -> str:
-    from rich.console import Console
-
+    from mahtdiag.cli.output import rendered
     from mahtdiag.reports.calibration_tables import calibration_tables
     from mahtdiag.workflows.calibration_view import view_of
 
-    console = Console()
-    with console.capture() as printed:
-        console.print(calibration_tables(view_of(calibration)))
-    return printed.get()
+    return rendered(lambda _: calibration_tables(view_of(calibration)))

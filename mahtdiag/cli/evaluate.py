@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mahtdiag.cli import options
-from mahtdiag.cli.output import write_bytes, write_text
+from mahtdiag.cli.output import rendered, write_bytes, write_text
 from mahtdiag.errors import MahtdiagError, UsageError
 
 if TYPE_CHECKING:
@@ -93,12 +93,7 @@ def evaluate_command(
 
 
 def _tables(evaluation: "Evaluation") -> str:
-    from rich.console import Console
-
     from mahtdiag.reports.evaluation import evaluation_report
     from mahtdiag.workflows.evaluation_view import view_of
 
-    console = Console()
-    with console.capture() as printed:
-        console.print(evaluation_report(view_of(evaluation), console.width))
-    return printed.get()
+    return rendered(lambda columns: evaluation_report(view_of(evaluation), columns))

@@ -1,9 +1,30 @@
 """The one place that writes results to standard output."""
 
+import io
 import os
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mahtdiag.errors import MahtdiagError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+# What every table fits into; on a narrower terminal lines wrap, but no number is cut.
+LEAST_COLUMNS = 80
+
+
+def rendered(make: "Callable[[int], RenderableType]") -> str:
+    """The text of what `make` returns for the columns of the terminal, coloured if that shows colours."""
+    from rich.console import Console
+
+    terminal = Console()
+    columns = max(LEAST_COLUMNS, terminal.width)
+    console = Console(file=io.StringIO(), width=columns, force_terminal=terminal.is_terminal)
+    with console.capture() as printed:
+        console.print(make(columns))
+    return printed.get()
 
 
 def write_text(text: str, kept_in: str) -> None:

@@ -97,7 +97,8 @@ class _Means:
             if count == 0:
                 continue
             interval = None
-            if resampled is not None:
+            # An interval needs at least two images to resample, of those that have such a value.
+            if resampled is not None and np.count_nonzero(table[:, 2 * i + 1]) > 1:
                 drawn = resampled[:, 2 * i + 1]
                 means = np.full(len(drawn), np.nan)
                 np.divide(resampled[:, 2 * i], drawn, out=means, where=drawn > 0)

@@ -19,7 +19,7 @@ Emphasis = Literal["background", "keypoint"]
 
 def focal_weight(target: Tensor, gamma: float, emphasis: Emphasis) -> Tensor:
     """Weight of each pixel's squared error: (1−t)^γ for `background`, (1+t)^γ for `keypoint`."""
-    return (1 - target if emphasis == "background" else 1 + target) ** gamma
+    return ((1 - target).clamp(min=0) if emphasis == "background" else 1 + target) ** gamma
 
 
 class _HeatmapLoss(nn.Module):

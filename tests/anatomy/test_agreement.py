@@ -37,8 +37,10 @@ def naive_icc(rows: list[list[float]]) -> tuple[float, float, float]:
     a, b = k * r / (n * (1 - r)), 1 + k * r * (n - 1) / (n * (1 - r))
     v = (a * msc + b * mse) ** 2 / ((a * msc) ** 2 / (k - 1) + (b * mse) ** 2 / ((n - 1) * (k - 1)))
     fl, fu = stats.f.ppf(0.975, n - 1, v), stats.f.ppf(0.975, v, n - 1)
-    low = n * (msr - fl * mse) / (fl * (k * msc + (k * n - k - n) * mse) + n * msr)
-    high = n * (fu * msr - mse) / (k * msc + (k * n - k - n) * mse + n * fu * msr)
+    rest = k * msc + (k * n - k - n) * mse
+    # Divided by the quantile, so that an infinite one gives the limit.
+    low = n * (msr / fl - mse) / (rest + n * msr / fl)
+    high = n * (msr - mse / fu) / (rest / fu + n * msr)
     return r, float(low), float(high)
 
 

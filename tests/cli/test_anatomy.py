@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mahtdiag.anatomy.rules import RULES
 from mahtdiag.schema.views import View
 from tests.anatomy.spines import natural_spines
 from tests.workflows.anatomy_runs import write_run
@@ -74,7 +75,9 @@ def test_no_run_yet(desk: Desk) -> None:
 
 
 def test_a_code_that_no_rule_has(desk: Desk, ap_run: Path) -> None:
-    desk.run("anatomy", "--select", "B1,A1").refused("select: no anatomical rule 'B1'.")
+    desk.run("anatomy", "--select", "B1,A1").refused(
+        f"select: no anatomical rule 'B1'. Known are {', '.join(rule.code for rule in RULES)}."
+    )
     desk.run("anatomy", "--explain", "A30").refused("no anatomical rule 'A30'. Did you mean A301 or A302?")
 
 
