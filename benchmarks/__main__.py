@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Callable, Iterator
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from benchmarks import calibration_speed, calibration_verdicts, end_to_end, hot_path, start_up
 
@@ -32,7 +33,8 @@ def main() -> None:
     console = Console()
     for name in names or BENCHMARKS:
         for result in BENCHMARKS[name]():
-            console.print(result)
+            # Text has lines of its own, which a narrow terminal must not break.
+            console.print(result, soft_wrap=isinstance(result, Text))
 
 
 if __name__ == "__main__":

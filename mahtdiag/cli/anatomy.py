@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mahtdiag.cli import options
+from mahtdiag.errors import UsageError
 
 if TYPE_CHECKING:
     from mahtdiag.diagnosis.anatomy import AnatomyReport
@@ -48,7 +49,16 @@ Pictures = Annotated[
     typer.Option(
         "--pictures/--no-pictures",
         rich_help_panel=options.OUTPUT,
-        help="Draw Bland–Altman plots into RUN/anatomy, PNG and SVG.",
+        help="Draw Bland–Altman plots (PNG and SVG) and overlays into RUN/anatomy.",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        rich_help_panel=options.OUTPUT,
+        help="With --labels: draw overlays of the worst into this folder.",
     ),
 ]
 Format = Annotated[
@@ -66,6 +76,8 @@ def anatomy_command(
     explain: Explain = None,
     csv: Csv = None,
     pictures: Pictures = True,
+    overlays: options.Overlays = None,
+    out: Out = None,
     output_format: Format = options.OutputFormat.TABLE,
     config: options.Config = None,
 ) -> None:
@@ -95,6 +107,8 @@ def anatomy_command(
         ignore=_codes(ignore),
         pictures=pictures,
         cwd=cwd,
+        overlays=_overlays(overlays),
+        out=out,
     )
     anatomy = judge_anatomy(request, progress_for(Console(stderr=True)))
     if csv is not None:
@@ -112,6 +126,16 @@ def _codes(given: list[str] | None) -> tuple[str, ...] | None:
     if not given:
         return None
     return tuple(code.strip() for text in given for code in text.split(",") if code.strip())
+
+
+def _overlays(given: str | None) -> str | None:
+    from mahtdiag.config.settings import parse_overlays
+
+    try:
+        parse_overlays(given)
+    except ValueError as error:
+        raise UsageError(f"--overlays {given}: {error}") from None
+    return given
 
 
 def _explain(code: str) -> None:

@@ -23,7 +23,9 @@ ERROR_Z: Final = 5.0
 EMPHASIS_Z: Final = 6.0
 PLATE_Z: Final = 7.0
 HALO_ALPHA: Final = 0.65
+LARGE_ELLIPSE_PX: Final = 90.0
 DASH: Final = (4.0, 2.0)
+DOTS: Final = (1.2, 2.2)
 _TURN: Final[Points] = np.linspace(0, 2 * np.pi, 48, endpoint=False)
 CIRCLE: Final[Points] = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 DIAMOND: Final[Points] = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
@@ -51,20 +53,29 @@ class Brush:
         self.scale = scale
 
     def lines(
-        self, segments: Points, colour: str, width: float, zorder: float, *, dashed: bool = False
+        self,
+        segments: Points,
+        colour: str,
+        width: float,
+        zorder: float,
+        *,
+        pattern: tuple[float, float] | None = None,
     ) -> None:
-        """Straight strokes `[N, 2, 2]`; all halos lie below all strokes of the figure."""
+        """Straight strokes `[N, 2, 2]`; all halos lie below all strokes of the figure.
+
+        `pattern`: lengths of dash and gap in widths of the stroke, None for a whole one.
+        """
         if not len(segments):
             return
         width *= max(self.scale, 0.6)
-        halo = (to_rgba(palette.HALO, HALO_ALPHA), width + 2.2, HALO_Z, False)
-        for ink, ink_width, z, broken in (halo, (to_rgba(colour), width, zorder, dashed)):
+        halo = (to_rgba(palette.HALO, HALO_ALPHA), width + 2.2, HALO_Z, None)
+        for ink, ink_width, z, broken in (halo, (to_rgba(colour), width, zorder, pattern)):
             strokes = LineCollection(
                 list(segments),
                 colors=_exact(ink),
                 linewidths=[ink_width],
-                linestyles=[(0.0, DASH)] if broken else "solid",
-                capstyle="butt" if dashed else "round",
+                linestyles=[(0.0, broken)] if broken else "solid",
+                capstyle="butt" if pattern else "round",
                 antialiaseds=[True],
                 zorder=z,
                 transform=self._to_display,
@@ -104,21 +115,27 @@ class Brush:
             self.outline(corners, colour, 2.6, EMPHASIS_Z)
 
     def ellipses(self, centres: Points, half_axes: Points, colour: str) -> None:
-        """Translucent ellipses `[N, 2]` with half axes along x and y, in pixels (not scaled)."""
-        self.shapes(centres[:, None] + CIRCLE * half_axes[:, None], colour, SPREAD_Z, fill=0.16, width=1.1)
+        """Translucent ellipses `[N, 2]` with half axes along x and y, in pixels (not scaled).
+
+        Large ones are nearly clear: many of them lie over each other, and the picture must show through.
+        """
+        outlines = centres[:, None] + CIRCLE * half_axes[:, None]
+        large = half_axes.max(axis=1, initial=0.0) > LARGE_ELLIPSE_PX * self.scale
+        for chosen, fill in ((~large, 0.16), (large, 0.02)):
+            self.shapes(outlines[chosen], colour, SPREAD_Z, fill=fill, width=1.1)
 
     def plate(self, outline: Points, colour: str) -> None:
         """A dark plate `[corners, 2]` with a coloured rim, for text that must be read on any ground."""
         self.shapes(outline[None], palette.PAPER, PLATE_Z, fill=0.82)
         self.outline(outline, colour, 1.2, PLATE_Z + 0.5)
 
-    def arrows(self, starts: Points, ends: Points, colour: str) -> None:
+    def arrows(self, starts: Points, ends: Points, colour: str, width: float = 1.8) -> None:
         """Strokes with a head at the end; a short one gets a small head."""
         along = ends - starts
         length = np.hypot(along[:, 0], along[:, 1])
         size = np.minimum(11.0 * self.scale, 0.6 * length)
         shafts = np.stack([starts, ends - along * (0.6 * size / np.maximum(length, 1e-9))[:, None]], axis=1)
-        self.lines(shafts, colour, 1.8, ERROR_Z)
+        self.lines(shafts, colour, width, ERROR_Z)
         self.heads(ends, along, size, colour)
 
     def heads(self, tips: Points, along: Points, size: Points, colour: str) -> None:

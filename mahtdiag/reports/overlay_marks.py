@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
-from mahtdiag.reports.overlay_brush import DIAMOND, ERROR_Z, LABEL_Z, PREDICTION_Z, Brush
+from mahtdiag.reports.overlay_brush import DASH, DIAMOND, ERROR_Z, LABEL_Z, PREDICTION_Z, Brush
 from mahtdiag.reports.overlay_scene import BORDER_PX, SIGMAS, Scene, edges, exit_point
 
 Points = NDArray[np.float64]
@@ -20,12 +20,12 @@ DOT_PX: Final = 3.4
 def draw_marks(brush: Brush, scene: Scene) -> None:
     """Everything but text."""
     ends = edges(scene.view)
-    for points, colour, dashed, z in (
-        (scene.label, palette.LABEL, False, LABEL_Z),
-        (scene.prediction, palette.PREDICTION, True, PREDICTION_Z),
+    for points, colour, pattern, z in (
+        (scene.label, palette.LABEL, None, LABEL_Z),
+        (scene.prediction, palette.PREDICTION, DASH, PREDICTION_Z),
     ):
         sides = points[ends]
-        brush.lines(sides[np.isfinite(sides).all(axis=(1, 2))], colour, 2.0, z, dashed=dashed)
+        brush.lines(sides[np.isfinite(sides).all(axis=(1, 2))], colour, 2.0, z, pattern=pattern)
         brush.dots(points[known(points)], colour, DOT_PX, z + 0.5)
     here = known(scene.prediction) & ~scene.off_stage
     spread = known(scene.sigma) & here
@@ -33,7 +33,8 @@ def draw_marks(brush: Brush, scene: Scene) -> None:
     _errors(brush, scene)
     worst, blamed = (np.array(ks, dtype=np.intp) for ks in (scene.worst, scene.blamed))
     brush.rings(scene.prediction[worst[here[worst]]], palette.WORST, RING_PX)
-    brush.rings(scene.prediction[blamed[here[blamed]]], palette.FINDING, DIAMOND_PX, shape=DIAMOND)
+    blamed = blamed[scene.stage.box.contains(scene.judged)[blamed]]
+    brush.rings(scene.judged[blamed], palette.FINDING, DIAMOND_PX, shape=DIAMOND)
 
 
 def known(points: Points) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """The texts over the radiograph, placed so that they hide neither keypoints nor each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -7,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
+from mahtdiag.reports.anatomy_tables import measured
 from mahtdiag.reports.lettering import Lettering, width_px
 from mahtdiag.reports.overlay_brush import EMPHASIS_Z, Brush
 from mahtdiag.reports.overlay_marks import HEAD_PX, RING_PX, known, off_stage_arrow
+from mahtdiag.reports.overlay_quantities import Quantity
 from mahtdiag.reports.overlay_scene import Box, Scene, edges
 from mahtdiag.reports.overlay_text import pixels
+from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
 
@@ -54,10 +58,20 @@ class Placer:
         return 40.0 * dots + 4.0 * strokes + sum(box.shared_area(other) for other in self.taken) + 50.0 * lost
 
 
-def write_names(lettering: Lettering, brush: Brush, scene: Scene, record: ImageRecord) -> None:
-    """Names of the vertebrae with the codes of their findings, then the worst keypoints with their errors."""
-    placer = Placer(scene.stage.box, _dots(scene), _along_strokes(scene))
-    codes = _codes_by_vertebra(scene.view, record)
+def write_names(
+    lettering: Lettering,
+    brush: Brush,
+    scene: Scene,
+    quantities: tuple[Quantity, ...],
+    record: ImageRecord,
+) -> None:
+    """Names of the vertebrae, then the worst keypoints with their errors and what findings measured.
+
+    Codes of findings that are not drawn stand below the name of their vertebra.
+    """
+    placer = Placer(scene.stage.box, _dots(scene), _along_strokes(scene, quantities))
+    drawn = {id(quantity.finding) for quantity in quantities}
+    codes = _codes_by_vertebra(scene.view, [f for f in record.findings if id(f) not in drawn])
     for number, name in enumerate(scene.view.vertebrae):
         first = CORNERS_PER_VERTEBRA * number
         rows = slice(first, min(first + CORNERS_PER_VERTEBRA, scene.view.keypoints))
@@ -76,6 +90,9 @@ def write_names(lettering: Lettering, brush: Brush, scene: Scene, record: ImageR
     for k in np.flatnonzero(scene.off_stage).tolist():
         if k not in scene.worst:
             _write_note(lettering, brush, placer, _note_target(scene, k), names[k], palette.PREDICTION)
+    for quantity in quantities:
+        text = f"{quantity.finding.code} {measured(quantity.finding)}"
+        _write_note(lettering, brush, placer, quantity.at, text, palette.FINDING)
 
 
 def _dots(scene: Scene) -> Points:
@@ -83,21 +100,22 @@ def _dots(scene: Scene) -> Points:
     return points[known(points)]
 
 
-def _along_strokes(scene: Scene) -> Points:
-    """Points along all outlines and error vectors, close enough together for no text to slip between them."""
+def _along_strokes(scene: Scene, quantities: tuple[Quantity, ...]) -> Points:
+    """Points along all strokes of the picture, close enough together for no text to slip between them."""
     ends = edges(scene.view)
     strokes = np.concatenate(
         [scene.label[ends], scene.prediction[ends], np.stack([scene.label, scene.prediction], axis=1)]
     )
     strokes = strokes[np.isfinite(strokes).all(axis=(1, 2))]
+    strokes = np.concatenate([strokes, *(quantity.strokes() for quantity in quantities)])
     share = np.linspace(0, 1, 30)[:, None, None]
     return np.asarray(((1 - share) * strokes[:, 0] + share * strokes[:, 1]).reshape(-1, 2), dtype=np.float64)
 
 
-def _codes_by_vertebra(view: View, record: ImageRecord) -> dict[str, list[str]]:
+def _codes_by_vertebra(view: View, findings: Sequence[Finding]) -> dict[str, list[str]]:
     """Codes per vertebra, each once; a finding between two stands at the first vertebra that it blames."""
     codes: dict[str, list[str]] = {}
-    for finding in record.findings:
+    for finding in findings:
         place = finding.vertebra
         if place not in view.vertebrae:
             blamed = [k for k in finding.keypoints if 0 <= k < view.keypoints]

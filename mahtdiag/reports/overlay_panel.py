@@ -7,9 +7,9 @@ import numpy as np
 
 from mahtdiag.reports import palette
 from mahtdiag.reports.lettering import Lettering, shorten, width_px
-from mahtdiag.reports.overlay_brush import DIAMOND, EMPHASIS_Z, LABEL_Z, PREDICTION_Z, Brush
-from mahtdiag.reports.overlay_marks import DIAMOND_PX, DOT_PX, HEAD_PX, RING_PX
-from mahtdiag.reports.overlay_text import Block, Mark, Row, Style
+from mahtdiag.reports.overlay_brush import LABEL_Z, Brush
+from mahtdiag.reports.overlay_legend import draw_swatch
+from mahtdiag.reports.overlay_text import Block, Row, Style
 
 COLUMN_PX: Final = 370
 MARGIN_PX: Final = 18
@@ -17,7 +17,7 @@ BLOCK_GAP_PX: Final = 16
 SWATCH_PX: Final = 58
 ROW_PX: Final = {Style.TITLE: 30, Style.HEAD: 27, Style.PLAIN: 22, Style.DETAIL: 20}
 FONT_PX: Final = {Style.TITLE: 18.0, Style.HEAD: 15.5, Style.PLAIN: 14.5, Style.DETAIL: 13.0}
-LEGEND_ROW_PX: Final = 32
+LEGEND_ROW_PX: Final = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _draw_row(lettering: Lettering, brush: Brush, row: Row, x: float, y: float) 
     bold = row.style in (Style.TITLE, Style.HEAD)
     colour = palette.MUTED_INK if row.style is Style.DETAIL else palette.INK
     if row.mark:
-        _draw_mark(brush, row.mark, x, y)
+        draw_swatch(brush, row.mark, x, y)
         x, width = x + SWATCH_PX, width - SWATCH_PX
     number = shorten(row.right, 0.72 * width, size)
     room = width - width_px(number, size) - (12 if number else 0)
@@ -93,27 +93,3 @@ def _draw_row(lettering: Lettering, brush: Brush, row: Row, x: float, y: float) 
     if row.style is Style.HEAD:
         below = y + ROW_PX[Style.HEAD] / 2 - 2
         brush.lines(np.array([[[x, below], [x + width, below]]]), palette.RULE, 1.0, LABEL_Z)
-
-
-def _draw_mark(brush: Brush, mark: Mark, x: float, y: float) -> None:
-    left, middle, right = (np.array([[x + dx, y]]) for dx in (3.0, 22.0, 41.0))
-    line = np.stack([left[0], right[0]])[None]
-    if mark is Mark.LABEL:
-        brush.lines(line, palette.LABEL, 2.0, LABEL_Z)
-        brush.dots(np.concatenate([left, right]), palette.LABEL, DOT_PX, LABEL_Z + 0.5)
-    elif mark is Mark.PREDICTION:
-        brush.lines(line, palette.PREDICTION, 2.0, PREDICTION_Z, dashed=True)
-        brush.dots(np.concatenate([left, right]), palette.PREDICTION, DOT_PX, PREDICTION_Z + 0.5)
-    elif mark is Mark.ERROR:
-        brush.arrows(left, right, palette.ERROR)
-    elif mark is Mark.SPREAD:
-        brush.ellipses(middle, np.array([[18.0, 9.0]]), palette.PREDICTION)
-        brush.dots(middle, palette.PREDICTION, DOT_PX, PREDICTION_Z + 0.5)
-    elif mark is Mark.WORST:
-        brush.rings(middle, palette.WORST, RING_PX * 0.8)
-        brush.dots(middle, palette.PREDICTION, DOT_PX, EMPHASIS_Z)
-    elif mark is Mark.FINDING:
-        brush.rings(middle, palette.FINDING, DIAMOND_PX, shape=DIAMOND)
-        brush.dots(middle, palette.PREDICTION, DOT_PX, EMPHASIS_Z)
-    else:
-        brush.heads(right, np.array([[1.0, 0.0]]), np.array([HEAD_PX]), palette.PREDICTION)

@@ -90,7 +90,8 @@ class Scene:
     """Everything that is drawn over the radiograph. Points and σ in figure pixels, `[K, 2]`, NaN if missing.
 
     `off_stage`: predictions beyond the visible rectangle. `worst`: keypoints with the largest errors, largest
-    first. `blamed`: keypoints that a finding names.
+    first. `judged`: what the findings speak of, the predictions or the labels; `blamed`: keypoints that a
+    finding names. `second_peak`: where a heatmap peaks again.
     """
 
     view: View
@@ -100,7 +101,14 @@ class Scene:
     sigma: Points
     off_stage: NDArray[np.bool_]
     worst: tuple[int, ...]
+    judged: Points
     blamed: tuple[int, ...]
+    second_peak: Points
+
+    @property
+    def with_second_peak(self) -> NDArray[np.bool_]:
+        """Keypoints whose second peak lies in the picture, `[K]`."""
+        return self.stage.box.contains(self.second_peak)
 
     @property
     def mark_scale(self) -> float:
@@ -134,22 +142,32 @@ def usable_sigma(sigma_px: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(usable, sigma_px, np.nan)
 
 
-def make_scene(record: ImageRecord, view: View, stage: Stage, worst: int) -> Scene:
+def make_scene(
+    record: ImageRecord,
+    view: View,
+    stage: Stage,
+    worst: int,
+    *,
+    second_peaks: Points | None = None,
+    labels_judged: bool = False,
+) -> Scene:
     """Map a record's keypoints into the figure and choose what is emphasised."""
     keypoints = record.keypoints
-    prediction = stage.place(keypoints.pred_px)
+    label, prediction = stage.place(keypoints.gt_px), stage.place(keypoints.pred_px)
     sigma = np.clip(usable_sigma(keypoints.sigma_px), 0, 1e9) * stage.shown_per_original
     visible = stage.box.contains(prediction)
     blamed = {k for finding in record.findings for k in finding.keypoints if 0 <= k < view.keypoints}
     return Scene(
         view=view,
         stage=stage,
-        label=stage.place(keypoints.gt_px),
+        label=label,
         prediction=prediction,
         sigma=np.minimum(sigma, FAR_PX),
         off_stage=~visible & np.isfinite(prediction).all(axis=1),
         worst=worst_keypoints(keypoints.error_px, worst),
+        judged=label if labels_judged else prediction,
         blamed=tuple(sorted(blamed)),
+        second_peak=np.full_like(label, np.nan) if second_peaks is None else stage.place(second_peaks),
     )
 
 

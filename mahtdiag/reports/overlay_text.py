@@ -16,6 +16,13 @@ from mahtdiag.schema.views import View
 
 MAX_LISTED: Final = 8
 MAX_FINDINGS: Final = 6
+SHORT_UNIT: Final = {
+    "": "",
+    "°": "°",
+    "usual spacings": "× usual",
+    "of the mean width": " of mean",
+    "of the mean height": " of mean",
+}
 
 
 class Style(Enum):
@@ -37,6 +44,17 @@ class Mark(Enum):
     WORST = auto()
     FINDING = auto()
     OFF_STAGE = auto()
+    SECOND_PEAK = auto()
+    ANGLE = auto()
+    TILT = auto()
+    OVERLAP = auto()
+    DOWN = auto()
+    SIDEWAYS = auto()
+    LENGTH = auto()
+    CROSSING = auto()
+    EXPECTED = auto()
+    BORDER = auto()
+    COINCIDING = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +68,19 @@ class Row:
 
 
 Block = tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How much the panel says of findings: titles of the worst, and how many rows of the others."""
+
+    titles: bool
+    further_rows: int
+
+
+# From the most to the least, for panels that would not fit on a screen.
+FULL: Final = Detail(titles=True, further_rows=12)
+DETAILS: Final = (FULL, Detail(titles=False, further_rows=12), Detail(False, 4), Detail(False, 0))
 
 
 def pixels(value: float) -> str:
@@ -77,17 +108,27 @@ def panel_blocks(
     marks: Mapping[Mark, bool],
     *,
     stretched: bool,
+    labels_judged: bool = False,
+    detail: Detail = FULL,
 ) -> list[Block]:
-    """All blocks of the panel, in reading order; a block that would say nothing is left out."""
-    blocks = [
-        _title(record, view, shown_per_original, stretched),
-        _errors(record, view),
-        _worst(record, view, worst),
-        _sigma(record),
-        _findings(record, titles),
-        _losses(record),
-        _legend(marks),
-    ]
+    """All blocks of the panel, in reading order; a block that would say nothing is left out.
+
+    With `labels_judged` there is nothing to say of predictions.
+    """
+    title = _title(record, view, shown_per_original, stretched)
+    findings = _findings(record, titles, detail)
+    if labels_judged:
+        blocks = [title, _labelled(record, view), findings, _legend(marks)]
+    else:
+        blocks = [
+            title,
+            _errors(record, view),
+            _worst(record, view, worst),
+            _sigma(record),
+            findings,
+            _losses(record),
+            _legend(marks),
+        ]
     return [block for block in blocks if block]
 
 
@@ -126,6 +167,11 @@ def _errors(record: ImageRecord, view: View) -> Block:
         if outside.any():
             rows.append(Row(f"{what} outside the image", str(outside.sum())))
     return tuple(rows)
+
+
+def _labelled(record: ImageRecord, view: View) -> Block:
+    labelled = int(np.isfinite(record.keypoints.gt_px).all(axis=1).sum())
+    return (Row("Labels", style=Style.HEAD), Row("keypoints labelled", f"{labelled} of {view.keypoints}"))
 
 
 def _worst(record: ImageRecord, view: View, worst: int) -> Block:
@@ -169,23 +215,39 @@ def _sigma(record: ImageRecord) -> Block:
     return tuple(rows)
 
 
-def _findings(record: ImageRecord, titles: Mapping[str, str]) -> Block:
+def _findings(record: ImageRecord, titles: Mapping[str, str], detail: Detail) -> Block:
     if not record.findings:
         return (Row("Anatomical findings", "none", style=Style.HEAD),)
-    by_severity = sorted(record.findings, key=_least_severe_last)
+    by_severity = most_severe(record.findings)
     rows = [Row("Anatomical findings", str(len(by_severity)), style=Style.HEAD)]
     explained: set[str] = set()
     for finding in by_severity[:MAX_FINDINGS]:
-        unit = finding.unit if finding.unit in ("", "°") else f" {finding.unit}"
+        unit = SHORT_UNIT.get(finding.unit, f" {finding.unit}")
         value = f"{number(finding.value)}{unit}" if math.isfinite(finding.value) else ""
         limit = f" · limit {number(finding.limit)}" if value and math.isfinite(finding.limit) else ""
         rows.append(Row(f"{finding.code} {finding.vertebra}".rstrip(), value + limit))
-        if finding.code in titles and finding.code not in explained:
+        if detail.titles and finding.code in titles and finding.code not in explained:
             explained.add(finding.code)
             rows.append(Row(f"   {titles[finding.code]}", style=Style.DETAIL))
-    if len(by_severity) > MAX_FINDINGS:
-        rows.append(Row(f"and {len(by_severity) - MAX_FINDINGS} more", style=Style.DETAIL))
+    return (*rows, *_further(by_severity[MAX_FINDINGS:], detail.further_rows))
+
+
+def _further(findings: tuple[Finding, ...], most: int) -> Block:
+    """The findings that are not drawn, one row a code with the places where it fired."""
+    places: dict[str, list[str]] = {}
+    for finding in findings:
+        places.setdefault(finding.code, []).append(finding.vertebra)
+    listed = list(places.items())[:most]
+    rows = [Row(f"also {code} {', '.join(names)}".rstrip(), style=Style.DETAIL) for code, names in listed]
+    left = len(findings) - sum(len(names) for _, names in listed)
+    if left:
+        rows.append(Row(f"and {left} more", style=Style.DETAIL))
     return tuple(rows)
+
+
+def most_severe(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Findings by severity, the worst first; those of unknown severity last."""
+    return tuple(sorted(findings, key=_least_severe_last))
 
 
 def _least_severe_last(finding: Finding) -> tuple[float, str]:
@@ -224,6 +286,17 @@ def _legend(marks: Mapping[Mark, bool]) -> Block:
         Mark.WORST: "largest errors, with name and error",
         Mark.FINDING: "blamed by a finding, with its code",
         Mark.OFF_STAGE: "prediction outside the picture",
+        Mark.SECOND_PEAK: "ambiguous: second heatmap peak",
+        Mark.ANGLE: "angle at which endplates meet",
+        Mark.TILT: "endplate against its neighbours' tilt",
+        Mark.OVERLAP: "overlap of neighbouring endplates",
+        Mark.DOWN: "from upper to lower, as named",
+        Mark.SIDEWAYS: "from left to right, as named",
+        Mark.LENGTH: "length that a finding measures",
+        Mark.CROSSING: "the outline crosses itself",
+        Mark.EXPECTED: "where its neighbours put a corner",
+        Mark.BORDER: "a keypoint lies beyond this border",
+        Mark.COINCIDING: "keypoints that coincide",
     }
     rows = [Row(text, mark=mark) for mark, text in meaning.items() if marks.get(mark)]
     return (Row("Legend", style=Style.HEAD), *rows) if rows else ()

@@ -11,6 +11,7 @@ PREDICTION: Final = "#E69F00"
 ERROR: Final = "#F0E442"
 WORST: Final = "#FF5C3A"  # vermillion, lightened: the original is too dark on a dark radiograph
 FINDING: Final = "#E78AC3"  # reddish purple, lightened for the same reason
+SECOND_PEAK: Final = "#2FD6A3"  # bluish green, lightened likewise
 
 INK: Final = "#F2F4F6"
 MUTED_INK: Final = "#A9B2BC"

@@ -25,7 +25,15 @@ from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import Failure, Sample
 from mahtdiag.schema.views import View
+from mahtdiag.workflows.anatomy_overlays import (
+    DEFAULT_OVERLAYS,
+    draw_judged,
+    subjects_of_labels,
+    subjects_of_run,
+    worst_judged,
+)
 from mahtdiag.workflows.gates import judged
+from mahtdiag.workflows.overlays import FOLDER as OVERLAYS
 from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
 from mahtdiag.workflows.stored_limits import stored_limits
 from mahtdiag.workflows.watcher import Watcher
@@ -41,7 +49,8 @@ class AnatomyRequest:
 
     `labels` names an annotated set; without it a run is judged, the latest where `run` is None. `view` None
     takes what run or set are; `select` and `ignore` None take what the settings say;
-    `pictures`: whether plots are drawn into the run folder.
+    `pictures`: whether anything is drawn: plots and overlays into the run folder, overlays of labels into
+    `out`. `overlays`: which of the judged images (`worst:N`, `all`, `none`); None: the worst.
     """
 
     settings: Settings
@@ -52,6 +61,8 @@ class AnatomyRequest:
     ignore: tuple[str, ...] | None
     pictures: bool
     cwd: Path
+    overlays: str | None = None
+    out: Path | None = None
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules to check. Raises UsageError for a code that matches none."""
@@ -73,6 +84,10 @@ def judge_anatomy(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
     """Judge a run or an annotated set; raises MahtdiagError for what cannot be done at all."""
     if request.labels is not None and request.run is not None:
         raise UsageError("name a run, or an annotated set with --labels, not both")
+    if request.out is not None and request.labels is None:
+        raise UsageError("--out goes with --labels; overlays of a run are written into its folder")
+    if request.labels is not None and request.out is None and request.overlays not in (None, "none"):
+        raise UsageError("--overlays with --labels needs --out DIR, the folder to draw into")
     if request.labels is not None:
         return _judge_labels(request, request.labels, watcher)
     return _judge_run(request, watcher)
@@ -117,6 +132,7 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
     )
     if request.pictures:
         report = _with_pictures(report, diagnosis.measured, run, request.cwd)
+        report = _with_overlays(report, request, run, limits, watcher)
     report = _with_gates(report, request.settings)
     passed = all(gate.passed for gate in report.gates)
     return Anatomy(report, ExitStatus.OK if passed else ExitStatus.GATE_FAILED)
@@ -148,6 +164,22 @@ def _with_pictures(report: AnatomyReport, measured: Measured, run: Run, cwd: Pat
     except RunFolderError as error:
         return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))
     return replace(report, pictures=tuple(written))
+
+
+def _with_overlays(
+    report: AnatomyReport, request: AnatomyRequest, run: Run, limits: Limits, watcher: Watcher
+) -> AnatomyReport:
+    """Draws the worst images into the run folder, where its images are still there; notes say what came."""
+    chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
+    if not chosen:
+        return report
+    if not (request.cwd / run.document.data.path).is_dir():
+        return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
+    subjects = subjects_of_run(run, chosen, limits, request.cwd)
+    notes = draw_judged(
+        subjects, run.view, run.path / FOLDER / OVERLAYS, request.cwd, watcher, labels_judged=False
+    )
+    return replace(report, notes=(*report.notes, *notes))
 
 
 def _with_gates(report: AnatomyReport, settings: Settings) -> AnatomyReport:
@@ -198,6 +230,11 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
         failures=tuple(failures),
         notes=dataset.notes,
     )
+    chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
+    if request.pictures and request.out is not None and chosen:
+        subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
+        drawn = draw_judged(subjects, dataset.view, out, request.cwd, watcher, labels_judged=True)
+        report = replace(report, notes=(*report.notes, *drawn))
     return Anatomy(report, ExitStatus.NOT_DONE if failures else ExitStatus.OK)
 
 

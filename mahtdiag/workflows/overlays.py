@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,21 +10,24 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.data.images import decode_image
+from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.errors import DataError
 from mahtdiag.reports.overlays import draw_overlay
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.workflows.evaluation_setup import Setup
-from mahtdiag.workflows.results import RunResults
+from mahtdiag.schema.records import Floats, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.workflows.watcher import Watcher
+
+if TYPE_CHECKING:  # whoever only reads runs need not wait for torch
+    from mahtdiag.workflows.evaluation_setup import Setup
+    from mahtdiag.workflows.results import RunResults
 
 FOLDER = "overlays"
 # A file name has at most 255 bytes, and needs some of them while it is written.
 LONGEST_STEM_BYTES = 200
 
 
-def worst_images(results: RunResults, choice: str) -> list[int]:
+def worst_images(results: "RunResults", choice: str) -> list[int]:
     """Rows of the evaluated images to draw, worst mean radial error first; `worst:N`, `all` or `none`."""
     errors = results.images.radial_error_px[results.images.ok]
     order: list[int] = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable").tolist()
@@ -34,14 +38,19 @@ def worst_images(results: RunResults, choice: str) -> list[int]:
 
 def overlay_name(image: str) -> str:
     """File name of an image's overlay, inside the run folder; too long a name is cut."""
+    return f"{FOLDER}/{picture_name(image)}"
+
+
+def picture_name(image: str) -> str:
+    """File name of an image's overlay, without a folder."""
     stem = PurePosixPath(image).stem
     if len(stem.encode()) > LONGEST_STEM_BYTES:
         kept = stem.encode()[:LONGEST_STEM_BYTES].decode(errors="ignore")
         stem = f"{kept}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
-    return f"{FOLDER}/{stem}.png"
+    return f"{stem}.png"
 
 
-def write_overlays(setup: Setup, results: RunResults, folder: RunFolder, watcher: Watcher) -> int:
+def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, watcher: Watcher) -> int:
     """Draw and write the chosen overlays, and say how many; one that exists is drawn again."""
     rows = worst_images(results, setup.overlays)
     if not rows or results.summary is None:
@@ -57,12 +66,22 @@ def write_overlays(setup: Setup, results: RunResults, folder: RunFolder, watcher
         except (OSError, DataError) as error:
             watcher.note(f"{record.image}: no overlay, the image cannot be read any more ({error})")
             continue
-        view = setup.spec.view
-        folder.write(overlay_name(record.image), draw_overlay(image, record, view, rule_titles=titles))
+        png = draw_overlay(
+            image, record, setup.spec.view, rule_titles=titles, second_peaks=second_peaks_of(record)
+        )
+        folder.write(overlay_name(record.image), png)
         drawn += 1
         watcher.advance(1)
     watcher.stop()
     return drawn
+
+
+def second_peaks_of(record: ImageRecord) -> Floats | None:
+    """Where ambiguous heatmaps peak again, `[K, 2]` in original pixels, NaN elsewhere; None if not known."""
+    peaks = record.keypoints.peaks
+    if peaks is None:
+        return None
+    return np.where(has_two_peaks(peaks)[:, None], peaks.second, np.nan)
 
 
 def record_of(

@@ -150,3 +150,19 @@ def test_a_network_that_is_off_by_a_known_amount(desk: Desk) -> None:
     assert {pair["name"] for pair in content["measurements"]} == {
         "cobb_deg", "lateral_slip_percent", "tilt_deg",
     }  # fmt: skip
+
+
+def test_suspicious_labels_are_drawn_where_the_user_wants(desk: Desk) -> None:
+    path = min((desk.path / "data" / "AP").glob("*.csv"))
+    rows = path.read_text().splitlines()
+    rows[4:6] = reversed(rows[4:6])
+    path.write_text("\n".join(rows))
+    done = desk.run("anatomy", "--labels", "data/AP", "--out", "drawn")
+    assert done.status == 0
+    assert "note: 1 overlay in drawn" in done.text
+    assert [picture.name for picture in (desk.path / "drawn").iterdir()] == [f"{path.stem}.png"]
+    assert desk.run("anatomy", "--labels", "data/AP", "--out", "all", "--overlays", "all").status == 0
+    assert len(list((desk.path / "all").iterdir())) == 6
+    desk.run("anatomy", "--labels", "data", "--out", "all", "--overlays", "12").refused(
+        "--overlays 12: expected worst:N, all or none, for example worst:12"
+    )

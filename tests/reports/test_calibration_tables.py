@@ -11,6 +11,7 @@ from rich.console import Console
 from mahtdiag.calibration import Change, RecalibrationRow
 from mahtdiag.reports.calibration_tables import CalibrationView, advice, calibration_tables, counts
 from mahtdiag.reports.numbers import number, percent
+from mahtdiag.reports.tables import GateRow
 
 from .calibrated_view import residuals, view_of
 
@@ -48,6 +49,30 @@ def test_every_number_has_its_interval_and_definition() -> None:
     assert f"{number(low)} to {number(high)}" in mace
     assert "observed − promised" in mace
     assert "800 keypoints in 40 images." in text
+
+
+def test_both_shares_of_the_variance_where_they_are_told_apart() -> None:
+    view = view_of(*residuals())
+    assert "share of σ²" not in printed(view)
+    text = printed(replace(view, aleatoric_share=0.75, epistemic_share=0.25))
+    lines = [line.rstrip() for line in text.splitlines() if "share of σ²" in line]
+    assert [line.split("  ")[0] for line in lines] == ["aleatoric share", "epistemic share"]
+    assert ("75.0 %" in lines[0], "25.0 %" in lines[1]) == (True, True)
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+
+
+def test_gates_are_shown_before_the_files() -> None:
+    view = view_of(*residuals())
+    assert "Gates" not in printed(view)
+    gates = (
+        GateRow("calibration.mace", "<=", 0.05, 0.02, True),
+        GateRow("calibration.x", ">=", 1, None, False),
+    )
+    lines = printed(replace(view, gates=gates)).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Gates: 1 of 2 failed"))
+    assert lines[start + 3].split()[0] == "calibration.x"
+    assert lines[start + 4].split() == ["calibration.mace", "0.02000", "<=", "0.05", "passed"]
+    assert lines[-1].startswith("10 pictures: ")
 
 
 def test_the_verdict_comes_first() -> None:

@@ -1,14 +1,26 @@
 """What is read from a run: groups, large errors, covariances, and the units that σ could have."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import JsonValue
 
 from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.document import CheckpointMember
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.calibration_inputs import CalibrationInputs, age_band, in_names, judge, read_inputs
+from mahtdiag.workflows.calibration_inputs import (
+    CalibrationInputs,
+    age_band,
+    in_names,
+    judge,
+    read_inputs,
+    sigma_source,
+    variance_shares,
+)
+from mahtdiag.workflows.calibration_view import source_in_words
 
 from .sigma_runs import HEIGHT, WIDTH, Floats, calibrated, write_run
 
@@ -122,6 +134,88 @@ def test_the_spread_of_a_heatmap_has_no_head_to_blame(tmp_path: Path) -> None:
     report = judge(inputs)
     assert report.status == "faulty"
     assert "head" not in report.verdict
+
+
+def test_ellipses_of_a_recalibrated_heatmap_have_the_factors_too(tmp_path: Path) -> None:
+    residual, sigma = calibrated(6)
+    factors = np.linspace(0.5, 2.0, 20)
+    spread = np.stack([sigma[..., 0] ** 2, 0.3 * sigma[..., 0] ** 2, sigma[..., 1] ** 2], axis=-1)
+    by_keypoint = dict(zip(View.AP.keypoint_names, factors.tolist(), strict=True))
+    settings: dict[str, JsonValue] = {
+        "uncertainty": "heatmap",
+        "recalibration": {"sha256": "0" * 64, "common": 1.0, "by_keypoint": {**by_keypoint}},
+    }
+    corrected = sigma * factors[:, None]
+    run = write_run(tmp_path / "run", residual, corrected, spread_px2=spread, settings=settings)
+    covariance = inputs_of(run).covariance_px2
+    assert covariance is not None
+    np.testing.assert_allclose(covariance[..., [0, 1], [0, 1]], corrected**2)
+    np.testing.assert_allclose(covariance[..., 0, 1], 0.3 * corrected[..., 0] ** 2)
+
+
+def test_a_recalibrated_head_has_no_unit_to_be_wrong_about(tmp_path: Path) -> None:
+    residual, sigma = calibrated(60)
+    settings: dict[str, JsonValue] = {"recalibration": {"sha256": "0" * 64}}
+    plain, corrected = (
+        inputs_of(write_run(tmp_path / name, residual, sigma * 4, settings=more))
+        for name, more in (("plain", None), ("corrected", settings))
+    )
+    assert np.isfinite(plain.units.px_per_unit).all()
+    assert np.isnan(corrected.units.px_per_unit).all()
+
+
+def test_shares_by_a_loop_over_what_is_known() -> None:
+    rng = np.random.default_rng(2)
+    within, between = rng.lognormal(size=(2, 5, 4, 2))
+    within[0, 0], between[1, 1, 0] = np.nan, np.inf
+    within[2, 2] = between[2, 2] = 0.0
+    shares = []
+    for a, b in zip(within.ravel().tolist(), between.ravel().tolist(), strict=True):
+        if math.isfinite(a) and math.isfinite(b) and a + b > 0:
+            shares.append(b**2 / (a**2 + b**2))
+    found = variance_shares(within, between)
+    assert found is not None
+    assert len(shares) == 35
+    assert found.epistemic == pytest.approx(sum(shares) / 35)
+    assert found.aleatoric == pytest.approx(1 - sum(shares) / 35)
+    assert variance_shares(np.full((1, 2, 2), np.nan), np.ones((1, 2, 2))) is None
+
+
+MEMBERS = tuple(CheckpointMember(path=f"{n}.pt", sha256="0" * 64, format="mahtdiag") for n in "abc")
+
+
+@pytest.mark.parametrize(
+    ("settings", "members", "source", "words"),
+    [
+        ({}, (), "head", "from the network's uncertainty head"),
+        ({"uncertainty": "head"}, (), "head", "from the network's uncertainty head"),
+        ({"uncertainty": "heatmap"}, (), "heatmap",
+         "from the spread of the heatmaps, ellipses from their full covariance"),
+        ({"uncertainty": "mc-dropout:20", "sigma_within": "none"}, (), "mc-dropout",
+         "from the disagreement of 20 passes with dropout"),
+        ({"uncertainty": "mc-dropout:20", "sigma_within": "head"}, MEMBERS, "mc-dropout",
+         "from the disagreement of 20 passes with dropout of each of 3 networks, and from the network's "
+         "uncertainty head"),
+        ({"uncertainty": "auto", "sigma_within": "head"}, MEMBERS, "ensemble",
+         "from the disagreement of 3 networks, and from the network's uncertainty head"),
+        ({"uncertainty": "heatmap", "sigma_within": "heatmap"}, MEMBERS, "ensemble",
+         "from the disagreement of 3 networks, and from the spread of the heatmaps"),
+        ({"uncertainty": "head", "recalibration": {"sha256": "0"}}, (), "head",
+         "from the network's uncertainty head, recalibrated"),
+    ],
+)  # fmt: skip
+def test_where_sigma_comes_from(
+    tmp_path: Path,
+    settings: dict[str, JsonValue],
+    members: tuple[CheckpointMember, ...],
+    source: str,
+    words: str,
+) -> None:
+    document = open_run(write_run(tmp_path / "run", *calibrated(2), settings=settings), tmp_path).document
+    checkpoint = document.checkpoint.model_copy(update={"members": members})
+    document = document.model_copy(update={"checkpoint": checkpoint})
+    assert sigma_source(document) == source
+    assert source_in_words(document) == words
 
 
 def test_keypoints_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,152 @@
+"""Overlays of judged images: what is anatomically wrong in predictions, or in labels alone."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.data.images import Image, decode_image
+from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
+from mahtdiag.errors import DataError, RunFolderError
+from mahtdiag.reports.overlays import draw_overlay
+from mahtdiag.runs.files import write_file
+from mahtdiag.runs.reading import Run
+from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.samples import Sample
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.overlays import picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.watcher import Watcher
+
+Floats = NDArray[np.float64]
+DEFAULT_OVERLAYS = "worst:12"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One judged image to draw: its record and where its file lies; `sha256` None is not compared."""
+
+    record: ImageRecord
+    path: Path
+    sha256: str | None
+
+
+def worst_judged(verdict: AnatomyVerdict, choice: str) -> tuple[JudgedImage, ...]:
+    """The images to draw, most suspicious first: `worst:N` of those with a finding, `all` or `none`."""
+    if choice == "none":
+        return ()
+    found = tuple(image for image in verdict.images if image.findings)
+    return verdict.images if choice == "all" else found[: int(choice.removeprefix("worst:"))]
+
+
+def subjects_of_run(run: Run, images: tuple[JudgedImage, ...], limits: Limits, cwd: Path) -> list[Subject]:
+    """Records of a run's judged images with their findings; files are found by name in its data folder."""
+    columns, keypoints = run.images(), run.keypoints()
+    data = cwd / run.document.data.path
+    rows = {name: row for row, name in enumerate(keypoints.image)}
+    subjects = []
+    for judged in images:
+        record = record_of(columns, keypoints, rows[judged.image], limits)
+        record = replace(record, findings=judged.findings)
+        subjects.append(Subject(record, data / judged.image, record.image_sha256 or None))
+    return subjects
+
+
+def subjects_of_labels(
+    samples: Sequence[Sample], size_px: Floats, images: tuple[JudgedImage, ...]
+) -> list[Subject]:
+    """Records of judged labels alone: nothing was predicted. `size_px` `[N, 2]`: (width, height)."""
+    rows = {sample.image: row for row, sample in enumerate(samples)}
+    return [
+        Subject(_label_record(samples[row], size_px[row], judged), Path(samples[row].path), None)
+        for judged in images
+        for row in (rows[judged.image],)
+    ]
+
+
+def _label_record(sample: Sample, size_px: Floats, judged: JudgedImage) -> ImageRecord:
+    points = sample.keypoints_px
+    unknown, missing = np.full_like(points, np.nan), np.full(len(points), np.nan)
+    return ImageRecord(
+        image=sample.image,
+        image_sha256="",
+        annotation_sha256=sample.annotation_sha256,
+        width=int(size_px[0]),
+        height=int(size_px[1]),
+        pixel_spacing_mm=sample.pixel_spacing_mm,
+        sex=sample.patient.sex,
+        age_years=sample.patient.age_years,
+        losses=ImageLosses(*[float("nan")] * 9),
+        keypoints=KeypointResults(
+            gt_px=points,
+            pred_px=unknown,
+            error_px=missing,
+            error_mm=missing,
+            sigma_px=unknown,
+            spread_px2=np.full((len(points), 3), np.nan),
+            peak=missing,
+            at_min=np.zeros(points.shape, dtype=np.bool_),
+            at_max=np.zeros(points.shape, dtype=np.bool_),
+            flags=np.zeros(len(points), dtype=np.int64),
+        ),
+        findings=judged.findings,
+    )
+
+
+def draw_judged(
+    subjects: Sequence[Subject], view: View, folder: Path, cwd: Path, watcher: Watcher, *, labels_judged: bool
+) -> tuple[str, ...]:
+    """Draw the overlays into a folder, and say in notes how many, or why not."""
+    titles = {rule.code: rule.title for rule in RULES}
+    there = [subject for subject in subjects if subject.path.is_file()]
+    problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
+    if not there:
+        return _overlay_notes(0, problems, folder)
+    drawn = 0
+    watcher.start("overlays", len(there))
+    try:
+        for subject in there:
+            record = subject.record
+            watcher.advance(1)
+            try:
+                image = _image_of(subject)
+            except (OSError, ValueError, DataError):
+                problems.append(record.image)
+                continue
+            png = draw_overlay(
+                image,
+                record,
+                view,
+                rule_titles=titles,
+                labels_judged=labels_judged,
+                second_peaks=second_peaks_of(record),
+            )
+            write_file(folder, picture_name(record.image), png)
+            drawn += 1
+    except RunFolderError as error:
+        return (f"no overlays: {error.problems[0]}",)
+    finally:
+        watcher.stop()
+    return _overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
+
+
+def _image_of(subject: Subject) -> Image:
+    """Its pixels. Raises OSError or DataError where it cannot be read, ValueError where it has changed."""
+    content = subject.path.read_bytes()
+    if subject.sha256 is not None and hashlib.sha256(content).hexdigest() != subject.sha256:
+        raise ValueError(f"{subject.path}: another image since the run")
+    return decode_image(content, subject.record.image)
+
+
+def _overlay_notes(drawn: int, problems: list[str], folder: Path) -> tuple[str, ...]:
+    notes = []
+    if drawn:
+        notes.append(f"{drawn} overlay{'s' if drawn > 1 else ''} in {folder}")
+    if problems:
+        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        notes.append(f"no overlay of {problems[0]}{more}: the image is gone or another one now")
+    return tuple(notes)

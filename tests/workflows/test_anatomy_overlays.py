@@ -1,0 +1,103 @@
+"""Overlays of what `anatomy` judged: the worst images of a run that still has its images, or labels."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.config.settings import Settings
+from mahtdiag.diagnosis.anatomy import AnatomyReport
+from mahtdiag.errors import UsageError
+from mahtdiag.runs.reading import open_run
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.anatomy import AnatomyRequest, judge_anatomy
+from mahtdiag.workflows.anatomy_overlays import Subject, draw_judged, subjects_of_run, worst_judged
+from mahtdiag.workflows.stored_limits import stored_limits
+from mahtdiag.workflows.watcher import Silence
+from tests.anatomy.spines import natural_spines
+
+from .anatomy_runs import HEIGHT, WIDTH, write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Four AP images; L3 is mirrored in the second and the fourth prediction."""
+    labels = natural_spines(View.AP, 4)
+    predictions = labels.copy()
+    predictions[1, 8:12] = predictions[1, [9, 8, 11, 10]]
+    predictions[3, 8:12] = predictions[3, [9, 8, 11, 10]]
+    predictions[3, 0] += 300
+    return write_run(tmp_path / "runs" / "a", labels, predictions, View.AP)
+
+
+def report_of(cwd: Path, *, overlays: str | None = None, pictures: bool = True) -> AnatomyReport:
+    request = AnatomyRequest(Settings(), None, None, None, None, None, pictures, cwd, overlays)
+    return judge_anatomy(request, Silence()).report
+
+
+def subjects(cwd: Path, overlays: str) -> list[Subject]:
+    """What would be drawn, with the images that are there."""
+    run = open_run(None, cwd)
+    chosen = worst_judged(report_of(cwd, overlays="none").verdict, overlays)
+    return subjects_of_run(run, chosen, Limits.of(run.view, stored_limits(run.document).values), cwd)
+
+
+def write_images(cwd: Path) -> bytes:
+    content = cv2.imencode(".jpg", np.full((HEIGHT, WIDTH), 90, np.uint8))[1].tobytes()
+    (cwd / "data").mkdir()
+    for number in range(4):
+        (cwd / "data" / f"{number:04d}.jpg").write_bytes(content)
+    return content
+
+
+def test_a_run_whose_data_is_gone_gets_a_note(tmp_path: Path, run: Path) -> None:
+    assert "no overlays: data is gone" in report_of(tmp_path).notes
+    assert not (run / "anatomy" / "overlays").exists()
+    assert report_of(tmp_path, pictures=False).notes == ()
+    assert report_of(tmp_path, overlays="none").notes == ()
+
+
+def test_images_that_are_gone_or_others_are_not_drawn(tmp_path: Path, run: Path) -> None:
+    write_images(tmp_path)  # their digests are not those of the run
+    note = "no overlay of 0003.jpg and 1 more: the image is gone or another one now"
+    assert note in report_of(tmp_path).notes
+    for image in (tmp_path / "data").iterdir():
+        image.unlink()
+    assert note in report_of(tmp_path).notes
+    assert not (run / "anatomy" / "overlays").exists()
+
+
+def test_the_worst_are_drawn_by_name(tmp_path: Path, run: Path) -> None:
+    digest = hashlib.sha256(write_images(tmp_path)).hexdigest()
+    assert [s.record.image for s in subjects(tmp_path, "worst:1")] == ["0003.jpg"]
+    assert len(subjects(tmp_path, "all")) == 4
+    assert subjects(tmp_path, "none") == []
+    chosen = [replace(subject, sha256=digest) for subject in subjects(tmp_path, "worst:12")]
+    assert all("A402" in {finding.code for finding in s.record.findings} for s in chosen)
+    folder = run / "anatomy" / "overlays"
+    notes = draw_judged(chosen, View.AP, folder, tmp_path, Silence(), labels_judged=False)
+    assert notes == ("2 overlays in runs/a/anatomy/overlays",)
+    assert sorted(path.name for path in folder.iterdir()) == ["0001.png", "0003.png"]
+    assert cv2.imread(str(folder / "0001.png")) is not None
+
+
+def test_a_folder_that_cannot_be_written_gets_a_note(tmp_path: Path, run: Path) -> None:
+    digest = hashlib.sha256(write_images(tmp_path)).hexdigest()
+    chosen = [replace(subject, sha256=digest) for subject in subjects(tmp_path, "worst:1")]
+    (tmp_path / "file").write_text("")
+    (note,) = draw_judged(chosen, View.AP, tmp_path / "file", tmp_path, Silence(), labels_judged=False)
+    assert note.startswith("no overlays: ")
+    assert "a file stands where a folder is needed" in note
+
+
+def test_out_and_overlays_go_with_labels(tmp_path: Path, run: Path) -> None:
+    request = AnatomyRequest(Settings(), run, None, None, None, None, True, tmp_path, None, Path("out"))
+    with pytest.raises(UsageError, match="--out goes with --labels"):
+        judge_anatomy(request, Silence())
+    labels = replace(request, run=None, labels=Path("data"), out=None, overlays="all")
+    with pytest.raises(UsageError, match="--overlays with --labels needs --out DIR"):
+        judge_anatomy(labels, Silence())
