@@ -12,7 +12,7 @@ from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, reading_dtype
 # Peaks nearer to the first than so many σ belong to it.
 APART_SIGMAS = 3.0
 # What does not reach this share of the first peak is no peak worth the name.
-LEAST_SHARE = 0.1
+LEAST_SHARE = 0.25
 # Cells that are looked at together: at least so many, at most this part of all.
 LEAST_CELLS, PART = 2**15, 2**6
 
@@ -61,7 +61,7 @@ def find_second_peaks(heatmaps: Tensor, peaks: Peaks, maxima: Tensor, sigma: flo
 
     `maxima` `[B, K, H, S]` are those of S equal stretches of each row (`stretch_maxima`). A local maximum is
     higher than the neighbours before it in reading order and not lower than those after it, so that of two
-    equal cells side by side one counts; it reaches 0.1 of the first peak. Stretches that do not are never
+    equal cells side by side one counts; it reaches a quarter of the first peak. Stretches that do not are never
     looked at again, which leaves a few cells of a sharp heatmap.
     """
     usable = (peaks.value > 0) & ((peaks.flags & int(HeatmapFlag.NOT_FINITE | HeatmapFlag.FLAT)) == 0)

@@ -112,3 +112,21 @@ def test_a_broken_file(desk: Desk, content: bytes, problem: str) -> None:
 )
 def test_a_file_that_cannot_be_read(desk: Desk, name: str, reason: str) -> None:
     desk.run("evaluate", "ap.pt", "data", "--config", name).refused(f"{name}: cannot be read ({reason})")
+
+
+def test_the_selected_rules_are_those_that_evaluate_checks(desk: Desk) -> None:
+    (desk.path / "mahtdiag.toml").write_text(
+        '[anatomy]\nselect = ["A1", "A3"]\nignore = ["A302"]\n', encoding="utf-8"
+    )
+    assert desk.lookup("exact").status == 0
+    document = document_of(desk.path / "run")
+    assert document["settings"]["anatomy_rules"] == ["A101", "A102", "A103", "A301"]
+    assert list(document["anatomy"]["by_code"]) == ["A101", "A102", "A103", "A301"]
+
+
+def test_a_rule_that_does_not_exist_is_told_before_any_work(desk: Desk) -> None:
+    (desk.path / "mahtdiag.toml").write_text('[anatomy]\nignore = ["B1"]\n', encoding="utf-8")
+    result = desk.lookup("exact")
+    assert result.status == 2
+    assert "B1" in result.errors[0]
+    assert not (desk.path / "run").exists()

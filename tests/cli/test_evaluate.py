@@ -150,3 +150,18 @@ def test_standard_output_in_another_encoding(desk: Desk) -> None:
     assert rb"\u03c3" in result.out
     result = desk.lookup("exact", "--format", "json", "--resume")
     assert result.out == (desk.path / "run/run.json").read_bytes()
+
+
+def test_kinds_of_mistakes_and_ambiguous_heatmaps_are_stored(desk: Desk) -> None:
+    assert desk.lookup("exact").status == 0
+    document = document_of(desk.path / "run")
+    types = document["error_types"]
+    assert types["keypoints"] == 120
+    assert types["mean_error_px"] == pytest.approx(ERRORS.mean())
+    assert sum(entry["keypoints"] for entry in types["by_type"].values()) == 120
+    assert sum(entry["error_share"] for entry in types["by_type"].values()) == pytest.approx(1)
+    assert (types["level_shifts"], types["level_shift_by_image"]) == (0, {})
+    ambiguity = document["ambiguity"]
+    assert ambiguity["all"]["keypoints"] == 120
+    assert set(ambiguity["by_vertebra"]) == {"L1", "L2", "L3", "L4", "L5"}
+    assert ambiguity["sentences"] == []

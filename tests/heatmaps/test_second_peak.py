@@ -29,7 +29,7 @@ def by_loop(heatmap: naive.Array, sigma: float) -> tuple[float, float, float]:
     for y in range(height):
         for x in range(width):
             value = heatmap[y, x]
-            if (x - px) ** 2 + (y - py) ** 2 <= 9 * sigma**2 or value < 0.1 * heatmap[py, px]:
+            if (x - px) ** 2 + (y - py) ** 2 <= 9 * sigma**2 or value < 0.25 * heatmap[py, px]:
                 continue
             around = [(y + j, x + i) for j in (-1, 0, 1) for i in (-1, 0, 1) if (j, i) != (0, 0)]
             inside = [(j, i) for j, i in around if 0 <= j < height and 0 <= i < width]
