@@ -64,7 +64,7 @@ def stretch_maxima(heatmaps: Tensor) -> Tensor:
     """
     width = heatmaps.shape[-1]
     length = width if width % STRETCH else STRETCH
-    return heatmaps.reshape(*heatmaps.shape[:-1], -1, length).amax(-1)
+    return heatmaps.reshape(*heatmaps.shape[:-1], width // length, length).amax(-1)
 
 
 def find_peaks(heatmaps: Tensor, maxima: Tensor | None = None, border: int = 1) -> Peaks:
