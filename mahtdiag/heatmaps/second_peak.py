@@ -61,7 +61,7 @@ def find_second_peaks(heatmaps: Tensor, peaks: Peaks, maxima: Tensor, sigma: flo
 
     `maxima` `[B, K, H, S]` are those of S equal stretches of each row (`stretch_maxima`). A local maximum is
     higher than the neighbours before it in reading order and not lower than those after it, so that of two
-    equal cells side by side one counts; it reaches a quarter of the first peak. Stretches that do not are never
+    equal cells side by side one counts; it reaches a quarter of the first peak. Other stretches are never
     looked at again, which leaves a few cells of a sharp heatmap.
     """
     usable = (peaks.value > 0) & ((peaks.flags & int(HeatmapFlag.NOT_FINITE | HeatmapFlag.FLAT)) == 0)
