@@ -76,7 +76,13 @@ class RunFolder:
         folder = cls(path, header.with_status("interrupted"), limits=limits or FlushLimits(), clock=clock)
         with reporting_write_errors(path, after_no_space="start again"):
             made = not path.exists()
-            path.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir(exist_ok=not made)
+            except FileExistsError:
+                raise RunFolderError(
+                    f"{path}: another run has just begun there; choose another --out"
+                ) from None
             try:
                 folder._start(failures)
             except OSError:

@@ -139,6 +139,23 @@ def test_a_document_that_contradicts_the_tables_is_refused(tmp_path: Path) -> No
     assert read_document(tmp_path / "x").status == "interrupted"
 
 
+def test_of_two_runs_that_begin_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    make = Path.mkdir
+
+    def overtaken(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        if self == path and not path.exists():
+            os.mkdir(path)
+        make(self, mode, parents, exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", overtaken)
+    with pytest.raises(RunFolderError, match="another run has just begun there; choose another --out"):
+        RunFolder.create(path, START)
+    assert not list(path.iterdir())
+
+
 def test_a_run_starts_only_in_a_free_place(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     RunFolder.create(tmp_path / "empty", START)
