@@ -1,6 +1,6 @@
 """`make bench`: speed and memory of the product, each figure beside its target.
 
-    python -m benchmarks [start-up] [hot-path] [end-to-end] [calibration-speed] [calibration-verdicts]
+    python -m benchmarks [NAME …] [calibration-speed] [calibration-verdicts]
 
 The tables inform: the exit status is 0 whether targets are met or not, because a busy machine misses them.
 """
@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from benchmarks import calibration_speed, calibration_verdicts, end_to_end, hot_path, start_up
+from benchmarks import calibration_speed, calibration_verdicts, end_to_end, hot_path, injection, start_up
 
 BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "start-up": start_up.run,
     "hot-path": hot_path.run,
     "end-to-end": end_to_end.run,
+    "injection": injection.run,
     "calibration-speed": calibration_speed.run,
     "calibration-verdicts": calibration_verdicts.run,
 }

@@ -12,12 +12,14 @@ by fitting sets of 20 images.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import RenderableType
+from rich.text import Text
 
 from benchmarks.injection_sets import CleanSet, clean_aasce, sample_set
 from benchmarks.injections import INJECTIONS, Injected, Injection, Kind
@@ -112,6 +114,11 @@ def report(sets: Sequence[CleanSet]) -> str:
             lines.append(f"{row.title:<39}{_percent(row.flagged):>8}{_percent(row.named):>9}  {row.name}")
         lines.append("")
     return "\n".join(lines)
+
+
+def run() -> Iterator[RenderableType]:
+    """The table of the sample sets, for `make bench`."""
+    yield Text(report([sample_set(SAMPLE_DATA, view) for view in View]))
 
 
 def _percent(share: float) -> str:
