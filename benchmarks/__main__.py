@@ -1,6 +1,6 @@
 """`make bench`: speed and memory of the product, each figure beside its target.
 
-    python -m benchmarks [NAME …] [calibration-speed] [calibration-verdicts]
+    python -m benchmarks [NAME …]
 
 The tables inform: the exit status is 0 whether targets are met or not, because a busy machine misses them.
 """
