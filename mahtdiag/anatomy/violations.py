@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.checks import CHECKS, Bits, Measure, bits_of
+from mahtdiag.anatomy.checks import CHECKS, ROUNDING, Bits, Measure, bits_of
 from mahtdiag.anatomy.findings import KEYS, Findings
 from mahtdiag.anatomy.geometry import Bools, Floats, measure_geometry
 from mahtdiag.anatomy.limits import Limits
@@ -67,9 +67,11 @@ def _check_some(
 
 
 def _beyond(values: Floats, fires: Fires, limit: float) -> Bools:
+    """A value that is its limit but for rounding counts as the limit: a mirrored image is judged alike."""
+    slack = ROUNDING * max(1.0, abs(limit))
     if fires is Fires.ABOVE:
-        return values > limit
-    return values < limit if fires is Fires.BELOW else values <= limit
+        return values > limit + slack
+    return values < limit - slack if fires is Fires.BELOW else values <= limit + slack
 
 
 def _fired(measure: Measure, missing: Bits, limits: Limits, rules: tuple[Rule, ...]) -> Findings:

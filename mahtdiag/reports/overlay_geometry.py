@@ -45,7 +45,7 @@ def clipped(segment: Points, box: Box) -> Points:
     """The part of a segment `[2, 2]` inside the box, NaN where there is none (Liang and Barsky, 1984)."""
     along = segment[1] - segment[0]
     low, high = np.array([box.left, box.top]), np.array([box.right, box.bottom])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         shares = np.stack([(low - segment[0]) / along, (high - segment[0]) / along])
     still = along == 0
     within = (segment[0] >= low) & (segment[0] <= high)

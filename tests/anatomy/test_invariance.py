@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.schema.views import View
 
@@ -162,3 +163,14 @@ def test_a_vertebra_without_keypoints_takes_its_findings_with_it(
 
     assert [key[:2] for key in angles(after)] == [key[:2] for key in angles(before)]
     assert [key[2] for key in angles(after)] == pytest.approx([key[2] for key in angles(before)])
+
+
+def test_a_value_at_its_limit_is_the_same_seen_in_a_mirror() -> None:
+    """Corners 0.7 heights off their side, the limit itself: rounding must not decide."""
+    points = straight_spine(View.LA)[None].copy()
+    points[0, [9, 10]] = [[525.0, 172.0], [387.0, 222.0]]
+    mirrored = (points * [-1.0, 1.0])[:, np.arange(22) ^ 1]
+    limits = Limits.of(View.LA, {"A404": 0.7})
+    for seen in (points, mirrored):
+        (codes,) = check_anatomy(seen, View.LA, image_size_px=None, limits=limits).codes_per_image()
+        assert "A404" not in codes

@@ -77,7 +77,9 @@ def test_parallel_and_unknown_lines_do_not_meet() -> None:
         assert extended(one, meeting_point(one, other)) is one
 
 
-ends = st.tuples(st.floats(-1500, 2500), st.floats(-1500, 2500))
+# A thousandth of a pixel is the least that a sample can be beyond the border by.
+coordinates = st.integers(-1_500_000, 2_500_000).map(lambda thousandths: thousandths / 1000)
+ends = st.tuples(coordinates, coordinates)
 
 
 @given(ends, ends)
@@ -93,6 +95,11 @@ def test_clipping_agrees_with_sampling(start: tuple[float, float], end: tuple[fl
     elif len(inside):
         assert np.hypot(*(kept[0] - inside[0])) <= step * 1.01
         assert np.hypot(*(kept[1] - inside[-1])) <= step * 1.01
+
+
+def test_clipping_survives_a_segment_of_no_length() -> None:
+    for tiny in (0.0, 5e-324):
+        np.testing.assert_array_equal(clipped(np.array([[0.0, 0.0], [0.0, tiny]]), BOX)[0], [0.0, 0.0])
 
 
 def test_an_arc_goes_the_short_way() -> None:

@@ -13,6 +13,9 @@ from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
 
 Bits = NDArray[np.int64]
 
+ROUNDING = 1e-9
+"""Values that differ by less than this share are the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -87,9 +90,10 @@ def peaks(values: Floats, step: int) -> Floats:
     """Values `[R, n]` that none `step` rows before or after exceeds; NaN in place of the others.
 
     A point that is off by d moves the mean of each of its neighbours' neighbours by d/2: without this it
-    would accuse them too.
+    would accuse them too. Values that differ by rounding alone are equal.
     """
     kept = values.copy()
-    kept[step:][values[:-step] > values[step:]] = np.nan
-    kept[:-step][values[step:] > values[:-step]] = np.nan
+    beaten = values * (1.0 + ROUNDING)
+    kept[step:][values[:-step] > beaten[step:]] = np.nan
+    kept[:-step][values[step:] > beaten[:-step]] = np.nan
     return kept
