@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps
-from mahtdiag.losses.windowed import HeatmapLosses, windowed_heatmap_losses
+from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps, stretch_maxima
+from mahtdiag.losses.windowed import HeatmapLosses, piece_norms, windowed_heatmap_losses
 from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.readings import BatchReading, Floats, PeakPlaces
@@ -63,8 +63,11 @@ def analyse(
     readings, losses = [], []
     for start in range(0, len(heatmaps), size):
         part = heatmaps[start : start + size]
-        readings.append(read_heatmaps(part, decoding))
-        losses.append(windowed_heatmap_losses(part, centres[start : start + size], decoding.heatmap_sigma))
+        # Both passes over all cells come first: they empty the processor's cache for what follows.
+        norms, maxima = piece_norms(part), stretch_maxima(part)
+        readings.append(read_heatmaps(part, decoding, maxima))
+        labels = centres[start : start + size]
+        losses.append(windowed_heatmap_losses(part, labels, decoding.heatmap_sigma, norms=norms))
     sigma = None
     if outputs.uncertainty is not None and uncertainty_kind is not None:
         sigma = sigma_in_input_pixels(
