@@ -11,13 +11,22 @@ from collections.abc import Callable, Iterator
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from benchmarks import calibration_speed, calibration_verdicts, end_to_end, hot_path, injection, start_up
+from benchmarks import (
+    anatomy_speed,
+    calibration_speed,
+    calibration_verdicts,
+    end_to_end,
+    hot_path,
+    injection,
+    start_up,
+)
 
 BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "start-up": start_up.run,
     "hot-path": hot_path.run,
     "end-to-end": end_to_end.run,
     "injection": injection.run,
+    "anatomy-speed": anatomy_speed.run,
     "calibration-speed": calibration_speed.run,
     "calibration-verdicts": calibration_verdicts.run,
 }
