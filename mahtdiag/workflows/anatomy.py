@@ -271,11 +271,3 @@ def _size_of(sample: Sample) -> Size | Failure:
     except ImageError as error:
         reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
         return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
-
-
-def write_table(path: Path, text: str) -> None:
-    """Write a table where the user wants it, whole or not at all. Raises UsageError where that cannot be."""
-    try:
-        write_file(path.parent, path.name, text.encode())
-    except RunFolderError:
-        raise UsageError(f"--csv {path}: cannot be written; name another file") from None

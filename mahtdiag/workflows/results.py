@@ -77,7 +77,7 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
                 **{name: value.value for name, value in summary.losses.items()},
                 heatmap_keypoint_share=float(np.nanmean(share)) if np.isfinite(share).any() else None,
             ),
-            "anatomy": _anatomy(_findings(run, images, keypoints)),
+            "anatomy": _anatomy(findings_of(run.document, images, keypoints)),
             "error_types": _error_types(errors),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
             "calibration": _calibration(run, images, keypoints),
@@ -96,13 +96,14 @@ def _data_sha256(images: ImageColumns) -> str:
     return digest([f"{name}\0{image}\0{annotation}" for name, image, annotation in rows])
 
 
-def _findings(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> Findings:
+def findings_of(document: RunDocument, images: ImageColumns, keypoints: KeypointColumns) -> Findings:
+    """Anatomical violations among the predictions, by the rules and limits of the run."""
     return check_anatomy(
         keypoints.pred_px,
-        run.view,
+        document.view,
         image_size_px=_sizes(images),
-        limits=stored_limits(run.document),
-        rules=stored_rules(run.document),
+        limits=stored_limits(document),
+        rules=stored_rules(document),
     )
 
 
