@@ -63,14 +63,18 @@ def write_file(option: str, path: Path, content: bytes) -> None:
         target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
+            raise IsADirectoryError
         if target.exists() and not target.is_file():
             target.write_bytes(content)
             return
         with replacing(target) as file:
             file.write(content)
+    except IsADirectoryError:
+        raise UsageError(f"{option} {path}: a folder; name a file") from None
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{option} {path}: a file stands where a folder is needed; name another") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = error.strerror or str(error)
         raise UsageError(f"{option} {path}: cannot be written ({reason}); name another file") from error
 
 

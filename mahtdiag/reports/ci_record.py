@@ -122,7 +122,8 @@ class CiRecord:
 
 def images_in_words(worst: WorstImages) -> str:
     """`largest mean radial error: a.png 15.2 px, b.png 12.7 px`."""
-    return f"{worst.what}: {', '.join(f'{row.image} {row.value}'.strip() for row in worst.images)}"
+    named = (f"{row.image} {row.value}" if row.value else row.image for row in worst.images)
+    return f"{worst.what}: {', '.join(named)}"
 
 
 def interval_in_words(bounds: Interval | None) -> str:

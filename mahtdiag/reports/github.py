@@ -29,7 +29,8 @@ def annotations(record: CiRecord) -> tuple[str, ...]:
         found = [*found[: MOST - 1], _annotation("error", command, f"and {more:,} more errors")]
     if record.failures and not record.images_missing:
         title = f"{command}: {counted(len(record.failures), 'image')} failed, which is allowed"
-        named = ", ".join(failure.image for failure in record.failures[:MOST])
+        more = ", …" if len(record.failures) > MOST else ""
+        named = ", ".join(failure.image for failure in record.failures[:MOST]) + more
         found.append(_annotation("warning", title, named))
     return tuple(found)
 

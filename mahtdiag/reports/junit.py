@@ -74,7 +74,7 @@ def _add_images(suite: ET.Element, record: CiRecord) -> None:
         problems = [one_line(problem) for problem in record.problems]
         _add_outcome(case, "error", "not done", "; ".join(problems), [*problems, *_apart(listed)])
     elif record.images_missing:
-        message = f"{failed} of {counted(record.judged + failed, 'image')} failed"
+        message = f"{failed:,} of {counted(record.judged + failed, 'image')} failed"
         _add_outcome(case, "failure", "images", message, listed)
 
 

@@ -12,8 +12,8 @@ from mahtdiag.reports.numbers import ABSENT, counted, shorten
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
 
-MOST_GATES, MOST_FAILURES, MOST_LINES = 150, 50, 20
-LONGEST_NAME, LONGEST_SENTENCE = 200, 500
+MOST_GATES, MOST_FAILURES, MOST_LINES, MOST_METRICS = 100, 50, 20, 5
+LONGEST_NAME, LONGEST_SENTENCE = 200, 300
 PASSED, FAILED = "✅", "❌"
 
 
@@ -95,9 +95,11 @@ def _worst(record: CiRecord) -> list[str]:
 
 
 def _ranking(worst: WorstImages, metrics: Sequence[str]) -> str:
-    named = ", ".join(code(metric) for metric in dict.fromkeys(metrics[:MOST_LINES]))
+    distinct = list(dict.fromkeys(metrics))
+    named = [*map(code, distinct[:MOST_METRICS]), *(["…"] if len(distinct) > MOST_METRICS else [])]
     images = ", ".join(f"{code(row.image)} {row.value}".strip() for row in worst.images)
-    return f"- {worst.what}{f' ({named})' if named else ''}: {images}"
+    behind = f" ({', '.join(named)})" if named else ""
+    return f"- {worst.what}{behind}: {images}"
 
 
 def _numbers(record: CiRecord) -> list[str]:

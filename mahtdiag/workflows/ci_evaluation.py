@@ -1,13 +1,13 @@
 """From an evaluation to what a pipeline is told of it: all gates, errors and rates, the worst images."""
 
-from collections.abc import Callable
+from functools import cache
 
-from mahtdiag.diagnosis.anatomy import judge
+from mahtdiag.diagnosis.anatomy import JudgedImage, judge
 from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate
 from mahtdiag.reports.ci_record import CiRecord, NumberRow, WorstImages, interval_in_words
 from mahtdiag.reports.numbers import interval, number, percent, pixels
 from mahtdiag.workflows import worst_images
-from mahtdiag.workflows.ci_results import gate_cases, ranked
+from mahtdiag.workflows.ci_results import WorstOf, gate_cases, ranked
 from mahtdiag.workflows.evaluate import Evaluation
 from mahtdiag.workflows.results import RunResults, findings_of
 from mahtdiag.workflows.worst_images import Ranking
@@ -19,10 +19,7 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
     """An evaluation: all gates, errors and rates, the images with the largest error."""
     results, document = evaluation.results, evaluation.results.document
     nothing = evaluation.not_done is not None and not document.images.evaluated
-
-    def worst_of(metric: str, too_high: bool) -> WorstImages | None:
-        return _worst_of(results, metric, too_high)
-
+    worst_of = _finder(results)
     return CiRecord(
         command="evaluate",
         about=(
@@ -42,25 +39,39 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
     )
 
 
-def _worst_of(results: RunResults, metric: str, too_high: bool) -> WorstImages | None:
-    """The images behind any number of a run, by the section that the number is in."""
+def _finder(results: RunResults) -> WorstOf:
+    """Finds the images behind any number of a run, by the section that the number is in."""
     images, keypoints = results.images, results.keypoints
-    section = metric.partition(".")[0]
-    if section == "images":
-        return worst_images.failed_images(images.failures())
-    if section == "anatomy":
-        findings = findings_of(results.document, images, keypoints)
-        return ranked(worst_images.by_violations(metric, judge(keypoints.image, findings).images), too_high)
-    rankings: dict[str, Callable[[], Ranking | None]] = {
-        "losses": lambda: worst_images.by_loss(metric, images),
-        "error_types": lambda: worst_images.by_error_type(metric, keypoints),
-        "ambiguity": lambda: worst_images.by_ambiguity(keypoints),
-        "calibration": lambda: worst_images.by_sigma(
-            metric, keypoints.view, keypoints.image, keypoints.pred_px - keypoints.gt_px, keypoints.sigma_px
-        ),
-    }
-    ranking = rankings.get(section, lambda: worst_images.by_errors(metric, keypoints))
-    return ranked(ranking(), too_high)
+
+    @cache
+    def judged() -> tuple[JudgedImage, ...]:
+        return judge(keypoints.image, findings_of(results.document, images, keypoints)).images
+
+    def ranking(section: str, metric: str) -> Ranking | None:
+        match section:
+            case "losses":
+                return worst_images.by_loss(metric, images)
+            case "anatomy":
+                return worst_images.by_violations(metric, judged())
+            case "error_types":
+                return worst_images.by_error_type(metric, keypoints)
+            case "ambiguity":
+                return worst_images.by_ambiguity(keypoints)
+            case "calibration":
+                residual_px = keypoints.pred_px - keypoints.gt_px
+                view, names = keypoints.view, keypoints.image
+                return worst_images.by_sigma(metric, view, names, residual_px, keypoints.sigma_px)
+        return worst_images.by_errors(metric, keypoints)
+
+    def worst_of(metric: str, too_high: bool) -> WorstImages | None:
+        section = metric.partition(".")[0]
+        if section == "images":
+            return worst_images.failed_images(images.failures())
+        if metric.endswith(".level_shifts") and results.errors is not None:
+            return worst_images.shifted_images(results.errors.level_shifts)
+        return ranked(ranking(section, metric), too_high)
+
+    return worst_of
 
 
 def _evaluation_numbers(results: RunResults) -> tuple[NumberRow, ...]:

@@ -33,6 +33,8 @@ def of_anatomy(anatomy: "Anatomy") -> CiRecord:
     verdict = report.verdict
 
     def worst_of(metric: str, too_high: bool) -> WorstImages | None:
+        if metric.endswith(".level_shifts") and report.diagnosis is not None:
+            return worst_images.shifted_images(report.diagnosis.level_shifts)
         return ranked(worst_images.by_violations(metric, verdict.images), too_high)
 
     return CiRecord(

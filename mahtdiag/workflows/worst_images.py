@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
-from mahtdiag.diagnosis.anatomy import JudgedImage
+from mahtdiag.diagnosis.anatomy import JudgedImage, LevelShift
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.reports.ci_record import RankedImage, WorstImages
 from mahtdiag.reports.numbers import counted, number
@@ -21,6 +21,10 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 MOST = 5
+NO_IMAGES = (
+    "n_keypoints", "n_images", "missing", "invalid_sigma", "invalid_residual", "aleatoric_share",
+    "epistemic_share",
+)  # fmt: skip
 ERRORS, RATES = ("radial_error_px", "radial_error_mm"), ("sdr_px", "sdr_mm")
 _PART = re.compile(r"(?:^|\.)(?:by_vertebra|vertebrae|vertebra|by_corner|corners|corner)\.([A-Z]\w)(?:\.|$)")
 _RULE = re.compile(r"by_code\.([A-Z]\d+)\.")
@@ -28,11 +32,11 @@ _RULE = re.compile(r"by_code\.([A-Z]\d+)\.")
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A score of N images, NaN or 0 where an image has no part in the number, and what to call it.
+    """A score of N images, NaN where an image has none, and what to call it.
 
-    `most`, `fewest`: names for the images with the largest and the smallest score. `rises`: whether the
-    number rises with the score; None: what is far off either way has a large score. `text` says the score of
-    an image in words.
+    `most`, `fewest`: names for the images with the largest and the smallest score. `text` says the score of
+    an image in words. `rises`: whether the number rises with the score; None: what is far off either way has
+    a large score. `counts`: whether an image with score 0 has no part in the number.
     """
 
     most: str
@@ -41,11 +45,13 @@ class Ranking:
     score: Floats
     text: Callable[[int], str]
     rises: bool | None = True
+    counts: bool = False
 
     def worst(self, too_high: bool) -> WorstImages | None:
         """The images that push the number away from its limit; None where no image has a score."""
         largest = self.rises is None or self.rises == too_high
-        candidates = np.flatnonzero(np.isfinite(self.score) & ((self.score > 0) | (not largest)))
+        least = 0.0 if self.counts and largest else -np.inf
+        candidates = np.flatnonzero(np.isfinite(self.score) & (self.score > least))
         ordered = sorted(
             candidates.tolist(),
             key=lambda row: (-self.score[row] if largest else self.score[row], self.images[row]),
@@ -64,11 +70,10 @@ def by_errors(metric: str, keypoints: KeypointColumns) -> Ranking | None:
     if any(name in path for name in RATES):
         threshold = float(re.split(r"sdr_..\.", path)[1])
         return _beyond(error, threshold, f"{threshold:g} {unit}{_of(part)}", keypoints.image)
-    if path.startswith("keypoints_"):
-        missing = np.isnan(keypoints.error_px).sum(axis=1).astype(np.float64)
-        what = "keypoints that are not annotated"
-        rises = path == "keypoints_missing"
-        return _counts(what, "keypoint", missing, keypoints.image, rises=rises)
+    if last in ("keypoints_missing", "keypoints_measured", "keypoints"):
+        missing = np.isnan(error).sum(axis=1).astype(np.float64)
+        what = f"keypoints{_of(part)} without error"
+        return _counts(what, "keypoint", missing, keypoints.image, rises=last == "keypoints_missing")
     if last == "max":
         return _measured(f"radial error of a keypoint{_of(part)}", unit, _largest(error), keypoints.image)
     if part or any(path.startswith(name) for name in ERRORS):
@@ -105,7 +110,8 @@ def by_violations(metric: str, judged: Sequence[JudgedImage]) -> Ranking | None:
         codes = "" if rule else f" ({', '.join(judged[row].codes)})"
         return f"{number(float(severity[row]))}{codes}"
 
-    return Ranking(f"largest {what}", f"smallest {what}", [image.image for image in judged], severity, text)
+    names = [image.image for image in judged]
+    return Ranking(f"largest {what}", f"smallest {what}", names, severity, text, counts=True)
 
 
 def by_error_type(metric: str, keypoints: KeypointColumns) -> Ranking | None:
@@ -128,11 +134,18 @@ def by_ambiguity(keypoints: KeypointColumns) -> Ranking:
 def by_sigma(
     metric: str, view: View, images: Sequence[str], residual_px: Floats, sigma_px: Floats
 ) -> Ranking | None:
-    """Images by their largest |z|, z = error/σ per axis; by their largest σ for sharpness and shares of σ."""
+    """Images by their largest |z|, z = error/σ per axis; by σ itself for its size and bounds.
+
+    None for counts and for shares of σ², which no image stands for.
+    """
     chosen, part = _members(metric, view)
-    if metric.rpartition(".")[2] in ("sharpness_px", "at_min_share", "at_max_share"):
-        of_image = _largest(sigma_px[:, chosen].reshape(len(images), -1))
-        return _measured(f"σ{_of(part)}", "px", of_image, images)
+    last = metric.rpartition(".")[2]
+    if last in NO_IMAGES:
+        return None
+    if last in ("sharpness_px", "at_min_share", "at_max_share"):
+        sign = -1.0 if last == "at_min_share" else 1.0
+        of_image = sign * _largest(sign * sigma_px[:, chosen].reshape(len(images), -1))
+        return _measured(f"σ{_of(part)}", "px", of_image, images, rises=sign > 0)
     usable = np.isfinite(residual_px) & np.isfinite(sigma_px) & (sigma_px > 0) & chosen[:, None]
     z = np.full(residual_px.shape, np.nan)
     np.divide(np.abs(residual_px), sigma_px, out=z, where=usable)
@@ -151,6 +164,12 @@ def failed_images(failures: Sequence[Failure]) -> WorstImages | None:
     """The first images that could not be evaluated."""
     rows = tuple(RankedImage(failure.image, "") for failure in failures[:MOST])
     return WorstImages("failed images", rows) if rows else None
+
+
+def shifted_images(shifts: Sequence[LevelShift]) -> WorstImages | None:
+    """The first images that are marked one level off as a whole."""
+    rows = tuple(RankedImage(shift.image, f"{shift.shift:+d}") for shift in shifts[:MOST])
+    return WorstImages("images marked one level off (+1: too low)", rows) if rows else None
 
 
 def _members(path: str, view: View) -> tuple[Bools, str]:
@@ -185,18 +204,18 @@ def _largest(values: Floats) -> Floats:
     return np.where(known.any(axis=1), found, np.nan)
 
 
-def _measured(what: str, unit: str, score: Floats, images: Sequence[str]) -> Ranking:
+def _measured(what: str, unit: str, score: Floats, images: Sequence[str], *, rises: bool = True) -> Ranking:
     def text(row: int) -> str:
         return f"{number(float(score[row]))} {unit}".strip()
 
-    return Ranking(f"largest {what}", f"smallest {what}", images, score, text)
+    return Ranking(f"largest {what}", f"smallest {what}", images, score, text, rises)
 
 
 def _counts(what: str, noun: str, count: Floats, images: Sequence[str], *, rises: bool = True) -> Ranking:
     def text(row: int) -> str:
         return counted(int(count[row]), noun)
 
-    return Ranking(f"most {what}", f"fewest {what}", images, count, text, rises)
+    return Ranking(f"most {what}", f"fewest {what}", images, count, text, rises, counts=True)
 
 
 def _beyond(error: Floats, threshold: float, limit: str, images: Sequence[str]) -> Ranking:
@@ -208,6 +227,5 @@ def _beyond(error: Floats, threshold: float, limit: str, images: Sequence[str]) 
     def text(row: int) -> str:
         return f"{int(beyond[row])} of {int(known[row].sum())}"
 
-    return Ranking(
-        f"most keypoints beyond {limit}", f"fewest keypoints beyond {limit}", images, share, text, rises=False
-    )
+    most, fewest = (f"{word} keypoints beyond {limit}" for word in ("most", "fewest"))
+    return Ranking(most, fewest, images, share, text, rises=False, counts=True)
