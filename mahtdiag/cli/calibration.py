@@ -68,13 +68,12 @@ def calibration_command(
     with ci_results("calibration", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
-        from mahtdiag.diagnosis.gates import parse_gates
         from mahtdiag.workflows.calibration import CalibrationRequest, calibrate
         from mahtdiag.workflows.calibration_gates import with_gates
         from mahtdiag.workflows.ci_results import of_calibration
 
-        gates = parse_gates(settings.gates)
-        calibration = with_gates(calibrate(CalibrationRequest(run, fit, apply, pictures, cwd)), gates)
+        request = CalibrationRequest(run, fit, apply, pictures, cwd)
+        calibration = with_gates(calibrate(request), settings.gates.limits)
         for note in calibration.notes:
             typer.echo(f"note: {note}", err=True)
         if not ci.take_stdout:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.reports.gates_table import metric_in_words
 from mahtdiag.reports.numbers import counted, interval, number
 from mahtdiag.schema.samples import Failure
 
@@ -29,34 +31,39 @@ class WorstImages:
 
 @dataclass(frozen=True, slots=True)
 class GateCase:
-    """A gate and what was measured.
+    """A judged gate and, where it failed, the images to look at first."""
 
-    `condition`: the limit as it is written in a configuration. `value` is what was compared with it, None
-    where there is none, with the `reason`; `estimate` differs from it where the gate is on a bound or a
-    baseline. `worst`: the images to look at first, for a gate that failed.
-    """
-
-    metric: str
-    condition: str
-    value: float | None
-    passed: bool
-    ci95: Interval | None = None
-    reason: str | None = None
-    baseline: str | None = None
+    result: GateResult
     worst: WorstImages | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the limit is kept."""
+        return self.result.passed
 
     @property
     def name(self) -> str:
         """What tells it from other gates, the same in every run: `radial_error_px.mean <= 4`."""
-        against = " against the baseline" if self.baseline is not None else ""
-        return f"{self.metric}{against} {self.condition}"
+        gate = self.result.gate
+        return f"{metric_in_words(self.result)} {gate.condition}{f' ({gate.view})' if gate.view else ''}"
 
     @property
-    def verdict(self) -> str:
-        """What was measured, and the limit: `8.938, limit <= 4`."""
-        if self.value is None:
-            return f"not measured, limit {self.condition}" + (f": {self.reason}" if self.reason else "")
-        return f"{told_apart(self.value, self.condition)}, limit {self.condition}"
+    def value(self) -> str:
+        """What was compared with the limit, told apart from it; the estimate beside it for a bound of it."""
+        result = self.result
+        if result.value is None:
+            return "not measured"
+        value = told_apart(result.value, result.gate.limit)
+        if result.estimate is None or result.estimate == result.value:
+            return value
+        return f"{value} (estimate {number(result.estimate, 4)})"
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line: `radial_error_px.mean: 8.938, limit <= 4`."""
+        result = self.result
+        why = "" if result.reason is None else f"; {result.reason}"
+        return f"{metric_in_words(result)}: {self.value}, limit {result.gate.condition}{why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +138,13 @@ def interval_in_words(bounds: Interval | None) -> str:
     return "" if bounds is None else interval(bounds)
 
 
-def told_apart(value: float, condition: str) -> str:
+def told_apart(value: float, limit: float) -> str:
     """A value with four digits, or as many as it takes to differ from the limit that it is compared with.
 
     Whole numbers are written whole.
     """
     if value.is_integer() and abs(value) < MOST_WHOLE:
         return f"{value:,.0f}"
-    limit = float(condition.split()[-1])
     for digits in DIGITS:
         text = number(value, digits)
         shown = float(text.replace(",", ""))

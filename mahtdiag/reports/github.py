@@ -29,14 +29,14 @@ def annotations(record: CiRecord) -> tuple[str, ...]:
         found = [*found[: MOST - 1], _annotation("error", command, f"and {more:,} more errors")]
     if record.failures and not record.images_missing:
         title = f"{command}: {counted(len(record.failures), 'image')} failed, which is allowed"
-        more = ", …" if len(record.failures) > MOST else ""
-        named = ", ".join(failure.image for failure in record.failures[:MOST]) + more
+        cut = ", …" if len(record.failures) > MOST else ""
+        named = ", ".join(failure.image for failure in record.failures[:MOST]) + cut
         found.append(_annotation("warning", title, named))
     return tuple(found)
 
 
 def _gate_lines(gate: GateCase) -> list[str]:
-    return [f"{gate.metric}: {gate.verdict}", *([images_in_words(gate.worst)] if gate.worst else [])]
+    return [gate.sentence, *([images_in_words(gate.worst)] if gate.worst else [])]
 
 
 def _annotation(kind: str, title: str, *lines: str) -> str:

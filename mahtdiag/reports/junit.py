@@ -82,12 +82,12 @@ def _add_gate(suite: ET.Element, command: str, gate: GateCase) -> None:
     case = _case(suite, command, gate.name)
     if gate.passed:
         return
-    said = one_line(f"{gate.metric}: {gate.verdict}")
+    said = one_line(gate.sentence)
     message = said if gate.worst is None else f"{said}; {one_line(images_in_words(gate.worst))}"
-    bounds = interval_in_words(gate.ci95)
+    bounds = interval_in_words(gate.result.ci95)
     lines = [said, *([f"95 % interval: {bounds}"] if bounds else [])]
-    if gate.baseline is not None:
-        lines.append(f"baseline: {one_line(gate.baseline)}")
+    if gate.result.baseline is not None:
+        lines.append(f"baseline: {one_line(gate.result.baseline)}")
     _add_outcome(case, "failure", "gate", message, [*lines, *_apart(_worst(gate.worst))])
 
 

@@ -7,7 +7,8 @@ mention. The text is bounded, so that it fits into a step summary (1 MiB) whatev
 import re
 from collections.abc import Iterable, Sequence
 
-from mahtdiag.reports.ci_record import CiRecord, GateCase, WorstImages, interval_in_words, told_apart
+from mahtdiag.reports.ci_record import CiRecord, GateCase, WorstImages, interval_in_words
+from mahtdiag.reports.gates_table import metric_in_words
 from mahtdiag.reports.numbers import ABSENT, counted, shorten
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
@@ -73,13 +74,15 @@ def _gates(gates: Sequence[GateCase]) -> list[str]:
     return ["### Gates", table, *_more(len(gates) - len(shown), "and {:,} more gates")]
 
 
-def _gate(gate: GateCase) -> tuple[str, ...]:
-    value = ABSENT if gate.value is None else told_apart(gate.value, gate.condition)
-    verdict = f"{PASSED} passed" if gate.passed else f"{FAILED} failed"
-    if gate.reason:
-        verdict += f": {code(gate.reason, LONGEST_SENTENCE)}"
-    metric = code(gate.metric) + ("" if gate.baseline is None else f" against {code(gate.baseline)}")
-    return metric, value, interval_in_words(gate.ci95) or ABSENT, code(gate.condition), verdict
+def _gate(case: GateCase) -> tuple[str, ...]:
+    result, gate = case.result, case.result.gate
+    verdict = f"{PASSED} passed" if case.passed else f"{FAILED} failed"
+    if result.reason is not None:
+        verdict += f": {code(result.reason, LONGEST_SENTENCE)}"
+    metric = code(metric_in_words(result))
+    metric += "" if result.baseline is None else f" {code(result.baseline)}"
+    limit = code(f"{gate.condition}{f' ({gate.view})' if gate.view else ''}")
+    return metric, case.value, interval_in_words(result.ci95) or ABSENT, limit, verdict
 
 
 def _worst(record: CiRecord) -> list[str]:
@@ -87,7 +90,7 @@ def _worst(record: CiRecord) -> list[str]:
     rankings: dict[str, tuple[WorstImages, list[str]]] = {}
     for gate in record.failed_gates:
         if gate.worst is not None:
-            rankings.setdefault(gate.worst.what, (gate.worst, []))[1].append(gate.metric)
+            rankings.setdefault(gate.worst.what, (gate.worst, []))[1].append(metric_in_words(gate.result))
     if not rankings and record.worst is not None:
         rankings = {record.worst.what: (record.worst, [])}
     lines = [_ranking(worst, metrics) for worst, metrics in list(rankings.values())[:MOST_LINES]]

@@ -9,6 +9,7 @@ from mahtdiag.reports.numbers import interval, number, percent, pixels
 from mahtdiag.workflows import worst_images
 from mahtdiag.workflows.ci_results import WorstOf, gate_cases, ranked
 from mahtdiag.workflows.evaluate import Evaluation
+from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.results import RunResults, findings_of
 from mahtdiag.workflows.worst_images import Ranking
 
@@ -32,7 +33,7 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         judged=document.images.evaluated,
         failures=results.images.failures(),
         failures_allowed=evaluation.not_done is None,
-        gates=gate_cases(document.gates, worst_of),
+        gates=gate_cases(results_of(document.gates), worst_of),
         numbers=_evaluation_numbers(results),
         worst=worst_of(MEAN_ERROR, True) if results.summary else None,
         notes=document.notes,

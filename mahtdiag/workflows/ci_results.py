@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus
 from mahtdiag.reports.calibration_tables import NUMBERS
 from mahtdiag.reports.ci_record import CiRecord, GateCase, NumberRow, WorstImages, interval_in_words
 from mahtdiag.reports.numbers import counted, interval, number, percent
-from mahtdiag.runs.document import Gate
 from mahtdiag.workflows import worst_images
 from mahtdiag.workflows.worst_images import Ranking
 
@@ -44,19 +44,7 @@ def of_anatomy(anatomy: "Anatomy") -> CiRecord:
         judged=len(verdict.images),
         failures=report.failures,
         failures_allowed=anatomy.status is not ExitStatus.NOT_DONE,
-        gates=gate_cases(
-            [
-                Gate(
-                    metric=g.gate.metric,
-                    comparison=g.gate.comparison,
-                    limit=g.gate.limit,
-                    value=g.value,
-                    passed=g.passed,
-                )
-                for g in report.gates
-            ],
-            worst_of,
-        ),
+        gates=gate_cases(report.gates, worst_of),
         numbers=_anatomy_numbers(report),
         worst=worst_of("anatomy.violations", True),
         notes=report.notes,
@@ -91,23 +79,16 @@ def of_calibration(calibration: "Calibration") -> CiRecord:
     )
 
 
-def gate_cases(gates: Sequence[Gate], worst_of: WorstOf) -> tuple[GateCase, ...]:
+def gate_cases(results: Sequence[GateResult], worst_of: WorstOf) -> tuple[GateCase, ...]:
     """The gates as a pipeline sees them; `worst_of` finds the images behind one that failed."""
-    return tuple(
-        GateCase(
-            metric=gate.metric,
-            condition=f"{gate.comparison} {gate.limit:g}",
-            value=gate.value,
-            passed=gate.passed,
-            worst=None if gate.passed else _behind(gate, worst_of),
-        )
-        for gate in gates
-    )
+    return tuple(GateCase(result, None if result.passed else _behind(result, worst_of)) for result in results)
 
 
-def _behind(gate: Gate, worst_of: WorstOf) -> WorstImages | None:
+def _behind(result: GateResult, worst_of: WorstOf) -> WorstImages | None:
     """The images behind a failed gate; a number that is missing has none."""
-    return None if gate.value is None else worst_of(gate.metric, gate.value > gate.limit)
+    if result.value is None:
+        return None
+    return worst_of(result.gate.metric, result.value > result.gate.limit)
 
 
 def ranked(ranking: Ranking | None, too_high: bool) -> WorstImages | None:

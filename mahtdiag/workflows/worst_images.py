@@ -93,7 +93,7 @@ def by_loss(metric: str, images: ImageColumns) -> Ranking | None:
     return _measured(what, "", np.where(images.ok, score, np.nan), images.image)
 
 
-def by_violations(metric: str, judged: Sequence[JudgedImage]) -> Ranking | None:
+def by_violations(metric: str, judged: Sequence[JudgedImage]) -> Ranking:
     """Images by how suspicious they are, or by the findings of the one rule or vertebra that is counted."""
     rule, part = (_group(pattern, metric) for pattern in (_RULE, _PART))
 

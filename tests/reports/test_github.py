@@ -84,6 +84,6 @@ def test_no_name_breaks_a_line(name: str) -> None:
     line = one_line(name)
     problem, gate, image = all_shown(hostile(name))
     assert problem.message == line
-    assert gate.title == f"mahtdiag evaluate: {line} against the baseline <= 1"
-    assert gate.message == f"{line}: 2, limit <= 1\nlargest loss: {line} 1.00"
+    assert gate.title == f"mahtdiag evaluate: {line} − baseline <= 1"
+    assert gate.message == f"{line} − baseline: 2, limit <= 1; {line}\nlargest loss: {line} 1.00"
     assert image.message == f"{line}: {line}"

@@ -14,7 +14,7 @@ from mahtdiag.reports.markdown import code, markdown
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
 
-from .ci_records import HOSTILE, NOT_DONE, PLAIN, RESULT, WORST, hostile
+from .ci_records import HOSTILE, NOT_DONE, PLAIN, RESULT, WORST, hostile, hostile_gate
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 TAGS = {
@@ -68,7 +68,7 @@ def page_of(text: str) -> _Page:
 
 
 WHOLE = """\
-## ❌ mahtdiag evaluate: 3 of 4 gates failed, 1 image failed
+## ❌ mahtdiag evaluate: 4 of 5 gates failed, 1 image failed
 
 checkpoint `ckpt.pt`, view `AP`
 
@@ -79,13 +79,15 @@ Calibrated.
 | gate | value | 95 % interval | limit | |
 | --- | ---: | ---: | ---: | --- |
 | `radial_error_px.mean` | 8.938 | 5.61 to 12.3 | `<= 4` | ❌ failed |
-| `radial_error_mm.mean` | – | – | `<= 2` | ❌ failed: `the run has no such number` |
-| `sdr_px.4` against `runs/best` | -0.05000 | -0.0800 to -0.0200 | `>= -0.01` | ❌ failed |
+| `radial_error_mm.mean` | not measured | – | `<= 2` | ❌ failed: `the run has no such number` |
+| `calibration.mace` | 0.05030 (estimate 0.04020) | 0.0300 to 0.0503 | `upper <= 0.05 (LA)` | ❌ failed |
+| `sdr_px.4 − baseline` `runs/best` | -0.08000 (estimate -0.05000) | -0.0800 to -0.0200 \
+| `lower >= -0.01` | ❌ failed |
 | `images.failed` | 0 | – | `<= 0` | ✅ passed |
 
 ### Worst images
 
-- largest mean radial error (`radial_error_px.mean`, `sdr_px.4`): `b.png` 15.2 px, `a.png` 9.10 px
+- largest mean radial error (`radial_error_px.mean`, `sdr_px.4 − baseline`): `b.png` 15.2 px, `a.png` 9.10 px
 
 ### Numbers: 6 images
 
@@ -129,7 +131,7 @@ def test_the_tables_as_rendered() -> None:
     page = page_of(WHOLE)
     assert page.tags == TAGS
     assert page.rows[1][:2] == ["radial_error_px.mean", "8.938"]
-    assert page.rows[3][0] == "sdr_px.4 against runs/best"
+    assert page.rows[4][0] == "sdr_px.4 − baseline runs/best"
     assert page.rows[-1] == ["c.png", "the file is empty"]
 
 
@@ -149,7 +151,7 @@ def test_no_name_breaks_the_page(name: str) -> None:
     shown = one_line(name)
     assert page.tags <= TAGS
     assert [len(row) for row in page.rows] == [5, 5, 2, 2]
-    assert page.rows[1][0] == f"{shown} against {shown}" or len(shown) > 200
+    assert page.rows[1][0] == f"{shown} − baseline {shown}" or len(shown) > 180
     assert [text.strip() for text in page.texts["h3"]] == [
         "Gates", "Worst images", "Failed images: 1", "Notes",
     ]  # fmt: skip
@@ -169,10 +171,7 @@ def test_a_step_summary_holds_whatever_a_run_does(sign: str) -> None:
         judged=10**6,
         failures=(Failure(long, long),) * 1_000,
         failures_allowed=False,
-        gates=tuple(
-            GateCase(long, "<= 1", 2.0, passed=False, reason=long, baseline=long, worst=each)
-            for each in worst
-        ),
+        gates=tuple(GateCase(hostile_gate(long), each) for each in worst),
         numbers=(NumberRow("x" * 50, "1", "2"),) * 50,
         notes=(long,) * 1_000,
     )
