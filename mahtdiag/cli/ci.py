@@ -104,7 +104,9 @@ class CiResults:
         unfinished = not_done(self._command, (UNFINISHED,))
         for option, path in self._files.items():
             needed_empty = run_folder is not None and path.resolve().is_relative_to(run_folder.resolve())
-            if path != STDOUT and not needed_empty and (path.is_file() or not path.exists() or path.is_dir()):
+            # What is written into a pipe or a device stays there.
+            once = os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+            if path != STDOUT and not needed_empty and not once:
                 write_file(option, path, self._content(option, unfinished))
 
     def end(self, problems: tuple[str, ...]) -> tuple[str, ...]:
@@ -155,7 +157,7 @@ class CiResults:
             with self._summary.open("ab") as file:
                 if file.tell() + len(content) >= MOST_SUMMARY_BYTES:
                     raise OSError(None, "it would be larger than 1 MiB")
-                file.write(b"\n" + content if file.tell() else content)
+                file.write(b"\n\n" + content if file.tell() else content)
         except OSError as error:
             typer.echo(f"note: {STEP_SUMMARY} not written ({error.strerror or error})", err=True)
 

@@ -7,7 +7,7 @@ from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate
 from mahtdiag.reports.ci_record import CiRecord, NumberRow, WorstImages, interval_in_words
 from mahtdiag.reports.numbers import interval, number, percent, pixels
 from mahtdiag.workflows import worst_images
-from mahtdiag.workflows.ci_results import WorstOf, gate_cases, ranked
+from mahtdiag.workflows.ci_results import WorstOf, gate_cases, other_notes, ranked
 from mahtdiag.workflows.evaluate import Evaluation
 from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.results import RunResults, findings_of
@@ -20,7 +20,7 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
     """An evaluation: all gates, errors and rates, the images with the largest error."""
     results, document = evaluation.results, evaluation.results.document
     nothing = evaluation.not_done is not None and not document.images.evaluated
-    worst_of = _finder(results)
+    worst_of, gates = _finder(results), results_of(document.gates)
     return CiRecord(
         command="evaluate",
         about=(
@@ -33,10 +33,10 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         judged=document.images.evaluated,
         failures=results.images.failures(),
         failures_allowed=evaluation.not_done is None,
-        gates=gate_cases(results_of(document.gates), worst_of),
+        gates=gate_cases(gates, worst_of),
         numbers=_evaluation_numbers(results),
         worst=worst_of(MEAN_ERROR, True) if results.summary else None,
-        notes=document.notes,
+        notes=other_notes(document.notes, gates),
     )
 
 
@@ -53,7 +53,7 @@ def _finder(results: RunResults) -> WorstOf:
             case "losses":
                 return worst_images.by_loss(metric, images)
             case "anatomy":
-                return worst_images.by_violations(metric, judged())
+                return worst_images.by_violations(metric, keypoints.view, judged())
             case "error_types":
                 return worst_images.by_error_type(metric, keypoints)
             case "ambiguity":

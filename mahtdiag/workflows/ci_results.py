@@ -10,6 +10,7 @@ from mahtdiag.reports.calibration_tables import NUMBERS
 from mahtdiag.reports.ci_record import CiRecord, GateCase, NumberRow, WorstImages, interval_in_words
 from mahtdiag.reports.numbers import counted, interval, number, percent
 from mahtdiag.workflows import worst_images
+from mahtdiag.workflows.gates import notes_on
 from mahtdiag.workflows.worst_images import Ranking
 
 if TYPE_CHECKING:  # each command loads its own workflow alone
@@ -35,7 +36,7 @@ def of_anatomy(anatomy: "Anatomy") -> CiRecord:
     def worst_of(metric: str, too_high: bool) -> WorstImages | None:
         if metric.endswith(".level_shifts") and report.diagnosis is not None:
             return worst_images.shifted_images(report.diagnosis.level_shifts)
-        return ranked(worst_images.by_violations(metric, verdict.images), too_high)
+        return ranked(worst_images.by_violations(metric, verdict.view, verdict.images), too_high)
 
     return CiRecord(
         command="anatomy",
@@ -47,7 +48,7 @@ def of_anatomy(anatomy: "Anatomy") -> CiRecord:
         gates=gate_cases(report.gates, worst_of),
         numbers=_anatomy_numbers(report),
         worst=worst_of("anatomy.violations", True),
-        notes=report.notes,
+        notes=other_notes(report.notes, report.gates),
     )
 
 
@@ -75,7 +76,7 @@ def of_calibration(calibration: "Calibration") -> CiRecord:
         gates=gate_cases(calibration.gates, worst_of),
         numbers=_calibration_numbers(calibration),
         worst=worst_of("calibration.mace", True),
-        notes=calibration.notes,
+        notes=other_notes(calibration.notes, calibration.gates),
     )
 
 
@@ -89,6 +90,11 @@ def _behind(result: GateResult, worst_of: WorstOf) -> WorstImages | None:
     if result.value is None:
         return None
     return worst_of(result.gate.metric, result.value > result.gate.limit)
+
+
+def other_notes(notes: Sequence[str], results: Sequence[GateResult]) -> tuple[str, ...]:
+    """The notes that do not repeat the reason of a gate."""
+    return tuple(note for note in notes if note not in notes_on(results))
 
 
 def ranked(ranking: Ranking | None, too_high: bool) -> WorstImages | None:

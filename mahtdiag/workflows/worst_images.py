@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 MOST = 5
+# Below this share of each other two scores count as equal.
+ROUNDING = 1e-4
 NO_IMAGES = (
     "n_keypoints", "n_images", "missing", "invalid_sigma", "invalid_residual", "aleatoric_share",
     "epistemic_share",
@@ -52,10 +54,13 @@ class Ranking:
         largest = self.rises is None or self.rises == too_high
         least = 0.0 if self.counts and largest else -np.inf
         candidates = np.flatnonzero(np.isfinite(self.score) & (self.score > least))
-        ordered = sorted(
-            candidates.tolist(),
-            key=lambda row: (-self.score[row] if largest else self.score[row], self.images[row]),
-        )
+        sign = -1.0 if largest else 1.0
+
+        def order(row: int) -> tuple[float, str]:
+            # Scores that are equal but for rounding come in the order of names, on every machine.
+            return float(f"{sign * self.score[row]:.4g}"), self.images[row]
+
+        ordered = sorted(candidates.tolist(), key=order)
         rows = tuple(RankedImage(self.images[row], self.text(row)) for row in ordered[:MOST])
         return WorstImages(self.most if largest else self.fewest, rows) if rows else None
 
@@ -93,15 +98,18 @@ def by_loss(metric: str, images: ImageColumns) -> Ranking | None:
     return _measured(what, "", np.where(images.ok, score, np.nan), images.image)
 
 
-def by_violations(metric: str, judged: Sequence[JudgedImage]) -> Ranking:
+def by_violations(metric: str, view: View, judged: Sequence[JudgedImage]) -> Ranking:
     """Images by how suspicious they are, or by the findings of the one rule or vertebra that is counted."""
-    rule, part = (_group(pattern, metric) for pattern in (_RULE, _PART))
+    rule = _group(_RULE, metric)
+    chosen, part = _members(metric, view)
 
     def severity_of(image: JudgedImage) -> float:
         if not rule and not part:
             return image.severity
-        counted = (f for f in image.findings if rule in ("", f.code) and part in f.vertebra)
-        return max((finding.severity for finding in counted), default=0.0)
+        meant = (
+            f for f in image.findings if rule in ("", f.code) and (not part or chosen[[*f.keypoints]].any())
+        )
+        return max((finding.severity for finding in meant), default=0.0)
 
     severity = np.array([severity_of(image) for image in judged], dtype=np.float64)
     what = f"severity of {rule or 'violations'}{_of(part, 'in')}"
@@ -153,7 +161,8 @@ def by_sigma(
     of_image = _largest(by_axis)
 
     def text(row: int) -> str:
-        keypoint, axis = divmod(int(np.nanargmax(by_axis[row])), 2)
+        largest = np.flatnonzero(by_axis[row] > (1 - ROUNDING) * of_image[row])
+        keypoint, axis = divmod(int(largest[0]), 2)
         return f"{number(float(of_image[row]))} σ at {view.keypoint_names[keypoint]} in {'xy'[axis]}"
 
     most, fewest = (f"{word} error in σ{_of(part)}" for word in ("largest", "smallest"))

@@ -196,7 +196,11 @@ def test_losses(metric: str, too_high: bool, what: str, expected: list[str]) -> 
 
 
 def finding(code: str, vertebra: str, severity: float) -> Finding:
-    return Finding(code, 0, vertebra, 1.0, "°", 0.5, severity, ())
+    """A finding that blames the last keypoint of each vertebra that it names."""
+    blamed = [
+        max(np.flatnonzero(np.array(VIEW.vertebra_of) == name).tolist()) for name in vertebra.split("/")
+    ]
+    return Finding(code, 0, vertebra, 1.0, "°", 0.5, severity, tuple(blamed))
 
 
 JUDGED = (
@@ -220,14 +224,14 @@ JUDGED = (
     ],
 )  # fmt: skip
 def test_violations(metric: str, what: str, expected: list[str]) -> None:
-    worst = worst_images.by_violations(metric, JUDGED).worst(too_high=True)
+    worst = worst_images.by_violations(metric, VIEW, JUDGED).worst(too_high=True)
     assert worst is not None
     assert (worst.what, [f"{row.image} {row.value}" for row in worst.images]) == (what, expected)
 
 
 def test_no_violation_no_image() -> None:
-    assert worst_images.by_violations("anatomy.violations", JUDGED[2:]).worst(too_high=True) is None
-    assert worst_images.by_violations("anatomy.violations", ()).worst(too_high=True) is None
+    assert worst_images.by_violations("anatomy.violations", VIEW, JUDGED[2:]).worst(too_high=True) is None
+    assert worst_images.by_violations("anatomy.violations", VIEW, ()).worst(too_high=True) is None
 
 
 def test_error_types() -> None:
