@@ -12,7 +12,6 @@ from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import Seconds
 from mahtdiag.engine.loader import LoadImage, load_batches
 from mahtdiag.errors import ExitStatus, InterruptedRunError
-from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.document import Seconds as StoredSeconds
 from mahtdiag.runs.folder import RunFolder
@@ -94,7 +93,7 @@ def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -
     samples, done = setup.dataset.samples, folder.finished_batches()
     finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
     watcher.start("evaluating", len(samples), finished)
-    maker = RecordMaker(setup.spec, MAHTNetLoss(view=setup.spec.view, reduction="none"), setup.limits,
+    maker = RecordMaker(setup.spec, setup.loss, setup.limits,
                         setup.pixel_spacing_mm,
                         None if setup.correction is None else setup.correction.factors,
                         setup.rules)  # fmt: skip

@@ -19,6 +19,7 @@ from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
 from mahtdiag.engine.device import Precision, describe_device, resolve_device
 from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
+from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.views import View
@@ -34,6 +35,7 @@ from mahtdiag.workflows.members import (
 )
 from mahtdiag.workflows.sigma_correction import SigmaCorrection, read_correction
 from mahtdiag.workflows.specification import Evidence, settle_view
+from mahtdiag.workflows.training_loss import loss_of
 
 DEFAULT_OVERLAYS = "worst:12"
 DEFAULT_WORKERS = 4
@@ -47,6 +49,7 @@ class Setup:
     members: tuple[Member, ...]
     runner: Runner
     repetition: dict[str, JsonValue]
+    loss: MAHTNetLoss
     dataset: Dataset
     limits: Limits
     rules: tuple[Rule, ...]
@@ -81,9 +84,11 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     if settings.data.view not in (None, "auto"):
         evidence.insert(0, Evidence(View(str(settings.data.view)), "--view"))
     view = settle_view([*evidence, *(Evidence(item.view, item.source) for item in data_says)])
+    loss, precision = loss_of(settings.loss, view), Precision(settings.evaluate.precision or "fp32")
     setup = Setup(
         members=members,
-        runner=runner_of(members, settings.model, device, Precision(settings.evaluate.precision or "fp32")),
+        runner=runner_of(members, settings.model, device, precision, loss.focal_weight),
+        loss=loss,
         repetition=repetition_of(members, settings.model),
         dataset=open_dataset(data, view),
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
@@ -161,6 +166,7 @@ def settings_of(setup: Setup) -> dict[str, JsonValue]:
     return {
         **reading_of(setup.spec, setup.runner.heatmap_size),
         "factory": setup.factory,
+        "loss": {**setup.loss.settings()},
         **setup.repetition,
         **({} if correction is None else {"recalibration": correction.as_settings()}),
         "pixel_spacing_mm": setup.pixel_spacing_mm,

@@ -14,6 +14,7 @@ from mahtdiag.engine.device import Precision
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import UsageError
+from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.archive import CheckpointFormat
 from mahtdiag.models.dropout import activate_dropout
 from mahtdiag.models.loading import LoadedModel, load_model
@@ -133,13 +134,17 @@ def view_evidence_of(members: Sequence[Member]) -> tuple[Evidence, ...]:
 
 
 def runner_of(
-    members: Sequence[Member], settings: ModelSettings, device: torch.device, precision: Precision
+    members: Sequence[Member],
+    settings: ModelSettings,
+    device: torch.device,
+    precision: Precision,
+    weight: FocalWeight = PUBLISHED_WEIGHT,
 ) -> Runner:
     """What runs the batches: a single network as it is, or all passes together.
 
     Raises UsageError where dropout was asked for and cannot be switched on.
     """
-    runners = [Runner(m.model.predict, m.spec, device, precision, m.heatmap_size) for m in members]
+    runners = [Runner(m.model.predict, m.spec, device, precision, m.heatmap_size, weight) for m in members]
     if not is_repeated(members, settings):
         return runners[0]
     asked = settings.uncertainty
