@@ -19,7 +19,7 @@ from mahtdiag.runs.latest import default_run_path
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 from mahtdiag.workflows.evaluation_setup import Setup, header, prepare, settings_of
-from mahtdiag.workflows.gates import judged, status_of, stored
+from mahtdiag.workflows.gates import results_of, status_of, with_gates
 from mahtdiag.workflows.overlays import write_overlays
 from mahtdiag.workflows.results import RunResults, read_results
 from mahtdiag.workflows.watcher import Watcher
@@ -60,14 +60,13 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
     clock = _Clock(folder.document)
     try:
         _infer(setup, folder, clock, watcher)
-        results = read_results(folder.tables(), folder.document)
+        known = folder.document.model_copy(update={"settings": settings_of(setup)})
+        results = read_results(folder.tables(), folder.document if folder.complete else known)
         overlays = write_overlays(setup, results, folder, watcher)
-        document = results.document.model_copy(update=_at_the_end(setup, clock))
-        content = document.model_dump(mode="json", by_alias=True)
-        gates, missing = judged(setup.gates.limits, content, document.view)
-        notes = (*document.notes, *missing)
-        document = document.model_copy(update={"gates": stored(gates), "notes": notes})
-        for note in folder.finish(document, request.cwd):
+        document = folder.document
+        if not folder.complete:
+            document = results.document.model_copy(update=_at_the_end(setup, clock))
+        for note in folder.finish(with_gates(document, setup.gates.limits), request.cwd):
             watcher.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, _at_the_end(setup, clock))
@@ -76,7 +75,8 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
         watcher.stop()
     finished = replace(results, document=folder.document)
     not_done = _not_done(finished.document, setup.allow_failures)
-    status = status_of(gates) if not_done is None else ExitStatus.NOT_DONE
+    gates = status_of(results_of(finished.document.gates))
+    status = gates if not_done is None else ExitStatus.NOT_DONE
     return Evaluation(folder.path, finished, status, not_done, overlays)
 
 
