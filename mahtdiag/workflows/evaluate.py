@@ -1,6 +1,7 @@
 """The main job: a checkpoint and an annotated set in, a run folder out."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.document import Seconds as StoredSeconds
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.latest import default_run_path
+from mahtdiag.runs.lock import has_work_left, sole_writer
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 from mahtdiag.workflows.evaluation_setup import Setup, header, prepare, settings_of
@@ -56,7 +58,31 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
     Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
     """
     setup = prepare(request.settings, trust=request.trust)
-    folder = _open_folder(request, setup)
+    with ExitStack() as held:
+        folder = _open_folder(request, setup, held)
+        results, overlays = _fill(folder, setup, request.cwd, watcher)
+    finished = replace(results, document=folder.document)
+    not_done = _not_done(finished.document, setup.allow_failures)
+    gates = status_of(results_of(finished.document.gates))
+    status = gates if not_done is None else ExitStatus.NOT_DONE
+    return Evaluation(folder.path, finished, status, not_done, overlays)
+
+
+def _open_folder(request: EvaluateRequest, setup: Setup, held: ExitStack) -> RunFolder:
+    """The run folder, which no other process writes to as long as `held` is not closed."""
+    now = datetime.now(UTC)
+    path = request.out or default_run_path(setup.name, now, request.cwd)
+    if request.resume:
+        if has_work_left(path):
+            held.enter_context(sole_writer(path))
+        return RunFolder.resume(path, header(setup, now), setup.dataset.failures)
+    folder = RunFolder.create(path, header(setup, now), setup.dataset.failures)
+    held.enter_context(sole_writer(path))
+    return folder
+
+
+def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple[RunResults, int]:
+    """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
     clock = _Clock(folder.document)
     try:
         _infer(setup, folder, clock, watcher)
@@ -66,25 +92,14 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
         document = folder.document
         if not folder.complete:
             document = results.document.model_copy(update=_at_the_end(setup, clock))
-        for note in folder.finish(with_gates(document, setup.gates.limits), request.cwd):
+        for note in folder.finish(with_gates(document, setup.gates.limits), cwd):
             watcher.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, _at_the_end(setup, clock))
         raise InterruptedRunError(str(folder.path)) from None
     finally:
         watcher.stop()
-    finished = replace(results, document=folder.document)
-    not_done = _not_done(finished.document, setup.allow_failures)
-    gates = status_of(results_of(finished.document.gates))
-    status = gates if not_done is None else ExitStatus.NOT_DONE
-    return Evaluation(folder.path, finished, status, not_done, overlays)
-
-
-def _open_folder(request: EvaluateRequest, setup: Setup) -> RunFolder:
-    now = datetime.now(UTC)
-    path = request.out or default_run_path(setup.name, now, request.cwd)
-    start = RunFolder.resume if request.resume else RunFolder.create
-    return start(path, header(setup, now), setup.dataset.failures)
+    return results, overlays
 
 
 def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -> None:
