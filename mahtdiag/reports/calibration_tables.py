@@ -77,6 +77,7 @@ class CalibrationView:
     epistemic_share: float | None = None
     gates: tuple[GateResult, ...] = ()
     sigma_bounds: tuple[float, float] = SIGMA_BOUNDS
+    resamples: int = 2000
 
 
 def calibration_tables(view: CalibrationView) -> RenderableType:
@@ -150,7 +151,7 @@ def summary_table(view: CalibrationView) -> Table:
     if view.aleatoric_share is not None and view.epistemic_share is not None:
         table.add_row("aleatoric share", percent(view.aleatoric_share), "", "mean share of σ² within passes")
         table.add_row("epistemic share", percent(view.epistemic_share), "", "mean share of σ² between passes")
-    lines = [f"{counts(report)}. Intervals: 2,000 resamples of images."]
+    lines = [f"{counts(report)}. Intervals: {view.resamples:,} resamples of images."]
     if bins:
         lines.append(f"Fifths by σ against fifths by error, Jaccard index, lowest first: {shares}.")
     lines += [f"{name}: undefined, {reason}." for name, reason in _undefined(report)]

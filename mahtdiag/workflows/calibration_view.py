@@ -35,6 +35,7 @@ def view_of(calibration: Calibration) -> CalibrationView:
         applied=_recalibration(calibration.applied, _fitted_on(calibration.factors)),
         gates=calibration.gates,
         sigma_bounds=_bounds(document),
+        resamples=calibration.inputs.choices.resamples,
         closing=_closing(calibration),
     )
 
@@ -110,6 +111,7 @@ def as_json(calibration: Calibration) -> dict[str, Json]:
         "view": str(view),
         "uncertainty": calibration.inputs.source,
         "large_error": calibration.inputs.large_error,
+        "settings": calibration.inputs.choices.as_settings(),
     }
     report = calibration.report.as_json()
     report["verdict_status"] = report.pop("status")

@@ -21,6 +21,7 @@ from mahtdiag.models.loading import LoadedModel, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
+from mahtdiag.workflows.calibration_inputs import DROPOUT, ENSEMBLE
 from mahtdiag.workflows.specification import Evidence, resolve_input, resolve_spec, view_of_heatmaps
 
 SEPARATOR = ","
@@ -118,6 +119,16 @@ def repetition_of(members: Sequence[Member], settings: ModelSettings) -> dict[st
         "uncertainty": str(settings.uncertainty or UncertaintySource.AUTO),
         "sigma_within": str(within),
     }
+
+
+def sigma_source_of(members: Sequence[Member], settings: ModelSettings) -> str:
+    """Where σ comes from, after `auto` has been settled: see `calibration_inputs.sigma_source`."""
+    if isinstance(settings.uncertainty, McDropout):
+        return DROPOUT
+    source = members[0].spec.uncertainty.source
+    if len(members) > 1 and settings.uncertainty is not UncertaintySource.NONE:
+        return ENSEMBLE
+    return str(UncertaintySource.HEAD if source in HEAD else source)
 
 
 def is_repeated(members: Sequence[Member], settings: ModelSettings) -> bool:
