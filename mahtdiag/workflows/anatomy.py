@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
@@ -15,8 +16,8 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
-from mahtdiag.diagnosis.gates import Gate, GateResult, parse_gates
 from mahtdiag.diagnosis.measured import Measured
+from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.bland_altman import draw_bland_altman
 from mahtdiag.runs.document import RunDocument
@@ -32,7 +33,7 @@ from mahtdiag.workflows.anatomy_overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.gates import judged
+from mahtdiag.workflows.gates import judged, status_of
 from mahtdiag.workflows.overlays import FOLDER as OVERLAYS
 from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
 from mahtdiag.workflows.stored_limits import stored_limits
@@ -40,6 +41,7 @@ from mahtdiag.workflows.watcher import Watcher
 
 Floats = NDArray[np.float64]
 FOLDER = GATES = "anatomy"
+SHIFTS = "anatomy.level_shifts"
 READERS = 4
 
 
@@ -133,9 +135,8 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
     if request.pictures:
         report = _with_pictures(report, diagnosis.measured, run, request.cwd)
         report = _with_overlays(report, request, run, limits, watcher)
-    report = _with_gates(report, request.settings)
-    passed = all(gate.passed for gate in report.gates)
-    return Anatomy(report, ExitStatus.OK if passed else ExitStatus.GATE_FAILED)
+    report = _with_gates(report, of_predictions, request.settings)
+    return Anatomy(report, status_of(report.gates))
 
 
 def _from(cwd: Path, path: Path) -> str:
@@ -182,14 +183,16 @@ def _with_overlays(
     return replace(report, notes=(*report.notes, *notes))
 
 
-def _with_gates(report: AnatomyReport, settings: Settings) -> AnatomyReport:
-    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails."""
-    numbers = report.verdict.numbers()
-    if report.diagnosis is not None:
-        numbers["level_shifts"] = len(report.diagnosis.level_shifts)
-    stored, notes = judged(parse_gates(settings.gates), {GATES: numbers}, only=f"{GATES}.")
-    gates = (GateResult(Gate(g.metric, g.comparison, g.limit), g.value, g.passed) for g in stored)
-    return replace(report, gates=tuple(gates), notes=(*report.notes, *notes))
+def _with_gates(report: AnatomyReport, findings: Findings, settings: Settings) -> AnatomyReport:
+    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails.
+
+    A level shift is one of predictions against their labels, so that labels alone are not judged by it.
+    """
+    shifts = None if report.diagnosis is None else len(report.diagnosis.level_shifts)
+    content = {GATES: violation_numbers(findings, shifts)} if report.verdict.images else {}
+    limits = [gate for gate in settings.gates.limits if shifts is not None or gate.metric != SHIFTS]
+    gates, notes = judged(limits, content, report.verdict.view, only=f"{GATES}.")
+    return replace(report, gates=gates, notes=(*report.notes, *notes))
 
 
 def _in_cells(
@@ -235,7 +238,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, watcher, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
-    return Anatomy(report, ExitStatus.NOT_DONE if failures else ExitStatus.OK)
+    report = _with_gates(report, findings, request.settings)
+    return Anatomy(report, ExitStatus.NOT_DONE if failures else status_of(report.gates))
 
 
 def _view_of_labels(request: AnatomyRequest) -> View | None:
@@ -271,11 +275,3 @@ def _size_of(sample: Sample) -> Size | Failure:
     except ImageError as error:
         reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
         return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
-
-
-def write_table(path: Path, text: str) -> None:
-    """Write a table where the user wants it, whole or not at all. Raises UsageError where that cannot be."""
-    try:
-        write_file(path.parent, path.name, text.encode())
-    except RunFolderError:
-        raise UsageError(f"--csv {path}: cannot be written; name another file") from None
