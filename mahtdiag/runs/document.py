@@ -1,36 +1,22 @@
 """`run.json`, schema version 1: what was run, on what, with what result."""
 
 import json
-from datetime import UTC, datetime
 from typing import Annotated, Final, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, ValidationInfo, model_validator
 
 from mahtdiag import __version__
 from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.checksums import content_sha256
+from mahtdiag.runs.section import Count, NonNegative, Section, Sha256, Share, Text, UtcTime
 from mahtdiag.schema.views import View
 
 SCHEMA_VERSION: Final = 1
+CHANGED: Final = "changed since the run was finished (checksum); restore the file or evaluate again"
 
 RunStatus = Literal["complete", "interrupted"]
 PixelThreshold = Literal["2", "4", "8", "16"]
 MillimetreThreshold = Literal["2", "2.5", "3", "4"]
-
-
-def _printable(text: object) -> object:
-    """File names may hold bytes that are no text; JSON must be, so they are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(text, str) else text
 
 
 def _all_thresholds(rates: dict[str, float], info: ValidationInfo) -> dict[str, float]:
@@ -38,30 +24,6 @@ def _all_thresholds(rates: dict[str, float], info: ValidationInfo) -> dict[str, 
     if set(rates) != set(expected):
         raise ValueError(f"needs a rate for each of {', '.join(expected)}")
     return {threshold: rates[threshold] for threshold in expected}
-
-
-def _to_utc(time: datetime) -> datetime:
-    return time.astimezone(UTC)
-
-
-Text = Annotated[str, BeforeValidator(_printable)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-
-
-class Section(BaseModel):
-    """A section of `run.json`: frozen, no unknown keys, every number finite (what is not known is null)."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        populate_by_name=True,
-        json_schema_serialization_defaults_required=True,
-    )
 
 
 class CheckpointMember(Section):
@@ -229,6 +191,14 @@ class FailureEntry(Section):
     reason: Text
 
 
+class Checksums(Section):
+    """SHA-256 of a finished run's tables, and of the content of its `run.json`: see `content_sha256`."""
+
+    images_parquet: Sha256
+    keypoints_parquet: Sha256
+    run_json: Sha256
+
+
 class RunDocument(Section):
     """The whole of `run.json`. What is only known at the end is null while the run is not complete."""
 
@@ -255,6 +225,9 @@ class RunDocument(Section):
     failures: tuple[FailureEntry, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    checksums: Checksums | None = Field(
+        default=None, description="null while the run is not complete, and in runs of earlier versions"
+    )
 
     @model_validator(mode="after")
     def _counts_agree(self) -> "RunDocument":
@@ -270,6 +243,15 @@ class RunDocument(Section):
         """The same document with another status, checked again."""
         return RunDocument.model_validate({**dict(self), "status": status})
 
+    def sealed(self, images_parquet: str, keypoints_parquet: str) -> "RunDocument":
+        """The same document with the checksums of the two tables and its own."""
+        sums = Checksums(
+            images_parquet=images_parquet, keypoints_parquet=keypoints_parquet, run_json="0" * 64
+        )
+        unsealed = self.model_copy(update={"checksums": sums})
+        own = content_sha256(unsealed.model_dump(mode="json", by_alias=True))
+        return unsealed.model_copy(update={"checksums": sums.model_copy(update={"run_json": own})})
+
     def to_json(self) -> str:
         """The text of `run.json`: keys in schema order, two spaces, a newline at the end.
 
@@ -284,7 +266,8 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
     """Reads the text of a `run.json`; `where` names it in errors.
 
     Raises:
-        RunFolderError: not JSON, of another schema version, or not what the schema says (every problem).
+        RunFolderError: not JSON, of another schema version, not what the schema says (every problem), or
+            changed since the run was finished.
     """
     try:
         content = json.loads(text)
@@ -299,7 +282,7 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
             f"mahtdiag {__version__} reads version {SCHEMA_VERSION}: use the version that wrote it"
         )
     try:
-        return RunDocument.model_validate(content)
+        document = RunDocument.model_validate(content)
     except ValidationError as error:
         raise RunFolderError(
             *(
@@ -307,6 +290,9 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
                 for problem in error.errors()
             )
         ) from error
+    if document.checksums is not None and document.checksums.run_json != content_sha256(content):
+        raise RunFolderError(f"{where}: {CHANGED}")
+    return document
 
 
 def json_schema() -> dict[str, JsonValue]:
