@@ -1,5 +1,6 @@
 """Columns of a long table gathered into arrays of known length."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,23 @@ class Blocks:
         self._filled = rows.stop
 
 
-def require_whole_images(table: pa.Table, k: int, path: Path) -> None:
-    """Raises RunFolderError unless keypoints 0 to k − 1 of one image follow those of another."""
-    index = table.column("index").to_numpy()
-    if not np.array_equal(index, np.resize(np.arange(k), index.size)):
-        raise RunFolderError(f"{path}: rows out of order; restore the file or evaluate again")
+def fill_by_image(blocks: Blocks, tables: Iterable[pa.Table], k: int, path: Path) -> tuple[str, ...]:
+    """Fills the arrays with the k rows of each image, table by table, and returns the images' names.
+
+    Raises RunFolderError unless keypoints 0 to k − 1 of one image follow those of another.
+    """
+    images: list[str] = []
+    for table in tables:
+        index = table.column("index").to_numpy()
+        if not np.array_equal(index, np.resize(np.arange(k), index.size)):
+            raise RunFolderError(f"{path}: rows out of order; restore the file or evaluate again")
+        blocks.fill(table)
+        firsts = np.arange(0, table.num_rows, k)
+        images += (str(name) for name in table.column("image").take(firsts).to_pylist())
+    return tuple(images)
+
+
+def require_rows(rows: int, k: int, path: Path) -> None:
+    """Raises RunFolderError unless there are k rows per image."""
+    if rows % k:
+        raise RunFolderError(f"{path}: {rows} rows are not {k} per image; damaged, evaluate again")

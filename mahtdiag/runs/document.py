@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, Validati
 from mahtdiag import __version__
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.checksums import content_sha256
-from mahtdiag.runs.section import Count, NonNegative, Section, Sha256, Share, Text, UtcTime
+from mahtdiag.runs.sections import Count, NonNegative, Section, Sha256, Share, Text, UtcTime
 from mahtdiag.schema.views import View
 
 SCHEMA_VERSION: Final = 1

@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.blocks import Blocks, require_whole_images
+from mahtdiag.runs.blocks import Blocks, fill_by_image, require_rows
 from mahtdiag.runs.parts import iter_tables, row_count
 from mahtdiag.runs.reading import KEYPOINTS, Run
 from mahtdiag.runs.tables import keypoints_schema
@@ -39,8 +38,7 @@ def read_predictions(run: Run, *, spread: bool = False) -> Predictions:
     """
     path, k = run.path / KEYPOINTS, run.view.keypoints
     rows = row_count(path) or 0
-    if rows % k:
-        raise RunFolderError(f"{path}: {rows} rows are not {k} per image; damaged, evaluate again")
+    require_rows(rows, k, path)
     blocks = Blocks(rows)
     found = Predictions(
         image=(),
@@ -51,11 +49,5 @@ def read_predictions(run: Run, *, spread: bool = False) -> Predictions:
         spread_px2=blocks.floats("spread_xx", "spread_xy", "spread_yy").reshape(-1, k, 3) if spread else None,
     )
     whole = keypoints_schema(run.view)
-    names = ["image", "index", *blocks.names]
-    images: list[str] = []
-    for table in iter_tables(path, pa.schema([whole.field(name) for name in names])):
-        require_whole_images(table, k, path)
-        blocks.fill(table)
-        firsts = np.arange(0, table.num_rows, k)
-        images += (str(name) for name in table.column("image").take(firsts).to_pylist())
-    return replace(found, image=tuple(images))
+    schema = pa.schema([whole.field(name) for name in ("image", "index", *blocks.names)])
+    return replace(found, image=fill_by_image(blocks, iter_tables(path, schema), k, path))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.blocks import Blocks, require_whole_images
+from mahtdiag.runs.blocks import Blocks, fill_by_image, require_rows
 from mahtdiag.runs.checksums import file_sha256
 from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
 from mahtdiag.runs.latest import is_latest, latest_run
@@ -233,9 +233,8 @@ def _image_columns(table: pa.Table) -> ImageColumns:
 
 def _keypoint_columns(tables: Iterator[pa.Table], rows: int, view: View, path: Path) -> KeypointColumns:
     k = view.keypoints
+    require_rows(rows, k, path)
     blocks = Blocks(rows)
-    if rows % k:
-        raise RunFolderError(f"{path}: {rows} rows are not {k} per image; damaged, evaluate again")
     columns = KeypointColumns(
         view=view,
         image=(),
@@ -258,10 +257,4 @@ def _keypoint_columns(tables: Iterator[pa.Table], rows: int, view: View, path: P
             local=blocks.floats("local_x", "local_y").reshape(-1, k, 2),
         ),
     )
-    images: list[str] = []
-    for table in tables:
-        require_whole_images(table, k, path)
-        blocks.fill(table)
-        firsts = np.arange(0, table.num_rows, k)
-        images += (str(name) for name in table.column("image").take(firsts).to_pylist())
-    return replace(columns, image=tuple(images))
+    return replace(columns, image=fill_by_image(blocks, tables, k, path))

@@ -1,4 +1,4 @@
-"""What every section of a stored document is made of: frozen, closed, and free of NaN."""
+"""What every section of `run.json` is made of: frozen models, and the kinds of values in them."""
 
 from datetime import UTC, datetime
 from typing import Annotated
