@@ -178,6 +178,14 @@ def numbers(sums: FloatArray) -> Numbers:
         )
 
 
+def mean_scores(sums: FloatArray) -> dict[str, FloatArray]:
+    """Mean NLL, CRPS, check and interval score behind sums [..., columns]; NaN where there is no keypoint."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_axis = 0.5 / sums[..., _TERMS.index("points")]
+        means = {name: sums[..., _TERMS.index(name)] * per_axis for name in ("nll", "check", "interval")}
+        return means | {"crps_px": sums[..., _TERMS.index("crps")] * per_axis}
+
+
 def adversarial_mace(
     sums: FloatArray, *, sizes: int = 10, trials: int = 10, draws: int = 10, seed: int = 0
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
