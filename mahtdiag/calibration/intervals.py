@@ -14,7 +14,10 @@ from mahtdiag.calibration.ranking import Ranked, rank_bins, spearman_influence
 from mahtdiag.calibration.samples import FloatArray, IntArray, Points
 from mahtdiag.calibration.tally import Numbers, numbers
 
-_SMOOTH = ("sharpness_px", "nll", "crps_px", "check", "interval", "sigma_scale", "bias_x", "bias_y")
+_SMOOTH = (
+    "sharpness_px", "nll", "crps_px", "check", "interval", "sigma_scale", "radial_sigma_scale",
+    "bias_x", "bias_y",
+)  # fmt: skip
 _PUSHED_UP = ("mace", "rmsce", "miscalibration_area", "radial_mace")
 _ENCE_BINS = 10
 _AUSE_BINS = 20

@@ -65,13 +65,12 @@ def calibration_command(
     settings = read_settings(config, cwd)
 
     from mahtdiag.cli.output import write_text
-    from mahtdiag.diagnosis.gates import parse_gates
     from mahtdiag.workflows.calibration import CalibrationRequest, calibrate
     from mahtdiag.workflows.calibration_gates import with_gates
     from mahtdiag.workflows.calibration_view import as_json
 
-    gates = parse_gates(settings.gates)
-    calibration = with_gates(calibrate(CalibrationRequest(run, fit, apply, pictures, cwd)), gates)
+    request = CalibrationRequest(run, fit, apply, pictures, cwd)
+    calibration = with_gates(calibrate(request), settings.gates.limits)
     for note in calibration.notes:
         typer.echo(f"note: {note}", err=True)
     if output_format is options.OutputFormat.JSON:

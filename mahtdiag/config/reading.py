@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mahtdiag.config.settings import Settings
+from mahtdiag.config.gates import SECTION as GATES
+from mahtdiag.config.gates import read_gates
+from mahtdiag.config.settings import UNKNOWN_LIMIT, Settings
 from mahtdiag.errors import UsageError
 
 FILE_NAME = "mahtdiag.toml"
@@ -50,10 +52,14 @@ def _section(path: Path) -> Mapping[str, Any]:
 
 def parse_settings(table: Mapping[str, Any], where: str) -> Settings:
     """Validate a table; `where` names its source in messages."""
+    gates, problems = read_gates(table.get(GATES, {}))
     try:
-        return Settings.model_validate(dict(table))
+        settings = Settings.model_validate({key: value for key, value in table.items() if key != GATES})
     except ValidationError as error:
-        raise UsageError(*(f"{where}: {problem}" for problem in describe(error, Settings))) from None
+        problems = (*describe(error, Settings), *problems)
+    if problems:
+        raise UsageError(*(f"{where}: {problem}" for problem in problems))
+    return settings.model_copy(update={GATES: gates})
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
@@ -61,16 +67,22 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
     lines = []
     for item in error.errors():
         keys = [str(part) for part in item["loc"]]
-        if item["type"] == "extra_forbidden":
+        if item["type"] == UNKNOWN_LIMIT:
+            # The key stands in the path twice: as itself, and as the part that is wrong.
+            lines.append(f"unknown key {'.'.join(keys[:-1])}; {item['msg'][:1].lower()}{item['msg'][1:]}")
+        elif item["type"] == "extra_forbidden":
             known = _known(model, keys[:-1])
             close = difflib.get_close_matches(keys[-1], known, 1, 0.5)
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
             lines.append(f"unknown key {'.'.join(keys)}; {hint}")
-        elif item["type"] == "model_type":
+        elif item["type"] in ("model_type", "dict_type"):
             lines.append(f"{'.'.join(keys)} = {item['input']!r}: expected a table, [{'.'.join(keys)}]")
         else:
             message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{'.'.join(keys)} = {item['input']!r}: {message[:1].lower()}{message[1:]}")
+            # What is wrong with several keys of a table together is said of the table.
+            together = len(keys) == 1 and isinstance(item["input"], Mapping)
+            what = f"[{'.'.join(keys)}]" if together else f"{'.'.join(keys)} = {item['input']!r}"
+            lines.append(f"{what}: {message[:1].lower()}{message[1:]}")
     return tuple(dict.fromkeys(lines))
 
 

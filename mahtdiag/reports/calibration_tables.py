@@ -11,8 +11,10 @@ from mahtdiag.calibration import CalibrationReport, Change, ConformalRow, Confor
 from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.calibration.record import Coverage
+from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.reports.gates_table import gates_table
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.reports.tables import GateRow, gates_table, plain_table
+from mahtdiag.reports.tables import plain_table
 
 MOST_GROUPS = 8
 FEW = "*"
@@ -71,7 +73,7 @@ class CalibrationView:
     closing: tuple[str, ...]
     aleatoric_share: float | None = None
     epistemic_share: float | None = None
-    gates: tuple[GateRow, ...] = ()
+    gates: tuple[GateResult, ...] = ()
 
 
 def calibration_tables(view: CalibrationView) -> RenderableType:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
@@ -15,8 +16,8 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
-from mahtdiag.diagnosis.gates import Gate, GateResult, parse_gates
 from mahtdiag.diagnosis.measured import Measured
+from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.bland_altman import draw_bland_altman
 from mahtdiag.runs.document import RunDocument
@@ -32,7 +33,7 @@ from mahtdiag.workflows.anatomy_overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.gates import judged
+from mahtdiag.workflows.gates import judged, status_of
 from mahtdiag.workflows.overlays import FOLDER as OVERLAYS
 from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
 from mahtdiag.workflows.stored_limits import stored_limits
@@ -133,9 +134,8 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
     if request.pictures:
         report = _with_pictures(report, diagnosis.measured, run, request.cwd)
         report = _with_overlays(report, request, run, limits, watcher)
-    report = _with_gates(report, request.settings)
-    passed = all(gate.passed for gate in report.gates)
-    return Anatomy(report, ExitStatus.OK if passed else ExitStatus.GATE_FAILED)
+    report = _with_gates(report, of_predictions, request.settings)
+    return Anatomy(report, status_of(report.gates))
 
 
 def _from(cwd: Path, path: Path) -> str:
@@ -182,14 +182,12 @@ def _with_overlays(
     return replace(report, notes=(*report.notes, *notes))
 
 
-def _with_gates(report: AnatomyReport, settings: Settings) -> AnatomyReport:
+def _with_gates(report: AnatomyReport, findings: Findings, settings: Settings) -> AnatomyReport:
     """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails."""
-    numbers = report.verdict.numbers()
-    if report.diagnosis is not None:
-        numbers["level_shifts"] = len(report.diagnosis.level_shifts)
-    stored, notes = judged(parse_gates(settings.gates), {GATES: numbers}, only=f"{GATES}.")
-    gates = (GateResult(Gate(g.metric, g.comparison, g.limit), g.value, g.passed) for g in stored)
-    return replace(report, gates=tuple(gates), notes=(*report.notes, *notes))
+    shifts = None if report.diagnosis is None else len(report.diagnosis.level_shifts)
+    content = {GATES: violation_numbers(findings, shifts)}
+    gates, notes = judged(settings.gates.limits, content, report.verdict.view, only=f"{GATES}.")
+    return replace(report, gates=gates, notes=(*report.notes, *notes))
 
 
 def _in_cells(

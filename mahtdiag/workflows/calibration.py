@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from mahtdiag.calibration import CalibrationReport, collect_points, conformal_limit, conformal_scores
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.calibration_plots import PlotData, calibration_pictures
-from mahtdiag.runs.document import Gate
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.runs.recalibration import Recalibration, read_recalibration, write_recalibration
 from mahtdiag.workflows.calibration_inputs import CalibrationInputs, judge, read_inputs
+from mahtdiag.workflows.gates import status_of
 from mahtdiag.workflows.recalibration import (
     Recalibrated,
     cross_fit,
@@ -53,7 +54,7 @@ class Calibration:
     applied: Recalibrated | None
     fitted: Path | None
     pictures: tuple[Path, ...]
-    gates: tuple[Gate, ...]
+    gates: tuple[GateResult, ...]
     notes: tuple[str, ...]
     cwd: Path
 
@@ -64,7 +65,7 @@ class Calibration:
     @property
     def status(self) -> ExitStatus:
         """0, or 1 if a gate on calibration failed."""
-        return ExitStatus.OK if all(gate.passed for gate in self.gates) else ExitStatus.GATE_FAILED
+        return status_of(self.gates)
 
 
 def calibrate(request: CalibrationRequest) -> Calibration:

@@ -5,7 +5,6 @@ import math
 from mahtdiag.calibration import ConformalRow, ConformalTable
 from mahtdiag.calibration.record import Json
 from mahtdiag.reports.calibration_tables import CalibrationView, RecalibrationView
-from mahtdiag.reports.tables import GateRow
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
 from mahtdiag.schema.model_spec import UncertaintySource
@@ -34,7 +33,7 @@ def view_of(calibration: Calibration) -> CalibrationView:
         recalibration=_recalibration(calibration.recalibrated, CROSS_FITTED),
         no_recalibration=calibration.no_recalibration,
         applied=_recalibration(calibration.applied, _fitted_on(calibration.factors)),
-        gates=tuple(GateRow(g.metric, g.comparison, g.limit, g.value, g.passed) for g in calibration.gates),
+        gates=calibration.gates,
         closing=_closing(calibration),
     )
 
@@ -108,16 +107,7 @@ def as_json(calibration: Calibration) -> dict[str, Json]:
     content["no_recalibration"] = calibration.no_recalibration
     content["applied"] = _recalibrated_json(calibration.applied, view)
     content["pictures"] = [_text(calibration.shown(path)) for path in calibration.pictures]
-    content["gates"] = [
-        {
-            "metric": g.metric,
-            "comparison": g.comparison,
-            "limit": g.limit,
-            "value": g.value,
-            "passed": g.passed,
-        }
-        for g in calibration.gates
-    ]
+    content["gates"] = [{**result.as_json()} for result in calibration.gates]
     return content
 
 

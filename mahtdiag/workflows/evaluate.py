@@ -20,7 +20,7 @@ from mahtdiag.runs.latest import default_run_path
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 from mahtdiag.workflows.evaluation_setup import Setup, header, prepare, settings_of
-from mahtdiag.workflows.gates import judged
+from mahtdiag.workflows.gates import judged, status_of, stored
 from mahtdiag.workflows.overlays import write_overlays
 from mahtdiag.workflows.results import RunResults, read_results
 from mahtdiag.workflows.watcher import Watcher
@@ -64,8 +64,10 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
         results = read_results(folder.tables(), folder.document)
         overlays = write_overlays(setup, results, folder, watcher)
         document = results.document.model_copy(update=_at_the_end(setup, clock))
-        gates, missing = judged(setup.gates, document.model_dump(mode="json", by_alias=True))
-        document = document.model_copy(update={"gates": gates, "notes": (*document.notes, *missing)})
+        content = document.model_dump(mode="json", by_alias=True)
+        gates, missing = judged(setup.gates.limits, content, document.view)
+        notes = (*document.notes, *missing)
+        document = document.model_copy(update={"gates": stored(gates), "notes": notes})
         for note in folder.finish(document, request.cwd):
             watcher.note(note)
     except KeyboardInterrupt:
@@ -75,7 +77,7 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
         watcher.stop()
     finished = replace(results, document=folder.document)
     not_done = _not_done(finished.document, setup.allow_failures)
-    status = _status(finished.document) if not_done is None else ExitStatus.NOT_DONE
+    status = status_of(gates) if not_done is None else ExitStatus.NOT_DONE
     return Evaluation(folder.path, finished, status, not_done, overlays)
 
 
@@ -139,10 +141,6 @@ def _not_done(document: RunDocument, allow_failures: int) -> str | None:
     if not images.evaluated:
         return f"{document.data.path}: none of {images.total} images could be evaluated{first}"
     return f"{images.failed} of {images.total} images failed, --allow-failures is {allow_failures}{first}"
-
-
-def _status(document: RunDocument) -> ExitStatus:
-    return ExitStatus.OK if all(gate.passed for gate in document.gates) else ExitStatus.GATE_FAILED
 
 
 class _Clock:

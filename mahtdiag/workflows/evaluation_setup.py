@@ -13,9 +13,9 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule, select_rules
+from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
-from mahtdiag.diagnosis.gates import Gate, parse_gates
 from mahtdiag.engine.device import Precision, describe_device, resolve_device
 from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
@@ -56,7 +56,7 @@ class Setup:
     allow_failures: int
     pixel_spacing_mm: float | None
     factory: str | None
-    gates: tuple[Gate, ...]
+    gates: GateSettings
     correction: SigmaCorrection | None
 
     @property
@@ -73,7 +73,6 @@ class Setup:
 def prepare(settings: Settings, *, trust: bool) -> Setup:
     """Load the network, find the images, and settle the view; every problem is raised before any work."""
     checkpoint, data = _required(settings)
-    gates = parse_gates(settings.gates)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
     data_says = view_evidence(data)
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
@@ -95,7 +94,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
         allow_failures=settings.evaluate.allow_failures or 0,
         pixel_spacing_mm=settings.data.pixel_spacing_mm,
         factory=settings.model.factory,
-        gates=gates,
+        gates=settings.gates,
         correction=None,
     )
     file = settings.evaluate.recalibration

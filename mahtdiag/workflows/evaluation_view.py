@@ -6,9 +6,10 @@ from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.reports.evaluation import CalibrationGlance, EvaluationView
-from mahtdiag.reports.tables import AnatomyRow, GateRow, WorstImage
+from mahtdiag.reports.tables import AnatomyRow, WorstImage
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.workflows.evaluate import Evaluation
+from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.overlays import worst_images
 from mahtdiag.workflows.results import RunResults
 
@@ -37,7 +38,7 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         anatomy=_anatomy(document),
         images_with_violations=document.anatomy.images_with_violations if document.anatomy else 0.0,
         calibration=_calibration(document),
-        gates=tuple(GateRow(g.metric, g.comparison, g.limit, g.value, g.passed) for g in document.gates),
+        gates=results_of(document.gates),
         failures=results.images.failures(),
         notes=document.notes,
         run_folder=str(evaluation.path),
