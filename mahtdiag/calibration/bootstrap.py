@@ -41,7 +41,8 @@ def resampled_sums(per_image: FloatArray, resamples: int, seed: int) -> FloatArr
 def image_weights(images: int, resamples: int, seed: int) -> Iterator[FloatArray]:
     """How often each image is drawn in each resample, in blocks [some, images] of at most 64 MB.
 
-    The same law as in `resampled_sums`, drawn image by image, which is several times faster for many images.
+    The next block overwrites the one before. The same law as in `resampled_sums`, drawn image by image,
+    which is several times faster for many images.
     Raises ValueError with no images or fewer than one resample.
     """
     if images == 0:
@@ -50,8 +51,9 @@ def image_weights(images: int, resamples: int, seed: int) -> Iterator[FloatArray
         raise ValueError(f"resamples is {resamples}, give 1 or more")
     rng = np.random.default_rng(seed)
     block = max(1, min(resamples, _BLOCK_BYTES // (8 * images)))
+    held = np.empty((block, images))
     for start in range(0, resamples, block):
-        weights = np.empty((min(block, resamples - start), images))
+        weights = held[: resamples - start]
         for row in weights:
             row[:] = np.bincount(rng.integers(images, size=images), minlength=images)
         yield weights

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from mahtdiag.diagnosis.paired import PairedReading, Reading
 from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]
+Number = TypeVar("Number", np.float64, np.int64, np.bool_)
+
+_IMAGES_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class ComparedRun:
         return len(self.error_px)
 
 
+def image_blocks(images: int) -> list[slice]:
+    """All images, a few at a time: what is computed of them stays in the processor's cache."""
+    return [slice(first, first + _IMAGES_AT_ONCE) for first in range(0, images, _IMAGES_AT_ONCE)]
+
+
 class Ratios:
     """Means, shares and counts over images, gathered for both runs: values where both runs have one."""
 
@@ -51,12 +60,16 @@ class Ratios:
         """The mean of values `[N, ...]`; an image alone has the mean of its own."""
         a, b = (values.reshape(self._images, -1) for values in (a, b))
         known = np.isfinite(a) & np.isfinite(b)
-        count = known.sum(axis=1).astype(np.float64)
-        self._add(name, a, b, known, self._index_of(count))
+        sums = [np.where(known, values, 0.0).sum(axis=1) for values in (a, b)]
+        self.quotient(name, sums[0], sums[1], known.sum(axis=1))
 
-    def total(self, name: str, a: Floats, b: Floats) -> None:
+    def quotient(self, name: str, a: NDArray[Number], b: NDArray[Number], count: NDArray[np.integer]) -> None:
+        """Sums `[N]` of both runs over the same count `[N]`."""
+        self._add(name, a, b, self._index_of(count.astype(np.float64)))
+
+    def total(self, name: str, a: NDArray[Number], b: NDArray[Number]) -> None:
         """The sum of values `[N]` over all images."""
-        self._add(name, a[:, None], b[:, None], np.ones((self._images, 1), dtype=np.bool_), None)
+        self._add(name, a, b, None)
 
     def leave_out_absent(self, names: Iterable[str]) -> None:
         """Forget those of these numbers that are 0 in every image of both runs."""
@@ -72,17 +85,17 @@ class Ratios:
             [self._count_of[i] for i in kept],
         )
 
-    def reading(self) -> PairedReading:
-        """All that was gathered."""
-        a, b = (np.stack([pair[side] for pair in self._sums] + self._counts, axis=1) for side in (0, 1))
+    def reading(self) -> PairedReading | None:
+        """All that was gathered; None if that is nothing."""
+        if not self._names:
+            return None
+        # Column by column in memory, as they were gathered.
+        a, b = (np.stack([pair[side] for pair in self._sums] + self._counts).T for side in (0, 1))
         return PairedReading(tuple(self._names), self._side(a), self._side(b))
 
-    def __bool__(self) -> bool:
-        return bool(self._names)
-
-    def _add(self, name: str, a: Floats, b: Floats, known: NDArray[np.bool_], count: int | None) -> None:
+    def _add(self, name: str, a: NDArray[Number], b: NDArray[Number], count: int | None) -> None:
         self._names.append(name)
-        self._sums.append((np.where(known, a, 0.0).sum(axis=1), np.where(known, b, 0.0).sum(axis=1)))
+        self._sums.append((a.astype(np.float64), b.astype(np.float64)))
         self._count_of.append(count)
 
     def _index_of(self, count: Floats) -> int:

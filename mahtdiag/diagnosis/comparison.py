@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.calibration.gaussian import COVERAGE_LEVELS
-from mahtdiag.diagnosis.compared_anatomy import BY_CODE, add_violations
-from mahtdiag.diagnosis.compared_calibration import calibration_reading
+from mahtdiag.diagnosis.compared_anatomy import BY_CODE, add_violations, has_violation
+from mahtdiag.diagnosis.compared_calibration import calibration_readings, has_calibration
 from mahtdiag.diagnosis.compared_errors import (
     MEAN,
     QUANTILES,
     TYPES,
+    ErrorPairs,
     add_error_types,
-    add_errors,
     add_losses,
-    quantile_reading,
+    has_error,
+    has_error_type,
+    has_loss,
 )
 from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios
 from mahtdiag.diagnosis.gates import Margin
@@ -189,7 +191,8 @@ def _readings(
     a: ComparedRun, b: ComparedRun, names: Sequence[str], margins: Sequence[Margin]
 ) -> list[PairedReading]:
     ratios = Ratios(a.images)
-    add_errors(ratios, a, b, names)
+    errors = ErrorPairs(a, b)
+    errors.add_means(ratios, names)
     add_losses(ratios, a, b, names)
     add_violations(ratios, a, b, names)
     add_error_types(ratios, a, b, names)
@@ -197,8 +200,8 @@ def _readings(
     ratios.leave_out_absent(
         name for name in names if name.startswith((BY_CODE, TYPES)) and name not in judged
     )
-    found = (quantile_reading(a, b, names), calibration_reading(a, b, names))
-    return [*([ratios.reading()] if ratios else []), *(reading for reading in found if reading is not None)]
+    gathered = ratios.reading(), errors.quantiles(names), *calibration_readings(a, b, names)
+    return [reading for reading in gathered if reading is not None]
 
 
 def _mean_error(run: ComparedRun, other: ComparedRun) -> Floats:
@@ -253,3 +256,10 @@ def _worsening(difference: Difference, better: Better) -> tuple[float, Interval 
         return difference.difference, (low, high)
     # Not −0.0, which a table would show.
     return 0.0 - difference.difference, (0.0 - high, 0.0 - low)
+
+
+def is_compared(name: str, view: View) -> bool:
+    """Whether a number is a mean, share, count or quantile over images, which has a paired interval."""
+    return any(
+        known(name, view) for known in (has_error, has_loss, has_violation, has_error_type, has_calibration)
+    )

@@ -1,6 +1,5 @@
 """Which images two runs have in common, by content: names may differ, bytes may not."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,13 +10,13 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class ListedImage:
-    """One image of a run: its name, its content and labels by digest (None where unread), if evaluated."""
+class ListedImages:
+    """The images of a run: names, contents and labels by digest (None where unread), which were evaluated."""
 
-    name: str
-    sha256: str | None
-    annotation_sha256: str | None
-    evaluated: bool
+    names: Sequence[str]
+    sha256: Sequence[str | None]
+    annotation_sha256: Sequence[str | None]
+    evaluated: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,50 +43,50 @@ class Matching:
         return not (self.only_a or self.only_b or self.changed)
 
 
-def match_images(a: Sequence[ListedImage], b: Sequence[ListedImage]) -> Matching:
+def match_images(a: ListedImages, b: ListedImages) -> Matching:
     """Pair the images of two runs by content.
 
     Images of one content are paired in the order of their annotations' digests, then of their names. A failed
     image whose bytes were never read has no content to compare, and is left out.
     """
-    keys_a, keys_b = _by_content(a), _by_content(b)
-    both = [(row, keys_b[key]) for key, row in keys_a.items() if key in keys_b]
-    only_a = {a[row].name for key, row in keys_a.items() if key not in keys_b}
-    only_b = {b[row].name for key, row in keys_b.items() if key not in keys_a}
+    rows_a, rows_b = _by_content(a), _by_content(b)
+    keys = [key for key in rows_a if key in rows_b]
+    pairs = np.array([[rows_a[key] for key in keys], [rows_b[key] for key in keys]], dtype=np.int64)
+    pairs = pairs[:, np.argsort(pairs[0])]
+    only_a = {a.names[row] for key, row in rows_a.items() if key not in rows_b}
+    only_b = {b.names[row] for key, row in rows_b.items() if key not in rows_a}
     # An image that one run could not even read has changed as well.
     changed = (only_a & (only_b | _unread(b))) | (only_b & _unread(a))
-    pairs = [(i, j) for i, j in sorted(both) if a[i].evaluated and b[j].evaluated]
-    rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    ok_a, ok_b = a.evaluated[pairs[0]], b.evaluated[pairs[1]]
+
+    def named(chosen: NDArray[np.bool_]) -> tuple[str, ...]:
+        return tuple(a.names[row] for row in pairs[0, chosen].tolist())
+
     return Matching(
-        a=rows[:, 0],
-        b=rows[:, 1],
+        a=pairs[0, ok_a & ok_b],
+        b=pairs[1, ok_a & ok_b],
         only_a=tuple(sorted(only_a - changed)),
         only_b=tuple(sorted(only_b - changed)),
         changed=tuple(sorted(changed)),
-        failed_a=tuple(a[i].name for i, j in sorted(both) if not a[i].evaluated and b[j].evaluated),
-        failed_b=tuple(a[i].name for i, j in sorted(both) if a[i].evaluated and not b[j].evaluated),
-        failed_both=tuple(a[i].name for i, j in sorted(both) if not a[i].evaluated and not b[j].evaluated),
+        failed_a=named(~ok_a & ok_b),
+        failed_b=named(ok_a & ~ok_b),
+        failed_both=named(~ok_a & ~ok_b),
     )
 
 
-def _by_content(images: Sequence[ListedImage]) -> dict[tuple[str, int], int]:
-    """Rows by content and, among images of one content, by their rank."""
-    rows: defaultdict[str, list[int]] = defaultdict(list)
-    for row, image in enumerate(images):
-        if image.sha256 is not None:
-            rows[image.sha256].append(row)
-    return {
-        (sha256, rank): row
-        for sha256, same in rows.items()
-        for rank, row in enumerate(
-            same if len(same) == 1 else sorted(same, key=lambda row: _order(images[row]))
-        )
-    }
+def _by_content(images: ListedImages) -> dict[str | tuple[str, int], int]:
+    """Rows by content; of several images of one content all but the first by content and rank."""
+    rows: dict[str | tuple[str, int], int] = {}
+    again: dict[str, list[int]] = {}
+    for row, sha256 in enumerate(images.sha256):
+        if sha256 is not None and rows.setdefault(sha256, row) != row:
+            again.setdefault(sha256, [rows[sha256]]).append(row)
+    for sha256, same in again.items():
+        same.sort(key=lambda row: (images.annotation_sha256[row] or "", images.names[row]))
+        rows[sha256] = same[0]
+        rows.update({(sha256, rank): row for rank, row in enumerate(same[1:], start=1)})
+    return rows
 
 
-def _order(image: ListedImage) -> tuple[str, str]:
-    return image.annotation_sha256 or "", image.name
-
-
-def _unread(images: Sequence[ListedImage]) -> set[str]:
-    return {image.name for image in images if image.sha256 is None}
+def _unread(images: ListedImages) -> set[str]:
+    return {name for name, sha256 in zip(images.names, images.sha256, strict=True) if sha256 is None}
