@@ -69,7 +69,7 @@ def calibration_command(
     from mahtdiag.workflows.calibration_gates import with_gates
     from mahtdiag.workflows.calibration_view import as_json
 
-    request = CalibrationRequest(run, fit, apply, pictures, cwd)
+    request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
     calibration = with_gates(calibrate(request), settings.gates.limits)
     for note in calibration.notes:
         typer.echo(f"note: {note}", err=True)

@@ -20,6 +20,7 @@ from mahtdiag.config.gates import GateSettings
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     MOST_PASSES,
+    SIGMA_BOUNDS,
     DecodeMethod,
     McDropout,
     UncertaintyFrame,
@@ -223,8 +224,9 @@ class LossSettings(Section):
     def _agree(self) -> Self:
         if self.use_focal is False and (self.gamma is not None or self.emphasis is not None):
             raise ValueError("gamma and emphasis belong to the focal loss; leave them out or set use_focal")
-        if self.min_sigma is not None and self.max_sigma is not None and self.min_sigma >= self.max_sigma:
-            raise ValueError(f"min_sigma {self.min_sigma:g} must be below max_sigma {self.max_sigma:g}")
+        low, high = self.min_sigma or SIGMA_BOUNDS[0], self.max_sigma or SIGMA_BOUNDS[1]
+        if low >= high:
+            raise ValueError(f"min_sigma {low:g} must be below max_sigma {high:g}")
         return self
 
     def given(self) -> dict[str, float | bool | str]:

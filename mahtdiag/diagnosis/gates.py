@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from operator import eq, ge, gt, le, lt
 
-from mahtdiag.diagnosis.metrics import SECTION, metric_of, nearest_name, vertebra_of
+from mahtdiag.diagnosis.metrics import SECTION, is_open, metric_of, nearest_name, vertebra_of
 from mahtdiag.diagnosis.numbers import Content, find_interval, find_number, numbers_of
 from mahtdiag.schema.views import View
 
@@ -153,8 +153,8 @@ def _missing(content: Content, metric: str) -> str:
     if metric_of(metric) is None:
         near = nearest_name(metric, known)
         return f"the run has no such number{f'; did you mean {near}?' if near else ''}"
-    parts = metric.split(".")
+    measured = {part for name in known if not is_open(name) for part in name.split(".")}
     for part, advice in _ADVICE:
-        if part in parts and not any(part in name.split(".") for name in known):
+        if part in metric.split(".") and part not in measured:
             return f"{MISSING}: {advice}"
     return MISSING

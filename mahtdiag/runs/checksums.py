@@ -12,7 +12,7 @@ from pydantic import JsonValue
 # machine gives the same digest, whenever it ran and with as many workers as it liked.
 TIMES: Final = frozenset({"started", "seconds"})
 FREE_SETTINGS: Final = frozenset(
-    {"allow_failures", "format", "gates", "out", "overlays", "resume", "workers"}
+    {"allow_failures", "calibration", "format", "gates", "given", "out", "overlays", "resume", "workers"}
 )
 
 

@@ -150,9 +150,14 @@ class RunDocument(Section):
         sums = Checksums(
             images_parquet=images_parquet, keypoints_parquet=keypoints_parquet, run_json="0" * 64
         )
-        unsealed = self.model_copy(update={"checksums": sums})
-        own = content_sha256(unsealed.model_dump(mode="json", by_alias=True))
-        return unsealed.model_copy(update={"checksums": sums.model_copy(update={"run_json": own})})
+        return self.model_copy(update={"checksums": sums}).sealed_again()
+
+    def sealed_again(self) -> "RunDocument":
+        """The same document with its own checksum as it is now; one without checksums stays so."""
+        if self.checksums is None:
+            return self
+        own = content_sha256(self.model_dump(mode="json", by_alias=True))
+        return self.model_copy(update={"checksums": self.checksums.model_copy(update={"run_json": own})})
 
     def to_json(self) -> str:
         """The text of `run.json`: keys in schema order, two spaces, a newline at the end.

@@ -4,7 +4,6 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.summary import LOSS_NAMES
-from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.reports.evaluation import CalibrationGlance, EvaluationView
 from mahtdiag.reports.tables import AnatomyRow, WorstImage
 from mahtdiag.runs.document import RunDocument
@@ -12,6 +11,7 @@ from mahtdiag.workflows.evaluate import Evaluation
 from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.overlays import worst_images
 from mahtdiag.workflows.results import RunResults
+from mahtdiag.workflows.training_loss import stored_loss
 
 WORST_ROWS = 8
 
@@ -19,7 +19,7 @@ WORST_ROWS = 8
 def view_of(evaluation: Evaluation) -> EvaluationView:
     """Everything that is printed at the end of `evaluate`."""
     results, document = evaluation.results, evaluation.results.document
-    loss = MAHTNetLoss(view=document.view)
+    loss = stored_loss(document)
     losses = document.losses
     return EvaluationView(
         title=f"{document.checkpoint.path} ({document.checkpoint.format}) on {document.data.path}",

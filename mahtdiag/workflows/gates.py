@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult, judge_gates
 from mahtdiag.errors import ExitStatus
+from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.results import Gate as StoredGate
 from mahtdiag.schema.views import View
 
@@ -14,6 +15,15 @@ def judged(
     """The gates of a view on metrics that begin with `only`, and a note for each that finds no number."""
     results = judge_gates([gate for gate in gates if gate.metric.startswith(only)], content, view)
     return results, notes_on(results)
+
+
+def with_gates(document: RunDocument, gates: Sequence[Gate]) -> RunDocument:
+    """A document with these gates judged by its numbers, in place of those that it had."""
+    content = document.model_dump(mode="json", by_alias=True)
+    results, missing = judged(gates, content, document.view)
+    earlier = notes_on(results_of(document.gates))
+    notes = (*(note for note in document.notes if note not in earlier), *missing)
+    return document.model_copy(update={"gates": stored(results), "notes": notes})
 
 
 def notes_on(results: Iterable[GateResult]) -> tuple[str, ...]:

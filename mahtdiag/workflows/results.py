@@ -10,6 +10,7 @@ from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.record import Json
+from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.ambiguity import Ambiguity
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors
 from mahtdiag.diagnosis.summary import (
@@ -30,6 +31,7 @@ from mahtdiag.runs.results import (
     Metrics,
 )
 from mahtdiag.runs.results import ErrorSummary as StoredErrors
+from mahtdiag.workflows.calibration_choices import choices_of
 from mahtdiag.workflows.calibration_inputs import VarianceShares, inputs_of, judge, shares_json
 from mahtdiag.workflows.evaluation_setup import digest
 from mahtdiag.workflows.stored_frames import stored_ambiguity
@@ -88,7 +90,7 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
             ),
             "error_types": _error_types(errors),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
-            "calibration": _calibration(run, images, keypoints),
+            "calibration": _calibration(run, images, keypoints, known),
         }
     )
     return RunResults(document, summary, images, keypoints, errors, ambiguity)
@@ -144,11 +146,13 @@ def _error_types(errors: ErrorBreakdown) -> ErrorTypesSummary:
     )
 
 
-def _calibration(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> dict[str, Json] | None:
+def _calibration(
+    run: Run, images: ImageColumns, keypoints: KeypointColumns, known: RunDocument
+) -> dict[str, Json] | None:
     """Calibration of σ as `mahtdiag calibration` judges it, or None where the run has no σ."""
     if np.isnan(keypoints.sigma_px).all():
         return None
-    inputs = inputs_of(run, images, keypoints)
+    inputs = inputs_of(run, images, keypoints, choices_of(CalibrationSettings(), known))
     return calibration_numbers(judge(inputs), inputs.shares)
 
 
