@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,10 +32,12 @@ from mahtdiag.runs.tables import images_schema, keypoints_schema
 from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]
+Values = NDArray[np.generic] | Sequence[str]
 
 VIEW = View.LA
 K = VIEW.keypoints
 WIDTH, HEIGHT = 2000, 3000
+BOUNDS = ("at_min_x", "at_min_y", "at_max_x", "at_max_y")
 RULES = ("A201", "A203", "A301", "A501")
 
 
@@ -65,21 +67,20 @@ def write_run(folder: Path, images: int, error_px: float, seed: int) -> None:
 def _images(numbers: NDArray[np.int64], rng: np.random.Generator) -> pa.Table:
     count = len(numbers)
     names = _names(numbers)
-    chosen = rng.random((count, len(RULES))) < 0.02
-    columns: dict[str, object] = {
+    fired = np.empty(count, dtype=object)
+    for row, chosen in enumerate(rng.random((count, len(RULES))) < 0.02):
+        fired[row] = [rule for rule, is_broken in zip(RULES, chosen, strict=True) if is_broken]
+    columns: dict[str, Values] = {
         "image": names,
         "status": ["ok"] * count,
         "width": np.full(count, WIDTH),
         "height": np.full(count, HEIGHT),
         "pixel_spacing_mm": np.full(count, 0.15),
-        "violations": [[rule for rule, fired in zip(RULES, row, strict=True) if fired] for row in chosen],
+        "violations": fired,
         "image_sha256": [hashlib.sha256(name.encode()).hexdigest() for name in names],
         "annotation_sha256": [hashlib.sha256(f"{name}!".encode()).hexdigest() for name in names],
     }
-    schema = images_schema(VIEW)
-    return pa.Table.from_arrays(
-        [_column(field, columns.get(field.name), rng, count) for field in schema], schema=schema
-    )
+    return _table(columns, images_schema(VIEW), rng, count)
 
 
 def _keypoints(numbers: NDArray[np.int64], rng: np.random.Generator, error_px: float) -> pa.Table:
@@ -88,7 +89,7 @@ def _keypoints(numbers: NDArray[np.int64], rng: np.random.Generator, error_px: f
     sigma = error_px * np.exp(rng.normal(0.0, 0.4, (len(label_px), 1)))
     pred_px = label_px + sigma * rng.normal(size=label_px.shape)
     error = np.hypot(*(pred_px - label_px).T)
-    columns: dict[str, object] = {
+    columns: dict[str, Values] = {
         "image": np.repeat(np.array(_names(numbers), dtype=object), K),
         "index": np.tile(np.arange(K), len(numbers)),
         "vertebra": VIEW.vertebra_of * len(numbers),
@@ -98,21 +99,20 @@ def _keypoints(numbers: NDArray[np.int64], rng: np.random.Generator, error_px: f
         "error_px": error, "error_mm": 0.15 * error,
         "sigma_x": sigma[:, 0], "sigma_y": sigma[:, 0],
         "flags": np.zeros(len(label_px), dtype=np.int32),
-        **{f"at_{end}_{axis}": np.zeros(len(label_px), dtype=np.bool_) for end in ("min", "max") for axis in "xy"},
+        **{name: np.zeros(len(label_px), dtype=np.bool_) for name in BOUNDS},
     }  # fmt: skip
-    schema = keypoints_schema(VIEW)
-    return pa.Table.from_arrays(
-        [_column(field, columns.get(field.name), rng, len(label_px)) for field in schema], schema=schema
-    )
+    return _table(columns, keypoints_schema(VIEW), rng, len(label_px))
 
 
-def _column(field: pa.Field, values: object, rng: np.random.Generator, count: int) -> pa.Array:
-    """A column; numbers that are not given are random, so that they take their full space."""
-    if values is None and field.type == pa.float64():
-        values = rng.normal(10.0, 2.0, count)
-    if values is None:
-        return pa.nulls(count, field.type)
-    return pa.array(values, field.type)
+def _table(columns: dict[str, Values], schema: pa.Schema, rng: np.random.Generator, count: int) -> pa.Table:
+    """A table; numbers that are not given are random and take their full space, all else is null."""
+    missing = [field.name for field in schema if field.type == pa.float64() and field.name not in columns]
+    filled = columns | {name: rng.normal(10.0, 2.0, count) for name in missing}
+    arrays = [
+        pa.array(filled[field.name], field.type) if field.name in filled else pa.nulls(count, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _names(numbers: NDArray[np.int64]) -> list[str]:
