@@ -14,6 +14,7 @@ from rich.text import Text
 from benchmarks import (
     calibration_speed,
     calibration_verdicts,
+    compare_speed,
     end_to_end,
     hot_path,
     injection,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "injection": injection.run,
     "calibration-speed": calibration_speed.run,
     "calibration-verdicts": calibration_verdicts.run,
+    "compare-speed": compare_speed.run,
 }
 
 
