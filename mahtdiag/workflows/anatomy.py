@@ -16,12 +16,11 @@ from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import Gate, GateResult, parse_gates
-from mahtdiag.diagnosis.measured import Measured
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.bland_altman import draw_bland_altman
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
-from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import Failure, Sample
 from mahtdiag.schema.views import View
@@ -109,33 +108,44 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
             f"{run.path}: no image was evaluated ({failed} failed), there is nothing to judge; evaluate again"
         )
     limits = Limits.of(run.view, {**stored_limits(run.document).values, **_set_limits(request, run.view)})
+    report = report_of_run(run, images, keypoints, limits, rules, _from(request.cwd, run.path))
+    if request.pictures:
+        report = _with_pictures(report, run, request.cwd)
+        report = _with_overlays(report, request, run, limits, watcher)
+    report = _with_gates(report, request.settings)
+    passed = all(gate.passed for gate in report.gates)
+    return Anatomy(report, ExitStatus.OK if passed else ExitStatus.GATE_FAILED)
+
+
+def report_of_run(
+    run: Run,
+    images: ImageColumns,
+    keypoints: KeypointColumns,
+    limits: Limits,
+    rules: tuple[Rule, ...],
+    subject: str,
+) -> AnatomyReport:
+    """What these rules and limits say of predictions and their labels; needs an evaluated image."""
     size_px = np.stack([images.width, images.height], axis=-1)[images.ok]
     of_labels, of_predictions = (
         check_anatomy(points, run.view, image_size_px=size_px, limits=limits, rules=rules)
         for points in (keypoints.gt_px, keypoints.pred_px)
     )
-    diagnosis = diagnose_predictions(
-        keypoints.image,
-        keypoints.pred_px,
-        keypoints.gt_px,
-        run.view,
-        cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
-        ambiguity=stored_ambiguity(run.document, size_px, keypoints),
-    )
-    report = AnatomyReport(
+    return AnatomyReport(
         source=Source.RUN,
-        subject=_from(request.cwd, run.path),
+        subject=subject,
         verdict=judge(keypoints.image, of_predictions, of_labels),
-        diagnosis=diagnosis,
+        diagnosis=diagnose_predictions(
+            keypoints.image,
+            keypoints.pred_px,
+            keypoints.gt_px,
+            run.view,
+            cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
+            ambiguity=stored_ambiguity(run.document, size_px, keypoints),
+        ),
         failures=images.failures(),
         notes=_run_notes(run),
     )
-    if request.pictures:
-        report = _with_pictures(report, diagnosis.measured, run, request.cwd)
-        report = _with_overlays(report, request, run, limits, watcher)
-    report = _with_gates(report, request.settings)
-    passed = all(gate.passed for gate in report.gates)
-    return Anatomy(report, ExitStatus.OK if passed else ExitStatus.GATE_FAILED)
 
 
 def _from(cwd: Path, path: Path) -> str:
@@ -155,11 +165,12 @@ def _run_notes(run: Run) -> tuple[str, ...]:
     return (f"the run is not finished ({done} of {document.images.total} images); resume it with --resume",)
 
 
-def _with_pictures(report: AnatomyReport, measured: Measured, run: Run, cwd: Path) -> AnatomyReport:
+def _with_pictures(report: AnatomyReport, run: Run, cwd: Path) -> AnatomyReport:
     """Writes the Bland–Altman plots into the run folder; one that cannot be written to gets a note."""
     written: list[str] = []
+    pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
     try:
-        for name, content in draw_bland_altman(measured.pairs).items():
+        for name, content in draw_bland_altman(pairs).items():
             written.append(_from(cwd, write_file(run.path, f"{FOLDER}/{name}", content)))
     except RunFolderError as error:
         return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))

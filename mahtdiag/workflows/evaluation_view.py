@@ -4,10 +4,10 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.summary import LOSS_NAMES
-from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.reports.evaluation import CalibrationGlance, EvaluationView
 from mahtdiag.reports.tables import AnatomyRow, GateRow, WorstImage
 from mahtdiag.runs.document import RunDocument
+from mahtdiag.schema.loss_weights import LOSS_WEIGHTS
 from mahtdiag.workflows.evaluate import Evaluation
 from mahtdiag.workflows.overlays import worst_images
 from mahtdiag.workflows.results import RunResults
@@ -18,7 +18,6 @@ WORST_ROWS = 8
 def view_of(evaluation: Evaluation) -> EvaluationView:
     """Everything that is printed at the end of `evaluate`."""
     results, document = evaluation.results, evaluation.results.document
-    loss = MAHTNetLoss(view=document.view)
     losses = document.losses
     return EvaluationView(
         title=f"{document.checkpoint.path} ({document.checkpoint.format}) on {document.data.path}",
@@ -26,12 +25,7 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         evaluated=document.images.evaluated,
         failed=document.images.failed,
         summary=results.summary,
-        loss_weights={
-            "heatmap": loss.lambda_heatmap,
-            "coord": loss.lambda_coord,
-            "anatomical": loss.lambda_anatomical,
-            "uncertainty": loss.lambda_uncertainty,
-        },
+        loss_weights=dict(LOSS_WEIGHTS),
         keypoint_share=losses.heatmap_keypoint_share if losses else None,
         worst=_worst(results),
         anatomy=_anatomy(document),
