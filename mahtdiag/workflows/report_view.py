@@ -191,10 +191,11 @@ def _checkpoint(document: RunDocument) -> Iterator[tuple[str, str]]:
 
 
 def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as names with dots; what is not set is said so."""
+    """Nested settings as names with dots; what is not set, or empty, is said so."""
     for name, value in values.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{name}.")
+        elif value in (None, "", [], {}):
+            yield f"{prefix}{name}", "not set" if value is None else "none"
         else:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            yield f"{prefix}{name}", "not set" if value is None else text
+            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -139,6 +139,7 @@ if (HAS_GALLERY) {
   connectControls();
   connectLayers();
   connectDetail();
+  byId("no-script").hidden = true;
   byId("controls").hidden = false;
   byId("keys").hidden = false;
   showState();
