@@ -73,7 +73,7 @@ def write_report(request: ReportRequest, watcher: Watcher) -> Report:
     gates = run.document.gates
     # The decoder works while figures are drawn.
     with ThreadPoolExecutor(READERS) as pool:
-        started = start_pictures(pool, _wanted(images, keypoints, rows), data, watcher)
+        started = start_pictures(pool, _wanted(images, keypoints, rows), data)
         try:
             view = view_of(run, images, keypoints, tuple(_gate_row(gate) for gate in gates), request.cwd)
             sections = tuple(sections_of(view))

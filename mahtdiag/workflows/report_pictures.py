@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,26 +26,26 @@ class Wanted:
 
 
 def start_pictures(
-    pool: ThreadPoolExecutor, wanted: Sequence[Wanted], data: Path | None, watcher: Watcher
+    pool: ThreadPoolExecutor, wanted: Sequence[Wanted], data: Path | None
 ) -> list[Future[Picture | str]]:
     """Begin to make the pictures, unless `data` is None; each ends as a picture or why there is none."""
     if data is None:
         return []
-    watcher.start("pictures", len(wanted))
     height, most_bytes = picture_height(len(wanted)), picture_bytes(len(wanted))
     return [pool.submit(_picture_of, image, data, height, most_bytes) for image in wanted]
 
 
 def finished_pictures(started: Sequence[Future[Picture | str]], watcher: Watcher) -> list[Picture | str]:
-    """Wait for the pictures, in their order."""
-    pictures = []
+    """Wait for the pictures that are not made yet; all of them, in their order."""
+    waiting = [future for future in started if not future.done()]
+    if waiting:
+        watcher.start("pictures", len(started), len(started) - len(waiting))
     try:
-        for future in started:
-            pictures.append(future.result())
+        for _ in as_completed(waiting):
             watcher.advance(1)
     finally:
         watcher.stop()
-    return pictures
+    return [future.result() for future in started]
 
 
 def _picture_of(wanted: Wanted, data: Path, height: int, most_bytes: int) -> Picture | str:

@@ -198,4 +198,5 @@ def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[s
         elif value in (None, "", [], {}):
             yield f"{prefix}{name}", "not set" if value is None else "none"
         else:
-            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield f"{prefix}{name}", text

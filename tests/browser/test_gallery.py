@@ -41,7 +41,9 @@ def test_the_worst_image_comes_first(small: Path, open_report: Opener) -> None:
 
 
 @pytest.mark.parametrize("direction", ["Largest first", "Smallest first"])
-@pytest.mark.parametrize(("key", "column"), [("error", 0), ("max", 1), ("sigma", 2), ("coord", 3), ("name", 4)])
+@pytest.mark.parametrize(
+    ("key", "column"), [("error", 0), ("max", 1), ("sigma", 2), ("coord", 3), ("name", 4)]
+)
 def test_sorting(small: Path, open_report: Opener, key: str, column: int, direction: str) -> None:
     opened = open_report(small)
     page = opened.page
@@ -126,7 +128,7 @@ def test_the_keyboard_alone(small: Path, open_report: Opener) -> None:
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("ArrowRight")
     expect(page.locator(".card").nth(1)).to_be_focused()
-    columns = page.evaluate("getComputedStyle(document.getElementById('grid')).gridTemplateColumns.split(' ').length")
+    columns = page.locator("#grid").evaluate("g => getComputedStyle(g).gridTemplateColumns.split(' ').length")
     page.keyboard.press("ArrowDown")
     expect(page.locator(".card").nth(min(7, 1 + columns))).to_be_focused()
     page.keyboard.press("Home")

@@ -1,4 +1,4 @@
-"""The page as a person sees it: nothing is loaded, nothing is run that came with the data, all can be read."""
+"""The page as a person sees it: it loads nothing, runs nothing that came with the data, and can be read."""
 
 from pathlib import Path
 
@@ -27,7 +27,8 @@ CONTRAST = """() => {
     return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
   };
   const luminance = (rgb) => {
-    const [r, g, b] = rgb.map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.map((v) => linear(v / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const found = [];
@@ -84,11 +85,17 @@ def test_it_may_neither_load_nor_run_nor_read_markup(small: Path, open_report: O
           await fetch('https://example.org/').catch(() => refused.push('fetch'));
           try { document.body.innerHTML = '<b>x</b>'; } catch { refused.push('markup'); }
           const image = new Image();
-          const loaded = new Promise((done) => { image.onload = () => done(''); image.onerror = () => done('image'); });
+          const loaded = new Promise((done) => {
+            image.onload = () => done('');
+            image.onerror = () => done('image');
+          });
           image.src = 'file:///usr/share/pixmaps/debian-logo.png';
           refused.push(await loaded);
           const script = document.createElement('script');
-          try { script.text = 'window.hacked = 1'; document.body.append(script); } catch { refused.push('script'); }
+          try {
+            script.text = 'window.hacked = 1';
+            document.body.append(script);
+          } catch { refused.push('script'); }
           return refused;
         }"""
     )
@@ -117,9 +124,7 @@ def test_texts_from_outside_stay_texts(hostile: Path, open_report: Opener) -> No
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("opened_detail", [False, True])
-def test_every_text_stands_out(
-    small: Path, open_report: Opener, scheme: str, opened_detail: bool
-) -> None:
+def test_every_text_stands_out(small: Path, open_report: Opener, scheme: str, opened_detail: bool) -> None:
     page = open_report(small, dark=scheme == "dark").page
     page.locator(".card").first.scroll_into_view_if_needed()
     if opened_detail:
@@ -131,7 +136,8 @@ def test_every_text_stands_out(
 
 def test_the_page_follows_the_system_and_the_button(small: Path, open_report: Opener) -> None:
     page = open_report(small, dark=True).page
-    colours = "getComputedStyle(document.querySelector('.plot text')).fill + getComputedStyle(document.body).backgroundColor"
+    colours = """getComputedStyle(document.querySelector('.plot text')).fill
+      + getComputedStyle(document.body).backgroundColor"""
     dark = page.evaluate(colours)
     page.get_by_role("button", name="Light page").click()
     light = page.evaluate(colours)

@@ -30,9 +30,7 @@ Floats = NDArray[np.float64]
 SIDE = 1000
 FAILED = Failure("zz-broken.jpg", "the JPEG is truncated after 12 bytes: copy it again")
 PASSED = Gate(metric="radial_error_px.mean", comparison="<=", limit=1000.0, value=10.0, passed=True)
-MISSED = Gate(
-    metric="anatomy.images_with_violations", comparison="<=", limit=0.02, value=0.25, passed=False
-)
+MISSED = Gate(metric="anatomy.images_with_violations", comparison="<=", limit=0.02, value=0.25, passed=False)
 MIRRORED, SHIFTED, PARTLY_LABELLED = 1, 2, 3
 
 
@@ -59,7 +57,7 @@ def numbered(count: int) -> list[str]:
 
 
 def predictions(label_px: Floats) -> Floats:
-    """Off by 1 px in the first image, 2 px in the second, …; L3 mirrored in one, one level too low in another."""
+    """Off by 1 px in the first image, 2 px in the next, …; L3 mirrored in one, all a level low in another."""
     radius = np.arange(1.0, len(label_px) + 1)[:, None, None] % 40
     moved = label_px + radius * np.array([0.6, 0.8])
     if len(moved) > SHIFTED:
@@ -82,7 +80,7 @@ def write_report_run(
     complete: bool = True,
 ) -> Told:
     """A run folder `runs/a` beside `data` with its images, the latest of `folder`."""
-    names, labels = name_of(count), natural_spines(view, count)
+    names, labels = name_of(count), natural_spines(view, max(1, count))[:count]
     if count > PARTLY_LABELLED:
         labels[PARTLY_LABELLED, :4] = np.nan
     moved, content = predictions(labels), picture()

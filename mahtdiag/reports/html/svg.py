@@ -45,7 +45,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     figure.patch.set_visible(False)
     for axes in figure.axes:
         axes.patch.set_visible(False)
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         root = ElementTree.fromstring(figure_bytes(figure, "svg"))
     _clean(root, name)
     view_box = root.get("viewBox", "")
