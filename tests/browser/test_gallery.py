@@ -199,7 +199,7 @@ def test_an_image_that_has_moved_is_drawn_alone(tmp_path: Path, open_report: Ope
     told = write_report_run(tmp_path)
     (told.data / told.names[0]).unlink()
     page = open_report(report_of(told, tmp_path)).page
-    expect(page.locator("#images .note")).to_contain_text("1 image of 8 cannot be shown")
+    expect(page.locator("#images .note").first).to_contain_text("1 image of 8 cannot be shown")
     choose(page, status="no-film")
     card = page.locator(".card")
     expect(card).to_have_count(1)
