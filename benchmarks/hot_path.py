@@ -104,7 +104,6 @@ def _agreement(case: Case) -> Figure:
     pairs = (
         (ours.loss_mse, other.mse),
         (ours.loss_focal, other.focal),
-        (ours.keypoint_share, other.keypoint_share),
     )
     losses = max(float(np.abs(mine / theirs.numpy() - 1).max()) for mine, theirs in pairs)
     cells = np.abs(ours.points - other.points.numpy()).max()

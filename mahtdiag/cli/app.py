@@ -104,9 +104,18 @@ def _explain(error: Exception) -> ExitStatus:
         said = error.format_message().replace("Value error, ", "").removesuffix(".")
         command = getattr(error.ctx, "command_path", "mahtdiag")
         return _fail(f"error: {said[:1].lower()}{said[1:]} (see {command} --help)")
+    if not _folder_is_there():
+        return _fail("error: the current folder has been removed; change to another one and start again")
     # A defect of ours: still one line and a status that scripts can read.
     kind = type(error).__name__
     return _fail(f"internal error: {kind}: {error}; set {DEBUG}=1 to see where, and report it")
+
+
+def _folder_is_there() -> bool:
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def _fail(*lines: str, status: ExitStatus = ExitStatus.NOT_DONE) -> ExitStatus:

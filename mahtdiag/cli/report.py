@@ -44,16 +44,18 @@ def report_command(
     images: Images = "worst:1000",
     data: Data = None,
     output_format: Format = options.OutputFormat.TABLE,
+    config: options.Config = None,
 ) -> None:
     """Write a finished run as one HTML page: verdict, numbers, pictures and a gallery of its images.
 
     The page is one file that opens from disk and loads nothing from anywhere.
 
-    Exit status: 0 done, 1 a gate of the run failed, 2 could not be done (for instance an unfinished run).
+    Exit status: 0 done, 1 a gate failed, 2 could not be done (for instance an unfinished run).
     """
     from rich.console import Console
 
     from mahtdiag.cli.output import write_text
+    from mahtdiag.config.reading import read_settings
     from mahtdiag.config.settings import parse_overlays
     from mahtdiag.reports.progress import progress_for
     from mahtdiag.workflows.report import ReportRequest, write_report
@@ -63,8 +65,8 @@ def report_command(
     except ValueError as error:
         raise UsageError(f"--images {images}: {error}") from None
     cwd = Path.cwd()
-    watcher = progress_for(Console(stderr=True))
-    report = write_report(ReportRequest(run, out, images, data, cwd), watcher)
+    request = ReportRequest(read_settings(config, cwd), run, out, images, data, cwd)
+    report = write_report(request, progress_for(Console(stderr=True)))
     text = _json(report, cwd) if output_format is options.OutputFormat.JSON else _lines(report, cwd)
     write_text(text, str(report.path))
     raise typer.Exit(int(report.status))
@@ -96,7 +98,7 @@ def _json(report: "Report", cwd: Path) -> str:
             "shown": report.shown,
             "without_picture": report.without_picture,
         },
-        "gates": [gate.model_dump(mode="json") for gate in report.gates],
+        "gates": [gate.as_json() for gate in report.gates],
         "notes": list(report.notes),
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

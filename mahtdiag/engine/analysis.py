@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps
-from mahtdiag.losses.windowed import HeatmapLosses, windowed_heatmap_losses
+from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps, stretch_maxima
+from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
+from mahtdiag.losses.windowed import HeatmapLosses, piece_norms, windowed_heatmap_losses
 from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.readings import BatchReading, Floats, PeakPlaces
@@ -50,10 +51,12 @@ def analyse(
     input_size: tuple[int, int],
     uncertainty_kind: UncertaintyKind | None,
     uncertainty_frame: UncertaintyFrame,
+    weight: FocalWeight = PUBLISHED_WEIGHT,
 ) -> BatchReading:
     """Losses, peaks, places, spread and σ of a batch.
 
-    `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. With
+    `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. `weight`:
+    how the heatmap loss weighs a pixel. With
     `uncertainty_kind` None the head is not read; without `own_coords` neither are the network's coordinates.
     On a CPU few images are analysed at a time, large ones singly, so that the extra memory stays a small
     part of one image's heatmaps.
@@ -63,8 +66,15 @@ def analyse(
     readings, losses = [], []
     for start in range(0, len(heatmaps), size):
         part = heatmaps[start : start + size]
-        readings.append(read_heatmaps(part, decoding))
-        losses.append(windowed_heatmap_losses(part, centres[start : start + size], decoding.heatmap_sigma))
+        # Both passes over all cells come first: they empty the processor's cache for what follows.
+        norms, maxima = piece_norms(part), stretch_maxima(part)
+        readings.append(read_heatmaps(part, decoding, maxima))
+        labels = centres[start : start + size]
+        losses.append(
+            windowed_heatmap_losses(
+                part, labels, decoding.heatmap_sigma, weight.gamma, weight.emphasis, norms=norms
+            )
+        )
     sigma = None
     if outputs.uncertainty is not None and uncertainty_kind is not None:
         sigma = sigma_in_input_pixels(

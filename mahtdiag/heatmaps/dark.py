@@ -10,6 +10,21 @@ from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, Windows
 SMALLEST = 1e-10
 
 
+def _difference(**weights: float) -> list[float]:
+    """Weights of the 5×5 cells around a place, named by column and row: `x3y2=0.5`."""
+    return [weights.get(f"x{x}y{y}", 0.0) for y in range(5) for x in range(5)]
+
+
+# Gradient (x, y) and Hessian (xx, yy, xy) at the middle: central differences, of two cells for the Hessian.
+_DIFFERENCES = [
+    _difference(x3y2=0.5, x1y2=-0.5),
+    _difference(x2y3=0.5, x2y1=-0.5),
+    _difference(x4y2=0.25, x2y2=-0.5, x0y2=0.25),
+    _difference(x2y4=0.25, x2y2=-0.5, x2y0=0.25),
+    _difference(x3y3=0.25, x1y3=-0.25, x3y1=-0.25, x1y1=0.25),
+]
+
+
 def blur_radius(sigma: float) -> int:
     """Radius of the modulation kernel: 5 cells (11 taps) at σ = 2 and 8 (17 taps) at σ = 3, as published."""
     return max(1, round(3 * sigma) - 1)
@@ -37,12 +52,7 @@ def dark(windows: Windows, peaks: Peaks, sigma: float) -> Tensor:
     columns, rows = _smoothing(peaks.room, sigma, windows.offset).unbind(2)
     smooth = rows @ values @ columns.mT
     logs = smooth.clamp(min=SMALLEST).log()
-    gx = 0.5 * (logs[..., 2, 3] - logs[..., 2, 1])
-    gy = 0.5 * (logs[..., 3, 2] - logs[..., 1, 2])
-    centre = logs[..., 2, 2]
-    hxx = 0.25 * (logs[..., 2, 4] - 2 * centre + logs[..., 2, 0])
-    hyy = 0.25 * (logs[..., 4, 2] - 2 * centre + logs[..., 0, 2])
-    hxy = 0.25 * (logs[..., 3, 3] - logs[..., 1, 3] - logs[..., 3, 1] + logs[..., 1, 1])
+    gx, gy, hxx, hyy, hxy = (logs.flatten(2) @ logs.new_tensor(_DIFFERENCES).T).unbind(-1)
     determinant = hxx * hyy - hxy**2
     step = -torch.stack([hyy * gx - hxy * gy, hxx * gy - hxy * gx], -1) / determinant.unsqueeze(-1)
     flat = peaks.has(HeatmapFlag.FLAT)

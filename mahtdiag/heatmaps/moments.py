@@ -57,12 +57,14 @@ def _weights(windows: Windows, peaks: Peaks) -> Tensor:
     Relative to the peak, so that neither tiny nor huge heatmaps leave the range of their dtype. A window that
     is level with its peak has no centre but its middle: every cell counts alike.
     """
-    usable = windows.values.isfinite() & windows.inside
     values, height = windows.values, peaks.value[..., None, None]
-    if bool((peaks.value <= 0).any()):
-        lowest = values.masked_fill(~usable, math.inf).amin((-2, -1), keepdim=True)
-        base = torch.where(height > 0, 0.0, lowest)
-        values, height = values - base, height - base
+    if not bool((peaks.value <= 0).any()):
+        # Cells outside are 0 and background is at most −∞: the floor leaves nothing of either.
+        return (values / height).sub_(FLOOR).relu_()
+    usable = values.isfinite() & windows.inside
+    lowest = values.masked_fill(~usable, math.inf).amin((-2, -1), keepdim=True)
+    base = torch.where(height > 0, 0.0, lowest)
+    values, height = values - base, height - base
     share = torch.where(height > 0, values / height, 1.0)
     return share.sub_(FLOOR).relu_().masked_fill_(~usable, 0.0)
 
@@ -77,23 +79,24 @@ def local_moments(windows: Windows, peaks: Peaks, sigma: float) -> tuple[Tensor,
     variance of a uniform density; NaN gives NaN. No variance is below that of one cell, 1/12.
     """
     weights, offset = _weights(windows, peaks), windows.offset
-    near = peaks.room.clamp(max=centroid_radius(sigma)).unsqueeze(-1)
-    near_x, near_y = (offset.abs() <= near).to(weights.dtype).unbind(2)
-    columns = (near_y.unsqueeze(-2) @ weights).squeeze(-2) * near_x
-    rows = (weights @ near_x.unsqueeze(-1)).squeeze(-1) * near_y
-    shift = torch.stack([columns @ offset, rows @ offset], -1) / columns.sum(-1, keepdim=True)
-    spread = _unfloored(_second_moments(weights, offset, shift), shift)
+    near = (offset.abs() <= peaks.room.clamp(max=centroid_radius(sigma)).unsqueeze(-1)).to(weights.dtype)
+    powers = torch.stack([torch.ones_like(offset), offset, offset * offset])
+    # Per axis: powers 0 and 1 in the symmetric window, then powers 0 to 2 in the large one.
+    factors = torch.cat([near.unsqueeze(-2) * powers[:2], powers.expand(*near.shape[:-1], 3, -1)], -2)
+    sums = factors[:, :, 1] @ weights @ factors[:, :, 0].mT
+    shift = torch.stack([sums[..., 0, 1], sums[..., 1, 0]], -1) / sums[..., 0, 0, None]
+    spread = _unfloored(_about(sums[..., 2:, 2:], shift), shift)
     return _settle(peaks, peaks.points + shift, spread)
 
 
-def _second_moments(weights: Tensor, offset: Tensor, about: Tensor) -> Tensor:
-    """Weighted second moments (xx, xy, yy) about points given relative to the window's centre."""
-    columns, rows = weights.sum(-2), weights.sum(-1)
-    dx, dy = offset - about[..., :1], offset - about[..., 1:]
-    xx = (columns * dx**2).sum(-1)
-    yy = (rows * dy**2).sum(-1)
-    xy = ((weights @ dx.unsqueeze(-1)).squeeze(-1) * dy).sum(-1)
-    return torch.stack([xx, xy, yy], -1) / rows.sum(-1, keepdim=True)
+def _about(sums: Tensor, place: Tensor) -> Tensor:
+    """Second moments (xx, xy, yy) about a place, from Σ w·yⁱ·xʲ `[B, K, 3, 3]` about the window's centre."""
+    mean = sums / sums[..., :1, :1]
+    x, y = place[..., 0], place[..., 1]
+    xx = mean[..., 0, 2] - 2 * x * mean[..., 0, 1] + x * x
+    yy = mean[..., 2, 0] - 2 * y * mean[..., 1, 0] + y * y
+    xy = mean[..., 1, 1] - x * mean[..., 1, 0] - y * mean[..., 0, 1] + x * y
+    return torch.stack([xx, xy, yy], -1)
 
 
 def _settle(peaks: Peaks, points: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:

@@ -45,12 +45,14 @@ def windowed_heatmap_losses(
     sigma: float,
     gamma: float = 2.0,
     emphasis: Emphasis = "background",
+    norms: Tensor | None = None,
 ) -> HeatmapLosses:
     """MSE and focal loss of `[B, K, H, W]` against Gaussians of σ cells at `centres` `[B, K, 2]` (cells).
 
     Missing keypoints (NaN centres) are left out; a heatmap with a NaN makes its image's losses NaN. Sums
     within a heatmap are cascaded, those over heatmaps are in float64 where the device has it, and no
-    difference of large sums is ever taken. Raises ValueError for other shapes or a σ that is not positive.
+    difference of large sums is ever taken. `norms`: those of `piece_norms`, if they are known; they are used
+    up. Raises ValueError for other shapes or a σ that is not positive.
     """
     if heatmaps.ndim != 4 or centres.shape != (*heatmaps.shape[:2], 2):
         raise ValueError(
@@ -63,7 +65,7 @@ def windowed_heatmap_losses(
     centres = torch.where(labelled.unsqueeze(-1), centres, torch.zeros_like(centres))
     windows = _Windows.around(centres, heatmaps.shape[2], heatmaps.shape[3], sigma)
     pieces = heatmaps.reshape(-1, windows.piece)
-    outside = _outside(pieces, windows.index)
+    outside = _outside(piece_norms(heatmaps) if norms is None else norms, windows.index)
     step = _keypoints_at_once(heatmaps, windows)
     parts = [
         _inside(pieces, windows.of_keypoints(k, k + step), gamma, emphasis)
@@ -131,11 +133,18 @@ def _keypoints_at_once(heatmaps: Tensor, windows: _Windows) -> int:
     return math.ceil(keypoints / max(1, math.ceil(keypoints / at_most)))
 
 
-def _outside(pieces: Tensor, index: Tensor) -> Tensor:
-    """Σ p² over the pieces of each heatmap that are in no window, `[B, K]`."""
+def piece_norms(heatmaps: Tensor) -> Tensor:
+    """√Σp² of each piece of each row of `[B, K, H, W]`, in one read of the heatmaps: `[B·K·H·pieces]`."""
+    pieces = heatmaps.reshape(-1, _piece_length(heatmaps.shape[3]))
+    norms: Tensor = torch.linalg.vector_norm(pieces, dim=-1)
+    return norms
+
+
+def _outside(norms: Tensor, index: Tensor) -> Tensor:
+    """Σ p² over the pieces of each heatmap that are in no window, `[B, K]`; the norms are overwritten."""
     heatmaps = max(1, index.shape[:2].numel())
-    norms = torch.linalg.vector_norm(pieces, dim=-1).index_fill_(0, index.flatten(), 0.0)
-    return _total(norms.square_().view(*index.shape[:2], len(pieces) // heatmaps))
+    norms = norms.index_fill_(0, index.flatten(), 0.0)
+    return _total(norms.square_().view(*index.shape[:2], len(norms) // heatmaps))
 
 
 def _inside(pieces: Tensor, windows: _Windows, gamma: float, emphasis: Emphasis) -> Tensor:

@@ -55,13 +55,15 @@ def load_model(path: Path, *, factory: str | None = None, trust: bool = False) -
     content = read_plain_data(path)
     if factory is None and isinstance(content, Mapping) and METADATA_KEY in content:
         metadata = read_metadata(content[METADATA_KEY], str(path))
-        network = build_network(metadata, str(path))
         spec = metadata.spec
         state = content.get(STATE_KEY)
         if not isinstance(state, Mapping):
             raise CheckpointError(f"{path}: metadata without {STATE_KEY}; save the checkpoint again")
         weights = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-        kind = CheckpointFormat.NATIVE
+        # What the file says about its size is compared with its weights before it may cost memory.
+        outline = build_network(metadata, str(path), outline=True)
+        check_weights(outline, without_prefixes(weights, set(outline.state_dict())), path)
+        network, kind = build_network(metadata, str(path)), CheckpointFormat.NATIVE
     else:
         weights = find_state_dict(content, path)
         if factory is None:

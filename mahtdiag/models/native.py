@@ -147,9 +147,10 @@ def read_metadata(block: Any, where: str) -> CheckpointMetadata:
         ) from None
 
 
-def build_network(metadata: CheckpointMetadata, where: str) -> nn.Module:
-    """The network that the metadata describes, without its weights."""
+def build_network(metadata: CheckpointMetadata, where: str, *, outline: bool = False) -> nn.Module:
+    """The network that the metadata describes, without its weights; an outline takes no memory for them."""
     try:
-        return MahtNet(MahtNetConfig.from_dict(dict(metadata.config)))
+        with torch.device("meta" if outline else "cpu"):
+            return MahtNet(MahtNetConfig.from_dict(dict(metadata.config)))
     except (TypeError, ValueError, RuntimeError) as error:  # the last where memory does not suffice
         raise CheckpointError(f"{where}: metadata field config: {error}") from None

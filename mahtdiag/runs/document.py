@@ -1,67 +1,19 @@
 """`run.json`, schema version 1: what was run, on what, with what result."""
 
 import json
-from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, get_args
+from typing import Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
 from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.results import AnatomySummary, ErrorTypesSummary, Gate, Losses, Metrics
+from mahtdiag.runs.sections import Count, NonNegative, Section, Sha256, Text, UtcTime
 from mahtdiag.schema.views import View
 
 SCHEMA_VERSION: Final = 1
 
 RunStatus = Literal["complete", "interrupted"]
-PixelThreshold = Literal["2", "4", "8", "16"]
-MillimetreThreshold = Literal["2", "2.5", "3", "4"]
-
-
-def _printable(text: object) -> object:
-    """File names may hold bytes that are no text; JSON must be, so they are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(text, str) else text
-
-
-def _all_thresholds(rates: dict[str, float], info: ValidationInfo) -> dict[str, float]:
-    expected = get_args(PixelThreshold if info.field_name == "sdr_px" else MillimetreThreshold)
-    if set(rates) != set(expected):
-        raise ValueError(f"needs a rate for each of {', '.join(expected)}")
-    return {threshold: rates[threshold] for threshold in expected}
-
-
-def _to_utc(time: datetime) -> datetime:
-    return time.astimezone(UTC)
-
-
-Text = Annotated[str, BeforeValidator(_printable)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-
-
-class Section(BaseModel):
-    """A section of `run.json`: frozen, no unknown keys, every number finite (what is not known is null)."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        populate_by_name=True,
-        json_schema_serialization_defaults_required=True,
-    )
 
 
 class CheckpointMember(Section):
@@ -130,96 +82,6 @@ class ImageCounts(Section):
     total: Count
     evaluated: Count = 0
     failed: Count = 0
-
-
-class ErrorSummary(Section):
-    """Radial errors over annotated keypoints; the interval of the mean comes from resampling images."""
-
-    mean: NonNegative
-    median: NonNegative
-    std: NonNegative
-    p90: NonNegative
-    p95: NonNegative
-    max: NonNegative
-    ci95: tuple[NonNegative, NonNegative] | None = Field(description="[low, high]; null for one image")
-
-
-class Metrics(Section):
-    """Where the keypoints went; millimetres where the pixel spacing is known.
-
-    `sdr`: success detection rate, the share of errors that are at most the threshold, 0..1.
-    """
-
-    radial_error_px: ErrorSummary
-    radial_error_mm: ErrorSummary | None = None
-    sdr_px: Annotated[dict[PixelThreshold, Share], AfterValidator(_all_thresholds)]
-    sdr_mm: Annotated[dict[MillimetreThreshold, Share], AfterValidator(_all_thresholds)] | None = None
-    by_vertebra: dict[str, NonNegative | None] = Field(
-        default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"
-    )
-    by_corner: dict[str, NonNegative | None] = Field(
-        default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"
-    )
-    keypoints_measured: Count | None = None
-    keypoints_missing: Count | None = None
-
-
-class Losses(Section):
-    """Means over images, network frame; null where no image has the part."""
-
-    total: float | None = None
-    heatmap: float | None = None
-    coord: float | None = None
-    anatomical: float | None = None
-    order: float | None = None
-    parallel: float | None = None
-    ratio: float | None = None
-    uncertainty: float | None = None
-    heatmap_keypoint_share: Share | None = None
-
-
-class CodeCounts(Section):
-    """How often one rule fired."""
-
-    images: Count
-    findings: Count
-
-
-class AnatomySummary(Section):
-    """Violations among predictions: all of them, the share of images with any, and per code."""
-
-    violations: Count
-    images_with_violations: Share
-    by_code: dict[str, CodeCounts] = Field(default_factory=dict)
-
-
-class ErrorTypeEntry(Section):
-    """One kind of mistake: how many keypoints, which shares, and the mean error if only it were repaired."""
-
-    keypoints: Count
-    keypoint_share: Share
-    error_share: Share
-    repaired_mean_px: NonNegative
-
-
-class ErrorTypesSummary(Section):
-    """Kinds of mistakes by name, and whole images marked one level off (+1: too low)."""
-
-    keypoints: Count
-    mean_error_px: NonNegative | None
-    by_type: dict[str, ErrorTypeEntry] = Field(default_factory=dict)
-    level_shifts: Count = 0
-    level_shift_by_image: dict[Text, int] = Field(default_factory=dict)
-
-
-class Gate(Section):
-    """One limit and what was measured against it; `value` null where it could not be measured."""
-
-    metric: str
-    comparison: str = "<="
-    limit: float
-    value: float | None
-    passed: bool
 
 
 class FailureEntry(Section):

@@ -186,7 +186,7 @@ class RunFolder:
     def finish(self, document: RunDocument, cwd: Path) -> tuple[str, ...]:
         """Completes the run and makes it the latest of `cwd`; returns notes on what was not possible.
 
-        A run that is complete already keeps its document.
+        A run that is complete already keeps its document, but for gates that are others now.
 
         Raises:
             RunFolderError: a part is damaged, or the folder cannot be written to; it stays resumable.
@@ -202,6 +202,10 @@ class RunFolder:
                 )
             with reporting_write_errors(self.path):
                 self._write_document(final)
+        elif document.gates != self._document.gates:
+            judged_now = {"gates": document.gates, "notes": document.notes}
+            with reporting_write_errors(self.path):
+                self._write_document(self._document.model_copy(update=judged_now))
         notes = (*self._clean(), publish_latest(self.path, cwd))
         return tuple(note for note in notes if note)
 

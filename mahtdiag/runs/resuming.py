@@ -9,7 +9,7 @@ from mahtdiag.runs.document import RunDocument
 
 # Settings that change how a run is executed or shown, but no number in its tables.
 FREE_SETTINGS: Final = frozenset(
-    {"allow_failures", "format", "gates", "out", "overlays", "resume", "workers"}
+    {"allow_failures", "calibration", "format", "gates", "given", "out", "overlays", "resume", "workers"}
 )
 
 _ABSENT: Final = "not set"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
@@ -15,7 +16,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
-from mahtdiag.diagnosis.gates import Gate, GateResult, parse_gates
+from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.bland_altman import draw_bland_altman
 from mahtdiag.runs.document import RunDocument
@@ -31,7 +32,7 @@ from mahtdiag.workflows.anatomy_overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.gates import judged
+from mahtdiag.workflows.gates import judged, status_of
 from mahtdiag.workflows.overlays import FOLDER as OVERLAYS
 from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
 from mahtdiag.workflows.stored_limits import stored_limits
@@ -39,6 +40,7 @@ from mahtdiag.workflows.watcher import Watcher
 
 Floats = NDArray[np.float64]
 FOLDER = GATES = "anatomy"
+SHIFTS = "anatomy.level_shifts"
 READERS = 4
 
 
@@ -108,29 +110,38 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
             f"{run.path}: no image was evaluated ({failed} failed), there is nothing to judge; evaluate again"
         )
     limits = Limits.of(run.view, {**stored_limits(run.document).values, **_set_limits(request, run.view)})
-    report = report_of_run(run, images, keypoints, limits, rules, _from(request.cwd, run.path))
+    of_predictions, of_labels = check_run(run.view, images, keypoints, limits, rules)
+    subject = _from(request.cwd, run.path)
+    report = report_of_run(run, images, keypoints, of_predictions, of_labels, subject)
     if request.pictures:
         report = _with_pictures(report, run, request.cwd)
         report = _with_overlays(report, request, run, limits, watcher)
-    report = _with_gates(report, request.settings)
-    passed = all(gate.passed for gate in report.gates)
-    return Anatomy(report, ExitStatus.OK if passed else ExitStatus.GATE_FAILED)
+    report = _with_gates(report, of_predictions, request.settings)
+    return Anatomy(report, status_of(report.gates))
+
+
+def check_run(
+    view: View, images: ImageColumns, keypoints: KeypointColumns, limits: Limits, rules: tuple[Rule, ...]
+) -> tuple[Findings, Findings]:
+    """What these rules and limits find in the predictions of a run, and in their labels."""
+    size_px = _sizes(images)
+    of_predictions, of_labels = (
+        check_anatomy(points, view, image_size_px=size_px, limits=limits, rules=rules)
+        for points in (keypoints.pred_px, keypoints.gt_px)
+    )
+    return of_predictions, of_labels
 
 
 def report_of_run(
     run: Run,
     images: ImageColumns,
     keypoints: KeypointColumns,
-    limits: Limits,
-    rules: tuple[Rule, ...],
+    of_predictions: Findings,
+    of_labels: Findings,
     subject: str,
 ) -> AnatomyReport:
-    """What these rules and limits say of predictions and their labels; needs an evaluated image."""
-    size_px = np.stack([images.width, images.height], axis=-1)[images.ok]
-    of_labels, of_predictions = (
-        check_anatomy(points, run.view, image_size_px=size_px, limits=limits, rules=rules)
-        for points in (keypoints.gt_px, keypoints.pred_px)
-    )
+    """Everything that findings and keypoints tell of a run; needs an evaluated image."""
+    size_px = _sizes(images)
     return AnatomyReport(
         source=Source.RUN,
         subject=subject,
@@ -146,6 +157,11 @@ def report_of_run(
         failures=images.failures(),
         notes=_run_notes(run),
     )
+
+
+def _sizes(images: ImageColumns) -> Floats:
+    """Sizes (width, height) of the evaluated images, `[N, 2]`."""
+    return np.stack([images.width, images.height], axis=-1)[images.ok]
 
 
 def _from(cwd: Path, path: Path) -> str:
@@ -193,14 +209,16 @@ def _with_overlays(
     return replace(report, notes=(*report.notes, *notes))
 
 
-def _with_gates(report: AnatomyReport, settings: Settings) -> AnatomyReport:
-    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails."""
-    numbers = report.verdict.numbers()
-    if report.diagnosis is not None:
-        numbers["level_shifts"] = len(report.diagnosis.level_shifts)
-    stored, notes = judged(parse_gates(settings.gates), {GATES: numbers}, only=f"{GATES}.")
-    gates = (GateResult(Gate(g.metric, g.comparison, g.limit), g.value, g.passed) for g in stored)
-    return replace(report, gates=tuple(gates), notes=(*report.notes, *notes))
+def _with_gates(report: AnatomyReport, findings: Findings, settings: Settings) -> AnatomyReport:
+    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails.
+
+    A level shift is one of predictions against their labels, so that labels alone are not judged by it.
+    """
+    shifts = None if report.diagnosis is None else len(report.diagnosis.level_shifts)
+    content = {GATES: violation_numbers(findings, shifts)} if report.verdict.images else {}
+    limits = [gate for gate in settings.gates.limits if shifts is not None or gate.metric != SHIFTS]
+    gates, notes = judged(limits, content, report.verdict.view, only=f"{GATES}.")
+    return replace(report, gates=gates, notes=(*report.notes, *notes))
 
 
 def _in_cells(
@@ -246,7 +264,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, watcher, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
-    return Anatomy(report, ExitStatus.NOT_DONE if failures else ExitStatus.OK)
+    report = _with_gates(report, findings, request.settings)
+    return Anatomy(report, ExitStatus.NOT_DONE if failures else status_of(report.gates))
 
 
 def _view_of_labels(request: AnatomyRequest) -> View | None:
@@ -282,11 +301,3 @@ def _size_of(sample: Sample) -> Size | Failure:
     except ImageError as error:
         reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
         return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
-
-
-def write_table(path: Path, text: str) -> None:
-    """Write a table where the user wants it, whole or not at all. Raises UsageError where that cannot be."""
-    try:
-        write_file(path.parent, path.name, text.encode())
-    except RunFolderError:
-        raise UsageError(f"--csv {path}: cannot be written; name another file") from None

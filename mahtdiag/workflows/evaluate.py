@@ -1,6 +1,7 @@
 """The main job: a checkpoint and an annotated set in, a run folder out."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,15 +13,15 @@ from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import Seconds
 from mahtdiag.engine.loader import LoadImage, load_batches
 from mahtdiag.errors import ExitStatus, InterruptedRunError
-from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.document import Seconds as StoredSeconds
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.latest import default_run_path
+from mahtdiag.runs.lock import has_work_left, sole_writer
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 from mahtdiag.workflows.evaluation_setup import Setup, header, prepare, settings_of
-from mahtdiag.workflows.gates import judged
+from mahtdiag.workflows.gates import results_of, status_of, with_gates
 from mahtdiag.workflows.overlays import write_overlays
 from mahtdiag.workflows.results import RunResults, read_results
 from mahtdiag.workflows.watcher import Watcher
@@ -57,33 +58,48 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
     Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
     """
     setup = prepare(request.settings, trust=request.trust)
-    folder = _open_folder(request, setup)
+    with ExitStack() as held:
+        folder = _open_folder(request, setup, held)
+        results, overlays = _fill(folder, setup, request.cwd, watcher)
+    finished = replace(results, document=folder.document)
+    not_done = _not_done(finished.document, setup.allow_failures)
+    gates = status_of(results_of(finished.document.gates))
+    status = gates if not_done is None else ExitStatus.NOT_DONE
+    return Evaluation(folder.path, finished, status, not_done, overlays)
+
+
+def _open_folder(request: EvaluateRequest, setup: Setup, held: ExitStack) -> RunFolder:
+    """The run folder, which no other process writes to as long as `held` is not closed."""
+    now = datetime.now(UTC)
+    path = request.out or default_run_path(setup.name, now, request.cwd)
+    if request.resume:
+        if has_work_left(path):
+            held.enter_context(sole_writer(path))
+        return RunFolder.resume(path, header(setup, now), setup.dataset.failures)
+    folder = RunFolder.create(path, header(setup, now), setup.dataset.failures)
+    held.enter_context(sole_writer(path))
+    return folder
+
+
+def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple[RunResults, int]:
+    """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
     clock = _Clock(folder.document)
     try:
         _infer(setup, folder, clock, watcher)
-        results = read_results(folder.tables(), folder.document)
+        known = folder.document.model_copy(update={"settings": settings_of(setup)})
+        results = read_results(folder.tables(), folder.document if folder.complete else known)
         overlays = write_overlays(setup, results, folder, watcher)
-        document = results.document.model_copy(update=_at_the_end(setup, clock))
-        gates, missing = judged(setup.gates, document.model_dump(mode="json", by_alias=True))
-        document = document.model_copy(update={"gates": gates, "notes": (*document.notes, *missing)})
-        for note in folder.finish(document, request.cwd):
+        document = folder.document
+        if not folder.complete:
+            document = results.document.model_copy(update=_at_the_end(setup, clock))
+        for note in folder.finish(with_gates(document, setup.gates.limits), cwd):
             watcher.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, _at_the_end(setup, clock))
         raise InterruptedRunError(str(folder.path)) from None
     finally:
         watcher.stop()
-    finished = replace(results, document=folder.document)
-    not_done = _not_done(finished.document, setup.allow_failures)
-    status = _status(finished.document) if not_done is None else ExitStatus.NOT_DONE
-    return Evaluation(folder.path, finished, status, not_done, overlays)
-
-
-def _open_folder(request: EvaluateRequest, setup: Setup) -> RunFolder:
-    now = datetime.now(UTC)
-    path = request.out or default_run_path(setup.name, now, request.cwd)
-    start = RunFolder.resume if request.resume else RunFolder.create
-    return start(path, header(setup, now), setup.dataset.failures)
+    return results, overlays
 
 
 def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -> None:
@@ -92,7 +108,7 @@ def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -
     samples, done = setup.dataset.samples, folder.finished_batches()
     finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
     watcher.start("evaluating", len(samples), finished)
-    maker = RecordMaker(setup.spec, MAHTNetLoss(view=setup.spec.view, reduction="none"), setup.limits,
+    maker = RecordMaker(setup.spec, setup.loss, setup.limits,
                         setup.pixel_spacing_mm,
                         None if setup.correction is None else setup.correction.factors,
                         setup.rules)  # fmt: skip
@@ -139,10 +155,6 @@ def _not_done(document: RunDocument, allow_failures: int) -> str | None:
     if not images.evaluated:
         return f"{document.data.path}: none of {images.total} images could be evaluated{first}"
     return f"{images.failed} of {images.total} images failed, --allow-failures is {allow_failures}{first}"
-
-
-def _status(document: RunDocument) -> ExitStatus:
-    return ExitStatus.OK if all(gate.passed for gate in document.gates) else ExitStatus.GATE_FAILED
 
 
 class _Clock:

@@ -5,12 +5,13 @@ import numpy as np
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.reports.evaluation import CalibrationGlance, EvaluationView
-from mahtdiag.reports.tables import AnatomyRow, GateRow, WorstImage
+from mahtdiag.reports.tables import AnatomyRow, WorstImage
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.schema.loss_weights import LOSS_WEIGHTS
 from mahtdiag.workflows.evaluate import Evaluation
+from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.overlays import worst_images
 from mahtdiag.workflows.results import RunResults
+from mahtdiag.workflows.stored_weights import stored_weights
 
 WORST_ROWS = 8
 
@@ -25,13 +26,13 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         evaluated=document.images.evaluated,
         failed=document.images.failed,
         summary=results.summary,
-        loss_weights=dict(LOSS_WEIGHTS),
+        loss_weights=stored_weights(document),
         keypoint_share=losses.heatmap_keypoint_share if losses else None,
         worst=_worst(results),
         anatomy=_anatomy(document),
         images_with_violations=document.anatomy.images_with_violations if document.anatomy else 0.0,
         calibration=_calibration(document),
-        gates=tuple(GateRow(g.metric, g.comparison, g.limit, g.value, g.passed) for g in document.gates),
+        gates=results_of(document.gates),
         failures=results.images.failures(),
         notes=document.notes,
         run_folder=str(evaluation.path),

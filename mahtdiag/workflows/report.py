@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
+from mahtdiag.config.settings import Settings
+from mahtdiag.diagnosis.gates import GateKind, GateResult
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.html.gallery import Picture
 from mahtdiag.reports.html.page import render_report
 from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.numbers import counted
-from mahtdiag.reports.tables import GateRow
-from mahtdiag.runs.document import Gate
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
+from mahtdiag.workflows.gates import results_of, status_of, with_gates
 from mahtdiag.workflows.overlays import worst_rows
 from mahtdiag.workflows.report_pictures import Wanted, finished_pictures, start_pictures
 from mahtdiag.workflows.report_view import gallery_of, view_of
@@ -32,10 +33,11 @@ READERS = 4
 class ReportRequest:
     """What a user asked for.
 
-    `run` None: the latest; `out` None: `report.html` in the run folder; `images`: which are shown
-    (`worst:N`, `all`, `none`); `data` None: where the images lay when the run was made.
+    `settings`: the gates in force now; `run` None: the latest; `out` None: `report.html` in the run folder;
+    `images`: which are shown (`worst:N`, `all`, `none`); `data` None: where they lay when the run was made.
     """
 
+    settings: Settings
     run: Path | None
     out: Path | None
     images: str
@@ -54,13 +56,13 @@ class Report:
     failed: int
     shown: int
     without_picture: int
-    gates: tuple[Gate, ...]
+    gates: tuple[GateResult, ...]
     notes: tuple[str, ...]
 
     @property
     def status(self) -> ExitStatus:
-        """0, or 1 if a gate of the run failed."""
-        return ExitStatus.OK if all(gate.passed for gate in self.gates) else ExitStatus.GATE_FAILED
+        """0, or 1 if a gate failed."""
+        return status_of(self.gates)
 
 
 def write_report(request: ReportRequest, watcher: Watcher) -> Report:
@@ -70,12 +72,12 @@ def write_report(request: ReportRequest, watcher: Watcher) -> Report:
     _require_results(run, images, keypoints)
     data = _data_folder(request, run)
     rows = worst_rows(images.radial_error_px[images.ok], request.images)
-    gates = run.document.gates
+    gates = _gates(request.settings, run)
     # The decoder works while figures are drawn.
     with ThreadPoolExecutor(READERS) as pool:
         started = start_pictures(pool, _wanted(images, keypoints, rows), data)
         try:
-            view = view_of(run, images, keypoints, tuple(_gate_row(gate) for gate in gates), request.cwd)
+            view = view_of(run, images, keypoints, gates, request.cwd)
             sections = tuple(sections_of(view))
             pictures = finished_pictures(started, watcher)
         except BaseException:
@@ -133,8 +135,16 @@ def _wanted(images: ImageColumns, keypoints: KeypointColumns, rows: Sequence[int
     return [Wanted(keypoints.image[row], sha256[keypoints.image[row]]) for row in rows]
 
 
-def _gate_row(gate: Gate) -> GateRow:
-    return GateRow(gate.metric, gate.comparison, gate.limit, gate.value, gate.passed)
+def _gates(settings: Settings, run: Run) -> tuple[GateResult, ...]:
+    """The gates in force now, judged by the numbers of the run; without any, those it was judged by.
+
+    Gates on a baseline stay as they were judged: the run that they compare with need not be there any more.
+    """
+    stored = results_of(run.document.gates)
+    if not settings.gates.limits:
+        return stored
+    against_baseline = [result for result in stored if result.gate.kind is GateKind.BASELINE]
+    return (*results_of(with_gates(run.document, settings.gates.limits).gates), *against_baseline)
 
 
 def _notes(run: Run, pictures: list[Picture | str], evaluated: int, data_there: bool) -> tuple[str, ...]:

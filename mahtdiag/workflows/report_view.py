@@ -12,35 +12,38 @@ from mahtdiag.anatomy.error_types import classify_errors
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.anatomy.wording import group_reason, grouped
 from mahtdiag.diagnosis.anatomy import AnatomyReport, JudgedImage
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.summary import LOSS_NAMES, summarise
+from mahtdiag.reports.ci_record import GateCase
 from mahtdiag.reports.html.gallery import Gallery, GalleryImage, Picture
 from mahtdiag.reports.html.view import CalibrationPage, Facts, ReportView
 from mahtdiag.reports.numbers import counted
-from mahtdiag.reports.tables import GateRow
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.loss_weights import LOSS_WEIGHTS
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.anatomy import report_of_run
+from mahtdiag.workflows.anatomy import check_run, report_of_run
 from mahtdiag.workflows.calibration import CalibrationRequest, calibrate, plot_data
 from mahtdiag.workflows.calibration_view import view_of as calibration_view
+from mahtdiag.workflows.ci_results import gate_cases, other_notes
+from mahtdiag.workflows.gate_images import finder
+from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
+from mahtdiag.workflows.stored_weights import stored_weights
 
 Floats = NDArray[np.float64]
 APART = ("anatomy_limits", "anatomy_rules")
 
 
 def view_of(
-    run: Run, images: ImageColumns, keypoints: KeypointColumns, gates: tuple[GateRow, ...], cwd: Path
+    run: Run, images: ImageColumns, keypoints: KeypointColumns, gates: tuple[GateResult, ...], cwd: Path
 ) -> ReportView:
     """Everything but the gallery; by the rules and limits that the run was judged by."""
     document, view = run.document, run.view
     losses = {name: _of_evaluated(images, f"loss_{name}") for name in LOSS_NAMES}
     share = _of_evaluated(images, "loss_heatmap_keypoint_share")
-    anatomy = report_of_run(
-        run, images, keypoints, stored_limits(document), stored_rules(document), str(run.path)
-    )
+    findings = check_run(view, images, keypoints, stored_limits(document), stored_rules(document))
+    anatomy = report_of_run(run, images, keypoints, *findings, str(run.path))
     calibration = _calibration(run, keypoints, cwd)
     return ReportView(
         title=_title(document),
@@ -52,16 +55,24 @@ def view_of(
         error_px=keypoints.error_px,
         error_mm=keypoints.error_mm,
         losses=losses,
-        loss_weights=LOSS_WEIGHTS,
+        loss_weights=stored_weights(document),
         keypoint_share=float(np.nanmean(share)) if np.isfinite(share).any() else None,
         anatomy=anatomy,
         calibration=calibration,
         no_calibration="the run has no σ",
-        gates=gates,
+        gates=_cases(gates, images, keypoints, anatomy),
         failures=images.failures(),
         provenance=tuple(_provenance(run)),
-        notes=(*document.notes, *document.warnings),
+        notes=(*other_notes(document.notes, (*results_of(document.gates), *gates)), *document.warnings),
     )
+
+
+def _cases(
+    gates: tuple[GateResult, ...], images: ImageColumns, keypoints: KeypointColumns, anatomy: AnatomyReport
+) -> tuple[GateCase, ...]:
+    """The gates with the images behind those that failed."""
+    shifts = anatomy.diagnosis.level_shifts if anatomy.diagnosis else None
+    return gate_cases(gates, finder(images, keypoints, lambda: anatomy.verdict.images, shifts))
 
 
 def _title(document: RunDocument) -> str:

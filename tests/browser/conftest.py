@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+from mahtdiag.config.settings import Settings
 from mahtdiag.workflows.report import DEFAULT_IMAGES, ReportRequest, write_report
 from mahtdiag.workflows.watcher import Silence
 from tests.workflows.report_runs import MISSED, PASSED, Told, write_report_run
@@ -75,7 +76,9 @@ def open_report(browser: Browser) -> Iterator[Opener]:
 
 def report_of(told: Told, folder: Path) -> Path:
     """The report of a run, written into its folder."""
-    return write_report(ReportRequest(told.run, None, DEFAULT_IMAGES, None, folder), Silence()).path
+    return write_report(
+        ReportRequest(Settings(), told.run, None, DEFAULT_IMAGES, None, folder), Silence()
+    ).path
 
 
 @pytest.fixture(scope="session")

@@ -90,6 +90,16 @@ def test_failed_images_are_listed_with_their_reason(small: Path, open_report: Op
     expect(opened.page.locator("#count")).to_have_text("9 images of 9")
 
 
+def test_a_failed_gate_names_images_that_can_be_opened(small: Path, open_report: Opener) -> None:
+    page = open_report(small).page
+    page.get_by_label("File name").fill("0005")
+    page.locator(".worst .open").first.click()
+    expect(page.locator("#detail-name")).to_have_text(numbered(8)[MIRRORED])
+    page.keyboard.press("Escape")
+    expect(page.locator("#count")).to_have_text("8 images of 9")
+    expect(page.get_by_label("File name")).to_have_value("")
+
+
 def test_a_failed_gate_leads_to_its_images(small: Path, open_report: Opener) -> None:
     opened = open_report(small)
     opened.page.get_by_role("button", name="Show the images").click()

@@ -124,6 +124,20 @@ def test_a_defect_shows_where_it_is_to_whoever_asks(desk: Desk, monkeypatch: pyt
         desk.run("evaluate", "ap.pt", "data")
 
 
+def test_a_folder_that_was_removed_under_us(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')\n"
+        "from mahtdiag.cli.app import main; sys.argv = ['mahtdiag', 'evaluate', 'a.pt', 'data']; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: the current folder has been removed; change to another one and start again\n"
+    )
+
+
 def test_help_does_not_load_what_is_slow(tmp_path: Path) -> None:
     code = (
         "import sys; from mahtdiag.cli.app import main; sys.argv = ['mahtdiag', 'evaluate', '--help']\n"

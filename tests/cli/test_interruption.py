@@ -254,3 +254,20 @@ def test_a_damaged_part_is_evaluated_again(desk: Desk) -> None:
     part.write_bytes(part.read_bytes()[:100])
     resumed_as_if_nothing_had_been(desk)
     assert columns_of(desk.path / "run/images.parquet")["status"] == ["ok"] * 6
+
+
+def test_a_run_has_one_writer_at_a_time(desk: Desk) -> None:
+    """While one process resumes a run, another one may not; once it is gone, however it went, it may."""
+    interrupted_at(desk, "image-1")
+    marks = desk.path / "later"
+    marks.mkdir()
+    more = {networks.PAUSE: PAUSE, networks.MARKS: str(marks)}
+    resume = ("evaluate", "lookup-ap.pt", "data", *SLOW, "--out", "run", "--resume")
+    process = start(desk.path, *resume, **more)
+    wait_until((marks / "image-1").exists, process)
+    desk.run(*resume).refused(
+        "run: another process is writing this run; let it finish, or choose another --out"
+    )
+    process.kill()
+    finish(process)
+    resumed_as_if_nothing_had_been(desk)

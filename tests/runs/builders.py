@@ -8,21 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.runs.document import (
-    AnatomySummary,
     CheckpointSource,
-    CodeCounts,
     DataSource,
     Environment,
-    ErrorSummary,
     FailureEntry,
-    Gate,
     ImageCounts,
-    Losses,
-    Metrics,
     RunDocument,
     Seconds,
 )
 from mahtdiag.runs.folder import FlushLimits, RunFolder
+from mahtdiag.runs.results import AnatomySummary, CodeCounts, ErrorSummary, Gate, Losses, Metrics
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure

@@ -14,11 +14,11 @@ from mahtdiag.runs.document import (
     CheckpointSource,
     DataSource,
     Environment,
-    Gate,
     ImageCounts,
     RunDocument,
 )
 from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.results import Gate
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View

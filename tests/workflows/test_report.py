@@ -12,6 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mahtdiag.config.gates import GateSettings
+from mahtdiag.config.settings import Settings
+from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
@@ -20,12 +23,19 @@ from mahtdiag.workflows.watcher import Silence
 
 from .report_runs import FAILED, MISSED, PASSED, SHIFTED, Told, numbered, write_report_run
 
+NO_SETTINGS = Settings()
+
 
 def reported(
-    folder: Path, images: str = DEFAULT_IMAGES, *, data: Path | None = None, out: Path | None = None
+    folder: Path,
+    images: str = DEFAULT_IMAGES,
+    *,
+    data: Path | None = None,
+    out: Path | None = None,
+    settings: Settings = NO_SETTINGS,
 ) -> Report:
     """The report of the latest run of a folder."""
-    return write_report(ReportRequest(None, out, images, data, folder), Silence())
+    return write_report(ReportRequest(settings, None, out, images, data, folder), Silence())
 
 
 class Parts(HTMLParser):
@@ -142,7 +152,20 @@ def test_a_failed_gate_is_the_verdict_and_the_status(tmp_path: Path) -> None:
     assert report.status is ExitStatus.GATE_FAILED
     texts = " ".join(parts_of(report).texts)
     assert "1 of 2 gates failed." in texts
-    assert "anatomy.images_with_violations is 0.25 and must be at most 0.02." in texts
+    assert "anatomy.images_with_violations: 0.2500, limit <= 0.02" in texts
+    assert re.search(r"largest severity of violations:\s+0001.jpg", texts)
+
+
+def test_the_gates_of_now_replace_those_of_the_run(tmp_path: Path) -> None:
+    write_report_run(tmp_path, gates=(MISSED,))
+    now = Settings(gates=GateSettings((Gate("images.failed", "<=", 1.0), Gate("images.failed", "<", 1.0))))
+    report = reported(tmp_path, settings=now)
+    assert [(r.gate.metric, r.value, r.passed) for r in report.gates] == [
+        ("images.failed", 1.0, True),
+        ("images.failed", 1.0, False),
+    ]
+    assert "1 of 2 gates failed." in parts_of(report).texts
+    assert reported(tmp_path).gates[0].gate.metric == MISSED.metric
 
 
 def test_no_sigma_no_millimetres_no_failures(tmp_path: Path) -> None:
@@ -220,7 +243,7 @@ def test_images_that_are_gone_changed_or_damaged(tmp_path: Path) -> None:
 def test_an_interrupted_run_is_refused(tmp_path: Path) -> None:
     told = write_report_run(tmp_path, complete=False)
     with pytest.raises(RunFolderError) as refused:
-        write_report(ReportRequest(told.run, None, DEFAULT_IMAGES, None, tmp_path), Silence())
+        write_report(ReportRequest(Settings(), told.run, None, DEFAULT_IMAGES, None, tmp_path), Silence())
     assert refused.value.problems == (
         f"{told.run}: the run was interrupted after 9 of 9 images; finish it with evaluate --resume",
     )

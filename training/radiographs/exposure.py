@@ -13,6 +13,9 @@ from training.radiographs.spine import Spine
 _GRAIN_ROWS = 512
 """Rows of the grid of quantum noise: the grain belongs to the patient's scale, not to the pixels drawn."""
 
+_HIDDEN = {"AP": 0.30, "LA": 0.10}
+"""Chance that something hides a part of a vertebra on an easy film: from the front, bowel lies over it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Technique:
@@ -77,7 +80,7 @@ def fading(spine: Spine, canvas: Canvas) -> Plane:
     spots: list[tuple[Points, float, float, float]] = []
     size = spine.size
     for vertebra in spine.lumbar:
-        if rng.random() < 0.10 + 0.50 * spine.hardness:
+        if rng.random() < _HIDDEN[spine.view] + 0.50 * spine.hardness:
             place = vertebra.at(rng.uniform(-1.1, 1.1, (1, 2)))[0]
             radius = size * rng.uniform(0.35, 0.9)
             spots.append((place, radius, radius, float(rng.uniform(0.4, 0.7) + 0.4 * spine.hardness)))

@@ -5,6 +5,9 @@ from typing import Any, Self
 
 from mahtdiag.schema.views import View
 
+WIDEST, DEEPEST = 1024, 64
+"""No network is wider or deeper: beyond, a checkpoint's numbers are damaged or meant to do harm."""
+
 
 @dataclass(frozen=True, slots=True)
 class MahtNetConfig:
@@ -30,6 +33,10 @@ class MahtNetConfig:
         wrong = [name for name in whole if not (type(getattr(self, name)) is int and getattr(self, name) > 0)]
         if wrong:
             raise ValueError(f"must be whole numbers above 0: {', '.join(wrong)}")
+        limits = {"width": WIDEST, "blocks": DEEPEST, "encoder_layers": DEEPEST, "attention_layers": DEEPEST}
+        beyond = [f"{name} at most {most}" for name, most in limits.items() if getattr(self, name) > most]
+        if beyond:
+            raise ValueError(f"must be {', '.join(beyond)}")
         if self.token_dim % self.heads or self.token_dim % 4:
             raise ValueError(
                 f"6 x width = {self.token_dim} must be divisible by heads = {self.heads} and by 4"

@@ -4,19 +4,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mahtdiag.diagnosis.summary import ErrorStatistics, Estimate
+from mahtdiag.reports.ci_record import GateCase, WorstImages
 from mahtdiag.reports.html.view import ReportView
 from mahtdiag.reports.numbers import counted, interval, number, percent, pixels
-from mahtdiag.reports.tables import GateRow
 
 Status = Literal["passed", "failed", "open"]
 
 
 @dataclass(frozen=True, slots=True)
 class FailedGate:
-    """A gate that failed, in words; `look`: how the gallery shows why (`sort:error`), or empty."""
+    """A gate that failed, in words, with the images behind it.
+
+    `look`: how the gallery shows them (`sort:error`, `code:A201`).
+    """
 
     sentence: str
     look: str
+    worst: WorstImages | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,49 +42,38 @@ class Tile:
     alarm: bool = False
 
 
-_IN_WORDS = {"<=": "at most", ">=": "at least", "<": "below", ">": "above", "==": "exactly"}
-
-# What to look at when a gate on these numbers fails, by the beginning of its metric.
+# What to look at when a gate on these numbers fails, by the beginning of its metric; else the errors.
 _LOOKS = (
     ("anatomy.by_code.", "code:"),
-    ("anatomy", "code:any"),
-    ("error_types.level_shift", "type:shift"),
-    ("calibration", "sort:sigma"),
-    ("images.failed", "status:failed"),
+    ("anatomy.level_shifts", "type:shift"),
+    ("anatomy.", "code:any"),
+    ("error_types.level_shifts", "type:shift"),
+    ("calibration.", "sort:sigma"),
+    ("images.", "status:failed"),
     ("losses.", "sort:"),
-    ("metrics", "sort:error"),
-    ("radial_error", "sort:error"),
-    ("sdr_", "sort:error"),
-    ("by_", "sort:error"),
 )
 
 
-def verdict_of(gates: tuple[GateRow, ...]) -> Verdict:
+def verdict_of(gates: tuple[GateCase, ...]) -> Verdict:
     """What the gates say; without any, nothing is promised."""
-    failed = [gate for gate in gates if not gate.passed]
+    failed = [case for case in gates if not case.passed]
     if not gates:
         return Verdict("open", "No gate is set: these numbers were not judged.", ())
     if not failed:
         every = "The gate" if len(gates) == 1 else f"All {len(gates)} gates"
         return Verdict("passed", f"{every} passed.", ())
     headline = f"{len(failed)} of {counted(len(gates), 'gate')} failed."
-    return Verdict("failed", headline, tuple(FailedGate(_sentence(g), look_at(g.metric)) for g in failed))
-
-
-def _sentence(gate: GateRow) -> str:
-    limit = f"{_IN_WORDS[gate.comparison]} {gate.limit:g}"
-    if gate.value is None:
-        return f"{gate.metric} must be {limit}, but the run has no such number."
-    return f"{gate.metric} is {gate.value:.4g} and must be {limit}."
+    found = (FailedGate(case.sentence, look_at(case.result.gate.metric), case.worst) for case in failed)
+    return Verdict("failed", headline, tuple(found))
 
 
 def look_at(metric: str) -> str:
-    """How the gallery shows the images behind a number of `run.json`; empty where no image can."""
+    """How the gallery shows the images behind a number of `run.json`."""
     for start, look in _LOOKS:
         if metric.startswith(start):
             name = metric[len(start) :].partition(".")[0]
             return f"{look}{name}" if look.endswith(":") else look
-    return ""
+    return "sort:error"
 
 
 def tiles_of(view: ReportView) -> tuple[Tile, ...]:

@@ -11,12 +11,12 @@ from markupsafe import Markup
 
 from mahtdiag import __version__
 from mahtdiag.reports import palette
+from mahtdiag.reports.gates_table import gates_table
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.headline import tiles_of, verdict_of
 from mahtdiag.reports.html.sections import Paragraph, Plot, Section
 from mahtdiag.reports.html.tables import html_table
 from mahtdiag.reports.html.view import ReportView
-from mahtdiag.reports.tables import gates_table
 
 FOLDER: Final = "templates"
 TEMPLATE: Final = "report.html.j2"
@@ -37,7 +37,7 @@ def render_report(view: ReportView, sections: Sequence[Section], gallery: Galler
         gallery=gallery,
         version=__version__,
         verdict=verdict_of(view.gates),
-        gates=html_table(gates_table(view.gates)) if view.gates else None,
+        gates=html_table(gates_table([case.result for case in view.gates])) if view.gates else None,
         tiles=tiles_of(view),
         sections=sections,
         gallery_json="" if gallery is None else gallery_json(gallery),

@@ -10,7 +10,7 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.diagnosis.summary import ErrorSummary
 from mahtdiag.reports.calibration_plots import PlotData
 from mahtdiag.reports.calibration_tables import CalibrationView
-from mahtdiag.reports.tables import GateRow
+from mahtdiag.reports.ci_record import GateCase
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 
@@ -55,7 +55,7 @@ class ReportView:
     anatomy: AnatomyReport
     calibration: CalibrationPage | None
     no_calibration: str
-    gates: tuple[GateRow, ...]
+    gates: tuple[GateCase, ...]
     failures: tuple[Failure, ...]
     provenance: tuple[Facts, ...]
     notes: tuple[str, ...]

@@ -3,8 +3,12 @@
 from rich.table import Table
 from rich.text import Text
 
+from mahtdiag.diagnosis.gates import Gate, GateResult
+from mahtdiag.reports.gates_table import gates_table
 from mahtdiag.reports.html.tables import Cell, Row, html_table
-from mahtdiag.reports.tables import GateRow, gates_table, plain_table
+from mahtdiag.reports.tables import plain_table
+
+GATES = {"a": 0.5, "b": None}
 
 
 def test_a_printed_table_keeps_its_content() -> None:
@@ -25,7 +29,7 @@ def test_a_printed_table_keeps_its_content() -> None:
 
 
 def test_colours_become_what_they_mean() -> None:
-    rows = [GateRow("a", "<=", 1.0, 0.5, True), GateRow("b", "<=", 1.0, None, False)]
+    rows = [GateResult(Gate(name, "<=", 1.0), value, value is not None) for name, value in GATES.items()]
     found = html_table(gates_table(rows))
     assert [[cell.tone for cell in row.cells][-1] for row in found.rows] == ["bad", "good"]
     assert [row.cells[0].text for row in found.rows] == ["b", "a"]

@@ -64,6 +64,7 @@ const connectControls = () => {
 const lookAt = (look) => {
   const [name, value] = look.split(":");
   Object.assign(state, START);
+  byId("text").value = "";
   const known = [...byId(name).options].some((choice) => choice.value === value);
   if (known) state[name] = value;
   showState();
@@ -100,6 +101,17 @@ const connectDetail = () => {
     byId("next").disabled = current === shown.length - 1;
     if (!dialog.open) dialog.showModal();
   };
+  const places = new Map(DATA.images.map((image, index) => [image.name, index]));
+  for (const button of document.querySelectorAll(".open")) {
+    button.disabled = !places.has(button.dataset.image);
+    button.addEventListener("click", () => {
+      // The image may be filtered out or far down the list.
+      Object.assign(state, START, { sort: "error" });
+      byId("text").value = "";
+      showState();
+      open(shown.indexOf(places.get(button.dataset.image)));
+    });
+  }
   byId("grid").addEventListener("click", (event) => {
     const card = event.target.closest(".card");
     if (card) open(shown.indexOf(Number(card.dataset.index)));
