@@ -10,6 +10,8 @@ demo: $(VENV)/installed
 	rm -rf $(RUNS)
 	$(BIN)/mahtdiag evaluate sample_data/mahtnet-ap.pt sample_data --out $(RUNS)/ap
 	$(BIN)/mahtdiag evaluate sample_data/mahtnet-la.pt sample_data --out $(RUNS)/la
+	$(BIN)/mahtdiag report $(RUNS)/ap
+	$(BIN)/mahtdiag report $(RUNS)/la
 	@echo
 	@echo "Overlays of the worst images: $(RUNS)/ap/overlays and $(RUNS)/la/overlays"
 

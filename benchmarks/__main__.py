@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterator
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from benchmarks import calibration_speed, calibration_verdicts, end_to_end, hot_path, injection, start_up
+from benchmarks import (
+    calibration_speed,
+    calibration_verdicts,
+    end_to_end,
+    hot_path,
+    injection,
+    report_speed,
+    start_up,
+)
 
 BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "start-up": start_up.run,
@@ -20,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "injection": injection.run,
     "calibration-speed": calibration_speed.run,
     "calibration-verdicts": calibration_verdicts.run,
+    "report-speed": report_speed.run,
 }
 
 

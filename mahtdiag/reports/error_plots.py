@@ -34,6 +34,7 @@ DECADES_SHOWN = 3.0
 PART_COLOURS = {"heatmap": BLUE, "coord": VERMILLION, "anatomical": GREEN, "uncertainty": PURPLE}
 MOST_COLUMNS = 300
 LOW_SHARE, HIGH_SHARE = 0.12, 0.9
+STEP_POINTS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,13 @@ def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -
         )
     upper.legend(loc="upper left", fontsize=9)
     lower.plot(shown, np.arange(1, known.size + 1) / known.size, color=BLUE, linewidth=2.0)
+    steps = 0
     for threshold in thresholds:
         share = float((known <= threshold).mean())
         lower.plot([threshold, threshold], [0.0, share], color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
         lower.plot(threshold, share, "o", color=VERMILLION, markersize=6)
-        _name_rate(lower, threshold, share, unit)
+        _name_rate(lower, threshold, share, unit, steps)
+        steps += share > HIGH_SHARE
     lower.set(xscale="log", xlim=(floor, top), ylim=(0.0, 1.04))
     lower.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -84,13 +87,13 @@ def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -
     return figure
 
 
-def _name_rate(axes: Axes, threshold: float, share: float, unit: str) -> None:
-    """`8 px: 23.2 %` at a point of the curve, on the side where there is room."""
+def _name_rate(axes: Axes, threshold: float, share: float, unit: str, steps: int) -> None:
+    """`8 px: 23.2 %` at a point of the curve, where there is room; high ones go down by a step each."""
     offset, side, edge = (-6.0, 2.0), "right", "bottom"
     if share < LOW_SHARE:
         offset, side = (0.0, 6.0), "center"
     elif share > HIGH_SHARE:
-        offset, side, edge = (6.0, -3.0), "left", "top"
+        offset, side, edge = (6.0, -3.0 - STEP_POINTS * steps), "left", "top"
     text = f"{threshold:g} {unit}: {percent(share)}"
     axes.annotate(
         text, (threshold, share), xytext=offset, textcoords="offset points", ha=side, va=edge, fontsize=9
