@@ -184,7 +184,10 @@ def test_a_network_without_a_head_has_no_sigma(desk: Desk) -> None:
         ("[anatomy.limits]\nA201 = inf", "anatomy.limits.A201 = inf: input should be a finite number"),
         ("[anatomy.limits]\nA201 = '3'", "anatomy.limits.A201 = '3': input should be a valid number"),
         ("[anatomy]\nlimits = 3", "anatomy.limits = 3: expected a table, [anatomy.limits]"),
-        ('[anatomy]\nignore = "A2O1"', "anatomy.ignore = 'A2O1': no anatomical rule 'A2O1'. Did you mean A201?"),
+        (
+            '[anatomy]\nignore = "A2O1"',
+            "anatomy.ignore = 'A2O1': no anatomical rule 'A2O1'. Did you mean A201?",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["anatomy", "evaluate"])
