@@ -78,15 +78,22 @@ class _Reader:
         return BaselineGates(run, tuple(margin for margin in margins if margin is not None))
 
     def _margin(self, metric: str, value: object, where: str) -> Margin | None:
-        found = _MARGIN.fullmatch(value) if isinstance(value, str) else None
-        if found is None or not math.isfinite(float(found[2])):
-            self.problems.append(f"{where}: expected {_MARGIN_FORM}")
+        try:
+            return parse_margin(metric, value)
+        except ValueError as error:
+            self.problems.append(f"{where}: {error}")
             return None
-        problem = _problem_of_name(metric, None) or _problem_of_margin(metric_of(metric), found[1], metric)
-        if problem is not None:
-            self.problems.append(f"{where}: {problem}")
-            return None
-        return Margin(metric, float(found[2]) / (100.0 if found[3] else 1.0), relative=bool(found[3]))
+
+
+def parse_margin(metric: str, value: object) -> Margin:
+    """How much worse than the baseline a metric may be: `+0.3`, `-2 %`. Raises ValueError, what is wrong."""
+    found = _MARGIN.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not math.isfinite(float(found[2])):
+        raise ValueError(f"expected {_MARGIN_FORM}")
+    problem = _problem_of_name(metric, None) or _problem_of_margin(metric_of(metric), found[1], metric)
+    if problem is not None:
+        raise ValueError(problem)
+    return Margin(metric, float(found[2]) / (100.0 if found[3] else 1.0), relative=bool(found[3]))
 
 
 def read_gates(table: object) -> tuple[GateSettings, tuple[str, ...]]:

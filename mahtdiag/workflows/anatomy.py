@@ -41,6 +41,7 @@ from mahtdiag.workflows.watcher import Watcher
 
 Floats = NDArray[np.float64]
 FOLDER = GATES = "anatomy"
+SHIFTS = "anatomy.level_shifts"
 READERS = 4
 
 
@@ -183,10 +184,14 @@ def _with_overlays(
 
 
 def _with_gates(report: AnatomyReport, findings: Findings, settings: Settings) -> AnatomyReport:
-    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails."""
+    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails.
+
+    A level shift is one of predictions against their labels, so that labels alone are not judged by it.
+    """
     shifts = None if report.diagnosis is None else len(report.diagnosis.level_shifts)
-    content = {GATES: violation_numbers(findings, shifts)}
-    gates, notes = judged(settings.gates.limits, content, report.verdict.view, only=f"{GATES}.")
+    content = {GATES: violation_numbers(findings, shifts)} if report.verdict.images else {}
+    limits = [gate for gate in settings.gates.limits if shifts is not None or gate.metric != SHIFTS]
+    gates, notes = judged(limits, content, report.verdict.view, only=f"{GATES}.")
     return replace(report, gates=gates, notes=(*report.notes, *notes))
 
 
@@ -233,7 +238,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, watcher, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
-    return Anatomy(report, ExitStatus.NOT_DONE if failures else ExitStatus.OK)
+    report = _with_gates(report, findings, request.settings)
+    return Anatomy(report, ExitStatus.NOT_DONE if failures else status_of(report.gates))
 
 
 def _view_of_labels(request: AnatomyRequest) -> View | None:
@@ -269,11 +275,3 @@ def _size_of(sample: Sample) -> Size | Failure:
     except ImageError as error:
         reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
         return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
-
-
-def write_table(path: Path, text: str) -> None:
-    """Write a table where the user wants it, whole or not at all. Raises UsageError where that cannot be."""
-    try:
-        write_file(path.parent, path.name, text.encode())
-    except RunFolderError:
-        raise UsageError(f"--csv {path}: cannot be written; name another file") from None
