@@ -63,7 +63,7 @@ def initialise(request: InitRequest) -> Initialised:
             f"--out {request.out}: init writes a file of its own; write mahtdiag.toml, or copy its tables "
             "into [tool.mahtdiag] by hand"
         )
-    if file.exists() and not request.force:
+    if os.path.lexists(file) and not request.force:
         raise UsageError(f"{request.out}: exists; overwrite it with --force or choose another --out")
     notes: tuple[str, ...] = ()
     if request.template:
