@@ -70,7 +70,7 @@ def calibration_command(
     from mahtdiag.workflows.calibration_view import as_json
 
     request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
-    calibration = with_gates(calibrate(request), settings.gates.limits)
+    calibration = with_gates(calibrate(request), settings.gates)
     for note in calibration.notes:
         typer.echo(f"note: {note}", err=True)
     if output_format is options.OutputFormat.JSON:
