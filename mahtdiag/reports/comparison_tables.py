@@ -67,7 +67,7 @@ def comparison_report(view: ComparisonView, width: int = STANDARD_WIDTH) -> Rend
 
 def judged_table(judged: Sequence[JudgedMetric]) -> Table:
     """The numbers that decide: how much worse B is, and how much worse it may be."""
-    table = plain_table("What decides", "metric", "B worse by", "95 % interval", "margin", "")
+    table = plain_table("What decides", "metric", "worse by", "95 % interval", "margin", "")
     table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     for each in judged:
         table.add_row(

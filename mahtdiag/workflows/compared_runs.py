@@ -10,6 +10,7 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.compared_run import ComparedRun
+from mahtdiag.diagnosis.comparison import is_compared
 from mahtdiag.diagnosis.matching import ListedImages, match_images
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.errors import DataError, RunFolderError
@@ -213,3 +214,16 @@ def _sigma_notes(a: StoredRun, b: StoredRun) -> tuple[str, ...]:
 def _taken(values: Floats, rows: Ints) -> Floats:
     """`values[rows]`, without a copy where that is all of them."""
     return values if np.array_equal(rows, np.arange(len(values))) else values[rows]
+
+
+def why_missing(name: str, pair: Pair) -> str:
+    """Why two runs cannot be compared by a number."""
+    if not is_compared(name, pair.a.view):
+        return "not compared between runs; choose a mean, share, count or quantile over images"
+    if name.startswith("losses."):
+        return "the losses of the two runs are not known or not measured alike"
+    if name.startswith("calibration."):
+        return "σ is not known in both runs"
+    if "_mm." in name:
+        return "no image has a pixel spacing in both runs"
+    return "not known in both runs"
