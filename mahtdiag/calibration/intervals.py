@@ -14,7 +14,10 @@ from mahtdiag.calibration.ranking import Ranked, rank_bins, spearman_influence
 from mahtdiag.calibration.samples import FloatArray, IntArray, Points
 from mahtdiag.calibration.tally import Numbers, numbers
 
-_SMOOTH = ("sharpness_px", "nll", "crps_px", "check", "interval", "sigma_scale", "bias_x", "bias_y")
+_SMOOTH = (
+    "sharpness_px", "nll", "crps_px", "check", "interval", "sigma_scale", "radial_sigma_scale",
+    "bias_x", "bias_y",
+)  # fmt: skip
 _PUSHED_UP = ("mace", "rmsce", "miscalibration_area", "radial_mace")
 _ENCE_BINS = 10
 _AUSE_BINS = 20
@@ -119,7 +122,10 @@ def _ranking_interval(
         return None
     if name == "spearman":
         interval = percentile_interval(estimate + drawn[:, 0] / n)
-        return None if interval is None else (max(-1.0, interval[0]), min(1.0, interval[1]))
+        if interval is None:
+            return None
+        # Where nothing varies, rounding would put the estimate beside its interval.
+        return max(-1.0, min(interval[0], estimate)), min(1.0, max(interval[1], estimate))
     stand_in = _binned_ence if name == "ence" else _binned_ause
     moved = stand_in(drawn) - float(stand_in(per_image.sum(axis=0))) + estimate
     if name == "ence":

@@ -35,12 +35,16 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class RadialCalibration:
-    """Calibration of the predicted ellipse: MACE, coverage by level, curve, and sqrt(mean d²/2)."""
+    """Calibration of the predicted ellipse: MACE, coverage by level, curve, and sqrt(mean d²/2).
+
+    `ci95` holds intervals over images by number.
+    """
 
     mace: float | None = None
     sigma_scale: float | None = None
     coverage: dict[str, Coverage] = field(default_factory=dict)
     curve: Curve | None = None
+    ci95: dict[str, Interval | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,7 @@ def _with_intervals(report: CalibrationReport, found: Intervals | None) -> Calib
         radial=replace(
             report.radial,
             coverage=_coverage_with(report.radial.coverage, found.radial_coverage),
+            ci95={name: found.by_name[f"radial_{name}"] for name in ("mace", "sigma_scale")},
             curve=Curve(LEVELS, report.radial.curve.observed, *found.radial_band)
             if report.radial.curve
             else None,

@@ -1,14 +1,18 @@
 """Finding and reading `mahtdiag.toml` or `[tool.mahtdiag]`, with all its problems at once."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mahtdiag.config.settings import Settings
+from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
+from mahtdiag.config.gates import SECTION as GATES
+from mahtdiag.config.settings import UNKNOWN_LIMIT, Settings
 from mahtdiag.errors import UsageError
 
 FILE_NAME = "mahtdiag.toml"
@@ -18,27 +22,61 @@ PROJECT_FILE = "pyproject.toml"
 def read_settings(path: Path | None, cwd: Path) -> Settings:
     """The settings of the given file, else of `./mahtdiag.toml`, else of `[tool.mahtdiag]`, else none.
 
+    Paths in a file begin at its folder.
+
     Raises UsageError, one line per problem: unreadable file, invalid TOML, unknown keys (with the nearest
     known one), wrong types and impossible values.
     """
     if path is not None:
-        return parse_settings(_section(path), str(path))
+        settings = parse_settings(_section(path), str(path))
+        return settings if _is_folder(path.parent, cwd) else based_in(path.parent, settings)
     for name in (FILE_NAME, PROJECT_FILE):
-        if (cwd / name).is_file():
+        # A folder or a broken link of that name is an error too: gates must not be lost in silence.
+        if os.path.lexists(cwd / name):
             table = _section(cwd / name)
             if table or name == FILE_NAME:
                 return parse_settings(table, name)
     return Settings()
 
 
+def _is_folder(folder: Path, cwd: Path) -> bool:
+    return (cwd / folder).resolve() == cwd.resolve()
+
+
+def based_in(folder: Path, settings: Settings) -> Settings:
+    """The same with the paths of a file that lies in `folder`, as they are seen from the current folder."""
+
+    def seen(path: str) -> str:
+        return str(folder / path)
+
+    def checkpoints(text: str) -> str:
+        """Of an ensemble each; the name of an existing file is one checkpoint."""
+        parts = [text] if (folder / text).exists() else text.split(",")
+        return ",".join(seen(part.strip()) if part.strip() else part for part in parts)
+
+    model, data, evaluate, gates = settings.model, settings.data, settings.evaluate, settings.gates
+    if model.checkpoint is not None:
+        model = model.model_copy(update={"checkpoint": checkpoints(model.checkpoint)})
+    if data.path is not None:
+        data = data.model_copy(update={"path": seen(data.path)})
+    if evaluate.recalibration is not None:
+        evaluate = evaluate.model_copy(update={"recalibration": seen(evaluate.recalibration)})
+    if gates.baseline is not None:
+        gates = replace(gates, baseline=replace(gates.baseline, run=seen(gates.baseline.run)))
+    changed = {"model": model, "data": data, "evaluate": evaluate, "gates": gates}
+    return settings.model_copy(update=changed)
+
+
 def _section(path: Path) -> Mapping[str, Any]:
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        # Some editors begin a file with a byte order mark.
+        content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not valid TOML: tables or lists are nested too deeply") from None
     if path.name == PROJECT_FILE:
         tool = content.get("tool")
         table = tool.get("mahtdiag", {}) if isinstance(tool, Mapping) else {}
@@ -50,10 +88,14 @@ def _section(path: Path) -> Mapping[str, Any]:
 
 def parse_settings(table: Mapping[str, Any], where: str) -> Settings:
     """Validate a table; `where` names its source in messages."""
+    gates, problems = read_gates(table.get(GATES, {}))
     try:
-        return Settings.model_validate(dict(table))
+        settings = Settings.model_validate({key: value for key, value in table.items() if key != GATES})
     except ValidationError as error:
-        raise UsageError(*(f"{where}: {problem}" for problem in describe(error, Settings))) from None
+        problems = (*describe(error, Settings), *problems)
+    if problems:
+        raise UsageError(*(f"{where}: {' '.join(problem.splitlines())}" for problem in problems))
+    return settings.model_copy(update={GATES: gates})
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
@@ -61,17 +103,28 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
     lines = []
     for item in error.errors():
         keys = [str(part) for part in item["loc"]]
-        if item["type"] == "extra_forbidden":
+        if item["type"] == UNKNOWN_LIMIT:
+            # The key stands in the path twice: as itself, and as the part that is wrong.
+            lines.append(f"unknown key {'.'.join(keys[:-1])}; {item['msg'][:1].lower()}{item['msg'][1:]}")
+        elif item["type"] == "extra_forbidden":
             known = _known(model, keys[:-1])
             close = difflib.get_close_matches(keys[-1], known, 1, 0.5)
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
             lines.append(f"unknown key {'.'.join(keys)}; {hint}")
-        elif item["type"] == "model_type":
-            lines.append(f"{'.'.join(keys)} = {item['input']!r}: expected a table, [{'.'.join(keys)}]")
+        elif item["type"] in ("model_type", "dict_type"):
+            lines.append(f"{'.'.join(keys)} = {_shown(item['input'])}: expected a table, [{'.'.join(keys)}]")
         else:
-            message = item["msg"].removeprefix("Value error, ")
-            lines.append(f"{'.'.join(keys)} = {item['input']!r}: {message[:1].lower()}{message[1:]}")
+            message = item["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+            # What is wrong with several keys of a table together is said of the table.
+            together = len(keys) == 1 and isinstance(item["input"], Mapping)
+            what = f"[{'.'.join(keys)}]" if together else f"{'.'.join(keys)} = {_shown(item['input'])}"
+            lines.append(f"{what}: {message[:1].lower()}{message[1:]}")
     return tuple(dict.fromkeys(lines))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
 def _known(model: type[BaseModel], keys: Iterable[str]) -> list[str]:

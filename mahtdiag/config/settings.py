@@ -1,20 +1,26 @@
 """What a project or a command line can set: validated, with every unknown key named."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveFloat,
-    PositiveInt,
+    StrictBool,
+    ValidationInfo,
     field_validator,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, nearest
+from mahtdiag.config.gates import GateSettings
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     MOST_PASSES,
+    SIGMA_BOUNDS,
     DecodeMethod,
     McDropout,
     UncertaintyFrame,
@@ -24,6 +30,9 @@ from mahtdiag.schema.model_spec import (
 from mahtdiag.schema.views import View
 
 LARGEST_INPUT = 8192
+# Fewer resamples make an interval a matter of chance, more cost minutes and change no digit that is shown.
+FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 100_000
+CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
 
 
 def parse_size(value: object) -> object:
@@ -94,8 +103,30 @@ def refuse_truth_value(value: object) -> object:
     return value
 
 
-Limit = Annotated[float, BeforeValidator(refuse_truth_value)]
-Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes)]
+def known_limit(key: str) -> str:
+    """The key of an anatomical limit; ValueError names the nearest one."""
+    if key not in LIMIT_BY_KEY:
+        raise PydanticCustomError(UNKNOWN_LIMIT, "{hint}", {"hint": nearest(key, LIMIT_BY_KEY).strip()})
+    return key
+
+
+def known_codes(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Codes or prefixes of anatomical rules; ValueError names the nearest one for each that matches none."""
+    wrong = [code for code in codes or () if not any(rule.startswith(code.upper()) for rule in RULE_BY_CODE)]
+    if wrong:
+        raise ValueError("; ".join(f"no anatomical rule {c!r}.{nearest(c, RULE_BY_CODE)}" for c in wrong))
+    return codes
+
+
+UNKNOWN_LIMIT = "unknown_limit"
+# A number in quotes is a text, not a number.
+PositiveFloat = Annotated[float, Field(gt=0.0, strict=True)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0, strict=True)]
+PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
+Limit = Annotated[float, BeforeValidator(refuse_truth_value), Field(strict=True)]
+Limits = dict[Annotated[str, AfterValidator(known_limit)], Limit]
+Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes), AfterValidator(known_codes)]
 
 
 class Section(BaseModel):
@@ -103,10 +134,15 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
+    truths: ClassVar[frozenset[str]] = frozenset()
+    """Names of the keys that take true and false."""
+
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_values(cls, value: object) -> object:
-        return refuse_truth_value(value)
+    def _no_nonsense(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a text with a NUL names nothing")
+        return value if info.field_name in cls.truths else refuse_truth_value(value)
 
     def overridden_by(self, other: Self) -> Self:
         """These settings with those of `other` that are set."""
@@ -148,7 +184,7 @@ class EvaluateSettings(Section):
     workers: PositiveInt | None = None
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     overlays: Annotated[str | None, BeforeValidator(parse_overlays)] = None
-    allow_failures: Annotated[int | None, Field(ge=0)] = None
+    allow_failures: NonNegativeInt | None = None
     recalibration: str | None = None
 
 
@@ -157,23 +193,68 @@ class AnatomySettings(Section):
 
     select: Codes = None
     ignore: Codes = None
-    limits: dict[str, Limit] = Field(default_factory=dict)
-    ap: dict[str, Limit] = Field(default_factory=dict, alias="AP")
-    la: dict[str, Limit] = Field(default_factory=dict, alias="LA")
+    limits: Limits = Field(default_factory=dict)
+    ap: Limits = Field(default_factory=dict, alias="AP")
+    la: Limits = Field(default_factory=dict, alias="LA")
 
     def limits_of(self, view: View) -> dict[str, float]:
         """The limits that hold in a view."""
         return {**self.limits, **(self.ap if view is View.AP else self.la)}
 
 
+class LossSettings(Section):
+    """`[loss]`: the parameters of `MAHTNetLoss` that the network was trained with; see there."""
+
+    truths: ClassVar[frozenset[str]] = frozenset({"use_focal"})
+
+    lambda_heatmap: NonNegativeFloat | None = None
+    lambda_coord: NonNegativeFloat | None = None
+    lambda_anatomical: NonNegativeFloat | None = None
+    lambda_uncertainty: NonNegativeFloat | None = None
+    use_focal: StrictBool | None = None
+    gamma: NonNegativeFloat | None = None
+    emphasis: Literal["background", "keypoint"] | None = None
+    omega: PositiveFloat | None = None
+    epsilon: PositiveFloat | None = None
+    lambda_order: NonNegativeFloat | None = None
+    lambda_parallel: NonNegativeFloat | None = None
+    lambda_ratio: NonNegativeFloat | None = None
+    min_sigma: PositiveFloat | None = None
+    max_sigma: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.use_focal is False and (self.gamma is not None or self.emphasis is not None):
+            raise ValueError("gamma and emphasis belong to the focal loss; leave them out or set use_focal")
+        low, high = self.min_sigma or SIGMA_BOUNDS[0], self.max_sigma or SIGMA_BOUNDS[1]
+        if low >= high:
+            raise ValueError(f"min_sigma {low:g} must be below max_sigma {high:g}")
+        return self
+
+    def given(self) -> dict[str, float | bool | str]:
+        """The parameters that are set, by name."""
+        return {name: value for name, value in self if value is not None}
+
+
+class CalibrationSettings(Section):
+    """`[calibration]`: how σ is judged, by `evaluate` and by `calibration`."""
+
+    resamples: Annotated[int, Field(ge=FEWEST_RESAMPLES, le=MOST_RESAMPLES, strict=True)] | None = None
+    seed: NonNegativeInt | None = None
+    groups: tuple[CalibrationGroup, ...] | None = None
+    large_error_mm: PositiveFloat | None = None
+
+
 class Settings(Section):
-    """The whole configuration. `gates` are limits by the path of a number in `run.json`."""
+    """The whole configuration; `[gates]` is read apart, see `config.gates`."""
 
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    loss: LossSettings = LossSettings()
     anatomy: AnatomySettings = AnatomySettings()
-    gates: dict[str, str] = Field(default_factory=dict)
+    calibration: CalibrationSettings = CalibrationSettings()
+    gates: GateSettings = GateSettings()
 
     def overridden_by(self, other: Self) -> Self:
         """These settings with those that `other` sets, section by section."""

@@ -82,15 +82,6 @@ class AnatomyVerdict:
         """Share of images in which anything fired, 0 where there is no image."""
         return self.violating / len(self.images) if self.images else 0.0
 
-    def numbers(self) -> dict[str, object]:
-        """What gates can limit, under the names that `run.json` has for it."""
-        by_code = {t.rule.code: {"images": t.images, "findings": t.findings} for t in self.tallies}
-        return {
-            "violations": sum(tally.findings for tally in self.tallies),
-            "images_with_violations": self.share_violating,
-            "by_code": by_code,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class LevelShift:
@@ -139,7 +130,7 @@ class AnatomyReport:
     """All that is shown of a judged run or annotated set; `subject` names it in a title.
 
     `diagnosis` is None for labels; `failures` could not be judged; `pictures` are files that were written;
-    `gates` limit the predictions of a run.
+    `gates` limit what was judged: the predictions of a run, or labels.
     """
 
     source: Source

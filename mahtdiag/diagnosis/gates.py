@@ -1,107 +1,160 @@
 """Quality gates: limits on any number of a run, judged in one place for tables, files and the exit status."""
 
-import difflib
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from operator import eq, ge, gt, le, lt
 
-from mahtdiag.errors import UsageError
+from mahtdiag.diagnosis.metrics import SECTION, is_open, metric_of, nearest_name, vertebra_of
+from mahtdiag.diagnosis.numbers import Content, find_interval, find_number, numbers_of
+from mahtdiag.schema.views import View
 
-Content = Mapping[str, object]
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Interval = tuple[float, float]
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {"<=": le, ">=": ge, "<": lt, ">": gt, "==": eq}
-_LIMIT = re.compile(r"\s*(<=|>=|==|<|>)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
-# A metric may be named without the section that holds it: `radial_error_mm.mean`, `sdr_mm.4`.
-_SECTION = "metrics"
+MISSING = "not known in this run"
+# What a missing section calls for.
+_SPACING = "no image has a pixel spacing; give --pixel-spacing"
+_ADVICE = (
+    ("radial_error_mm", _SPACING),
+    ("sdr_mm", _SPACING),
+    ("calibration", "it has no σ; evaluate with --uncertainty heatmap"),
+)
+
+
+class Bound(StrEnum):
+    """What of a number a gate limits: the number itself, or an end of its 95 % confidence interval."""
+
+    ESTIMATE = "estimate"
+    UPPER = "upper"
+    LOWER = "lower"
+
+
+class GateKind(StrEnum):
+    """A fixed limit, or a margin around what a stored run reached on the same images."""
+
+    LIMIT = "limit"
+    BASELINE = "baseline"
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A metric, by its path in `run.json`, and the limit it must keep: `calibration.mace <= 0.05`."""
+    """A metric, by its path in `run.json`, and the limit it must keep: `calibration.mace <= 0.05`.
+
+    `view`: the gate holds for runs of that view alone; None: for all.
+    """
 
     metric: str
     comparison: str
     limit: float
+    bound: Bound = Bound.ESTIMATE
+    view: View | None = None
+    kind: GateKind = GateKind.LIMIT
+
+    @property
+    def vertebra(self) -> str | None:
+        """The vertebra whose number is limited: `L5` of `vertebrae.L5.radial_error_px.mean`."""
+        return vertebra_of(self.metric)
+
+    @property
+    def condition(self) -> str:
+        """The limit as it is written in a configuration: `<= 4`, `upper <= 4`."""
+        of = "" if self.bound is Bound.ESTIMATE else f"{self.bound} "
+        return f"{of}{self.comparison} {self.limit:.10g}"
+
+    def keeps(self, value: float) -> bool:
+        """Whether a value is within the limit."""
+        return _COMPARE[self.comparison](value, self.limit)
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A gate and what was measured; `value` is None, and the gate fails, where there is no such number."""
+    """A gate and what was measured.
+
+    `value` is what was compared with the limit: the estimate, or the end of its interval that the gate is
+    on. It is None where there is no such number: the gate fails, and `reason` says why. A gate on a
+    baseline compares the paired difference (`estimate`, `ci95`; this run less the run `baseline`) with its
+    margin in the metric's unit.
+    """
 
     gate: Gate
     value: float | None
     passed: bool
+    estimate: float | None = None
+    ci95: Interval | None = None
+    reason: str | None = None
+    baseline: str | None = None
+
+    def as_json(self) -> dict[str, Json]:
+        """As `run.json` and every `--format json` hold it."""
+        gate = self.gate
+        return {
+            "metric": gate.metric,
+            "comparison": gate.comparison,
+            "limit": gate.limit,
+            "value": self.value,
+            "passed": self.passed,
+            "bound": str(gate.bound),
+            "view": None if gate.view is None else str(gate.view),
+            "vertebra": gate.vertebra,
+            "kind": str(gate.kind),
+            "estimate": self.estimate,
+            "ci95": None if self.ci95 is None else list(self.ci95),
+            "baseline": self.baseline,
+            "reason": self.reason,
+        }
 
 
-def parse_gates(table: Mapping[str, str]) -> tuple[Gate, ...]:
-    """Gates from names and limits such as `">= 0.90"`.
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """How much worse than the baseline a metric may be.
 
-    Raises UsageError, one line per limit that is not a comparison with a number.
+    `amount` is at least 0 and counts in the direction that is worse: in the metric's unit, or, where
+    `relative`, as a share of the baseline's value.
     """
-    gates, problems = [], []
-    for metric, text in table.items():
-        match = _LIMIT.fullmatch(text)
-        if match is None:
-            problems.append(
-                f'gate "{metric}" = "{text}": expected <=, >=, <, > or == and a number, as in "<= 4.0"'
-            )
-        else:
-            gates.append(Gate(metric, match[1], float(match[2])))
-    if problems:
-        raise UsageError(*problems)
-    return tuple(gates)
+
+    metric: str
+    amount: float
+    relative: bool
 
 
-def judge_gates(gates: Sequence[Gate], content: Content) -> tuple[GateResult, ...]:
-    """Compare each gate with its number in the content of a `run.json`; a missing number fails."""
-    results = []
-    for gate in gates:
-        value = find_number(content, gate.metric)
-        passed = value is not None and _COMPARE[gate.comparison](value, gate.limit)
-        results.append(GateResult(gate, value, passed))
-    return tuple(results)
+@dataclass(frozen=True, slots=True)
+class BaselineGates:
+    """`[gates.baseline]`: the folder of a stored run, and the margins that a new run must keep to it."""
+
+    run: str
+    margins: tuple[Margin, ...]
 
 
-def find_number(content: Content, metric: str) -> float | None:
-    """The number at a dotted path, in the content or in its metrics; keys may hold dots (`sdr_mm.2.5`).
+def judge_gates(gates: Sequence[Gate], content: Content, view: View | None = None) -> tuple[GateResult, ...]:
+    """Compare each gate with its number in the content of a `run.json`; a missing number fails.
 
-    None where there is none; true and false count as 1 and 0.
+    Gates of other views than `view` are left out; None judges all.
     """
-    found = _descend(content, metric)
-    if found is None:
-        found = _descend(content.get(_SECTION), metric)
-    if isinstance(found, (int, float)) and math.isfinite(found):
-        return float(found)
-    return None
+    return tuple(_judged(gate, content) for gate in gates if gate.view is None or view in (None, gate.view))
 
 
-def _descend(content: object, path: str) -> object:
-    if not path:
-        return content
-    if not isinstance(content, Mapping):
-        return None
-    for key, inner in content.items():
-        if path == key:
-            return inner
-        if path.startswith(f"{key}."):
-            found = _descend(inner, path[len(key) + 1 :])
-            if found is not None:
-                return found
-    return None
+def _judged(gate: Gate, content: Content) -> GateResult:
+    estimate = find_number(content, gate.metric)
+    if estimate is None:
+        return GateResult(gate, None, False, reason=_missing(content, gate.metric))
+    ci95 = find_interval(content, gate.metric)
+    if gate.bound is Bound.ESTIMATE:
+        return GateResult(gate, estimate, gate.keeps(estimate), estimate, ci95)
+    if ci95 is None:
+        return GateResult(gate, None, False, estimate, reason="its 95 % interval is not known in this run")
+    value = ci95[1] if gate.bound is Bound.UPPER else ci95[0]
+    return GateResult(gate, value, gate.keeps(value), estimate, ci95)
 
 
-def nearest_metric(content: Content, metric: str) -> str | None:
-    """The path of a number that is spelt most like `metric`, to help whoever misspelt it."""
-    known = [path.removeprefix(f"{_SECTION}.") for path in _numbers(content)]
-    close = difflib.get_close_matches(metric, known, 1, 0.6)
-    return close[0] if close else None
-
-
-def _numbers(content: object, prefix: str = "") -> Iterator[str]:
-    if isinstance(content, Mapping):
-        for key, inner in content.items():
-            yield from _numbers(inner, f"{prefix}.{key}" if prefix else str(key))
-    elif isinstance(content, (int, float)):
-        yield prefix
+def _missing(content: Content, metric: str) -> str:
+    known = [name.removeprefix(f"{SECTION}.") for name in numbers_of(content)]
+    if metric_of(metric) is None:
+        near = nearest_name(metric, known)
+        return f"the run has no such number{f'; did you mean {near}?' if near else ''}"
+    measured = {part for name in known if not is_open(name) for part in name.split(".")}
+    for part, advice in _ADVICE:
+        if part in metric.split(".") and part not in measured:
+            return f"{MISSING}: {advice}"
+    return MISSING

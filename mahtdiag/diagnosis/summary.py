@@ -41,30 +41,52 @@ class ErrorStatistics:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupError:
-    """Radial errors of one vertebra or one corner, in pixels, and where the largest was seen."""
-
-    name: str
-    mean: Estimate
-    median: float
-    p95: float
-    max: float
-    worst_image: str
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorSummary:
-    """All that a run says about radial errors and losses.
+class RadialErrors:
+    """Radial errors of some keypoints.
 
     Millimetres cover the images with a known spacing only and are None if there is none. Success detection
-    rates are by threshold: the share of errors that do not exceed it. A group without any annotated keypoint
-    is left out.
+    rates are by threshold: the share of errors that do not exceed it.
     """
 
     radial_error_px: ErrorStatistics
     radial_error_mm: ErrorStatistics | None
     sdr_px: dict[str, Estimate]
     sdr_mm: dict[str, Estimate] | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupError(RadialErrors):
+    """Radial errors of one vertebra or one corner, and where the largest was seen."""
+
+    name: str
+    worst_image: str
+
+    @property
+    def mean(self) -> Estimate:
+        """Mean error in pixels."""
+        errors = self.radial_error_px
+        return Estimate(errors.mean, errors.ci95, errors.count)
+
+    @property
+    def median(self) -> float:
+        """Median error in pixels."""
+        return self.radial_error_px.median
+
+    @property
+    def p95(self) -> float:
+        """95th percentile of the errors in pixels."""
+        return self.radial_error_px.p95
+
+    @property
+    def max(self) -> float:
+        """Largest error in pixels."""
+        return self.radial_error_px.max
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSummary(RadialErrors):
+    """All that a run says about radial errors and losses; a group without annotated keypoints is left out."""
+
     by_vertebra: tuple[GroupError, ...]
     by_corner: tuple[GroupError, ...]
     losses: dict[str, Estimate]
@@ -129,28 +151,55 @@ def summarise(
     if not np.isfinite(error_px).any():
         raise ValueError("no annotated keypoint among the evaluated images")
     means = _Means(len(images), resamples, seed)
-    means.add("px", error_px)
-    means.add("mm", error_mm)
-    for threshold in SDR_PX:
-        means.add(f"px <= {threshold:g}", success(error_px, threshold))
-    for threshold in SDR_MM:
-        means.add(f"mm <= {threshold:g}", success(error_mm, threshold))
-    for name, members in (*_members(view.vertebra_of).items(), *_members(view.corner_of).items()):
-        means.add(name, error_px[:, members])
+    errors = _Errors(error_px, error_mm)
+    errors.add_to(means, "")
+    vertebrae, corners = (_members(names) for names in (view.vertebra_of, view.corner_of))
+    for name, members in (*vertebrae.items(), *corners.items()):
+        errors.of(members).add_to(means, name)
     for name in LOSS_NAMES:
         means.add(f"loss {name}", losses[name])
     found = means.estimates()
-    has_mm = "mm" in found
+    overall = errors.summary("", found)
     return ErrorSummary(
-        radial_error_px=_statistics(error_px, found["px"]),
-        radial_error_mm=_statistics(error_mm, found["mm"]) if has_mm else None,
-        sdr_px={f"{t:g}": found[f"px <= {t:g}"] for t in SDR_PX},
-        sdr_mm={f"{t:g}": found[f"mm <= {t:g}"] for t in SDR_MM} if has_mm else None,
-        by_vertebra=_groups(view.vertebrae, _members(view.vertebra_of), found, error_px, images),
-        by_corner=_groups(CORNERS, _members(view.corner_of), found, error_px, images),
+        radial_error_px=overall.radial_error_px,
+        radial_error_mm=overall.radial_error_mm,
+        sdr_px=overall.sdr_px,
+        sdr_mm=overall.sdr_mm,
+        by_vertebra=_groups(view.vertebrae, vertebrae, found, errors, images),
+        by_corner=_groups(CORNERS, corners, found, errors, images),
         losses={name: found[f"loss {name}"] for name in LOSS_NAMES if f"loss {name}" in found},
         missing=int((~np.isfinite(error_px)).sum()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """Errors `[N, K]` of some keypoints in both units, NaN where there is no value."""
+
+    px: Floats
+    mm: Floats
+
+    def of(self, members: list[int]) -> "_Errors":
+        """Of these keypoints alone."""
+        return _Errors(self.px[:, members], self.mm[:, members])
+
+    def add_to(self, means: _Means, group: str) -> None:
+        """Have the means and rates of a group estimated; there are none in an unknown unit."""
+        for unit, errors, thresholds in (("px", self.px, SDR_PX), ("mm", self.mm, SDR_MM)):
+            if np.isfinite(errors).any():
+                means.add(f"{group} {unit}", errors)
+                for threshold in thresholds:
+                    means.add(f"{group} {unit} <= {threshold:g}", success(errors, threshold))
+
+    def summary(self, group: str, found: Mapping[str, Estimate]) -> RadialErrors:
+        """What was found of a group."""
+        has_mm = f"{group} mm" in found
+        return RadialErrors(
+            radial_error_px=_statistics(self.px, found[f"{group} px"]),
+            radial_error_mm=_statistics(self.mm, found[f"{group} mm"]) if has_mm else None,
+            sdr_px={f"{t:g}": found[f"{group} px <= {t:g}"] for t in SDR_PX},
+            sdr_mm={f"{t:g}": found[f"{group} mm <= {t:g}"] for t in SDR_MM} if has_mm else None,
+        )
 
 
 def _members(names: Sequence[str]) -> dict[str, list[int]]:
@@ -173,16 +222,24 @@ def _groups(
     names: Sequence[str],
     members: Mapping[str, list[int]],
     found: Mapping[str, Estimate],
-    error_px: Floats,
+    errors: _Errors,
     images: Sequence[str],
 ) -> tuple[GroupError, ...]:
     groups = []
     for name in names:
-        if name not in found:
+        if f"{name} px" not in found:
             continue
-        errors = error_px[:, members[name]]
-        known = errors[np.isfinite(errors)]
-        worst = int(np.where(np.isfinite(errors), errors, -1.0).max(1).argmax())
-        median, p95 = np.quantile(known, [0.5, 0.95]).tolist()
-        groups.append(GroupError(name, found[name], median, p95, float(known.max()), images[worst]))
+        own = errors.of(members[name])
+        worst = int(np.where(np.isfinite(own.px), own.px, -1.0).max(1).argmax())
+        summary = own.summary(name, found)
+        groups.append(
+            GroupError(
+                summary.radial_error_px,
+                summary.radial_error_mm,
+                summary.sdr_px,
+                summary.sdr_mm,
+                name,
+                images[worst],
+            )
+        )
     return tuple(groups)

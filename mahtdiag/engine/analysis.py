@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps, stretch_maxima
+from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.losses.windowed import HeatmapLosses, piece_norms, windowed_heatmap_losses
 from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.outputs import ModelOutputs
@@ -50,10 +51,12 @@ def analyse(
     input_size: tuple[int, int],
     uncertainty_kind: UncertaintyKind | None,
     uncertainty_frame: UncertaintyFrame,
+    weight: FocalWeight = PUBLISHED_WEIGHT,
 ) -> BatchReading:
     """Losses, peaks, places, spread and σ of a batch.
 
-    `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. With
+    `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. `weight`:
+    how the heatmap loss weighs a pixel. With
     `uncertainty_kind` None the head is not read; without `own_coords` neither are the network's coordinates.
     On a CPU few images are analysed at a time, large ones singly, so that the extra memory stays a small
     part of one image's heatmaps.
@@ -67,7 +70,11 @@ def analyse(
         norms, maxima = piece_norms(part), stretch_maxima(part)
         readings.append(read_heatmaps(part, decoding, maxima))
         labels = centres[start : start + size]
-        losses.append(windowed_heatmap_losses(part, labels, decoding.heatmap_sigma, norms=norms))
+        losses.append(
+            windowed_heatmap_losses(
+                part, labels, decoding.heatmap_sigma, weight.gamma, weight.emphasis, norms=norms
+            )
+        )
     sigma = None
     if outputs.uncertainty is not None and uncertainty_kind is not None:
         sigma = sigma_in_input_pixels(

@@ -12,6 +12,7 @@ from mahtdiag.engine.analysis import analyse
 from mahtdiag.engine.device import Precision, forward_mode, synchronize
 from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.errors import MahtdiagError, ModelOutputError
+from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import ModelSpec, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.outputs import ModelOutputs, Predictor
@@ -50,6 +51,7 @@ class Runner:
     device: torch.device
     precision: Precision
     heatmap_size: Size
+    weight: FocalWeight = PUBLISHED_WEIGHT
 
     def run(self, batches: Iterable[LoadedBatch]) -> Iterator[InferredBatch]:
         """One result per batch, in order; a batch without a readable image passes through."""
@@ -85,6 +87,7 @@ class Runner:
                 input_size=(self.spec.input.size.height, self.spec.input.size.width),
                 uncertainty_kind=self._head_kind(outputs),
                 uncertainty_frame=self.spec.uncertainty.frame,
+                weight=self.weight,
             )
         analysed = time.perf_counter()
         return reading, Seconds(forward=forwarded - started, analyse=analysed - forwarded)

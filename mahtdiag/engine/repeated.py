@@ -38,6 +38,7 @@ class RepeatedRunner(Runner):
             first.device,
             first.precision,
             first.heatmap_size,
+            first.weight,
             members=tuple(members),
             passes=dropout_passes or 1,
             seeded=dropout_passes is not None,

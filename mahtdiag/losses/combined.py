@@ -4,32 +4,46 @@ from torch import Tensor, nn
 
 from mahtdiag.losses.anatomical import AnatomicalStructureLoss
 from mahtdiag.losses.coordinate import WingLoss
-from mahtdiag.losses.heatmap import FocalHeatmapLoss, HeatmapMSELoss
+from mahtdiag.losses.heatmap import Emphasis, FocalHeatmapLoss, FocalWeight, HeatmapMSELoss
 from mahtdiag.losses.parts import LossParts
 from mahtdiag.losses.reduction import Reduction, check_not_negative, check_reduction, mean_where
 from mahtdiag.losses.uncertainty import UncertaintyLoss
+from mahtdiag.schema.loss_weights import LOSS_WEIGHTS
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 from mahtdiag.schema.views import View
+
+MSE = FocalWeight(gamma=0.0)
 
 
 class MAHTNetLoss(nn.Module):
     """Weighted sum of heatmap, coordinate, anatomical and uncertainty losses, each also returned by name.
 
     total = λ_heatmap·heatmap + λ_coord·coord + λ_anatomical·anatomical + λ_uncertainty·uncertainty, with
-    heatmap = focal (γ = 2) or MSE, coord = Wing (ω 10, ε 2), both others with their defaults. Shapes and
-    missing values as in the single losses. Coordinates and `log_sigma` are optional: a part that cannot be
-    computed is absent from the result and from the total. An image without any label has no total, and the
-    mean of every part and of the total is the mean over the images that have it.
+    heatmap = focal (γ, emphasis) or MSE and coord = Wing (ω, ε); parameters of the single losses go by their
+    own names. Shapes and missing values as in the single losses. Coordinates and `log_sigma` are optional: a
+    part that cannot be computed is absent from the result and from the total. An image without any label has
+    no total, and the mean of every part and of the total is the mean over the images that have it.
     """
 
     def __init__(
         self,
-        lambda_heatmap: float = 1.0,
-        lambda_coord: float = 0.5,
-        lambda_anatomical: float = 0.1,
-        lambda_uncertainty: float = 0.1,
+        lambda_heatmap: float = LOSS_WEIGHTS["heatmap"],
+        lambda_coord: float = LOSS_WEIGHTS["coord"],
+        lambda_anatomical: float = LOSS_WEIGHTS["anatomical"],
+        lambda_uncertainty: float = LOSS_WEIGHTS["uncertainty"],
         use_focal: bool = True,
         view: View | str = View.AP,
         reduction: Reduction = "mean",
+        *,
+        gamma: float = 2.0,
+        emphasis: Emphasis = "background",
+        omega: float = 10.0,
+        epsilon: float = 2.0,
+        lambda_order: float = 1.0,
+        lambda_parallel: float = 0.1,
+        lambda_ratio: float = 0.1,
+        min_sigma: float = SIGMA_BOUNDS[0],
+        max_sigma: float = SIGMA_BOUNDS[1],
     ) -> None:
         super().__init__()
         check_reduction(reduction)
@@ -44,12 +58,41 @@ class MAHTNetLoss(nn.Module):
         self.lambda_anatomical = lambda_anatomical
         self.lambda_uncertainty = lambda_uncertainty
         self.heatmap_loss = (
-            FocalHeatmapLoss(reduction="none") if use_focal else HeatmapMSELoss(reduction="none")
+            FocalHeatmapLoss(gamma, emphasis, "none") if use_focal else HeatmapMSELoss(reduction="none")
         )
-        self.coord_loss = WingLoss(reduction="none")
-        self.anatomical_loss = AnatomicalStructureLoss(view=view, reduction="none")
-        self.uncertainty_loss = UncertaintyLoss(reduction="none")
+        self.coord_loss = WingLoss(omega, epsilon, "none")
+        self.anatomical_loss = AnatomicalStructureLoss(
+            lambda_order, lambda_parallel, lambda_ratio, view, "none"
+        )
+        self.uncertainty_loss = UncertaintyLoss(min_sigma, max_sigma, "none")
         self.reduction: Reduction = reduction
+
+    @property
+    def focal_weight(self) -> FocalWeight:
+        """How the heatmap loss weighs a pixel; MSE is the focal loss with γ = 0."""
+        loss = self.heatmap_loss
+        return FocalWeight(loss.gamma, loss.emphasis) if isinstance(loss, FocalHeatmapLoss) else MSE
+
+    def settings(self) -> dict[str, float | str | bool]:
+        """The parameters that make a loss like this one, but for view and reduction."""
+        heatmap, coord, anatomical = self.heatmap_loss, self.coord_loss, self.anatomical_loss
+        focal: dict[str, float | str | bool] = {"use_focal": False}
+        if isinstance(heatmap, FocalHeatmapLoss):
+            focal = {"use_focal": True, "gamma": heatmap.gamma, "emphasis": heatmap.emphasis}
+        return {
+            "lambda_heatmap": self.lambda_heatmap,
+            "lambda_coord": self.lambda_coord,
+            "lambda_anatomical": self.lambda_anatomical,
+            "lambda_uncertainty": self.lambda_uncertainty,
+            **focal,
+            "omega": coord.omega,
+            "epsilon": coord.epsilon,
+            "lambda_order": anatomical.lambda_order,
+            "lambda_parallel": anatomical.lambda_parallel,
+            "lambda_ratio": anatomical.lambda_ratio,
+            "min_sigma": self.uncertainty_loss.min_sigma,
+            "max_sigma": self.uncertainty_loss.max_sigma,
+        }
 
     def forward(
         self,

@@ -1,5 +1,6 @@
 """Losses between predicted and target heatmaps."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,6 +16,18 @@ from mahtdiag.losses.reduction import (
 )
 
 Emphasis = Literal["background", "keypoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class FocalWeight:
+    """How a pixel's squared error is weighed; see `focal_weight`. γ = 0 is plain MSE."""
+
+    gamma: float = 2.0
+    emphasis: Emphasis = "background"
+
+
+PUBLISHED_WEIGHT = FocalWeight()
+"""What published models were trained with."""
 
 
 def focal_weight(target: Tensor, gamma: float, emphasis: Emphasis) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mahtdiag.losses.coordinate import check_points, differences, labelled_points
 from mahtdiag.losses.reduction import Reduction, check_positive, check_reduction, mean_where, reduce_images
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 
 
 class UncertaintyLoss(nn.Module):
@@ -19,7 +20,10 @@ class UncertaintyLoss(nn.Module):
     """
 
     def __init__(
-        self, min_sigma: float = 0.1, max_sigma: float = 10.0, reduction: Reduction = "mean"
+        self,
+        min_sigma: float = SIGMA_BOUNDS[0],
+        max_sigma: float = SIGMA_BOUNDS[1],
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
         check_reduction(reduction)

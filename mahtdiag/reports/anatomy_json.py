@@ -40,16 +40,7 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
             for tally in verdict.tallies
         },
         "images_with_violations": verdict.share_violating,
-        "gates": [
-            {
-                "metric": result.gate.metric,
-                "comparison": result.gate.comparison,
-                "limit": result.gate.limit,
-                "value": result.value,
-                "passed": result.passed,
-            }
-            for result in report.gates
-        ],
+        "gates": [{**result.as_json()} for result in report.gates],
         "failures": [{"image": f.image, "reason": f.reason} for f in report.failures],
         "notes": [_text(note) for note in report.notes],
     }

@@ -17,11 +17,11 @@ from mahtdiag.diagnosis.anatomy import (
     RuleTally,
     Source,
 )
-from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.reports.ambiguity_table import ambiguity_parts
 from mahtdiag.reports.anatomy_agreement import agreement_table, meyerding_table, systematic_table
+from mahtdiag.reports.gates_table import gates_table
 from mahtdiag.reports.numbers import ABSENT, percent, pixels
-from mahtdiag.reports.tables import NAME_WIDTH, GateRow, gates_table, plain_table, short_name
+from mahtdiag.reports.tables import NAME_WIDTH, plain_table, short_name
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
@@ -51,7 +51,7 @@ def anatomy_report(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Render
     else:
         parts.append(Text("Nothing was judged.", style="bold red"))
     if report.gates:
-        parts.append(gates_table([_gate_row(result) for result in report.gates]))
+        parts.append(gates_table(report.gates))
     if report.failures:
         parts.append(unusable_table(report.failures, report.source))
     parts += [Text(f"note: {note}") for note in report.notes]
@@ -59,11 +59,6 @@ def anatomy_report(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Render
         folder = report.pictures[0].rpartition("/")[0]
         parts.append(Text(f"plots: {folder} ({len(report.pictures)} files)"))
     return Group(*(piece for part in parts for piece in _spaced(part)))
-
-
-def _gate_row(result: GateResult) -> GateRow:
-    gate = result.gate
-    return GateRow(gate.metric, gate.comparison, gate.limit, result.value, result.passed)
 
 
 def _spaced(part: RenderableType) -> tuple[RenderableType, ...]:

@@ -11,8 +11,11 @@ from mahtdiag.calibration import CalibrationReport, Change, ConformalRow, Confor
 from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.calibration.record import Coverage
+from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.reports.gates_table import gates_table
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.reports.tables import GateRow, gates_table, plain_table
+from mahtdiag.reports.tables import plain_table
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 
 MOST_GROUPS = 8
 FEW = "*"
@@ -58,7 +61,8 @@ class RecalibrationView:
 class CalibrationView:
     """Everything that the tables show. `recalibration` is None where `no_recalibration` says why.
 
-    The two shares of σ² are None where its parts are not told apart.
+    The two shares of σ² are None where its parts are not told apart. `sigma_bounds`: where the uncertainty
+    loss clamps a head's σ, model-input pixels.
     """
 
     title: str
@@ -71,7 +75,9 @@ class CalibrationView:
     closing: tuple[str, ...]
     aleatoric_share: float | None = None
     epistemic_share: float | None = None
-    gates: tuple[GateRow, ...] = ()
+    gates: tuple[GateResult, ...] = ()
+    sigma_bounds: tuple[float, float] = SIGMA_BOUNDS
+    resamples: int = 2000
 
 
 def calibration_tables(view: CalibrationView) -> RenderableType:
@@ -136,13 +142,16 @@ def summary_table(view: CalibrationView) -> Table:
     worst = None if subgroups is None else float(subgroups.worst_mace[1])
     ninth = "" if subgroups is None else f"worst MACE of random {percent(float(subgroups.share[1]), 0)}"
     table.add_section()
-    table.add_row("at lower bound", percent(report.at_min_share), "", "σ at or below 0.1 model-input px")
-    table.add_row("at upper bound", percent(report.at_max_share), "", "σ at or above 10 model-input px")
+    low, high = view.sigma_bounds
+    table.add_row("at lower bound", percent(report.at_min_share), "", f"σ at or below {low:g} model-input px")
+    table.add_row(
+        "at upper bound", percent(report.at_max_share), "", f"σ at or above {high:g} model-input px"
+    )
     table.add_row("worst subgroup", number(worst), "", f"{ninth} of the residuals")
     if view.aleatoric_share is not None and view.epistemic_share is not None:
         table.add_row("aleatoric share", percent(view.aleatoric_share), "", "mean share of σ² within passes")
         table.add_row("epistemic share", percent(view.epistemic_share), "", "mean share of σ² between passes")
-    lines = [f"{counts(report)}. Intervals: 2,000 resamples of images."]
+    lines = [f"{counts(report)}. Intervals: {view.resamples:,} resamples of images."]
     if bins:
         lines.append(f"Fifths by σ against fifths by error, Jaccard index, lowest first: {shares}.")
     lines += [f"{name}: undefined, {reason}." for name, reason in _undefined(report)]

@@ -8,17 +8,17 @@ from rich.text import Text
 
 from mahtdiag.diagnosis.ambiguity import Ambiguity
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.summary import ErrorSummary
 from mahtdiag.reports.ambiguity_table import ambiguity_parts
 from mahtdiag.reports.anatomy_tables import level_shift_lines, repair_table_text
+from mahtdiag.reports.gates_table import gates_table
 from mahtdiag.reports.numbers import number, percent
 from mahtdiag.reports.tables import (
     NAME_WIDTH,
     AnatomyRow,
-    GateRow,
     WorstImage,
     failures_table,
-    gates_table,
     group_table,
     loss_table,
     plain_table,
@@ -56,7 +56,7 @@ class EvaluationView:
     anatomy: tuple[AnatomyRow, ...]
     images_with_violations: float
     calibration: CalibrationGlance | None
-    gates: tuple[GateRow, ...]
+    gates: tuple[GateResult, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     run_folder: str

@@ -46,17 +46,6 @@ class AnatomyRow:
     findings: int
 
 
-@dataclass(frozen=True, slots=True)
-class GateRow:
-    """A limit and what was measured; `value` None where there is no such number."""
-
-    metric: str
-    comparison: str
-    limit: float
-    value: float | None
-    passed: bool
-
-
 def short_name(image: str, width: int) -> str:
     """An image's name without the folder of its view, which all images of a run share, cut in the middle."""
     for view in View:
@@ -203,17 +192,6 @@ def violations_table(rows: Sequence[AnatomyRow], images: int, share: float) -> T
             table.add_row(row.code, row.title, f"{row.images} ({share_of_images})", str(row.findings))
     if not any(row.images for row in rows):
         table.add_row(ABSENT, "no rule fired", "0", "0")
-    return table
-
-
-def gates_table(rows: Sequence[GateRow]) -> Table:
-    """Every gate with its limit, its value and whether it passed; failed ones first."""
-    failed = sum(not row.passed for row in rows)
-    table = plain_table(f"Gates: {failed} of {len(rows)} failed", "metric", "value", "limit", "")
-    for row in sorted(rows, key=lambda row: row.passed):
-        verdict = Text("passed", style="green") if row.passed else Text("FAILED", style="bold red")
-        limit = f"{row.comparison} {row.limit:g}"
-        table.add_row(Text(row.metric), number(row.value, 4), limit, verdict)
     return table
 
 

@@ -1,67 +1,21 @@
 """`run.json`, schema version 1: what was run, on what, with what result."""
 
 import json
-from datetime import UTC, datetime
-from typing import Annotated, Final, Literal, get_args
+from typing import Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
 from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.checksums import content_sha256
+from mahtdiag.runs.results import AnatomySummary, ErrorTypesSummary, Gate, Losses, Metrics
+from mahtdiag.runs.sections import Count, NonNegative, Section, Sha256, Text, UtcTime
 from mahtdiag.schema.views import View
 
 SCHEMA_VERSION: Final = 1
+CHANGED: Final = "changed since the run was finished (checksum); restore the file or evaluate again"
 
 RunStatus = Literal["complete", "interrupted"]
-PixelThreshold = Literal["2", "4", "8", "16"]
-MillimetreThreshold = Literal["2", "2.5", "3", "4"]
-
-
-def _printable(text: object) -> object:
-    """File names may hold bytes that are no text; JSON must be, so they are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(text, str) else text
-
-
-def _all_thresholds(rates: dict[str, float], info: ValidationInfo) -> dict[str, float]:
-    expected = get_args(PixelThreshold if info.field_name == "sdr_px" else MillimetreThreshold)
-    if set(rates) != set(expected):
-        raise ValueError(f"needs a rate for each of {', '.join(expected)}")
-    return {threshold: rates[threshold] for threshold in expected}
-
-
-def _to_utc(time: datetime) -> datetime:
-    return time.astimezone(UTC)
-
-
-Text = Annotated[str, BeforeValidator(_printable)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-
-
-class Section(BaseModel):
-    """A section of `run.json`: frozen, no unknown keys, every number finite (what is not known is null)."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        populate_by_name=True,
-        json_schema_serialization_defaults_required=True,
-    )
 
 
 class CheckpointMember(Section):
@@ -132,101 +86,19 @@ class ImageCounts(Section):
     failed: Count = 0
 
 
-class ErrorSummary(Section):
-    """Radial errors over annotated keypoints; the interval of the mean comes from resampling images."""
-
-    mean: NonNegative
-    median: NonNegative
-    std: NonNegative
-    p90: NonNegative
-    p95: NonNegative
-    max: NonNegative
-    ci95: tuple[NonNegative, NonNegative] | None = Field(description="[low, high]; null for one image")
-
-
-class Metrics(Section):
-    """Where the keypoints went; millimetres where the pixel spacing is known.
-
-    `sdr`: success detection rate, the share of errors that are at most the threshold, 0..1.
-    """
-
-    radial_error_px: ErrorSummary
-    radial_error_mm: ErrorSummary | None = None
-    sdr_px: Annotated[dict[PixelThreshold, Share], AfterValidator(_all_thresholds)]
-    sdr_mm: Annotated[dict[MillimetreThreshold, Share], AfterValidator(_all_thresholds)] | None = None
-    by_vertebra: dict[str, NonNegative | None] = Field(
-        default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"
-    )
-    by_corner: dict[str, NonNegative | None] = Field(
-        default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"
-    )
-    keypoints_measured: Count | None = None
-    keypoints_missing: Count | None = None
-
-
-class Losses(Section):
-    """Means over images, network frame; null where no image has the part."""
-
-    total: float | None = None
-    heatmap: float | None = None
-    coord: float | None = None
-    anatomical: float | None = None
-    order: float | None = None
-    parallel: float | None = None
-    ratio: float | None = None
-    uncertainty: float | None = None
-    heatmap_keypoint_share: Share | None = None
-
-
-class CodeCounts(Section):
-    """How often one rule fired."""
-
-    images: Count
-    findings: Count
-
-
-class AnatomySummary(Section):
-    """Violations among predictions: all of them, the share of images with any, and per code."""
-
-    violations: Count
-    images_with_violations: Share
-    by_code: dict[str, CodeCounts] = Field(default_factory=dict)
-
-
-class ErrorTypeEntry(Section):
-    """One kind of mistake: how many keypoints, which shares, and the mean error if only it were repaired."""
-
-    keypoints: Count
-    keypoint_share: Share
-    error_share: Share
-    repaired_mean_px: NonNegative
-
-
-class ErrorTypesSummary(Section):
-    """Kinds of mistakes by name, and whole images marked one level off (+1: too low)."""
-
-    keypoints: Count
-    mean_error_px: NonNegative | None
-    by_type: dict[str, ErrorTypeEntry] = Field(default_factory=dict)
-    level_shifts: Count = 0
-    level_shift_by_image: dict[Text, int] = Field(default_factory=dict)
-
-
-class Gate(Section):
-    """One limit and what was measured against it; `value` null where it could not be measured."""
-
-    metric: str
-    comparison: str = "<="
-    limit: float
-    value: float | None
-    passed: bool
-
-
 class FailureEntry(Section):
     """An image that could not be evaluated."""
 
     image: Text
     reason: Text
+
+
+class Checksums(Section):
+    """SHA-256 of a finished run's tables, and of the content of its `run.json`: see `content_sha256`."""
+
+    images_parquet: Sha256
+    keypoints_parquet: Sha256
+    run_json: Sha256
 
 
 class RunDocument(Section):
@@ -255,6 +127,9 @@ class RunDocument(Section):
     failures: tuple[FailureEntry, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    checksums: Checksums | None = Field(
+        default=None, description="null while the run is not complete, and in runs of earlier versions"
+    )
 
     @model_validator(mode="after")
     def _counts_agree(self) -> "RunDocument":
@@ -270,6 +145,20 @@ class RunDocument(Section):
         """The same document with another status, checked again."""
         return RunDocument.model_validate({**dict(self), "status": status})
 
+    def sealed(self, images_parquet: str, keypoints_parquet: str) -> "RunDocument":
+        """The same document with the checksums of the two tables and its own."""
+        sums = Checksums(
+            images_parquet=images_parquet, keypoints_parquet=keypoints_parquet, run_json="0" * 64
+        )
+        return self.model_copy(update={"checksums": sums}).sealed_again()
+
+    def sealed_again(self) -> "RunDocument":
+        """The same document with its own checksum as it is now; one without checksums stays so."""
+        if self.checksums is None:
+            return self
+        own = content_sha256(self.model_dump(mode="json", by_alias=True))
+        return self.model_copy(update={"checksums": self.checksums.model_copy(update={"run_json": own})})
+
     def to_json(self) -> str:
         """The text of `run.json`: keys in schema order, two spaces, a newline at the end.
 
@@ -284,7 +173,8 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
     """Reads the text of a `run.json`; `where` names it in errors.
 
     Raises:
-        RunFolderError: not JSON, of another schema version, or not what the schema says (every problem).
+        RunFolderError: not JSON, of another schema version, not what the schema says (every problem), or
+            changed since the run was finished.
     """
     try:
         content = json.loads(text)
@@ -299,7 +189,7 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
             f"mahtdiag {__version__} reads version {SCHEMA_VERSION}: use the version that wrote it"
         )
     try:
-        return RunDocument.model_validate(content)
+        document = RunDocument.model_validate(content)
     except ValidationError as error:
         raise RunFolderError(
             *(
@@ -307,6 +197,9 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
                 for problem in error.errors()
             )
         ) from error
+    if document.checksums is not None and document.checksums.run_json != content_sha256(content):
+        raise RunFolderError(f"{where}: {CHANGED}")
+    return document
 
 
 def json_schema() -> dict[str, JsonValue]:

@@ -9,8 +9,9 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
 from mahtdiag.errors import UsageError
-from mahtdiag.runs.document import CheckpointSource, Count, DataSource, Section, Sha256
+from mahtdiag.runs.document import CheckpointSource, DataSource
 from mahtdiag.runs.files import replacing
+from mahtdiag.runs.sections import Count, Section, Sha256
 from mahtdiag.schema.views import View
 
 KIND: Final = "mahtdiag-recalibration"

@@ -16,6 +16,7 @@ from mahtdiag.schema.views import View
 __all__ = [
     "IMAGENET",
     "MOST_PASSES",
+    "SIGMA_BOUNDS",
     "UNIT",
     "DecodeMethod",
     "Decoding",
@@ -67,6 +68,9 @@ class Decoding:
     softargmax_beta: float = 1.0
     own_coords: bool = False
 
+
+SIGMA_BOUNDS = (0.1, 10.0)
+"""Where the published uncertainty loss clamps σ, model-input pixels."""
 
 MOST_PASSES = 1000
 

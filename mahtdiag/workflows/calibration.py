@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from mahtdiag.calibration import CalibrationReport, collect_points, conformal_limit, conformal_scores
+from mahtdiag.config.settings import CalibrationSettings
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.calibration_plots import PlotData, calibration_pictures
-from mahtdiag.runs.document import Gate
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.runs.recalibration import Recalibration, read_recalibration, write_recalibration
+from mahtdiag.workflows.calibration_choices import choices_of
 from mahtdiag.workflows.calibration_inputs import CalibrationInputs, judge, read_inputs
+from mahtdiag.workflows.gates import status_of
 from mahtdiag.workflows.recalibration import (
     Recalibrated,
     cross_fit,
@@ -22,18 +25,23 @@ from mahtdiag.workflows.recalibration import (
 )
 
 PICTURES = "calibration"
+AS_THE_RUN = CalibrationSettings()
 PLOTTED_COVERAGE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationRequest:
-    """What a user asked for; `run` None means the latest. `fit` and `apply` name a recalibration file."""
+    """What a user asked for; `run` None means the latest. `fit` and `apply` name a recalibration file.
+
+    `settings`: how σ is judged; what they leave open is as the run was judged.
+    """
 
     run: Path | None
     fit: Path | None
     apply: Path | None
     pictures: bool
     cwd: Path
+    settings: CalibrationSettings = AS_THE_RUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Calibration:
     applied: Recalibrated | None
     fitted: Path | None
     pictures: tuple[Path, ...]
-    gates: tuple[Gate, ...]
+    gates: tuple[GateResult, ...]
     notes: tuple[str, ...]
     cwd: Path
 
@@ -64,7 +72,7 @@ class Calibration:
     @property
     def status(self) -> ExitStatus:
         """0, or 1 if a gate on calibration failed."""
-        return ExitStatus.OK if all(gate.passed for gate in self.gates) else ExitStatus.GATE_FAILED
+        return status_of(self.gates)
 
 
 def calibrate(request: CalibrationRequest) -> Calibration:
@@ -76,7 +84,7 @@ def calibrate(request: CalibrationRequest) -> Calibration:
         raise UsageError("--fit and --apply exclude each other: fit on one run, then apply to another")
     run = open_run(request.run, request.cwd)
     factors = None if request.apply is None else read_recalibration(request.cwd / request.apply)
-    inputs = read_inputs(run)
+    inputs = read_inputs(run, choices_of(request.settings, run.document))
     if factors is not None and request.apply is not None:
         require_other_data(inputs, factors, request.apply)
     report = judge(inputs)
@@ -132,7 +140,7 @@ def _write_pictures(
     written: list[Path] = []
     try:
         folder.mkdir(exist_ok=True)
-        for name, content in calibration_pictures(_plot_data(inputs, report)):
+        for name, content in calibration_pictures(plot_data(inputs, report)):
             with replacing(folder / name) as file:
                 file.write(content)
             written.append(folder / name)
@@ -141,7 +149,8 @@ def _write_pictures(
     return tuple(written), ()
 
 
-def _plot_data(inputs: CalibrationInputs, report: CalibrationReport) -> PlotData:
+def plot_data(inputs: CalibrationInputs, report: CalibrationReport) -> PlotData:
+    """What the pictures of a judged run show."""
     points = collect_points(inputs.residual_px, inputs.sigma_px, inputs.covariance_px2)
     distance, _ = conformal_scores(points)
     return PlotData(

@@ -15,10 +15,11 @@ from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+from mahtdiag.workflows.calibration_choices import CalibrationChoices
 
 Floats = NDArray[np.float64]
 
-LARGE_ERROR_MM = 4.0
+DEFAULT_CHOICES = CalibrationChoices()
 LARGE_ERROR_WIDTHS = 0.1
 AGE_BANDS = ((0, 20), (20, 40), (40, 60), (60, 80))
 OLDEST_BAND = "80 and older"
@@ -55,19 +56,25 @@ class CalibrationInputs:
     large_error: str
     groups: Mapping[str, ArrayLike]
     units: HeadUnits
+    choices: CalibrationChoices
 
 
-def read_inputs(run: Run) -> CalibrationInputs:
+def read_inputs(run: Run, choices: CalibrationChoices = DEFAULT_CHOICES) -> CalibrationInputs:
     """Everything that the calibration of a run needs.
 
     Raises:
         RunFolderError: a table is missing, damaged or does not fit the other, nothing was evaluated, or the
             run has no σ.
     """
-    return inputs_of(run, run.images(), run.keypoints())
+    return inputs_of(run, run.images(), run.keypoints(), choices)
 
 
-def inputs_of(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> CalibrationInputs:
+def inputs_of(
+    run: Run,
+    images: ImageColumns,
+    keypoints: KeypointColumns,
+    choices: CalibrationChoices = DEFAULT_CHOICES,
+) -> CalibrationInputs:
     """The same from tables that have been read already; raises what `read_inputs` raises."""
     if keypoints.image != tuple(n for n, ok in zip(images.image, images.ok, strict=True) if ok):
         raise RunFolderError(f"{run.path}: its tables list different images; damaged, evaluate again")
@@ -79,7 +86,7 @@ def inputs_of(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> Cal
             "evaluate again with --uncertainty heatmap"
         )
     source = sigma_source(run.document)
-    large_error_px, large_error = _large_error(images, keypoints)
+    large_error_px, large_error = _large_error(images, keypoints, choices.large_error_mm)
     return CalibrationInputs(
         run=run,
         images=images,
@@ -87,15 +94,18 @@ def inputs_of(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> Cal
         residual_px=keypoints.pred_px - keypoints.gt_px,
         sigma_px=keypoints.sigma_px,
         covariance_px2=(
-            _covariance(keypoints.spread_px2, run.document) if source == UncertaintySource.HEATMAP else None
+            stored_covariance(keypoints.spread_px2, run.document)
+            if source == UncertaintySource.HEATMAP
+            else None
         ),
         shares=variance_shares(keypoints.sigma_aleatoric_px, keypoints.sigma_epistemic_px),
         at_min=keypoints.at_min,
         at_max=keypoints.at_max,
         large_error_px=large_error_px,
         large_error=large_error,
-        groups=_groups(images, keypoints),
+        groups={k: of for k, of in _groups(images, keypoints).items() if k in choices.groups},
         units=_units(run.document, images),
+        choices=choices,
     )
 
 
@@ -110,6 +120,8 @@ def judge(inputs: CalibrationInputs) -> CalibrationReport:
         large_error_px=inputs.large_error_px,
         groups=inputs.groups,
         units=inputs.units,
+        resamples=inputs.choices.resamples,
+        seed=inputs.choices.seed,
     )
     view = inputs.run.view
     faults = tuple(replace(fault, sentence=in_names(fault.sentence, view)) for fault in report.faults)
@@ -125,6 +137,9 @@ def in_names(sentence: str, view: View) -> str:
 
 def sigma_source(document: RunDocument) -> str:
     """`head`, `heatmap`, `mc-dropout` or `ensemble`: where the σ of a run came from."""
+    settled = document.settings.get("uncertainty_source")
+    if isinstance(settled, str):
+        return settled
     asked = document.settings.get("uncertainty")
     if str(asked).startswith(DROPOUT):
         return DROPOUT
@@ -153,7 +168,7 @@ def shares_json(shares: VarianceShares | None) -> dict[str, Json]:
     }
 
 
-def _covariance(spread_px2: Floats, document: RunDocument) -> Floats:
+def stored_covariance(spread_px2: Floats, document: RunDocument) -> Floats:
     """Covariance of the spread, `[N, K, 2, 2]`, with the factors that σ was multiplied by."""
     covariance = spread_px2[..., [[0, 1], [1, 2]]]
     factors = _recalibration(document).get("by_keypoint")
@@ -169,13 +184,13 @@ def _recalibration(document: RunDocument) -> Mapping[str, object]:
     return stored if isinstance(stored, dict) else {}
 
 
-def _large_error(images: ImageColumns, keypoints: KeypointColumns) -> tuple[Floats, str]:
-    """4 mm where the pixel spacing is known, otherwise 10 % of the width of the labelled vertebra."""
+def _large_error(images: ImageColumns, keypoints: KeypointColumns, limit_mm: float) -> tuple[Floats, str]:
+    """A length where the pixel spacing is known, otherwise 10 % of the width of the labelled vertebra."""
     spacing = images.pixel_spacing_mm[images.ok]
     known = np.isfinite(spacing) & (spacing > 0)
-    in_px = LARGE_ERROR_MM / np.where(known, spacing, 1.0)
+    in_px = limit_mm / np.where(known, spacing, 1.0)
     limit = np.where(known[:, None], in_px[:, None], LARGE_ERROR_WIDTHS * _widths_px(keypoints.gt_px))
-    names = [f"{LARGE_ERROR_MM:g} mm"] if known.any() else []
+    names = [f"{limit_mm:g} mm"] if known.any() else []
     names += [] if known.all() else [f"{100 * LARGE_ERROR_WIDTHS:g} % of vertebra width"]
     return limit, " or ".join(names)
 

@@ -5,10 +5,9 @@ import math
 from mahtdiag.calibration import ConformalRow, ConformalTable
 from mahtdiag.calibration.record import Json
 from mahtdiag.reports.calibration_tables import CalibrationView, RecalibrationView
-from mahtdiag.reports.tables import GateRow
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
-from mahtdiag.schema.model_spec import UncertaintySource
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS, UncertaintySource
 from mahtdiag.schema.views import View
 from mahtdiag.workflows.calibration import PICTURES, Calibration
 from mahtdiag.workflows.calibration_inputs import DROPOUT, ENSEMBLE, shares_json, sigma_source
@@ -34,8 +33,21 @@ def view_of(calibration: Calibration) -> CalibrationView:
         recalibration=_recalibration(calibration.recalibrated, CROSS_FITTED),
         no_recalibration=calibration.no_recalibration,
         applied=_recalibration(calibration.applied, _fitted_on(calibration.factors)),
-        gates=tuple(GateRow(g.metric, g.comparison, g.limit, g.value, g.passed) for g in calibration.gates),
+        gates=calibration.gates,
+        sigma_bounds=_bounds(document),
+        resamples=calibration.inputs.choices.resamples,
         closing=_closing(calibration),
+    )
+
+
+def _bounds(document: RunDocument) -> tuple[float, float]:
+    """Where the uncertainty loss of a run clamps σ."""
+    loss = document.settings.get("loss")
+    known = loss if isinstance(loss, dict) else {}
+    low, high = (known.get(name) for name in ("min_sigma", "max_sigma"))
+    return (
+        low if isinstance(low, float) else SIGMA_BOUNDS[0],
+        high if isinstance(high, float) else SIGMA_BOUNDS[1],
     )
 
 
@@ -99,6 +111,7 @@ def as_json(calibration: Calibration) -> dict[str, Json]:
         "view": str(view),
         "uncertainty": calibration.inputs.source,
         "large_error": calibration.inputs.large_error,
+        "settings": calibration.inputs.choices.as_settings(),
     }
     report = calibration.report.as_json()
     report["verdict_status"] = report.pop("status")
@@ -108,16 +121,7 @@ def as_json(calibration: Calibration) -> dict[str, Json]:
     content["no_recalibration"] = calibration.no_recalibration
     content["applied"] = _recalibrated_json(calibration.applied, view)
     content["pictures"] = [_text(calibration.shown(path)) for path in calibration.pictures]
-    content["gates"] = [
-        {
-            "metric": g.metric,
-            "comparison": g.comparison,
-            "limit": g.limit,
-            "value": g.value,
-            "passed": g.passed,
-        }
-        for g in calibration.gates
-    ]
+    content["gates"] = [{**result.as_json()} for result in calibration.gates]
     return content
 
 

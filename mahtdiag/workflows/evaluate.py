@@ -9,11 +9,11 @@ from pathlib import Path
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.buu_lspine import outside_image
 from mahtdiag.data.images import ImageError, load_image
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import Seconds
 from mahtdiag.engine.loader import LoadImage, load_batches
 from mahtdiag.errors import ExitStatus, InterruptedRunError
-from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.document import Seconds as StoredSeconds
 from mahtdiag.runs.folder import RunFolder
@@ -21,8 +21,10 @@ from mahtdiag.runs.latest import default_run_path
 from mahtdiag.runs.lock import has_work_left, sole_writer
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.workflows.baseline import current_run, judge_baseline
+from mahtdiag.workflows.compared_runs import shown
 from mahtdiag.workflows.evaluation_setup import Setup, header, prepare, settings_of
-from mahtdiag.workflows.gates import judged
+from mahtdiag.workflows.gates import results_of, status_of, with_gates
 from mahtdiag.workflows.overlays import write_overlays
 from mahtdiag.workflows.results import RunResults, read_results
 from mahtdiag.workflows.watcher import Watcher
@@ -64,7 +66,8 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
         results, overlays = _fill(folder, setup, request.cwd, watcher)
     finished = replace(results, document=folder.document)
     not_done = _not_done(finished.document, setup.allow_failures)
-    status = _status(finished.document) if not_done is None else ExitStatus.NOT_DONE
+    gates = status_of(results_of(finished.document.gates))
+    status = gates if not_done is None else ExitStatus.NOT_DONE
     return Evaluation(folder.path, finished, status, not_done, overlays)
 
 
@@ -86,12 +89,14 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple
     clock = _Clock(folder.document)
     try:
         _infer(setup, folder, clock, watcher)
-        results = read_results(folder.tables(), folder.document)
+        known = folder.document.model_copy(update={"settings": settings_of(setup)})
+        results = read_results(folder.tables(), folder.document if folder.complete else known)
         overlays = write_overlays(setup, results, folder, watcher)
-        document = results.document.model_copy(update=_at_the_end(setup, clock))
-        gates, missing = judged(setup.gates, document.model_dump(mode="json", by_alias=True))
-        document = document.model_copy(update={"gates": gates, "notes": (*document.notes, *missing)})
-        for note in folder.finish(document, cwd):
+        document = folder.document
+        if not folder.complete:
+            document = results.document.model_copy(update=_at_the_end(setup, clock))
+        judged = with_gates(document, setup.gates.limits, _to_baseline(setup, results, folder, cwd))
+        for note in folder.finish(judged, cwd):
             watcher.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, _at_the_end(setup, clock))
@@ -101,13 +106,20 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple
     return results, overlays
 
 
+def _to_baseline(setup: Setup, results: RunResults, folder: RunFolder, cwd: Path) -> tuple[GateResult, ...]:
+    """The gates on differences to a stored run; violations of both by the rules and limits of now."""
+    label = shown(folder.path, cwd)
+    current = current_run(results.document, results.images, results.keypoints, label)
+    return judge_baseline(setup.gates.baseline, current, setup.limits, setup.rules, cwd)
+
+
 def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -> None:
     if folder.complete:
         return
     samples, done = setup.dataset.samples, folder.finished_batches()
     finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
     watcher.start("evaluating", len(samples), finished)
-    maker = RecordMaker(setup.spec, MAHTNetLoss(view=setup.spec.view, reduction="none"), setup.limits,
+    maker = RecordMaker(setup.spec, setup.loss, setup.limits,
                         setup.pixel_spacing_mm,
                         None if setup.correction is None else setup.correction.factors,
                         setup.rules)  # fmt: skip
@@ -154,10 +166,6 @@ def _not_done(document: RunDocument, allow_failures: int) -> str | None:
     if not images.evaluated:
         return f"{document.data.path}: none of {images.total} images could be evaluated{first}"
     return f"{images.failed} of {images.total} images failed, --allow-failures is {allow_failures}{first}"
-
-
-def _status(document: RunDocument) -> ExitStatus:
-    return ExitStatus.OK if all(gate.passed for gate in document.gates) else ExitStatus.GATE_FAILED
 
 
 class _Clock:

@@ -1,7 +1,6 @@
 """Everything `evaluate` decides before the first image is read."""
 
 import hashlib
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +12,17 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule, select_rules
-from mahtdiag.config.settings import Settings
+from mahtdiag.config.gates import GateSettings
+from mahtdiag.config.settings import ModelSettings, Settings
 from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
-from mahtdiag.diagnosis.gates import Gate, parse_gates
 from mahtdiag.engine.device import Precision, describe_device, resolve_device
 from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
+from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.views import View
+from mahtdiag.workflows.calibration_choices import CalibrationChoices, choices_of
 from mahtdiag.workflows.members import (
     Member,
     checkpoint_paths,
@@ -29,14 +30,18 @@ from mahtdiag.workflows.members import (
     reading_of,
     repetition_of,
     runner_of,
+    sigma_source_of,
     source_of,
     view_evidence_of,
 )
+from mahtdiag.workflows.side_by_side import usual_workers
 from mahtdiag.workflows.sigma_correction import SigmaCorrection, read_correction
 from mahtdiag.workflows.specification import Evidence, settle_view
+from mahtdiag.workflows.training_loss import loss_of
 
 DEFAULT_OVERLAYS = "worst:12"
-DEFAULT_WORKERS = 4
+# Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
+IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))
 BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 4}
 
 
@@ -46,7 +51,10 @@ class Setup:
 
     members: tuple[Member, ...]
     runner: Runner
+    given: tuple[str, ...]
     repetition: dict[str, JsonValue]
+    sigma_source: str
+    loss: MAHTNetLoss
     dataset: Dataset
     limits: Limits
     rules: tuple[Rule, ...]
@@ -56,7 +64,8 @@ class Setup:
     allow_failures: int
     pixel_spacing_mm: float | None
     factory: str | None
-    gates: tuple[Gate, ...]
+    gates: GateSettings
+    calibration: CalibrationChoices
     correction: SigmaCorrection | None
 
     @property
@@ -73,7 +82,6 @@ class Setup:
 def prepare(settings: Settings, *, trust: bool) -> Setup:
     """Load the network, find the images, and settle the view; every problem is raised before any work."""
     checkpoint, data = _required(settings)
-    gates = parse_gates(settings.gates)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
     data_says = view_evidence(data)
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
@@ -82,20 +90,25 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     if settings.data.view not in (None, "auto"):
         evidence.insert(0, Evidence(View(str(settings.data.view)), "--view"))
     view = settle_view([*evidence, *(Evidence(item.view, item.source) for item in data_says)])
+    loss, precision = loss_of(settings.loss, view), Precision(settings.evaluate.precision or "fp32")
     setup = Setup(
         members=members,
-        runner=runner_of(members, settings.model, device, Precision(settings.evaluate.precision or "fp32")),
+        runner=runner_of(members, settings.model, device, precision, loss.focal_weight),
+        loss=loss,
+        given=tuple(name for name in IN_SETTINGS if getattr(settings.model, name) is not None),
         repetition=repetition_of(members, settings.model),
+        sigma_source=sigma_source_of(members, settings.model),
         dataset=open_dataset(data, view),
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         rules=rules,
         batch_size=_batch_size(settings, device),
-        workers=settings.evaluate.workers or min(DEFAULT_WORKERS, os.cpu_count() or 1),
+        workers=settings.evaluate.workers or usual_workers(),
         overlays=settings.evaluate.overlays or DEFAULT_OVERLAYS,
         allow_failures=settings.evaluate.allow_failures or 0,
         pixel_spacing_mm=settings.data.pixel_spacing_mm,
         factory=settings.model.factory,
-        gates=gates,
+        gates=settings.gates,
+        calibration=choices_of(settings.calibration),
         correction=None,
     )
     file = settings.evaluate.recalibration
@@ -162,7 +175,11 @@ def settings_of(setup: Setup) -> dict[str, JsonValue]:
     return {
         **reading_of(setup.spec, setup.runner.heatmap_size),
         "factory": setup.factory,
+        "loss": {**setup.loss.settings()},
+        "calibration": setup.calibration.as_settings(),
         **setup.repetition,
+        "uncertainty_source": setup.sigma_source,
+        "given": list(setup.given),
         **({} if correction is None else {"recalibration": correction.as_settings()}),
         "pixel_spacing_mm": setup.pixel_spacing_mm,
         "anatomy_limits": dict(setup.limits.values),

@@ -4,13 +4,14 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.summary import LOSS_NAMES
-from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.reports.evaluation import CalibrationGlance, EvaluationView
-from mahtdiag.reports.tables import AnatomyRow, GateRow, WorstImage
+from mahtdiag.reports.tables import AnatomyRow, WorstImage
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.workflows.evaluate import Evaluation
+from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.overlays import worst_images
 from mahtdiag.workflows.results import RunResults
+from mahtdiag.workflows.stored_weights import stored_weights
 
 WORST_ROWS = 8
 
@@ -18,7 +19,6 @@ WORST_ROWS = 8
 def view_of(evaluation: Evaluation) -> EvaluationView:
     """Everything that is printed at the end of `evaluate`."""
     results, document = evaluation.results, evaluation.results.document
-    loss = MAHTNetLoss(view=document.view)
     losses = document.losses
     return EvaluationView(
         title=f"{document.checkpoint.path} ({document.checkpoint.format}) on {document.data.path}",
@@ -26,18 +26,13 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         evaluated=document.images.evaluated,
         failed=document.images.failed,
         summary=results.summary,
-        loss_weights={
-            "heatmap": loss.lambda_heatmap,
-            "coord": loss.lambda_coord,
-            "anatomical": loss.lambda_anatomical,
-            "uncertainty": loss.lambda_uncertainty,
-        },
+        loss_weights=stored_weights(document),
         keypoint_share=losses.heatmap_keypoint_share if losses else None,
         worst=_worst(results),
         anatomy=_anatomy(document),
         images_with_violations=document.anatomy.images_with_violations if document.anatomy else 0.0,
         calibration=_calibration(document),
-        gates=tuple(GateRow(g.metric, g.comparison, g.limit, g.value, g.passed) for g in document.gates),
+        gates=results_of(document.gates),
         failures=results.images.failures(),
         notes=document.notes,
         run_folder=str(evaluation.path),

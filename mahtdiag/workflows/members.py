@@ -14,12 +14,14 @@ from mahtdiag.engine.device import Precision
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import UsageError
+from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.archive import CheckpointFormat
 from mahtdiag.models.dropout import activate_dropout
 from mahtdiag.models.loading import LoadedModel, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
+from mahtdiag.workflows.calibration_inputs import DROPOUT, ENSEMBLE
 from mahtdiag.workflows.specification import Evidence, resolve_input, resolve_spec, view_of_heatmaps
 
 SEPARATOR = ","
@@ -119,6 +121,16 @@ def repetition_of(members: Sequence[Member], settings: ModelSettings) -> dict[st
     }
 
 
+def sigma_source_of(members: Sequence[Member], settings: ModelSettings) -> str:
+    """Where σ comes from, after `auto` has been settled: see `calibration_inputs.sigma_source`."""
+    if isinstance(settings.uncertainty, McDropout):
+        return DROPOUT
+    source = members[0].spec.uncertainty.source
+    if len(members) > 1 and settings.uncertainty is not UncertaintySource.NONE:
+        return ENSEMBLE
+    return str(UncertaintySource.HEAD if source in HEAD else source)
+
+
 def is_repeated(members: Sequence[Member], settings: ModelSettings) -> bool:
     """Whether every batch is read more than once."""
     return len(members) > 1 or isinstance(settings.uncertainty, McDropout)
@@ -133,13 +145,17 @@ def view_evidence_of(members: Sequence[Member]) -> tuple[Evidence, ...]:
 
 
 def runner_of(
-    members: Sequence[Member], settings: ModelSettings, device: torch.device, precision: Precision
+    members: Sequence[Member],
+    settings: ModelSettings,
+    device: torch.device,
+    precision: Precision,
+    weight: FocalWeight = PUBLISHED_WEIGHT,
 ) -> Runner:
     """What runs the batches: a single network as it is, or all passes together.
 
     Raises UsageError where dropout was asked for and cannot be switched on.
     """
-    runners = [Runner(m.model.predict, m.spec, device, precision, m.heatmap_size) for m in members]
+    runners = [Runner(m.model.predict, m.spec, device, precision, m.heatmap_size, weight) for m in members]
     if not is_repeated(members, settings):
         return runners[0]
     asked = settings.uncertainty

@@ -5,27 +5,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.record import Json
+from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.ambiguity import Ambiguity
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors
-from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorStatistics, ErrorSummary, summarise
-from mahtdiag.runs.document import (
+from mahtdiag.diagnosis.summary import (
+    LOSS_NAMES,
+    ErrorStatistics,
+    ErrorSummary,
+    RadialErrors,
+    summarise,
+)
+from mahtdiag.diagnosis.violations import violation_numbers
+from mahtdiag.runs.document import FailureEntry, ImageCounts, RunDocument
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.runs.results import (
     AnatomySummary,
-    CodeCounts,
     ErrorTypeEntry,
     ErrorTypesSummary,
-    FailureEntry,
-    ImageCounts,
     Losses,
     Metrics,
-    RunDocument,
 )
-from mahtdiag.runs.document import ErrorSummary as StoredErrors
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
-from mahtdiag.workflows.calibration_inputs import inputs_of, judge, shares_json
+from mahtdiag.runs.results import ErrorSummary as StoredErrors
+from mahtdiag.workflows.calibration_choices import choices_of
+from mahtdiag.workflows.calibration_inputs import VarianceShares, inputs_of, judge, shares_json
 from mahtdiag.workflows.evaluation_setup import digest
 from mahtdiag.workflows.stored_frames import stored_ambiguity
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
@@ -76,11 +83,14 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
             "losses": Losses(
                 **{name: value.value for name, value in summary.losses.items()},
                 heatmap_keypoint_share=float(np.nanmean(share)) if np.isfinite(share).any() else None,
+                ci95={name: value.ci95 for name, value in summary.losses.items()},
             ),
-            "anatomy": _anatomy(_findings(run, images, keypoints)),
+            "anatomy": AnatomySummary.model_validate(
+                violation_numbers(findings_of(run.document, images, keypoints), len(errors.level_shifts))
+            ),
             "error_types": _error_types(errors),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
-            "calibration": _calibration(run, images, keypoints),
+            "calibration": _calibration(run, images, keypoints, known),
         }
     )
     return RunResults(document, summary, images, keypoints, errors, ambiguity)
@@ -96,13 +106,14 @@ def _data_sha256(images: ImageColumns) -> str:
     return digest([f"{name}\0{image}\0{annotation}" for name, image, annotation in rows])
 
 
-def _findings(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> Findings:
+def findings_of(document: RunDocument, images: ImageColumns, keypoints: KeypointColumns) -> Findings:
+    """Anatomical violations among the predictions, by the rules and limits of the run."""
     return check_anatomy(
         keypoints.pred_px,
-        run.view,
+        document.view,
         image_size_px=_sizes(images),
-        limits=stored_limits(run.document),
-        rules=stored_rules(run.document),
+        limits=stored_limits(document),
+        rules=stored_rules(document),
     )
 
 
@@ -112,6 +123,12 @@ def _sizes(images: ImageColumns) -> Floats:
 
 
 def _error_types(errors: ErrorBreakdown) -> ErrorTypesSummary:
+    found = {row.error_type: row for row in errors.repairs}
+    nothing = ErrorTypeEntry(
+        keypoints=0, keypoint_share=0.0, error_share=0.0, repaired_mean_px=errors.mean_error_px or 0.0
+    )
+    # A kind that never happened is 0, so that a gate on it finds a number.
+    absent = (kind for kind in ErrorType if kind not in found and kind is not ErrorType.UNKNOWN)
     return ErrorTypesSummary(
         keypoints=errors.keypoints,
         mean_error_px=errors.mean_error_px,
@@ -123,30 +140,26 @@ def _error_types(errors: ErrorBreakdown) -> ErrorTypesSummary:
                 repaired_mean_px=row.repaired_mean_px,
             )
             for row in errors.repairs
-        },
+        }
+        | {kind.title: nothing for kind in absent},
         level_shifts=len(errors.level_shifts),
         level_shift_by_image={shift.image: shift.shift for shift in errors.level_shifts},
     )
 
 
-def _anatomy(findings: Findings) -> AnatomySummary:
-    by_code = findings.findings_by_code()
-    return AnatomySummary(
-        violations=len(findings),
-        images_with_violations=float(findings.fired().any(axis=1).mean()),
-        by_code={
-            code: CodeCounts(images=images, findings=by_code[code])
-            for code, images in findings.images_by_code().items()
-        },
-    )
-
-
-def _calibration(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> dict[str, Json] | None:
+def _calibration(
+    run: Run, images: ImageColumns, keypoints: KeypointColumns, known: RunDocument
+) -> dict[str, Json] | None:
     """Calibration of σ as `mahtdiag calibration` judges it, or None where the run has no σ."""
     if np.isnan(keypoints.sigma_px).all():
         return None
-    inputs = inputs_of(run, images, keypoints)
-    return without_curves(judge(inputs)) | shares_json(inputs.shares)
+    inputs = inputs_of(run, images, keypoints, choices_of(CalibrationSettings(), known))
+    return calibration_numbers(judge(inputs), inputs.shares)
+
+
+def calibration_numbers(report: CalibrationReport, shares: VarianceShares | None) -> dict[str, Json]:
+    """What `run.json` holds of a calibration, and what gates on it limit."""
+    return without_curves(report) | shares_json(shares)
 
 
 def without_curves(report: CalibrationReport) -> dict[str, Json]:
@@ -158,6 +171,35 @@ def without_curves(report: CalibrationReport) -> dict[str, Json]:
     return {name: value for name, value in content.items() if name not in CURVES}
 
 
+def _metrics(summary: ErrorSummary) -> Metrics:
+    groups = {"vertebrae": summary.by_vertebra, "corners": summary.by_corner}
+    return Metrics.model_validate(
+        {
+            **_radial(summary),
+            "by_vertebra": {group.name: group.mean.value for group in summary.by_vertebra},
+            "by_corner": {group.name: group.mean.value for group in summary.by_corner},
+            **{
+                name: {g.name: {**_radial(g), "keypoints": g.radial_error_px.count} for g in members}
+                for name, members in groups.items()
+            },
+            "keypoints_measured": summary.radial_error_px.count,
+            "keypoints_missing": summary.missing,
+        }
+    )
+
+
+def _radial(errors: RadialErrors) -> dict[str, object]:
+    """Radial errors and rates by their names in `run.json`."""
+    return {
+        "radial_error_px": _stored(errors.radial_error_px),
+        "radial_error_mm": _stored(errors.radial_error_mm) if errors.radial_error_mm else None,
+        "sdr_px": {name: rate.value for name, rate in errors.sdr_px.items()},
+        "sdr_mm": {name: rate.value for name, rate in errors.sdr_mm.items()} if errors.sdr_mm else None,
+        "sdr_px_ci95": {name: rate.ci95 for name, rate in errors.sdr_px.items()},
+        "sdr_mm_ci95": {name: rate.ci95 for name, rate in (errors.sdr_mm or {}).items()},
+    }
+
+
 def _stored(statistics: ErrorStatistics) -> StoredErrors:
     return StoredErrors(
         mean=statistics.mean,
@@ -167,19 +209,4 @@ def _stored(statistics: ErrorStatistics) -> StoredErrors:
         p95=statistics.p95,
         max=statistics.max,
         ci95=statistics.ci95,
-    )
-
-
-def _metrics(summary: ErrorSummary) -> Metrics:
-    return Metrics.model_validate(
-        {
-            "radial_error_px": _stored(summary.radial_error_px),
-            "radial_error_mm": _stored(summary.radial_error_mm) if summary.radial_error_mm else None,
-            "sdr_px": {name: rate.value for name, rate in summary.sdr_px.items()},
-            "sdr_mm": {n: r.value for n, r in summary.sdr_mm.items()} if summary.sdr_mm else None,
-            "by_vertebra": {group.name: group.mean.value for group in summary.by_vertebra},
-            "by_corner": {group.name: group.mean.value for group in summary.by_corner},
-            "keypoints_measured": summary.radial_error_px.count,
-            "keypoints_missing": summary.missing,
-        }
     )

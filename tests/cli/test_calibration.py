@@ -163,11 +163,13 @@ def test_fit_then_apply(run: Run) -> None:
 @pytest.mark.parametrize(("limit", "status", "word"), [("<= 1", 0, "passed"), ("<= 0", 1, "FAILED")])
 def test_gates_of_the_configuration(run: Run, limit: str, status: int, word: str) -> None:
     write_run("a")
-    Path("mahtdiag.toml").write_text(f'[gates]\n"calibration.mace" = "{limit}"\nradial_error_px = "<= 0"\n')
+    Path("mahtdiag.toml").write_text(
+        f'[gates]\n"calibration.mace" = "{limit}"\nradial_error_px.mean = "<= 0"\n'
+    )
     found, out, err = run("--no-pictures")
     assert (found, err) == (status, "")
     (line,) = [line for line in out.splitlines() if line.startswith("calibration.mace")]
-    assert line.split()[2:] == [*limit.split(), word]
+    assert line.split() == ["calibration.mace", *limit.split(), line.split()[3], word]
     assert "radial_error_px" not in out
     found, out, err = run("--no-pictures", "--format", "json")
     (gate,) = json.loads(out)["gates"]
@@ -179,7 +181,7 @@ def test_a_gate_that_is_none(run: Run) -> None:
     Path("mahtdiag.toml").write_text('[gates]\n"calibration.mace" = "small"\n')
     status, out, err = run()
     assert (status, out) == (2, "")
-    assert err.startswith('error: gate "calibration.mace" = "small": expected')
+    assert err.startswith('error: mahtdiag.toml: gates."calibration.mace" = "small": expected <=, >=, ')
 
 
 def test_no_torch_is_needed() -> None:

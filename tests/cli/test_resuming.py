@@ -1,5 +1,6 @@
 """--resume on runs that are complete, that were made with other settings, or that are none."""
 
+import json
 import shutil
 
 import pytest
@@ -122,3 +123,26 @@ def test_an_image_that_vanished_before_its_overlay(desk: Desk, monkeypatch: pyte
     assert result.status == 0
     assert f"note: AP/{image.name}: no overlay, the image cannot be read any more" in result.err
     assert result.text.splitlines()[-1] == "run folder: run, 1 overlays in run/overlays"
+
+
+def test_a_complete_run_is_judged_by_the_gates_of_now(desk: Desk) -> None:
+    gates = desk.path / "mahtdiag.toml"
+    gates.write_text('[gates]\n"radial_error_px.mean" = "<= 100"\n"calibration.nll" = "<= -100"\n')
+    assert desk.lookup("exact").status == 1
+    before = document_of(desk.path / "run")
+    gates.write_text('[gates]\n"radial_error_px.mean" = "<= 1"\n"radial_error_mm.mean" = "<= 9"\n')
+    for _ in range(2):
+        result = desk.lookup("exact", "--resume", "--format", "json")
+        now = document_of(desk.path / "run")
+        assert (result.status, json.loads(result.text)) == (1, now)
+        assert [(gate["metric"], gate["passed"]) for gate in now["gates"]] == [
+            ("radial_error_px.mean", False),
+            ("radial_error_mm.mean", False),
+        ]
+        spacing = "not known in this run: no image has a pixel spacing; give --pixel-spacing"
+        assert now["notes"] == [*before["notes"], f"gate radial_error_mm.mean fails: {spacing}"]
+    gates.unlink()
+    assert desk.lookup("exact", "--resume").status == 0
+    now = document_of(desk.path / "run")
+    assert now["checksums"].pop("run_json") != before["checksums"].pop("run_json")
+    assert now == {**before, "gates": []}

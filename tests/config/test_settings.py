@@ -125,10 +125,11 @@ def test_nothing_is_set_by_default() -> None:
 
 def test_anatomical_limits_by_view() -> None:
     settings = parse_settings(
-        {"anatomy": {"limits": {"A201": 10, "A302": 2}, "AP": {"A201": 8.5}, "LA": {"A201": 12}}}, "x.toml"
+        {"anatomy": {"limits": {"A201": 10, "A301-max": 2}, "AP": {"A201": 8.5}, "LA": {"A201": 12}}},
+        "x.toml",
     )
-    assert settings.anatomy.limits_of(View.AP) == {"A201": 8.5, "A302": 2.0}
-    assert settings.anatomy.limits_of(View.LA) == {"A201": 12.0, "A302": 2.0}
+    assert settings.anatomy.limits_of(View.AP) == {"A201": 8.5, "A301-max": 2.0}
+    assert settings.anatomy.limits_of(View.LA) == {"A201": 12.0, "A301-max": 2.0}
 
 
 @pytest.mark.parametrize("bad", ["wide", True, float("nan"), [1]])

@@ -1,5 +1,6 @@
 """From readings to records: frames, units, σ, losses, and outputs that are no numbers."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from mahtdiag.engine.analysis import analyse
 from mahtdiag.heatmaps import gaussian_targets
 from mahtdiag.losses import MAHTNetLoss
+from mahtdiag.losses.heatmap import FocalWeight
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.outputs import ModelOutputs
@@ -275,7 +277,9 @@ def test_an_output_that_is_not_finite_is_a_failure(broken: list[int], said: str)
 # ---------------------------------------------------------------- losses against rendered targets
 
 
-def _analysed(of: FrameMap, labels: Floats, source: UncertaintySource) -> tuple[ModelOutputs, BatchReading]:
+def _analysed(
+    of: FrameMap, labels: Floats, source: UncertaintySource, weight: FocalWeight
+) -> tuple[ModelOutputs, BatchReading]:
     generator = torch.Generator().manual_seed(5)
     shape = (len(labels), labels.shape[1], HEATMAP.height, HEATMAP.width)
     places = torch.from_numpy(np.stack([by_hand(p, of) for p in labels]))
@@ -289,21 +293,36 @@ def _analysed(of: FrameMap, labels: Floats, source: UncertaintySource) -> tuple[
         input_size=(INPUT.height, INPUT.width),
         uncertainty_kind=UncertaintyKind.LOG_SIGMA if source is UncertaintySource.AUTO else None,
         uncertainty_frame=UncertaintyFrame.INPUT,
+        weight=weight,
     )
     return outputs, read
 
 
+LOSSES: tuple[Callable[[View], MAHTNetLoss], ...] = (
+    lambda view: MAHTNetLoss(view=view, reduction="none"),
+    lambda view: MAHTNetLoss(
+        0.0, 2.0, use_focal=False, view=view, reduction="none", omega=3.0, min_sigma=0.5, lambda_parallel=4.0
+    ),
+    lambda view: MAHTNetLoss(
+        3.0, 0.1, 1.5, 0.7, True, view, "none", gamma=0.5, emphasis="keypoint", epsilon=0.7, lambda_order=0.3,
+        lambda_ratio=0.0, max_sigma=1.2,
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", LOSSES)
 @pytest.mark.parametrize("source", [UncertaintySource.AUTO, UncertaintySource.NONE])
 @pytest.mark.parametrize("mode", list(ResizeMode))
 @pytest.mark.parametrize("view", list(View))
 def test_losses_are_those_of_the_training_loss_on_drawn_targets(
-    view: View, mode: ResizeMode, source: UncertaintySource
+    view: View, mode: ResizeMode, source: UncertaintySource, make: Callable[[View], MAHTNetLoss]
 ) -> None:
+    loss = make(view)
     of = frame(mode=mode)
     labels = np.stack([spine(view, of.original, seed) for seed in range(4)])
     labels[1, [2, 7]] = np.nan
-    outputs, read = _analysed(of, labels, source)
-    records, failures = maker(spec(view, source)).records(
+    outputs, read = _analysed(of, labels, source, loss.focal_weight)
+    records, failures = replace(maker(spec(view, source)), loss=loss).records(
         [sample(p, view) for p in labels], [image(of.original)] * 4, [of] * 4, read
     )
     assert failures == []
@@ -316,7 +335,6 @@ def test_losses_are_those_of_the_training_loss_on_drawn_targets(
         if outputs.uncertainty is None or source is UncertaintySource.NONE
         else outputs.uncertainty.double()
     )
-    loss = MAHTNetLoss(view=view, reduction="none")
     expected = loss(outputs.heatmaps.double(), target, pred, truth, head)
     terms = loss.anatomical_loss(pred)
     for i, record in enumerate(records):

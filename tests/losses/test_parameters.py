@@ -63,6 +63,42 @@ def test_defaults() -> None:
     assert (combined.lambda_anatomical, combined.lambda_uncertainty) == (0.1, 0.1)
 
 
+def test_the_combined_loss_tells_the_parameters_that_make_it_again() -> None:
+    assert MAHTNetLoss().settings() == {
+        "lambda_heatmap": 1.0, "lambda_coord": 0.5, "lambda_anatomical": 0.1, "lambda_uncertainty": 0.1,
+        "use_focal": True, "gamma": 2.0, "emphasis": "background", "omega": 10.0, "epsilon": 2.0,
+        "lambda_order": 1.0, "lambda_parallel": 0.1, "lambda_ratio": 0.1, "min_sigma": 0.1, "max_sigma": 10.0,
+    }  # fmt: skip
+    other = MAHTNetLoss(
+        2.0, 3.0, 4.0, 5.0, gamma=1.5, emphasis="keypoint", omega=6.0, epsilon=7.0, lambda_order=8.0,
+        lambda_parallel=9.0, lambda_ratio=10.0, min_sigma=0.25, max_sigma=0.5,
+    )  # fmt: skip
+    assert len(set(other.settings().values())) == len(other.settings())
+    mse = MAHTNetLoss(use_focal=False)
+    assert not {"gamma", "emphasis"} & mse.settings().keys()
+    for loss in (other, mse):
+        again = MAHTNetLoss(**loss.settings())  # type: ignore[arg-type]
+        assert again.settings() == loss.settings()
+        assert again.focal_weight == loss.focal_weight
+
+
+def test_the_parameters_of_the_single_losses_reach_them() -> None:
+    heatmaps, points = torch.rand(2, 3, 20, 8, 9), torch.rand(2, 3, 20, 2) * 60
+    log_sigma = torch.randn(3, 20)
+    combined = MAHTNetLoss(
+        gamma=1.5, emphasis="keypoint", omega=6.0, epsilon=7.0, lambda_order=8.0, lambda_parallel=9.0,
+        lambda_ratio=10.0, min_sigma=0.25, max_sigma=0.5,
+    )(*heatmaps, *points, log_sigma)  # fmt: skip
+    expected = {
+        "heatmap": FocalHeatmapLoss(1.5, "keypoint")(*heatmaps),
+        "coord": WingLoss(6.0, 7.0)(*points),
+        "anatomical": AnatomicalStructureLoss(8.0, 9.0, 10.0)(points[0]).total,
+        "uncertainty": UncertaintyLoss(0.25, 0.5)(*points, log_sigma),
+    }
+    for name, value in expected.items():
+        assert torch.equal(combined[name], value), name
+
+
 @pytest.mark.parametrize(
     ("build", "named"),
     [

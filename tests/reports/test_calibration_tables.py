@@ -9,9 +9,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from mahtdiag.calibration import Change, RecalibrationRow
+from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.calibration_tables import CalibrationView, advice, calibration_tables, counts
 from mahtdiag.reports.numbers import number, percent
-from mahtdiag.reports.tables import GateRow
 
 from .calibrated_view import residuals, view_of
 
@@ -65,13 +65,13 @@ def test_gates_are_shown_before_the_files() -> None:
     view = view_of(*residuals())
     assert "Gates" not in printed(view)
     gates = (
-        GateRow("calibration.mace", "<=", 0.05, 0.02, True),
-        GateRow("calibration.x", ">=", 1, None, False),
+        GateResult(Gate("calibration.mace", "<=", 0.05), 0.02, True),
+        GateResult(Gate("calibration.x", ">=", 1), None, False),
     )
     lines = printed(replace(view, gates=gates)).splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("Gates: 1 of 2 failed"))
     assert lines[start + 3].split()[0] == "calibration.x"
-    assert lines[start + 4].split() == ["calibration.mace", "0.02000", "<=", "0.05", "passed"]
+    assert lines[start + 4].split() == ["calibration.mace", "<=", "0.05", "0.02000", "passed"]
     assert lines[-1].startswith("10 pictures: ")
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorSummary, summarise
 from mahtdiag.reports.evaluation import CalibrationGlance, EvaluationView, evaluation_report
-from mahtdiag.reports.tables import AnatomyRow, GateRow, WorstImage
+from mahtdiag.reports.tables import AnatomyRow, WorstImage
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 
@@ -46,8 +47,8 @@ def view(summary: ErrorSummary | None, name: str = "LA/0001-F-055Y1.jpg") -> Eva
         images_with_violations=2 / 9,
         calibration=CalibrationGlance(0.05, 0.9, 3.2, None, 0.4, "Overconfident by 1.3."),
         gates=(
-            GateRow("radial_error_px.mean", "<=", 4.0, 3.5, True),
-            GateRow("calibration.mace", "<=", 0.05, None, False),
+            GateResult(Gate("radial_error_px.mean", "<=", 4.0), 3.5, True),
+            GateResult(Gate("calibration.mace", "<=", 0.05), None, False),
         ),
         failures=(Failure("a [red]b.jpg", "the file is empty"),),
         notes=("3 files left out",),
@@ -120,8 +121,8 @@ def test_gates_with_the_failed_ones_first() -> None:
     text = printed(view(summary(9)))
     rows = [line(text, "calibration.mace"), line(text, "radial_error_px.mean")]
     assert text.index(rows[0]) < text.index(rows[1])
-    assert rows[0].split() == ["calibration.mace", "–", "<=", "0.05", "FAILED"]
-    assert rows[1].split() == ["radial_error_px.mean", "3.500", "<=", "4", "passed"]
+    assert rows[0].split() == ["calibration.mace", "<=", "0.05", "–", "FAILED"]
+    assert rows[1].split() == ["radial_error_px.mean", "<=", "4", "3.500", "passed"]
     assert "Gates: 1 of 2 failed" in text
 
 

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.document import (
-    CheckpointSource,
-    ErrorSummary,
-    ImageCounts,
-    Losses,
-    Metrics,
-    RunDocument,
-    json_schema,
-    parse_document,
-)
+from mahtdiag.runs.document import CheckpointSource, ImageCounts, RunDocument, json_schema, parse_document
+from mahtdiag.runs.results import ErrorSummary, Losses, Metrics
 from mahtdiag.schema.views import View
 
 from .builders import finished, header

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, Gate, ImageCounts, RunDocument
+from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.results import Gate
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.views import View
 

@@ -8,9 +8,10 @@ import pytest
 
 from mahtdiag.calibration import calibration_report
 from mahtdiag.calibration.record import Json
-from mahtdiag.diagnosis.gates import parse_gates
+from mahtdiag.config.gates import GateSettings, read_gates
+from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
-from mahtdiag.runs.document import Gate
+from mahtdiag.runs.results import Gate as StoredGate
 from mahtdiag.workflows.calibration import Calibration, CalibrationRequest, calibrate
 from mahtdiag.workflows.calibration_gates import with_gates
 from mahtdiag.workflows.calibration_view import as_json, view_of
@@ -164,25 +165,25 @@ def test_no_labels_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "status"), [("<= 1", ExitStatus.OK), ("<= 0", ExitStatus.GATE_FAILED)])
 def test_gates_on_calibration_decide_the_status(tmp_path: Path, limit: str, status: ExitStatus) -> None:
     """Those of the configuration; a gate that the run itself had failed is of no concern any more."""
-    earlier = (Gate(metric="calibration.mace", limit=0.0, value=0.04, passed=False),)
+    earlier = (StoredGate(metric="calibration.mace", limit=0.0, value=0.04, passed=False),)
     write_run(tmp_path / "run", *calibrated(12), gates=earlier)
-    gates = parse_gates({"radial_error_px.mean": "<= 0", "calibration.coverage.0.9.observed": limit})
-    calibration = with_gates(judged(tmp_path, "run"), gates)
-    assert calibration.status is status
-    (gate,) = calibration.gates
-    assert gate.metric == "calibration.coverage.0.9.observed"
+    metric = "calibration.radial.coverage.0.9.observed"
+    settings, problems = read_gates({"radial_error_px.mean": "<= 0", metric: limit})
+    calibration = with_gates(judged(tmp_path, "run"), settings)
+    assert (problems, calibration.status) == ((), status)
     found = as_json(calibration)
-    assert gate.value == part(found, "coverage", "0.9", "observed")
-    expected = {"metric": gate.metric, "comparison": "<=", "limit": gate.limit, "value": gate.value,
-                "passed": status is ExitStatus.OK}  # fmt: skip
+    value, interval = (part(found, "radial", "coverage", "0.9", name) for name in ("observed", "ci95"))
+    expected = {"metric": metric, "comparison": "<=", "limit": float(limit[3:]), "value": value,
+                "passed": status is ExitStatus.OK, "bound": "estimate", "view": None, "vertebra": None,
+                "kind": "limit", "estimate": value, "ci95": interval, "baseline": None,
+                "reason": None}  # fmt: skip
     assert found["gates"] == [expected]
-    (row,) = view_of(calibration).gates
-    assert (row.metric, row.passed) == (gate.metric, gate.passed)
+    assert view_of(calibration).gates == calibration.gates
 
 
 def test_a_gate_on_what_is_not_there_fails_and_names_the_nearest(tmp_path: Path) -> None:
     write_run(tmp_path / "run", *calibrated(12))
-    calibration = with_gates(judged(tmp_path, "run"), parse_gates({"calibration.maec": "<= 1"}))
+    calibration = with_gates(judged(tmp_path, "run"), GateSettings((Gate("calibration.maec", "<=", 1.0),)))
     assert calibration.status is ExitStatus.GATE_FAILED
     assert "did you mean calibration.mace?" in calibration.notes[-1]
     json.dumps(as_json(calibration), allow_nan=False)
