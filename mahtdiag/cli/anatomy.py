@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mahtdiag.cli import options
+from mahtdiag.cli.ci import ci_results
 from mahtdiag.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def anatomy_command(
     overlays: options.Overlays = None,
     out: Out = None,
     output_format: Format = options.OutputFormat.TABLE,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
     config: options.Config = None,
 ) -> None:
     """Say whether a run's predictions, or a set's annotations, are anatomically possible.
@@ -88,37 +91,49 @@ def anatomy_command(
     if explain is not None:
         _explain(explain)
         return
-    from rich.console import Console
-
-    from mahtdiag.cli.output import write_bytes, write_text
     from mahtdiag.config.reading import read_settings
-    from mahtdiag.reports.anatomy_json import anatomy_csv, anatomy_json
-    from mahtdiag.reports.progress import progress_for
     from mahtdiag.schema.views import View
-    from mahtdiag.workflows.anatomy import AnatomyRequest, judge_anatomy, write_table
 
     cwd = Path.cwd()
-    request = AnatomyRequest(
-        settings=read_settings(config, cwd),
-        run=run,
-        labels=labels,
-        view=None if view is options.ViewChoice.AUTO else View(view),
-        select=_codes(select),
-        ignore=_codes(ignore),
-        pictures=pictures,
-        cwd=cwd,
-        overlays=_overlays(overlays),
-        out=out,
-    )
-    anatomy = judge_anatomy(request, progress_for(Console(stderr=True)))
+    with ci_results("anatomy", junit, markdown, output_format) as ci:
+        settings = read_settings(config, cwd)
+
+        from rich.console import Console
+
+        from mahtdiag.reports.progress import progress_for
+        from mahtdiag.workflows.anatomy import AnatomyRequest, judge_anatomy
+        from mahtdiag.workflows.ci_results import of_anatomy
+
+        request = AnatomyRequest(
+            settings=settings,
+            run=run,
+            labels=labels,
+            view=None if view is options.ViewChoice.AUTO else View(view),
+            select=_codes(select),
+            ignore=_codes(ignore),
+            pictures=pictures,
+            cwd=cwd,
+            overlays=_overlays(overlays),
+            out=out,
+        )
+        anatomy = judge_anatomy(request, progress_for(Console(stderr=True)))
+        _write(anatomy.report, csv, None if ci.take_stdout else output_format)
+        ci.report(lambda: of_anatomy(anatomy))
+        raise typer.Exit(int(anatomy.status))
+
+
+def _write(report: "AnatomyReport", csv: Path | None, printed: options.OutputFormat | None) -> None:
+    """The table for the annotation tool, and what is printed."""
+    from mahtdiag.cli.output import write_bytes, write_file, write_text
+    from mahtdiag.reports.anatomy_json import anatomy_csv, anatomy_json
+
     if csv is not None:
-        write_table(csv, anatomy_csv(anatomy.report))
-    if output_format is options.OutputFormat.JSON:
+        write_file("--csv", csv, anatomy_csv(report).encode())
+    if printed is options.OutputFormat.JSON:
         # JSON is UTF-8 whatever the terminal's encoding is.
-        write_bytes(anatomy_json(anatomy.report).encode(), anatomy.report.subject)
-    else:
-        write_text(_tables(anatomy.report), anatomy.report.subject)
-    raise typer.Exit(int(anatomy.status))
+        write_bytes(anatomy_json(report).encode(), report.subject)
+    elif printed is options.OutputFormat.TABLE:
+        write_text(_tables(report), report.subject)
 
 
 def _codes(given: list[str] | None) -> tuple[str, ...] | None:

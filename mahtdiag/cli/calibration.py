@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mahtdiag.cli import options
+from mahtdiag.cli.ci import ci_results
 
 if TYPE_CHECKING:
     from mahtdiag.workflows.calibration import Calibration
@@ -53,6 +54,8 @@ def calibration_command(
     apply: Apply = None,
     pictures: Pictures = True,
     output_format: Format = options.OutputFormat.TABLE,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
     config: options.Config = None,
 ) -> None:
     """Say whether a run's σ means what it claims, where it does not, and what to do about it.
@@ -62,23 +65,32 @@ def calibration_command(
     from mahtdiag.config.reading import read_settings
 
     cwd = Path.cwd()
-    settings = read_settings(config, cwd)
+    with ci_results("calibration", junit, markdown, output_format) as ci:
+        settings = read_settings(config, cwd)
 
+        from mahtdiag.workflows.calibration import CalibrationRequest, calibrate
+        from mahtdiag.workflows.calibration_gates import with_gates
+        from mahtdiag.workflows.ci_results import of_calibration
+
+        request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
+        calibration = with_gates(calibrate(request), settings.gates)
+        for note in calibration.notes:
+            typer.echo(f"note: {note}", err=True)
+        if not ci.take_stdout:
+            _print(calibration, output_format)
+        ci.report(lambda: of_calibration(calibration))
+        raise typer.Exit(int(calibration.status))
+
+
+def _print(calibration: "Calibration", output_format: options.OutputFormat) -> None:
     from mahtdiag.cli.output import write_text
-    from mahtdiag.workflows.calibration import CalibrationRequest, calibrate
-    from mahtdiag.workflows.calibration_gates import with_gates
     from mahtdiag.workflows.calibration_view import as_json
 
-    request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
-    calibration = with_gates(calibrate(request), settings.gates)
-    for note in calibration.notes:
-        typer.echo(f"note: {note}", err=True)
     if output_format is options.OutputFormat.JSON:
         text = json.dumps(as_json(calibration), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     else:
         text = _tables(calibration)
     write_text(text, str(calibration.run.path))
-    raise typer.Exit(int(calibration.status))
 
 
 def _tables(calibration: "Calibration") -> str:

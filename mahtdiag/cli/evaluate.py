@@ -1,6 +1,7 @@
 """`mahtdiag evaluate`: options in, tables or JSON out."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +9,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from mahtdiag.cli import options
+from mahtdiag.cli.ci import ci_results
 from mahtdiag.cli.output import rendered, write_bytes, write_text
 from mahtdiag.errors import MahtdiagError, UsageError
 
 if TYPE_CHECKING:
     from mahtdiag.workflows.evaluate import Evaluation
+
+Given = Mapping[str, Mapping[str, object]]
 
 
 def evaluate_command(
@@ -43,34 +47,52 @@ def evaluate_command(
     overlays: options.Overlays = None,
     allow_failures: options.AllowFailures = None,
     output_format: options.Format = options.OutputFormat.TABLE,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
     config: options.Config = None,
 ) -> None:
     """Run a checkpoint over annotated radiographs and say where and why it goes wrong.
 
     Exit status: 0 done, 1 a gate failed, 2 could not be done (or images failed), 130 interrupted.
     """
-    from mahtdiag.config.command_line import settings_from_options
-    from mahtdiag.config.reading import read_settings
-
-    given = settings_from_options(
-        model={
+    given: Given = {
+        "model": {
             "checkpoint": checkpoint, "factory": model, "input_size": input_size, "resize": resize,
             "normalize": normalize, "channels": channels, "coords": coords, "decode": decode,
             "heatmap_sigma": heatmap_sigma, "softargmax_beta": softargmax_beta, "uncertainty": uncertainty,
             "uncertainty_as": uncertainty_as, "uncertainty_frame": uncertainty_frame,
         },
-        data={
+        "data": {
             "path": data,
             "view": None if view is None else str(view),
             "pixel_spacing_mm": pixel_spacing,
         },
-        evaluate={
+        "evaluate": {
             "device": device, "batch_size": batch_size, "workers": workers, "precision": precision,
             "overlays": overlays, "allow_failures": allow_failures, "recalibration": recalibration,
         },
-    )  # fmt: skip
+    }  # fmt: skip
+    with ci_results("evaluate", junit, markdown, output_format, run_folder=out) as ci:
+        evaluation = _evaluate(given, config, out, resume=resume, trust=trust)
+        if not ci.take_stdout:
+            _print(evaluation, output_format)
+        from mahtdiag.workflows.ci_evaluation import of_evaluation
+
+        ci.report(lambda: of_evaluation(evaluation))
+        if evaluation.not_done is not None:
+            raise MahtdiagError(evaluation.not_done)
+        raise typer.Exit(int(evaluation.status))
+
+
+def _evaluate(
+    given: Given, config: Path | None, out: Path | None, *, resume: bool, trust: bool
+) -> "Evaluation":
+    from mahtdiag.config.command_line import settings_from_options
+    from mahtdiag.config.reading import read_settings
+
     cwd = Path.cwd()
-    settings = read_settings(config, cwd).overridden_by(given)
+    command_line = settings_from_options(**given)
+    settings = read_settings(config, cwd).overridden_by(command_line)
 
     from rich.console import Console
 
@@ -82,14 +104,14 @@ def evaluate_command(
     watcher = progress_for(Console(stderr=True))
     # A network of the user's may print; standard output is for the result alone.
     with redirect_stdout(sys.stderr):
-        evaluation = evaluate(EvaluateRequest(settings, out, resume, trust, cwd), watcher)
+        return evaluate(EvaluateRequest(settings, out, resume, trust, cwd), watcher)
+
+
+def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> None:
     if output_format is options.OutputFormat.JSON:
         write_bytes((evaluation.path / "run.json").read_bytes(), str(evaluation.path))
     else:
         write_text(_tables(evaluation), str(evaluation.path))
-    if evaluation.not_done is not None:
-        raise MahtdiagError(evaluation.not_done)
-    raise typer.Exit(int(evaluation.status))
 
 
 def _tables(evaluation: "Evaluation") -> str:

@@ -273,6 +273,24 @@ Format = Annotated[
         help="json: run.json on stdout.",
     ),
 ]
+Junit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit",
+        metavar="FILE",
+        rich_help_panel=OUTPUT,
+        help="Also write JUnit XML, a test case per gate; - prints it instead of tables.",
+    ),
+]
+Markdown = Annotated[
+    Path | None,
+    typer.Option(
+        "--markdown",
+        metavar="FILE",
+        rich_help_panel=OUTPUT,
+        help="Also write a Markdown summary; - prints it instead of tables.",
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(

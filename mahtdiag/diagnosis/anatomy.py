@@ -130,7 +130,7 @@ class AnatomyReport:
     """All that is shown of a judged run or annotated set; `subject` names it in a title.
 
     `diagnosis` is None for labels; `failures` could not be judged; `pictures` are files that were written;
-    `gates` limit the predictions of a run.
+    `gates` limit what was judged: the predictions of a run, or labels.
     """
 
     source: Source

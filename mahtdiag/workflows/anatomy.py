@@ -17,13 +17,12 @@ from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.diagnosis.measured import Measured
 from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.bland_altman import draw_bland_altman
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
-from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import Failure, Sample
 from mahtdiag.schema.views import View
@@ -43,6 +42,7 @@ from mahtdiag.workflows.watcher import Watcher
 
 Floats = NDArray[np.float64]
 FOLDER = GATES = "anatomy"
+SHIFTS = "anatomy.level_shifts"
 READERS = 4
 
 
@@ -112,35 +112,61 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
             f"{run.path}: no image was evaluated ({failed} failed), there is nothing to judge; evaluate again"
         )
     limits = Limits.of(run.view, {**stored_limits(run.document).values, **_set_limits(request, run.view)})
-    size_px = np.stack([images.width, images.height], axis=-1)[images.ok]
-    of_labels, of_predictions = (
-        check_anatomy(points, run.view, image_size_px=size_px, limits=limits, rules=rules)
-        for points in (keypoints.gt_px, keypoints.pred_px)
-    )
-    diagnosis = diagnose_predictions(
-        keypoints.image,
-        keypoints.pred_px,
-        keypoints.gt_px,
-        run.view,
-        cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
-        ambiguity=stored_ambiguity(run.document, size_px, keypoints),
-    )
-    report = AnatomyReport(
-        source=Source.RUN,
-        subject=_from(request.cwd, run.path),
-        verdict=judge(keypoints.image, of_predictions, of_labels),
-        diagnosis=diagnosis,
-        failures=images.failures(),
-        notes=_run_notes(run),
-    )
+    of_predictions, of_labels = check_run(run.view, images, keypoints, limits, rules)
+    subject = _from(request.cwd, run.path)
+    report = report_of_run(run, images, keypoints, of_predictions, of_labels, subject)
     if request.pictures:
-        report = _with_pictures(report, diagnosis.measured, run, request.cwd)
+        report = _with_pictures(report, run, request.cwd)
         report = _with_overlays(report, request, run, limits, watcher)
     current = current_run(run.document, images, keypoints, report.subject)
     baseline = request.settings.gates.baseline
     to_baseline = judge_baseline(baseline, current, limits, rules, request.cwd, only=f"{GATES}.")
     report = _with_gates(report, of_predictions, request.settings, to_baseline)
     return Anatomy(report, status_of(report.gates))
+
+
+def check_run(
+    view: View, images: ImageColumns, keypoints: KeypointColumns, limits: Limits, rules: tuple[Rule, ...]
+) -> tuple[Findings, Findings]:
+    """What these rules and limits find in the predictions of a run, and in their labels."""
+    size_px = _sizes(images)
+    of_predictions, of_labels = (
+        check_anatomy(points, view, image_size_px=size_px, limits=limits, rules=rules)
+        for points in (keypoints.pred_px, keypoints.gt_px)
+    )
+    return of_predictions, of_labels
+
+
+def report_of_run(
+    run: Run,
+    images: ImageColumns,
+    keypoints: KeypointColumns,
+    of_predictions: Findings,
+    of_labels: Findings,
+    subject: str,
+) -> AnatomyReport:
+    """Everything that findings and keypoints tell of a run; needs an evaluated image."""
+    size_px = _sizes(images)
+    return AnatomyReport(
+        source=Source.RUN,
+        subject=subject,
+        verdict=judge(keypoints.image, of_predictions, of_labels),
+        diagnosis=diagnose_predictions(
+            keypoints.image,
+            keypoints.pred_px,
+            keypoints.gt_px,
+            run.view,
+            cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
+            ambiguity=stored_ambiguity(run.document, size_px, keypoints),
+        ),
+        failures=images.failures(),
+        notes=_run_notes(run),
+    )
+
+
+def _sizes(images: ImageColumns) -> Floats:
+    """Sizes (width, height) of the evaluated images, `[N, 2]`."""
+    return np.stack([images.width, images.height], axis=-1)[images.ok]
 
 
 def _from(cwd: Path, path: Path) -> str:
@@ -160,11 +186,12 @@ def _run_notes(run: Run) -> tuple[str, ...]:
     return (f"the run is not finished ({done} of {document.images.total} images); resume it with --resume",)
 
 
-def _with_pictures(report: AnatomyReport, measured: Measured, run: Run, cwd: Path) -> AnatomyReport:
+def _with_pictures(report: AnatomyReport, run: Run, cwd: Path) -> AnatomyReport:
     """Writes the Bland–Altman plots into the run folder; one that cannot be written to gets a note."""
     written: list[str] = []
+    pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
     try:
-        for name, content in draw_bland_altman(measured.pairs).items():
+        for name, content in draw_bland_altman(pairs).items():
             written.append(_from(cwd, write_file(run.path, f"{FOLDER}/{name}", content)))
     except RunFolderError as error:
         return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))
@@ -188,13 +215,20 @@ def _with_overlays(
 
 
 def _with_gates(
-    report: AnatomyReport, findings: Findings, settings: Settings, to_baseline: tuple[GateResult, ...]
+    report: AnatomyReport,
+    findings: Findings,
+    settings: Settings,
+    to_baseline: tuple[GateResult, ...] = (),
 ) -> AnatomyReport:
-    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails."""
+    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails.
+
+    A level shift is one of predictions against their labels, so that labels alone are not judged by it.
+    """
     shifts = None if report.diagnosis is None else len(report.diagnosis.level_shifts)
-    content = {GATES: violation_numbers(findings, shifts)}
-    limits, _ = judged(settings.gates.limits, content, report.verdict.view, only=f"{GATES}.")
-    gates = (*limits, *to_baseline)
+    content = {GATES: violation_numbers(findings, shifts)} if report.verdict.images else {}
+    limits = [gate for gate in settings.gates.limits if shifts is not None or gate.metric != SHIFTS]
+    gates, _ = judged(limits, content, report.verdict.view, only=f"{GATES}.")
+    gates = (*gates, *to_baseline)
     return replace(report, gates=gates, notes=(*report.notes, *notes_on(gates)))
 
 
@@ -241,7 +275,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, watcher, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
-    return Anatomy(report, ExitStatus.NOT_DONE if failures else ExitStatus.OK)
+    report = _with_gates(report, findings, request.settings)
+    return Anatomy(report, ExitStatus.NOT_DONE if failures else status_of(report.gates))
 
 
 def _view_of_labels(request: AnatomyRequest) -> View | None:
@@ -277,11 +312,3 @@ def _size_of(sample: Sample) -> Size | Failure:
     except ImageError as error:
         reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
         return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
-
-
-def write_table(path: Path, text: str) -> None:
-    """Write a table where the user wants it, whole or not at all. Raises UsageError where that cannot be."""
-    try:
-        write_file(path.parent, path.name, text.encode())
-    except RunFolderError:
-        raise UsageError(f"--csv {path}: cannot be written; name another file") from None

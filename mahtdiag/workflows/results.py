@@ -86,7 +86,7 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
                 ci95={name: value.ci95 for name, value in summary.losses.items()},
             ),
             "anatomy": AnatomySummary.model_validate(
-                violation_numbers(_findings(run, images, keypoints), len(errors.level_shifts))
+                violation_numbers(findings_of(run.document, images, keypoints), len(errors.level_shifts))
             ),
             "error_types": _error_types(errors),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
@@ -106,13 +106,14 @@ def _data_sha256(images: ImageColumns) -> str:
     return digest([f"{name}\0{image}\0{annotation}" for name, image, annotation in rows])
 
 
-def _findings(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> Findings:
+def findings_of(document: RunDocument, images: ImageColumns, keypoints: KeypointColumns) -> Findings:
+    """Anatomical violations among the predictions, by the rules and limits of the run."""
     return check_anatomy(
         keypoints.pred_px,
-        run.view,
+        document.view,
         image_size_px=_sizes(images),
-        limits=stored_limits(run.document),
-        rules=stored_rules(run.document),
+        limits=stored_limits(document),
+        rules=stored_rules(document),
     )
 
 

@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 
 from .builders import INPUT_OPTIONS, ROOT
 
+# What tells the command that it runs in a pipeline.
+PIPELINE = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY")
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -30,7 +33,7 @@ class Finished:
     @property
     def errors(self) -> list[str]:
         """The lines on standard error that are not progress."""
-        progress = ("evaluating: ", "overlays: ", "note: ")
+        progress = ("evaluating: ", "overlays: ", "pictures: ", "note: ")
         return [line for line in self.err.splitlines() if not line.startswith(progress)]
 
     def refused(self, *problems: str) -> None:
@@ -77,8 +80,9 @@ def failures_of(run: Path) -> dict[str, str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """For the command in a process of its own, from any folder."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "80", **more}
+    """For the command in a process of its own, from any folder, outside any pipeline."""
+    kept = {name: value for name, value in os.environ.items() if name not in PIPELINE}
+    return {**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "80", **more}
 
 
 def start(folder: Path, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":

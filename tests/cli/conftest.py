@@ -11,13 +11,20 @@ import pytest
 from mahtdiag.cli.app import SIGNALS, main
 
 from .builders import Bench, build_bench
-from .command import Desk, Finished
+from .command import PIPELINE, Desk, Finished
 
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Made once; tests work on copies."""
     return build_bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(autouse=True)
+def _no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests themselves may run in one."""
+    for name in PIPELINE:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis, Sourc
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.anatomy import Anatomy, AnatomyRequest, judge_anatomy, write_table
+from mahtdiag.workflows.anatomy import Anatomy, AnatomyRequest, judge_anatomy
 from mahtdiag.workflows.watcher import Silence
 from tests.anatomy.spines import natural_spines
 from tests.data.builders import annotation, write_pair
@@ -256,13 +256,6 @@ def test_a_view_that_nothing_tells_and_a_folder_that_is_not_there(tmp_path: Path
     assert judged(tmp_path, labels=Path("data"), settings=settings).report.verdict.view is View.LA
     with pytest.raises(DataError, match="no such folder"):
         judged(tmp_path, labels=Path("nowhere"))
-
-
-def test_a_table_that_cannot_be_written(tmp_path: Path) -> None:
-    write_table(tmp_path / "new" / "a.csv", "x\n")
-    assert (tmp_path / "new" / "a.csv").read_text() == "x\n"
-    with pytest.raises(UsageError, match="--csv"):
-        write_table(tmp_path / "new" / "a.csv" / "b.csv", "x\n")
 
 
 @pytest.mark.parametrize(

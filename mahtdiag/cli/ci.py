@@ -1,0 +1,171 @@
+"""What a command leaves for a pipeline: JUnit and Markdown files, a step summary, annotations."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mahtdiag.cli.options import OutputFormat
+from mahtdiag.cli.output import write_bytes, write_file
+from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
+
+if TYPE_CHECKING:
+    from mahtdiag.reports.ci_record import CiRecord
+
+STDOUT = Path("-")
+STEP_SUMMARY, IN_ACTIONS = "GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS"
+MOST_SUMMARY_BYTES = 1024 * 1024
+UNFINISHED = "not finished: the command was killed, or is still running"
+
+
+@contextmanager
+def ci_results(
+    command: str,
+    junit: Path | None,
+    markdown: Path | None,
+    output_format: OutputFormat,
+    run_folder: Path | None = None,
+) -> "Iterator[CiResults]":
+    """Around a command: whatever ends it, the files that were asked for say so.
+
+    `run_folder`: a folder that the command needs empty. Raises UsageError for files that cannot be written.
+    """
+    results = CiResults(command, junit, markdown, output_format)
+    results.begin(run_folder)
+    try:
+        yield results
+    except typer.Exit:
+        _require(results.end(()))
+        raise
+    except BaseException as error:
+        for problem in results.end(_problems(error)):
+            typer.echo(f"error: {problem}", err=True)
+        raise
+    _require(results.end(()))
+
+
+def _require(problems: tuple[str, ...]) -> None:
+    if problems:
+        raise UsageError(*problems)
+
+
+def _problems(error: BaseException) -> tuple[str, ...]:
+    """Why a command ended without a result."""
+    if isinstance(error, InterruptedRunError):
+        return (f"interrupted; {error} can be finished with --resume",)
+    if isinstance(error, MahtdiagError):
+        return error.problems
+    if isinstance(error, KeyboardInterrupt):
+        return ("interrupted",)
+    return (f"internal error: {type(error).__name__}: {error}",)
+
+
+class CiResults:
+    """The files and streams that a pipeline reads, and what is to be told there."""
+
+    def __init__(
+        self, command: str, junit: Path | None, markdown: Path | None, output_format: OutputFormat
+    ) -> None:
+        files = {"--junit": junit, "--markdown": markdown}
+        self._files = {option: path for option, path in files.items() if path is not None}
+        self._require_different(output_format)
+        summary = os.environ.get(STEP_SUMMARY)
+        self._summary = Path(summary) if summary else None
+        if summary and markdown is not None and markdown.resolve() == Path(summary).resolve():
+            # It is added to, as other commands of the step do.
+            del self._files["--markdown"]
+        self._annotates = os.environ.get(IN_ACTIONS) == "true"
+        self._command = command
+        self._record: CiRecord | None = None
+        self._started, self._clock = datetime.now(UTC), time.perf_counter()
+
+    @property
+    def take_stdout(self) -> bool:
+        """Whether one of the files is standard output, which then has no room for tables."""
+        return STDOUT in self._files.values()
+
+    def report(self, make: "Callable[[], CiRecord]") -> None:
+        """Take the result; it is made only where somebody reads it."""
+        if self._wanted:
+            self._record = make()
+
+    def begin(self, run_folder: Path | None) -> None:
+        """Put `not finished` into the files, so that a killed command leaves no older success behind."""
+        if not self._files:
+            return
+        from mahtdiag.workflows.ci_results import not_done
+
+        unfinished = not_done(self._command, (UNFINISHED,))
+        for option, path in self._files.items():
+            needed_empty = run_folder is not None and path.resolve().is_relative_to(run_folder.resolve())
+            # What is written into a pipe or a device stays there.
+            once = os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
+            if path != STDOUT and not needed_empty and not once:
+                write_file(option, path, self._content(option, unfinished))
+
+    def end(self, problems: tuple[str, ...]) -> tuple[str, ...]:
+        """Write everything; `problems` say why there is no result. Returns what could not be written."""
+        if not self._wanted:
+            return ()
+        from mahtdiag.workflows.ci_results import not_done
+
+        record = self._record or not_done(self._command, problems)
+        found: list[str] = []
+        for option, path in self._files.items():
+            try:
+                if path == STDOUT:
+                    write_bytes(self._content(option, record), "no file")
+                else:
+                    write_file(option, path, self._content(option, record))
+            except MahtdiagError as error:
+                found += error.problems
+        self._add_to_summary(record)
+        self._annotate(record)
+        return tuple(found)
+
+    @property
+    def _wanted(self) -> bool:
+        return bool(self._files) or self._summary is not None or self._annotates
+
+    def _require_different(self, output_format: OutputFormat) -> None:
+        if len({path.resolve() for path in self._files.values()}) < len(self._files):
+            raise UsageError(f"--junit and --markdown {self._files['--junit']}: name two files")
+        if self.take_stdout and output_format is OutputFormat.JSON:
+            option = next(option for option, path in self._files.items() if path == STDOUT)
+            raise UsageError(f"{option} -: --format json has standard output; name a file")
+
+    def _content(self, option: str, record: "CiRecord") -> bytes:
+        from mahtdiag.reports.junit import junit_xml
+        from mahtdiag.reports.markdown import markdown
+
+        if option == "--junit":
+            return junit_xml(record, self._started, time.perf_counter() - self._clock)
+        return markdown(record).encode()
+
+    def _add_to_summary(self, record: "CiRecord") -> None:
+        """Add to the step summary; one that cannot be written costs the summary, not the result."""
+        if self._summary is None:
+            return
+        content = self._content("--markdown", record)
+        try:
+            with self._summary.open("ab") as file:
+                if file.tell() + len(content) >= MOST_SUMMARY_BYTES:
+                    raise OSError(None, "it would be larger than 1 MiB")
+                file.write(b"\n\n" + content if file.tell() else content)
+        except OSError as error:
+            typer.echo(f"note: {STEP_SUMMARY} not written ({error.strerror or error})", err=True)
+
+    def _annotate(self, record: "CiRecord") -> None:
+        if not self._annotates:
+            return
+        from mahtdiag.reports.github import annotations
+
+        sys.stdout.flush()
+        for annotation in annotations(record):
+            typer.echo(annotation, err=True)

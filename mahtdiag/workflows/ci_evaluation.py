@@ -1,0 +1,85 @@
+"""From an evaluation to what a pipeline is told of it: all gates, errors and rates, the worst images."""
+
+from mahtdiag.diagnosis.anatomy import JudgedImage, judge
+from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate
+from mahtdiag.reports.ci_record import CiRecord, NumberRow, interval_in_words
+from mahtdiag.reports.numbers import interval, number, percent, pixels
+from mahtdiag.workflows.ci_results import WorstOf, gate_cases, other_notes
+from mahtdiag.workflows.evaluate import Evaluation
+from mahtdiag.workflows.gate_images import finder
+from mahtdiag.workflows.gates import results_of
+from mahtdiag.workflows.results import RunResults, findings_of
+
+MEAN_ERROR = "radial_error_px.mean"
+
+
+def of_evaluation(evaluation: Evaluation) -> CiRecord:
+    """An evaluation: all gates, errors and rates, the images with the largest error."""
+    results, document = evaluation.results, evaluation.results.document
+    nothing = evaluation.not_done is not None and not document.images.evaluated
+    worst_of, gates = _finder(results), results_of(document.gates)
+    return CiRecord(
+        command="evaluate",
+        about=(
+            ("checkpoint", document.checkpoint.path),
+            ("data", document.data.path),
+            ("view", str(document.view)),
+            ("run folder", str(evaluation.path)),
+        ),
+        problems=(evaluation.not_done,) if nothing and evaluation.not_done else (),
+        judged=document.images.evaluated,
+        failures=results.images.failures(),
+        failures_allowed=evaluation.not_done is None,
+        gates=gate_cases(gates, worst_of),
+        numbers=_evaluation_numbers(results),
+        worst=worst_of(MEAN_ERROR, True) if results.summary else None,
+        notes=other_notes(document.notes, gates),
+    )
+
+
+def _finder(results: RunResults) -> WorstOf:
+    images, keypoints = results.images, results.keypoints
+
+    def judged() -> tuple[JudgedImage, ...]:
+        return judge(keypoints.image, findings_of(results.document, images, keypoints)).images
+
+    shifts = None if results.errors is None else results.errors.level_shifts
+    return finder(images, keypoints, judged, shifts)
+
+
+def _evaluation_numbers(results: RunResults) -> tuple[NumberRow, ...]:
+    document, summary = results.document, results.summary
+    if summary is None:
+        return ()
+    rows = [*_error_rows(summary.radial_error_px, "px")]
+    if summary.radial_error_mm is not None:
+        rows += _error_rows(summary.radial_error_mm, "mm")
+    rows += _rate_rows(summary)
+    if "total" in summary.losses:
+        total = summary.losses["total"]
+        rows.append(NumberRow("loss", number(total.value), interval_in_words(total.ci95)))
+    if document.anatomy is not None:
+        share = percent(document.anatomy.images_with_violations)
+        rows.append(NumberRow("images with anatomical violations", share))
+    return tuple(rows)
+
+
+def _error_rows(statistics: ErrorStatistics, unit: str) -> list[NumberRow]:
+    return [
+        NumberRow(f"mean radial error, {unit}", pixels(statistics.mean), interval_in_words(statistics.ci95)),
+        NumberRow(f"median radial error, {unit}", pixels(statistics.median)),
+        NumberRow(f"95th percentile, {unit}", pixels(statistics.p95)),
+    ]
+
+
+def _rate_rows(summary: ErrorSummary) -> list[NumberRow]:
+    rates = [("px", summary.sdr_px), ("mm", summary.sdr_mm or {})]
+    return [
+        NumberRow(f"errors up to {threshold} {unit}", percent(rate.value), _percents(rate))
+        for unit, by_threshold in rates
+        for threshold, rate in by_threshold.items()
+    ]
+
+
+def _percents(rate: Estimate) -> str:
+    return f"{interval(rate.ci95, 100)} %" if rate.ci95 else ""
