@@ -223,7 +223,7 @@ def test_calibration_counts_keypoints_with_a_usable_sigma_in_both_runs() -> None
     )
     found = found_in(a, b)
     for run, value in ((a, found["calibration.nll"].a), (b, found["calibration.nll"].b)):
-        residual = np.where(usable[..., None], run.pred_px - run.gt_px, np.nan)
+        residual = np.where(np.expand_dims(usable, -1), run.pred_px - run.gt_px, np.nan)
         assert value == pytest.approx(calibration_report(residual, run.sigma_px, resamples=0).nll)
     assert found["calibration.nll"].method is Method.WILCOXON
     assert found["calibration.mace"].method is Method.BOOTSTRAP
