@@ -1,7 +1,6 @@
 """From a comparison of runs to what a pipeline is told of it: a gate per number that decides."""
 
 from collections.abc import Iterator
-from string import ascii_uppercase
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.gates import Bound, Gate, GateResult
@@ -29,7 +28,7 @@ NO_INTERVAL = "no 95 % interval: too few images"
 def of_comparison(compared: Compared) -> CiRecord:
     """Runs against the first: the numbers that decide, those that differ, the images that got worse."""
     views = views_of(compared)
-    letters = [_letter(n) for n in range(1, len(views) + 1)]
+    letters = [view.letter for view in views]
     several = len(views) > 1
     lost = [failure for view in views for failure in _lost(view)]
     return CiRecord(
@@ -54,11 +53,6 @@ def of_comparison(compared: Compared) -> CiRecord:
         worst=_worse(views[0]) if not several else None,
         notes=tuple(dict.fromkeys(note for view in views for note in view.notes)),
     )
-
-
-def _letter(n: int) -> str:
-    """`B` for the first run that is compared with A."""
-    return ascii_uppercase[n] if n < len(ascii_uppercase) else f"run {n + 1}"
 
 
 def _said(view: ComparisonView, letter: str) -> str:
