@@ -14,9 +14,11 @@ from rich.text import Text
 from benchmarks import (
     calibration_speed,
     calibration_verdicts,
+    compare_speed,
     end_to_end,
     hot_path,
     injection,
+    overlay_speed,
     report_speed,
     start_up,
 )
@@ -25,9 +27,11 @@ BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "start-up": start_up.run,
     "hot-path": hot_path.run,
     "end-to-end": end_to_end.run,
+    "overlays": overlay_speed.run,
     "injection": injection.run,
     "calibration-speed": calibration_speed.run,
     "calibration-verdicts": calibration_verdicts.run,
+    "compare-speed": compare_speed.run,
     "report-speed": report_speed.run,
 }
 

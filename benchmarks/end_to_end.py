@@ -90,7 +90,7 @@ def measure(checkpoint: Path, samples: Path, title: str) -> Table:
         data = Path(folder) / samples.name
         data.mkdir()
         fill_folder(samples, data, IMAGES)
-        settings = _settings(checkpoint, data, overlays="none")
+        settings = sample_settings(checkpoint, data, overlays="none")
         setup = prepare(settings, trust=False)
         bare_seconds(setup)
         bare: list[float] = []
@@ -98,7 +98,8 @@ def measure(checkpoint: Path, samples: Path, title: str) -> Table:
         for n in range(ROUNDS):
             bare.append(bare_seconds(setup))
             loop.append(product_seconds(settings, Path(folder) / "runs" / str(n))[LOOP])
-        whole = product_seconds(_settings(checkpoint, data, overlays="worst:12"), Path(folder) / "runs/whole")
+        settings = sample_settings(checkpoint, data, overlays="worst:12")
+        whole = product_seconds(settings, Path(folder) / "runs/whole")
     rows = [
         milliseconds("decoding and forward passes, per image", min(bare) / IMAGES),
         milliseconds("the loop of evaluate, per image", min(loop) / IMAGES),
@@ -109,7 +110,8 @@ def measure(checkpoint: Path, samples: Path, title: str) -> Table:
     return table(f"{title}: {work}", rows)
 
 
-def _settings(checkpoint: Path, data: Path, overlays: str) -> Settings:
+def sample_settings(checkpoint: Path, data: Path, overlays: str) -> Settings:
+    """Everything as a user gets it who names no option but these."""
     return Settings(
         model=ModelSettings(checkpoint=str(checkpoint)),
         data=DataSettings(path=str(data)),

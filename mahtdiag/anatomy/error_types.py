@@ -85,7 +85,7 @@ def label_widths_px(label_px: Floats) -> Floats:
 
     Mean length of its annotated endplates; NaN for a vertebra without one.
     """
-    lengths = np.linalg.norm(label_px[:, 1::2] - label_px[:, 0::2], axis=-1)
+    lengths = _distance(label_px[:, 1::2], label_px[:, 0::2])
     vertebra = np.arange(label_px.shape[1]) // CORNERS_PER_VERTEBRA
     known = np.isfinite(lengths)
     starts = np.arange(0, lengths.shape[1], 2)
@@ -106,36 +106,46 @@ def classify_errors(pred_px: Floats, label_px: Floats, view: View) -> ErrorTypes
     """
     pred_px, label_px = known_points(pred_px), known_points(label_px)
     width = label_widths_px(label_px)
-    error = np.linalg.norm(pred_px - label_px, axis=-1)
-    hit, distance = _nearest_label(pred_px, label_px, error)
-    types = _types_of_hits(hit, view.keypoints)
-    types = np.where((distance <= NEAR_WIDTHS * width), types, ErrorType.MISS)
-    types = np.where(error <= GOOD_WIDTHS * width, ErrorType.GOOD, types)
+    error = _distance(pred_px, label_px)
     unknown = np.isnan(error) | np.isnan(width)
-    types = np.where(unknown, ErrorType.UNKNOWN, types)
-    swapped = types >= ErrorType.LEFT_RIGHT_SWAP
-    repaired = np.where(swapped, distance, np.minimum(error, GOOD_WIDTHS * width))
-    return ErrorTypes(
-        types.astype(np.int64), np.where(unknown, np.nan, error), np.where(unknown, np.nan, repaired)
+    types = np.where(unknown, ErrorType.UNKNOWN, ErrorType.GOOD).astype(np.int64)
+    repaired = np.where(unknown, np.nan, np.minimum(error, GOOD_WIDTHS * width))
+    # Most keypoints of most models are good: only the others are worth a search.
+    image, own = np.nonzero(~unknown & (error > GOOD_WIDTHS * width))
+    hit, distance = _nearest_label(pred_px[image, own], own, label_px, image, error[image, own])
+    near = distance <= NEAR_WIDTHS * width[image, own]
+    found = np.where(near, _types_of_hits(hit, own), ErrorType.MISS)
+    types[image, own] = found
+    repaired[image, own] = np.where(
+        found >= ErrorType.LEFT_RIGHT_SWAP, distance, GOOD_WIDTHS * width[image, own]
     )
+    return ErrorTypes(types, np.where(unknown, np.nan, error), repaired)
 
 
-def _nearest_label(pred_px: Floats, label_px: Floats, error: Floats) -> tuple[Ints, Floats]:
-    """Index of the label keypoint nearest to each prediction, its own on a tie, and the distance to it."""
-    keypoints = pred_px.shape[1]
-    hit = np.broadcast_to(np.arange(keypoints), error.shape).copy()
-    distance = np.where(np.isnan(error), np.inf, error)
-    for other in range(keypoints):
-        away = np.linalg.norm(pred_px - label_px[:, other, None], axis=-1)
+def _distance(a_px: Floats, b_px: Floats) -> Floats:
+    """Distance between points `[..., 2]`; NumPy reduces a last axis of two slowly."""
+    x, y = a_px[..., 0] - b_px[..., 0], a_px[..., 1] - b_px[..., 1]
+    return np.asarray(np.sqrt(x * x + y * y))
+
+
+def _nearest_label(
+    pred_px: Floats, own: Ints, label_px: Floats, image: Ints, error: Floats
+) -> tuple[Ints, Floats]:
+    """Label keypoint nearest to each of M predictions, its own on a tie, and the distance to it, `[M]` each.
+
+    `pred_px` `[M, 2]` is keypoint `own` `[M]` of `image` `[M]`, off by `error` `[M]`; `label_px` `[N, K, 2]`.
+    """
+    hit, distance = own.copy(), error.copy()
+    for other in range(label_px.shape[1]):
+        away = _distance(pred_px, label_px[image, other])
         closer = away < distance
         hit[closer] = other
         distance[closer] = away[closer]
     return hit, distance
 
 
-def _types_of_hits(hit: Ints, keypoints: int) -> Ints:
-    """What it means that keypoint k lies at the place of keypoint `hit`."""
-    own = np.arange(keypoints)
+def _types_of_hits(hit: Ints, own: Ints) -> Ints:
+    """What it means that keypoint `own` lies at the place of keypoint `hit`, `[M]` each."""
     level = hit // CORNERS_PER_VERTEBRA - own // CORNERS_PER_VERTEBRA
     meaning = np.full(hit.shape, int(ErrorType.MISS), dtype=np.int64)
     meaning[level == 1] = ErrorType.LEVEL_DOWN
@@ -160,8 +170,8 @@ def whole_image_level_shift(pred_px: Floats, label_px: Floats) -> Ints:
         offset = CORNERS_PER_VERTEBRA * step
         here = slice(max(0, -offset), pred_px.shape[1] - max(0, offset))
         there = slice(max(0, offset), pred_px.shape[1] - max(0, -offset))
-        own = np.linalg.norm(pred_px[:, here] - label_px[:, here], axis=-1)
-        moved = np.linalg.norm(pred_px[:, here] - label_px[:, there], axis=-1)
+        own = _distance(pred_px[:, here], label_px[:, here])
+        moved = _distance(pred_px[:, here], label_px[:, there])
         # Only keypoints that have both labels tell which of the two is nearer.
         known = np.isfinite(own) & np.isfinite(moved) & np.isfinite(width[:, there])
         counted = _sum_per_vertebra(known, known) > 0

@@ -4,7 +4,7 @@ Every number here is a function of sums over images. A resample draws images wit
 a weighted sum of the per-image sums, with multinomial weights: one matrix product per block of resamples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -36,6 +36,27 @@ def resampled_sums(per_image: FloatArray, resamples: int, seed: int) -> FloatArr
         weights = rng.multinomial(images, chance, size=stop - start).astype(np.float64)
         result[start:stop] = weights @ per_image
     return result
+
+
+def image_weights(images: int, resamples: int, seed: int) -> Iterator[FloatArray]:
+    """How often each image is drawn in each resample, in blocks [some, images] of at most 64 MB.
+
+    The next block overwrites the one before. The same law as in `resampled_sums`, drawn image by image,
+    which is several times faster for many images.
+    Raises ValueError with no images or fewer than one resample.
+    """
+    if images == 0:
+        raise ValueError("no images to resample")
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}, give 1 or more")
+    rng = np.random.default_rng(seed)
+    block = max(1, min(resamples, _BLOCK_BYTES // (8 * images)))
+    held = np.empty((block, images))
+    for start in range(0, resamples, block):
+        weights = held[: resamples - start]
+        for row in weights:
+            row[:] = np.bincount(rng.integers(images, size=images), minlength=images)
+        yield weights
 
 
 def bootstrap_interval(

@@ -30,6 +30,13 @@ _Z_X = _TERMS.index("z_x")
 _AXIS = slice(len(_TERMS), len(_TERMS) + len(ALL_LEVELS))
 _RADIAL = slice(_AXIS.stop, _AXIS.stop + len(ALL_LEVELS))
 _COLUMNS = len(_TERMS) + 2 * len(ALL_LEVELS)
+
+SCORE_COLUMNS = np.arange(len(_TERMS))
+"""Columns of sums that scores and σ are functions of."""
+
+COUNT_COLUMNS = np.append(_TERMS.index("points"), np.arange(len(_TERMS), _COLUMNS))
+"""Columns of sums that curves and coverages are functions of: whole numbers."""
+
 _BLOCK = 2**16
 
 
@@ -176,6 +183,30 @@ def numbers(sums: FloatArray) -> Numbers:
             radial_coverage=radial[..., NAMED],
             radial_sigma_scale=np.sqrt(part["d2"] * per_axis),
         )
+
+
+def image_sums(points: Points) -> FloatArray:
+    """The sums of `tally` by image alone, [images, columns]."""
+    total = np.zeros((points.n_images, _COLUMNS))
+    for start in range(0, points.n, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        _add_block(total, _score(points, part), points.image[part])
+    return total
+
+
+def numbers_of(sums: FloatArray, columns: IntArray) -> Numbers:
+    """The numbers behind some columns [..., len(columns)]; those of other columns mean nothing."""
+    whole = np.zeros((*sums.shape[:-1], _COLUMNS))
+    whole[..., columns] = sums
+    return numbers(whole)
+
+
+def mean_scores(sums: FloatArray) -> dict[str, FloatArray]:
+    """Mean NLL, CRPS, check and interval score behind sums [..., columns]; NaN where there is no keypoint."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        per_axis = 0.5 / sums[..., _TERMS.index("points")]
+        means = {name: sums[..., _TERMS.index(name)] * per_axis for name in ("nll", "check", "interval")}
+        return means | {"crps_px": sums[..., _TERMS.index("crps")] * per_axis}
 
 
 def adversarial_mace(

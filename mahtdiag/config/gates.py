@@ -1,5 +1,6 @@
 """`[gates]` of the configuration: limits, limits of one view, and margins around a stored run."""
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from mahtdiag.diagnosis.metrics import (
 from mahtdiag.schema.views import View
 
 SECTION, BASELINE, RUN = "gates", "baseline", "run"
+LONGEST_SHOWN = 80
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"\s*(?:(upper|lower)\s*)?(<=|>=|==|<|>)\s*([-+]?{_NUMBER})\s*")
 _MARGIN = re.compile(rf"\s*([-+−]?)\s*({_NUMBER})\s*(%?)\s*")
@@ -65,7 +67,7 @@ class _Reader:
         before = len(self.problems)
         if RUN not in table:
             self.problems.append(f'{where}: needs {RUN} = "FOLDER", the run to compare with')
-        elif not isinstance(run, str) or not run.strip():
+        elif not isinstance(run, str) or not run.strip() or "\0" in run:
             self.problems.append(f"{where}.{RUN} = {_shown(run)}: expected the path of a run folder")
         margins = [
             self._margin(metric, value, f"{where}.{_key(metric)} = {_shown(value)}")
@@ -78,15 +80,22 @@ class _Reader:
         return BaselineGates(run, tuple(margin for margin in margins if margin is not None))
 
     def _margin(self, metric: str, value: object, where: str) -> Margin | None:
-        found = _MARGIN.fullmatch(value) if isinstance(value, str) else None
-        if found is None or not math.isfinite(float(found[2])):
-            self.problems.append(f"{where}: expected {_MARGIN_FORM}")
+        try:
+            return parse_margin(metric, value)
+        except ValueError as error:
+            self.problems.append(f"{where}: {error}")
             return None
-        problem = _problem_of_name(metric, None) or _problem_of_margin(metric_of(metric), found[1], metric)
-        if problem is not None:
-            self.problems.append(f"{where}: {problem}")
-            return None
-        return Margin(metric, float(found[2]) / (100.0 if found[3] else 1.0), relative=bool(found[3]))
+
+
+def parse_margin(metric: str, value: object) -> Margin:
+    """How much worse than the baseline a metric may be: `+0.3`, `-2 %`. Raises ValueError, what is wrong."""
+    found = _MARGIN.fullmatch(value) if isinstance(value, str) else None
+    if found is None or not math.isfinite(float(found[2])):
+        raise ValueError(f"expected {_MARGIN_FORM}")
+    problem = _problem_of_name(metric, None) or _problem_of_margin(metric_of(metric), found[1], metric)
+    if problem is not None:
+        raise ValueError(problem)
+    return Margin(metric, float(found[2]) / (100.0 if found[3] else 1.0), relative=bool(found[3]))
 
 
 def read_gates(table: object) -> tuple[GateSettings, tuple[str, ...]]:
@@ -166,11 +175,13 @@ def _problem_of_margin(metric: Metric | None, sign: str, name: str) -> str | Non
 
 
 def _key(metric: str) -> str:
-    return '"' + metric + '"'
+    return _shown(metric)
 
 
 def _shown(value: object) -> str:
-    """A value as TOML writes it, as far as a message needs it."""
+    """A value in one line, as TOML writes it, as far as a message needs it."""
     if isinstance(value, str):
-        return f'"{value}"'
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+        text = json.dumps(value, ensure_ascii=False)
+    else:
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"

@@ -1,6 +1,7 @@
 """Finding and reading `mahtdiag.toml` or `[tool.mahtdiag]`, with all its problems at once."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -9,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
-from mahtdiag.config.gates import read_gates
 from mahtdiag.config.settings import UNKNOWN_LIMIT, Settings
 from mahtdiag.errors import UsageError
 
@@ -30,7 +31,8 @@ def read_settings(path: Path | None, cwd: Path) -> Settings:
         settings = parse_settings(_section(path), str(path))
         return settings if _is_folder(path.parent, cwd) else based_in(path.parent, settings)
     for name in (FILE_NAME, PROJECT_FILE):
-        if (cwd / name).is_file():
+        # A folder or a broken link of that name is an error too: gates must not be lost in silence.
+        if os.path.lexists(cwd / name):
             table = _section(cwd / name)
             if table or name == FILE_NAME:
                 return parse_settings(table, name)
@@ -67,12 +69,14 @@ def based_in(folder: Path, settings: Settings) -> Settings:
 
 def _section(path: Path) -> Mapping[str, Any]:
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        # Some editors begin a file with a byte order mark.
+        content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not valid TOML: tables or lists are nested too deeply") from None
     if path.name == PROJECT_FILE:
         tool = content.get("tool")
         table = tool.get("mahtdiag", {}) if isinstance(tool, Mapping) else {}
@@ -90,7 +94,7 @@ def parse_settings(table: Mapping[str, Any], where: str) -> Settings:
     except ValidationError as error:
         problems = (*describe(error, Settings), *problems)
     if problems:
-        raise UsageError(*(f"{where}: {problem}" for problem in problems))
+        raise UsageError(*(f"{where}: {' '.join(problem.splitlines())}" for problem in problems))
     return settings.model_copy(update={GATES: gates})
 
 
@@ -108,14 +112,19 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
             lines.append(f"unknown key {'.'.join(keys)}; {hint}")
         elif item["type"] in ("model_type", "dict_type"):
-            lines.append(f"{'.'.join(keys)} = {item['input']!r}: expected a table, [{'.'.join(keys)}]")
+            lines.append(f"{'.'.join(keys)} = {_shown(item['input'])}: expected a table, [{'.'.join(keys)}]")
         else:
             message = item["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
             # What is wrong with several keys of a table together is said of the table.
             together = len(keys) == 1 and isinstance(item["input"], Mapping)
-            what = f"[{'.'.join(keys)}]" if together else f"{'.'.join(keys)} = {item['input']!r}"
+            what = f"[{'.'.join(keys)}]" if together else f"{'.'.join(keys)} = {_shown(item['input'])}"
             lines.append(f"{what}: {message[:1].lower()}{message[1:]}")
     return tuple(dict.fromkeys(lines))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 1]}…"
 
 
 def _known(model: type[BaseModel], keys: Iterable[str]) -> list[str]:

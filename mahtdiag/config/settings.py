@@ -139,7 +139,9 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_values(cls, value: object, info: ValidationInfo) -> object:
+    def _no_nonsense(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a text with a NUL names nothing")
         return value if info.field_name in cls.truths else refuse_truth_value(value)
 
     def overridden_by(self, other: Self) -> Self:

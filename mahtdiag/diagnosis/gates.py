@@ -61,7 +61,7 @@ class Gate:
     def condition(self) -> str:
         """The limit as it is written in a configuration: `<= 4`, `upper <= 4`."""
         of = "" if self.bound is Bound.ESTIMATE else f"{self.bound} "
-        return f"{of}{self.comparison} {self.limit:g}"
+        return f"{of}{self.comparison} {self.limit:.10g}"
 
     def keeps(self, value: float) -> bool:
         """Whether a value is within the limit."""

@@ -58,7 +58,8 @@ _STATISTICS = ("mean", "median", "std", "p90", "p95", "max")
 _CALIBRATION = (
     *(Metric(name, _NEITHER, unit="count") for name in ("n_keypoints", "n_images", "missing")),
     *(Metric(name, _LOWER, unit="count") for name in ("invalid_sigma", "invalid_residual")),
-    *(Metric(name, _LOWER, interval=True) for name in ("mace", "rmsce", "miscalibration_area", "ence")),
+    *(Metric(name, _LOWER, most=1.0, interval=True) for name in ("mace", "rmsce", "miscalibration_area")),
+    Metric("ence", _LOWER, interval=True),
     Metric("sharpness_px", _NEITHER, unit="px", interval=True),
     Metric("nll", _LOWER, least=None, interval=True),
     *(Metric(name, _LOWER, unit="px", interval=True) for name in ("crps_px", "check", "interval")),
@@ -69,7 +70,7 @@ _CALIBRATION = (
     Metric("auc_large_error", _HIGHER, most=1.0),
     *(Metric(name, _LOWER, most=1.0, unit="share") for name in ("at_min_share", "at_max_share")),
     *(Metric(name, _NEITHER, most=1.0, unit="share") for name in ("aleatoric_share", "epistemic_share")),
-    Metric("radial.mace", _LOWER, interval=True),
+    Metric("radial.mace", _LOWER, most=1.0, interval=True),
     Metric("radial.sigma_scale", _NEITHER, interval=True),
     *(
         Metric(f"{of}coverage.{level:g}.observed", _NEITHER, most=1.0, unit="share", interval=True)

@@ -25,7 +25,7 @@ def gates_table(results: Sequence[GateResult]) -> Table:
         gate = result.gate
         table.add_row(
             Text(metric_in_words(result)),
-            f"{gate.comparison} {gate.limit:g}",
+            f"{gate.comparison} {gate.limit:.10g}",
             number(result.value, 4),
             *((BOUNDS[gate.bound],) if of_bounds else ()),
             Text("passed", style="green") if result.passed else Text("FAILED", style="bold red"),

@@ -3,16 +3,15 @@
 from typing import Final
 
 import numpy as np
-from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox, Transform
+from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
+from mahtdiag.reports.overlay_scene import Box
+from mahtdiag.reports.overlay_sheet import Sheet, closed, joined
 
 Points = NDArray[np.float64]
-Colour = tuple[float, float, float, float]
 
 FRAME_Z: Final = 0.5
 HALO_Z: Final = 1.0
@@ -33,22 +32,14 @@ DIAMOND: Final[Points] = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0
 ARROWHEAD: Final[Points] = np.array([[0.0, 0.0], [-1.0, 0.42], [-0.75, 0.0], [-1.0, -0.42]])
 
 
-def _exact(colour: Colour) -> list[Colour]:
-    """The colour twice: a collection of one path and one colour is drawn as a marker, at a whole pixel."""
-    return [colour, colour]
-
-
 class Brush:
-    """Draws on one figure in its pixels (x right, y down), inside `clip` (display coordinates) if given.
+    """Draws on one sheet, inside `clip` if given.
 
     `scale` multiplies every width and radius: 1 for legends, less where the vertebrae are small.
     """
 
-    def __init__(
-        self, figure: Figure, to_display: Transform, clip: Bbox | None = None, scale: float = 1.0
-    ) -> None:
-        self._figure = figure
-        self._to_display = to_display
+    def __init__(self, sheet: Sheet, clip: Box | None = None, scale: float = 1.0) -> None:
+        self._sheet = sheet
         self._clip = clip
         self.scale = scale
 
@@ -61,49 +52,26 @@ class Brush:
         *,
         pattern: tuple[float, float] | None = None,
     ) -> None:
-        """Straight strokes `[N, 2, 2]`; all halos lie below all strokes of the figure.
+        """Straight strokes `[N, 2, 2]`; all halos lie below all strokes of the sheet.
 
         `pattern`: lengths of dash and gap in widths of the stroke, None for a whole one.
         """
-        if not len(segments):
-            return
-        width *= max(self.scale, 0.6)
-        halo = (to_rgba(palette.HALO, HALO_ALPHA), width + 2.2, HALO_Z, None)
-        for ink, ink_width, z, broken in (halo, (to_rgba(colour), width, zorder, pattern)):
-            strokes = LineCollection(
-                list(segments),
-                colors=_exact(ink),
-                linewidths=[ink_width],
-                linestyles=[(0.0, broken)] if broken else "solid",
-                capstyle="butt" if pattern else "round",
-                antialiaseds=[True],
-                zorder=z,
-                transform=self._to_display,
-            )
-            self._add(strokes)
+        if len(segments):
+            self._stroke(joined(segments), colour, width, zorder, pattern)
 
     def outline(self, corners: Points, colour: str, width: float, zorder: float) -> None:
         """The sides of one closed shape `[corners, 2]`."""
-        self.lines(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1), colour, width, zorder)
+        self._stroke(closed(corners), colour, width, zorder)
 
     def shapes(
         self, outlines: Points, colour: str, zorder: float, *, fill: float = 1.0, width: float = 0.0
     ) -> None:
         """Closed shapes `[N, corners, 2]`, filled with the opacity `fill`; width 0: with a thin dark rim."""
-        if not len(outlines):
-            return
-        self._add(
-            PolyCollection(
-                list(outlines),
-                facecolors=_exact(to_rgba(colour, fill)),
-                edgecolors=_exact(to_rgba(colour) if width else to_rgba(palette.HALO, HALO_ALPHA)),
-                linewidths=[width * max(self.scale, 0.6) if width else 1.0],
-                linestyles="solid",
-                antialiaseds=[True],
-                zorder=zorder,
-                transform=self._to_display,
-            )
-        )
+        rim = to_rgba(colour) if width else to_rgba(palette.HALO, HALO_ALPHA)
+        rim_width = width * max(self.scale, 0.6) if width else 1.0
+        inside = to_rgba(colour, fill)
+        for corners in outlines:
+            self._sheet.shape(closed(corners), inside, rim, rim_width, zorder, clip=self._clip)
 
     def dots(self, centres: Points, colour: str, radius: float, zorder: float) -> None:
         """Filled circles."""
@@ -147,9 +115,18 @@ class Brush:
     def _at(self, shape: Points, centres: Points) -> Points:
         return np.asarray(centres[:, None] + shape * self.scale, dtype=np.float64)
 
-    def _add(self, artist: LineCollection | PolyCollection) -> None:
-        # A mark lies where the keypoint is, not on the nearest whole pixel.
-        artist.set_snap(False)
-        self._figure.add_artist(artist)
-        if self._clip is not None:
-            artist.set_clip_box(self._clip)
+    def _stroke(
+        self,
+        path: Path,
+        colour: str,
+        width: float,
+        zorder: float,
+        pattern: tuple[float, float] | None = None,
+    ) -> None:
+        width *= max(self.scale, 0.6)
+        dashes = (pattern[0] * width, pattern[1] * width) if pattern else None
+        halo = (to_rgba(palette.HALO, HALO_ALPHA), width + 2.2, HALO_Z, None)
+        for ink, ink_width, z, broken in (halo, (to_rgba(colour), width, zorder, dashes)):
+            self._sheet.stroke(
+                path, ink, ink_width, z, dashes=broken, round_ends=pattern is None, clip=self._clip
+            )

@@ -1,5 +1,6 @@
 """A radiograph as it is shown: its size, and grey values that a screen can tell apart."""
 
+import math
 from typing import Final
 
 import cv2
@@ -27,21 +28,35 @@ def for_display(image: Image, size: Size) -> tuple[NDArray[np.uint8], bool]:
     shown = np.asarray(
         cv2.resize(np.ascontiguousarray(image), (size.width, size.height), interpolation=method)
     )
-    low, high = (float(value) for value in np.percentile(shown[::2, ::2], PERCENTILES))
+    low, high = _percentiles(shown[::2, ::2])
     deep = image.dtype == np.uint16
     stretched = deep or 0 < high - low < NARROW
     if stretched:
-        shown = _stretch(shown, low, high, np.inf if deep else MAX_GAIN)
-    grey = shown.astype(np.uint8)
-    return (grey if grey.ndim == 3 else np.repeat(grey[:, :, None], 3, axis=2)), stretched
+        table = _stretch(np.arange(np.iinfo(image.dtype).max + 1), low, high, np.inf if deep else MAX_GAIN)
+        shown = table[shown]
+    rgb = shown if shown.ndim == 3 else cv2.cvtColor(shown, cv2.COLOR_GRAY2RGB)
+    return np.asarray(rgb, dtype=np.uint8), stretched
 
 
-def _stretch(image: NDArray[np.generic], low: float, high: float, max_gain: float) -> NDArray[np.float32]:
+def _percentiles(image: NDArray[np.generic]) -> tuple[float, float]:
+    """The grey values below which PERCENTILES of the pixels lie, as numpy interpolates them, by counting."""
+    below = np.bincount(image.ravel()).cumsum()
+    low, high = (share / 100 * (image.size - 1) for share in PERCENTILES)
+    return _ranked(below, low), _ranked(below, high)
+
+
+def _ranked(below: NDArray[np.int64], rank: float) -> float:
+    """The value of this rank, between two pixels a mean of theirs."""
+    first, second = np.searchsorted(below, [math.floor(rank), math.ceil(rank)], side="right").tolist()
+    return float(first + (rank - math.floor(rank)) * (second - first))
+
+
+def _stretch(values: NDArray[np.int64], low: float, high: float, max_gain: float) -> NDArray[np.uint8]:
+    """What each grey value becomes."""
     gain = 255 / max(high - low, 1.0)
     black = 0.0
     if gain > max_gain:
         # The rest of the scale is shared out so that a dark radiograph stays dark and a bright one bright.
         gain = max_gain
         black = (255 - gain * (high - low)) * low / (low + 255 - high)
-    stretched = (image.astype(np.float32) - np.float32(low)) * np.float32(gain) + np.float32(black)
-    return np.asarray(np.clip(stretched, 0, 255), dtype=np.float32)
+    return np.asarray(np.clip((values - low) * gain + black, 0, 255), dtype=np.uint8)

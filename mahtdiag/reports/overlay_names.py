@@ -1,7 +1,9 @@
 """The texts over the radiograph, placed so that they hide neither keypoints nor each other."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -27,7 +29,7 @@ LINE_HEIGHT: Final = 1.25
 BORDER_PX: Final = 3.0
 # Codes beyond these stand in the panel alone.
 MAX_CODES: Final = 4
-DIRECTIONS: Final = 16
+DIRECTIONS: Final = tuple((math.cos(turn * math.pi / 8), math.sin(turn * math.pi / 8)) for turn in range(16))
 REACHES_PX: Final = (4.0, 24.0, 50.0, 90.0, 140.0)
 
 
@@ -42,13 +44,24 @@ class Placer:
 
     def take(self, choices: list[tuple[Box, float]]) -> Box:
         """The cheapest of (box, price), moved into the stage if it sticks out."""
-        best = min(choices, key=lambda choice: choice[1] + self._harm(choice[0]))[0]
+        best = self._cheapest(choices)
         inner = self.stage.inset(BORDER_PX)
         shift_x = max(0.0, inner.left - best.left) - max(0.0, best.right - inner.right)
         shift_y = max(0.0, inner.top - best.top) - max(0.0, best.bottom - inner.bottom)
         placed = Box(best.left + shift_x, best.top + shift_y, best.right + shift_x, best.bottom + shift_y)
         self.taken.append(placed)
         return placed
+
+    def _cheapest(self, choices: list[tuple[Box, float]]) -> Box:
+        least, best = math.inf, choices[0][0]
+        for box, price in sorted(choices, key=itemgetter(1)):
+            # Harm only adds to the price: what costs more than the best so far cannot win.
+            if price >= least:
+                break
+            cost = price + self._harm(box)
+            if cost < least:
+                least, best = cost, box
+        return best
 
     def _harm(self, box: Box) -> float:
         """What the text would hide or lose, in pixels of distance that one would go to avoid it."""
@@ -175,14 +188,14 @@ def _write_note(
     width = width_px(text, NOTE_PX, bold=True) + 12
     height = NOTE_PX * LINE_HEIGHT + 5
     ring = RING_PX * brush.scale + 4
+    x, y = float(at[0]), float(at[1])
     choices = []
     for reach in REACHES_PX:
-        for turn in np.arange(DIRECTIONS) * (2 * np.pi / DIRECTIONS):
-            dx, dy = float(np.cos(turn)), float(np.sin(turn))
+        for dx, dy in DIRECTIONS:
             # Half the box, whole from the diagonals on: a corner or an edge then keeps the distance.
-            x = at[0] + dx * (ring + reach) + width / 2 * np.clip(1.5 * dx, -1, 1)
-            y = at[1] + dy * (ring + reach) + height / 2 * np.clip(1.5 * dy, -1, 1)
-            choices.append((Box.around(float(x), float(y), width, height), reach + 6 * abs(dy)))
+            right = dx * (ring + reach) + width / 2 * min(max(1.5 * dx, -1.0), 1.0)
+            down = dy * (ring + reach) + height / 2 * min(max(1.5 * dy, -1.0), 1.0)
+            choices.append((Box.around(x + right, y + down, width, height), reach + 6 * abs(dy)))
     box = placer.take(choices)
     near = np.clip(at, [box.left, box.top], [box.right, box.bottom])
     if np.hypot(*(near - at)) > ring + 8:

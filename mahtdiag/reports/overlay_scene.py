@@ -1,6 +1,7 @@
 """What an overlay shows of one record, in the pixels of the figure."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -122,6 +123,7 @@ class Scene:
         return 1.0
 
 
+@cache
 def edges(view: View) -> NDArray[np.int64]:
     """Pairs of keypoints joined by an outline, `[E, 2]`: UL-UR-LR-LL of L1–L5, and S1's endplate in LA."""
     sides = ((UL, UR), (UR, LR), (LR, LL), (LL, UL))

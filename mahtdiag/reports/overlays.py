@@ -3,13 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
-import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.transforms import Affine2D, Bbox
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
@@ -22,7 +18,9 @@ from mahtdiag.reports.overlay_panel import COLUMN_PX, PanelLayout, draw_panel, l
 from mahtdiag.reports.overlay_quantities import Quantity, shown_quantities
 from mahtdiag.reports.overlay_quantity_marks import draw_quantities, draw_second_peaks
 from mahtdiag.reports.overlay_scene import Box, Scene, Stage, make_scene
+from mahtdiag.reports.overlay_sheet import Sheet
 from mahtdiag.reports.overlay_text import DETAILS, Mark, panel_blocks
+from mahtdiag.reports.png import png_bytes
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.views import View
@@ -32,9 +30,7 @@ Points = NDArray[np.float64]
 # Wider than this, the panel goes below the radiograph.
 WIDE: Final = 1.2
 MAX_ENLARGEMENT: Final = 12.0
-PNG_COMPRESSION: Final = 3
 MOST_PX: Final = 1600  # height of the picture
-DPI: Final = 72  # one point is one pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +43,6 @@ class _Limits:
 
 BESIDE: Final = _Limits(Size(1300, 1100), Size(480, 480))
 BELOW: Final = _Limits(Size(950, 4 * COLUMN_PX), Size(300, 3 * COLUMN_PX))
-
-
-class _Canvas(Protocol):
-    """What is used of matplotlib's Agg canvas, which carries no types."""
-
-    def draw(self) -> None: ...
-
-    def buffer_rgba(self) -> memoryview: ...
 
 
 def draw_overlay(
@@ -109,7 +97,7 @@ def draw_overlay(
         page = _page(scene, quantities, panel, below)
         if page.size.height <= MOST_PX:
             break
-    return _png(_draw(page, pixels, record))
+    return png_bytes(_draw(page, pixels, record))
 
 
 def _check(image: Image, record: ImageRecord, view: View, worst: int, second_peaks: Points | None) -> None:
@@ -179,34 +167,17 @@ def _marks(scene: Scene, quantities: tuple[Quantity, ...]) -> dict[Mark, bool]:
 
 def _draw(page: _Page, pixels: NDArray[np.uint8], record: ImageRecord) -> NDArray[np.uint8]:
     """The picture as `[H, W, 4]`, RGBA, opaque."""
-    width, height = page.size.width, page.size.height
-    figure = Figure(
-        figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=palette.PAPER, edgecolor="none", linewidth=0.0
-    )
-    canvas: _Canvas = FigureCanvasAgg(figure)
     stage = page.scene.stage
     place, box = stage.radiograph, stage.box
-    figure.figimage(pixels, xo=int(place.left), yo=height - int(place.bottom), origin="upper")
-
-    to_display = Affine2D().scale(1, -1).translate(0, height)
-    lettering = Lettering(figure, to_display)
-    clip = Bbox.from_extents(box.left, height - box.bottom, box.right, height - box.top)
-    brush = Brush(figure, to_display, clip, page.scene.mark_scale)
+    sheet = Sheet(page.size, palette.PAPER)
+    sheet.show(pixels, int(place.left), int(place.top))
+    lettering = Lettering(sheet)
+    brush = Brush(sheet, box, page.scene.mark_scale)
     if place != box:
         brush.outline(place.corners, palette.RULE, 1.0, FRAME_Z)
     draw_marks(brush, page.scene)
     draw_quantities(brush, page.quantities)
     draw_second_peaks(brush, page.scene)
     write_names(lettering, brush, page.scene, page.quantities, record)
-    draw_panel(lettering, Brush(figure, to_display), page.panel, page.panel_left, page.panel_top)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)
-
-
-def _png(rgba: NDArray[np.uint8]) -> bytes:
-    # Opaque, so three channels are enough; OpenCV writes them faster and smaller than matplotlib would.
-    bgr = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGR)
-    done, encoded = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
-    if not done:
-        raise RuntimeError("OpenCV could not encode a PNG")
-    return encoded.tobytes()
+    draw_panel(lettering, Brush(sheet), page.panel, page.panel_left, page.panel_top)
+    return sheet.pixels()

@@ -7,11 +7,13 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
 from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.checksums import content_sha256
 from mahtdiag.runs.results import AnatomySummary, ErrorTypesSummary, Gate, Losses, Metrics
 from mahtdiag.runs.sections import Count, NonNegative, Section, Sha256, Text, UtcTime
 from mahtdiag.schema.views import View
 
 SCHEMA_VERSION: Final = 1
+CHANGED: Final = "changed since the run was finished (checksum); restore the file or evaluate again"
 
 RunStatus = Literal["complete", "interrupted"]
 
@@ -91,6 +93,14 @@ class FailureEntry(Section):
     reason: Text
 
 
+class Checksums(Section):
+    """SHA-256 of a finished run's tables, and of the content of its `run.json`: see `content_sha256`."""
+
+    images_parquet: Sha256
+    keypoints_parquet: Sha256
+    run_json: Sha256
+
+
 class RunDocument(Section):
     """The whole of `run.json`. What is only known at the end is null while the run is not complete."""
 
@@ -117,6 +127,9 @@ class RunDocument(Section):
     failures: tuple[FailureEntry, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    checksums: Checksums | None = Field(
+        default=None, description="null while the run is not complete, and in runs of earlier versions"
+    )
 
     @model_validator(mode="after")
     def _counts_agree(self) -> "RunDocument":
@@ -132,6 +145,20 @@ class RunDocument(Section):
         """The same document with another status, checked again."""
         return RunDocument.model_validate({**dict(self), "status": status})
 
+    def sealed(self, images_parquet: str, keypoints_parquet: str) -> "RunDocument":
+        """The same document with the checksums of the two tables and its own."""
+        sums = Checksums(
+            images_parquet=images_parquet, keypoints_parquet=keypoints_parquet, run_json="0" * 64
+        )
+        return self.model_copy(update={"checksums": sums}).sealed_again()
+
+    def sealed_again(self) -> "RunDocument":
+        """The same document with its own checksum as it is now; one without checksums stays so."""
+        if self.checksums is None:
+            return self
+        own = content_sha256(self.model_dump(mode="json", by_alias=True))
+        return self.model_copy(update={"checksums": self.checksums.model_copy(update={"run_json": own})})
+
     def to_json(self) -> str:
         """The text of `run.json`: keys in schema order, two spaces, a newline at the end.
 
@@ -146,7 +173,8 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
     """Reads the text of a `run.json`; `where` names it in errors.
 
     Raises:
-        RunFolderError: not JSON, of another schema version, or not what the schema says (every problem).
+        RunFolderError: not JSON, of another schema version, not what the schema says (every problem), or
+            changed since the run was finished.
     """
     try:
         content = json.loads(text)
@@ -161,7 +189,7 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
             f"mahtdiag {__version__} reads version {SCHEMA_VERSION}: use the version that wrote it"
         )
     try:
-        return RunDocument.model_validate(content)
+        document = RunDocument.model_validate(content)
     except ValidationError as error:
         raise RunFolderError(
             *(
@@ -169,6 +197,9 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
                 for problem in error.errors()
             )
         ) from error
+    if document.checksums is not None and document.checksums.run_json != content_sha256(content):
+        raise RunFolderError(f"{where}: {CHANGED}")
+    return document
 
 
 def json_schema() -> dict[str, JsonValue]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.checksums import file_sha256
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import remove_temporary_files, replacing, reporting_write_errors, write_file
 from mahtdiag.runs.latest import publish_latest
@@ -201,11 +202,12 @@ class RunFolder:
                     f"run.json has {counts} images and keypoints, the tables {self._merged_rows}"
                 )
             with reporting_write_errors(self.path):
-                self._write_document(final)
+                tables = (file_sha256(self.path / name) for name in (IMAGES, KEYPOINTS))
+                self._write_document(final.sealed(*tables))
         elif document.gates != self._document.gates:
             judged_now = {"gates": document.gates, "notes": document.notes}
             with reporting_write_errors(self.path):
-                self._write_document(self._document.model_copy(update=judged_now))
+                self._write_document(self._document.model_copy(update=judged_now).sealed_again())
         notes = (*self._clean(), publish_latest(self.path, cwd))
         return tuple(note for note in notes if note)
 

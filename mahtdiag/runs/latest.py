@@ -44,6 +44,12 @@ def publish_latest(run: Path, cwd: Path) -> str | None:
     return None
 
 
+def is_latest(path: Path, cwd: Path) -> bool:
+    """Whether a name means the newest finished run: `latest`, `runs/latest`, unless a folder is there."""
+    named = path in (Path(LATEST), Path(RUNS) / LATEST, cwd / RUNS / LATEST)
+    return named and not (cwd / path).is_dir()
+
+
 def latest_run(cwd: Path) -> Path:
     """The run folder named by `cwd/runs/latest` (a text file, or a link to the folder).
 

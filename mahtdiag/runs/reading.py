@@ -10,8 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.document import RunDocument, parse_document
-from mahtdiag.runs.latest import latest_run
+from mahtdiag.runs.blocks import Blocks, fill_by_image, require_rows
+from mahtdiag.runs.checksums import file_sha256
+from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
+from mahtdiag.runs.latest import is_latest, latest_run
 from mahtdiag.runs.parts import Parts, iter_tables, row_count
 from mahtdiag.runs.tables import OK, images_schema, keypoints_schema
 from mahtdiag.schema.readings import PeakPlaces
@@ -133,21 +135,46 @@ class Run:
         return _keypoint_columns(parts.keypoints(), rows, self.view, parts.root / "keypoints")
 
     @property
+    def sealed(self) -> bool:
+        """Whether its files are known to be as the run wrote them; runs of earlier versions cannot tell."""
+        return self.document.checksums is not None
+
+    @property
     def _parts(self) -> Parts:
         return Parts(self.path / PARTS, self.view)
 
 
 def open_run(path: Path | None, cwd: Path) -> Run:
-    """The run in folder `path` (relative to `cwd`), or the newest finished one.
+    """The run in folder `path` (relative to `cwd`), or the newest finished one (None, `latest`).
 
     An interrupted run, also one whose process was killed, is read as far as it got.
 
     Raises:
-        RunFolderError: no run yet, the folder is gone or is none, or its `run.json` cannot be read.
+        RunFolderError: no run yet, the folder is gone or is none, its `run.json` cannot be read, or a file of
+            it is not as the run wrote it.
     """
-    folder = latest_run(cwd) if path is None else cwd / path
+    folder = latest_run(cwd) if path is None or is_latest(path, cwd) else cwd / path
     document = read_document(folder)
+    _require_unchanged(folder, document)
     return Run(folder, document, merged=document.status == "complete")
+
+
+def _require_unchanged(folder: Path, document: RunDocument) -> None:
+    """Raises RunFolderError, one line per table, where its checksum is not the one in the document."""
+    if document.checksums is None:
+        return
+    problems = []
+    stored = {IMAGES: document.checksums.images_parquet, KEYPOINTS: document.checksums.keypoints_parquet}
+    for name, sha256 in stored.items():
+        try:
+            if file_sha256(folder / name) != sha256:
+                problems.append(f"{folder / name}: {CHANGED}")
+        except FileNotFoundError:
+            problems.append(f"{folder / name}: missing from the run folder; evaluate again")
+        except OSError as error:
+            problems.append(f"{folder / name}: cannot be read ({error.strerror or error})")
+    if problems:
+        raise RunFolderError(*problems)
 
 
 def read_document(folder: Path) -> RunDocument:
@@ -159,7 +186,7 @@ def read_document(folder: Path) -> RunDocument:
     try:
         if not folder.exists():
             raise RunFolderError(
-                f"{folder}: no such run folder; check the name or leave it out for the latest"
+                f"{folder}: no such run folder; check the name, or name latest, the newest run"
             )
         if not folder.is_dir():
             raise RunFolderError(f"{folder}: a file, not a run folder; name the folder that holds {DOCUMENT}")
@@ -204,45 +231,10 @@ def _image_columns(table: pa.Table) -> ImageColumns:
     )
 
 
-class _Blocks:
-    """Arrays that are filled table by table, so that a file is never in memory as a whole beside them."""
-
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._filled = 0
-        self._columns: list[tuple[str, NDArray[np.generic]]] = []
-
-    def floats(self, *names: str) -> Floats:
-        """An array `[rows, len(names)]` that will hold these columns."""
-        block = np.full((self._rows, len(names)), np.nan)
-        self._columns += [(name, block[:, column]) for column, name in enumerate(names)]
-        return block
-
-    def bools(self, *names: str) -> Bools:
-        """The same for columns of truth values."""
-        block = np.zeros((self._rows, len(names)), dtype=np.bool_)
-        self._columns += [(name, block[:, column]) for column, name in enumerate(names)]
-        return block
-
-    def integers(self, name: str) -> NDArray[np.int64]:
-        """An array `[rows]` that will hold this column."""
-        block = np.zeros(self._rows, dtype=np.int64)
-        self._columns.append((name, block))
-        return block
-
-    def fill(self, table: pa.Table) -> None:
-        """Copies the next rows into place."""
-        rows = slice(self._filled, self._filled + table.num_rows)
-        for name, target in self._columns:
-            target[rows] = table.column(name).to_numpy()
-        self._filled = rows.stop
-
-
 def _keypoint_columns(tables: Iterator[pa.Table], rows: int, view: View, path: Path) -> KeypointColumns:
     k = view.keypoints
-    blocks = _Blocks(rows)
-    if rows % k:
-        raise RunFolderError(f"{path}: {rows} rows are not {k} per image; damaged, evaluate again")
+    require_rows(rows, k, path)
+    blocks = Blocks(rows)
     columns = KeypointColumns(
         view=view,
         image=(),
@@ -265,16 +257,4 @@ def _keypoint_columns(tables: Iterator[pa.Table], rows: int, view: View, path: P
             local=blocks.floats("local_x", "local_y").reshape(-1, k, 2),
         ),
     )
-    images: list[str] = []
-    for table in tables:
-        _require_whole_images(table, k, path)
-        blocks.fill(table)
-        firsts = np.arange(0, table.num_rows, k)
-        images += (str(name) for name in table.column("image").take(firsts).to_pylist())
-    return replace(columns, image=tuple(images))
-
-
-def _require_whole_images(table: pa.Table, k: int, path: Path) -> None:
-    index = table.column("index").to_numpy()
-    if not np.array_equal(index, np.resize(np.arange(k), index.size)):
-        raise RunFolderError(f"{path}: rows out of order; restore the file or evaluate again")
+    return replace(columns, image=fill_by_image(blocks, tables, k, path))

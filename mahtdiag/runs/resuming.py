@@ -5,12 +5,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from mahtdiag.runs.checksums import FREE_SETTINGS
 from mahtdiag.runs.document import RunDocument
-
-# Settings that change how a run is executed or shown, but no number in its tables.
-FREE_SETTINGS: Final = frozenset(
-    {"allow_failures", "calibration", "format", "gates", "given", "out", "overlays", "resume", "workers"}
-)
 
 _ABSENT: Final = "not set"
 

@@ -20,6 +20,7 @@ from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
 from mahtdiag.schema.views import View
 from mahtdiag.workflows.overlays import picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.side_by_side import in_order, usual_workers
 from mahtdiag.workflows.watcher import Watcher
 
 Floats = NDArray[np.float64]
@@ -106,27 +107,32 @@ def draw_judged(
     problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
     if not there:
         return _overlay_notes(0, problems, folder)
+
+    def overlay(subject: Subject) -> bytes | None:
+        try:
+            image = _image_of(subject)
+        except (OSError, ValueError, DataError):
+            return None
+        return draw_overlay(
+            image,
+            subject.record,
+            view,
+            rule_titles=titles,
+            labels_judged=labels_judged,
+            second_peaks=second_peaks_of(subject.record),
+        )
+
     drawn = 0
     watcher.start("overlays", len(there))
     try:
-        for subject in there:
-            record = subject.record
-            watcher.advance(1)
-            try:
-                image = _image_of(subject)
-            except (OSError, ValueError, DataError):
-                problems.append(record.image)
-                continue
-            png = draw_overlay(
-                image,
-                record,
-                view,
-                rule_titles=titles,
-                labels_judged=labels_judged,
-                second_peaks=second_peaks_of(record),
-            )
-            write_file(folder, picture_name(record.image), png)
-            drawn += 1
+        with in_order(overlay, there, usual_workers()) as overlays:
+            for subject, png in zip(there, overlays, strict=True):
+                watcher.advance(1)
+                if png is None:
+                    problems.append(subject.record.image)
+                    continue
+                write_file(folder, picture_name(subject.record.image), png)
+                drawn += 1
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:

@@ -94,7 +94,9 @@ def inputs_of(
         residual_px=keypoints.pred_px - keypoints.gt_px,
         sigma_px=keypoints.sigma_px,
         covariance_px2=(
-            _covariance(keypoints.spread_px2, run.document) if source == UncertaintySource.HEATMAP else None
+            stored_covariance(keypoints.spread_px2, run.document)
+            if source == UncertaintySource.HEATMAP
+            else None
         ),
         shares=variance_shares(keypoints.sigma_aleatoric_px, keypoints.sigma_epistemic_px),
         at_min=keypoints.at_min,
@@ -166,7 +168,7 @@ def shares_json(shares: VarianceShares | None) -> dict[str, Json]:
     }
 
 
-def _covariance(spread_px2: Floats, document: RunDocument) -> Floats:
+def stored_covariance(spread_px2: Floats, document: RunDocument) -> Floats:
     """Covariance of the spread, `[N, K, 2, 2]`, with the factors that σ was multiplied by."""
     covariance = spread_px2[..., [[0, 1], [1, 2]]]
     factors = _recalibration(document).get("by_keypoint")

@@ -1,7 +1,6 @@
 """Everything `evaluate` decides before the first image is read."""
 
 import hashlib
-import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from mahtdiag.workflows.members import (
     source_of,
     view_evidence_of,
 )
+from mahtdiag.workflows.side_by_side import usual_workers
 from mahtdiag.workflows.sigma_correction import SigmaCorrection, read_correction
 from mahtdiag.workflows.specification import Evidence, settle_view
 from mahtdiag.workflows.training_loss import loss_of
@@ -42,7 +42,6 @@ from mahtdiag.workflows.training_loss import loss_of
 DEFAULT_OVERLAYS = "worst:12"
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
 IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))
-DEFAULT_WORKERS = 4
 BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 4}
 
 
@@ -103,7 +102,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         rules=rules,
         batch_size=_batch_size(settings, device),
-        workers=settings.evaluate.workers or min(DEFAULT_WORKERS, os.cpu_count() or 1),
+        workers=settings.evaluate.workers or usual_workers(),
         overlays=settings.evaluate.overlays or DEFAULT_OVERLAYS,
         allow_failures=settings.evaluate.allow_failures or 0,
         pixel_spacing_mm=settings.data.pixel_spacing_mm,

@@ -16,6 +16,7 @@ from mahtdiag.reports.overlays import draw_overlay
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns
 from mahtdiag.schema.records import Floats, ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.workflows.side_by_side import MOST_WORKERS, in_order
 from mahtdiag.workflows.watcher import Watcher
 
 if TYPE_CHECKING:  # whoever only reads runs need not wait for torch
@@ -59,23 +60,29 @@ def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, wat
     rows = worst_images(results, setup.overlays)
     if not rows or results.summary is None:
         return 0
-    drawn = 0
     paths = {sample.image: sample.path for sample in setup.dataset.samples}
     titles = {rule.code: rule.title for rule in RULES}
-    watcher.start("overlays", len(rows))
-    for row in rows:
+
+    def overlay(row: int) -> tuple[str, bytes | Exception]:
         record = record_of(results.images, results.keypoints, row, setup.limits, setup.rules)
         try:
             image = decode_image(Path(paths[record.image]).read_bytes(), record.image)
         except (OSError, DataError) as error:
-            watcher.note(f"{record.image}: no overlay, the image cannot be read any more ({error})")
-            continue
-        png = draw_overlay(
+            return record.image, error
+        return record.image, draw_overlay(
             image, record, setup.spec.view, rule_titles=titles, second_peaks=second_peaks_of(record)
         )
-        folder.write(overlay_name(record.image), png)
-        drawn += 1
-        watcher.advance(1)
+
+    drawn = 0
+    watcher.start("overlays", len(rows))
+    with in_order(overlay, rows, min(setup.workers, MOST_WORKERS)) as overlays:
+        for image, png in overlays:
+            if isinstance(png, Exception):
+                watcher.note(f"{image}: no overlay, the image cannot be read any more ({png})")
+                continue
+            folder.write(overlay_name(image), png)
+            drawn += 1
+            watcher.advance(1)
     watcher.stop()
     return drawn
 

@@ -11,9 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
+
+from mahtdiag.reports.overlays import draw_overlay
 
 IMAGES = 12
 SIDE = 64
@@ -218,6 +222,17 @@ def _pause(outputs: Outputs, numbers: Tensor) -> Outputs:
 def slow() -> Lookup:
     """Leaves a mark for every batch and then takes its time, as the environment says."""
     return Lookup(_pause)
+
+
+def slow_pictures() -> Lookup:
+    """Makes the drawing of overlays take its time, as the environment says."""
+
+    def slowly(*arguments: Any, **more: Any) -> bytes:
+        time.sleep(float(os.environ.get(PAUSE, "0")))
+        return draw_overlay(*arguments, **more)
+
+    mock.patch("mahtdiag.workflows.overlays.draw_overlay", slowly).start()
+    return exact()
 
 
 class _Finaliser:

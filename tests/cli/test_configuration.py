@@ -130,3 +130,69 @@ def test_a_rule_that_does_not_exist_is_told_before_any_work(desk: Desk) -> None:
     assert result.status == 2
     assert "B1" in result.errors[0]
     assert not (desk.path / "run").exists()
+
+
+def test_a_file_elsewhere_names_what_lies_beside_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk.path / "project.toml").write_text(WHOLE, encoding="utf-8")
+    (desk.path / "work").mkdir()
+    monkeypatch.chdir(desk.path / "work")
+    monkeypatch.syspath_prepend(str(desk.path))
+    result = desk.run("evaluate", "--trust", "--out", "run", "--config", "../project.toml")
+    assert (result.status, result.errors) == (0, [])
+    document = document_of(desk.path / "work/run")
+    assert (document["checkpoint"]["path"], document["data"]["path"]) == ("../lookup-ap.pt", "../data")
+
+
+def test_what_the_command_line_names_begins_at_the_current_folder(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk.path / "project.toml").write_text('[data]\npath = "nowhere"\n', encoding="utf-8")
+    (desk.path / "work").mkdir()
+    monkeypatch.chdir(desk.path / "work")
+    arguments = ("../ap.pt", "../data", "--overlays", "none", "--out", "run", "--config", "../project.toml")
+    assert desk.run("evaluate", *arguments).status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source"),
+    [
+        ((), "head"),
+        (("--uncertainty", "auto"), "head"),
+        (("--uncertainty", "heatmap"), "heatmap"),
+        (("--uncertainty", "none"), "none"),
+    ],
+)
+def test_the_run_says_where_sigma_came_from(desk: Desk, arguments: tuple[str, ...], source: str) -> None:
+    assert desk.lookup("exact", *arguments).status == 0
+    settings = document_of(desk.path / "run")["settings"]
+    assert settings["uncertainty_source"] == source
+    assert settings["given"] == [
+        "input_size", "normalize", "channels", "heatmap_sigma", *(["uncertainty"] if arguments else []),
+    ]  # fmt: skip
+
+
+def test_a_network_without_a_head_has_no_sigma(desk: Desk) -> None:
+    assert desk.lookup("heatmaps").status == 0
+    assert document_of(desk.path / "run")["settings"]["uncertainty_source"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[anatomy.limits]\nA2O1 = 3", "unknown key anatomy.limits.A2O1; did you mean A201?"),
+        ("[anatomy.AP]\nA302 = 3", "unknown key anatomy.AP.A302; did you mean A302-width or A302-height?"),
+        ("[anatomy.limits]\nA201 = inf", "anatomy.limits.A201 = inf: input should be a finite number"),
+        ("[anatomy.limits]\nA201 = '3'", "anatomy.limits.A201 = '3': input should be a valid number"),
+        ("[anatomy]\nlimits = 3", "anatomy.limits = 3: expected a table, [anatomy.limits]"),
+        (
+            '[anatomy]\nignore = "A2O1"',
+            "anatomy.ignore = 'A2O1': no anatomical rule 'A2O1'. Did you mean A201?",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["anatomy", "evaluate"])
+def test_anatomical_settings_name_file_key_and_nearest(
+    desk: Desk, text: str, problem: str, command: str
+) -> None:
+    (desk.path / "mahtdiag.toml").write_text(text, encoding="utf-8")
+    desk.run(command).refused(f"mahtdiag.toml: {problem}")

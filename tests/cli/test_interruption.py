@@ -110,13 +110,25 @@ def test_interrupted_while_importing(desk: Desk) -> None:
 
 def test_interrupted_while_drawing(desk: Desk) -> None:
     """All images are evaluated then: the tables are there, the overlays are drawn again."""
-    process = start(desk.path, "evaluate", "lookup-ap.pt", "data", *SLOW, "--overlays", "all", "--out", "run")
+    options = ("--model", "nets:slow_pictures", "--overlays", "all")
+    process = start(
+        desk.path,
+        "evaluate",
+        "lookup-ap.pt",
+        "data",
+        *SLOW,
+        *options,
+        "--out",
+        "run",
+        **{networks.PAUSE: "1"},
+    )
     wait_until(lambda: any(desk.path.glob("run/overlays/0*.png")), process)
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert (result.status, result.text, result.errors) == (130, "", [READABLE])
     assert open_run(Path("run"), desk.path).document.images.evaluated == 6
-    result = resumed_as_if_nothing_had_been(desk, "--overlays", "all")
+    assert len(list((desk.path / "run/overlays").glob("*.png"))) < 6
+    result = resumed_as_if_nothing_had_been(desk, *options)
     for folder in ("run", "whole"):
         assert len(list((desk.path / folder / "overlays").glob("*.png"))) == 6
     assert result.text.splitlines()[-1] == "run folder: run, 6 overlays in run/overlays"

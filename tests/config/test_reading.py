@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mahtdiag.config.reading import parse_settings, read_settings
 from mahtdiag.config.settings import Settings
+from mahtdiag.errors import UsageError
 
 from .problems import problems_of
 
@@ -125,3 +128,66 @@ def test_hints_name_what_users_type() -> None:
 def test_a_section_must_be_a_table(section: str, value: object) -> None:
     (problem,) = problems_of(lambda: parse_settings({section: value}, "x.toml"))
     assert problem.startswith(f"x.toml: {section} = {value!r}: ")
+
+
+def test_what_stands_in_the_place_of_a_file_is_not_passed_over(tmp_path: Path) -> None:
+    for name in (PROJECT, OWN):
+        place = tmp_path / name
+        place.mkdir()
+        assert problems_of(lambda: read_settings(None, tmp_path)) == (
+            f"{place}: cannot be read (Is a directory)",
+        )  # fmt: skip
+        place.rmdir()
+        place.symlink_to(tmp_path / "gone")
+        assert problems_of(lambda: read_settings(None, tmp_path)) == (
+            f"{place}: cannot be read (No such file or directory)",
+        )  # fmt: skip
+        place.unlink()
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    (tmp_path / OWN).write_bytes(b"\xef\xbb\xbf[evaluate]\r\nworkers = 2\r\n")
+    assert workers(None, tmp_path) == 2
+
+
+def test_nesting_without_end(tmp_path: Path) -> None:
+    write(tmp_path / OWN, "a = " + "[" * 10_000)
+    (problem,) = problems_of(lambda: read_settings(None, tmp_path))
+    assert problem == f"{tmp_path / OWN}: not valid TOML: tables or lists are nested too deeply"
+
+
+@pytest.mark.parametrize(("table", "key"), [("model", "checkpoint"), ("data", "path")])
+def test_a_text_with_a_nul_names_nothing(table: str, key: str) -> None:
+    (problem,) = problems_of(lambda: parse_settings({table: {key: "a\0"}}, "x.toml"))
+    assert problem == f"x.toml: {table}.{key} = 'a\\x00': a text with a NUL names nothing"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates() | st.times(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+NAMES = sorted(
+    {"AP", "LA", "limits", "baseline", "run", "radial_error_px.mean", "radial_error_px", "A201", "x\ny"}
+    | {key for name in Settings.model_fields for key in getattr(Settings(), name).__class__.__annotations__}
+)
+
+
+TABLES = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4)
+
+
+def reported(table: dict[str, object]) -> tuple[str, ...]:
+    """What is said about a table; nothing about one that can be obeyed."""
+    try:
+        parse_settings(table, "x.toml")
+    except UsageError as error:
+        return error.problems or ("no reason",)
+    return ()
+
+
+@given(st.dictionaries(st.sampled_from([*Settings.model_fields, "bogus"]), VALUES | TABLES, max_size=3))
+def test_whatever_is_in_a_file_it_is_settings_or_short_lines(table: dict[str, object]) -> None:
+    for problem in reported(table):
+        assert problem.startswith("x.toml: ")
+        assert len(problem) < 500
+        assert "\n" not in problem

@@ -101,6 +101,24 @@ def test_groups_against_loops(view: View) -> None:
         assert group.p95 == pytest.approx(quantile(list(values.values()), 0.95))
         assert group.max == max(values.values())
         assert group.worst_image == f"{max(values, key=lambda place: values[place])[0]}.png"
+        assert group.radial_error_mm is None
+        for threshold in SDR_PX:
+            rate = group.sdr_px[f"{threshold:g}"]
+            assert rate.value == pytest.approx(sum(v <= threshold for v in values.values()) / len(values))
+
+
+def test_a_group_is_a_summary_of_its_keypoints_alone() -> None:
+    """In both units, with the same intervals: the images are drawn alike."""
+    px, members = errors(9), slice(8, 12)
+    mm = np.where(np.arange(9)[:, None] % 3 == 0, np.nan, 0.2 * px)
+    alone = np.full((2, *px.shape), np.nan)
+    alone[0, :, members], alone[1, :, members] = px[:, members], mm[:, members]
+    third = summary(px, mm).by_vertebra[2]
+    whole = summary(*alone)
+    assert third.radial_error_px == whole.radial_error_px
+    assert third.radial_error_mm == whole.radial_error_mm is not None
+    assert third.sdr_px == whole.sdr_px
+    assert third.sdr_mm == whole.sdr_mm is not None
 
 
 def test_losses_are_means_over_the_images_that_have_them() -> None:

@@ -193,6 +193,25 @@ def test_texts_avoid_each_other_and_keypoints() -> None:
     assert placer.take([(free, 0.0), (hides, 1.0), (beside, 5.0)]) == beside
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_the_cheapest_place_agrees_with_weighing_all(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    placer = Placer(Box(0, 0, 400, 300), rng.uniform(0, 400, (12, 2)), rng.uniform(0, 300, (200, 2)))
+    for _ in range(4):
+        choices = [(Box.around(x, y, 60, 20), price) for x, y, price in rng.uniform(0, 350, (25, 3)).tolist()]
+        costs = []
+        for place, price in choices:
+            padded = Box(place.left - 3, place.top - 3, place.right + 3, place.bottom + 3)
+            lost = 1200 - place.shared_area(Box(3, 3, 397, 297))
+            shared = sum(place.shared_area(other) for other in placer.taken)
+            dots, strokes = padded.contains(placer.dots).sum(), place.contains(placer.strokes).sum()
+            costs.append(price + 40 * dots + 4 * strokes + shared + 50 * lost)
+        best = choices[int(np.argmin(costs))][0]
+        taken = placer.take(choices)
+        assert abs(taken.left - min(max(best.left, 3), 337)) < 1e-9
+        assert abs(taken.top - min(max(best.top, 3), 277)) < 1e-9
+
+
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=9), st.integers(1, 5))
 def test_columns_hold_every_block_once_in_order_and_in_height(lengths: list[int], columns: int) -> None:
     blocks = [tuple(Row(f"{n}.{m}") for m in range(length)) for n, length in enumerate(lengths)]
@@ -210,6 +229,26 @@ def test_shrinking_averages_areas() -> None:
     expected = image.reshape(20, 3, 10, 4).mean(axis=(1, 3))
     assert not stretched
     np.testing.assert_allclose(shown[:, :, 0], expected, atol=0.51)
+
+
+@given(st.integers(0, 99), st.booleans(), st.booleans())
+def test_stretching_agrees_with_doing_it_pixel_by_pixel(seed: int, deep: bool, colour: bool) -> None:
+    rng = np.random.default_rng(seed)
+    top = int(rng.integers(3, 65535 if deep else 255))
+    values = rng.integers(top // 2, top, (31, 20, 3) if colour else (31, 20))
+    low, high = np.percentile(values[::2, ::2], (0.5, 99.5))
+    gain, black = 255 / max(high - low, 1), 0.0
+    if not deep and gain > 3:
+        gain, black = 3.0, (255 - 3 * (high - low)) * low / (low + 255 - high)
+    expected = np.clip((values - low) * gain + black, 0, 255)
+    shown, stretched = for_display(
+        values.astype(np.uint16) if deep else values.astype(np.uint8), Size(31, 20)
+    )
+    if not deep and not 0 < high - low < 128:
+        assert not stretched
+        expected = values.astype(np.float64)
+    expected = expected if colour else np.repeat(expected[..., None], 3, axis=2)
+    assert np.abs(shown - expected).max() <= 1
 
 
 @given(st.integers(1, 50), st.integers(0, 5000))

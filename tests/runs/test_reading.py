@@ -13,7 +13,17 @@ from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.views import View
 
-from .builders import EACH_BATCH, EVALUATED, FAILED, append_missing, batches, finished, header, uninterrupted
+from .builders import (
+    EACH_BATCH,
+    EVALUATED,
+    FAILED,
+    append_missing,
+    batches,
+    finished,
+    header,
+    uninterrupted,
+    unseal,
+)
 
 
 @pytest.mark.parametrize("view", list(View))
@@ -135,6 +145,7 @@ def test_a_document_of_another_version_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keep", [0, 3, 100, 0.5, 0.99])
 def test_a_damaged_table_is_named(tmp_path: Path, name: str, keep: float) -> None:
     uninterrupted(tmp_path / "x")
+    unseal(tmp_path / "x")
     path = tmp_path / "x" / name
     content = path.read_bytes()
     path.write_bytes(content[: int(keep if keep >= 3 or keep == 0 else len(content) * keep)])
@@ -147,6 +158,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, name: str, keep: float) -> Non
 @pytest.mark.parametrize("name", ["images.parquet", "keypoints.parquet"])
 def test_damage_inside_a_table_is_noticed(tmp_path: Path, name: str) -> None:
     uninterrupted(tmp_path / "x")
+    unseal(tmp_path / "x")
     path = tmp_path / "x" / name
     content = bytearray(path.read_bytes())
     content[4:400] = bytes(396)
@@ -158,6 +170,7 @@ def test_damage_inside_a_table_is_noticed(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["images.parquet", "keypoints.parquet"])
 def test_a_missing_table_or_column_is_named(tmp_path: Path, name: str) -> None:
     uninterrupted(tmp_path / "x")
+    unseal(tmp_path / "x")
     path = tmp_path / "x" / name
     column = "loss_total" if name == "images.parquet" else "gt_x"
     table = pq.read_table(path)
@@ -171,6 +184,7 @@ def test_a_missing_table_or_column_is_named(tmp_path: Path, name: str) -> None:
 
 def test_more_columns_and_another_order_are_no_obstacle(tmp_path: Path) -> None:
     uninterrupted(tmp_path / "x")
+    unseal(tmp_path / "x")
     path = tmp_path / "x" / "keypoints.parquet"
     before = open_run(tmp_path / "x", tmp_path).keypoints()
     table = pq.read_table(path)
@@ -181,6 +195,7 @@ def test_more_columns_and_another_order_are_no_obstacle(tmp_path: Path) -> None:
 
 def test_keypoint_rows_that_were_moved_are_noticed(tmp_path: Path) -> None:
     uninterrupted(tmp_path / "x")
+    unseal(tmp_path / "x")
     path = tmp_path / "x" / "keypoints.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
@@ -203,6 +218,7 @@ def _read(folder: Path, name: str) -> None:
 def test_what_earlier_versions_did_not_write_is_unknown(tmp_path: Path, without_parts_of_sigma: bool) -> None:
     folder = tmp_path / "x"
     uninterrupted(folder)
+    unseal(folder)
     path = folder / "keypoints.parquet"
     before = open_run(folder, tmp_path).keypoints()
     table = pq.read_table(path)

@@ -21,6 +21,7 @@ from mahtdiag.workflows.calibration_inputs import (
     variance_shares,
 )
 from mahtdiag.workflows.calibration_view import source_in_words
+from tests.runs.builders import unseal
 
 from .sigma_runs import HEIGHT, WIDTH, Floats, calibrated, write_run
 
@@ -230,6 +231,7 @@ def test_keypoints_are_named(tmp_path: Path) -> None:
 def test_tables_of_different_images_are_refused(tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", *calibrated(3))
     other = write_run(tmp_path / "other", *calibrated(3), first_image=7)
+    unseal(one)
     (other / "images.parquet").replace(one / "images.parquet")
     with pytest.raises(RunFolderError, match="list different images"):
         inputs_of(one)

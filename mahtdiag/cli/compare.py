@@ -1,0 +1,146 @@
+"""`mahtdiag compare`: two runs or more in, a verdict in tables or JSON out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mahtdiag.cli import options
+from mahtdiag.cli.ci import ci_results
+from mahtdiag.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mahtdiag.reports.comparison_view import ComparisonView
+    from mahtdiag.workflows.compare import Compared
+
+DEFAULT_OVERLAYS = "worst:12"
+JUDGING = "Verdict"
+
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN_A RUN_B [RUN_C …]",
+        help="Run folders, the first of which the others are compared with; latest: the newest.",
+    ),
+]
+Margins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--margin",
+        metavar="METRIC=AMOUNT",
+        rich_help_panel=JUDGING,
+        help="How much worse a number may be, 0.3 or 5%; what is named decides, and nothing else.",
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", rich_help_panel=JUDGING, help="Fail unless B is shown to be within the margins."
+    ),
+]
+Common = Annotated[
+    bool,
+    typer.Option(
+        "--common",
+        rich_help_panel=options.DATA,
+        help="Compare the images that both runs have; other data is then no error.",
+    ),
+]
+Overlays = Annotated[
+    str | None,
+    typer.Option(
+        "--overlays",
+        metavar="worst:N|all|none",
+        rich_help_panel=options.OUTPUT,
+        help="Which images to draw: N that got worse and N that got better (default: worst:12).",
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        rich_help_panel=options.OUTPUT,
+        help="Draw the images that changed most into this folder, A beside B.",
+    ),
+]
+Format = Annotated[
+    options.OutputFormat,
+    typer.Option("--format", rich_help_panel=options.OUTPUT, help="json: all numbers on stdout."),
+]
+
+
+def compare_command(
+    runs: Runs,
+    margins: Margins = None,
+    strict: Strict = False,
+    common: Common = False,
+    overlays: Overlays = None,
+    out: Out = None,
+    output_format: Format = options.OutputFormat.TABLE,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
+    config: options.Config = None,
+) -> None:
+    """Say whether run B is better or worse than run A on the same images, by which numbers and where.
+
+    Exit status: 0 done, 1 B is worse beyond a margin, 2 could not be compared.
+    """
+    from mahtdiag.config.reading import read_settings
+
+    cwd = Path.cwd()
+    with ci_results("compare", junit, markdown, output_format) as ci:
+        drawn = _overlays(overlays, out)
+        settings = read_settings(config, cwd)
+
+        from rich.console import Console
+
+        from mahtdiag.reports.progress import progress_for
+        from mahtdiag.workflows.ci_comparison import of_comparison
+        from mahtdiag.workflows.compare import CompareRequest, compare
+        from mahtdiag.workflows.comparison_overlays import with_overlays
+
+        given = tuple(margins or ())
+        compared = compare(CompareRequest(tuple(runs), settings, cwd, given, strict=strict, common=common))
+        if out is not None:
+            compared = with_overlays(compared, drawn, cwd / out, cwd, progress_for(Console(stderr=True)))
+        if not ci.take_stdout:
+            _print(compared, output_format)
+        ci.report(lambda: of_comparison(compared))
+        raise typer.Exit(int(compared.status))
+
+
+def _print(compared: "Compared", output_format: options.OutputFormat) -> None:
+    from mahtdiag.cli.output import write_bytes, write_text
+    from mahtdiag.reports.comparison_json import comparison_json
+    from mahtdiag.workflows.comparison_view import views_of
+
+    views = views_of(compared)
+    if output_format is options.OutputFormat.JSON:
+        # JSON is UTF-8 whatever the terminal's encoding is; bytes of a name that are no text are escaped.
+        write_bytes(comparison_json(views).encode("utf-8", "backslashreplace"), "the run folders")
+    else:
+        write_text(_tables(views), "the run folders")
+
+
+def _overlays(given: str | None, out: Path | None) -> str:
+    from mahtdiag.config.settings import parse_overlays
+
+    if out is None and given not in (None, "none"):
+        raise UsageError("--overlays needs --out DIR, the folder to draw into")
+    try:
+        parse_overlays(given)
+    except ValueError as error:
+        raise UsageError(f"--overlays {given}: {error}") from None
+    return given or DEFAULT_OVERLAYS
+
+
+def _tables(views: "Sequence[ComparisonView]") -> str:
+    from rich.console import Group
+
+    from mahtdiag.cli.output import rendered
+    from mahtdiag.reports.comparison_tables import comparison_report
+
+    return rendered(lambda columns: Group(*(comparison_report(view, columns) for view in views)))

@@ -1,0 +1,68 @@
+"""`mahtdiag init`: a run in, a commented mahtdiag.toml with proposed gates out."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mahtdiag.errors import UsageError
+
+MOST_PERCENT = 1000
+RunFolder = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="Run folder to start from (default: the latest)."),
+]
+Out = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="File to write."),
+]
+Margin = Annotated[
+    str,
+    typer.Option("--margin", metavar="PERCENT", help="How much worse than the run is let through."),
+]
+Force = Annotated[
+    bool,
+    typer.Option("--force", help="Overwrite the file."),
+]
+Template = Annotated[
+    bool,
+    typer.Option("--template", help="Without a run: every key as a comment, no gates."),
+]
+
+
+def init_command(
+    run: RunFolder = None,
+    out: Out = Path("mahtdiag.toml"),
+    margin: Margin = "10%",
+    force: Force = False,
+    template: Template = False,
+) -> None:
+    """Write a commented mahtdiag.toml from a run, with gates at what it reached and a margin.
+
+    Exit status: 0 done, 2 could not be done (no run yet, or the file exists).
+    """
+    share = _share(margin)
+    if template and run is not None:
+        raise UsageError("--template starts from no run; leave RUN or --template out")
+
+    from mahtdiag.cli.output import write_text
+    from mahtdiag.workflows.initialise import InitRequest, initialise
+
+    done = initialise(InitRequest(run, out, share, force, template, Path.cwd()))
+    for note in done.notes:
+        typer.echo(f"note: {note}", err=True)
+    if done.run is None:
+        said = f"{done.file}: written; set a checkpoint, the data and gates in it"
+    else:
+        trust = " --trust" if done.needs_trust else ""
+        gates = f"{done.gates} gate{'' if done.gates == 1 else 's'}"
+        said = f"{done.file}: written from {done.run}, {gates}; now `mahtdiag evaluate{trust}` is enough"
+    write_text(f"{said}\n", str(done.file))
+
+
+def _share(text: str) -> float:
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*%\s*", text)
+    if found is None or float(found[1]) > MOST_PERCENT:
+        raise UsageError(f"--margin {text}: expected a percentage up to {MOST_PERCENT}%, for example 10%")
+    return float(found[1]) / 100.0

@@ -1,0 +1,265 @@
+"""Is run B better than run A on the same images: number by number, and as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.error_types import ErrorType
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.calibration.gaussian import COVERAGE_LEVELS
+from mahtdiag.diagnosis.compared_anatomy import BY_CODE, add_violations, has_violation
+from mahtdiag.diagnosis.compared_calibration import calibration_readings, has_calibration
+from mahtdiag.diagnosis.compared_errors import (
+    MEAN,
+    QUANTILES,
+    TYPES,
+    ErrorPairs,
+    add_error_types,
+    add_losses,
+    has_error,
+    has_error_type,
+    has_loss,
+)
+from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios
+from mahtdiag.diagnosis.gates import Margin
+from mahtdiag.diagnosis.metrics import Better, metric_of
+from mahtdiag.diagnosis.paired import (
+    RESAMPLES,
+    SEED,
+    Difference,
+    Interval,
+    PairedReading,
+    paired_differences,
+)
+from mahtdiag.diagnosis.summary import LOSS_NAMES, SDR_MM, SDR_PX
+from mahtdiag.schema.views import CORNERS, View
+
+Floats = NDArray[np.float64]
+
+SIGNIFICANCE = 0.05
+PRIMARY = ("radial_error_px.mean", "anatomy.images_with_violations", "calibration.mace")
+"""What decides where nothing else is asked for: is B worse, impossible, or wrong about its uncertainty?"""
+
+
+class Verdict(StrEnum):
+    """What a comparison shows of B."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "no difference"
+
+
+class Outcome(StrEnum):
+    """What is shown of a number that decides, given how much worse it may be."""
+
+    BETTER = "better"
+    WITHIN = "within margin"
+    OPEN = "not shown"
+    WORSE = "worse"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedMetric:
+    """A number of both runs. `verdict` is None where neither more nor less of it is better."""
+
+    difference: Difference
+    better: Better
+    verdict: Verdict | None
+
+    @property
+    def name(self) -> str:
+        """Its name in `run.json`."""
+        return self.difference.name
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedMetric:
+    """A number that decides: `margin` is how much worse it may be, in its unit, None where it is missing.
+
+    `worsening` is how much worse B is, with its interval: b − a, or a − b where more is better.
+    """
+
+    name: str
+    margin: float | None
+    worsening: float | None
+    worsening_ci95: Interval | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """B against A on N images that both have evaluated.
+
+    `error_a_px`, `error_b_px` `[N]`: mean radial error of each image, NaN where unknown. `lost`: images that
+    A has evaluated and B has failed on. `judged` decide, and `lost` does.
+    """
+
+    metrics: tuple[ComparedMetric, ...]
+    judged: tuple[JudgedMetric, ...]
+    error_a_px: Floats
+    error_b_px: Floats
+    lost: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Number of images compared."""
+        return len(self.error_a_px)
+
+    @property
+    def change_px(self) -> Floats:
+        """Mean error of B less that of A, per image."""
+        return self.error_b_px - self.error_a_px
+
+    @property
+    def verdict(self) -> Verdict:
+        """Worse if a number that decides is shown to be worse beyond its margin, or images were lost.
+
+        Otherwise better if one of them is shown to be better.
+        """
+        outcomes = {judged.outcome for judged in self.judged}
+        if Outcome.WORSE in outcomes or self.lost:
+            return Verdict.WORSE
+        return Verdict.BETTER if Outcome.BETTER in outcomes else Verdict.SAME
+
+    @property
+    def non_inferior(self) -> bool:
+        """Whether every number that decides is shown to be within its margin or better, and no image lost."""
+        return not self.lost and all(
+            judged.outcome in (Outcome.BETTER, Outcome.WITHIN) for judged in self.judged
+        )
+
+
+def compared_names(view: View) -> tuple[str, ...]:
+    """The numbers that are compared where nothing else is asked for, by their names in `run.json`."""
+    levels = [f"{level:g}" for level in COVERAGE_LEVELS]
+    errors = [
+        name
+        for unit, thresholds in (("px", SDR_PX), ("mm", SDR_MM))
+        for name in (
+            *(f"radial_error_{unit}.{statistic}" for statistic in (MEAN, *QUANTILES)),
+            *(f"sdr_{unit}.{threshold:g}" for threshold in thresholds),
+        )
+    ]
+    return (
+        *errors,
+        *(f"by_vertebra.{name}" for name in view.vertebrae),
+        *(f"by_corner.{name}" for name in CORNERS),
+        *(f"losses.{name}" for name in LOSS_NAMES),
+        "anatomy.images_with_violations",
+        "anatomy.violations",
+        *(f"{BY_CODE}{rule.code}.images" for rule in RULES),
+        "error_types.level_shifts",
+        *(f"{TYPES}{kind.title}.keypoint_share" for kind in ErrorType if kind is not ErrorType.UNKNOWN),
+        *(f"calibration.{name}" for name in ("mace", "nll", "crps_px", "sharpness_px", "sigma_scale")),
+        *(f"calibration.coverage.{level}.observed" for level in levels),
+        "calibration.radial.mace",
+        *(f"calibration.radial.coverage.{level}.observed" for level in levels),
+    )
+
+
+def compare_runs(
+    a: ComparedRun,
+    b: ComparedRun,
+    names: Sequence[str],
+    margins: Sequence[Margin],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Comparison:
+    """Compare the named numbers of two runs on the same N images in the same order.
+
+    Left out: numbers that a run does not have, and violation codes and kinds of mistakes that occur in
+    neither. A margin on a number that is left out is missing, and decides nothing but non-inferiority.
+    """
+    differences = paired_differences(_readings(a, b, names, margins), resamples=resamples, seed=seed)
+    order = {name: place for place, name in enumerate(names)}
+    metrics = tuple(_compared(each) for each in sorted(differences, key=lambda each: order[each.name]))
+    by_name = {metric.name: metric for metric in metrics}
+    return Comparison(
+        metrics=metrics,
+        judged=tuple(_judged(margin, by_name.get(margin.metric)) for margin in margins),
+        error_a_px=_mean_error(a, b),
+        error_b_px=_mean_error(b, a),
+    )
+
+
+def _readings(
+    a: ComparedRun, b: ComparedRun, names: Sequence[str], margins: Sequence[Margin]
+) -> list[PairedReading]:
+    ratios = Ratios(a.images)
+    errors = ErrorPairs(a, b)
+    errors.add_means(ratios, names)
+    add_losses(ratios, a, b, names)
+    add_violations(ratios, a, b, names)
+    add_error_types(ratios, a, b, names)
+    judged = {margin.metric for margin in margins}
+    ratios.leave_out_absent(
+        name for name in names if name.startswith((BY_CODE, TYPES)) and name not in judged
+    )
+    gathered = ratios.reading(), errors.quantiles(names), *calibration_readings(a, b, names)
+    return [reading for reading in gathered if reading is not None]
+
+
+def _mean_error(run: ComparedRun, other: ComparedRun) -> Floats:
+    """Mean error `[N]` over the keypoints whose error both runs know, NaN where there is none."""
+    known = np.isfinite(run.error_px) & np.isfinite(other.error_px)
+    count = known.sum(axis=1)
+    total = np.where(known, run.error_px, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def better_of(name: str) -> Better:
+    """Which way a number is better."""
+    metric = metric_of(name)
+    return Better.NEITHER if metric is None else metric.better
+
+
+def _compared(difference: Difference) -> ComparedMetric:
+    """Explored numbers differ if p, corrected for all of them, is small and the interval excludes 0."""
+    better = better_of(difference.name)
+    if better is Better.NEITHER:
+        return ComparedMetric(difference, better, None)
+    worsening = _worsening(difference, better)[1]
+    if worsening is None or difference.p_holm >= SIGNIFICANCE or worsening[0] <= 0.0 <= worsening[1]:
+        return ComparedMetric(difference, better, Verdict.SAME)
+    return ComparedMetric(difference, better, Verdict.WORSE if worsening[0] > 0.0 else Verdict.BETTER)
+
+
+def _judged(margin: Margin, metric: ComparedMetric | None) -> JudgedMetric:
+    """What is shown of a number that decides: it was chosen beforehand, so its interval alone counts."""
+    if metric is None or metric.better is Better.NEITHER:
+        return JudgedMetric(margin.metric, None, None, None, Outcome.MISSING)
+    difference = metric.difference
+    allowed = margin.amount * abs(difference.a) if margin.relative else margin.amount
+    worsening, interval = _worsening(difference, metric.better)
+    if interval is None:
+        outcome = Outcome.OPEN
+    elif interval[0] > allowed:
+        outcome = Outcome.WORSE
+    elif interval[1] < 0.0:
+        outcome = Outcome.BETTER
+    else:
+        outcome = Outcome.WITHIN if interval[1] <= allowed else Outcome.OPEN
+    return JudgedMetric(margin.metric, allowed, worsening, interval, outcome)
+
+
+def _worsening(difference: Difference, better: Better) -> tuple[float, Interval | None]:
+    """How much worse B is, and the interval of that."""
+    low, high = difference.ci95 or (None, None)
+    if low is None or high is None:
+        return (difference.difference if better is Better.LOWER else -difference.difference), None
+    if better is Better.LOWER:
+        return difference.difference, (low, high)
+    # Not −0.0, which a table would show.
+    return 0.0 - difference.difference, (0.0 - high, 0.0 - low)
+
+
+def is_compared(name: str, view: View) -> bool:
+    """Whether a number is a mean, share, count or quantile over images, which has a paired interval."""
+    return any(
+        known(name, view) for known in (has_error, has_loss, has_violation, has_error_type, has_calibration)
+    )

@@ -1,0 +1,221 @@
+"""The same images judged twice: differences with paired intervals, p-values, and their correction.
+
+Keypoints of one image are not independent, so images are what is resampled and ranked. Both runs are
+resampled with the same weights: what makes an image hard for both cancels out of the difference.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erfc
+from scipy.stats import wilcoxon
+
+from mahtdiag.calibration.bootstrap import image_weights, percentile_interval
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Interval = tuple[float, float]
+
+RESAMPLES = 2000
+SEED = 0
+# Single precision holds every whole number up to this.
+_EXACT = 2**24
+_ROWS_AT_ONCE = 4096
+
+
+class Method(StrEnum):
+    """How a p-value was found."""
+
+    WILCOXON = "wilcoxon"
+    BOOTSTRAP = "bootstrap"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """M numbers of one run as functions of sums over its N images.
+
+    `per_image` [N, C] is what is summed; `numbers` maps sums [..., C] to the numbers [..., M], NaN where one
+    is undefined. `values` [N, M]: the same numbers of each image alone; a column is NaN throughout where an
+    image alone has no such number.
+    """
+
+    per_image: NDArray[np.floating]
+    numbers: Callable[[Floats], Floats]
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class PairedReading:
+    """Numbers by name, read in two runs over the same N images in the same order.
+
+    `pushed_up`: numbers that noise pushes up, such as MACE, whose intervals are reflected at the estimate.
+    """
+
+    names: tuple[str, ...]
+    a: Reading
+    b: Reading
+    pushed_up: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One number in two runs: `difference` is b − a with its 95 % interval, None for a single image.
+
+    `p_value` of no difference, `p_holm` corrected for all that were compared with it.
+    """
+
+    name: str
+    a: float
+    b: float
+    difference: float
+    ci95: Interval | None
+    p_value: float
+    p_holm: float
+    method: Method
+
+
+def paired_differences(
+    readings: Sequence[PairedReading], *, resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[Difference, ...]:
+    """Every number that is defined in both runs, in order, with p-values corrected for their number.
+
+    The interval is the percentile interval of the differences under `resamples` resamples of images. p-values
+    are those of the Wilcoxon signed-rank test on the differences of each image, or, where an image alone has
+    no such number, of the difference over its standard error in the resamples. The same seed gives the same
+    numbers. Raises ValueError with no images.
+    Sources: Efron, Tibshirani, An Introduction to the Bootstrap (1993); Wilcoxon, Biometrics Bulletin 1
+    (1945); Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
+    images = len(readings[0].a.per_image) if readings else 0
+    drawn: list[list[Floats]] = [[] for _ in readings]
+    if images > 1:
+        exact = [_is_exact(reading.a.per_image) & _is_exact(reading.b.per_image) for reading in readings]
+        a, b = (_Summed([side(r) for r in readings], exact) for side in (_side_a, _side_b))
+        for weights in image_weights(images, resamples, seed):
+            single = weights.astype(np.float32)
+            of_a, of_b = a.numbers(weights, single), b.numbers(weights, single)
+            for found, number_a, number_b in zip(drawn, of_a, of_b, strict=True):
+                found.append(number_b - number_a)
+    differences = [
+        difference
+        for reading, found in zip(readings, drawn, strict=True)
+        for difference in _differences(reading, np.concatenate(found) if found else None)
+    ]
+    corrected = holm([difference.p_value for difference in differences])
+    return tuple(
+        replace(difference, p_holm=p_holm) for difference, p_holm in zip(differences, corrected, strict=True)
+    )
+
+
+def _side_a(reading: PairedReading) -> Reading:
+    return reading.a
+
+
+def _side_b(reading: PairedReading) -> Reading:
+    return reading.b
+
+
+def _is_exact(per_image: NDArray[np.floating]) -> Bools:
+    """Which columns `[C]` single precision adds up exactly in every resample: small whole numbers."""
+    whole = np.ones(per_image.shape[1], dtype=np.bool_)
+    for first in range(0, len(per_image), _ROWS_AT_ONCE):
+        some = per_image[first : first + _ROWS_AT_ONCE]
+        whole &= (some == np.floor(some)).all(axis=0)
+    low, high = per_image.min(axis=0), per_image.max(axis=0)
+    return np.asarray(whole & (low >= 0.0) & (high * len(per_image) < _EXACT))
+
+
+def _columns(per_image: NDArray[np.floating], chosen: Bools) -> NDArray[np.floating]:
+    return per_image if chosen.all() else per_image[:, chosen]
+
+
+class _Summed:
+    """All readings of one run, summed in two matrix products: one exact in single precision, twice as fast.
+
+    Both runs are summed in products of the same shape, so that equal columns have equal sums to the last bit.
+    """
+
+    def __init__(self, readings: Sequence[Reading], exact: Sequence[Bools]) -> None:
+        self._readings, self._exact = readings, exact
+        pairs = list(zip(readings, exact, strict=True))
+        whole = [_columns(reading.per_image, chosen) for reading, chosen in pairs]
+        other = [_columns(reading.per_image, ~chosen) for reading, chosen in pairs]
+        self._single = np.concatenate(whole, axis=1, dtype=np.float32)
+        self._double = np.concatenate(other, axis=1, dtype=np.float64)
+
+    def numbers(self, weights: Floats, single: NDArray[np.float32]) -> list[Floats]:
+        """The numbers of every reading `[some, M]` under weights `[some, N]`, given in both precisions."""
+        whole, other = single @ self._single, weights @ self._double
+        found = []
+        for reading, chosen in zip(self._readings, self._exact, strict=True):
+            sums = np.empty((len(weights), chosen.size))
+            count = int(chosen.sum())
+            sums[:, chosen], whole = whole[:, :count], whole[:, count:]
+            sums[:, ~chosen], other = other[:, : chosen.size - count], other[:, chosen.size - count :]
+            found.append(reading.numbers(sums))
+        return found
+
+
+def _differences(reading: PairedReading, drawn: Floats | None) -> list[Difference]:
+    """The differences of one reading, uncorrected; `drawn` [resamples, M], None for a single image."""
+    a, b = (side.numbers(side.per_image.sum(axis=0)) for side in (reading.a, reading.b))
+    found = []
+    for i, name in enumerate(reading.names):
+        if not np.isfinite(a[i]) or not np.isfinite(b[i]):
+            continue
+        difference = float(b[i] - a[i])
+        resampled = None if drawn is None else drawn[:, i]
+        interval = None if resampled is None else percentile_interval(resampled)
+        if interval is not None and name in reading.pushed_up:
+            interval = 2.0 * difference - interval[1], 2.0 * difference - interval[0]
+        per_image = reading.b.values[:, i] - reading.a.values[:, i]
+        if np.isfinite(per_image).any():
+            method, p_value = Method.WILCOXON, signed_rank_p(per_image)
+        else:
+            method, p_value = Method.BOOTSTRAP, _standard_error_p(difference, resampled)
+        found.append(
+            Difference(name, float(a[i]), float(b[i]), difference, interval, p_value, p_value, method)
+        )
+    return found
+
+
+def signed_rank_p(differences: Floats) -> float:
+    """Two-sided p-value of the Wilcoxon signed-rank test; NaN and zero differences are left out.
+
+    Exact for up to 50 differences without ties, otherwise with the normal approximation. 1 where every
+    difference is 0.
+    """
+    kept = differences[np.isfinite(differences) & (differences != 0.0)]
+    if kept.size == 0:
+        return 1.0
+    with warnings.catch_warnings():
+        # Older versions warn of small samples, whose p-value is large all the same.
+        warnings.simplefilter("ignore")
+        return float(wilcoxon(kept, zero_method="wilcox", method="auto").pvalue)
+
+
+def _standard_error_p(difference: float, resampled: Floats | None) -> float:
+    """Two-sided p-value of a difference over its standard error in the resamples; 1 where there are none."""
+    known = np.empty(0) if resampled is None else resampled[np.isfinite(resampled)]
+    if known.size < 2 or difference == 0.0:
+        return 1.0
+    spread = float(known.std(ddof=1))
+    return float(erfc(abs(difference) / spread / np.sqrt(2.0))) if spread > 0.0 else 0.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number by Holm's step-down method, in the same order.
+
+    The i-th smallest of m becomes the largest of (m − j + 1)·p_j over j ≤ i, at most 1.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(steps, 1.0)
+    found: list[float] = corrected.tolist()
+    return found

@@ -1,0 +1,140 @@
+"""The images that changed most between two runs, each drawn twice side by side."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.data.images import Image, decode_image
+from mahtdiag.errors import DataError, RunFolderError
+from mahtdiag.reports.comparison_overlay import Half, draw_side_by_side
+from mahtdiag.reports.overlays import draw_overlay
+from mahtdiag.runs.files import write_file
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.workflows.compare import Compared, ComparedPair
+from mahtdiag.workflows.compared_runs import shown
+from mahtdiag.workflows.overlays import picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
+from mahtdiag.workflows.watcher import Watcher
+
+WORSE, BETTER = "worse", "better"
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two runs, with all its columns."""
+
+    run: Run
+    label: str
+    images: ImageColumns
+    keypoints: KeypointColumns
+    rows: dict[str, int]
+
+    @staticmethod
+    def of(run: Run, label: str) -> "_Side":
+        keypoints = run.keypoints()
+        rows = {name: row for row, name in enumerate(keypoints.image)}
+        return _Side(run, label, run.images(), keypoints, rows)
+
+    def record(self, name: str, judged_as: Run) -> ImageRecord:
+        """The record of an image, its findings by the rules and limits of a run."""
+        limits, rules = stored_limits(judged_as.document), stored_rules(judged_as.document)
+        return record_of(self.images, self.keypoints, self.rows[name], limits, rules)
+
+    def path(self, name: str, cwd: Path) -> Path:
+        """Where the image lay."""
+        return cwd / self.run.document.data.path / name
+
+
+def with_overlays(compared: Compared, choice: str, folder: Path, cwd: Path, watcher: Watcher) -> Compared:
+    """The same, with what was drawn told in the notes; every run but the first gets a folder if several."""
+    several = len(compared.pairs) > 1
+    pairs = []
+    for number, pair in enumerate(compared.pairs, start=2):
+        notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, cwd, watcher)
+        pairs.append(replace(pair, notes=(*pair.notes, *notes)))
+    return replace(compared, pairs=tuple(pairs))
+
+
+def draw_changed(
+    pair: ComparedPair, choice: str, folder: Path, cwd: Path, watcher: Watcher
+) -> tuple[str, ...]:
+    """Draw the images that got worse and those that got better, and say in notes how many, or why not.
+
+    `choice`: `worst:N` of either, `all` or `none`. Pictures go to `folder/worse` and `folder/better`.
+    """
+    most = None if choice == "all" else 0 if choice == "none" else int(choice.removeprefix("worst:"))
+    chosen = [rows[:most] for rows in pair.changed()]
+    total = sum(map(len, chosen))
+    if not total:
+        return ()
+    sides = _Side.of(pair.a, pair.label_a), _Side.of(pair.b, pair.label_b)
+    missing: list[str] = []
+    watcher.start("overlays", total)
+    try:
+        for name, rows in zip((WORSE, BETTER), chosen, strict=True):
+            missing += _draw(pair, rows, sides, folder / name, cwd, watcher)
+    except RunFolderError as error:
+        return (f"no overlays: {error.problems[0]}",)
+    finally:
+        watcher.stop()
+    return _notes(total - len(missing), missing, shown(folder, cwd))
+
+
+def _draw(
+    pair: ComparedPair,
+    rows: Sequence[int],
+    sides: tuple[_Side, _Side],
+    folder: Path,
+    cwd: Path,
+    watcher: Watcher,
+) -> list[str]:
+    """Draw these images; returns the names of those that are gone."""
+    missing = []
+    titles = {rule.code: rule.title for rule in RULES}
+    for place, row in enumerate(rows, start=1):
+        names = pair.names_a[row], pair.names_b[row]
+        records = [side.record(name, pair.a) for side, name in zip(sides, names, strict=True)]
+        image = _image(names[0], [s.path(n, cwd) for s, n in zip(sides, names, strict=True)], records[0])
+        watcher.advance(1)
+        if image is None:
+            missing.append(names[0])
+            continue
+        halves = [
+            Half(
+                draw_overlay(
+                    image, record, pair.a.view, rule_titles=titles, second_peaks=second_peaks_of(record)
+                ),
+                letter,
+                side.label,
+                record.radial_error_px,
+            )
+            for letter, side, record in zip("AB", sides, records, strict=True)
+        ]
+        # The number keeps the order, and apart what is called the same in two folders.
+        write_file(folder, f"{place:02d}-{picture_name(names[0])}", draw_side_by_side(halves[0], halves[1]))
+    return missing
+
+
+def _image(name: str, places: Sequence[Path], record: ImageRecord) -> Image | None:
+    """The pixels of the image that was evaluated, from the first place that still holds it."""
+    for path in places:
+        try:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == record.image_sha256:
+                return decode_image(content, name)
+        except (OSError, DataError):
+            continue
+    return None
+
+
+def _notes(drawn: int, missing: list[str], folder: str) -> tuple[str, ...]:
+    notes = []
+    if drawn:
+        notes.append(f"{drawn} overlay{'s' if drawn > 1 else ''} in {folder}")
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        notes.append(f"no overlay of {missing[0]}{more}: the image is gone or another one now")
+    return tuple(notes)

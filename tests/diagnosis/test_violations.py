@@ -1,0 +1,102 @@
+"""Numbers of violations, by loops over the findings, and exact intervals of shares."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.diagnosis.violations import exact_interval, violation_numbers
+from mahtdiag.schema.views import View
+from tests.anatomy.spines import natural_spines, sizes_for
+
+
+def found_in(view: View, images: int, seed: int = 0) -> Findings:
+    """Findings in spines of which some have corners that lie far off."""
+    rng = np.random.default_rng(seed)
+    points = natural_spines(view, images)
+    off = rng.random(points.shape[:2]) < 0.03
+    points[off] += rng.normal(0.0, 60.0, (int(off.sum()), 2))
+    return check_anatomy(points, view, image_size_px=sizes_for(points))
+
+
+def share(numbers: object, name: str) -> dict[str, object]:
+    """The entry of a vertebra or a code."""
+    assert isinstance(numbers, dict)
+    entry = numbers[name]
+    assert isinstance(entry, dict)
+    return entry
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_counts_against_loops(view: View) -> None:
+    findings = found_in(view, 40)
+    numbers = violation_numbers(findings, 3)
+    each = [finding for image in range(40) for finding in findings.of_image(image)]
+    assert 5 < len({finding.image for finding in each}) < 40
+    assert numbers["violations"] == len(each)
+    assert numbers["images_with_violations"] == len({finding.image for finding in each}) / 40
+    assert numbers["level_shifts"] == 3
+    vertebrae = numbers["vertebrae"]
+    assert isinstance(vertebrae, dict)
+    assert list(vertebrae) == list(view.vertebrae)
+    for name in view.vertebrae:
+        own = [f for f in each if any(view.vertebra_of[k] == name for k in f.keypoints)]
+        assert share(vertebrae, name)["violations"] == len(own)
+        assert share(vertebrae, name)["images_with_violations"] == len({f.image for f in own}) / 40
+    for code in {finding.code for finding in each}:
+        of_code = [finding for finding in each if finding.code == code]
+        assert share(numbers["by_code"], code) == {
+            "images": len({finding.image for finding in of_code}),
+            "findings": len(of_code),
+        }
+
+
+def test_the_order_of_the_images_has_no_say() -> None:
+    points = natural_spines(View.LA, 20)
+    points[::3, 5] += 70.0
+    sizes = sizes_for(points)
+    order = np.random.default_rng(1).permutation(20)
+    numbers = [
+        violation_numbers(check_anatomy(points[rows], View.LA, image_size_px=sizes[rows]), None)
+        for rows in (np.arange(20), order)
+    ]
+    assert numbers[0] == numbers[1]
+
+
+def test_no_image_has_no_share_to_speak_of() -> None:
+    numbers = violation_numbers(Findings.none(View.AP, 0, RULES), None)
+    assert (numbers["violations"], numbers["images_with_violations"]) == (0, 0.0)
+    assert (numbers["images_with_violations_ci95"], numbers["level_shifts"]) == (None, None)
+
+
+@given(st.integers(1, 300).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
+def test_intervals_are_those_of_the_exact_binomial_test(drawn: tuple[int, int]) -> None:
+    count, of = drawn
+    expected = binomtest(count, of).proportion_ci(0.95, method="exact")
+    assert exact_interval(count, of) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_none_found_is_not_certainty() -> None:
+    assert exact_interval(0, 3) == pytest.approx((0.0, 1 - 0.025 ** (1 / 3)))
+    assert exact_interval(3, 3) == pytest.approx((0.025 ** (1 / 3), 1.0))
+
+
+def test_intervals_keep_their_promise() -> None:
+    """Chance, summed over all outcomes, that the interval holds the true share."""
+    for of in (1, 7, 40):
+        for true in (0.0, 0.01, 0.3, 0.5, 0.97, 1.0):
+            chance = [
+                float(np.exp(_log_choose(of, k)) * true**k * (1 - true) ** (of - k)) for k in range(of + 1)
+            ]
+            intervals = [exact_interval(k, of) for k in range(of + 1)]
+            held = sum(c for c, i in zip(chance, intervals, strict=True) if i and i[0] <= true <= i[1])
+            assert sum(chance) == pytest.approx(1.0)
+            assert held >= 0.95 - 1e-12
+
+
+def _log_choose(of: int, k: int) -> float:
+    return float(np.log(np.arange(k + 1, of + 1)).sum() - np.log(np.arange(1, of - k + 1)).sum())
