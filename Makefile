@@ -10,10 +10,12 @@ demo: $(VENV)/installed
 	rm -rf $(RUNS)
 	$(BIN)/mahtdiag evaluate sample_data/mahtnet-ap.pt sample_data --out $(RUNS)/ap
 	$(BIN)/mahtdiag evaluate sample_data/mahtnet-la.pt sample_data --out $(RUNS)/la
+	$(BIN)/mahtdiag report $(RUNS)/ap
+	$(BIN)/mahtdiag report $(RUNS)/la
 	@echo
 	@echo "Overlays of the worst images: $(RUNS)/ap/overlays and $(RUNS)/la/overlays"
 
-test: $(VENV)/installed-test check
+test: $(VENV)/installed-test $(VENV)/browser check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
 check: $(VENV)/installed-test
@@ -44,6 +46,11 @@ $(VENV)/installed: $(VENV)/torch pyproject.toml
 
 $(VENV)/installed-test: $(VENV)/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+# The tests of the HTML report need a Chromium: any that is there will do.
+$(VENV)/browser: $(VENV)/installed-test
+	tests/browser/get_browser.sh $(BIN)
 	touch $@
 
 clean:

@@ -19,6 +19,7 @@ from benchmarks import (
     hot_path,
     injection,
     overlay_speed,
+    report_speed,
     start_up,
 )
 
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "calibration-speed": calibration_speed.run,
     "calibration-verdicts": calibration_verdicts.run,
     "compare-speed": compare_speed.run,
+    "report-speed": report_speed.run,
 }
 
 

@@ -68,7 +68,7 @@ def decode_image(content: bytes, name: str) -> Image:
     the decoder cannot read.
     """
     container = open_container(content, name)
-    _silence_decoder()
+    silence_decoder()
     try:
         decoded = cv2.imdecode(np.frombuffer(container.content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -109,7 +109,7 @@ def to_network_input(image: Image, spec: ModelInput) -> NDArray[np.float32]:
     return _normalized(np.broadcast_to(planes, (spec.channels, *planes.shape[1:])), spec.normalization)
 
 
-def _silence_decoder() -> None:
+def silence_decoder() -> None:
     """Keep OpenCV from logging what the DataError says; OpenCV 4 and 5 have the switch in two places."""
     set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
     set_log_level(0)

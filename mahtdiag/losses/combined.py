@@ -8,6 +8,7 @@ from mahtdiag.losses.heatmap import Emphasis, FocalHeatmapLoss, FocalWeight, Hea
 from mahtdiag.losses.parts import LossParts
 from mahtdiag.losses.reduction import Reduction, check_not_negative, check_reduction, mean_where
 from mahtdiag.losses.uncertainty import UncertaintyLoss
+from mahtdiag.schema.loss_weights import LOSS_WEIGHTS
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 from mahtdiag.schema.views import View
 
@@ -26,10 +27,10 @@ class MAHTNetLoss(nn.Module):
 
     def __init__(
         self,
-        lambda_heatmap: float = 1.0,
-        lambda_coord: float = 0.5,
-        lambda_anatomical: float = 0.1,
-        lambda_uncertainty: float = 0.1,
+        lambda_heatmap: float = LOSS_WEIGHTS["heatmap"],
+        lambda_coord: float = LOSS_WEIGHTS["coord"],
+        lambda_anatomical: float = LOSS_WEIGHTS["anatomical"],
+        lambda_uncertainty: float = LOSS_WEIGHTS["uncertainty"],
         use_focal: bool = True,
         view: View | str = View.AP,
         reduction: Reduction = "mean",

@@ -1,6 +1,6 @@
 """Bland–Altman plots: the difference of prediction and label against their mean, one panel per level."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final, Literal
 
@@ -24,35 +24,50 @@ KINDS: Final[tuple[Literal["png", "svg"], ...]] = ("png", "svg")
 def draw_bland_altman(pairs: Sequence[MeasuredPair]) -> dict[str, bytes]:
     """One figure per measurement, PNG and SVG, by file name (`cobb_deg.png`).
 
-    Points are images; the solid line is the bias, dashed lines are the 95 % limits of agreement, bands their
-    95 % intervals. A level without a single known pair has no panel, a measurement without any no figure.
+    A level without a single known pair has no panel, a measurement without any no figure.
     """
     files: dict[str, bytes] = {}
     with plot_style():
-        for name, group in groupby(pairs, key=lambda pair: pair.name):
-            known = [pair for pair in group if pair.difference.n]
-            if known:
-                figure = _figure(known)
-                figure.draw_without_rendering()
-                # Laid out once for both files.
-                figure.set_layout_engine("none")
-                files |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
+        for name, known in known_measurements(pairs):
+            figure = bland_altman_figure(known)
+            figure.draw_without_rendering()
+            # Laid out once for both files.
+            figure.set_layout_engine("none")
+            files |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
     return files
 
 
-def _figure(pairs: Sequence[MeasuredPair]) -> Figure:
+def known_measurements(pairs: Sequence[MeasuredPair]) -> Iterator[tuple[str, list[MeasuredPair]]]:
+    """The levels that have a known pair, by the name of the measurement; without one it is left out."""
+    for name, group in groupby(pairs, key=lambda pair: pair.name):
+        known = [pair for pair in group if pair.difference.n]
+        if known:
+            yield name, known
+
+
+def bland_altman_figure(pairs: Sequence[MeasuredPair], most_columns: int | None = None) -> Figure:
+    """The levels of one measurement side by side, at most so many in a row (None: all).
+
+    Points are images; the solid line is the bias, dashed lines are the 95 % limits of agreement, bands their
+    95 % intervals.
+    """
     width, height = PANEL_INCHES
+    columns = min(len(pairs), most_columns or len(pairs))
+    rows = -(-len(pairs) // columns)
     # A single panel has to be wide enough for the title.
-    width = MARGIN_INCHES + (width * len(pairs) if len(pairs) > 1 else SINGLE_INCHES)
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
-    for axes, pair in zip(panels, pairs, strict=True):
+    width = MARGIN_INCHES + (width * columns if columns > 1 else SINGLE_INCHES)
+    figure = Figure(figsize=(width, height * rows), dpi=DPI, layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes, pair in zip(panels.flat, pairs, strict=False):
         _panel(axes, pair)
+    for axes in panels.flat[len(pairs) :]:
+        axes.remove()
     title = pairs[0].title
     unit = f", {pairs[0].unit}" if pairs[0].unit else ""
     figure.suptitle(f"{title[:1].upper()}{title[1:]}{unit}: prediction against label", fontsize=11)
     figure.supxlabel("mean of label and prediction", fontsize=10)
-    panels[0].set_ylabel("prediction − label")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("prediction − label")
     return figure
 
 

@@ -1,6 +1,6 @@
 """The pictures of `calibration`: five figures from a report and the residuals behind it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import isfinite, pi, sqrt
 
@@ -45,18 +45,22 @@ class PlotData:
 
 def calibration_pictures(data: PlotData) -> Iterator[tuple[str, bytes]]:
     """File name and content of every picture that the data allow, as PNG and as SVG."""
-    makers = {
+    for name, make in figure_makers().items():
+        with plot_style():
+            figure = make(data)
+            yield f"{name}.png", figure_bytes(figure, "png")
+            yield f"{name}.svg", figure_bytes(figure, "svg")
+
+
+def figure_makers() -> dict[str, Callable[[PlotData], Figure]]:
+    """What draws each of the pictures, by its name."""
+    return {
         "reliability": reliability_figure,
         "sparsification": sparsification_figure,
         "z-histogram": z_figure,
         "error-sigma": error_sigma_figure,
         "keypoint-coverage": coverage_figure,
     }
-    for name, make in makers.items():
-        with plot_style():
-            figure = make(data)
-            yield f"{name}.png", figure_bytes(figure, "png")
-            yield f"{name}.svg", figure_bytes(figure, "svg")
 
 
 def _counted(report: CalibrationReport) -> str:

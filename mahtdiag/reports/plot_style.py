@@ -15,11 +15,17 @@ from matplotlib.figure import Figure
 
 BLUE: Final = "#0072B2"
 VERMILLION: Final = "#D55E00"
+GREEN: Final = "#009E73"
+PURPLE: Final = "#CC79A7"
 INK: Final = "#1A1D21"
 MUTED: Final = "#5B636C"
 GRID: Final = "#DDE1E5"
 NO_DATA: Final = "#ECEEF0"
+BODY: Final = "#F7F8F9"
 PAPER: Final = "#FFFFFF"
+# Text on a coloured mark stays dark where a dark page turns ink light.
+MARK_INK: Final = "#15181C"
+PALE: Final = "#F4F5F6"
 
 DPI: Final = 150
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Polygon
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from mahtdiag.reports.plot_style import BLUE, INK, MUTED, NO_DATA, VERMILLION, new_plot
+from mahtdiag.reports.plot_style import BLUE, BODY, INK, MARK_INK, MUTED, NO_DATA, PALE, VERMILLION, new_plot
 from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
 
 Floats = NDArray[np.float64]
@@ -64,23 +64,19 @@ def spine_figure(
     """Coloured by the distance from `ideal`; keypoints are named as the view names them, absent ones grey."""
     figure, axes = new_plot(6.0, 8.2)
     places = sketch(view)
-    colours = LinearSegmentedColormap.from_list("coverage", [VERMILLION, "#F4F5F6", BLUE])
+    colours = LinearSegmentedColormap.from_list("coverage", [VERMILLION, PALE, BLUE])
     reach = max([0.1, *(abs(item.share - ideal) for item in shares.values() if item.enough)])
     norm = Normalize(ideal - reach, ideal + reach)
-    _bodies(axes, view, places)
+    draw_bodies(axes, view, places)
     small = False
     for name, place in zip(view.keypoint_names, places, strict=True):
         item = shares.get(name)
         known = item is not None and item.enough
         fill = colours(norm(item.share)) if item is not None and known else NO_DATA
-        axes.plot(*place, "o", markersize=26, color=fill, markeredgecolor=INK, markeredgewidth=1.0)
         text = "–" if item is None else f"{100 * item.share:.0f}{'' if known else '*'}"
         small = small or (item is not None and not known)
-        axes.text(
-            float(place[0]), float(place[1]), text, ha="center", va="center", fontsize=9.5,
-            fontweight="bold", color=_readable(fill),
-        )  # fmt: skip
-    _frame(axes, places)
+        draw_mark(axes, place, text, fill)
+    frame_spine(axes, places)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, fraction=0.05, pad=0.04, shrink=0.72)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     bar.ax.yaxis.set_major_locator(MultipleLocator(0.05 if reach < 0.5 else 0.1))
@@ -96,20 +92,28 @@ def spine_figure(
     return figure
 
 
+def draw_mark(axes: Axes, place: Floats, text: str, fill: str | tuple[float, ...]) -> None:
+    """A coloured disc with a number in it at the place of a keypoint."""
+    x, y = float(place[0]), float(place[1])
+    axes.plot(x, y, "o", markersize=26, color=fill, markeredgecolor=INK, markeredgewidth=1.0)
+    axes.text(
+        x, y, text, ha="center", va="center", fontsize=9.5, fontweight="bold", color=_readable(fill)
+    )  # fmt: skip
+
+
 def _readable(fill: str | tuple[float, ...]) -> str:
     """Ink or white, whichever stands out more on a fill."""
     if isinstance(fill, str):
-        return INK
-    return INK if 0.299 * fill[0] + 0.587 * fill[1] + 0.114 * fill[2] > 0.5 else "white"
+        return MARK_INK
+    return MARK_INK if 0.299 * fill[0] + 0.587 * fill[1] + 0.114 * fill[2] > 0.5 else "white"
 
 
-def _bodies(axes: Axes, view: View, places: Floats) -> None:
+def draw_bodies(axes: Axes, view: View, places: Floats) -> None:
+    """Outlines of the vertebrae of a sketch, with their names."""
     for v, name in enumerate(view.vertebrae):
         corners = places[CORNERS_PER_VERTEBRA * v : CORNERS_PER_VERTEBRA * (v + 1)]
         if len(corners) == CORNERS_PER_VERTEBRA:
-            axes.add_patch(
-                Polygon(corners[[0, 1, 3, 2]], facecolor="#F7F8F9", edgecolor=MUTED, linewidth=1.2)
-            )
+            axes.add_patch(Polygon(corners[[0, 1, 3, 2]], facecolor=BODY, edgecolor=MUTED, linewidth=1.2))
             middle = corners.mean(axis=0)
         else:
             axes.plot(*corners.T, color=MUTED, linewidth=1.6)
@@ -127,7 +131,8 @@ def _bodies(axes: Axes, view: View, places: Floats) -> None:
         )
 
 
-def _frame(axes: Axes, places: Floats) -> None:
+def frame_spine(axes: Axes, places: Floats) -> None:
+    """Make the axes fit a sketch, upright and undistorted."""
     axes.update_datalim([places.min(axis=0) - 0.4, places.max(axis=0) + 0.4])
     # The axes fill the figure, so that the text above starts at its edge.
     axes.set_aspect("equal", adjustable="datalim")

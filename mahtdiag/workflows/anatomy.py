@@ -16,13 +16,12 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
-from mahtdiag.diagnosis.measured import Measured
 from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.bland_altman import draw_bland_altman
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
-from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import Failure, Sample
 from mahtdiag.schema.views import View
@@ -111,32 +110,58 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
             f"{run.path}: no image was evaluated ({failed} failed), there is nothing to judge; evaluate again"
         )
     limits = Limits.of(run.view, {**stored_limits(run.document).values, **_set_limits(request, run.view)})
-    size_px = np.stack([images.width, images.height], axis=-1)[images.ok]
-    of_labels, of_predictions = (
-        check_anatomy(points, run.view, image_size_px=size_px, limits=limits, rules=rules)
-        for points in (keypoints.gt_px, keypoints.pred_px)
-    )
-    diagnosis = diagnose_predictions(
-        keypoints.image,
-        keypoints.pred_px,
-        keypoints.gt_px,
-        run.view,
-        cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
-        ambiguity=stored_ambiguity(run.document, size_px, keypoints),
-    )
-    report = AnatomyReport(
-        source=Source.RUN,
-        subject=_from(request.cwd, run.path),
-        verdict=judge(keypoints.image, of_predictions, of_labels),
-        diagnosis=diagnosis,
-        failures=images.failures(),
-        notes=_run_notes(run),
-    )
+    of_predictions, of_labels = check_run(run.view, images, keypoints, limits, rules)
+    subject = _from(request.cwd, run.path)
+    report = report_of_run(run, images, keypoints, of_predictions, of_labels, subject)
     if request.pictures:
-        report = _with_pictures(report, diagnosis.measured, run, request.cwd)
+        report = _with_pictures(report, run, request.cwd)
         report = _with_overlays(report, request, run, limits, watcher)
     report = _with_gates(report, of_predictions, request.settings)
     return Anatomy(report, status_of(report.gates))
+
+
+def check_run(
+    view: View, images: ImageColumns, keypoints: KeypointColumns, limits: Limits, rules: tuple[Rule, ...]
+) -> tuple[Findings, Findings]:
+    """What these rules and limits find in the predictions of a run, and in their labels."""
+    size_px = _sizes(images)
+    of_predictions, of_labels = (
+        check_anatomy(points, view, image_size_px=size_px, limits=limits, rules=rules)
+        for points in (keypoints.pred_px, keypoints.gt_px)
+    )
+    return of_predictions, of_labels
+
+
+def report_of_run(
+    run: Run,
+    images: ImageColumns,
+    keypoints: KeypointColumns,
+    of_predictions: Findings,
+    of_labels: Findings,
+    subject: str,
+) -> AnatomyReport:
+    """Everything that findings and keypoints tell of a run; needs an evaluated image."""
+    size_px = _sizes(images)
+    return AnatomyReport(
+        source=Source.RUN,
+        subject=subject,
+        verdict=judge(keypoints.image, of_predictions, of_labels),
+        diagnosis=diagnose_predictions(
+            keypoints.image,
+            keypoints.pred_px,
+            keypoints.gt_px,
+            run.view,
+            cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
+            ambiguity=stored_ambiguity(run.document, size_px, keypoints),
+        ),
+        failures=images.failures(),
+        notes=_run_notes(run),
+    )
+
+
+def _sizes(images: ImageColumns) -> Floats:
+    """Sizes (width, height) of the evaluated images, `[N, 2]`."""
+    return np.stack([images.width, images.height], axis=-1)[images.ok]
 
 
 def _from(cwd: Path, path: Path) -> str:
@@ -156,11 +181,12 @@ def _run_notes(run: Run) -> tuple[str, ...]:
     return (f"the run is not finished ({done} of {document.images.total} images); resume it with --resume",)
 
 
-def _with_pictures(report: AnatomyReport, measured: Measured, run: Run, cwd: Path) -> AnatomyReport:
+def _with_pictures(report: AnatomyReport, run: Run, cwd: Path) -> AnatomyReport:
     """Writes the Bland–Altman plots into the run folder; one that cannot be written to gets a note."""
     written: list[str] = []
+    pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
     try:
-        for name, content in draw_bland_altman(measured.pairs).items():
+        for name, content in draw_bland_altman(pairs).items():
             written.append(_from(cwd, write_file(run.path, f"{FOLDER}/{name}", content)))
     except RunFolderError as error:
         return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))

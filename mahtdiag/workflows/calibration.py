@@ -140,7 +140,7 @@ def _write_pictures(
     written: list[Path] = []
     try:
         folder.mkdir(exist_ok=True)
-        for name, content in calibration_pictures(_plot_data(inputs, report)):
+        for name, content in calibration_pictures(plot_data(inputs, report)):
             with replacing(folder / name) as file:
                 file.write(content)
             written.append(folder / name)
@@ -149,7 +149,8 @@ def _write_pictures(
     return tuple(written), ()
 
 
-def _plot_data(inputs: CalibrationInputs, report: CalibrationReport) -> PlotData:
+def plot_data(inputs: CalibrationInputs, report: CalibrationReport) -> PlotData:
+    """What the pictures of a judged run show."""
     points = collect_points(inputs.residual_px, inputs.sigma_px, inputs.covariance_px2)
     distance, _ = conformal_scores(points)
     return PlotData(

@@ -1,17 +1,14 @@
 """From an evaluation to what a pipeline is told of it: all gates, errors and rates, the worst images."""
 
-from functools import cache
-
 from mahtdiag.diagnosis.anatomy import JudgedImage, judge
 from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate
-from mahtdiag.reports.ci_record import CiRecord, NumberRow, WorstImages, interval_in_words
+from mahtdiag.reports.ci_record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.numbers import interval, number, percent, pixels
-from mahtdiag.workflows import worst_images
-from mahtdiag.workflows.ci_results import WorstOf, gate_cases, other_notes, ranked
+from mahtdiag.workflows.ci_results import WorstOf, gate_cases, other_notes
 from mahtdiag.workflows.evaluate import Evaluation
+from mahtdiag.workflows.gate_images import finder
 from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.results import RunResults, findings_of
-from mahtdiag.workflows.worst_images import Ranking
 
 MEAN_ERROR = "radial_error_px.mean"
 
@@ -41,38 +38,13 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
 
 
 def _finder(results: RunResults) -> WorstOf:
-    """Finds the images behind any number of a run, by the section that the number is in."""
     images, keypoints = results.images, results.keypoints
 
-    @cache
     def judged() -> tuple[JudgedImage, ...]:
         return judge(keypoints.image, findings_of(results.document, images, keypoints)).images
 
-    def ranking(section: str, metric: str) -> Ranking | None:
-        match section:
-            case "losses":
-                return worst_images.by_loss(metric, images)
-            case "anatomy":
-                return worst_images.by_violations(metric, keypoints.view, judged())
-            case "error_types":
-                return worst_images.by_error_type(metric, keypoints)
-            case "ambiguity":
-                return worst_images.by_ambiguity(keypoints)
-            case "calibration":
-                residual_px = keypoints.pred_px - keypoints.gt_px
-                view, names = keypoints.view, keypoints.image
-                return worst_images.by_sigma(metric, view, names, residual_px, keypoints.sigma_px)
-        return worst_images.by_errors(metric, keypoints)
-
-    def worst_of(metric: str, too_high: bool) -> WorstImages | None:
-        section = metric.partition(".")[0]
-        if section == "images":
-            return worst_images.failed_images(images.failures())
-        if metric.endswith(".level_shifts") and results.errors is not None:
-            return worst_images.shifted_images(results.errors.level_shifts)
-        return ranked(ranking(section, metric), too_high)
-
-    return worst_of
+    shifts = None if results.errors is None else results.errors.level_shifts
+    return finder(images, keypoints, judged, shifts)
 
 
 def _evaluation_numbers(results: RunResults) -> tuple[NumberRow, ...]:

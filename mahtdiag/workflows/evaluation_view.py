@@ -11,7 +11,7 @@ from mahtdiag.workflows.evaluate import Evaluation
 from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.overlays import worst_images
 from mahtdiag.workflows.results import RunResults
-from mahtdiag.workflows.training_loss import stored_loss
+from mahtdiag.workflows.stored_weights import stored_weights
 
 WORST_ROWS = 8
 
@@ -19,7 +19,6 @@ WORST_ROWS = 8
 def view_of(evaluation: Evaluation) -> EvaluationView:
     """Everything that is printed at the end of `evaluate`."""
     results, document = evaluation.results, evaluation.results.document
-    loss = stored_loss(document)
     losses = document.losses
     return EvaluationView(
         title=f"{document.checkpoint.path} ({document.checkpoint.format}) on {document.data.path}",
@@ -27,12 +26,7 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         evaluated=document.images.evaluated,
         failed=document.images.failed,
         summary=results.summary,
-        loss_weights={
-            "heatmap": loss.lambda_heatmap,
-            "coord": loss.lambda_coord,
-            "anatomical": loss.lambda_anatomical,
-            "uncertainty": loss.lambda_uncertainty,
-        },
+        loss_weights=stored_weights(document),
         keypoint_share=losses.heatmap_keypoint_share if losses else None,
         worst=_worst(results),
         anatomy=_anatomy(document),

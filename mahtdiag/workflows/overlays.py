@@ -30,8 +30,12 @@ LONGEST_STEM_BYTES = 200
 
 def worst_images(results: "RunResults", choice: str) -> list[int]:
     """Rows of the evaluated images to draw, worst mean radial error first; `worst:N`, `all` or `none`."""
-    errors = results.images.radial_error_px[results.images.ok]
-    order: list[int] = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable").tolist()
+    return worst_rows(results.images.radial_error_px[results.images.ok], choice)
+
+
+def worst_rows(error_px: Floats, choice: str) -> list[int]:
+    """Places of the largest of these errors, unknown ones last; `worst:N`, `all` or `none`."""
+    order: list[int] = np.argsort(-np.nan_to_num(error_px, nan=-1.0), kind="stable").tolist()
     if choice == "none":
         return []
     return order if choice == "all" else order[: int(choice.removeprefix("worst:"))]

@@ -33,7 +33,7 @@ class Finished:
     @property
     def errors(self) -> list[str]:
         """The lines on standard error that are not progress."""
-        progress = ("evaluating: ", "overlays: ", "note: ")
+        progress = ("evaluating: ", "overlays: ", "pictures: ", "note: ")
         return [line for line in self.err.splitlines() if not line.startswith(progress)]
 
     def refused(self, *problems: str) -> None:

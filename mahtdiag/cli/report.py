@@ -1,0 +1,104 @@
+"""`mahtdiag report`: a run in, one HTML page out."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mahtdiag.cli import options
+from mahtdiag.errors import UsageError
+
+if TYPE_CHECKING:
+    from mahtdiag.workflows.report import Report
+
+RunFolder = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="Run folder (default: the latest)."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Where to write the page (default: RUN/report.html)."),
+]
+Images = Annotated[
+    str,
+    typer.Option(
+        "--images",
+        metavar="worst:N|all|none",
+        help="Which images the gallery shows: those with the largest mean error, all, or none.",
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Where the images are now, if they have moved since the run."),
+]
+Format = Annotated[
+    options.OutputFormat,
+    typer.Option("--format", help="json: on stdout what was written and what the gates say."),
+]
+
+
+def report_command(
+    run: RunFolder = None,
+    out: Out = None,
+    images: Images = "worst:1000",
+    data: Data = None,
+    output_format: Format = options.OutputFormat.TABLE,
+    config: options.Config = None,
+) -> None:
+    """Write a finished run as one HTML page: verdict, numbers, pictures and a gallery of its images.
+
+    The page is one file that opens from disk and loads nothing from anywhere.
+
+    Exit status: 0 done, 1 a gate failed, 2 could not be done (for instance an unfinished run).
+    """
+    from rich.console import Console
+
+    from mahtdiag.cli.output import write_text
+    from mahtdiag.config.reading import read_settings
+    from mahtdiag.config.settings import parse_overlays
+    from mahtdiag.reports.progress import progress_for
+    from mahtdiag.workflows.report import ReportRequest, write_report
+
+    try:
+        parse_overlays(images)
+    except ValueError as error:
+        raise UsageError(f"--images {images}: {error}") from None
+    cwd = Path.cwd()
+    request = ReportRequest(read_settings(config, cwd), run, out, images, data, cwd)
+    report = write_report(request, progress_for(Console(stderr=True)))
+    text = _json(report, cwd) if output_format is options.OutputFormat.JSON else _lines(report, cwd)
+    write_text(text, str(report.path))
+    raise typer.Exit(int(report.status))
+
+
+def _from(cwd: Path, path: Path) -> str:
+    """A path as short as it can be named from the current folder."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def _lines(report: "Report", cwd: Path) -> str:
+    failed = [gate for gate in report.gates if not gate.passed]
+    shown = f"{report.shown:,} of {report.evaluated:,} images shown" if report.shown else "no images shown"
+    lines = [f"report: {_from(cwd, report.path)} ({report.bytes / 1e6:.1f} MB, {shown})"]
+    if report.gates:
+        lines.append(f"gates: {len(failed)} of {len(report.gates)} failed")
+    lines += [f"note: {note}" for note in report.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _json(report: "Report", cwd: Path) -> str:
+    content = {
+        "report": _from(cwd, report.path),
+        "run": _from(cwd, report.run),
+        "bytes": report.bytes,
+        "images": {
+            "evaluated": report.evaluated,
+            "failed": report.failed,
+            "shown": report.shown,
+            "without_picture": report.without_picture,
+        },
+        "gates": [gate.as_json() for gate in report.gates],
+        "notes": list(report.notes),
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

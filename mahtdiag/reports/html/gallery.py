@@ -1,0 +1,158 @@
+"""What the gallery knows of every image, as JSON inside the page."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.error_types import ErrorType
+from mahtdiag.diagnosis.summary import LOSS_NAMES
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+DECIMALS_PX = 1
+SIGNIFICANT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A small JPEG of a radiograph.
+
+    `covers`: the original pixels that it shows, from the upper left corner of the image; an image whose size
+    is no multiple of the shrinking has fewer, the rest is padding.
+    """
+
+    jpeg: bytes
+    covers: Size
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryImage:
+    """One evaluated image, what is wrong with it in words, and its picture or why there is none.
+
+    Points and σ `[K, 2]`, errors, peaks and `types` (values of `ErrorType`) `[K]`, original pixels, NaN where
+    missing; `losses` by name, unweighted. `findings`: code and sentence of each kind of violation;
+    `label_codes`: what its label breaks; `level_shift`: +1 where all is marked one level too low.
+    """
+
+    name: str
+    size: Size
+    pixel_spacing_mm: float | None
+    label_px: Floats
+    pred_px: Floats
+    sigma_px: Floats
+    error_px: Floats
+    peak: Floats
+    types: Ints
+    mean_error_px: float
+    max_error_px: float
+    losses: Mapping[str, float]
+    findings: tuple[tuple[str, str], ...]
+    label_codes: tuple[str, ...]
+    severity: float
+    level_shift: int
+    picture: Picture | None
+    no_picture: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """The shown images of a run, the failed ones with their reasons, and what the reader has to know.
+
+    `rule_titles` by code, `weights` of the loss parts by name.
+    """
+
+    view: View
+    images: tuple[GalleryImage, ...]
+    failed: tuple[tuple[str, str], ...]
+    rule_titles: Mapping[str, str]
+    weights: Mapping[str, float]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def pictures(self) -> tuple[Picture | None, ...]:
+        """The pictures, in the order of the images."""
+        return tuple(image.picture for image in self.images)
+
+
+def gallery_json(gallery: Gallery) -> Markup:
+    """Everything but the pictures; nothing in it can end the script block or open a tag."""
+    names = [kind for kind in ErrorType if kind is not ErrorType.UNKNOWN]
+    content: dict[str, Json] = {
+        "keypoints": [*gallery.view.keypoint_names],
+        "outlines": _outlines(gallery.view),
+        "losses": [*LOSS_NAMES],
+        "weights": {name: float(weight) for name, weight in gallery.weights.items()},
+        "types": {str(int(kind)): kind.title for kind in names},
+        "rules": dict(gallery.rule_titles),
+        "images": [_image_json(image) for image in gallery.images],
+        "failed": [{"name": name, "reason": reason} for name, reason in gallery.failed],
+    }
+    return script_json(content)
+
+
+def script_json(content: Json) -> Markup:
+    """JSON for a script block: what HTML or JavaScript could take for markup is escaped."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "&<>\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _outlines(view: View) -> list[Json]:
+    """Keypoint indices around each vertebra; an endplate alone is a line."""
+    outlines: list[Json] = []
+    for first in range(0, view.keypoints, CORNERS_PER_VERTEBRA):
+        whole = first + CORNERS_PER_VERTEBRA <= view.keypoints
+        corners = (0, 1, 3, 2) if whole else (0, 1)
+        outlines.append([first + corner for corner in corners])
+    return outlines
+
+
+def _image_json(image: GalleryImage) -> Json:
+    covers = None if image.picture is None else image.picture.covers
+    return {
+        "name": image.name,
+        "size": [image.size.width, image.size.height],
+        "covers": None if covers is None else [covers.width, covers.height],
+        "missing": image.no_picture,
+        "error": _significant(image.mean_error_px),
+        "max": _significant(image.max_error_px),
+        "sigma": _significant(_mean_sigma(image.sigma_px)),
+        "losses": [_significant(image.losses[name]) for name in LOSS_NAMES],
+        "severity": _significant(image.severity),
+        "findings": [[code, sentence] for code, sentence in image.findings],
+        "label_codes": [*image.label_codes],
+        "shift": image.level_shift,
+        "spacing": image.pixel_spacing_mm,
+        "label": _rounded(image.label_px),
+        "pred": _rounded(image.pred_px),
+        "spread": _rounded(image.sigma_px) if np.isfinite(image.sigma_px).any() else None,
+        "errors": _rounded(image.error_px, 2),
+        "peaks": _rounded(image.peak, 3),
+        "types": [None if kind == ErrorType.UNKNOWN else kind for kind in image.types.tolist()],
+    }
+
+
+def _mean_sigma(sigma_px: Floats) -> float:
+    """Root mean square over the known σ of an image, NaN if there is none."""
+    known = sigma_px[np.isfinite(sigma_px)]
+    return float(np.sqrt(np.mean(known**2))) if known.size else float("nan")
+
+
+def _significant(value: float) -> float | None:
+    """A number with as many digits as a reader wants; None where there is none."""
+    return float(f"{value:.{SIGNIFICANT}g}") if np.isfinite(value) else None
+
+
+def _rounded(values: Floats, decimals: int = DECIMALS_PX) -> list[Json]:
+    """Numbers in one flat list, null where there is none."""
+    flat: Sequence[float] = np.round(values, decimals).reshape(-1).tolist()
+    return [value if np.isfinite(value) else None for value in flat]

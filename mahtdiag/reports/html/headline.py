@@ -1,0 +1,119 @@
+"""The top of the page: the verdict, the numbers that matter, and what is wrong in words."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mahtdiag.diagnosis.summary import ErrorStatistics, Estimate
+from mahtdiag.reports.ci_record import GateCase, WorstImages
+from mahtdiag.reports.html.view import ReportView
+from mahtdiag.reports.numbers import counted, interval, number, percent, pixels
+
+Status = Literal["passed", "failed", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedGate:
+    """A gate that failed, in words, with the images behind it.
+
+    `look`: how the gallery shows them (`sort:error`, `code:A201`).
+    """
+
+    sentence: str
+    look: str
+    worst: WorstImages | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """May this checkpoint ship?"""
+
+    status: Status
+    headline: str
+    failed: tuple[FailedGate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number that matters, with what it rests on."""
+
+    label: str
+    value: str
+    detail: str
+    alarm: bool = False
+
+
+# What to look at when a gate on these numbers fails, by the beginning of its metric; else the errors.
+_LOOKS = (
+    ("anatomy.by_code.", "code:"),
+    ("anatomy.level_shifts", "type:shift"),
+    ("anatomy.", "code:any"),
+    ("error_types.level_shifts", "type:shift"),
+    ("calibration.", "sort:sigma"),
+    ("images.", "status:failed"),
+    ("losses.", "sort:"),
+)
+
+
+def verdict_of(gates: tuple[GateCase, ...]) -> Verdict:
+    """What the gates say; without any, nothing is promised."""
+    failed = [case for case in gates if not case.passed]
+    if not gates:
+        return Verdict("open", "No gate is set: these numbers were not judged.", ())
+    if not failed:
+        every = "The gate" if len(gates) == 1 else f"All {len(gates)} gates"
+        return Verdict("passed", f"{every} passed.", ())
+    headline = f"{len(failed)} of {counted(len(gates), 'gate')} failed."
+    found = (FailedGate(case.sentence, look_at(case.result.gate.metric), case.worst) for case in failed)
+    return Verdict("failed", headline, tuple(found))
+
+
+def look_at(metric: str) -> str:
+    """How the gallery shows the images behind a number of `run.json`."""
+    for start, look in _LOOKS:
+        if metric.startswith(start):
+            name = metric[len(start) :].partition(".")[0]
+            return f"{look}{name}" if look.endswith(":") else look
+    return "sort:error"
+
+
+def tiles_of(view: ReportView) -> tuple[Tile, ...]:
+    """The numbers that a reader looks for first."""
+    summary = view.summary
+    errors = summary.radial_error_mm or summary.radial_error_px
+    tiles = [
+        Tile(f"mean error, {view.unit}", pixels(errors.mean), _interval(errors)),
+        Tile(f"median error, {view.unit}", pixels(errors.median), f"95 % are below {pixels(errors.p95)}"),
+        _rate_tile(summary.sdr_mm or summary.sdr_px, view.unit),
+        _anatomy_tile(view),
+    ]
+    shifts = len(view.anatomy.diagnosis.level_shifts) if view.anatomy.diagnosis else 0
+    if shifts:
+        tiles.append(Tile("marked one level off", counted(shifts, "image"), "every vertebra misnamed", True))
+    if view.calibration is not None:
+        report = view.calibration.tables.report
+        scale = f"best σ scale {number(report.sigma_scale)}"
+        tiles.append(Tile("σ: MACE", number(report.mace), scale))
+    failed = f"{view.failed:,} failed" if view.failed else "none failed"
+    tiles.append(Tile("images evaluated", f"{view.evaluated:,}", failed, bool(view.failed)))
+    return tuple(tiles)
+
+
+def _interval(errors: ErrorStatistics) -> str:
+    return f"{interval(errors.ci95)} (95 %)" if errors.ci95 else "one image: no interval"
+
+
+def _rate_tile(rates: dict[str, Estimate], unit: str) -> Tile:
+    """The success detection rate at the middle of the thresholds."""
+    threshold, rate = list(rates.items())[len(rates) // 2]
+    detail = f"{interval(rate.ci95, 100)} % (95 %)" if rate.ci95 else "one image: no interval"
+    return Tile(f"within {threshold} {unit}", percent(rate.value), detail)
+
+
+def _anatomy_tile(view: ReportView) -> Tile:
+    verdict = view.anatomy.verdict
+    labels = verdict.label_violating or 0
+    return Tile(
+        "impossible spines",
+        percent(verdict.share_violating),
+        f"{counted(verdict.violating, 'image')}; labels: {labels:,}",
+    )

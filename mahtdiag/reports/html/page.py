@@ -1,0 +1,110 @@
+"""The page itself: templates, style and script from this folder, everything else from the records."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mahtdiag import __version__
+from mahtdiag.reports import palette
+from mahtdiag.reports.gates_table import gates_table
+from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
+from mahtdiag.reports.html.headline import tiles_of, verdict_of
+from mahtdiag.reports.html.sections import Paragraph, Plot, Section
+from mahtdiag.reports.html.tables import html_table
+from mahtdiag.reports.html.view import ReportView
+
+FOLDER: Final = "templates"
+TEMPLATE: Final = "report.html.j2"
+STYLES: Final = ("page.css", "gallery.css", "print.css")
+SCRIPTS: Final = ("elements.js", "drawing.js", "details.js", "gallery.js", "page.js")
+
+
+def render_report(view: ReportView, sections: Sequence[Section], gallery: Gallery | None) -> bytes:
+    """The page as UTF-8. It loads nothing: what it is allowed to run and show is listed in its head.
+
+    `sections`: what `sections_of` has drawn from the same view; `gallery` None leaves the images out. The
+    same input gives the same bytes. Every text is escaped where it is put in.
+    """
+    style, script = _style(), _script()
+    template = _environment().get_template(TEMPLATE)
+    text = template.render(
+        view=view,
+        gallery=gallery,
+        version=__version__,
+        verdict=verdict_of(view.gates),
+        gates=html_table(gates_table([case.result for case in view.gates])) if view.gates else None,
+        tiles=tiles_of(view),
+        sections=sections,
+        gallery_json="" if gallery is None else gallery_json(gallery),
+        style=Markup(style),
+        script=Markup(script),
+        policy=_policy(style, script),
+    )
+    # A file name may hold bytes that are no text; in the page they are escapes.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mahtdiag.reports.html", FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["base64"] = _base64
+    environment.tests["plot"] = lambda block: isinstance(block, Plot)
+    environment.tests["paragraph"] = lambda block: isinstance(block, Paragraph)
+    return environment
+
+
+def _base64(picture: Picture) -> Markup:
+    return Markup(base64.b64encode(picture.jpeg).decode("ascii"))
+
+
+def _style() -> str:
+    colours = {
+        "label": palette.LABEL,
+        "prediction": palette.PREDICTION,
+        "error": palette.ERROR,
+        "worst": palette.WORST,
+        "finding": palette.FINDING,
+        "film": palette.PAPER,
+        "film-ink": palette.INK,
+        "film-muted": palette.MUTED_INK,
+    }
+    variables = "".join(f"--{name}:{colour};" for name, colour in colours.items())
+    return f":root{{{variables}}}\n" + "".join(_source(name) for name in STYLES)
+
+
+def _script() -> str:
+    body = "".join(_source(name) for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{body}}})();\n'
+
+
+def _source(name: str) -> str:
+    return files("mahtdiag.reports.html").joinpath(FOLDER, name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """The page's Content-Security-Policy: its own style and script, pictures that it holds, nothing else."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "img-src data:",
+            f"style-src '{_hash(style)}'",
+            f"script-src '{_hash(script)}'",
+            "require-trusted-types-for 'script'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"

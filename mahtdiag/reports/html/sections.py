@@ -1,0 +1,208 @@
+"""The parts of the page, in reading order: pictures and tables from the records of a run."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
+from mahtdiag.diagnosis.summary import SDR_MM, SDR_PX
+from mahtdiag.reports.ambiguity_table import ambiguity_parts
+from mahtdiag.reports.anatomy_agreement import agreement_table, meyerding_table, systematic_table
+from mahtdiag.reports.anatomy_tables import (
+    level_shift_lines,
+    repair_table_text,
+    tally_table,
+    worst_images_table,
+)
+from mahtdiag.reports.bland_altman import bland_altman_figure, known_measurements
+from mahtdiag.reports.calibration_plots import figure_makers
+from mahtdiag.reports.calibration_tables import CalibrationView, coverage_table, group_table, summary_table
+from mahtdiag.reports.error_plots import (
+    RuleCount,
+    distribution_figure,
+    error_spine_figure,
+    loss_figure,
+    violations_figure,
+)
+from mahtdiag.reports.html.svg import inline_svg
+from mahtdiag.reports.html.tables import HtmlTable, html_table
+from mahtdiag.reports.html.view import CalibrationPage, ReportView
+from mahtdiag.reports.plot_style import plot_style
+from mahtdiag.reports.tables import group_table as error_group_table
+from mahtdiag.reports.tables import loss_table
+from mahtdiag.reports.tables import summary_table as error_summary_table
+
+NAME_WIDTH = 40
+WIDER = 60
+MOST_COLUMNS = 3
+GROUPS_SHOWN = ("vertebra", "corner", "sex", "age band")
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A picture of the page."""
+
+    svg: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A sentence or two; `strong` where it says what is wrong."""
+
+    text: str
+    strong: bool = False
+
+
+Block = Plot | HtmlTable | Paragraph
+Stack = tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page. `rows` hold one or two stacks of blocks, which stand beside each other."""
+
+    name: str
+    title: str
+    rows: tuple[tuple[Stack, ...], ...]
+
+
+def sections_of(view: ReportView) -> Iterator[Section]:
+    """Every part between the verdict and the gallery."""
+    yield _errors(view)
+    yield _losses(view)
+    yield _anatomy(view.anatomy)
+    if view.anatomy.diagnosis is not None:
+        yield _measurements(view.anatomy.diagnosis)
+    if view.calibration is not None:
+        yield _calibration(view.calibration)
+    else:
+        text = f"Not judged: {view.no_calibration}."
+        yield Section("uncertainty", "Predicted uncertainty", (((Paragraph(text),),),))
+
+
+def _plot(figure: Figure, name: str, description: str) -> Plot:
+    return Plot(inline_svg(figure, name, description))
+
+
+def _errors(view: ReportView) -> Section:
+    error, thresholds = (view.error_px, SDR_PX) if view.unit == "px" else (view.error_mm, SDR_MM)
+    summary = view.summary
+    with plot_style():
+        distribution = _plot(
+            distribution_figure(error, thresholds, view.unit),
+            "error-distribution",
+            f"Histogram of the radial errors in {view.unit}, and the share of keypoints up to each error",
+        )
+        spine = _plot(
+            error_spine_figure(view.view, error, view.unit),
+            "error-spine",
+            f"Mean radial error of each keypoint in {view.unit} on a schematic spine",
+        )
+    diagnosis = view.anatomy.diagnosis
+    kinds = _blocks([repair_table_text(diagnosis), *level_shift_lines(diagnosis)]) if diagnosis else ()
+    table = error_summary_table(summary, evaluated=view.evaluated, failed=view.failed)
+    groups = (
+        html_table(error_group_table("Radial error by vertebra", summary.by_vertebra, NAME_WIDTH)),
+        html_table(error_group_table("Radial error by corner", summary.by_corner, NAME_WIDTH)),
+    )
+    ambiguous = _blocks(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
+    rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), ((html_table(table),), kinds), (groups,)]
+    return Section("errors", "Errors", tuple([*rows, (ambiguous,)] if ambiguous else rows))
+
+
+def _losses(view: ReportView) -> Section:
+    table = loss_table(view.summary.losses, view.loss_weights, view.keypoint_share)
+    with plot_style():
+        figure = _plot(
+            loss_figure(view.losses, view.loss_weights),
+            "loss-parts",
+            "Mean weighted parts of the loss, and how they add up in each image",
+        )
+    return Section("losses", "Losses", (((figure,), (html_table(table),)),))
+
+
+def _anatomy(report: AnatomyReport) -> Section:
+    verdict = report.verdict
+    rules = [RuleCount(t.rule.code, t.rule.title, t.images, t.label_images or 0) for t in verdict.tallies]
+    if not any(rule.images or rule.label_images for rule in rules):
+        nothing = Paragraph("No rule fired in any image, nor in any label.")
+        return Section("anatomy", "Anatomical violations", (((nothing,),),))
+    with plot_style():
+        figure = violations_figure(rules, len(verdict.images))
+        plot = _plot(figure, "violations", "Images in which each anatomical rule fired")
+    worst = _blocks([worst_images_table(report, WIDER)])
+    table = html_table(tally_table(verdict, "predictions", WIDER))
+    return Section("anatomy", "Anatomical violations", (((plot,), worst), ((table,),)))
+
+
+def _measurements(diagnosis: PredictionDiagnosis) -> Section:
+    measured = diagnosis.measured
+    plots: dict[int, list[Block]] = {1: [], 2: [], 3: []}
+    with plot_style():
+        for name, pairs in known_measurements(measured.pairs):
+            rows = -(-len(pairs) // MOST_COLUMNS)
+            columns = -(-len(pairs) // rows)
+            figure = bland_altman_figure(pairs, columns)
+            description = f"Bland–Altman plot of the {pairs[0].title}, prediction against label"
+            plots[columns].append(_plot(figure, f"agreement-{name.replace('_', '-')}", description))
+    shared: list[RenderableType] = []
+    if measured.meyerding is not None:
+        shared.append(meyerding_table(measured.meyerding))
+    if diagnosis.in_px is not None:
+        shared.append(systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence))
+    left, right = _blocks([agreement_table(measured)]), (*_blocks(shared), *plots[1])
+    page: list[tuple[Stack, ...]] = [(left, right) if right else (left,)]
+    page += [tuple((plot,) for plot in plots[2][first : first + 2]) for first in range(0, len(plots[2]), 2)]
+    page += [((plot,),) for plot in plots[3]]
+    return Section("measurements", "Clinical measurements", tuple(page))
+
+
+def _calibration(page: CalibrationPage) -> Section:
+    tables, report = page.tables, page.tables.report
+    first: Stack = (Paragraph(report.verdict, strong=True), Paragraph(tables.source))
+    if page.plots is None:
+        return Section("uncertainty", "Predicted uncertainty", ((first,),))
+    plots: dict[str, Stack] = {}
+    with plot_style():
+        for name, make in figure_makers().items():
+            plots[name] = (_plot(make(page.plots), f"calibration-{name}", _DESCRIPTIONS[name]),)
+    rows: tuple[tuple[Stack, ...], ...] = (
+        (first,),
+        (plots["reliability"], plots["keypoint-coverage"]),
+        (plots["sparsification"], plots["z-histogram"]),
+        (plots["error-sigma"], (html_table(coverage_table(report)),)),
+        (_blocks([summary_table(tables), *_groups(tables)]),),
+    )
+    return Section("uncertainty", "Predicted uncertainty", rows)
+
+
+_DESCRIPTIONS = {
+    "reliability": "Share of errors inside the predicted intervals and ellipses by nominal level",
+    "sparsification": "Mean error of the rest when the least certain keypoints are removed first",
+    "z-histogram": "Histogram of error over σ by axis, against the standard normal",
+    "error-sigma": "Radial error against σ on logarithmic axes",
+    "keypoint-coverage": "Share of errors inside the 90 % interval per keypoint on a schematic spine",
+}
+
+
+def _groups(tables: CalibrationView) -> Iterator[RenderableType]:
+    for kind in GROUPS_SHOWN:
+        groups = [group for group in tables.report.groups if group.kind == kind]
+        if len(groups) > 1:
+            yield group_table(groups)
+
+
+def _blocks(parts: Iterable[RenderableType]) -> Stack:
+    """What is printed on a terminal, as blocks of the page."""
+    blocks: list[Block] = []
+    for part in parts:
+        if isinstance(part, Table):
+            blocks.append(html_table(part))
+        elif isinstance(part, Text) and part.plain.strip():
+            blocks.append(Paragraph(part.plain.strip(), strong="bold" in str(part.style)))
+    return tuple(blocks)

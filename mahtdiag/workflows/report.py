@@ -1,0 +1,170 @@
+"""`report`: a finished run as one page that needs nothing beside it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mahtdiag.config.settings import Settings
+from mahtdiag.diagnosis.gates import GateKind, GateResult
+from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
+from mahtdiag.reports.html.gallery import Picture
+from mahtdiag.reports.html.page import render_report
+from mahtdiag.reports.html.sections import sections_of
+from mahtdiag.reports.numbers import counted
+from mahtdiag.runs.files import write_file
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
+from mahtdiag.workflows.gates import results_of, status_of, with_gates
+from mahtdiag.workflows.overlays import worst_rows
+from mahtdiag.workflows.report_pictures import Wanted, finished_pictures, start_pictures
+from mahtdiag.workflows.report_view import gallery_of, view_of
+from mahtdiag.workflows.watcher import Watcher
+
+NAME = "report.html"
+DEFAULT_IMAGES = "worst:1000"
+NO_IMAGES = "none"
+READERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What a user asked for.
+
+    `settings`: the gates in force now; `run` None: the latest; `out` None: `report.html` in the run folder;
+    `images`: which are shown (`worst:N`, `all`, `none`); `data` None: where they lay when the run was made.
+    """
+
+    settings: Settings
+    run: Path | None
+    out: Path | None
+    images: str
+    data: Path | None
+    cwd: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A written page: where it lies, how large it is, what it shows, and the gates of its run."""
+
+    path: Path
+    run: Path
+    bytes: int
+    evaluated: int
+    failed: int
+    shown: int
+    without_picture: int
+    gates: tuple[GateResult, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def status(self) -> ExitStatus:
+        """0, or 1 if a gate failed."""
+        return status_of(self.gates)
+
+
+def write_report(request: ReportRequest, watcher: Watcher) -> Report:
+    """Draw and write the page; raises MahtdiagError where the run is not finished or holds no result."""
+    run = open_run(request.run, request.cwd)
+    images, keypoints = run.images(), run.keypoints()
+    _require_results(run, images, keypoints)
+    data = _data_folder(request, run)
+    rows = worst_rows(images.radial_error_px[images.ok], request.images)
+    gates = _gates(request.settings, run)
+    # The decoder works while figures are drawn.
+    with ThreadPoolExecutor(READERS) as pool:
+        started = start_pictures(pool, _wanted(images, keypoints, rows), data)
+        try:
+            view = view_of(run, images, keypoints, gates, request.cwd)
+            sections = tuple(sections_of(view))
+            pictures = finished_pictures(started, watcher)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    pictures = pictures if data else [f"{run.document.data.path} is gone"] * len(rows)
+    notes = _notes(run, pictures, len(keypoints.image), data is not None)
+    gallery = None
+    if request.images != NO_IMAGES:
+        gallery = gallery_of(view, images, keypoints, rows, pictures, notes)
+    content = render_report(view, sections, gallery)
+    target = run.path / NAME if request.out is None else request.cwd / request.out
+    return Report(
+        path=write_file(target.parent, target.name, content),
+        run=run.path,
+        bytes=len(content),
+        evaluated=view.evaluated,
+        failed=view.failed,
+        shown=len(rows),
+        without_picture=sum(isinstance(picture, str) for picture in pictures),
+        gates=gates,
+        notes=notes if gallery else (),
+    )
+
+
+def _require_results(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> None:
+    if run.document.status != "complete":
+        raise RunFolderError(
+            f"{run.path}: the run was interrupted after {len(images.image)} of {run.document.images.total} "
+            "images; finish it with evaluate --resume"
+        )
+    if not keypoints.image:
+        raise RunFolderError(
+            f"{run.path}: no image was evaluated ({len(images.failures())} failed), there is nothing to "
+            "report; evaluate again"
+        )
+    if keypoints.image != tuple(name for name, ok in zip(images.image, images.ok, strict=True) if ok):
+        raise RunFolderError(f"{run.path}: its tables list different images; damaged, evaluate again")
+    if not np.isfinite(keypoints.error_px).any():
+        raise RunFolderError(f"{run.path}: no keypoint has a label, so there is nothing to report")
+
+
+def _data_folder(request: ReportRequest, run: Run) -> Path | None:
+    """Where the images are, None where they were and are no more; raises UsageError for a wrong --data."""
+    data = request.cwd / (run.document.data.path if request.data is None else request.data)
+    if data.is_dir():
+        return data
+    if request.data is not None:
+        raise UsageError(f"--data {request.data}: no such folder; name the folder that holds the images")
+    return None
+
+
+def _wanted(images: ImageColumns, keypoints: KeypointColumns, rows: Sequence[int]) -> list[Wanted]:
+    sha256 = dict(zip(images.image, images.image_sha256, strict=True))
+    return [Wanted(keypoints.image[row], sha256[keypoints.image[row]]) for row in rows]
+
+
+def _gates(settings: Settings, run: Run) -> tuple[GateResult, ...]:
+    """The gates in force now, judged by the numbers of the run; without any, those it was judged by.
+
+    Gates on a baseline stay as they were judged: the run that they compare with need not be there any more.
+    """
+    stored = results_of(run.document.gates)
+    if not settings.gates.limits:
+        return stored
+    against_baseline = [result for result in stored if result.gate.kind is GateKind.BASELINE]
+    return (*results_of(with_gates(run.document, settings.gates.limits).gates), *against_baseline)
+
+
+def _notes(run: Run, pictures: list[Picture | str], evaluated: int, data_there: bool) -> tuple[str, ...]:
+    """What a reader of the gallery has to know."""
+    notes = []
+    if len(pictures) < evaluated:
+        notes.append(
+            f"The {len(pictures):,} images with the largest mean error of {counted(evaluated, 'image')} are "
+            "shown; --images all shows every one."
+        )
+    why = Counter(picture for picture in pictures if isinstance(picture, str))
+    if why and not data_there:
+        notes.append(
+            f"The images have moved: {run.document.data.path} is gone, so the keypoints are drawn alone. "
+            "Name the folder where the images are now with --data."
+        )
+    elif why:
+        reasons = ", ".join(f"{count} ({reason})" for reason, count in sorted(why.items()))
+        notes.append(
+            f"{counted(sum(why.values()), 'image')} of {len(pictures):,} cannot be shown, so the keypoints "
+            f"are drawn alone: {reasons}."
+        )
+    return tuple(notes)
