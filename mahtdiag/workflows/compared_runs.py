@@ -66,8 +66,8 @@ def shown(path: Path, cwd: Path) -> str:
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
-def open_finished(path: Path, cwd: Path) -> Run:
-    """A run that is complete.
+def open_finished(path: Path | None, cwd: Path) -> Run:
+    """A run that is complete; the latest where `path` is None.
 
     Raises:
         RunFolderError: as `open_run`, or the run was interrupted.
