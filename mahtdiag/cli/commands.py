@@ -9,8 +9,8 @@ from mahtdiag.cli.anatomy import anatomy_command
 from mahtdiag.cli.calibration import calibration_command
 from mahtdiag.cli.compare import compare_command
 from mahtdiag.cli.evaluate import evaluate_command
-from mahtdiag.cli.report import report_command
 from mahtdiag.cli.init import init_command
+from mahtdiag.cli.report import report_command
 from mahtdiag.cli.schema import schema_command
 from mahtdiag.errors import ExitStatus
 
