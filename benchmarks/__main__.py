@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from benchmarks import (
+    anatomy_speed,
     calibration_speed,
     calibration_verdicts,
     compare_speed,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "end-to-end": end_to_end.run,
     "overlays": overlay_speed.run,
     "injection": injection.run,
+    "anatomy-speed": anatomy_speed.run,
     "calibration-speed": calibration_speed.run,
     "calibration-verdicts": calibration_verdicts.run,
     "compare-speed": compare_speed.run,

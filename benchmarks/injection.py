@@ -3,8 +3,17 @@
     python -m benchmarks.injection [--aasce LABELS.json --known KNOWN_ERRORS.json]
 
 The sample sets are always judged, the AASCE labels (see `benchmarks.label_audit`) where they are given. Each
-mistake is made once in every clean image. *flagged*: a rule fires on the keypoints alone. *named*: it is
-found under its right name and, for the rules (codes or their beginnings), blamed on the right keypoints.
+mistake is made once in every clean image, several times in a small set. Of the images with the mistake:
+
+flagged  a rule fires on the keypoints alone
+named    found under its right name and, for rules (codes or their beginnings), blamed on the right keypoints
+beyond   the mistake takes L1–L5 out of the natural variation of real spines (benchmarks.natural_variation)
+named†   named, of those beyond
+
+The target is 95 % named† where a mistake takes most spines out of the natural variation. Where it leaves most
+of them within, the rare spine that it takes out was near the edge before: the edge is a percentile of single
+vertebrae, and 2 % of clean images lie beyond it too, more than may be flagged.
+
 Mistakes that leave a possible spine are no rule's business: a whole-image level shift and jitter are named by
 comparing with the label (jitter: the share of keypoints called good or jitter), errors that all images share
 by fitting sets of 20 images.
@@ -21,8 +30,10 @@ from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.text import Text
 
-from benchmarks.injection_sets import CleanSet, clean_aasce, sample_set
+from benchmarks.injection_sets import SAMPLE_DATA, CleanSet, clean_aasce, sample_set
 from benchmarks.injections import INJECTIONS, Injected, Injection, Kind
+from benchmarks.label_audit import share
+from benchmarks.natural_variation import beyond_natural
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image_level_shift
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.systematic import explain_systematic_error, fit_systematic_error
@@ -32,16 +43,20 @@ from mahtdiag.schema.views import View
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 SET_SIZE, SETS, RESAMPLES = 20, 50, 200
-SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
+FEWEST, MOST, TARGET = 400, 0.5, 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mistake in one set: shares 0…1 of images flagged by rules, and named rightly by `name`."""
+    """One mistake in one set: shares 0…1 of images flagged by rules, named rightly by `name`, and beyond the
+    natural variation; `named_beyond`: named of those, None where there are none or sets are judged.
+    """
 
     title: str
     flagged: float
     named: float
+    beyond: float
+    named_beyond: float | None
     name: str
 
 
@@ -59,7 +74,16 @@ def measure(clean: CleanSet, injection: Injection, seed: int = 0) -> Row:
             named = named_by_type(clean, injected)
         case Kind.FITTED:
             named = named_by_fit(clean, injection, injected, seed)
-    return Row(injection.title, float(flagged.mean()), float(named.mean()), injection.shown_name)
+    beyond = beyond_natural(injected.points_px) & ~beyond_natural(clean.points_px)
+    per_image = injection.kind is not Kind.FITTED and bool(beyond.any())
+    return Row(
+        title=injection.title,
+        flagged=float(flagged.mean()),
+        named=float(named.mean()),
+        beyond=float(beyond.mean()),
+        named_beyond=float(named[beyond].mean()) if per_image else None,
+        name=injection.shown_name,
+    )
 
 
 def named_by_rules(found: Findings, injection: Injection, injected: Injected) -> Bools:
@@ -96,10 +120,24 @@ def named_by_fit(clean: CleanSet, injection: Injection, injected: Injected, seed
     return np.array(named)
 
 
-def clean_flagged(clean: CleanSet) -> float:
-    """Share of clean images that a rule flags."""
+def clean_lines(clean: CleanSet) -> list[str]:
+    """How many clean images a rule flags and which, and the same without those in doubt."""
     found = check_anatomy(clean.points_px, clean.view, image_size_px=clean.size_px)
-    return float((found.image_severity() > 0).mean())
+    codes = dict(zip(clean.names, found.codes_per_image(), strict=True))
+    flagged = np.array([bool(codes[name]) for name in clean.names])
+    lines = [f"clean images flagged: {share(flagged)}, target 1 %"]
+    lines += [f"  {name}: {' '.join(codes[name])}" for name in clean.names if codes[name]]
+    for name in [name for name in clean.names if name in clean.doubts and codes[name]]:
+        rest = np.array([other != name for other in clean.names])
+        lines += [f"  without {name}: {share(flagged[rest])}", f"    ({clean.doubts[name]})"]
+    return [*lines, f"clean images beyond the natural variation: {share(beyond_natural(clean.points_px))}"]
+
+
+def target_line(rows: Sequence[Row]) -> str:
+    """Whether the mistakes that take most spines out of the natural variation are found."""
+    judged = [row for row in rows if row.named_beyond is not None and row.beyond > MOST]
+    missed = [row.title for row in judged if row.named_beyond is not None and row.named_beyond < TARGET]
+    return f"† target 95 % where most are beyond, {len(judged)} mistakes: {', '.join(missed) or 'met by all'}"
 
 
 def report(sets: Sequence[CleanSet]) -> str:
@@ -107,13 +145,16 @@ def report(sets: Sequence[CleanSet]) -> str:
     lines: list[str] = []
     for clean in sets:
         lines.append(f"{clean.title}, {clean.view}: {len(clean.points_px)} clean images")
-        lines.append(f"{'mistake':<39}{'flagged':>8}{'named':>9}  by")
-        lines.append(f"{'none':<39}{_percent(clean_flagged(clean)):>8}")
-        for injection in INJECTIONS:
-            row = measure(clean, injection)
-            lines.append(f"{row.title:<39}{_percent(row.flagged):>8}{_percent(row.named):>9}  {row.name}")
-        lines.append("")
+        lines += clean_lines(clean)
+        lines.append(f"{'mistake, % of images':<32}{'flagged':>8}{'named':>7}{'beyond':>8}{'named†':>8}  by")
+        rows = [measure(clean.repeated(FEWEST), injection) for injection in INJECTIONS]
+        lines += [*(_row(row) for row in rows), target_line(rows), ""]
     return "\n".join(lines)
+
+
+def _row(row: Row) -> str:
+    shares = f"{_percent(row.flagged):>8}{_percent(row.named):>7}{_percent(row.beyond):>8}"
+    return f"{row.title:<32}{shares}{_percent(row.named_beyond):>8}  {row.name}"
 
 
 def run() -> Iterator[RenderableType]:
@@ -121,8 +162,8 @@ def run() -> Iterator[RenderableType]:
     yield Text(report([sample_set(SAMPLE_DATA, view) for view in View]))
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
 
 
 def main() -> None:

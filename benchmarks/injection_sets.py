@@ -1,30 +1,48 @@
 """Clean annotations to put mistakes into."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.label_audit import read_set
+from benchmarks.label_audit import DOUBTS, read_set
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import read_image_size
 from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
 
 Floats = NDArray[np.float64]
+SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
 STRIDE, INPUT_WIDTH, INPUT_HEIGHT = 4, 256, 512
 
 
 @dataclass(frozen=True, slots=True)
 class CleanSet:
-    """Keypoints `[N, K, 2]`, image sizes `[N, 2]` (width, height), T12 `[N, 4, 2]`: all original pixels."""
+    """Keypoints `[N, K, 2]`, image sizes `[N, 2]` (width, height), T12 `[N, 4, 2]`: all original pixels.
+
+    `names` of the N images; `doubts`: images whose annotation may be wrong, and why.
+    """
 
     title: str
     view: View
     points_px: Floats
     size_px: Floats
     above_px: Floats
+    names: tuple[str, ...]
+    doubts: Mapping[str, str] = field(default_factory=dict)
+
+    def repeated(self, least: int) -> "CleanSet":
+        """The same images so often that there are enough: a mistake is then made in each in several ways."""
+        times = -(-least // len(self.points_px))
+        return replace(
+            self,
+            points_px=np.tile(self.points_px, (times, 1, 1)),
+            size_px=np.tile(self.size_px, (times, 1)),
+            above_px=np.tile(self.above_px, (times, 1, 1)),
+            names=self.names * times,
+        )
 
     @property
     def cell_px(self) -> Floats:
@@ -39,7 +57,8 @@ def sample_set(folder: Path, view: View) -> CleanSet:
     sizes = [read_image_size(sample.path, sample.image) for sample in samples]
     first, second = points[:, :CORNERS_PER_VERTEBRA], points[:, CORNERS_PER_VERTEBRA:][:, :4]
     step = (first - second).mean(axis=1, keepdims=True)
-    return CleanSet("sample data", view, points, np.array([size.xy for size in sizes]), first + step)
+    names = tuple(sample.image for sample in samples)
+    return CleanSet("sample data", view, points, np.array([size.xy for size in sizes]), first + step, names)
 
 
 def clean_aasce(labels_path: Path, errors_path: Path) -> CleanSet:
@@ -49,4 +68,7 @@ def clean_aasce(labels_path: Path, errors_path: Path) -> CleanSet:
     points = np.array([label["points"] for label in labels], dtype=np.float64)
     above = points[:, -LUMBAR_KEYPOINTS - CORNERS_PER_VERTEBRA : -LUMBAR_KEYPOINTS]
     right = audited.right
-    return CleanSet("AASCE", View.AP, audited.points_px[right], audited.size_px[right], above[right])
+    names = tuple(str(n) for n in np.flatnonzero(right))
+    return CleanSet(
+        "AASCE", View.AP, audited.points_px[right], audited.size_px[right], above[right], names, DOUBTS
+    )

@@ -24,7 +24,7 @@ class Kind(StrEnum):
     RULES = "rules"
     LEVEL_SHIFT = "level shift"
     ERROR_TYPE = "good or jitter"
-    FITTED = "shared"
+    FITTED = "fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +171,10 @@ def keypoint_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> F
 
 
 INJECTIONS: tuple[Injection, ...] = (
-    Injection("left and right swapped in one vertebra", partial(reorder, corners=(UR, UL, LR, LL)),
+    Injection("left and right swapped", partial(reorder, corners=(UR, UL, LR, LL)),
               Kind.RULES, ("A402",)),
     Injection("whole image mirrored", mirrored, Kind.RULES, ("A402",)),
-    Injection("endplates of one vertebra exchanged", partial(reorder, corners=(LL, LR, UL, UR)),
+    Injection("endplates exchanged", partial(reorder, corners=(LL, LR, UL, UR)),
               Kind.RULES, ("A103",)),
     Injection("two vertebrae exchanged", vertebrae_exchanged, Kind.RULES, ("A101",)),
     Injection("whole spine one level up", one_level_up, Kind.LEVEL_SHIFT),
@@ -187,10 +187,10 @@ INJECTIONS: tuple[Injection, ...] = (
     Injection("one endplate turned by 25°", partial(endplate_rotated, degrees=25.0), Kind.RULES, TILTED),
     Injection("one endplate turned by 40°", partial(endplate_rotated, degrees=40.0), Kind.RULES, TILTED),
     Injection("x and y exchanged", axes_exchanged, Kind.FITTED, words="axes are confused", shown="axes"),
-    Injection("coordinates in a grid of half the size", half_grid, Kind.FITTED,
+    Injection("grid of half the size", half_grid, Kind.FITTED,
               words="scaled by 2.0", shown="scale"),
     Injection("shift by half a heatmap cell", partial(shifted, cells=0.5), Kind.FITTED,
-              words="half a heatmap cell", shown="half a cell"),
+              words="half a heatmap cell", shown="half cell"),
     Injection("shift by one heatmap cell", partial(shifted, cells=1.0), Kind.FITTED,
               words="offset between image and heatmap", shown="offset"),
     Injection("jitter of 1 % of the width", partial(jittered, share=0.01), Kind.ERROR_TYPE),

@@ -8,12 +8,19 @@ from enum import StrEnum
 from mahtdiag.anatomy.sources import (
     AASCE,
     BY_DEFINITION,
-    DAMASCENO,
+    LA_ALONE,
+    LA_BODY_WEDGE,
+    LA_DISC_WEDGE,
+    LA_LEANING,
+    LA_SACRAL_LEANING,
+    LA_SACRAL_WEDGE,
+    LA_SIZES,
     LA_SLIP,
-    LA_WIDE,
-    PANJABI,
+    LA_SPACING,
     READERS,
+    SIDES,
     SOURCE_BAND,
+    SPECIFIED,
 )
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.findings import RuleGroup
@@ -109,7 +116,7 @@ RULES: tuple[Rule, ...] = (
         "endplates of a vertebra not parallel",
         "A body is nearly a rectangle: one of its endplates was placed at an angle, or a corner is off.",
         "angle between the lines through its upper and its lower endplate, 0–90°",
-        LimitSpec("A201", "°", Fires.ABOVE, 22.0, 32.0, 3.0, f"AP: {AASCE} LA: {LA_WIDE}"),
+        LimitSpec("A201", "°", Fires.ABOVE, 32.0, 32.0, 3.0, f"AP: {AASCE} LA: {LA_BODY_WEDGE}"),
     ),
     _rule(
         "A202",
@@ -117,18 +124,20 @@ RULES: tuple[Rule, ...] = (
         "disc space wedged",
         "The endplates around a disc are nearly parallel: one of them was placed at an angle.",
         "angle between the lines through a lower endplate and the next upper endplate, 0–90°",
-        LimitSpec("A202", "°", Fires.ABOVE, 25.0, 35.0, 4.0, f"AP: {AASCE} LA: {DAMASCENO}"),
-        LimitSpec("A202-S1", "°", Fires.ABOVE, 45.0, 45.0, 15.0, DAMASCENO),
+        LimitSpec("A202", "°", Fires.ABOVE, 35.0, 35.0, 4.0, f"AP: {AASCE} LA: {LA_DISC_WEDGE}"),
+        LimitSpec("A202-S1", "°", Fires.ABOVE, 45.0, 45.0, 15.0, LA_SACRAL_WEDGE),
     ),
     _rule(
         "A203",
         RuleGroup.PARALLELISM,
-        "endplate tilted against both its neighbours",
+        "endplate tilted against its neighbours",
         "The spine bends gradually, so a single endplate does not lean against both its neighbours: one of "
         "its two corners is off.",
-        "tilt of an endplate minus the mean tilt of the endplates above and below it; near 0 however "
-        "strongly the spine curves",
-        LimitSpec("A203", "°", Fires.ABOVE, 17.0, 25.0, 2.0, f"AP: {AASCE} LA: {LA_WIDE}"),
+        "tilt of an endplate minus the mean tilt of the endplates above and below it, near 0 however "
+        "strongly the spine curves; of the first and last: tilt against the other endplate of the vertebra "
+        "minus half the same tilt of the next vertebra; of S1: wedge of L5/S1 minus that of L4/L5",
+        LimitSpec("A203", "°", Fires.ABOVE, 17.0, 20.0, 2.0, f"AP: {AASCE} LA: {LA_LEANING}"),
+        LimitSpec("A203-S1", "°", Fires.ABOVE, 25.0, 25.0, 3.0, LA_SACRAL_LEANING),
     ),
     _rule(
         "A301",
@@ -145,8 +154,8 @@ RULES: tuple[Rule, ...] = (
         "width or height jumps between neighbours",
         "Neighbouring bodies resemble each other: one outline holds more, or less, than one body.",
         "|difference| / mean of the widths (or heights) of neighbouring vertebrae",
-        LimitSpec("A302-width", "of the mean width", Fires.ABOVE, 0.41, 0.41, 0.05, PANJABI),
-        LimitSpec("A302-height", "of the mean height", Fires.ABOVE, 0.95, 0.95, 0.08, PANJABI),
+        LimitSpec("A302-width", "of the mean width", Fires.ABOVE, 0.41, 0.41, 0.05, LA_SIZES),
+        LimitSpec("A302-height", "of the mean height", Fires.ABOVE, 0.95, 0.95, 0.08, LA_SIZES),
     ),
     _rule(
         "A401",
@@ -181,7 +190,19 @@ RULES: tuple[Rule, ...] = (
         "The two edges of the spine are smooth: a single corner that steps out of them is off.",
         "distance of a corner, across the local spine axis, from the middle of the corners above and "
         "below it on the same side / median height",
-        LimitSpec("A404", "heights", Fires.ABOVE, 0.48, 0.7, 0.05, f"AP: {AASCE} LA: {LA_SLIP}"),
+        LimitSpec("A404", "heights", Fires.ABOVE, 0.51, 0.7, 0.05, f"{SIDES} LA: {LA_SLIP}"),
+    ),
+    _rule(
+        "A405",
+        RuleGroup.SHAPE,
+        "corner out of step with the opposite one",
+        "A bend, a slip and a narrower body take both sides of the spine along: a corner that steps out by "
+        "itself is off.",
+        "the smaller of two distances / median height: of a corner from the line of its side (A404), and "
+        "the same less that of the other corner of its endplate. At the first and the last endplate: the "
+        "distances by which the side that ends in the corner leans against the opposite side, and against "
+        "the same side of the next vertebra (from S1: of the next disc)",
+        LimitSpec("A405", "heights", Fires.ABOVE, 0.6, 0.5, 0.05, f"{SIDES} LA: {LA_ALONE}"),
     ),
     _rule(
         "A501",
@@ -189,11 +210,11 @@ RULES: tuple[Rule, ...] = (
         "spacing off this spine's own pattern",
         "Levels follow each other in a steady rhythm: one is missing, marked twice, or endplates of two "
         "vertebrae were paired.",
-        "centre spacing / median centre spacing of the image (three or more spacings needed); disc gap "
-        "/ median height",
-        LimitSpec("A501-min", "usual spacings", Fires.BELOW, 0.6, 0.5, 1.0, AASCE),
-        LimitSpec("A501-max", "usual spacings", Fires.ABOVE, 1.4, 1.5, 1.0, AASCE),
-        LimitSpec("A501-gap", "heights", Fires.ABOVE, 1.25, 1.25, 0.44, AASCE),
+        "centre spacing / (mean height of the two bodies + median disc gap of the image; three or more gaps "
+        "needed); disc gap / median height",
+        LimitSpec("A501-min", "usual spacings", Fires.BELOW, 0.6, 0.5, 1.0, LA_SPACING),
+        LimitSpec("A501-max", "usual spacings", Fires.ABOVE, 1.4, 1.5, 1.0, LA_SPACING),
+        LimitSpec("A501-gap", "heights", Fires.ABOVE, 1.25, 1.25, 0.44, SPECIFIED),
     ),
     _rule(
         "A601",

@@ -31,8 +31,8 @@ def degrees(value: float) -> str:
 def limit_of(finding: Finding) -> LimitSpec:
     """The limit that a finding breaks: of its rule, in its unit, on its side."""
     limits = [limit for limit in RULE_BY_CODE[finding.code].limits if limit.unit == finding.unit]
-    if finding.code == "A202" and finding.vertebra.endswith("S1"):
-        return LIMIT_BY_KEY["A202-S1"]
+    if finding.code in ("A202", "A203") and finding.vertebra.endswith("S1"):
+        return LIMIT_BY_KEY[f"{finding.code}-S1"]
     for limit in limits:
         if (limit.fires == "above") == (finding.value > finding.limit):
             return limit
@@ -137,7 +137,7 @@ def _wedged(finding: Finding, limit: LimitSpec) -> str:
 
 def _leaning(finding: Finding, limit: LimitSpec) -> str:
     side = ("upper", "lower")[min(finding.keypoints, default=0) // 2 % 2]
-    angle = f"{side} endplate tilted by {degrees(finding.value)} against both its neighbours"
+    angle = f"{side} endplate tilted by {degrees(finding.value)} against its neighbours"
     return f"{angle}, usual {degrees(limit.typical)}: one of its corners is off"
 
 
@@ -179,6 +179,11 @@ def _off_side(finding: Finding, limit: LimitSpec) -> str:
     return f"{step}, {_usual(limit)}: the corner is off"
 
 
+def _off_alone(finding: Finding, limit: LimitSpec) -> str:
+    step = f"{amount(finding.value)} heights out of step with the opposite corner"
+    return f"{step}, {_usual(limit)}: the corner is off"
+
+
 def _spacing(meaning: str) -> Callable[[Finding, LimitSpec], str]:
     def sentence(finding: Finding, limit: LimitSpec) -> str:
         return f"centres {amount(finding.value)} × this spine's usual spacing apart: {meaning}"
@@ -204,7 +209,7 @@ def _missing(finding: Finding, limit: LimitSpec) -> str:
     return "not a finite number: not annotated, or the output is broken there"
 
 
-_NAMES_POINTS = frozenset({"A403", "A404", "A601", "A602", "A603"})
+_NAMES_POINTS = frozenset({"A403", "A404", "A405", "A601", "A602", "A603"})
 _SENTENCES: dict[str, Callable[[Finding, LimitSpec], str]] = {
     "A101": _centres,
     "A102": _overlap,
@@ -213,6 +218,7 @@ _SENTENCES: dict[str, Callable[[Finding, LimitSpec], str]] = {
     "A202": _wedged,
     "A202-S1": _wedged,
     "A203": _leaning,
+    "A203-S1": _leaning,
     "A301-min": _too_tall,
     "A301-max": _too_flat,
     "A302-width": _jump("widths"),
@@ -221,6 +227,7 @@ _SENTENCES: dict[str, Callable[[Finding, LimitSpec], str]] = {
     "A402": _mirrored,
     "A403": _dented,
     "A404": _off_side,
+    "A405": _off_alone,
     "A501-min": _spacing("a level may be marked twice"),
     "A501-max": _spacing("a level may be missing"),
     "A501-gap": _disc_space,

@@ -73,7 +73,7 @@ def calibration_command(
         from mahtdiag.workflows.ci_results import of_calibration
 
         request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
-        calibration = with_gates(calibrate(request), settings.gates.limits)
+        calibration = with_gates(calibrate(request), settings.gates)
         for note in calibration.notes:
             typer.echo(f"note: {note}", err=True)
         if not ci.take_stdout:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mahtdiag.cli import options
+from mahtdiag.cli.ci import ci_results
 from mahtdiag.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mahtdiag.reports.comparison_view import ComparisonView
+    from mahtdiag.workflows.compare import Compared
 
 DEFAULT_OVERLAYS = "worst:12"
 JUDGING = "Verdict"
@@ -78,37 +80,49 @@ def compare_command(
     overlays: Overlays = None,
     out: Out = None,
     output_format: Format = options.OutputFormat.TABLE,
+    junit: options.Junit = None,
+    markdown: options.Markdown = None,
     config: options.Config = None,
 ) -> None:
     """Say whether run B is better or worse than run A on the same images, by which numbers and where.
 
     Exit status: 0 done, 1 B is worse beyond a margin, 2 could not be compared.
     """
-    from rich.console import Console
-
-    from mahtdiag.cli.output import write_bytes, write_text
     from mahtdiag.config.reading import read_settings
-    from mahtdiag.reports.comparison_json import comparison_json
-    from mahtdiag.reports.progress import progress_for
-    from mahtdiag.workflows.compare import CompareRequest, compare
-    from mahtdiag.workflows.comparison_overlays import with_overlays
-    from mahtdiag.workflows.comparison_view import views_of
 
     cwd = Path.cwd()
-    drawn = _overlays(overlays, out)
-    request = CompareRequest(
-        tuple(runs), read_settings(config, cwd), cwd, tuple(margins or ()), strict=strict, common=common
-    )
-    compared = compare(request)
-    if out is not None:
-        compared = with_overlays(compared, drawn, cwd / out, cwd, progress_for(Console(stderr=True)))
+    with ci_results("compare", junit, markdown, output_format) as ci:
+        drawn = _overlays(overlays, out)
+        settings = read_settings(config, cwd)
+
+        from rich.console import Console
+
+        from mahtdiag.reports.progress import progress_for
+        from mahtdiag.workflows.ci_comparison import of_comparison
+        from mahtdiag.workflows.compare import CompareRequest, compare
+        from mahtdiag.workflows.comparison_overlays import with_overlays
+
+        given = tuple(margins or ())
+        compared = compare(CompareRequest(tuple(runs), settings, cwd, given, strict=strict, common=common))
+        if out is not None:
+            compared = with_overlays(compared, drawn, cwd / out, cwd, progress_for(Console(stderr=True)))
+        if not ci.take_stdout:
+            _print(compared, output_format)
+        ci.report(lambda: of_comparison(compared))
+        raise typer.Exit(int(compared.status))
+
+
+def _print(compared: "Compared", output_format: options.OutputFormat) -> None:
+    from mahtdiag.cli.output import write_bytes, write_text
+    from mahtdiag.reports.comparison_json import comparison_json
+    from mahtdiag.workflows.comparison_view import views_of
+
     views = views_of(compared)
     if output_format is options.OutputFormat.JSON:
         # JSON is UTF-8 whatever the terminal's encoding is; bytes of a name that are no text are escaped.
         write_bytes(comparison_json(views).encode("utf-8", "backslashreplace"), "the run folders")
     else:
         write_text(_tables(views), "the run folders")
-    raise typer.Exit(int(compared.status))
 
 
 def _overlays(given: str | None, out: Path | None) -> str:

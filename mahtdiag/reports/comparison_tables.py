@@ -48,16 +48,16 @@ def comparison_report(view: ComparisonView, width: int = STANDARD_WIDTH) -> Rend
     comparison = view.comparison
     parts: list[RenderableType] = [
         Text(f"A  {view.a} ({view.checkpoint_a})", style="bold"),
-        Text(f"B  {view.b} ({view.checkpoint_b})", style="bold"),
+        Text(f"{view.letter}  {view.b} ({view.checkpoint_b})", style="bold"),
         Text(f"{view.view} view, {counted(comparison.images, 'image')} in both, paired by content"),
         Text(),
     ]
     if comparison.judged:
         parts.append(judged_table(comparison.judged))
-    parts += metric_tables(comparison.metrics)
+    parts += metric_tables(comparison.metrics, view.letter)
     parts += [
-        changed_images("further off", view.worse, comparison.images, name_width),
-        changed_images("closer", view.better, comparison.images, name_width),
+        changed_images(f"{view.letter} is further off", view, view.worse, name_width),
+        changed_images(f"{view.letter} is closer", view, view.better, name_width),
     ]
     parts += [Text(f"note: {note}") for note in view.notes]
     parts.append(verdict_line(view))
@@ -67,7 +67,7 @@ def comparison_report(view: ComparisonView, width: int = STANDARD_WIDTH) -> Rend
 
 def judged_table(judged: Sequence[JudgedMetric]) -> Table:
     """The numbers that decide: how much worse B is, and how much worse it may be."""
-    table = plain_table("What decides", "metric", "B worse by", "95 % interval", "margin", "")
+    table = plain_table("What decides", "metric", "worse by", "95 % interval", "margin", "")
     table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
     for each in judged:
         table.add_row(
@@ -84,13 +84,13 @@ def judged_table(judged: Sequence[JudgedMetric]) -> Table:
     return table
 
 
-def metric_tables(metrics: Sequence[ComparedMetric]) -> list[Table]:
+def metric_tables(metrics: Sequence[ComparedMetric], letter: str) -> list[Table]:
     """Every number of both runs, by section."""
     tables = []
     for title, prefixes in SECTIONS:
         chosen = [metric for metric in metrics if metric.name.startswith(prefixes)]
         if chosen:
-            tables.append(metric_table(title, chosen))
+            tables.append(metric_table(title, chosen, letter))
     if tables:
         tables[-1].caption = (
             f"p: Wilcoxon signed-rank over images (set-level numbers: bootstrap), corrected for all "
@@ -99,9 +99,9 @@ def metric_tables(metrics: Sequence[ComparedMetric]) -> list[Table]:
     return tables
 
 
-def metric_table(title: str, metrics: Sequence[ComparedMetric]) -> Table:
+def metric_table(title: str, metrics: Sequence[ComparedMetric], letter: str) -> Table:
     """Numbers of both runs, their difference with its interval, and whether that is more than chance."""
-    table = plain_table(title, "", "A", "B", "B − A", "95 % interval", "p (Holm)", "")
+    table = plain_table(title, "", "A", letter, f"{letter} − A", "95 % interval", "p (Holm)", "")
     for metric in metrics:
         found, scale = metric.difference, _scale(metric.name)
         style = "" if metric.verdict is None else STYLES.get(metric.verdict, "")
@@ -118,14 +118,16 @@ def metric_table(title: str, metrics: Sequence[ComparedMetric]) -> Table:
     return table
 
 
-def changed_images(how: str, images: Sequence[ChangedImage], total: int, name_width: int) -> RenderableType:
-    """The images in which B is most further off, or closer, by mean radial error."""
+def changed_images(
+    how: str, view: ComparisonView, images: Sequence[ChangedImage], name_width: int
+) -> RenderableType:
+    """The images in which a run is most further off, or closer, by mean radial error."""
     if not images:
-        return Text(f"B is {how} in no image.\n")
+        return Text(f"{how} in no image.\n")
     shown = images[:SHOWN_IMAGES]
     most = f", the most in these {len(shown)}" if len(images) > len(shown) else ""
-    title = f"B is {how} in {len(images)} of {counted(total, 'image')}{most}"
-    table = plain_table(title, "image", "A, mean px", "B, mean px", "B − A")
+    title = f"{how} in {len(images)} of {counted(view.comparison.images, 'image')}{most}"
+    table = plain_table(title, "image", "A, mean px", f"{view.letter}, mean px", f"{view.letter} − A")
     for image in shown:
         table.add_row(
             Text(short_name(image.image, name_width)),
@@ -141,13 +143,17 @@ def verdict_line(view: ComparisonView) -> Text:
     comparison = view.comparison
     verdict = comparison.verdict
     if verdict is Verdict.SAME:
-        line = Text("verdict: B is neither shown to be worse than A beyond the margin nor to be better")
+        line = Text(
+            f"verdict: {view.letter} is neither shown to be worse than A beyond the margin nor to be better"
+        )
     else:
         outcome = Outcome.WORSE if verdict is Verdict.WORSE else Outcome.BETTER
         reasons = [_reason(each) for each in comparison.judged if each.outcome is outcome]
         if comparison.lost and verdict is Verdict.WORSE:
             reasons.append(f"it failed on {counted(len(comparison.lost), 'image')} that A has evaluated")
-        line = Text(f"verdict: B is {verdict} than A: {'; '.join(reasons)}", style=STYLES[verdict])
+        line = Text(
+            f"verdict: {view.letter} is {verdict} than A: {'; '.join(reasons)}", style=STYLES[verdict]
+        )
     open_ = [each.name for each in comparison.judged if each.outcome in (Outcome.OPEN, Outcome.MISSING)]
     if view.strict and open_:
         line.append(f"\nstrict: not shown to be within the margin: {', '.join(open_)}", style="bold red")

@@ -87,13 +87,13 @@ def _gate(case: GateCase) -> tuple[str, ...]:
 
 def _worst(record: CiRecord) -> list[str]:
     """The worst images by what failed, each ranking once; by the command's own ranking where nothing did."""
-    rankings: dict[str, tuple[WorstImages, list[str]]] = {}
+    rankings: dict[WorstImages, list[str]] = {}
     for gate in record.failed_gates:
         if gate.worst is not None:
-            rankings.setdefault(gate.worst.what, (gate.worst, []))[1].append(metric_in_words(gate.result))
+            rankings.setdefault(gate.worst, []).append(metric_in_words(gate.result))
     if not rankings and record.worst is not None:
-        rankings = {record.worst.what: (record.worst, [])}
-    lines = [_ranking(worst, metrics) for worst, metrics in list(rankings.values())[:MOST_LINES]]
+        rankings = {record.worst: []}
+    lines = [_ranking(worst, metrics) for worst, metrics in list(rankings.items())[:MOST_LINES]]
     return ["### Worst images", "\n".join(lines)] if lines else []
 
 

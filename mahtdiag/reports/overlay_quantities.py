@@ -1,6 +1,5 @@
 """What a finding measured, as strokes and shapes over the radiograph: one drawing per finding."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -9,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.reports.overlay_expected import expected_place, usual_way, way
 from mahtdiag.reports.overlay_geometry import arc, clipped, crossing_point, extended, meeting_point
 from mahtdiag.reports.overlay_scene import Scene
 from mahtdiag.reports.overlay_text import MAX_FINDINGS, Mark, most_severe
@@ -144,19 +144,18 @@ def _of_disc(scene: Scene, finding: Finding, vertebra: int) -> Drawn:
 
 
 def _tilt(scene: Scene, finding: Finding, vertebra: int) -> Drawn:
-    """The endplate, and through its middle the mean direction of the endplates above and below it."""
+    """The endplate, and through its middle the direction that those next to it lead one to expect."""
     if not finding.keypoints:
         return None
     number = min(finding.keypoints) // 2
-    above, plate, below = (_endplate(scene, n) for n in (max(number - 1, 0), number, number + 1))
-    own, *others = ((ends[1] - ends[0]) / max(float(np.hypot(*(ends[1] - ends[0]))), 1e-9)
-                    for ends in (plate, above, below))  # fmt: skip
-    usual = sum(other * math.copysign(1.0, float(other @ own)) for other in others)
-    usual = usual / max(float(np.hypot(*usual)), 1e-9)
+    plate = _endplate(scene, number)
+    own, usual = way(plate), usual_way(scene.judged, number)
     middle, reach = _middle(plate), 0.75 * float(np.hypot(*(plate[1] - plate[0])))
     ways = [np.stack([middle - reach * way, middle + reach * way])[None] for way in (own, usual)]
     angles = [_angle(scene, middle, sign * own, sign * usual) for sign in (1.0, -1.0)]
-    return ((Shape.LINE, np.concatenate([ways[0], *angles])), (Shape.DASHED, ways[1])), middle + reach * usual
+    shown = scene.stage.box.contains(ways[1][0])
+    at = ways[1][0, 1 if shown[1] else 0]
+    return ((Shape.LINE, np.concatenate([ways[0], *angles])), (Shape.DASHED, ways[1])), at
 
 
 def _overlap(scene: Scene, finding: Finding, vertebra: int) -> Drawn:
@@ -245,13 +244,12 @@ def _dent(scene: Scene, finding: Finding, vertebra: int) -> Drawn:
 
 
 def _off_line(scene: Scene, finding: Finding, vertebra: int) -> Drawn:
-    """Each corner joined to the middle of the corners above and below it on its side."""
-    points = scene.judged
-    inner = [k for k in finding.keypoints if 2 <= k < len(points) - 2]
-    if not inner:
+    """Each corner joined to where the corners next to it lead one to expect it."""
+    if not finding.keypoints:
         return None
-    expected = np.array([(points[k - 2] + points[k + 2]) / 2 for k in inner])
-    joined = np.stack([points[inner], expected], axis=1)
+    corners = list(finding.keypoints)
+    expected = np.array([expected_place(scene.judged, k) for k in corners])
+    joined = np.stack([scene.judged[corners], expected], axis=1)
     return ((Shape.DASHED, joined), (Shape.SQUARE, expected)), joined[0].mean(axis=0)
 
 
@@ -301,6 +299,7 @@ _DRAWINGS: Final[dict[str, tuple[Mark | None, Callable[[Scene, Finding, int], Dr
     "A402": (Mark.SIDEWAYS, _mirrored),
     "A403": (Mark.EXPECTED, _dent),
     "A404": (Mark.EXPECTED, _off_line),
+    "A405": (Mark.EXPECTED, _off_line),
     "A501": (Mark.LENGTH, _spacing),
     "A601": (Mark.BORDER, _outside),
     "A602": (Mark.COINCIDING, _coinciding),

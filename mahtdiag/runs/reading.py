@@ -186,7 +186,7 @@ def read_document(folder: Path) -> RunDocument:
     try:
         if not folder.exists():
             raise RunFolderError(
-                f"{folder}: no such run folder; check the name or leave it out for the latest"
+                f"{folder}: no such run folder; check the name, or name latest, the newest run"
             )
         if not folder.is_dir():
             raise RunFolderError(f"{folder}: a file, not a run folder; name the folder that holds {DOCUMENT}")

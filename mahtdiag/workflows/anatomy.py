@@ -16,6 +16,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.bland_altman import draw_bland_altman
@@ -32,7 +33,8 @@ from mahtdiag.workflows.anatomy_overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.gates import judged, status_of
+from mahtdiag.workflows.baseline import current_run, judge_baseline
+from mahtdiag.workflows.gates import judged, notes_on, status_of
 from mahtdiag.workflows.overlays import FOLDER as OVERLAYS
 from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
 from mahtdiag.workflows.stored_limits import stored_limits
@@ -116,7 +118,10 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
     if request.pictures:
         report = _with_pictures(report, run, request.cwd)
         report = _with_overlays(report, request, run, limits, watcher)
-    report = _with_gates(report, of_predictions, request.settings)
+    current = current_run(run.document, images, keypoints, report.subject)
+    baseline = request.settings.gates.baseline
+    to_baseline = judge_baseline(baseline, current, limits, rules, request.cwd, only=f"{GATES}.")
+    report = _with_gates(report, of_predictions, request.settings, to_baseline)
     return Anatomy(report, status_of(report.gates))
 
 
@@ -209,7 +214,12 @@ def _with_overlays(
     return replace(report, notes=(*report.notes, *notes))
 
 
-def _with_gates(report: AnatomyReport, findings: Findings, settings: Settings) -> AnatomyReport:
+def _with_gates(
+    report: AnatomyReport,
+    findings: Findings,
+    settings: Settings,
+    to_baseline: tuple[GateResult, ...] = (),
+) -> AnatomyReport:
     """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails.
 
     A level shift is one of predictions against their labels, so that labels alone are not judged by it.
@@ -217,8 +227,9 @@ def _with_gates(report: AnatomyReport, findings: Findings, settings: Settings) -
     shifts = None if report.diagnosis is None else len(report.diagnosis.level_shifts)
     content = {GATES: violation_numbers(findings, shifts)} if report.verdict.images else {}
     limits = [gate for gate in settings.gates.limits if shifts is not None or gate.metric != SHIFTS]
-    gates, notes = judged(limits, content, report.verdict.view, only=f"{GATES}.")
-    return replace(report, gates=gates, notes=(*report.notes, *notes))
+    gates, _ = judged(limits, content, report.verdict.view, only=f"{GATES}.")
+    gates = (*gates, *to_baseline)
+    return replace(report, gates=gates, notes=(*report.notes, *notes_on(gates)))
 
 
 def _in_cells(

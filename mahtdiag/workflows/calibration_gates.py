@@ -1,18 +1,33 @@
 """Gates of the configuration on the numbers of a calibration."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from mahtdiag.diagnosis.gates import Gate
+from mahtdiag.config.gates import GateSettings
+from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.workflows.baseline import current_run, judge_baseline
 from mahtdiag.workflows.calibration import Calibration
-from mahtdiag.workflows.gates import judged
+from mahtdiag.workflows.compared_runs import shown
+from mahtdiag.workflows.gates import judged, notes_on
 from mahtdiag.workflows.results import calibration_numbers
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 SECTION = "calibration"
 
 
-def with_gates(calibration: Calibration, gates: Sequence[Gate]) -> Calibration:
+def with_gates(calibration: Calibration, gates: GateSettings) -> Calibration:
     """The same with the gates on metrics that begin with `calibration.`; others are for other commands."""
     content = {SECTION: calibration_numbers(calibration.report, calibration.inputs.shares)}
-    results, notes = judged(gates, content, calibration.run.view, only=f"{SECTION}.")
-    return replace(calibration, gates=results, notes=(*calibration.notes, *notes))
+    limits, _ = judged(gates.limits, content, calibration.run.view, only=f"{SECTION}.")
+    results = (*limits, *_to_baseline(calibration, gates))
+    return replace(calibration, gates=results, notes=(*calibration.notes, *notes_on(results)))
+
+
+def _to_baseline(calibration: Calibration, gates: GateSettings) -> tuple[GateResult, ...]:
+    """The gates on differences to a stored run."""
+    if gates.baseline is None:
+        return ()
+    run, cwd = calibration.run, calibration.cwd
+    label = shown(run.path, cwd)
+    current = current_run(run.document, calibration.inputs.images, run.keypoints(), label)
+    limits, rules = stored_limits(run.document), stored_rules(run.document)
+    return judge_baseline(gates.baseline, current, limits, rules, cwd, only=f"{SECTION}.")

@@ -14,12 +14,18 @@ from mahtdiag.diagnosis.comparison import (
     Verdict,
     compare_runs,
     compared_names,
-    is_compared,
 )
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.runs.reading import Run
-from mahtdiag.workflows.compared_runs import Pair, StoredRun, open_finished, pair_runs, read_stored
+from mahtdiag.workflows.compared_runs import (
+    Pair,
+    StoredRun,
+    open_finished,
+    pair_runs,
+    read_stored,
+    why_missing,
+)
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 
@@ -139,19 +145,6 @@ def judge_pair(pair: Pair, margins: tuple[Margin, ...]) -> Comparison:
     names = compared_names(pair.a.view)
     more = tuple(margin.metric for margin in margins if margin.metric not in names)
     return replace(compare_runs(pair.a, pair.b, (*names, *more), margins), lost=pair.lost)
-
-
-def why_missing(name: str, pair: Pair) -> str:
-    """Why two runs cannot be compared by a number."""
-    if not is_compared(name, pair.a.view):
-        return "not compared between runs; choose a mean, share, count or quantile over images"
-    if name.startswith("losses."):
-        return "the losses of the two runs are not known or not measured alike"
-    if name.startswith("calibration."):
-        return "σ is not known in both runs"
-    if "_mm." in name:
-        return "no image has a pixel spacing in both runs"
-    return "not known in both runs"
 
 
 def _unsealed(run: StoredRun) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.buu_lspine import outside_image
 from mahtdiag.data.images import ImageError, load_image
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import Seconds
 from mahtdiag.engine.loader import LoadImage, load_batches
@@ -20,6 +21,8 @@ from mahtdiag.runs.latest import default_run_path
 from mahtdiag.runs.lock import has_work_left, sole_writer
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.workflows.baseline import current_run, judge_baseline
+from mahtdiag.workflows.compared_runs import shown
 from mahtdiag.workflows.evaluation_setup import Setup, header, prepare, settings_of
 from mahtdiag.workflows.gates import results_of, status_of, with_gates
 from mahtdiag.workflows.overlays import write_overlays
@@ -92,7 +95,8 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple
         document = folder.document
         if not folder.complete:
             document = results.document.model_copy(update=_at_the_end(setup, clock))
-        for note in folder.finish(with_gates(document, setup.gates.limits), cwd):
+        judged = with_gates(document, setup.gates.limits, _to_baseline(setup, results, folder, cwd))
+        for note in folder.finish(judged, cwd):
             watcher.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, _at_the_end(setup, clock))
@@ -100,6 +104,13 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple
     finally:
         watcher.stop()
     return results, overlays
+
+
+def _to_baseline(setup: Setup, results: RunResults, folder: RunFolder, cwd: Path) -> tuple[GateResult, ...]:
+    """The gates on differences to a stored run; violations of both by the rules and limits of now."""
+    label = shown(folder.path, cwd)
+    current = current_run(results.document, results.images, results.keypoints, label)
+    return judge_baseline(setup.gates.baseline, current, setup.limits, setup.rules, cwd)
 
 
 def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -> None:

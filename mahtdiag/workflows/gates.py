@@ -17,18 +17,27 @@ def judged(
     return results, notes_on(results)
 
 
-def with_gates(document: RunDocument, gates: Sequence[Gate]) -> RunDocument:
-    """A document with these gates judged by its numbers, in place of those that it had."""
+def with_gates(
+    document: RunDocument, gates: Sequence[Gate], to_baseline: Sequence[GateResult] = ()
+) -> RunDocument:
+    """A document with these gates judged by its numbers, and those to a baseline, instead of its own."""
     content = document.model_dump(mode="json", by_alias=True)
-    results, missing = judged(gates, content, document.view)
+    results = (*judged(gates, content, document.view)[0], *to_baseline)
     earlier = notes_on(results_of(document.gates))
-    notes = (*(note for note in document.notes if note not in earlier), *missing)
+    notes = (*(note for note in document.notes if note not in earlier), *notes_on(results))
     return document.model_copy(update={"gates": stored(results), "notes": notes})
 
 
 def notes_on(results: Iterable[GateResult]) -> tuple[str, ...]:
-    """One line for each gate that failed because there was nothing to compare."""
-    return tuple(f"gate {r.gate.metric} fails: {r.reason}" for r in results if r.reason is not None)
+    """One line for each reason why gates failed without anything to compare."""
+    metrics: dict[str, list[str]] = {}
+    for result in results:
+        if result.reason is not None:
+            metrics.setdefault(result.reason, []).append(result.gate.metric)
+    return tuple(
+        f"gate {names[0]} fails: {reason}" if len(names) == 1 else f"gates {', '.join(names)} fail: {reason}"
+        for reason, names in metrics.items()
+    )
 
 
 def status_of(results: Iterable[GateResult]) -> ExitStatus:

@@ -64,7 +64,10 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
     centres = [middle(*b) for b in bodies] + ([middle(*points[20:])] if view is View.LA else [])
     axes = local_axes(centres)
     found: dict[tuple[str, str], float] = {}
-    spacings = [math.dist(a, b) for a, b in pairwise(centres[:5])]
+    found_gaps = []
+    for v in range(4):
+        lower, upper = middle(*endplates[2 * v + 1]), middle(*endplates[2 * v + 2])
+        found_gaps.append(dot(minus(upper, lower), direction(minus(centres[v + 1], centres[v]))))
     for v in range(len(centres) - 1):
         pair = f"{names[v]}/{names[v + 1]}"
         found["A101", pair] = (centres[v + 1][1] - centres[v][1]) / height
@@ -75,7 +78,8 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
         if v < 4:
             for key, size in (("A302-width", widths), ("A302-height", heights)):
                 found[key, pair] = abs(size[v + 1] - size[v]) / ((size[v + 1] + size[v]) / 2)
-            found["A501-min", pair] = found["A501-max", pair] = spacings[v] / median(spacings)
+            expected = (heights[v] + heights[v + 1]) / 2 + median(found_gaps)
+            found["A501-min", pair] = found["A501-max", pair] = math.dist(*centres[v : v + 2]) / expected
     for v, (ul, ur, ll, lr) in enumerate(bodies):
         down = max(dot(minus(ll, ul), axes[v]), dot(minus(lr, ur), axes[v])) / height
         out = stand_outs(ul, ur, lr, ll)
@@ -84,19 +88,27 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
         found["A301-min", names[v]] = found["A301-max", names[v]] = widths[v] / heights[v]
         found["A401", names[v]] = 0.0
         found["A403", names[v]] = min(out) / height
-    against = {
-        e: abs(between_deg(tilts[e - 1], tilts[e]) + between_deg(tilts[e + 1], tilts[e])) / 2
-        for e in range(1, len(endplates) - 1)
-    }
-    for e in peaks(against, 1):
-        found["A203", f"{names[e // 2]} {e}"] = against[e]
+    leaning = leanings(tilts)
+    weights = {e: 0.75 if e in (0, len(endplates) - 1) else 1.0 for e in leaning}
+    for e in peaks({e: weights[e] * leaning[e] for e in leaning}, 1):
+        by = {0: (1, 2, 3), len(tilts) - 1: range(len(tilts) - 4, len(tilts) - 1)}.get(e, ())
+        if all(leaning[other] <= 0.75 * leaning[e] for other in by):
+            found["A203-S1" if e == 10 else "A203", f"{names[e // 2]} {e}"] = leaning[e]
     off = {
-        k: abs(dot(minus(points[k], middle(points[k - 2], points[k + 2])), rightwards(axes[k // 4])))
+        k: dot(minus(points[k], middle(points[k - 2], points[k + 2])), rightwards(axes[k // 4])) / height
         for k in range(2, len(points) - 2)
     }
+    alone = {k: smaller(off[k], off[k] - off[k ^ 1]) for k in off}
+    for k in (0, 1, len(points) - 2, len(points) - 1):
+        alone[k] = smaller(*(step / height for step in end_steps(points, k, rightwards(axes[k // 4]))))
+    ends = {k: 0.75 * alone[k] for k in alone if k not in off}
+    kept_off = peaks({k: abs(off[k]) for k in off} | ends, 2)
+    kept_alone = peaks(alone | ends, 2)
     for v, name in enumerate(names):
-        if own_peaks := [off[k] for k in peaks(off, 2) if k // 4 == v]:
-            found["A404", name] = max(own_peaks) / height
+        if own_peaks := [abs(off[k]) for k in kept_off if k // 4 == v and k in off]:
+            found["A404", name] = max(own_peaks)
+        if own_peaks := [alone[k] for k in kept_alone if k // 4 == v]:
+            found["A405", name] = max(own_peaks)
     for v in range(len(names)):
         own = range(4 * v, min(4 * v + 4, len(points)))
         right = rightwards(axes[v])
@@ -109,6 +121,31 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
         )
         found["A602", names[v]] = nearest / height
     return found
+
+
+def leanings(tilts: list[float]) -> dict[int, float]:
+    """What A203 measures of each endplate, from their tilts."""
+    last = len(tilts) - 1
+    wedge = [between_deg(a, b) for a, b in pairwise(tilts)]
+    found = {e: abs(wedge[e - 1] - wedge[e]) / 2 for e in range(1, last)}
+    found[0] = abs(wedge[0] - wedge[2] / 2)
+    found[last] = abs(wedge[-1] - wedge[-3] * (1 if last == 10 else 0.5))
+    return found
+
+
+def end_steps(points: list[Point], k: int, across: Point) -> tuple[float, float]:
+    """Step of the side that ends in corner k against that of the next vertebra, and against the opposite."""
+    on = 2 if k < 2 else -2
+
+    def side(of: int) -> float:
+        return dot(minus(points[of], points[of + on]), across)
+
+    return side(k) - side(k + 2 * on), side(k) - side(k ^ 1)
+
+
+def smaller(one: float, other: float) -> float:
+    """The smaller size of two steps in the same direction, 0 for two in opposite ones."""
+    return min(abs(one), abs(other)) if one * other > 0 else 0.0
 
 
 def rightwards(down: Point) -> Point:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.label_audit import area_under_roc, read_set, report, share
+from benchmarks.label_audit import area_under_roc, doubt_lines, read_set, report, share
 from mahtdiag.schema.views import View
 
 from .spines import IMAGE_SIZE, natural_spines
@@ -48,6 +48,17 @@ def test_the_table(files: tuple[Path, Path]) -> None:
     assert lines[3].endswith("1.000")
     mirrored = next(line for line in lines if line.startswith("A402"))
     assert mirrored.split()[-2:] == ["1", "0"]
+
+
+def test_images_in_doubt_are_named_and_left_out_of_a_second_share(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audited = read_set(*files)
+    monkeypatch.setattr("benchmarks.label_audit.DOUBTS", {"3": "why", "4": "other", "377": "elsewhere"})
+    severity = np.zeros(10)
+    severity[[3, 5]] = 1.5
+    lines = doubt_lines(audited, severity)
+    assert lines == ["  without 3: 1/6 = 16.7 % (3.0–56.4)", "    (why)"]
 
 
 def test_area_under_roc_counts_pairs() -> None:

@@ -24,7 +24,11 @@ def measured(found: Findings, image: int) -> dict[tuple[str, str], float]:
     rows = np.flatnonzero(found.image == image)
     for row, finding in zip(rows, found.of_image(image), strict=True):
         key = KEYS[found.key[row]]
-        level = finding.vertebra if key != "A203" else f"{finding.vertebra} {finding.keypoints[0] // 2}"
+        level = (
+            finding.vertebra
+            if not key.startswith("A203")
+            else f"{finding.vertebra} {finding.keypoints[0] // 2}"
+        )
         assert (key, level) not in values
         values[key, level] = finding.value
     return values

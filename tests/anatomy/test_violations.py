@@ -82,6 +82,8 @@ CASES = [
     ("A201", rotate_endplate(8, 38), "L3", ALL_L3),
     ("A202", rotate_endplate(8, 38), "L2/L3", (6, 7, 8, 9)),
     ("A203", rotate_endplate(8, 28), "L3", (8, 9)),
+    ("A203", rotate_endplate(0, 28), "L1", (0, 1)),
+    ("A203", rotate_endplate(2, 28), "L1", (2, 3)),
     ("A301", widen(2, 0.25, axis=0), "L3", ALL_L3),
     ("A301", widen(2, 0.4, axis=1), "L3", ALL_L3),
     ("A302", widen(4, 0.5, axis=0), "L4/L5", tuple(range(12, 20))),
@@ -91,6 +93,8 @@ CASES = [
     ("A402", swap((8, 9), (10, 11)), "L3", ALL_L3),
     ("A403", move(8, 60, 35), "L3", (8,)),
     ("A404", move(11, HEIGHT, 0), "L3", (11,)),
+    ("A405", move(11, HEIGHT, 0), "L3", (11,)),
+    ("A405", move(0, -HEIGHT, 0), "L1", (0,)),
     ("A501", shift_from(12, SPACING), "L3/L4", (10, 11, 12, 13)),
     ("A501", shift_from(12, -SPACING + 5), "L3/L4", (10, 11, 12, 13)),
     ("A601", move(8, -500, 0), "L3", (8,)),
@@ -122,7 +126,9 @@ def test_every_rule_has_a_case() -> None:
         ("A102", shift_from(20, -GAP - 10), "L5/S1"),
         ("A202", rotate_endplate(20, 50), "L5/S1"),
         ("A203", rotate_endplate(18, 40), "L5"),
+        ("A203", rotate_endplate(20, 40), "S1"),
         ("A402", swap((20, 21)), "S1"),
+        ("A405", move(21, HEIGHT, 0), "S1"),
         ("A501", shift_from(20, SPACING), "L5/S1"),
         ("A601", shift_from(20, 1000), "S1"),
         ("A602", move(20, WIDTH, 0), "S1"),
@@ -139,7 +145,7 @@ def test_the_sacrum_counts_as_half_a_vertebra(
 
 def test_lordosis_of_the_last_disc_is_normal() -> None:
     points = straight_spine(View.LA)
-    rotate_endplate(20, 30)(points)
+    rotate_endplate(20, 24)(points)
     assert check(points, View.LA).codes_per_image() == ((),)
 
 
@@ -190,15 +196,15 @@ def test_severity_grows_with_the_excess(view: View) -> None:
 
 def test_severity_is_one_at_the_limit_and_two_one_spread_beyond() -> None:
     points = straight_spine(View.AP)
-    rotate_endplate(8, 30)(points)
-    limits = Limits.of(View.AP, {"A201": 30 - 1e-6})
+    rotate_endplate(8, 40)(points)
+    limits = Limits.of(View.AP, {"A201": 40 - 1e-6})
     (finding,) = [
         f
         for f in check_anatomy(points[None], View.AP, image_size_px=None, limits=limits).of_image(0)
         if f.code == "A201"
     ]
     assert finding.severity == pytest.approx(1)
-    limits = Limits.of(View.AP, {"A201": 30 - 19.0})
+    limits = Limits.of(View.AP, {"A201": 40 - 29.0})
     (finding,) = [
         f
         for f in check_anatomy(points[None], View.AP, image_size_px=None, limits=limits).of_image(0)
@@ -248,3 +254,48 @@ def test_wrong_shapes_are_refused() -> None:
         check_anatomy(points, View.AP, image_size_px=np.ones((1, 2)))
     with pytest.raises(ValueError, match="limits are for LA"):
         check_anatomy(points, View.AP, image_size_px=None, limits=Limits.of(View.LA))
+
+
+@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize("keypoint", [0, 1, 2, 3, 8, 11, 18, 19])
+@pytest.mark.parametrize("steps", [(1.5, 0.0), (-1.5, 0.0)])
+def test_the_corner_that_is_off_is_blamed_and_not_the_one_next_to_it(
+    keypoint: int, steps: tuple[float, float], view: View
+) -> None:
+    points = straight_spine(view)
+    points[keypoint] += np.array(steps) * HEIGHT
+    blamed = {k for f in check(points, view).of_image(0) if f.code in ("A404", "A405") for k in f.keypoints}
+    assert blamed == {keypoint}
+
+
+@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize("endplate", range(10))
+@pytest.mark.parametrize("degrees", [-35, 35])
+def test_the_endplate_that_is_tilted_is_blamed_and_not_the_one_next_to_it(
+    endplate: int, degrees: float, view: View
+) -> None:
+    points = straight_spine(view)
+    rotate_endplate(2 * endplate, degrees)(points)
+    blamed = {f.keypoints for f in check(points, view).of_image(0) if f.code == "A203"}
+    assert blamed == {(2 * endplate, 2 * endplate + 1)}
+
+
+def test_a_slip_takes_both_corners_along() -> None:
+    """Meyerding grade IV at L4/L5: both sides step over, no corner does so by itself."""
+    points = straight_spine(View.LA)
+    points[16:, 0] += 0.9 * WIDTH
+    assert "A404" in check(points, View.LA).codes_per_image()[0]
+    assert not of_code(points, "A405", View.LA)
+
+
+def test_spacing_is_judged_by_the_bodies_and_the_usual_disc() -> None:
+    """A tall body is as far from its neighbours as it must be; a level left out is not."""
+    points = straight_spine(View.AP)
+    points[14:, 1] += 0.8 * HEIGHT
+    tall = check(points).codes_per_image()[0]
+    points[14:, 1] -= 0.8 * HEIGHT
+    points[12:, 1] += 0.8 * HEIGHT
+    apart = of_code(points, "A501")
+    assert "A501" not in tall
+    values = [f.value for f in apart if f.vertebra == "L3/L4" and f.unit == "usual spacings"]
+    assert values == pytest.approx([(HEIGHT + GAP + 0.8 * HEIGHT) / (HEIGHT + GAP)])

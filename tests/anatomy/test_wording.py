@@ -42,12 +42,16 @@ def beyond(limit: LimitSpec) -> float:
         (finding("A202-S1", 50.0, "L5/S1"),
          "L5 and S1: disc wedged by 50°, usual 15°: an endplate is tilted or a corner is off"),
         (finding("A203", 26.0, "L4", 14, 15),
-         "L4: lower endplate tilted by 26° against both its neighbours, usual 2°: one of its corners is off"),
+         "L4: lower endplate tilted by 26° against its neighbours, usual 2°: one of its corners is off"),
         (finding("A302-height", 1.2, "L1/L2"),
          "L1 and L2: heights differ by 120 % of their mean, usual 8 %: "
          "an outline holds more, or less, than one body"),
         (finding("A404", 0.83, "L3", 11),
          "L3 LR: 0.8 heights off the line of its side, usual 0.05: the corner is off"),
+        (finding("A405", 0.62, "L1", 1),
+         "L1 UR: 0.6 heights out of step with the opposite corner, usual 0.05: the corner is off"),
+        (finding("A203-S1", 31.0, "S1", 20, 21),
+         "S1: upper endplate tilted by 31° against its neighbours, usual 3°: one of its corners is off"),
         (finding("A601", 0.5, "L1", 0, 2, 3), "L1 UL, LL and LR: 0.5 heights outside the image: "
          "another image, size or unit"),
         (finding("A603", 4.0, "L1", 0, 1, 2, 3),
@@ -63,7 +67,9 @@ def test_the_words(found: Finding, words: str) -> None:
 @pytest.mark.parametrize("key", list(LIMIT_BY_KEY))
 def test_every_limit_has_words_with_its_value(key: str) -> None:
     limit = LIMIT_BY_KEY[key]
-    vertebra = "L5/S1" if key == "A202-S1" else "L1/L2" if key[:4] in PAIRS else "L2"
+    vertebra = (
+        "L5/S1" if key == "A202-S1" else "S1" if key == "A203-S1" else "L1/L2" if key[:4] in PAIRS else "L2"
+    )
     found = finding(key, beyond(limit), vertebra, 4)
     assert limit_of(found) is limit
     reason = finding_reason(found, View.LA)

@@ -53,7 +53,7 @@ def test_rules_are_chosen_by_code_and_prefix(desk: Desk, ap_run: Path) -> None:
     assert list(json.loads(done.out)["by_code"]) == ["A101", "A102", "A103"]
     (desk.path / "mahtdiag.toml").write_text('[anatomy]\nselect = ["A4"]\nignore = ["A402"]\n')
     done = desk.run("anatomy", "--format", "json", "--no-pictures")
-    assert list(json.loads(done.out)["by_code"]) == ["A401", "A403", "A404"]
+    assert list(json.loads(done.out)["by_code"]) == ["A401", "A403", "A404", "A405"]
 
 
 def test_limits_of_the_settings_hold_for_their_view(desk: Desk, ap_run: Path) -> None:

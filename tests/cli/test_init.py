@@ -165,7 +165,7 @@ def test_without_a_run(desk: Desk) -> None:
     )
     result = desk.run("init", "nowhere")
     assert result.status == 2
-    assert result.err.endswith("no such run folder; check the name or leave it out for the latest\n")
+    assert result.err.endswith("no such run folder; check the name, or name latest, the newest run\n")
     assert not (desk.path / FILE).exists()
 
 

@@ -72,8 +72,11 @@ def in_the_project(desk: Desk, line: str, status: int) -> None:
 def test_github_actions(desk: Desk) -> None:
     (desk.path / "mahtdiag.toml").write_text(CONFIGURATION)
     steps = parsed(".github/workflows/checkpoint.yml")["jobs"]["gates"]["steps"]
-    (line,) = [step["run"] for step in steps if step.get("run", "").startswith("mahtdiag ")]
-    in_the_project(desk, line, 0)
+    evaluate, report = [step for step in steps if step.get("run", "").startswith("mahtdiag ")]
+    in_the_project(desk, evaluate["run"], 0)
+    in_the_project(desk, report["run"], 0)
+    assert (desk.path / "runs/ci/report.html").exists()
+    assert report["if"] == "always()"
     (upload,) = [step for step in steps if step.get("uses", "").startswith("actions/upload-artifact@")]
     assert upload["if"] == "always()"
     paths = upload["with"]["path"].split()
@@ -86,6 +89,9 @@ def test_gitlab(desk: Desk) -> None:
     install, line = job["script"]
     assert install == 'pip install "$MAHTDIAG"'
     in_the_project(desk, line, 1)
+    (report,) = job["after_script"]
+    in_the_project(desk, report, 1)
+    assert (desk.path / "runs/ci/report.html").exists()
     artifacts = job["artifacts"]
     assert artifacts["when"] == "always"
     paths = [*artifacts["paths"], artifacts["reports"]["junit"]]

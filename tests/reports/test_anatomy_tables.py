@@ -206,8 +206,8 @@ def test_every_rule_is_explained(rule: Rule) -> None:
 
 
 def test_limits_that_differ_by_view_are_both_given() -> None:
-    rule = next(rule for rule in RULES if rule.code == "A201")
-    assert "A201 fires above 22° in AP and 32° in LA; in an ordinary spine about 3°." in rule_text(rule)
+    rule = next(rule for rule in RULES if rule.code == "A203")
+    assert "A203 fires above 17° in AP and 20° in LA; in an ordinary spine about 2°." in rule_text(rule)
 
 
 @pytest.mark.parametrize("view", list(View))

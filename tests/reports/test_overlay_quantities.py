@@ -144,6 +144,38 @@ def test_a_tilted_endplate_stands_against_the_mean_of_its_neighbours() -> None:
     np.testing.assert_allclose(own.mean(axis=0), pred[8:10].mean(axis=0))
 
 
+def rotated(points: Points, degrees: float) -> Points:
+    turn = math.radians(degrees)
+    matrix = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    turned: Points = (points - points.mean(axis=0)) @ matrix.T + points.mean(axis=0)
+    return turned
+
+
+@pytest.mark.parametrize(
+    ("view", "first", "turned", "usual_deg"),
+    [
+        # L2's endplates 12° apart: L1's upper one is expected to lean by half of that, the other way.
+        (View.AP, 0, {6: 12.0}, -6.0),
+        # L4's 12° apart, and L5's upper one as L4's lower one: L5's lower one is expected half as far on.
+        (View.AP, 18, {14: 12.0, 16: 12.0}, 18.0),
+        # The disc L4/L5 wedged by 12°: L5/S1 is expected to be so as well.
+        (View.LA, 20, {16: 12.0, 18: 12.0}, 24.0),
+    ],
+)
+def test_an_outer_endplate_stands_against_what_the_next_wedge_makes_usual(
+    view: View, first: int, turned: dict[int, float], usual_deg: float
+) -> None:
+    pred = spine(view)
+    for left, degrees in turned.items():
+        pred[left : left + 2] = rotated(pred[left : left + 2], degrees)
+    pred[first : first + 2] = rotated(pred[first : first + 2], 50)
+    drawing = quantity(pred, fired("A203", view.vertebra_of[first], (first, first + 1)), view)
+    (usual,) = shape(drawing, Shape.DASHED)
+    along = usual[1] - usual[0]
+    assert math.degrees(math.atan2(along[1], along[0])) == pytest.approx(usual_deg)
+    np.testing.assert_allclose(usual.mean(axis=0), pred[first : first + 2].mean(axis=0))
+
+
 def test_the_crossing_of_an_outline() -> None:
     pred = spine(View.AP)
     pred[[10, 11]] = pred[[11, 10]]
@@ -204,6 +236,16 @@ def test_off_corners_point_to_where_they_should_be() -> None:
     pred[8] = pred[8] + [60.0, 0.0]
     off = quantity(pred, fired("A404", keypoints=(8,)))
     np.testing.assert_allclose(shape(off, Shape.DASHED), [[pred[8], place]])
+    np.testing.assert_allclose(shape(off, Shape.SQUARE), [place])
+    outer = spine(View.AP)
+    place = outer[0].copy()
+    outer[0] -= [60.0, 0.0]
+    off = quantity(outer, fired("A405", "L1", keypoints=(0,)))
+    np.testing.assert_allclose(shape(off, Shape.DASHED), [[outer[0], place]])
+    last = spine(View.LA)
+    place = last[21].copy()
+    last[21] += [60.0, 0.0]
+    off = quantity(last, fired("A405", "S1", keypoints=(21,)), View.LA)
     np.testing.assert_allclose(shape(off, Shape.SQUARE), [place])
     pred[8] = pred[11] - [10.0, 5.0]
     foot = shape(quantity(pred, fired("A403", keypoints=(8,))), Shape.SQUARE)[0]

@@ -145,7 +145,7 @@ def test_rules_of_the_options_replace_those_of_the_settings(tmp_path: Path) -> N
         report = judged(tmp_path, settings=settings, select=select, ignore=ignore).report
         return [tally.rule.code for tally in report.verdict.tallies]
 
-    assert codes() == ["A101", "A102", "A103", "A401", "A403", "A404"]
+    assert codes() == ["A101", "A102", "A103", "A401", "A403", "A404", "A405"]
     assert codes(select=("A402", "A401"), ignore=()) == ["A401", "A402"]
     with pytest.raises(UsageError, match="no anatomical rule 'A9'"):
         codes(select=("A9",))

@@ -8,7 +8,7 @@ import pytest
 
 from mahtdiag.calibration import calibration_report
 from mahtdiag.calibration.record import Json
-from mahtdiag.config.gates import read_gates
+from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.runs.results import Gate as StoredGate
@@ -169,7 +169,7 @@ def test_gates_on_calibration_decide_the_status(tmp_path: Path, limit: str, stat
     write_run(tmp_path / "run", *calibrated(12), gates=earlier)
     metric = "calibration.radial.coverage.0.9.observed"
     settings, problems = read_gates({"radial_error_px.mean": "<= 0", metric: limit})
-    calibration = with_gates(judged(tmp_path, "run"), settings.limits)
+    calibration = with_gates(judged(tmp_path, "run"), settings)
     assert (problems, calibration.status) == ((), status)
     found = as_json(calibration)
     value, interval = (part(found, "radial", "coverage", "0.9", name) for name in ("observed", "ci95"))
@@ -183,7 +183,7 @@ def test_gates_on_calibration_decide_the_status(tmp_path: Path, limit: str, stat
 
 def test_a_gate_on_what_is_not_there_fails_and_names_the_nearest(tmp_path: Path) -> None:
     write_run(tmp_path / "run", *calibrated(12))
-    calibration = with_gates(judged(tmp_path, "run"), [Gate("calibration.maec", "<=", 1.0)])
+    calibration = with_gates(judged(tmp_path, "run"), GateSettings((Gate("calibration.maec", "<=", 1.0),)))
     assert calibration.status is ExitStatus.GATE_FAILED
     assert "did you mean calibration.mace?" in calibration.notes[-1]
     json.dumps(as_json(calibration), allow_nan=False)

@@ -6,7 +6,13 @@ from mahtdiag.anatomy.checks.measure import ROUNDING, Bits, Check, Measure, bits
 from mahtdiag.anatomy.checks.ordering import centres_descend, endplates_apart, endplates_in_order
 from mahtdiag.anatomy.checks.parallelism import discs_not_wedged, endplates_in_line, endplates_parallel
 from mahtdiag.anatomy.checks.points import inside_image, points_apart, points_finite
-from mahtdiag.anatomy.checks.shape import left_is_left, outline_convex, outline_simple, sides_smooth
+from mahtdiag.anatomy.checks.shape import (
+    corners_in_step,
+    left_is_left,
+    outline_convex,
+    outline_simple,
+    sides_smooth,
+)
 
 __all__ = ["CHECKS", "ROUNDING", "Bits", "Check", "Measure", "bits_of", "level_names"]
 
@@ -23,6 +29,7 @@ CHECKS: dict[str, Check] = {
     "A402": left_is_left,
     "A403": outline_convex,
     "A404": sides_smooth,
+    "A405": corners_in_step,
     "A501": spacing_regular,
     "A601": inside_image,
     "A602": points_apart,

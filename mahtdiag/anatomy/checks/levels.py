@@ -3,20 +3,20 @@
 import numpy as np
 
 from mahtdiag.anatomy.checks.measure import Measure, disc_bits, pair_rows
-from mahtdiag.anatomy.geometry import Geometry, median_of_rows
+from mahtdiag.anatomy.geometry import Floats, Geometry, median_of_rows
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.schema.views import LUMBAR
 
-_FEWEST_SPACINGS = 3
+_FEWEST_GAPS = 3
+_SMALLEST_HEIGHTS = 0.1
 
 
 def spacing_regular(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
-    """A501: centre spacing over the image's median (L1–L5), and disc gap in heights (with L5/S1)."""
+    """A501: centre spacing over what this spine's bodies and discs lead one to expect (L1–L5), and disc gap
+    in heights (with L5/S1).
+    """
     inner = len(LUMBAR) - 1
-    spacings = geometry.spacings[:inner]
-    usual = median_of_rows(spacings)
-    enough = (np.isfinite(spacings).sum(axis=0) >= _FEWEST_SPACINGS) & (usual > 1e-6)
-    ratio = np.where(enough, spacings / usual, np.nan)
+    ratio = geometry.spacings[:inner] / _expected_spacings(geometry)
     gap = geometry.gaps / geometry.height
     rows, bits = pair_rows(geometry.view, gap.shape[0]), disc_bits(gap.shape[0])
     return (
@@ -24,3 +24,17 @@ def spacing_regular(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
         Measure("A501-max", ratio, rows[:inner], bits[:inner]),
         Measure("A501-gap", gap, rows, bits),
     )
+
+
+def _expected_spacings(geometry: Geometry) -> Floats:
+    """Half of each body's height, and the image's median gap between L1 and L5 `[4, n]`; NaN where fewer than
+    three gaps are known. A body whose height is unknown has the median height.
+    """
+    heights = np.where(np.isnan(geometry.heights), geometry.height, geometry.heights)
+    gaps = geometry.gaps[: len(LUMBAR) - 1]
+    usual = median_of_rows(gaps)
+    expected = (heights[:-1] + heights[1:]) / 2 + usual
+    enough = (np.isfinite(gaps).sum(axis=0) >= _FEWEST_GAPS) & (
+        expected > _SMALLEST_HEIGHTS * geometry.height
+    )
+    return np.where(enough, expected, np.nan)

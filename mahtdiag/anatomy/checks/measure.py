@@ -16,6 +16,13 @@ Bits = NDArray[np.int64]
 ROUNDING = 1e-9
 """Values that differ by less than this share are the same."""
 
+END_STRENGTH = 0.75
+"""What a value at the end of the spine counts against its neighbours' in `peaks`.
+
+An end that is off adds half of that to its neighbour's value; a neighbour that is off adds all of it to the
+end's.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Measure:
@@ -86,14 +93,15 @@ def bits_per_vertebra(blamed: NDArray[np.bool_]) -> Bits:
     return np.add.reduceat(_as_bits(blamed), np.arange(0, blamed.shape[0], CORNERS_PER_VERTEBRA), axis=0)
 
 
-def peaks(values: Floats, step: int) -> Floats:
-    """Values `[R, n]` that none `step` rows before or after exceeds; NaN in place of the others.
+def peaks(values: Floats, step: int, strengths: Floats | None = None) -> Floats:
+    """Values `[R, n]` whose strength none `step` rows before or after exceeds; NaN in place of the others.
 
-    A point that is off by d moves the mean of each of its neighbours' neighbours by d/2: without this it
-    would accuse them too. Values that differ by rounding alone are equal.
+    A point that is off by d moves what its neighbours are held against: without this it would accuse them
+    too. `strengths` are the values themselves where not given. Those that differ by rounding alone are equal.
     """
+    strengths = values if strengths is None else strengths
     kept = values.copy()
-    beaten = values * (1.0 + ROUNDING)
-    kept[step:][values[:-step] > beaten[step:]] = np.nan
-    kept[:-step][values[step:] > beaten[:-step]] = np.nan
+    beaten = strengths * (1.0 + ROUNDING)
+    kept[step:][strengths[:-step] > beaten[step:]] = np.nan
+    kept[:-step][strengths[step:] > beaten[:-step]] = np.nan
     return kept

@@ -3,6 +3,8 @@
 import numpy as np
 
 from mahtdiag.anatomy.checks.measure import (
+    END_STRENGTH,
+    ROUNDING,
     Measure,
     disc_bits,
     pair_rows,
@@ -34,8 +36,28 @@ def discs_not_wedged(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
 
 
 def endplates_in_line(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
-    """A203: tilt of each inner endplate minus the mean of its two neighbours', degrees, where it peaks."""
+    """A203: how far each endplate leans against those next to it, degrees, where that peaks.
+
+    An inner endplate: its tilt minus the mean of its two neighbours'. The first and the last have one
+    neighbour: the wedge between the two, less what the next wedge of its kind makes usual. That is half the
+    wedge of the next body, and all of the wedge of the next disc for S1, which has a limit of its own.
+    """
     change_deg = geometry.tilt_changes_deg
-    against_deg = peaks(np.abs(change_deg[:-1] - change_deg[1:]) / 2, step=1)
-    endplates = 1 + np.arange(against_deg.shape[0], dtype=np.int64)
-    return (Measure("A203", against_deg, endplates // 2, (np.int64(3) << 2 * endplates)[:, None]),)
+    share = 1.0 if change_deg.shape[0] == 2 * len(LUMBAR) else 0.5
+    first = change_deg[:1] - 0.5 * change_deg[2:3]
+    last = change_deg[-1:] - share * change_deg[-3:-2]
+    leaning_deg = np.abs(np.concatenate([first, (change_deg[:-1] - change_deg[1:]) / 2, last]))
+    strengths = leaning_deg.copy()
+    strengths[[0, -1]] *= END_STRENGTH
+    peaks_deg = peaks(leaning_deg, 1, strengths)
+    # Of the three that the first and the last are measured by, any that is tilted moves their value as well.
+    for end, others in ((0, slice(1, 4)), (-1, slice(-4, -1))):
+        beaten = np.fmax.reduce(leaning_deg[others], axis=0) > strengths[end] * (1.0 + ROUNDING)
+        peaks_deg[end, beaten] = np.nan
+    endplates = np.arange(peaks_deg.shape[0], dtype=np.int64)
+    bits = (np.int64(3) << 2 * endplates)[:, None]
+    body = 2 * len(LUMBAR)
+    measures = [Measure("A203", peaks_deg[:body], endplates[:body] // 2, bits[:body])]
+    if endplates.size > body:
+        measures.append(Measure("A203-S1", peaks_deg[body:], endplates[body:] // 2, bits[body:]))
+    return tuple(measures)

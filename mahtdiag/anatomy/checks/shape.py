@@ -1,8 +1,9 @@
-"""A401–A404: each outline is a convex quadrangle with its corners where their names say."""
+"""A401–A405: each outline is a convex quadrangle with its corners where their names say."""
 
 import numpy as np
 
 from mahtdiag.anatomy.checks.measure import (
+    END_STRENGTH,
     Measure,
     bits_per_vertebra,
     peaks,
@@ -84,13 +85,69 @@ def sides_smooth(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     side, in heights, the largest of a vertebra; a corner less far off than one of those two does not count.
     The first and the last endplate have no such neighbours.
     """
+    off = np.abs(_off_line(geometry))
+    # An end corner moves the expected place of the next one by half as much as itself.
+    ends = np.where(np.isnan(off), END_STRENGTH * _off_alone(geometry), off)
+    return (_largest("A404", peaks(off, 2, ends), limits),)
+
+
+def corners_in_step(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
+    """A405: how far a corner steps out of its side by itself, in heights, the largest of a vertebra; a corner
+    that does so less than the one above or below it does not count.
+    """
+    alone = _off_alone(geometry)
+    # A corner next to an end corner moves what that is held against by as much as itself.
+    strengths = alone.copy()
+    strengths[[0, 1, -2, -1]] *= END_STRENGTH
+    return (_largest("A405", peaks(alone, 2, strengths), limits),)
+
+
+def _largest(key: str, distances: Floats, limits: Limits) -> Measure:
+    """The largest distance of each vertebra's corners, `[K, n]`, blamed on those beyond the limit."""
+    starts = list(range(0, distances.shape[0], CORNERS_PER_VERTEBRA))
+    largest = np.fmax.reduceat(distances, starts, axis=0)
+    return Measure(key, largest, vertebra_rows(len(starts)), bits_per_vertebra(distances > limits[key]))
+
+
+def _off_line(geometry: Geometry) -> Floats:
+    """Signed distance of each corner, across the spine, from the middle of the corners above and below it on
+    its side, in heights `[K, n]`; NaN at the first and the last endplate, which lack a neighbour.
+    """
     points, axes = geometry.points, _axes_of(geometry, rows_per_vertebra=4)
     expected = points[slice(None, -4)].middle(points[slice(4, None)])
     inner = slice(2, -2)
     off = np.full_like(points.x, np.nan)
-    off[inner] = np.abs((points[inner] - expected).cross(axes[inner])) / geometry.height
-    off = peaks(off, step=2)
-    starts = list(range(0, off.shape[0], CORNERS_PER_VERTEBRA))
-    largest = np.fmax.reduceat(off, starts, axis=0)
-    blamed = bits_per_vertebra(off > limits["A404"])
-    return (Measure("A404", largest, vertebra_rows(len(starts)), blamed),)
+    off[inner] = (points[inner] - expected).cross(axes[inner]) / geometry.height
+    return off
+
+
+def _off_alone(geometry: Geometry) -> Floats:
+    """How far each corner steps out of its side without its partner on the other side, in heights `[K, n]`.
+
+    An inner corner: the smaller of its distance from the line and of that less its partner's. A corner of the
+    first or last endplate: the side that ends in it, held against the opposite side and against the same side
+    one vertebra (from S1: one disc) further on; the smaller of the two differences. 0 where the two differ in
+    direction.
+    """
+    off = _off_line(geometry)
+    more = off - _of_partner(off)
+    points, axes = geometry.points, _axes_of(geometry, rows_per_vertebra=4)
+    count = points.x.shape[0]
+    for end, after, then, last in ((0, 2, 4, 6), (count - 2, count - 4, count - 6, count - 8)):
+        along = axes[_pair(end)]
+        side = (points[_pair(end)] - points[_pair(after)]).cross(along)
+        further = (points[_pair(then)] - points[_pair(last)]).cross(along)
+        off[_pair(end)] = (side - further) / geometry.height
+        more[_pair(end)] = (side - side[::-1]) / geometry.height
+    alone: Floats = np.maximum(np.minimum(off, more), 0.0) + np.maximum(np.minimum(-off, -more), 0.0)
+    return alone
+
+
+def _pair(left: int) -> slice:
+    """Both corners of the endplate whose left corner this is."""
+    return slice(left, left + 2)
+
+
+def _of_partner(values: Floats) -> Floats:
+    """Values `[K, n]` of the other corner of the same endplate."""
+    return values.reshape(-1, 2, values.shape[1])[:, ::-1].reshape(values.shape)

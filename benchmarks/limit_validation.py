@@ -1,0 +1,129 @@
+"""What the AP limits achieve on patients that they were not set by.
+
+    python -m benchmarks.limit_validation LABELS.json KNOWN_ERRORS.json
+
+The shipped limits lie a little beyond the most extreme value of all clean images of this set, so the set
+judges them kindly. Here the patients are split into ten parts. For each part the limits are set anew from the
+clean images of all others: as far beyond the most extreme value there, relative to an ordinary spine, as the
+shipped limits lie beyond the most extreme value of all. That part is then judged by them. The radiographs of
+one patient stay together. Limits from a definition, the reading error or the source are kept.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.injection import named_by_rules
+from benchmarks.injection_sets import CleanSet, clean_aasce
+from benchmarks.injections import INJECTIONS, Injected
+from benchmarks.label_audit import AuditedSet, area_under_roc, read_set, share
+from mahtdiag.anatomy.checks import CHECKS
+from mahtdiag.anatomy.geometry import measure_geometry
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Fires
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+FROM_THE_SET = ("A201", "A202", "A203", "A302-width", "A302-height", "A404", "A405",
+                "A501-min", "A501-max", "A501-gap")  # fmt: skip
+MISTAKES = ("one corner moved by 1 height", "one endplate turned by 25°", "one level missing")
+PARTS = 10
+
+
+def extremes(points_px: Floats) -> dict[str, Floats]:
+    """The most extreme value of every image `[N]` by limit; its ordinary value where there is none."""
+    limits = Limits.of(View.AP)
+    found = {}
+    with np.errstate(all="ignore"):
+        geometry = measure_geometry(points_px, View.AP, None)
+        measures = [measure for rule in RULES for measure in CHECKS[rule.code](geometry, limits)]
+    for measure in measures:
+        if measure.key in FROM_THE_SET:
+            spec = LIMIT_BY_KEY[measure.key]
+            extreme = np.fmax if spec.fires is Fires.ABOVE else np.fmin
+            values = extreme.reduce(measure.values, axis=0)
+            found[measure.key] = np.where(np.isnan(values), spec.typical, values)
+    return found
+
+
+def limits_from(values: Mapping[str, Floats], chosen: Bools, clean: Bools) -> Limits:
+    """The limits that the chosen images lead to, where all clean ones lead to those shipped."""
+    limits = {}
+    for key, per_image in values.items():
+        spec = LIMIT_BY_KEY[key]
+        away = (per_image - spec.typical) * (1.0 if spec.fires is Fires.ABOVE else -1.0)
+        reached, farthest = float(away[chosen & clean].max()), float(away[clean].max())
+        if farthest > 0:
+            share_of_all = max(reached, 0.0) / farthest
+            limits[key] = spec.typical + (spec.default(View.AP) - spec.typical) * share_of_all
+    return Limits.of(View.AP, limits)
+
+
+def parts_of(patients: tuple[str, ...], rng: np.random.Generator) -> NDArray[np.int64]:
+    """A part for every image `[N]`, the same for all images of a patient."""
+    names, number = np.unique(patients, return_inverse=True)
+    return (rng.permutation(len(names)) % PARTS)[number]
+
+
+def judge(audited: AuditedSet, clean: CleanSet, seed: int) -> tuple[Floats, Bools, Mapping[str, Bools]]:
+    """Severity of every image `[N]`, whether a rule other than A301 fired `[N]`, and whether each mistake in
+    every clean image was named, all under limits from other patients.
+    """
+    part = parts_of(audited.patients, np.random.default_rng(seed))
+    values, usable = extremes(audited.points_px), audited.right & ~audited.doubted
+    injections = [injection for injection in INJECTIONS if injection.title in MISTAKES]
+    made = {each.title: each.make(clean, np.random.default_rng(seed)) for each in injections}
+    severity, other = np.zeros(part.size), np.zeros(part.size, dtype=np.bool_)
+    named = {each.title: np.zeros(len(clean.points_px), dtype=np.bool_) for each in injections}
+    apart = [n for n, rule in enumerate(RULES) if rule.code != "A301"]
+    for number in range(PARTS):
+        limits, rows = limits_from(values, part != number, usable), part == number
+        found = check_anatomy(
+            audited.points_px[rows], View.AP, image_size_px=audited.size_px[rows], limits=limits
+        )
+        severity[rows], other[rows] = found.image_severity(), found.fired()[:, apart].any(axis=1)
+        some = rows[audited.right]
+        for each in injections:
+            injected = Injected(made[each.title].points_px[some], made[each.title].changed[some])
+            found = check_anatomy(
+                injected.points_px, View.AP, image_size_px=clean.size_px[some], limits=limits
+            )
+            named[each.title][some] = named_by_rules(found, each, injected)
+    return severity, other, named
+
+
+def report(audited: AuditedSet, clean: CleanSet, seed: int = 0) -> str:
+    """The table as text."""
+    severity, other, named = judge(audited, clean, seed)
+    right, wrong = audited.right, audited.wrong
+    lines = [
+        f"limits from the other {PARTS - 1} of {PARTS} parts of {len(set(audited.patients))} patients",
+        f"wrong labels found:     {share(severity[wrong] > 0)}",
+        f"other images flagged:   {share(severity[right] > 0)}",
+        f"  by other than A301:   {share(other[right])}",
+        f"area under the ROC curve of the severity: {area_under_roc(severity[wrong], severity[right]):.3f}",
+        *(f"{title + ', named:':<38}{share(hits)}" for title, hits in named.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Reads the two files named on the command line and prints the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("labels", type=Path, help="all annotations, JSON")
+    parser.add_argument("known_errors", type=Path, help="the known errors among them, JSON")
+    parser.add_argument("--seed", type=int, default=0, help="another split of the patients")
+    arguments = parser.parse_args()
+    files = arguments.labels, arguments.known_errors
+    sys.stdout.write(report(read_set(*files), clean_aasce(*files), arguments.seed))
+
+
+if __name__ == "__main__":
+    main()
