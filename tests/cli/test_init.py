@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.config.reading import read_settings
 from mahtdiag.schema.views import View
 
@@ -223,5 +224,5 @@ def test_the_view_decides_which_default_limits_are_shown(desk: Desk) -> None:
         arguments = (f"{view.lower()}.pt", "data", "--out", view, "--overlays", "none")
         assert desk.run("evaluate", *arguments).status == 0
         assert desk.run("init", view, "--out", f"{view}.toml").status == 0
-        (line,) = [line for line in written(desk, f"{view}.toml").splitlines() if "A201 = " in line]
-        assert line.split()[3] == {View.AP: "22.0", View.LA: "32.0"}[view]
+        (line,) = [line for line in written(desk, f"{view}.toml").splitlines() if "A203 = " in line]
+        assert line.split()[3] == str(LIMIT_BY_KEY["A203"].default(view))
