@@ -95,21 +95,26 @@ def compare_command(
         drawn = _overlays(overlays, out)
         settings = read_settings(config, cwd)
 
-        from rich.console import Console
-
-        from mahtdiag.reports.progress import progress_for
         from mahtdiag.workflows.ci_comparison import of_comparison
         from mahtdiag.workflows.compare import CompareRequest, compare
-        from mahtdiag.workflows.comparison_overlays import with_overlays
 
         given = tuple(margins or ())
         compared = compare(CompareRequest(tuple(runs), settings, cwd, given, strict=strict, common=common))
         if out is not None:
-            compared = with_overlays(compared, drawn, cwd / out, cwd, progress_for(Console(stderr=True)))
+            compared = _with_overlays(compared, drawn, out, cwd)
         if not ci.take_stdout:
             _print(compared, output_format)
         ci.report(lambda: of_comparison(compared))
         raise typer.Exit(int(compared.status))
+
+
+def _with_overlays(compared: "Compared", choice: str, out: Path, cwd: Path) -> "Compared":
+    from rich.console import Console
+
+    from mahtdiag.reports.progress import progress_for
+    from mahtdiag.workflows.comparison_overlays import with_overlays
+
+    return with_overlays(compared, choice, cwd / out, cwd, progress_for(Console(stderr=True)))
 
 
 def _print(compared: "Compared", output_format: options.OutputFormat) -> None:

@@ -78,7 +78,7 @@ def evaluate_command(
             _print(evaluation, output_format)
         from mahtdiag.workflows.ci_evaluation import of_evaluation
 
-        ci.report(lambda: of_evaluation(evaluation))
+        ci.report(lambda: of_evaluation(evaluation, Path.cwd()))
         if evaluation.not_done is not None:
             raise MahtdiagError(evaluation.not_done)
         raise typer.Exit(int(evaluation.status))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
-from mahtdiag.config.settings import UNKNOWN_LIMIT, Settings
+from mahtdiag.config.settings import IMPOSSIBLE_LIMITS, UNKNOWN_LIMIT, Settings
 from mahtdiag.errors import UsageError
 
 FILE_NAME = "mahtdiag.toml"
@@ -106,6 +106,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
         if item["type"] == UNKNOWN_LIMIT:
             # The key stands in the path twice: as itself, and as the part that is wrong.
             lines.append(f"unknown key {'.'.join(keys[:-1])}; {item['msg'][:1].lower()}{item['msg'][1:]}")
+        elif item["type"] == IMPOSSIBLE_LIMITS:
+            lines += [f"{'.'.join(keys)}.{problem}" for problem in item["msg"].split("\n")]
         elif item["type"] == "extra_forbidden":
             known = _known(model, keys[:-1])
             close = difflib.get_close_matches(keys[-1], known, 1, 0.5)
@@ -117,8 +119,11 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
             message = item["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
             # What is wrong with several keys of a table together is said of the table.
             together = len(keys) == 1 and isinstance(item["input"], Mapping)
-            what = f"[{'.'.join(keys)}]" if together else f"{'.'.join(keys)} = {_shown(item['input'])}"
-            lines.append(f"{what}: {message[:1].lower()}{message[1:]}")
+            if together:
+                lines.append(f"[{keys[0]}]: {message}")
+            else:
+                said = f"{message[:1].lower()}{message[1:]}"
+                lines.append(f"{'.'.join(keys)} = {_shown(item['input'])}: {said}")
     return tuple(dict.fromkeys(lines))
 
 

@@ -30,6 +30,7 @@ from mahtdiag.schema.model_spec import (
 from mahtdiag.schema.views import View
 
 LARGEST_INPUT = 8192
+LARGEST_ANGLE = 180
 # Fewer resamples make an interval a matter of chance, more cost minutes and change no digit that is shown.
 FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 100_000
 CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
@@ -118,7 +119,7 @@ def known_codes(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return codes
 
 
-UNKNOWN_LIMIT = "unknown_limit"
+UNKNOWN_LIMIT, IMPOSSIBLE_LIMITS = "unknown_limit", "impossible_limits"
 # A number in quotes is a text, not a number.
 PositiveFloat = Annotated[float, Field(gt=0.0, strict=True)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, strict=True)]
@@ -188,6 +189,21 @@ class EvaluateSettings(Section):
     recalibration: str | None = None
 
 
+def possible_limits(limits: dict[str, float]) -> dict[str, float]:
+    """Limits that a spine can keep and break; an error with a line for each that it cannot."""
+    wrong = []
+    for key, value in limits.items():
+        unit = LIMIT_BY_KEY[key].unit
+        # Lengths along a spine may be negative, as where endplates overlap; nothing else can be.
+        if value < 0 and unit not in ("heights", "widths"):
+            wrong.append(f"{key} = {value:g}: what it limits is never below 0")
+        if value > LARGEST_ANGLE and unit == "°":
+            wrong.append(f"{key} = {value:g}: no angle is above {LARGEST_ANGLE}°; ignore leaves a rule out")
+    if wrong:
+        raise PydanticCustomError(IMPOSSIBLE_LIMITS, "{lines}", {"lines": "\n".join(wrong)})
+    return limits
+
+
 class AnatomySettings(Section):
     """`[anatomy]`: which violation rules are checked, and their limits, per view where they differ."""
 
@@ -196,6 +212,24 @@ class AnatomySettings(Section):
     limits: Limits = Field(default_factory=dict)
     ap: Limits = Field(default_factory=dict, alias="AP")
     la: Limits = Field(default_factory=dict, alias="LA")
+
+    @field_validator("limits", "ap", "la")
+    @classmethod
+    def _possible(cls, limits: dict[str, float]) -> dict[str, float]:
+        return possible_limits(limits)
+
+    @model_validator(mode="after")
+    def _bands(self) -> Self:
+        wrong = []
+        for view in View:
+            limits = {key: spec.default(view) for key, spec in LIMIT_BY_KEY.items()} | self.limits_of(view)
+            for low in (key for key in limits if key.endswith("-min")):
+                high = low.replace("-min", "-max")
+                if limits[low] >= limits[high]:
+                    wrong.append(f"{low} {limits[low]:g} must be below {high} {limits[high]:g} ({view})")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
 
     def limits_of(self, view: View) -> dict[str, float]:
         """The limits that hold in a view."""

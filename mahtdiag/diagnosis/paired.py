@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc
+from scipy.special import erfc, ndtri
 from scipy.stats import wilcoxon
 
 from mahtdiag.calibration.bootstrap import image_weights, percentile_interval
@@ -25,6 +25,7 @@ SEED = 0
 # Single precision holds every whole number up to this.
 _EXACT = 2**24
 _ROWS_AT_ONCE = 4096
+_Z95 = float(ndtri(0.975))
 
 
 class Method(StrEnum):
@@ -85,8 +86,8 @@ def paired_differences(
 
     The interval is the percentile interval of the differences under `resamples` resamples of images. p-values
     are those of the Wilcoxon signed-rank test on the differences of each image, or, where an image alone has
-    no such number, of the difference over its standard error in the resamples. The same seed gives the same
-    numbers. Raises ValueError with no images.
+    no such number, of the difference over the standard error that its interval tells. The same seed gives the
+    same numbers.
     Sources: Efron, Tibshirani, An Introduction to the Bootstrap (1993); Wilcoxon, Biometrics Bulletin 1
     (1945); Holm, Scandinavian Journal of Statistics 6 (1979).
     """
@@ -168,15 +169,14 @@ def _differences(reading: PairedReading, drawn: Floats | None) -> list[Differenc
         if not np.isfinite(a[i]) or not np.isfinite(b[i]):
             continue
         difference = float(b[i] - a[i])
-        resampled = None if drawn is None else drawn[:, i]
-        interval = None if resampled is None else percentile_interval(resampled)
+        interval = None if drawn is None else percentile_interval(drawn[:, i])
         if interval is not None and name in reading.pushed_up:
             interval = 2.0 * difference - interval[1], 2.0 * difference - interval[0]
         per_image = reading.b.values[:, i] - reading.a.values[:, i]
         if np.isfinite(per_image).any():
             method, p_value = Method.WILCOXON, signed_rank_p(per_image)
         else:
-            method, p_value = Method.BOOTSTRAP, _standard_error_p(difference, resampled)
+            method, p_value = Method.BOOTSTRAP, _interval_p(difference, interval)
         found.append(
             Difference(name, float(a[i]), float(b[i]), difference, interval, p_value, p_value, method)
         )
@@ -198,13 +198,15 @@ def signed_rank_p(differences: Floats) -> float:
         return float(wilcoxon(kept, zero_method="wilcox", method="auto").pvalue)
 
 
-def _standard_error_p(difference: float, resampled: Floats | None) -> float:
-    """Two-sided p-value of a difference over its standard error in the resamples; 1 where there are none."""
-    known = np.empty(0) if resampled is None else resampled[np.isfinite(resampled)]
-    if known.size < 2 or difference == 0.0:
+def _interval_p(difference: float, interval: Interval | None) -> float:
+    """Two-sided p-value of a difference over the standard error that its 95 % interval has if it is normal.
+
+    The interval's width and not the spread of the resamples, which a few far ones decide. 1 without interval.
+    """
+    if interval is None or difference == 0.0:
         return 1.0
-    spread = float(known.std(ddof=1))
-    return float(erfc(abs(difference) / spread / np.sqrt(2.0))) if spread > 0.0 else 0.0
+    error = (interval[1] - interval[0]) / (2.0 * _Z95)
+    return float(erfc(abs(difference) / error / np.sqrt(2.0))) if error > 0.0 else 0.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

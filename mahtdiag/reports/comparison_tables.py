@@ -8,8 +8,9 @@ from rich.text import Text
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.metrics import metric_of
+from mahtdiag.diagnosis.paired import Interval
 from mahtdiag.reports.comparison_view import ChangedImage, ComparisonView
-from mahtdiag.reports.numbers import counted, interval, number, pixels
+from mahtdiag.reports.numbers import ABSENT, counted, interval, number, pixels
 from mahtdiag.reports.tables import NAME_WIDTH, plain_table, short_name
 
 STANDARD_WIDTH = 80
@@ -29,15 +30,14 @@ SECTIONS = (
     ("Loss (mean over images, network frame)", ("losses.",)),
     ("Anatomical violations: share of images, findings, images by code", ("anatomy.",)),
     ("Error types: share of keypoints", ("error_types.",)),
-    ("Predicted uncertainty", ("calibration.",)),
+    ("Predicted uncertainty; of intervals and ellipses what they hold", ("calibration.",)),
 )
-STATISTICS = {"mean": "mean", "median": "median", "p90": "90th percentile", "p95": "95th percentile"}
 CALIBRATION = {
     "mace": "MACE",
-    "nll": "negative log likelihood",
+    "nll": "NLL",
     "crps_px": "CRPS, px",
-    "sharpness_px": "sharpness (rms σ), px",
-    "sigma_scale": "σ scale that fits best",
+    "sharpness_px": "sharpness, px",
+    "sigma_scale": "best σ scale",
     "radial.mace": "MACE of ellipses",
 }
 
@@ -48,16 +48,16 @@ def comparison_report(view: ComparisonView, width: int = STANDARD_WIDTH) -> Rend
     comparison = view.comparison
     parts: list[RenderableType] = [
         Text(f"A  {view.a} ({view.checkpoint_a})", style="bold"),
-        Text(f"B  {view.b} ({view.checkpoint_b})", style="bold"),
+        Text(f"{view.letter}  {view.b} ({view.checkpoint_b})", style="bold"),
         Text(f"{view.view} view, {counted(comparison.images, 'image')} in both, paired by content"),
         Text(),
     ]
     if comparison.judged:
         parts.append(judged_table(comparison.judged))
-    parts += metric_tables(comparison.metrics)
+    parts += metric_tables(comparison.metrics, view.letter)
     parts += [
-        changed_images("further off", view.worse, comparison.images, name_width),
-        changed_images("closer", view.better, comparison.images, name_width),
+        changed_images(f"{view.letter} is further off", view, view.worse, name_width),
+        changed_images(f"{view.letter} is closer", view, view.better, name_width),
     ]
     parts += [Text(f"note: {note}") for note in view.notes]
     parts.append(verdict_line(view))
@@ -75,22 +75,23 @@ def judged_table(judged: Sequence[JudgedMetric]) -> Table:
             number(each.worsening),
             interval(each.worsening_ci95),
             number(each.margin),
-            Text(str(each.outcome), style=STYLES.get(each.outcome, "")),
+            # Whole, it would leave no room for the longest name that usually decides.
+            Text(str(each.outcome).removesuffix(" margin"), style=STYLES.get(each.outcome, "")),
         )
     table.caption = (
-        "worse: the whole interval is beyond the margin. within margin: the whole interval is inside it. "
+        "worse: the whole interval is beyond the margin; within: inside it. "
         "Intervals: 2,000 paired bootstrap resamples of images."
     )
     return table
 
 
-def metric_tables(metrics: Sequence[ComparedMetric]) -> list[Table]:
+def metric_tables(metrics: Sequence[ComparedMetric], letter: str) -> list[Table]:
     """Every number of both runs, by section."""
     tables = []
     for title, prefixes in SECTIONS:
         chosen = [metric for metric in metrics if metric.name.startswith(prefixes)]
         if chosen:
-            tables.append(metric_table(title, chosen))
+            tables.append(metric_table(title, chosen, letter))
     if tables:
         tables[-1].caption = (
             f"p: Wilcoxon signed-rank over images (set-level numbers: bootstrap), corrected for all "
@@ -99,9 +100,10 @@ def metric_tables(metrics: Sequence[ComparedMetric]) -> list[Table]:
     return tables
 
 
-def metric_table(title: str, metrics: Sequence[ComparedMetric]) -> Table:
+def metric_table(title: str, metrics: Sequence[ComparedMetric], letter: str) -> Table:
     """Numbers of both runs, their difference with its interval, and whether that is more than chance."""
-    table = plain_table(title, "", "A", "B", "B − A", "95 % interval", "p (Holm)", "")
+    table = plain_table(title, "", "A", letter, f"{letter} − A", "95 % interval", "p", "")
+    table.padding = 0
     for metric in metrics:
         found, scale = metric.difference, _scale(metric.name)
         style = "" if metric.verdict is None else STYLES.get(metric.verdict, "")
@@ -111,21 +113,23 @@ def metric_table(title: str, metrics: Sequence[ComparedMetric]) -> Table:
             number(scale * found.a),
             number(scale * found.b),
             _signed(scale * found.difference),
-            interval(found.ci95, scale),
+            _bounds(found.ci95, scale),
             "<0.001" if found.p_holm < SMALLEST_P else f"{found.p_holm:.3f}",
             Text(str(told), style=style),
         )
     return table
 
 
-def changed_images(how: str, images: Sequence[ChangedImage], total: int, name_width: int) -> RenderableType:
-    """The images in which B is most further off, or closer, by mean radial error."""
+def changed_images(
+    how: str, view: ComparisonView, images: Sequence[ChangedImage], name_width: int
+) -> RenderableType:
+    """The images in which a run is most further off, or closer, by mean radial error."""
     if not images:
-        return Text(f"B is {how} in no image.\n")
+        return Text(f"{how} in no image.\n")
     shown = images[:SHOWN_IMAGES]
     most = f", the most in these {len(shown)}" if len(images) > len(shown) else ""
-    title = f"B is {how} in {len(images)} of {counted(total, 'image')}{most}"
-    table = plain_table(title, "image", "A, mean px", "B, mean px", "B − A")
+    title = f"{how} in {len(images)} of {counted(view.comparison.images, 'image')}{most}"
+    table = plain_table(title, "image", "A, mean px", f"{view.letter}, mean px", f"{view.letter} − A")
     for image in shown:
         table.add_row(
             Text(short_name(image.image, name_width)),
@@ -141,13 +145,17 @@ def verdict_line(view: ComparisonView) -> Text:
     comparison = view.comparison
     verdict = comparison.verdict
     if verdict is Verdict.SAME:
-        line = Text("verdict: B is neither shown to be worse than A beyond the margin nor to be better")
+        line = Text(
+            f"verdict: {view.letter} is neither shown to be worse than A beyond the margin nor to be better"
+        )
     else:
         outcome = Outcome.WORSE if verdict is Verdict.WORSE else Outcome.BETTER
         reasons = [_reason(each) for each in comparison.judged if each.outcome is outcome]
         if comparison.lost and verdict is Verdict.WORSE:
             reasons.append(f"it failed on {counted(len(comparison.lost), 'image')} that A has evaluated")
-        line = Text(f"verdict: B is {verdict} than A: {'; '.join(reasons)}", style=STYLES[verdict])
+        line = Text(
+            f"verdict: {view.letter} is {verdict} than A: {'; '.join(reasons)}", style=STYLES[verdict]
+        )
     open_ = [each.name for each in comparison.judged if each.outcome in (Outcome.OPEN, Outcome.MISSING)]
     if view.strict and open_:
         line.append(f"\nstrict: not shown to be within the margin: {', '.join(open_)}", style="bold red")
@@ -167,7 +175,7 @@ def title_of(name: str) -> str:
     section, _, rest = name.partition(".")
     unit = section.rpartition("_")[2]
     if section.startswith("radial_error_"):
-        return f"{STATISTICS[rest]}, {unit}"
+        return f"{rest}, {unit}"
     if section.startswith("sdr_"):
         return f"within {rest} {unit}, %"
     if section in ("by_vertebra", "by_corner"):
@@ -188,14 +196,14 @@ def _anatomy_title(rest: str) -> str:
 def _type_title(rest: str) -> str:
     title, _, what = rest.removeprefix("by_type.").rpartition(".")
     if what == "level_shifts":
-        return "whole images shifted"
+        return "images shifted"
     return f"{title}, %" if what == "keypoint_share" else f"{title}, keypoints"
 
 
 def _calibration_title(rest: str) -> str:
     if ".observed" in rest:
         level = 100 * float(rest.removesuffix(".observed").rpartition("coverage.")[2])
-        return f"{level:g} % {'ellipses' if rest.startswith('radial') else 'intervals'} hold, %"
+        return f"{level:g} % {'ellipse' if rest.startswith('radial') else 'interval'}, %"
     return CALIBRATION.get(rest, rest)
 
 
@@ -203,6 +211,14 @@ def _scale(name: str) -> float:
     """Shares are shown in percent."""
     metric = metric_of(name)
     return 100.0 if metric is not None and metric.unit == "share" else 1.0
+
+
+def _bounds(interval: Interval | None, scale: float) -> str:
+    """Two digits each: seven columns fit into 80 characters whatever the numbers are."""
+    if interval is None:
+        return ABSENT
+    low, high = interval
+    return f"{number(scale * low, 2)} to {number(scale * high, 2)}"
 
 
 def _signed(value: float) -> str:

@@ -23,7 +23,10 @@ class ChangedImage:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonView:
-    """Run B against run A. `worse` and `better`: every image that changed, most changed first."""
+    """Run B against run A; of several runs, `letter` tells which of them B is.
+
+    `worse` and `better`: every image that changed, most changed first.
+    """
 
     view: View
     a: str
@@ -35,3 +38,4 @@ class ComparisonView:
     better: tuple[ChangedImage, ...]
     strict: bool
     notes: tuple[str, ...]
+    letter: str = "B"

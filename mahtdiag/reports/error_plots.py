@@ -33,8 +33,6 @@ BINS = 40
 DECADES_SHOWN = 3.0
 PART_COLOURS = {"heatmap": BLUE, "coord": VERMILLION, "anatomical": GREEN, "uncertainty": PURPLE}
 MOST_COLUMNS = 300
-LOW_SHARE, HIGH_SHARE = 0.12, 0.9
-STEP_POINTS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,36 +66,22 @@ def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -
         upper.axvline(
             value, color=colour, linewidth=1.6, linestyle=style, label=f"{name} {number(value)} {unit}"
         )
-    upper.legend(loc="upper left", fontsize=9)
+    upper.legend(loc="best", fontsize=9)
     lower.plot(shown, np.arange(1, known.size + 1) / known.size, color=BLUE, linewidth=2.0)
-    steps = 0
     for threshold in thresholds:
         share = float((known <= threshold).mean())
         lower.plot([threshold, threshold], [0.0, share], color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
-        lower.plot(threshold, share, "o", color=VERMILLION, markersize=6)
-        _name_rate(lower, threshold, share, unit, steps)
-        steps += share > HIGH_SHARE
+        label = f"{threshold:g} {unit}: {percent(share)}"
+        lower.plot(threshold, share, "o", color=VERMILLION, markersize=6, label=label)
     lower.set(xscale="log", xlim=(floor, top), ylim=(0.0, 1.04))
     lower.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     lower.xaxis.set_minor_formatter(NullFormatter())
+    lower.legend(loc="best", fontsize=9, handlelength=1.0)
     lower.set_xlabel(f"radial error, {unit}")
     lower.set_ylabel("share of keypoints up to here")
     _titled(upper, "How large are the errors?", counted(known.size, "keypoint"))
     return figure
-
-
-def _name_rate(axes: Axes, threshold: float, share: float, unit: str, steps: int) -> None:
-    """`8 px: 23.2 %` at a point of the curve, where there is room; high ones go down by a step each."""
-    offset, side, edge = (-6.0, 2.0), "right", "bottom"
-    if share < LOW_SHARE:
-        offset, side = (0.0, 6.0), "center"
-    elif share > HIGH_SHARE:
-        offset, side, edge = (6.0, -3.0 - STEP_POINTS * steps), "left", "top"
-    text = f"{threshold:g} {unit}: {percent(share)}"
-    axes.annotate(
-        text, (threshold, share), xytext=offset, textcoords="offset points", ha=side, va=edge, fontsize=9
-    )
 
 
 def _shown_range(known: Floats, thresholds: Sequence[float]) -> tuple[float, float]:

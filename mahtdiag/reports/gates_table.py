@@ -10,6 +10,7 @@ from mahtdiag.reports.numbers import number
 from mahtdiag.reports.tables import plain_table
 
 METRIC_WIDTH = 42
+DIGITS, MOST_DIGITS = 4, 15
 BOUNDS = {Bound.ESTIMATE: "", Bound.UPPER: "upper 95 %", Bound.LOWER: "lower 95 %"}
 
 
@@ -26,11 +27,23 @@ def gates_table(results: Sequence[GateResult]) -> Table:
         table.add_row(
             Text(metric_in_words(result)),
             f"{gate.comparison} {gate.limit:.10g}",
-            number(result.value, 4),
+            compared_value(result),
             *((BOUNDS[gate.bound],) if of_bounds else ()),
             Text("passed", style="green") if result.passed else Text("FAILED", style="bold red"),
         )
     return table
+
+
+def compared_value(result: GateResult) -> str:
+    """What was compared with the limit, with as many digits as it takes to see the verdict."""
+    value = result.value
+    if value is None:
+        return number(value)
+    for digits in range(DIGITS, MOST_DIGITS):
+        shown = number(value, digits)
+        if result.gate.keeps(float(shown.replace(",", ""))) is result.passed:
+            return shown
+    return repr(value)
 
 
 def metric_in_words(result: GateResult) -> str:

@@ -20,7 +20,7 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import remove_temporary_files, replacing, reporting_write_errors, write_file
 from mahtdiag.runs.latest import publish_latest
 from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, Parts, consecutive_ranges, write_table
-from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS, PARTS, Run, read_document
+from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS, PARTS, Run, read_document, require_unchanged
 from mahtdiag.runs.resuming import differences
 from mahtdiag.runs.tables import images_schema, images_table, keypoints_schema, keypoints_table
 from mahtdiag.schema.records import ImageRecord
@@ -107,8 +107,8 @@ class RunFolder:
         `document` is then the stored one: the time of the start and the seconds so far are known from it.
 
         Raises:
-            RunFolderError: nothing to resume, a damaged `run.json`, settings that differ (all are listed), or
-                a folder that cannot be written to.
+            RunFolderError: nothing to resume, a damaged `run.json`, settings that differ (all are listed), a
+                complete run that was edited, or a folder that cannot be written to.
         """
         with reporting_write_errors(path):
             if not path.exists():
@@ -122,6 +122,7 @@ class RunFolder:
                 f"{path}: cannot be resumed with other settings; give the old ones or choose another --out",
                 *(f"{path}: {change}" for change in changed),
             )
+        require_unchanged(path, stored)
         folder = cls(path, stored, limits=limits or FlushLimits(), clock=clock)
         with reporting_write_errors(path):
             if folder.complete:

@@ -155,12 +155,16 @@ def open_run(path: Path | None, cwd: Path) -> Run:
     """
     folder = latest_run(cwd) if path is None or is_latest(path, cwd) else cwd / path
     document = read_document(folder)
-    _require_unchanged(folder, document)
+    require_unchanged(folder, document)
     return Run(folder, document, merged=document.status == "complete")
 
 
-def _require_unchanged(folder: Path, document: RunDocument) -> None:
-    """Raises RunFolderError, one line per table, where its checksum is not the one in the document."""
+def require_unchanged(folder: Path, document: RunDocument) -> None:
+    """Compare the tables of a run with the checksums in its document, if it has any.
+
+    Raises:
+        RunFolderError: a table is gone or not as the run wrote it, one line each.
+    """
     if document.checksums is None:
         return
     problems = []

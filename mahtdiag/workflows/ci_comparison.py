@@ -1,7 +1,9 @@
 """From a comparison of runs to what a pipeline is told of it: a gate per number that decides."""
 
 from collections.abc import Iterator
-from string import ascii_uppercase
+from dataclasses import replace
+
+import numpy as np
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.gates import Bound, Gate, GateResult
@@ -9,27 +11,25 @@ from mahtdiag.reports.ci_record import (
     CiRecord,
     GateCase,
     NumberRow,
-    RankedImage,
     WorstImages,
     interval_in_words,
 )
 from mahtdiag.reports.comparison_tables import verdict_line
 from mahtdiag.reports.comparison_view import ComparisonView
-from mahtdiag.reports.numbers import number, pixels
+from mahtdiag.reports.numbers import number
 from mahtdiag.schema.samples import Failure
+from mahtdiag.workflows.ci_results import OF_ERRORS
 from mahtdiag.workflows.compare import Compared
 from mahtdiag.workflows.comparison_view import views_of
-from mahtdiag.workflows.worst_images import MOST
+from mahtdiag.workflows.worst_images import by_increase
 
-# Numbers whose change is the change of the mean error of images.
-OF_ERRORS = ("radial_error_", "sdr_", "by_vertebra.", "by_corner.", "vertebrae.", "corners.")
 NO_INTERVAL = "no 95 % interval: too few images"
 
 
 def of_comparison(compared: Compared) -> CiRecord:
     """Runs against the first: the numbers that decide, those that differ, the images that got worse."""
     views = views_of(compared)
-    letters = [_letter(n) for n in range(1, len(views) + 1)]
+    letters = [view.letter for view in views]
     several = len(views) > 1
     lost = [failure for view in views for failure in _lost(view)]
     return CiRecord(
@@ -54,11 +54,6 @@ def of_comparison(compared: Compared) -> CiRecord:
         worst=_worse(views[0]) if not several else None,
         notes=tuple(dict.fromkeys(note for view in views for note in view.notes)),
     )
-
-
-def _letter(n: int) -> str:
-    """`B` for the first run that is compared with A."""
-    return ascii_uppercase[n] if n < len(ascii_uppercase) else f"run {n + 1}"
 
 
 def _said(view: ComparisonView, letter: str) -> str:
@@ -100,12 +95,12 @@ def _before(letter: str) -> str:
 
 
 def _worse(view: ComparisonView, letter: str = "") -> WorstImages | None:
-    rows = tuple(
-        RankedImage(image.image, f"+{pixels(image.change_px)} px (to {pixels(image.b_px)})")
-        for image in view.worse[:MOST]
-    )
-    what = f"largest increase of the mean radial error{f' in {letter}' if letter else ''}"
-    return WorstImages(what, rows) if rows else None
+    images = view.worse
+    a_px, b_px = (np.array([getattr(image, name) for image in images]) for name in ("a_px", "b_px"))
+    found = by_increase([image.image for image in images], a_px, b_px).worst(too_high=True)
+    if found is None or not letter:
+        return found
+    return replace(found, what=f"{found.what} in {letter}")
 
 
 def _numbers(view: ComparisonView, letter: str) -> Iterator[NumberRow]:

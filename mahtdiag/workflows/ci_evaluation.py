@@ -1,20 +1,33 @@
 """From an evaluation to what a pipeline is told of it: all gates, errors and rates, the worst images."""
 
+from functools import cache, partial
+from pathlib import Path
+
 from mahtdiag.diagnosis.anatomy import JudgedImage, judge
+from mahtdiag.diagnosis.comparison import compare_runs
 from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate
-from mahtdiag.reports.ci_record import CiRecord, NumberRow, interval_in_words
+from mahtdiag.errors import MahtdiagError
+from mahtdiag.reports.ci_record import CiRecord, NumberRow, WorstImages, interval_in_words
 from mahtdiag.reports.numbers import interval, number, percent, pixels
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.workflows.baseline import current_run
 from mahtdiag.workflows.ci_results import WorstOf, gate_cases, other_notes
+from mahtdiag.workflows.compared_runs import open_finished, pair_runs, read_stored
 from mahtdiag.workflows.evaluate import Evaluation
 from mahtdiag.workflows.gate_images import finder
 from mahtdiag.workflows.gates import results_of
 from mahtdiag.workflows.results import RunResults, findings_of
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
+from mahtdiag.workflows.worst_images import by_increase
 
 MEAN_ERROR = "radial_error_px.mean"
 
 
-def of_evaluation(evaluation: Evaluation) -> CiRecord:
-    """An evaluation: all gates, errors and rates, the images with the largest error."""
+def of_evaluation(evaluation: Evaluation, cwd: Path) -> CiRecord:
+    """An evaluation: all gates, errors and rates, the images with the largest error.
+
+    Baselines are named from the folder `cwd`.
+    """
     results, document = evaluation.results, evaluation.results.document
     nothing = evaluation.not_done is not None and not document.images.evaluated
     worst_of, gates = _finder(results), results_of(document.gates)
@@ -30,7 +43,7 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         judged=document.images.evaluated,
         failures=results.images.failures(),
         failures_allowed=evaluation.not_done is None,
-        gates=gate_cases(gates, worst_of),
+        gates=gate_cases(gates, worst_of, cache(partial(_increases, results, document, cwd))),
         numbers=_evaluation_numbers(results),
         worst=worst_of(MEAN_ERROR, True) if results.summary else None,
         notes=other_notes(document.notes, gates),
@@ -45,6 +58,18 @@ def _finder(results: RunResults) -> WorstOf:
 
     shifts = None if results.errors is None else results.errors.level_shifts
     return finder(images, keypoints, judged, shifts)
+
+
+def _increases(results: RunResults, document: RunDocument, cwd: Path, baseline: str) -> WorstImages | None:
+    """The images whose mean error grew most against a stored run; None where it is gone by now."""
+    current = current_run(document, results.images, results.keypoints, "")
+    try:
+        stored = read_stored(open_finished(Path(baseline), cwd), cwd)
+        pair = pair_runs(stored, current, stored_limits(document), stored_rules(document))
+    except MahtdiagError:
+        return None
+    errors = compare_runs(pair.a, pair.b, (), ())
+    return by_increase(pair.names_b, errors.error_a_px, errors.error_b_px).worst(too_high=True)
 
 
 def _evaluation_numbers(results: RunResults) -> tuple[NumberRow, ...]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # each command loads its own workflow alone
     from mahtdiag.workflows.calibration import Calibration
 
 WorstOf = Callable[[str, bool], WorstImages | None]
+Increases = Callable[[str], WorstImages | None]
+# Numbers whose change is the change of the mean errors of images.
+OF_ERRORS = ("radial_error_", "sdr_", "by_vertebra.", "by_corner.", "vertebrae.", "corners.")
 # The numbers of the calibration report that the summary shows, by key.
 SHOWN = ("sigma_scale", "mace", "ence", "sharpness_px", "nll", "crps_px", "spearman", "ause")
 LEVEL = "0.95"
@@ -80,15 +83,27 @@ def of_calibration(calibration: "Calibration") -> CiRecord:
     )
 
 
-def gate_cases(results: Sequence[GateResult], worst_of: WorstOf) -> tuple[GateCase, ...]:
-    """The gates as a pipeline sees them; `worst_of` finds the images behind one that failed."""
-    return tuple(GateCase(result, None if result.passed else _behind(result, worst_of)) for result in results)
+def gate_cases(
+    results: Sequence[GateResult], worst_of: WorstOf, increases: Increases | None = None
+) -> tuple[GateCase, ...]:
+    """The gates as a pipeline sees them.
+
+    `worst_of` finds the images behind one that failed, `increases` those whose error grew against the run of
+    that name.
+    """
+    return tuple(
+        GateCase(result, None if result.passed else _behind(result, worst_of, increases))
+        for result in results
+    )
 
 
-def _behind(result: GateResult, worst_of: WorstOf) -> WorstImages | None:
+def _behind(result: GateResult, worst_of: WorstOf, increases: Increases | None) -> WorstImages | None:
     """The images behind a failed gate; a number that is missing has none."""
     if result.value is None:
         return None
+    metric = result.gate.metric.removeprefix("metrics.")
+    if increases is not None and result.baseline is not None and metric.startswith(OF_ERRORS):
+        return increases(result.baseline)
     return worst_of(result.gate.metric, result.value > result.gate.limit)
 
 

@@ -66,8 +66,8 @@ def shown(path: Path, cwd: Path) -> str:
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
-def open_finished(path: Path, cwd: Path) -> Run:
-    """A run that is complete.
+def open_finished(path: Path | None, cwd: Path) -> Run:
+    """A run that is complete; the latest where `path` is None.
 
     Raises:
         RunFolderError: as `open_run`, or the run was interrupted.
@@ -103,11 +103,12 @@ def read_stored(run: Run, cwd: Path) -> StoredRun:
 
 
 def pair_runs(
-    a: StoredRun, b: StoredRun, limits: Limits, rules: tuple[Rule, ...], *, common: bool = False
+    a: StoredRun, b: StoredRun, limits: Limits, rules: tuple[Rule, ...], *, common: bool | None = None
 ) -> Pair:
     """The images of both runs, each judged by these rules and limits.
 
-    With `common` images that only one of the runs has, or that have other labels, are left out.
+    With `common` images that only one of the runs has, or that have other labels, are left out; None: that
+    cannot be chosen.
 
     Raises:
         DataError: other views or other data (all that differs), or no image in common.
@@ -131,10 +132,9 @@ def pair_runs(
         )
     differences = data_differences(a.label, b.label, matching, relabelled, rescaled)
     if differences and not common:
+        choice = "" if common is None else ", or compare what they have in common with --common"
         raise DataError(
-            f"{b.label}: not the data of {a.label}; evaluate both on the same, or compare what they have in "
-            "common with --common",
-            *differences,
+            f"{b.label}: not the data of {a.label}; evaluate both on the same{choice}", *differences
         )
     losses = _compared_losses(a, b)
     sides = [
@@ -165,7 +165,7 @@ def _evaluated_rows(run: StoredRun, listed: Ints) -> Ints:
 def _same(a: Floats, b: Floats) -> NDArray[np.bool_]:
     """Whether all values of each image `[N, ...]` are the same in both, missing ones at the same places."""
     same = (a == b) | (np.isnan(a) & np.isnan(b))
-    return np.asarray(same.reshape(len(same), -1).all(axis=1))
+    return np.asarray(same.all(axis=tuple(range(1, same.ndim))))
 
 
 def _compared(

@@ -16,6 +16,7 @@ from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare import Compared, ComparedPair
 from mahtdiag.workflows.compared_runs import shown
 from mahtdiag.workflows.overlays import picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.side_by_side import in_order, usual_workers
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 from mahtdiag.workflows.watcher import Watcher
 
@@ -93,29 +94,33 @@ def _draw(
 ) -> list[str]:
     """Draw these images; returns the names of those that are gone."""
     missing = []
-    titles = {rule.code: rule.title for rule in RULES}
-    for place, row in enumerate(rows, start=1):
-        names = pair.names_a[row], pair.names_b[row]
-        records = [side.record(name, pair.a) for side, name in zip(sides, names, strict=True)]
-        image = _image(names[0], [s.path(n, cwd) for s, n in zip(sides, names, strict=True)], records[0])
-        watcher.advance(1)
-        if image is None:
-            missing.append(names[0])
-            continue
-        halves = [
-            Half(
-                draw_overlay(
-                    image, record, pair.a.view, rule_titles=titles, second_peaks=second_peaks_of(record)
-                ),
-                letter,
-                side.label,
-                record.radial_error_px,
-            )
-            for letter, side, record in zip("AB", sides, records, strict=True)
-        ]
-        # The number keeps the order, and apart what is called the same in two folders.
-        write_file(folder, f"{place:02d}-{picture_name(names[0])}", draw_side_by_side(halves[0], halves[1]))
+    with in_order(lambda row: _drawn(pair, row, sides, cwd), rows, usual_workers()) as pictures:
+        for place, (row, png) in enumerate(zip(rows, pictures, strict=True), start=1):
+            name = pair.names_a[row]
+            watcher.advance(1)
+            if png is None:
+                missing.append(name)
+                continue
+            # The number keeps the order, and apart what is called the same in two folders.
+            write_file(folder, f"{place:02d}-{picture_name(name)}", png)
     return missing
+
+
+def _drawn(pair: ComparedPair, row: int, sides: tuple[_Side, _Side], cwd: Path) -> bytes | None:
+    """One image as both runs saw it; None where it is gone."""
+    names = pair.names_a[row], pair.names_b[row]
+    records = [side.record(name, pair.a) for side, name in zip(sides, names, strict=True)]
+    places = [side.path(name, cwd) for side, name in zip(sides, names, strict=True)]
+    image = _image(names[0], places, records[0])
+    if image is None:
+        return None
+    titles = {rule.code: rule.title for rule in RULES}
+    halves = []
+    for letter, side, record in zip("AB", sides, records, strict=True):
+        peaks = second_peaks_of(record)
+        png = draw_overlay(image, record, pair.a.view, rule_titles=titles, second_peaks=peaks)
+        halves.append(Half(png, letter, side.label, record.radial_error_px))
+    return draw_side_by_side(halves[0], halves[1])
 
 
 def _image(name: str, places: Sequence[Path], record: ImageRecord) -> Image | None:

@@ -1,6 +1,7 @@
 """From a comparison to what its tables and its JSON show."""
 
 from collections.abc import Sequence
+from string import ascii_uppercase
 
 from mahtdiag.reports.comparison_view import ChangedImage, ComparisonView
 from mahtdiag.workflows.compare import Compared, ComparedPair
@@ -8,10 +9,18 @@ from mahtdiag.workflows.compare import Compared, ComparedPair
 
 def views_of(compared: Compared) -> tuple[ComparisonView, ...]:
     """One view per pair of runs."""
-    return tuple(_view_of(pair, strict=compared.strict) for pair in compared.pairs)
+    return tuple(
+        _view_of(pair, letter_of(number), strict=compared.strict)
+        for number, pair in enumerate(compared.pairs, start=1)
+    )
 
 
-def _view_of(pair: ComparedPair, *, strict: bool) -> ComparisonView:
+def letter_of(number: int) -> str:
+    """`B` for the first run that is compared with A, `C` for the second."""
+    return ascii_uppercase[number] if number < len(ascii_uppercase) else f"run {number + 1}"
+
+
+def _view_of(pair: ComparedPair, letter: str, *, strict: bool) -> ComparisonView:
     worse, better = (_images(pair, rows) for rows in pair.changed())
     documents = pair.a.document, pair.b.document
     return ComparisonView(
@@ -25,6 +34,7 @@ def _view_of(pair: ComparedPair, *, strict: bool) -> ComparisonView:
         better=better,
         strict=strict,
         notes=pair.notes,
+        letter=letter,
     )
 
 

@@ -9,18 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from mahtdiag.config.settings import Settings
-from mahtdiag.diagnosis.gates import GateKind, GateResult
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.html.gallery import Picture
 from mahtdiag.reports.html.page import render_report
 from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.numbers import counted
 from mahtdiag.runs.files import write_file
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.workflows.baseline import current_run, judge_baseline
+from mahtdiag.workflows.compared_runs import open_finished, shown
 from mahtdiag.workflows.gates import results_of, status_of, with_gates
 from mahtdiag.workflows.overlays import worst_rows
 from mahtdiag.workflows.report_pictures import Wanted, finished_pictures, start_pictures
 from mahtdiag.workflows.report_view import gallery_of, view_of
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 from mahtdiag.workflows.watcher import Watcher
 
 NAME = "report.html"
@@ -67,12 +70,12 @@ class Report:
 
 def write_report(request: ReportRequest, watcher: Watcher) -> Report:
     """Draw and write the page; raises MahtdiagError where the run is not finished or holds no result."""
-    run = open_run(request.run, request.cwd)
+    run = open_finished(request.run, request.cwd)
     images, keypoints = run.images(), run.keypoints()
     _require_results(run, images, keypoints)
     data = _data_folder(request, run)
     rows = worst_rows(images.radial_error_px[images.ok], request.images)
-    gates = _gates(request.settings, run)
+    gates = _gates(request, run, images, keypoints)
     # The decoder works while figures are drawn.
     with ThreadPoolExecutor(READERS) as pool:
         started = start_pictures(pool, _wanted(images, keypoints, rows), data)
@@ -104,11 +107,6 @@ def write_report(request: ReportRequest, watcher: Watcher) -> Report:
 
 
 def _require_results(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> None:
-    if run.document.status != "complete":
-        raise RunFolderError(
-            f"{run.path}: the run was interrupted after {len(images.image)} of {run.document.images.total} "
-            "images; finish it with evaluate --resume"
-        )
     if not keypoints.image:
         raise RunFolderError(
             f"{run.path}: no image was evaluated ({len(images.failures())} failed), there is nothing to "
@@ -135,16 +133,17 @@ def _wanted(images: ImageColumns, keypoints: KeypointColumns, rows: Sequence[int
     return [Wanted(keypoints.image[row], sha256[keypoints.image[row]]) for row in rows]
 
 
-def _gates(settings: Settings, run: Run) -> tuple[GateResult, ...]:
-    """The gates in force now, judged by the numbers of the run; without any, those it was judged by.
-
-    Gates on a baseline stay as they were judged: the run that they compare with need not be there any more.
-    """
-    stored = results_of(run.document.gates)
-    if not settings.gates.limits:
-        return stored
-    against_baseline = [result for result in stored if result.gate.kind is GateKind.BASELINE]
-    return (*results_of(with_gates(run.document, settings.gates.limits).gates), *against_baseline)
+def _gates(
+    request: ReportRequest, run: Run, images: ImageColumns, keypoints: KeypointColumns
+) -> tuple[GateResult, ...]:
+    """The gates in force now, judged by the run; where the settings have none, those it was judged by."""
+    gates, document = request.settings.gates, run.document
+    if not gates.limits and gates.baseline is None:
+        return results_of(document.gates)
+    current = current_run(document, images, keypoints, shown(run.path, request.cwd))
+    limits, rules = stored_limits(document), stored_rules(document)
+    to_baseline = judge_baseline(gates.baseline, current, limits, rules, request.cwd)
+    return results_of(with_gates(document, gates.limits, to_baseline).gates)
 
 
 def _notes(run: Run, pictures: list[Picture | str], evaluated: int, data_there: bool) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.diagnosis.anatomy import JudgedImage, LevelShift
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.reports.ci_record import RankedImage, WorstImages
-from mahtdiag.reports.numbers import counted, number
+from mahtdiag.reports.numbers import counted, number, pixels
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
@@ -167,6 +167,19 @@ def by_sigma(
 
     most, fewest = (f"{word} error in σ{_of(part)}" for word in ("largest", "smallest"))
     return Ranking(most, fewest, images, of_image, text, rises=None)
+
+
+def by_increase(images: Sequence[str], before_px: Floats, now_px: Floats) -> Ranking:
+    """Images by how much their mean radial error has grown; NaN where it is not known in both runs."""
+    change_px = now_px - before_px
+
+    def text(row: int) -> str:
+        return f"{change_px[row]:+.2f} px (to {pixels(float(now_px[row]))})"
+
+    what = "of the mean radial error"
+    return Ranking(
+        f"largest increase {what}", f"smallest increase {what}", images, change_px, text, counts=True
+    )
 
 
 def failed_images(failures: Sequence[Failure]) -> WorstImages | None:

@@ -93,7 +93,7 @@ def test_failed_images_are_listed_with_their_reason(small: Path, open_report: Op
 def test_a_failed_gate_names_images_that_can_be_opened(small: Path, open_report: Opener) -> None:
     page = open_report(small).page
     page.get_by_label("File name").fill("0005")
-    page.locator(".behind .open").first.click()
+    page.locator(".behind .open-image").first.click()
     expect(page.locator("#detail-name")).to_have_text(numbered(8)[MIRRORED])
     page.keyboard.press("Escape")
     expect(page.locator("#count")).to_have_text("8 images of 9")

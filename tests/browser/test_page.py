@@ -7,7 +7,7 @@ from playwright.sync_api import ViewportSize, expect
 
 from mahtdiag.runs.results import Gate
 from mahtdiag.schema.samples import Failure
-from tests.workflows.report_runs import write_report_run
+from tests.workflows.report_runs import MISSED, PASSED, write_report_run
 
 from .conftest import Opener, report_of
 
@@ -120,6 +120,31 @@ def test_texts_from_outside_stay_texts(hostile: Path, open_report: Opener) -> No
     assert page.locator("img").count() == 0
     assert page.locator("script:not([type])").count() == 1
     assert opened.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("gates", "mark", "colour"),
+    [((), "–", "--ink"), ((PASSED,), "✓", "--good"), ((PASSED, MISSED), "✕", "--bad")],
+)
+def test_the_verdict_is_seen_at_once(
+    tmp_path: Path, open_report: Opener, gates: tuple[Gate, ...], mark: str, colour: str
+) -> None:
+    page = open_report(report_of(write_report_run(tmp_path, 2, gates=gates), tmp_path)).page
+    shown = page.locator(".headline").evaluate(
+        """(line, name) => {
+          const sample = document.createElement('span');
+          document.body.append(sample);
+          sample.style.color = `var(${name})`;
+          const colour = (it) => getComputedStyle(it).color;
+          return {
+            mark: getComputedStyle(line.querySelector('.mark'), '::before').content,
+            asNamed: colour(line) === colour(sample),
+            title: colour(document.getElementById('title')) === colour(document.body),
+          };
+        }""",
+        colour,
+    )
+    assert shown == {"mark": f'"{mark}"', "asNamed": True, "title": True}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -1,9 +1,11 @@
 """`compare --junit` and `--markdown`: a test case per number that decides."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from .builders import INPUT_OPTIONS
 from .command import Desk
 from .test_ci_files import FILES, outcomes, suite_of
 
@@ -69,6 +71,28 @@ def test_several_runs_are_told_apart(runs: Desk) -> None:
     text = (runs.path / "ci.md").read_text(encoding="utf-8")
     assert "\n\nA `exact`, B `argmax`, C `nan`\n\nB: no difference. C: worse.\n\n" in text
     assert f"| `B: {ERROR}` |" in text
+
+
+def test_a_baseline_gate_names_the_images_that_got_worse(runs: Desk) -> None:
+    """Not those that were the worst before as well: the sixth image is off most in both runs."""
+    (runs.path / "mahtdiag.toml").write_text(
+        '[gates.baseline]\nrun = "exact"\n"radial_error_px.mean" = "+0.01"\n'
+    )
+    done = runs.run(
+        "evaluate", "lookup-ap.pt", "data/AP", "--model", "nets:heatmaps", "--trust", *INPUT_OPTIONS,
+        "--decode", "argmax", "--overlays", "none", "--out", "other", *FILES,
+    )  # fmt: skip
+    assert done.status == 1
+    found = outcomes(runs.path / "ci.xml")
+    assert found["radial_error_px.mean − baseline upper <= 0.01"] == "failure"
+    case = suite_of(runs.path / "ci.xml").findall("testcase")[1]
+    lines = (case[0].text or "").splitlines()
+    assert "baseline: exact" in lines
+    listed = lines[lines.index("largest increase of the mean radial error:") + 1 :]
+    assert [line.split()[0] for line in listed] == [
+        "0005-M-061Y0.png", "0004-M-068Y0.png", "0002-M-084Y0.png", "0003-F-061Y0.png",
+    ]  # fmt: skip
+    assert all(re.fullmatch(r"  \S+  \+0\.\d\d px \(to \d+\.\d\d\)", line) for line in listed)
 
 
 def test_runs_that_cannot_be_compared(runs: Desk) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.config.reading import read_settings
 from mahtdiag.schema.views import View
 
@@ -165,7 +166,7 @@ def test_without_a_run(desk: Desk) -> None:
     )
     result = desk.run("init", "nowhere")
     assert result.status == 2
-    assert result.err.endswith("no such run folder; check the name or leave it out for the latest\n")
+    assert result.err.endswith("no such run folder; check the name, or name latest, the newest run\n")
     assert not (desk.path / FILE).exists()
 
 
@@ -224,4 +225,4 @@ def test_the_view_decides_which_default_limits_are_shown(desk: Desk) -> None:
         assert desk.run("evaluate", *arguments).status == 0
         assert desk.run("init", view, "--out", f"{view}.toml").status == 0
         (line,) = [line for line in written(desk, f"{view}.toml").splitlines() if "A203 = " in line]
-        assert line.split()[3] == {View.AP: "17.0", View.LA: "20.0"}[view]
+        assert line.split()[3] == str(LIMIT_BY_KEY["A203"].default(view))

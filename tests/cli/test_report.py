@@ -50,7 +50,7 @@ def test_bad_usage(desk: Desk) -> None:
         "--images some: expected worst:N, all or none, for example worst:12"
     )
     desk.run("report", "nowhere").refused(
-        f"{desk.path / 'nowhere'}: no such run folder; check the name or leave it out for the latest"
+        f"{desk.path / 'nowhere'}: no such run folder; check the name, or name latest, the newest run"
     )
     done = desk.run("report")
     assert (done.status, done.text) == (2, "")
@@ -60,6 +60,6 @@ def test_bad_usage(desk: Desk) -> None:
 def test_an_interrupted_run(desk: Desk) -> None:
     told = write_report_run(desk.path, 2, complete=False)
     desk.run("report", "runs/a").refused(
-        f"{told.run}: the run was interrupted after 3 of 3 images; finish it with evaluate --resume"
+        "runs/a: interrupted after 0 of 3 images; finish it with evaluate --out runs/a --resume"
     )
     assert not (told.run / "report.html").exists()

@@ -1,7 +1,9 @@
 """The commented file: complete, true, and read back as it was meant."""
 
+import re
 import tomllib
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,6 +21,7 @@ from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.views import View
 from mahtdiag.workflows.calibration_choices import CalibrationChoices
 
+README = Path(__file__).parents[2] / "README.md"
 GATES = (
     ProposedGate("radial_error_px.mean", 2.659, ("<= 2.93",)),
     ProposedGate("calibration.sigma_scale", 1.0, (">= 0.9", "<= 1.1")),
@@ -78,6 +81,15 @@ def test_every_comment_can_be_opened(view: View) -> None:
     assert settings.anatomy.limits == {key: spec.default(view) for key, spec in LIMIT_BY_KEY.items()}
     assert len(settings.gates.limits) == 4
     assert settings.gates.baseline is not None
+
+
+def test_the_examples_of_the_readme_can_be_obeyed() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        gates = read(block).gates
+        assert len(gates.limits) == len(re.findall(r'"(?:(?:upper|lower) )?[<>]= [\d.]+"', block)) > 0
+        assert (gates.baseline is None) is ("[gates.baseline]" not in block)
 
 
 def test_what_is_set_is_read_back() -> None:

@@ -65,7 +65,9 @@ def test_the_curve_and_the_rates_are_the_shares_of_errors() -> None:
             assert share == pytest.approx(sum(error <= x for error in known) / known.size)
     for threshold in THRESHOLDS:
         share = sum(error <= threshold for error in known) / known.size
-        assert f"{threshold:g} px: {100 * share:.1f} %" in texts(lower)
+        label = f"{threshold:g} px: {100 * share:.1f} %"
+        (dot,) = (line for line in lower.lines if line.get_label() == label)
+        np.testing.assert_allclose(np.asarray(dot.get_xydata()), [[threshold, share]])
 
 
 @settings(max_examples=20, deadline=None)

@@ -138,6 +138,27 @@ def test_what_other_commands_write_into_the_folder_is_no_change(tmp_path: Path) 
     assert open_run(tmp_path / "x", tmp_path).sealed
 
 
+@pytest.mark.parametrize("name", ["images.parquet", "keypoints.parquet"])
+def test_an_edited_run_is_not_resumed(tmp_path: Path, name: str) -> None:
+    uninterrupted(tmp_path / "x")
+    path = tmp_path / "x" / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(RunFolderError, match=rf"x/{name}: changed since the run was finished"):
+        RunFolder.resume(tmp_path / "x", START)
+
+
+def test_gates_that_are_judged_anew_are_vouched_for(tmp_path: Path) -> None:
+    uninterrupted(tmp_path / "x")
+    folder = RunFolder.resume(tmp_path / "x", START)
+    before = folder.document
+    folder.finish(before.model_copy(update={"gates": ()}), tmp_path)
+    after = open_run(tmp_path / "x", tmp_path).document
+    assert (before.checksums, after.gates) != (after.checksums, before.gates)
+    assert before.checksums is not None
+    assert after.checksums is not None
+    assert before.checksums.images_parquet == after.checksums.images_parquet
+
+
 numbers = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import Settings
-from mahtdiag.diagnosis.gates import Gate
+from mahtdiag.diagnosis.gates import BaselineGates, Gate, GateKind, Margin
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
@@ -168,6 +168,20 @@ def test_the_gates_of_now_replace_those_of_the_run(tmp_path: Path) -> None:
     assert reported(tmp_path).gates[0].gate.metric == MISSED.metric
 
 
+def test_a_baseline_of_now_is_judged_on_the_same_images(tmp_path: Path) -> None:
+    told = write_report_run(tmp_path)
+    stored = told.run.rename(tmp_path / "stored")
+    write_report_run(tmp_path)
+    margin = Margin("radial_error_px.mean", 0.5, relative=False)
+    now = Settings(gates=GateSettings(baseline=BaselineGates("stored", (margin,))))
+    report = reported(tmp_path, settings=now)
+    (result,) = report.gates
+    assert (result.gate.kind, result.value, result.passed) == (GateKind.BASELINE, 0.0, True)
+    assert "radial_error_px.mean − baseline" in parts_of(report).texts
+    shutil.rmtree(stored)
+    assert reported(tmp_path, settings=now).status is ExitStatus.GATE_FAILED
+
+
 def test_no_sigma_no_millimetres_no_failures(tmp_path: Path) -> None:
     write_report_run(tmp_path, failures=(), sigma=False)
     report = reported(tmp_path)
@@ -245,7 +259,7 @@ def test_an_interrupted_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError) as refused:
         write_report(ReportRequest(Settings(), told.run, None, DEFAULT_IMAGES, None, tmp_path), Silence())
     assert refused.value.problems == (
-        f"{told.run}: the run was interrupted after 9 of 9 images; finish it with evaluate --resume",
+        "runs/a: interrupted after 0 of 9 images; finish it with evaluate --out runs/a --resume",
     )
 
 

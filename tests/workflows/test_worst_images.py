@@ -307,6 +307,20 @@ def test_size_of_sigma() -> None:
     assert (worst.what, names(worst)) == ("smallest σ", by_hand(smallest, largest=False))
 
 
+def test_increases() -> None:
+    before = np.array([1.0, 2.0, np.nan, 4.0, 5.0, 6.0])
+    now = np.array([1.5, 1.0, 9.0, 4.0, 8.25, np.nan])
+    ranking = worst_images.by_increase("abcdef", before, now)
+    worst = ranking.worst(too_high=True)
+    assert worst is not None
+    assert worst.what == "largest increase of the mean radial error"
+    assert [(row.image, row.value) for row in worst.images] == [
+        ("e", "+3.25 px (to 8.25)"),
+        ("a", "+0.50 px (to 1.50)"),
+    ]
+    assert worst_images.by_increase("ab", now[:2], now[:2]).worst(too_high=True) is None
+
+
 def test_names_alone() -> None:
     failures = tuple(Failure(f"{n}.png", "empty") for n in range(7))
     worst = worst_images.failed_images(failures)

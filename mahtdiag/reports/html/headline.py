@@ -62,7 +62,7 @@ def verdict_of(gates: tuple[GateCase, ...]) -> Verdict:
     if not failed:
         every = "The gate" if len(gates) == 1 else f"All {len(gates)} gates"
         return Verdict("passed", f"{every} passed.", ())
-    headline = f"{len(failed)} of {counted(len(gates), 'gate')} failed."
+    headline = f"{len(failed)} of {len(gates)} gates failed." if len(gates) > 1 else "The gate failed."
     found = (FailedGate(case.sentence, look_at(case.result.gate.metric), case.worst) for case in failed)
     return Verdict("failed", headline, tuple(found))
 

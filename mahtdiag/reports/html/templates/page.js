@@ -102,7 +102,7 @@ const connectDetail = () => {
     if (!dialog.open) dialog.showModal();
   };
   const places = new Map(DATA.images.map((image, index) => [image.name, index]));
-  for (const button of document.querySelectorAll(".open")) {
+  for (const button of document.querySelectorAll(".open-image")) {
     button.disabled = !places.has(button.dataset.image);
     button.addEventListener("click", () => {
       // The image may be filtered out or far down the list.

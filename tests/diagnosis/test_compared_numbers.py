@@ -1,0 +1,334 @@
+"""Every number that two runs are compared by, against what one run alone says of the same images."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image_level_shift
+from mahtdiag.calibration import calibration_report, collect_points
+from mahtdiag.calibration.bootstrap import image_weights, resampled_sums
+from mahtdiag.calibration.tally import (
+    COUNT_COLUMNS,
+    SCORE_COLUMNS,
+    image_sums,
+    mean_scores,
+    numbers,
+    numbers_of,
+    tally,
+)
+from mahtdiag.diagnosis.anatomy import break_down_errors
+from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios, image_blocks
+from mahtdiag.diagnosis.comparison import compare_runs, compared_names, is_compared
+from mahtdiag.diagnosis.gates import Margin
+from mahtdiag.diagnosis.metrics import known_metrics
+from mahtdiag.diagnosis.numbers import find_number
+from mahtdiag.diagnosis.paired import Difference, Method
+from mahtdiag.diagnosis.summary import LOSS_NAMES, summarise
+from mahtdiag.diagnosis.violations import violation_numbers
+from mahtdiag.schema.views import View
+
+from .compared import taken, two_runs
+
+Floats = NDArray[np.float64]
+
+
+def found_in(a: ComparedRun, b: ComparedRun, *names: str, resamples: int = 60) -> dict[str, Difference]:
+    """Differences by name; all that are usually compared where none is named."""
+    asked = names or compared_names(a.view)
+    margins = [Margin(name, 0.0, relative=False) for name in names]
+    comparison = compare_runs(a, b, asked, margins, resamples=resamples)
+    return {metric.name: metric.difference for metric in comparison.metrics}
+
+
+def alone(run: ComparedRun) -> dict[str, object]:
+    """What is said of one run, by the names of `run.json`; computed by the code that writes it."""
+    images = [str(i) for i in range(run.images)]
+    error_mm = run.error_px * run.spacing_mm[:, None]
+    summary = summarise(run.view, images, run.error_px, error_mm, run.losses, resamples=1)
+    shifts = int((whole_image_level_shift(run.pred_px, run.gt_px) != 0).sum())
+    types = break_down_errors(images, run.pred_px, run.gt_px, run.view)
+    calibration = calibration_report(run.pred_px - run.gt_px, run.sigma_px, resamples=0)
+
+    def radial(found: object) -> dict[str, object]:
+        group: dict[str, object] = {}
+        for unit in ("px", "mm"):
+            statistics = getattr(found, f"radial_error_{unit}")
+            group[f"radial_error_{unit}"] = {
+                name: getattr(statistics, name) for name in ("mean", "median", "p90", "p95")
+            }
+            group[f"sdr_{unit}"] = {name: rate.value for name, rate in getattr(found, f"sdr_{unit}").items()}
+        return group
+
+    return {
+        **radial(summary),
+        "by_vertebra": {group.name: group.mean.value for group in summary.by_vertebra},
+        "by_corner": {group.name: group.mean.value for group in summary.by_corner},
+        "vertebrae": {group.name: radial(group) for group in summary.by_vertebra},
+        "corners": {group.name: radial(group) for group in summary.by_corner},
+        "losses": {name: value.value for name, value in summary.losses.items()},
+        "anatomy": violation_numbers(run.findings, shifts),
+        "error_types": {
+            "level_shifts": shifts,
+            "by_type": {
+                row.error_type.title: {"keypoints": row.keypoints, "keypoint_share": row.keypoint_share}
+                for row in types.repairs
+            },
+        },
+        "calibration": calibration.as_json(),
+    }
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_every_number_is_the_one_that_a_run_alone_has(view: View) -> None:
+    a, b = two_runs(40, view)
+    content = alone(a), alone(b)
+    names = [
+        metric.name
+        for metric in known_metrics()
+        if is_compared(metric.name, view)
+        and all(find_number(each, metric.name) is not None for each in content)
+    ]
+    assert len(names) > 150
+    found = found_in(a, b, *names)
+    assert set(found) == set(names)
+    for name, difference in found.items():
+        assert difference.a == pytest.approx(find_number(content[0], name), rel=1e-9, abs=1e-12), name
+        assert difference.b == pytest.approx(find_number(content[1], name), rel=1e-9, abs=1e-12), name
+        assert difference.difference == difference.b - difference.a
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_what_is_usually_compared_has_a_name_in_the_document(view: View) -> None:
+    names = compared_names(view)
+    known = {metric.name for metric in known_metrics()}
+    assert set(names) <= known
+    assert len(set(names)) == len(names)
+    assert all(is_compared(name, view) for name in names)
+
+
+def test_names_of_nothing_that_can_be_compared() -> None:
+    for name in (
+        "radial_error_px.max", "radial_error_px.std", "calibration.ence", "calibration.spearman",
+        "images.failed", "losses.heatmap_keypoint_share", "anatomy.by_code.A999.images", "seconds.total",
+        "error_types.by_type.jitter.error_share", "error_types.by_type.unknown.keypoints",
+        "vertebrae.T12.sdr_px.2", "by_vertebra.S1", "anatomy.vertebrae.S1.violations",
+    ):  # fmt: skip
+        assert not is_compared(name, View.AP), name
+        assert found_in(*two_runs(6), name) == {}
+    assert is_compared("by_vertebra.S1", View.LA)
+
+
+def test_violations_and_mistakes_of_neither_run_are_left_out() -> None:
+    a, b = two_runs(12)
+    found = found_in(a, b)
+    fired = {code for run in (a, b) for code, images in run.findings.images_by_code().items() if images}
+    assert {name.split(".")[2] for name in found if name.startswith("anatomy.by_code")} == fired
+    kinds = {ErrorType(int(kind)).title for r in (a, b) for kind in np.unique(types_of(r)) if kind >= 0}
+    assert {n.split(".")[2] for n in found if n.startswith("error_types.by_type")} == kinds
+
+
+def types_of(run: ComparedRun) -> NDArray[np.int64]:
+    return classify_errors(run.pred_px, run.gt_px, run.view).types
+
+
+def test_kinds_of_mistakes_count_where_both_runs_tell_them() -> None:
+    a, b = two_runs(12)
+    a.pred_px[3, :4] = np.nan
+    known = (types_of(a) >= 0) & (types_of(b) >= 0)
+    share = float(((types_of(b) == ErrorType.GOOD) & known).sum() / known.sum())
+    assert found_in(a, b)["error_types.by_type.good.keypoint_share"].b == pytest.approx(share)
+
+
+def test_errors_count_where_both_runs_know_them() -> None:
+    a, b = two_runs(12)
+    a.error_px[0] = np.nan
+    b.error_px[1, :7] = np.nan
+    known = np.isfinite(a.error_px) & np.isfinite(b.error_px)
+    found = found_in(a, b)
+    assert found["radial_error_px.mean"].a == pytest.approx(float(a.error_px[known].mean()))
+    assert found["radial_error_px.median"].b == pytest.approx(float(np.median(b.error_px[known])))
+    assert found["sdr_px.4"].b == pytest.approx(float((b.error_px[known] <= 4.0).mean()))
+
+
+def test_no_spacing_no_millimetres() -> None:
+    a, b = two_runs(6)
+    b.spacing_mm[:] = np.nan
+    assert not [name for name in found_in(a, b) if "_mm" in name]
+
+
+@pytest.mark.parametrize("name", ["radial_error_px.median", "radial_error_px.p95", "radial_error_mm.p90"])
+def test_quantiles_under_resampling_against_sorting_every_resample(name: str) -> None:
+    """The interval of a quantile by two sums per image against weighted quantiles, resample by resample."""
+    a, b = two_runs(150, seed=4, worse=1.3)
+    level = {"median": 0.5, "p90": 0.9, "p95": 0.95}[name.rpartition(".")[2]]
+    unit = a.spacing_mm[:, None] if "_mm" in name else np.ones((150, 1))
+    drawn = [
+        weighted_quantile(b.error_px * unit, weights, level)
+        - weighted_quantile(a.error_px * unit, weights, level)
+        for block in image_weights(150, 400, 0)
+        for weights in block
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    found = found_in(a, b, name, resamples=400)[name]
+    assert found.method is Method.BOOTSTRAP
+    assert found.ci95 == pytest.approx((low, high), abs=0.12 * (high - low))
+
+
+def weighted_quantile(errors: Floats, weights: Floats, level: float) -> float:
+    """The value below which this share of the errors lies, each image counted so often."""
+    rows = sorted(
+        (float(error), float(weights[i]))
+        for (i, _), error in np.ndenumerate(errors)
+        if math.isfinite(error) and weights[i] > 0
+    )
+    total, below = sum(often for _, often in rows), 0.0
+    for error, often in rows:
+        below += often
+        if below >= level * total:
+            return error
+    raise AssertionError
+
+
+@pytest.mark.parametrize("name", ["calibration.mace", "calibration.sigma_scale", "calibration.radial.mace"])
+def test_calibration_under_resampling_against_whole_reports(name: str) -> None:
+    """Every resample put together and judged as a set of its own."""
+    a, b = two_runs(25, seed=2, worse=1.5)
+    rng, drawn = np.random.default_rng(0), []
+    for _ in range(40):
+        rows = rng.integers(25, size=25)
+        values = []
+        for run in (a, b):
+            some = taken(run, rows)
+            report = calibration_report(some.pred_px - some.gt_px, some.sigma_px, resamples=0)
+            values.append(find_number({"calibration": report.as_json()}, name) or 0.0)
+        drawn.append(values[1] - values[0])
+    found = found_in(a, b, name, resamples=40)[name]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    if name.endswith("mace"):
+        low, high = 2 * found.difference - high, 2 * found.difference - low
+    assert found.ci95 == pytest.approx((low, high))
+
+
+def test_calibration_counts_keypoints_with_a_usable_sigma_in_both_runs() -> None:
+    a, b = two_runs(15)
+    b.sigma_px[0] = np.nan
+    a.sigma_px[1, :5] = 0.0
+    a.sigma_px[2, 3, 0] = np.inf
+    usable = (
+        np.isfinite(b.sigma_px).all(axis=2)
+        & np.isfinite(a.sigma_px).all(axis=2)
+        & (a.sigma_px > 0).all(axis=2)
+    )
+    found = found_in(a, b)
+    for run, value in ((a, found["calibration.nll"].a), (b, found["calibration.nll"].b)):
+        residual = np.where(np.expand_dims(usable, -1), run.pred_px - run.gt_px, np.nan)
+        assert value == pytest.approx(calibration_report(residual, run.sigma_px, resamples=0).nll)
+    assert found["calibration.nll"].method is Method.WILCOXON
+    assert found["calibration.mace"].method is Method.BOOTSTRAP
+
+
+def test_without_a_usable_sigma_there_is_no_calibration() -> None:
+    a, b = two_runs(6)
+    b.sigma_px[:] = np.nan
+    assert not [name for name in found_in(a, b) if name.startswith("calibration")]
+
+
+def test_the_order_of_the_images_changes_no_number() -> None:
+    a, b = two_runs(25, View.LA)
+    rows = np.random.default_rng(1).permutation(25)
+    one, other = found_in(a, b), found_in(taken(a, rows), taken(b, rows))
+    assert list(one) == list(other)
+    for name, difference in one.items():
+        assert other[name].a == pytest.approx(difference.a), name
+        assert other[name].b == pytest.approx(difference.b), name
+        if difference.method is Method.WILCOXON:
+            assert other[name].p_value == pytest.approx(difference.p_value, abs=1e-6), name
+
+
+def test_swapping_the_runs_turns_every_sign() -> None:
+    a, b = two_runs(25)
+    one, other = found_in(a, b), found_in(b, a)
+    for name, difference in one.items():
+        assert other[name].difference == -difference.difference, name
+        assert other[name].ci95 == pytest.approx(
+            tuple(-bound for bound in reversed(difference.ci95 or ()))
+        ), name
+
+
+@pytest.mark.parametrize("images", [1, 2, 9])
+def test_the_same_run_twice_has_no_difference(images: int) -> None:
+    a, _ = two_runs(9)
+    a = taken(a, np.arange(images))
+    for name, difference in found_in(a, a).items():
+        assert (difference.difference, difference.p_value, difference.p_holm) == (0.0, 1.0, 1.0), name
+        assert difference.ci95 in (None, (0.0, 0.0)), name
+
+
+def test_numbers_that_are_equal_in_both_runs_differ_by_exactly_nothing() -> None:
+    """Other columns of the same product do not touch them."""
+    a, b = two_runs(40)
+    for run in (a, b):
+        run.error_px[:, :4] = a.error_px[:, :4]
+    found = found_in(a, b)
+    assert found["by_vertebra.L1"].ci95 == (0.0, 0.0)
+    assert found["by_vertebra.L2"].ci95 != (0.0, 0.0)
+
+
+def test_means_of_losses_over_images_that_have_them_in_both_runs() -> None:
+    a, b = two_runs(10)
+    b.losses["coord"][2] = np.nan
+    kept = [0, 1, *range(3, 9)]
+    found = found_in(a, b)
+    assert found["losses.coord"].a == pytest.approx(float(a.losses["coord"][kept].mean()))
+    assert set(LOSS_NAMES) == {name.partition(".")[2] for name in found if name.startswith("losses")}
+
+
+def test_sums_by_image_are_those_of_the_whole_tally() -> None:
+    a, _ = two_runs(30)
+    points = collect_points(a.pred_px - a.gt_px, a.sigma_px)
+    whole = tally(points).by_image
+    np.testing.assert_array_equal(image_sums(points), whole)
+    total = whole.sum(axis=0)
+    from_scores, from_counts = (
+        numbers_of(total[columns], columns) for columns in (SCORE_COLUMNS, COUNT_COLUMNS)
+    )
+    assert (from_scores.nll, from_scores.sigma_scale) == (numbers(total).nll, numbers(total).sigma_scale)
+    assert (from_counts.mace, from_counts.radial_mace) == (numbers(total).mace, numbers(total).radial_mace)
+    scores = mean_scores(whole)
+    for name in ("nll", "crps_px", "check", "interval"):
+        np.testing.assert_allclose(scores[name], getattr(numbers(whole), name))
+
+
+def test_blocks_hold_every_image_once() -> None:
+    for images in (0, 1, 2048, 2049, 5000):
+        rows = [row for block in image_blocks(images) for row in np.arange(images)[block].tolist()]
+        assert rows == list(range(images))
+
+
+def test_weights_follow_the_law_of_drawing_with_replacement() -> None:
+    images = 7
+    weights = np.concatenate([block.copy() for block in image_weights(images, 20000, 1)])
+    assert weights.shape == (20000, images)
+    assert (weights.sum(axis=1) == images).all()
+    np.testing.assert_allclose(weights.mean(axis=0), 1.0, atol=0.03)
+    np.testing.assert_allclose(np.cov(weights.T), np.eye(images) - 1.0 / images, atol=0.04)
+    values = np.random.default_rng(0).normal(size=(images, 1))
+    ours, others = weights @ values, resampled_sums(values, 20000, 2)
+    np.testing.assert_allclose(
+        np.quantile(ours, [0.1, 0.5, 0.9]), np.quantile(others, [0.1, 0.5, 0.9]), atol=0.1
+    )
+    with pytest.raises(ValueError, match="no images"):
+        next(image_weights(0, 5, 0))
+    with pytest.raises(ValueError, match="give 1 or more"):
+        next(image_weights(3, 0, 0))
+
+
+def test_ratios_of_an_image_alone_are_its_own_means() -> None:
+    ratios = Ratios(2)
+    ratios.mean("m", np.array([[1.0, 3.0], [5.0, np.nan]]), np.array([[2.0, 2.0], [7.0, 9.0]]))
+    reading = ratios.reading()
+    assert reading is not None
+    np.testing.assert_array_equal(reading.a.values, [[2.0], [5.0]])
+    np.testing.assert_array_equal(reading.b.values, [[2.0], [7.0]])

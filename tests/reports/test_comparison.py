@@ -1,0 +1,213 @@
+"""What a comparison prints: no number cut, no NaN, every number once, the verdict in words."""
+
+import json
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names, is_compared
+from mahtdiag.diagnosis.gates import Margin
+from mahtdiag.diagnosis.metrics import known_metrics
+from mahtdiag.reports.comparison_json import MOST_IMAGES, comparison_json
+from mahtdiag.reports.comparison_overlay import GAP_PX, HEADER_PX, Half, draw_side_by_side
+from mahtdiag.reports.comparison_tables import comparison_report, title_of
+from mahtdiag.reports.comparison_view import ChangedImage, ComparisonView
+from mahtdiag.schema.views import View
+from tests.diagnosis.compared import run_of, two_runs
+
+MEAN = "radial_error_px.mean"
+
+
+def comparison(
+    view: View = View.AP, images: int = 12, *, worse: float = 1.5, margin: float = 0.0
+) -> Comparison:
+    a, b = two_runs(images, view, worse=worse, odd=False)
+    return compare_runs(a, b, compared_names(view), [Margin(MEAN, margin, relative=False)], resamples=60)
+
+
+def view_of(found: Comparison) -> ComparisonView:
+    rows = [
+        ChangedImage(f"AP/{row:04d}-F-050Y0.jpg", f"{row}.jpg", 1.0, 1.0 + float(change))
+        for row, change in enumerate(found.change_px)
+    ]
+    return ComparisonView(
+        view=View.AP,
+        a="runs/base",
+        b="runs/new",
+        checkpoint_a="base.pt",
+        checkpoint_b="new.pt",
+        comparison=found,
+        worse=tuple(row for row in rows if row.change_px > 0),
+        better=tuple(row for row in rows if row.change_px < 0),
+        strict=False,
+        notes=("something worth reading",),
+    )
+
+
+def text_of(view: ComparisonView, width: int = 80) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as printed:
+        console.print(comparison_report(view, width))
+    return printed.get()
+
+
+@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("images", [1, 2, 30])
+def test_it_fits_into_80_columns_without_a_cut_number(view: View, images: int) -> None:
+    text = text_of(view_of(comparison(view, images)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "nan" not in text.lower()
+
+
+def test_astronomic_predictions_fit_as_well() -> None:
+    a, b = two_runs(8, odd=False)
+    far = run_of(b.gt_px + 3e8, b.gt_px, View.AP, seed=2)
+    text = text_of(view_of(compare_runs(a, far, compared_names(View.AP), (), resamples=60)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "e+08" in text
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_every_number_has_one_row_and_every_row_its_own_name(view: View) -> None:
+    found = comparison(view)
+    text = text_of(view_of(found))
+    titles = [title_of(metric.name) for metric in found.metrics]
+    for metric, title in zip(found.metrics, titles, strict=True):
+        section = [name for name in titles if name == title]
+        assert any(line.startswith(f"{title} ") for line in text.splitlines()), metric.name
+        assert len(section) == 1, title
+
+
+def test_a_number_with_no_short_title_keeps_its_name() -> None:
+    for metric in known_metrics():
+        if is_compared(metric.name, View.LA):
+            assert title_of(metric.name)
+    assert title_of("vertebrae.L5.sdr_px.2") == "vertebrae.L5.sdr_px.2"
+    assert title_of("anatomy.by_code.A101.findings") == "A101, findings"
+    assert title_of("calibration.radial.coverage.0.68.observed") == "68 % ellipse, %"
+
+
+@pytest.mark.parametrize(
+    ("worse", "margin", "strict", "expected"),
+    [
+        (1.5, 0.0, False, "verdict: B is worse than A: radial_error_px.mean by "),
+        (0.3, 0.0, False, "verdict: B is better than A: radial_error_px.mean by "),
+        (1.0, 0.0, False, "verdict: B is neither shown to be worse than A beyond the margin nor to be"),
+        (1.0, 0.0, True, "strict: not shown to be within the margin: radial_error_px.mean"),
+        (1.5, 0.1, False, ", margin 0.100)"),
+    ],
+)
+def test_the_verdict_is_a_sentence(worse: float, margin: float, strict: bool, expected: str) -> None:
+    view = replace(view_of(comparison(images=40, worse=worse, margin=margin)), strict=strict)
+    text = " ".join(text_of(view, 200).splitlines())
+    assert expected in text
+    assert ("strict: " in text) is strict
+
+
+def test_lost_images_are_in_the_verdict() -> None:
+    found = replace(comparison(worse=0.3), lost=("a.png", "b.png"))
+    assert "verdict: B is worse than A: it failed on 2 images that A has evaluated" in text_of(view_of(found))
+
+
+def test_of_several_runs_each_has_its_letter() -> None:
+    text = text_of(replace(view_of(comparison(images=40)), letter="D"))
+    assert "\nD  runs/new (new.pt)\n" in text
+    assert " D − A " in text
+    assert "\nverdict: D is worse than A: " in text
+    assert "\nD is further off in " in text
+
+
+def test_names_from_outside_are_no_markup() -> None:
+    view = view_of(comparison())
+    odd = replace(view.worse[0], image="[red]odd[/red].jpg")
+    text = text_of(replace(view, a="[bold]x", worse=(odd,), notes=("[link=x]note",)), 100)
+    for name in ("[bold]x", "[red]odd[/red].jpg", "[link=x]note"):
+        assert name in text
+
+
+def test_images_that_did_not_change_have_no_table() -> None:
+    text = text_of(replace(view_of(comparison()), worse=(), better=()))
+    assert "B is further off in no image." in text
+    assert "B is closer in no image." in text
+
+
+def contents(text: str) -> dict[str, object]:
+    def refuse(constant: str) -> float:
+        raise AssertionError(constant)
+
+    content: dict[str, object] = json.loads(text, parse_constant=refuse)
+    return content
+
+
+def test_json_is_complete_and_has_no_nan() -> None:
+    found = comparison(images=1)
+    content = contents(comparison_json([view_of(found)]))
+    assert list(content) == [
+        "a", "b", "checkpoints", "view", "images", "metrics", "judged", "verdict", "non_inferior", "worse",
+        "better", "lost", "notes",
+    ]  # fmt: skip
+    metrics = content["metrics"]
+    assert isinstance(metrics, dict)
+    assert list(metrics) == [metric.name for metric in found.metrics]
+    assert {metric["ci95"] for metric in metrics.values()} == {None}
+    assert all(math.isfinite(metric["difference"]) for metric in metrics.values())
+
+
+def test_json_of_missing_numbers_is_null() -> None:
+    a, b = two_runs(5, odd=False)
+    margins = [Margin("calibration.spearman", 0.1, relative=False)]
+    content = contents(comparison_json([view_of(compare_runs(a, b, (MEAN,), margins, resamples=20))]))
+    assert content["judged"] == [
+        {
+            "metric": "calibration.spearman", "margin": None, "worsening": None, "worsening_ci95": None,
+            "outcome": "missing",
+        }
+    ]  # fmt: skip
+    assert content["non_inferior"] is False
+
+
+def test_json_of_several_runs() -> None:
+    views = [view_of(comparison(images=5)), replace(view_of(comparison(images=6)), b="runs/third")]
+    content = contents(comparison_json(views))
+    pairs = content["comparisons"]
+    assert isinstance(pairs, list)
+    assert [(pair["a"], pair["b"], pair["images"]) for pair in pairs] == [
+        ("runs/base", "runs/new", 5),
+        ("runs/base", "runs/third", 6),
+    ]
+    assert content["images"] == 5
+
+
+def test_json_names_no_more_images_than_a_person_reads() -> None:
+    view = view_of(comparison())
+    many = tuple(replace(view.worse[0], image=f"{n}.jpg") for n in range(MOST_IMAGES + 5))
+    content = contents(comparison_json([replace(view, worse=many)]))
+    worse = content["worse"]
+    assert isinstance(worse, dict)
+    assert (worse["images"], len(worse["most"])) == (MOST_IMAGES + 5, MOST_IMAGES)
+
+
+def png_of(height: int, width: int, grey: int) -> bytes:
+    done, encoded = cv2.imencode(".png", np.full((height, width, 3), grey, dtype=np.uint8))
+    assert done
+    return encoded.tobytes()
+
+
+def test_two_overlays_stand_side_by_side_below_their_names() -> None:
+    halves = Half(png_of(60, 300, 200), "A", "runs/a", 3.0), Half(png_of(90, 400, 100), "B", "x" * 500, 1e9)
+    drawn = draw_side_by_side(*halves)
+    picture = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    assert picture.shape == (HEADER_PX + 90, 300 + GAP_PX + 400, 3)
+    assert (picture[HEADER_PX : HEADER_PX + 60, :300] == 200).all()
+    assert (picture[HEADER_PX:, 300 + GAP_PX :] == 100).all()
+    for header in (picture[:HEADER_PX, :300], picture[:HEADER_PX, 300 + GAP_PX :]):
+        assert header.max() > 200
+        assert (header[:, -8:] == header[0, -1]).all()
+    assert draw_side_by_side(*halves) == drawn

@@ -1,0 +1,80 @@
+"""The table of gates: failed ones first, bounds named, and no value that seems to belie its verdict."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult
+from mahtdiag.reports.gates_table import compared_value, gates_table
+
+NUMBERS = st.floats(-1e9, 1e9)
+
+
+def result(limit: float, value: float | None, bound: Bound = Bound.ESTIMATE, comparison: str = "<=",
+           metric: str = "radial_error_px.mean") -> GateResult:  # fmt: skip
+    """A judged gate."""
+    gate = Gate(metric, comparison, limit, bound)
+    return GateResult(gate, value, value is not None and gate.keeps(value))
+
+
+def rows(*results: GateResult) -> list[list[str]]:
+    """What is printed at 80 columns, title and rows as words."""
+    console = Console(width=80, no_color=True)
+    with console.capture() as printed:
+        console.print(gates_table(results))
+    lines = printed.get().splitlines()
+    assert max(len(line) for line in lines) <= 80
+    return [line.split() for line in lines]
+
+
+def test_failed_gates_come_first_in_the_order_of_the_file() -> None:
+    printed = rows(result(4, 3.5), result(1, 3.5), result(2, None), result(9, 3.5))
+    assert printed[0] == ["Gates:", "2", "of", "4", "failed"]
+    assert printed[1] == ["metric", "limit", "value"]
+    name = "radial_error_px.mean"
+    assert printed[3:] == [
+        [name, "<=", "1", "3.500", "FAILED"],
+        [name, "<=", "2", "–", "FAILED"],
+        [name, "<=", "4", "3.500", "passed"],
+        [name, "<=", "9", "3.500", "passed"],
+    ]
+
+
+def test_bounds_are_named_where_there_are_any() -> None:
+    printed = rows(result(4, 5, Bound.UPPER), result(1, 3, Bound.LOWER, ">="), result(4, 3))
+    assert printed[1] == ["metric", "limit", "value", "bound"]
+    assert [row[4:-1] for row in printed[3:]] == [["upper", "95", "%"], ["lower", "95", "%"], []]
+
+
+def test_a_baseline_is_told_from_a_limit() -> None:
+    gate = Gate("losses.total", "<=", 0.3, Bound.UPPER, kind=GateKind.BASELINE)
+    assert rows(GateResult(gate, 0.2, True))[3][:3] == ["losses.total", "−", "baseline"]
+
+
+def test_a_long_name_is_folded() -> None:
+    name = "ambiguity.by_vertebra.L5.decode_change_px.local.everywhere.value"
+    printed = rows(result(1234567.891, 1e-9, Bound.UPPER, metric=name))
+    assert printed[3][0] + printed[4][0] == name
+    assert printed[3][1:] == ["<=", "1234567.891", "1.000e-09", "upper", "95", "%", "passed"]
+
+
+@given(NUMBERS, NUMBERS | st.floats(-1, 1), st.sampled_from(["<=", ">=", "<", ">", "=="]))
+def test_what_is_shown_agrees_with_the_verdict(value: float, away: float, comparison: str) -> None:
+    for limit in (value, value + away, value * (1 + 1e-12 * away)):
+        judged = result(limit, value, comparison=comparison)
+        assert judged.gate.keeps(float(compared_value(judged).replace(",", ""))) is judged.passed
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "shown"),
+    [
+        (2.93, 2.92, "2.920"),
+        (2.93, 2.93001, "2.93001"),
+        (2.93, None, "–"),
+        (0.0, 0.0, "0"),
+        (1e3, 1234.5, "1,234"),
+    ],
+)
+def test_how_many_digits_are_shown(limit: float, value: float | None, shown: str) -> None:
+    assert compared_value(result(limit, value)) == shown
