@@ -32,7 +32,7 @@ from mahtdiag.schema.views import LUMBAR_KEYPOINTS, View
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 DOUBTS = {
-    "377": "one patient's four radiographs, 375 to 378, disagree: a body, a sliver or a wedge below L1",
+    "377": "375 to 378 show one patient and disagree on what lies below L1",
 }
 """Images that count as right though they may be wrong, as seen in their points, without the radiographs."""
 
