@@ -198,10 +198,10 @@ RULES: tuple[Rule, ...] = (
         "corner out of step with the opposite one",
         "A bend, a slip and a narrower body take both sides of the spine along: a corner that steps out by "
         "itself is off.",
-        "the smaller of two distances / median height: of a corner from the line of its side (A404), and "
-        "the same less that of the other corner of its endplate. At the first and the last endplate: the "
-        "distances by which the side that ends in the corner leans against the opposite side, and against "
-        "the same side of the next vertebra (from S1: of the next disc)",
+        "distance of a corner from the line of its side (A404) minus that of the other corner of its "
+        "endplate / median height; at the first and the last endplate: the smaller of the distances by which "
+        "the side that ends in the corner leans against the opposite side, and against the same side of the "
+        "next vertebra (from S1: of the next disc)",
         LimitSpec("A405", "heights", Fires.ABOVE, 0.6, 0.5, 0.05, f"{SIDES} LA: {LA_ALONE}"),
     ),
     _rule(

@@ -98,7 +98,7 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
         k: dot(minus(points[k], middle(points[k - 2], points[k + 2])), rightwards(axes[k // 4])) / height
         for k in range(2, len(points) - 2)
     }
-    alone = {k: smaller(off[k], off[k] - off[k ^ 1]) for k in off}
+    alone = {k: max(abs(off[k]) - abs(off[k ^ 1]), 0.0) for k in off}
     for k in (0, 1, len(points) - 2, len(points) - 1):
         alone[k] = smaller(*(step / height for step in end_steps(points, k, rightwards(axes[k // 4]))))
     ends = {k: 0.75 * alone[k] for k in alone if k not in off}

@@ -299,3 +299,10 @@ def test_spacing_is_judged_by_the_bodies_and_the_usual_disc() -> None:
     assert "A501" not in tall
     values = [f.value for f in apart if f.vertebra == "L3/L4" and f.unit == "usual spacings"]
     assert values == pytest.approx([(HEIGHT + GAP + 0.8 * HEIGHT) / (HEIGHT + GAP)])
+
+
+@pytest.mark.parametrize("vertebra", [0, 2, 4])
+def test_a_narrow_body_is_out_of_step_on_both_sides_and_no_single_corner_is(vertebra: int) -> None:
+    points = straight_spine(View.AP)
+    widen(vertebra, 0.3, axis=0)(points)
+    assert not of_code(points, "A405")

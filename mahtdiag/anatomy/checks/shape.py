@@ -124,22 +124,21 @@ def _off_line(geometry: Geometry) -> Floats:
 def _off_alone(geometry: Geometry) -> Floats:
     """How far each corner steps out of its side without its partner on the other side, in heights `[K, n]`.
 
-    An inner corner: the smaller of its distance from the line and of that less its partner's. A corner of the
+    An inner corner: what its distance from the line of its side exceeds its partner's by. A corner of the
     first or last endplate: the side that ends in it, held against the opposite side and against the same side
-    one vertebra (from S1: one disc) further on; the smaller of the two differences. 0 where the two differ in
-    direction.
+    one vertebra (from S1: one disc) further on; the smaller difference, 0 where the two differ in direction.
     """
-    off = _off_line(geometry)
-    more = off - _of_partner(off)
+    off = np.abs(_off_line(geometry))
+    alone = np.maximum(off - _partners(off), 0.0)
     points, axes = geometry.points, _axes_of(geometry, rows_per_vertebra=4)
     count = points.x.shape[0]
     for end, after, then, last in ((0, 2, 4, 6), (count - 2, count - 4, count - 6, count - 8)):
-        along = axes[_pair(end)]
-        side = (points[_pair(end)] - points[_pair(after)]).cross(along)
-        further = (points[_pair(then)] - points[_pair(last)]).cross(along)
-        off[_pair(end)] = (side - further) / geometry.height
-        more[_pair(end)] = (side - side[::-1]) / geometry.height
-    alone: Floats = np.maximum(np.minimum(off, more), 0.0) + np.maximum(np.minimum(-off, -more), 0.0)
+        across = axes[_pair(end)]
+        side = (points[_pair(end)] - points[_pair(after)]).cross(across)
+        further = (points[_pair(then)] - points[_pair(last)]).cross(across)
+        opposite, next_ = side - _partners(side), side - further
+        both = np.minimum(np.abs(opposite), np.abs(next_)) / geometry.height
+        alone[_pair(end)] = np.where(opposite * next_ < 0, 0.0, both)
     return alone
 
 
@@ -148,6 +147,6 @@ def _pair(left: int) -> slice:
     return slice(left, left + 2)
 
 
-def _of_partner(values: Floats) -> Floats:
+def _partners(values: Floats) -> Floats:
     """Values `[K, n]` of the other corner of the same endplate."""
     return values.reshape(-1, 2, values.shape[1])[:, ::-1].reshape(values.shape)
