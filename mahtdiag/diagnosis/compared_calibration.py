@@ -99,8 +99,8 @@ def _add_block(sums: Sequence[_Sums], a: ComparedRun, b: ComparedRun, some: slic
     rows = some.start + np.flatnonzero(both.any(axis=1))
     for side, run, each in zip(sums, (a, b), points, strict=True):
         whole = image_sums(each if np.array_equal(each.kept, both) else _points(run, some, both))
-        side.scores[rows] = whole[:, SCORE_COLUMNS]
-        side.counts[rows] = whole[:, COUNT_COLUMNS]
+        side.scores[rows] = whole.take(SCORE_COLUMNS, axis=1)
+        side.counts[rows] = whole.take(COUNT_COLUMNS, axis=1)
 
 
 def _points(run: ComparedRun, some: slice, only: Bools | None = None) -> Points:

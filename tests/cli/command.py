@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,13 +93,7 @@ def start(folder: Path, *arguments: str, **more: str) -> "subprocess.Popen[bytes
         env=environment(**more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=_heed_interrupts,
     )
-
-
-def _heed_interrupts() -> None:
-    """A command in the background of a script ignores Ctrl-C, and so would one that tests start there."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: "subprocess.Popen[bytes]") -> Finished:
