@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from mahtdiag.anatomy.sources import (
     AASCE,
+    AASCE_TAIL,
     BY_DEFINITION,
     LA_ALONE,
     LA_BODY_WEDGE,
@@ -116,7 +117,7 @@ RULES: tuple[Rule, ...] = (
         "endplates of a vertebra not parallel",
         "A body is nearly a rectangle: one of its endplates was placed at an angle, or a corner is off.",
         "angle between the lines through its upper and its lower endplate, 0–90°",
-        LimitSpec("A201", "°", Fires.ABOVE, 32.0, 32.0, 3.0, f"AP: {AASCE} LA: {LA_BODY_WEDGE}"),
+        LimitSpec("A201", "°", Fires.ABOVE, 22.0, 32.0, 3.0, f"AP: {AASCE_TAIL} LA: {LA_BODY_WEDGE}"),
     ),
     _rule(
         "A202",
@@ -124,7 +125,7 @@ RULES: tuple[Rule, ...] = (
         "disc space wedged",
         "The endplates around a disc are nearly parallel: one of them was placed at an angle.",
         "angle between the lines through a lower endplate and the next upper endplate, 0–90°",
-        LimitSpec("A202", "°", Fires.ABOVE, 35.0, 35.0, 4.0, f"AP: {AASCE} LA: {LA_DISC_WEDGE}"),
+        LimitSpec("A202", "°", Fires.ABOVE, 25.0, 35.0, 4.0, f"AP: {AASCE_TAIL} LA: {LA_DISC_WEDGE}"),
         LimitSpec("A202-S1", "°", Fires.ABOVE, 45.0, 45.0, 15.0, LA_SACRAL_WEDGE),
     ),
     _rule(

@@ -204,13 +204,13 @@ def test_severity_is_one_at_the_limit_and_two_one_spread_beyond() -> None:
         if f.code == "A201"
     ]
     assert finding.severity == pytest.approx(1)
-    limits = Limits.of(View.AP, {"A201": 40 - 29.0})
+    limits = Limits.of(View.AP, {"A201": 40 - 19.0})
     (finding,) = [
         f
         for f in check_anatomy(points[None], View.AP, image_size_px=None, limits=limits).of_image(0)
         if f.code == "A201"
     ]
-    assert finding.limit == 11.0
+    assert finding.limit == 21.0
     assert finding.severity == pytest.approx(2)
 
 
