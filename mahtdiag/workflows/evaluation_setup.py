@@ -20,6 +20,7 @@ from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
+from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.views import View
 from mahtdiag.workflows.calibration_choices import CalibrationChoices, choices_of
@@ -42,7 +43,10 @@ from mahtdiag.workflows.training_loss import loss_of
 DEFAULT_OVERLAYS = "worst:12"
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
 IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))
-BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 4}
+BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 16}
+# On a CPU as many images as have so many pixels together: what is done once per batch is spread over several
+# small images, and large ones take no more memory than they have to.
+PIXELS_ON_CPU = 2**20
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
         dataset=open_dataset(data, view),
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         rules=rules,
-        batch_size=_batch_size(settings, device),
+        batch_size=_batch_size(settings, device, members[0].spec.input.size),
         workers=settings.evaluate.workers or usual_workers(),
         overlays=settings.evaluate.overlays or DEFAULT_OVERLAYS,
         allow_failures=settings.evaluate.allow_failures or 0,
@@ -135,9 +139,12 @@ def _required(settings: Settings) -> tuple[str, Path]:
     return settings.model.checkpoint, Path(settings.data.path)
 
 
-def _batch_size(settings: Settings, device: torch.device) -> int:
+def _batch_size(settings: Settings, device: torch.device, size: Size) -> int:
     wanted = settings.evaluate.batch_size
-    return wanted if isinstance(wanted, int) else BATCH_SIZES[device.type]
+    if isinstance(wanted, int):
+        return wanted
+    most = BATCH_SIZES[device.type]
+    return most if device.type != "cpu" else max(1, min(most, PIXELS_ON_CPU // (size.height * size.width)))
 
 
 def header(setup: Setup, started: datetime) -> RunDocument:

@@ -95,7 +95,7 @@ def test_heatmaps_whose_size_changes(desk: Desk) -> None:
     result = desk.lookup("other_size")
     assert (result.status, result.text) == (2, "")
     assert result.errors == [
-        "error: the network returned heatmaps [4, 20, 64, 61] where it had returned [B, 20, 64, 64]"
+        "error: the network returned heatmaps [6, 20, 64, 59] where it had returned [B, 20, 64, 64]"
     ]
 
 
@@ -104,7 +104,7 @@ def test_a_network_that_fails_on_real_images(desk: Desk, network: str, reason: s
     result = desk.lookup(network)
     assert (result.status, result.text) == (2, "")
     assert result.errors == [
-        f"error: the network failed on a batch [4, 1, 64, 64]: {reason}; if it takes a single image "
+        f"error: the network failed on a batch [6, 1, 64, 64]: {reason}; if it takes a single image "
         "only, use --batch-size 1"
     ]
     assert document_of(desk.path / "run")["status"] == "interrupted"

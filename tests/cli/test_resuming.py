@@ -53,7 +53,7 @@ def test_every_difference_is_listed(desk: Desk, monkeypatch: pytest.MonkeyPatch)
         "run: heatmap_sigma: 1.5 → 2.0",
         "run: decode: network → argmax",
         "run: pixel_spacing_mm: none → 0.3",
-        "run: batch_size: 4 → 2",
+        "run: batch_size: 16 → 2",
     )
     assert (desk.path / "run/run.json").read_bytes() == before
 
