@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps, stretch_maxima
+from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
-from mahtdiag.losses.windowed import HeatmapLosses, piece_norms, windowed_heatmap_losses
+from mahtdiag.losses.windowed import HeatmapLosses, sum_outside, windowed_heatmap_losses
 from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.readings import BatchReading, Floats, PeakPlaces
@@ -66,13 +66,13 @@ def analyse(
     readings, losses = [], []
     for start in range(0, len(heatmaps), size):
         part = heatmaps[start : start + size]
-        # Both passes over all cells come first: they empty the processor's cache for what follows.
-        norms, maxima = piece_norms(part), stretch_maxima(part)
-        readings.append(read_heatmaps(part, decoding, maxima))
         labels = centres[start : start + size]
+        # Both passes over all cells come first: they empty the processor's cache for what follows.
+        outside = sum_outside(part, labels, decoding.heatmap_sigma)
+        readings.append(read_heatmaps(part, decoding))
         losses.append(
             windowed_heatmap_losses(
-                part, labels, decoding.heatmap_sigma, weight.gamma, weight.emphasis, norms=norms
+                part, labels, decoding.heatmap_sigma, weight.gamma, weight.emphasis, outside=outside
             )
         )
     sigma = None

@@ -1,7 +1,7 @@
 """Heatmaps: Gaussian targets, decoding, peak values and spread."""
 
 from mahtdiag.heatmaps.decoding import HeatmapReading, decode, read_heatmaps
-from mahtdiag.heatmaps.peaks import HeatmapFlag, stretch_maxima
+from mahtdiag.heatmaps.peaks import HeatmapFlag
 from mahtdiag.heatmaps.second_peak import SecondPeaks
 from mahtdiag.heatmaps.soft_argmax import soft_argmax
 from mahtdiag.heatmaps.targets import gaussian_targets
@@ -14,5 +14,4 @@ __all__ = [
     "gaussian_targets",
     "read_heatmaps",
     "soft_argmax",
-    "stretch_maxima",
 ]

@@ -31,18 +31,17 @@ class HeatmapReading:
     second: SecondPeaks
 
 
-def read_heatmaps(heatmaps: Tensor, decoding: Decoding, maxima: Tensor | None = None) -> HeatmapReading:
+def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
     """Decode `[B, K, H, W]`, the heatmaps being read once (and once more for soft-argmax).
 
-    Works in the heatmaps' own dtype, in float32 for half precisions. `maxima`: those of `stretch_maxima`, if
-    they are known. Raises ValueError for another shape, for heatmaps without cells, or for a σ or β that is
-    not positive.
+    Works in the heatmaps' own dtype, in float32 for half precisions. Raises ValueError for another shape, for
+    heatmaps without cells, or for a σ or β that is not positive.
     """
     if heatmaps.ndim != 4 or 0 in heatmaps.shape[2:]:
         raise ValueError(f"heatmaps must be [B, K, H, W] with cells, not {list(heatmaps.shape)}")
     if not decoding.heatmap_sigma > 0:
         raise ValueError(f"heatmap_sigma must be positive, not {decoding.heatmap_sigma}")
-    maxima = stretch_maxima(heatmaps) if maxima is None else maxima
+    maxima = stretch_maxima(heatmaps)
     peaks = find_peaks(heatmaps, maxima)
     second = find_second_peaks(heatmaps, peaks, maxima, decoding.heatmap_sigma)
     del maxima

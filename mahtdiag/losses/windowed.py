@@ -45,14 +45,46 @@ def windowed_heatmap_losses(
     sigma: float,
     gamma: float = 2.0,
     emphasis: Emphasis = "background",
-    norms: Tensor | None = None,
+    outside: "OutsideWindows | None" = None,
 ) -> HeatmapLosses:
     """MSE and focal loss of `[B, K, H, W]` against Gaussians of σ cells at `centres` `[B, K, 2]` (cells).
 
     Missing keypoints (NaN centres) are left out; a heatmap with a NaN makes its image's losses NaN. Sums
     within a heatmap are cascaded, those over heatmaps are in float64 where the device has it, and no
-    difference of large sums is ever taken. `norms`: those of `piece_norms`, if they are known; they are used
-    up. Raises ValueError for other shapes or a σ that is not positive.
+    difference of large sums is ever taken. `outside`: what `sum_outside` gives for the same heatmaps, centres
+    and σ, if it is known. Raises ValueError for other shapes or a σ that is not positive.
+    """
+    outside = sum_outside(heatmaps, centres, sigma) if outside is None else outside
+    windows = outside.windows
+    pieces = heatmaps.reshape(-1, windows.piece)
+    step = _keypoints_at_once(heatmaps, windows)
+    parts = [
+        _inside(pieces, windows.of_keypoints(k, k + step), gamma, emphasis)
+        for k in range(0, heatmaps.shape[1], step)
+    ]
+    squared, focal, at_keypoint = torch.cat(parts, -1)
+    squared, focal = squared + outside.squared, focal + outside.squared
+    means = mean_where(torch.stack([squared, focal, at_keypoint]), outside.labelled)
+    mse, focal_loss = means[:2] / (heatmaps.shape[2] * heatmaps.shape[3])
+    return HeatmapLosses(mse, focal_loss, means[2] / means[1], squared.isfinite())
+
+
+@dataclass(frozen=True)
+class OutsideWindows:
+    """What heatmaps hold outside the windows of their labels: `squared` = Σp² `[B, K]`.
+
+    `labelled` `[B, K]` tells which keypoints have a label; the windows of the others stand anywhere.
+    """
+
+    windows: "_Windows"
+    labelled: Tensor
+    squared: Tensor
+
+
+def sum_outside(heatmaps: Tensor, centres: Tensor, sigma: float) -> OutsideWindows:
+    """The one pass over all cells of `[B, K, H, W]` that the losses need; labels `[B, K, 2]` in cells.
+
+    Raises ValueError for other shapes or a σ that is not positive.
     """
     if heatmaps.ndim != 4 or centres.shape != (*heatmaps.shape[:2], 2):
         raise ValueError(
@@ -65,17 +97,9 @@ def windowed_heatmap_losses(
     centres = torch.where(labelled.unsqueeze(-1), centres, torch.zeros_like(centres))
     windows = _Windows.around(centres, heatmaps.shape[2], heatmaps.shape[3], sigma)
     pieces = heatmaps.reshape(-1, windows.piece)
-    outside = _outside(piece_norms(heatmaps) if norms is None else norms, windows.index)
-    step = _keypoints_at_once(heatmaps, windows)
-    parts = [
-        _inside(pieces, windows.of_keypoints(k, k + step), gamma, emphasis)
-        for k in range(0, heatmaps.shape[1], step)
-    ]
-    squared, focal, at_keypoint = torch.cat(parts, -1)
-    squared, focal = squared + outside, focal + outside
-    means = mean_where(torch.stack([squared, focal, at_keypoint]), labelled)
-    mse, focal_loss = means[:2] / (heatmaps.shape[2] * heatmaps.shape[3])
-    return HeatmapLosses(mse, focal_loss, means[2] / means[1], squared.isfinite())
+    norms = torch.linalg.vector_norm(pieces, dim=-1).index_fill_(0, windows.index.flatten(), 0.0)
+    per_heatmap = heatmaps.shape[2] * heatmaps.shape[3] // windows.piece
+    return OutsideWindows(windows, labelled, _total(norms.square_().view(*heatmaps.shape[:2], per_heatmap)))
 
 
 @dataclass(frozen=True)
@@ -131,20 +155,6 @@ def _keypoints_at_once(heatmaps: Tensor, windows: _Windows) -> int:
     cells = 3 * len(heatmaps) * windows.profile_y.shape[-1] * windows.profile_x.shape[-1]
     at_most = max(1, int(max(EXTRA_MEMORY * heatmaps.numel(), EXTRA_CELLS) / max(1, cells)))
     return math.ceil(keypoints / max(1, math.ceil(keypoints / at_most)))
-
-
-def piece_norms(heatmaps: Tensor) -> Tensor:
-    """√Σp² of each piece of each row of `[B, K, H, W]`, in one read of the heatmaps: `[B·K·H·pieces]`."""
-    pieces = heatmaps.reshape(-1, _piece_length(heatmaps.shape[3]))
-    norms: Tensor = torch.linalg.vector_norm(pieces, dim=-1)
-    return norms
-
-
-def _outside(norms: Tensor, index: Tensor) -> Tensor:
-    """Σ p² over the pieces of each heatmap that are in no window, `[B, K]`; the norms are overwritten."""
-    heatmaps = max(1, index.shape[:2].numel())
-    norms = norms.index_fill_(0, index.flatten(), 0.0)
-    return _total(norms.square_().view(*index.shape[:2], len(norms) // heatmaps))
 
 
 def _inside(pieces: Tensor, windows: _Windows, gamma: float, emphasis: Emphasis) -> Tensor:
