@@ -7,6 +7,7 @@ a weighted sum of the per-image sums, with multinomial weights: one matrix produ
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mahtdiag.calibration.samples import FloatArray
 
@@ -38,11 +39,11 @@ def resampled_sums(per_image: FloatArray, resamples: int, seed: int) -> FloatArr
     return result
 
 
-def image_weights(images: int, resamples: int, seed: int) -> Iterator[FloatArray]:
-    """How often each image is drawn in each resample, in blocks [some, images] of at most 64 MB.
+def image_weights(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """How often each image is drawn in each resample, in blocks [some, images] of at most 256 MB.
 
-    The next block overwrites the one before. The same law as in `resampled_sums`, drawn image by image,
-    which is several times faster for many images.
+    The same law as in `resampled_sums`, drawn image by image, which is several times faster for many images.
+    Nothing is drawn more than 255 times: the chance is below 1 in 10⁴⁰⁰ for any number of images.
     Raises ValueError with no images or fewer than one resample.
     """
     if images == 0:
@@ -50,10 +51,9 @@ def image_weights(images: int, resamples: int, seed: int) -> Iterator[FloatArray
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}, give 1 or more")
     rng = np.random.default_rng(seed)
-    block = max(1, min(resamples, _BLOCK_BYTES // (8 * images)))
-    held = np.empty((block, images))
+    block = max(1, min(resamples, 4 * _BLOCK_BYTES // images))
     for start in range(0, resamples, block):
-        weights = held[: resamples - start]
+        weights = np.empty((min(block, resamples - start), images), dtype=np.uint8)
         for row in weights:
             row[:] = np.bincount(rng.integers(images, size=images), minlength=images)
         yield weights

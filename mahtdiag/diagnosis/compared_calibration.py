@@ -17,7 +17,7 @@ from mahtdiag.calibration.tally import (
     numbers_of,
 )
 from mahtdiag.diagnosis.compared_run import ComparedRun, image_blocks
-from mahtdiag.diagnosis.paired import PairedReading, Reading
+from mahtdiag.diagnosis.paired import PairedReading, Reading, never_alone
 from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]
@@ -82,14 +82,16 @@ class _Sums:
 
     def of_scores(self, names: Sequence[str]) -> Reading:
         """The numbers that are functions of scores."""
-        by_image, unknown = mean_scores(self.scores), np.full(len(self.scores), np.nan)
-        values = np.stack([by_image.get(name, unknown) for name in names], axis=1)
-        return Reading(self.scores, lambda sums: _named(numbers_of(sums, SCORE_COLUMNS), names), values)
+        by_image = mean_scores(self.scores)
+        return Reading(
+            self.scores,
+            lambda sums: _named(numbers_of(sums, SCORE_COLUMNS), names),
+            lambda i: by_image.get(names[i]),
+        )
 
     def of_counts(self, names: Sequence[str]) -> Reading:
         """The numbers that are functions of counts by level, of which an image alone has too few."""
-        unknown = np.full((len(self.counts), len(names)), np.nan)
-        return Reading(self.counts, lambda sums: _named(numbers_of(sums, COUNT_COLUMNS), names), unknown)
+        return Reading(self.counts, lambda sums: _named(numbers_of(sums, COUNT_COLUMNS), names), never_alone)
 
 
 def _add_block(sums: Sequence[_Sums], a: ComparedRun, b: ComparedRun, some: slice) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image_level_shift
 from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios, image_blocks
-from mahtdiag.diagnosis.paired import PairedReading, Reading
+from mahtdiag.diagnosis.paired import PairedReading, Reading, never_alone
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.schema.views import View
 
@@ -184,8 +184,8 @@ def _quantiles(quantiles: list[_Quantile]) -> Reading:
     def numbers(sums: Floats) -> Floats:
         return np.stack([q.numbers(sums[..., 2 * i : 2 * i + 2]) for i, q in enumerate(quantiles)], axis=-1)
 
-    # The quantile of one image's errors is another number than that of all, so no image has a value.
-    return Reading(per_image, numbers, np.full((len(per_image), len(quantiles)), np.nan))
+    # The quantile of one image's errors is another number than that of all.
+    return Reading(per_image, numbers, never_alone)
 
 
 def add_losses(ratios: Ratios, a: ComparedRun, b: ComparedRun, names: Iterable[str]) -> None:

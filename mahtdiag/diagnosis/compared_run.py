@@ -108,7 +108,7 @@ class Ratios:
 
     def _side(self, per_image: Floats) -> Reading:
         numbers = _Quotients(len(self._names), tuple(self._count_of))
-        return Reading(per_image, numbers, numbers(per_image))
+        return Reading(per_image, numbers, lambda i: numbers.column(per_image, i))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,14 @@ class _Quotients:
     count_of: Sequence[int | None]
 
     def __call__(self, sums: Floats) -> Floats:
-        result = sums[..., : self.numbers].copy()
-        for i, count in enumerate(self.count_of):
-            if count is not None:
-                divisor = sums[..., self.numbers + count]
-                quotient = np.full(divisor.shape, np.nan)
-                np.divide(result[..., i], divisor, out=quotient, where=divisor > 0)
-                result[..., i] = quotient
-        return result
+        return np.stack([self.column(sums, i) for i in range(self.numbers)], axis=-1)
+
+    def column(self, sums: Floats, i: int) -> Floats:
+        """The i-th number alone, `[...]`."""
+        count = self.count_of[i]
+        if count is None:
+            return sums[..., i]
+        divisor = sums[..., self.numbers + count]
+        quotient = np.full(divisor.shape, np.nan)
+        np.divide(sums[..., i], divisor, out=quotient, where=divisor > 0)
+        return quotient

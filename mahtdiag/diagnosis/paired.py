@@ -24,7 +24,7 @@ RESAMPLES = 2000
 SEED = 0
 # Single precision holds every whole number up to this.
 _EXACT = 2**24
-_ROWS_AT_ONCE = 4096
+_IMAGES_AT_ONCE = 1024
 _Z95 = float(ndtri(0.975))
 
 
@@ -40,13 +40,16 @@ class Reading:
     """M numbers of one run as functions of sums over its N images.
 
     `per_image` [N, C] is what is summed; `numbers` maps sums [..., C] to the numbers [..., M], NaN where one
-    is undefined. `values` [N, M]: the same numbers of each image alone; a column is NaN throughout where an
-    image alone has no such number.
+    is undefined. `alone` gives the i-th number of each image alone [N], None where one image has none.
     """
 
     per_image: NDArray[np.floating]
     numbers: Callable[[Floats], Floats]
-    values: Floats
+    alone: Callable[[int], Floats | None]
+
+
+def never_alone(_: int) -> None:
+    """For numbers that one image does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,10 @@ def paired_differences(
     images = len(readings[0].a.per_image) if readings else 0
     drawn: list[list[Floats]] = [[] for _ in readings]
     if images > 1:
-        exact = [_is_exact(reading.a.per_image) & _is_exact(reading.b.per_image) for reading in readings]
-        a, b = (_Summed([side(r) for r in readings], exact) for side in (_side_a, _side_b))
+        sums = [_PairedSums.of(reading) for reading in readings]
         for weights in image_weights(images, resamples, seed):
-            single = weights.astype(np.float32)
-            of_a, of_b = a.numbers(weights, single), b.numbers(weights, single)
-            for found, number_a, number_b in zip(drawn, of_a, of_b, strict=True):
-                found.append(number_b - number_a)
+            for found, reading, (of_a, of_b) in zip(drawn, readings, _resampled(sums, weights), strict=True):
+                found.append(reading.b.numbers(of_b) - reading.a.numbers(of_a))
     differences = [
         difference
         for reading, found in zip(readings, drawn, strict=True)
@@ -112,53 +112,63 @@ def paired_differences(
     )
 
 
-def _side_a(reading: PairedReading) -> Reading:
-    return reading.a
-
-
-def _side_b(reading: PairedReading) -> Reading:
-    return reading.b
-
-
 def _is_exact(per_image: NDArray[np.floating]) -> Bools:
     """Which columns `[C]` single precision adds up exactly in every resample: small whole numbers."""
     whole = np.ones(per_image.shape[1], dtype=np.bool_)
-    for first in range(0, len(per_image), _ROWS_AT_ONCE):
-        some = per_image[first : first + _ROWS_AT_ONCE]
+    for first in range(0, len(per_image), _IMAGES_AT_ONCE):
+        some = per_image[first : first + _IMAGES_AT_ONCE]
         whole &= (some == np.floor(some)).all(axis=0)
     low, high = per_image.min(axis=0), per_image.max(axis=0)
     return np.asarray(whole & (low >= 0.0) & (high * len(per_image) < _EXACT))
 
 
-def _columns(per_image: NDArray[np.floating], chosen: Bools) -> NDArray[np.floating]:
-    return per_image if chosen.all() else per_image[:, chosen]
-
-
-class _Summed:
-    """All readings of one run, summed in two matrix products: one exact in single precision, twice as fast.
+@dataclass(frozen=True, slots=True)
+class _PairedSums:
+    """What is summed for one reading in both runs: columns in single precision, if that is exact, and others.
 
     Both runs are summed in products of the same shape, so that equal columns have equal sums to the last bit.
     """
 
-    def __init__(self, readings: Sequence[Reading], exact: Sequence[Bools]) -> None:
-        self._readings, self._exact = readings, exact
-        pairs = list(zip(readings, exact, strict=True))
-        whole = [_columns(reading.per_image, chosen) for reading, chosen in pairs]
-        other = [_columns(reading.per_image, ~chosen) for reading, chosen in pairs]
-        self._single = np.concatenate(whole, axis=1, dtype=np.float32)
-        self._double = np.concatenate(other, axis=1, dtype=np.float64)
+    exact: Bools
+    single: tuple[NDArray[np.float32], NDArray[np.float32]]
+    double: tuple[Floats, Floats]
 
-    def numbers(self, weights: Floats, single: NDArray[np.float32]) -> list[Floats]:
-        """The numbers of every reading `[some, M]` under weights `[some, N]`, given in both precisions."""
-        whole, other = single @ self._single, weights @ self._double
-        found = []
-        for reading, chosen in zip(self._readings, self._exact, strict=True):
-            sums = np.empty((len(weights), chosen.size))
-            count = int(chosen.sum())
-            sums[:, chosen], whole = whole[:, :count], whole[:, count:]
-            sums[:, ~chosen], other = other[:, : chosen.size - count], other[:, chosen.size - count :]
-            found.append(reading.numbers(sums))
-        return found
+    @staticmethod
+    def of(reading: PairedReading) -> "_PairedSums":
+        """The columns of a reading, the exact ones apart."""
+        a, b = reading.a.per_image, reading.b.per_image
+        exact = _is_exact(a) & _is_exact(b)
+        if exact.all():
+            whole = a.astype(np.float32, copy=False), b.astype(np.float32, copy=False)
+        else:
+            whole = a[:, exact].astype(np.float32), b[:, exact].astype(np.float32)
+        return _PairedSums(exact, whole, (a[:, ~exact].astype(np.float64), b[:, ~exact].astype(np.float64)))
+
+    def joined(self, whole: NDArray[np.float32], other: Floats) -> Floats:
+        """The columns `[some, C]` in their order again."""
+        sums = np.empty((len(whole), self.exact.size))
+        sums[:, self.exact], sums[:, ~self.exact] = whole, other
+        return sums
+
+
+def _resampled(sums: Sequence[_PairedSums], weights: NDArray[np.uint8]) -> list[tuple[Floats, Floats]]:
+    """Sums of every reading in runs A and B, `[some, C]` each, under weights `[some, N]`.
+
+    A few images at a time: their weights are converted once, and stay in the processor's cache.
+    """
+    whole = [[np.zeros((len(weights), x.shape[1]), dtype=np.float32) for x in each.single] for each in sums]
+    other = [[np.zeros((len(weights), x.shape[1])) for x in each.double] for each in sums]
+    for first in range(0, weights.shape[1], _IMAGES_AT_ONCE):
+        some = slice(first, first + _IMAGES_AT_ONCE)
+        single, double = weights[:, some].astype(np.float32), weights[:, some].astype(np.float64)
+        for i, each in enumerate(sums):
+            for side in (0, 1):
+                whole[i][side] += single @ each.single[side][some]
+                other[i][side] += double @ each.double[side][some]
+    return [
+        (each.joined(whole[i][0], other[i][0]), each.joined(whole[i][1], other[i][1]))
+        for i, each in enumerate(sums)
+    ]
 
 
 def _differences(reading: PairedReading, drawn: Floats | None) -> list[Difference]:
@@ -172,11 +182,11 @@ def _differences(reading: PairedReading, drawn: Floats | None) -> list[Differenc
         interval = None if drawn is None else percentile_interval(drawn[:, i])
         if interval is not None and name in reading.pushed_up:
             interval = 2.0 * difference - interval[1], 2.0 * difference - interval[0]
-        per_image = reading.b.values[:, i] - reading.a.values[:, i]
-        if np.isfinite(per_image).any():
-            method, p_value = Method.WILCOXON, signed_rank_p(per_image)
-        else:
+        of_a, of_b = reading.a.alone(i), reading.b.alone(i)
+        if of_a is None or of_b is None:
             method, p_value = Method.BOOTSTRAP, _interval_p(difference, interval)
+        else:
+            method, p_value = Method.WILCOXON, signed_rank_p(of_b - of_a)
         found.append(
             Difference(name, float(a[i]), float(b[i]), difference, interval, p_value, p_value, method)
         )

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
 from mahtdiag.reports.comparison_view import ChangedImage, ComparisonView
 
-MOST_IMAGES = 1000
-"""A run of 100,000 images must not print a line for each; `images.parquet` of the runs has them all."""
-
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
@@ -34,8 +31,8 @@ def comparison_content(view: ComparisonView) -> dict[str, Json]:
         "judged": [_judged(judged) for judged in comparison.judged],
         "verdict": str(comparison.verdict),
         "non_inferior": comparison.non_inferior,
-        "worse": _changed(view.worse),
-        "better": _changed(view.better),
+        "worse": _changed(view.worse, view.worse_images),
+        "better": _changed(view.better, view.better_images),
         "lost": [*comparison.lost],
         "notes": [*view.notes],
     }
@@ -67,7 +64,7 @@ def _judged(judged: JudgedMetric) -> dict[str, Json]:
     }
 
 
-def _changed(images: Sequence[ChangedImage]) -> dict[str, Json]:
+def _changed(images: Sequence[ChangedImage], count: int) -> dict[str, Json]:
     """How many, and the most changed of them by name."""
     most: list[Json] = [
         {
@@ -77,6 +74,6 @@ def _changed(images: Sequence[ChangedImage]) -> dict[str, Json]:
             "b": image.b_px,
             "difference": image.change_px,
         }
-        for image in images[:MOST_IMAGES]
+        for image in images
     ]
-    return {"images": len(images), "most": most}
+    return {"images": count, "most": most}

@@ -56,8 +56,8 @@ def comparison_report(view: ComparisonView, width: int = STANDARD_WIDTH) -> Rend
         parts.append(judged_table(comparison.judged))
     parts += metric_tables(comparison.metrics, view.letter)
     parts += [
-        changed_images(f"{view.letter} is further off", view, view.worse, name_width),
-        changed_images(f"{view.letter} is closer", view, view.better, name_width),
+        changed_images(f"{view.letter} is further off", view, view.worse, view.worse_images, name_width),
+        changed_images(f"{view.letter} is closer", view, view.better, view.better_images, name_width),
     ]
     parts += [Text(f"note: {note}") for note in view.notes]
     parts.append(verdict_line(view))
@@ -121,14 +121,14 @@ def metric_table(title: str, metrics: Sequence[ComparedMetric], letter: str) -> 
 
 
 def changed_images(
-    how: str, view: ComparisonView, images: Sequence[ChangedImage], name_width: int
+    how: str, view: ComparisonView, images: Sequence[ChangedImage], count: int, name_width: int
 ) -> RenderableType:
     """The images in which a run is most further off, or closer, by mean radial error."""
     if not images:
         return Text(f"{how} in no image.\n")
     shown = images[:SHOWN_IMAGES]
-    most = f", the most in these {len(shown)}" if len(images) > len(shown) else ""
-    title = f"{how} in {len(images)} of {counted(view.comparison.images, 'image')}{most}"
+    most = f", the most in these {len(shown)}" if count > len(shown) else ""
+    title = f"{how} in {count} of {counted(view.comparison.images, 'image')}{most}"
     table = plain_table(title, "image", "A, mean px", f"{view.letter}, mean px", f"{view.letter} − A")
     for image in shown:
         table.add_row(

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from mahtdiag.diagnosis.comparison import Comparison
 from mahtdiag.schema.views import View
 
+MOST_IMAGES = 1000
+"""A comparison of 100,000 images does not name each; `images.parquet` of the runs has them all."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChangedImage:
@@ -25,7 +28,8 @@ class ChangedImage:
 class ComparisonView:
     """Run B against run A; of several runs, `letter` tells which of them B is.
 
-    `worse` and `better`: every image that changed, most changed first.
+    `worse` and `better`: the most changed images first, at most `MOST_IMAGES` of `worse_images` and
+    `better_images`.
     """
 
     view: View
@@ -36,6 +40,8 @@ class ComparisonView:
     comparison: Comparison
     worse: tuple[ChangedImage, ...]
     better: tuple[ChangedImage, ...]
+    worse_images: int
+    better_images: int
     strict: bool
     notes: tuple[str, ...]
     letter: str = "B"

@@ -23,7 +23,7 @@ class Blocks:
 
     def floats(self, *names: str) -> Floats:
         """An array `[rows, len(names)]` that will hold these columns."""
-        block = np.full((self._rows, len(names)), np.nan)
+        block = np.empty((self._rows, len(names)))
         self._columns += [(name, block[:, column]) for column, name in enumerate(names)]
         return block
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from string import ascii_uppercase
 
-from mahtdiag.reports.comparison_view import ChangedImage, ComparisonView
+from mahtdiag.reports.comparison_view import MOST_IMAGES, ChangedImage, ComparisonView
 from mahtdiag.workflows.compare import Compared, ComparedPair
 
 
@@ -21,7 +21,7 @@ def letter_of(number: int) -> str:
 
 
 def _view_of(pair: ComparedPair, letter: str, *, strict: bool) -> ComparisonView:
-    worse, better = (_images(pair, rows) for rows in pair.changed())
+    worse, better = pair.changed()
     documents = pair.a.document, pair.b.document
     return ComparisonView(
         view=documents[0].view,
@@ -30,8 +30,10 @@ def _view_of(pair: ComparedPair, letter: str, *, strict: bool) -> ComparisonView
         checkpoint_a=documents[0].checkpoint.path,
         checkpoint_b=documents[1].checkpoint.path,
         comparison=pair.comparison,
-        worse=worse,
-        better=better,
+        worse=_images(pair, worse[:MOST_IMAGES]),
+        better=_images(pair, better[:MOST_IMAGES]),
+        worse_images=len(worse),
+        better_images=len(better),
         strict=strict,
         notes=pair.notes,
         letter=letter,

@@ -17,6 +17,7 @@ from mahtdiag.diagnosis.paired import (
     PairedReading,
     Reading,
     holm,
+    never_alone,
     paired_differences,
     signed_rank_p,
 )
@@ -201,7 +202,7 @@ def test_whole_numbers_and_others_are_summed_alike() -> None:
     for table in tables:
         table[:, [1, 6]] = table[:, [6, 1]]
     names = tuple(str(i) for i in range(9))
-    sides = [Reading(table, lambda sums: sums, np.full(table.shape, np.nan)) for table in tables]
+    sides = [Reading(table, lambda sums: sums, never_alone) for table in tables]
     found = paired_differences([PairedReading(names, sides[0], sides[1])], resamples=200, seed=4)
     drawn = np.concatenate([weights @ (tables[1] - tables[0]) for weights in image_weights(90, 200, 4)])
     for i, difference in enumerate(found):
@@ -216,10 +217,7 @@ def test_p_values_of_intervals_are_uniform_where_there_is_no_difference() -> Non
     rng = np.random.default_rng(8)
     p_values = []
     for trial in range(300):
-        sides = [
-            Reading(x, lambda sums: sums / 60.0, np.full((60, 1), np.nan))
-            for x in rng.normal(size=(2, 60, 1))
-        ]
+        sides = [Reading(x, lambda sums: sums / 60.0, never_alone) for x in rng.normal(size=(2, 60, 1))]
         (found,) = paired_differences([PairedReading(("n",), sides[0], sides[1])], resamples=300, seed=trial)
         p_values.append(found.p_value)
     assert kstest(p_values, "uniform").pvalue > 0.001
@@ -227,7 +225,7 @@ def test_p_values_of_intervals_are_uniform_where_there_is_no_difference() -> Non
 
 def test_numbers_too_large_for_single_precision_keep_every_digit() -> None:
     large = 2.0**24 * np.ones((3, 1))
-    sides = [Reading(large + off, lambda sums: sums, np.full((3, 1), np.nan)) for off in (0.0, 1.0)]
+    sides = [Reading(large + off, lambda sums: sums, never_alone) for off in (0.0, 1.0)]
     (found,) = paired_differences([PairedReading(("n",), sides[0], sides[1])], resamples=50)
     assert (found.difference, found.ci95) == (3.0, (3.0, 3.0))
     assert found.p_value == 0.0
@@ -235,7 +233,7 @@ def test_numbers_too_large_for_single_precision_keep_every_digit() -> None:
 
 def test_intervals_of_what_noise_pushes_up_are_reflected() -> None:
     a, b = np.random.default_rng(2).random((2, 12, 1)) ** 3
-    sides = [Reading(side, lambda sums: sums, np.full((12, 1), np.nan)) for side in (a, b)]
+    sides = [Reading(side, lambda sums: sums, never_alone) for side in (a, b)]
     plain, pushed = (
         paired_differences([PairedReading(("n",), sides[0], sides[1], frozenset(names))], resamples=300)[0]
         for names in ((), ("n",))

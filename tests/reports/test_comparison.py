@@ -12,7 +12,7 @@ from rich.console import Console
 from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names, is_compared
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics import known_metrics
-from mahtdiag.reports.comparison_json import MOST_IMAGES, comparison_json
+from mahtdiag.reports.comparison_json import comparison_json
 from mahtdiag.reports.comparison_overlay import GAP_PX, HEADER_PX, Half, draw_side_by_side
 from mahtdiag.reports.comparison_tables import comparison_report, title_of
 from mahtdiag.reports.comparison_view import ChangedImage, ComparisonView
@@ -34,6 +34,8 @@ def view_of(found: Comparison) -> ComparisonView:
         ChangedImage(f"AP/{row:04d}-F-050Y0.jpg", f"{row}.jpg", 1.0, 1.0 + float(change))
         for row, change in enumerate(found.change_px)
     ]
+    worse = tuple(row for row in rows if row.change_px > 0)
+    better = tuple(row for row in rows if row.change_px < 0)
     return ComparisonView(
         view=View.AP,
         a="runs/base",
@@ -41,8 +43,10 @@ def view_of(found: Comparison) -> ComparisonView:
         checkpoint_a="base.pt",
         checkpoint_b="new.pt",
         comparison=found,
-        worse=tuple(row for row in rows if row.change_px > 0),
-        better=tuple(row for row in rows if row.change_px < 0),
+        worse=worse,
+        better=better,
+        worse_images=len(worse),
+        better_images=len(better),
         strict=False,
         notes=("something worth reading",),
     )
@@ -184,13 +188,13 @@ def test_json_of_several_runs() -> None:
     assert content["images"] == 5
 
 
-def test_json_names_no_more_images_than_a_person_reads() -> None:
+def test_more_images_are_counted_than_named() -> None:
     view = view_of(comparison())
-    many = tuple(replace(view.worse[0], image=f"{n}.jpg") for n in range(MOST_IMAGES + 5))
-    content = contents(comparison_json([replace(view, worse=many)]))
+    content = contents(comparison_json([replace(view, worse=view.worse[:1], worse_images=5000)]))
     worse = content["worse"]
     assert isinstance(worse, dict)
-    assert (worse["images"], len(worse["most"])) == (MOST_IMAGES + 5, MOST_IMAGES)
+    assert (worse["images"], len(worse["most"])) == (5000, 1)
+    assert "B is further off in 5000 of " in text_of(replace(view, worse_images=5000))
 
 
 def png_of(height: int, width: int, grey: int) -> bytes:
