@@ -40,10 +40,11 @@ def resampled_sums(per_image: FloatArray, resamples: int, seed: int) -> FloatArr
 
 
 def image_weights(images: int, resamples: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-    """How often each image is drawn in each resample, in blocks [some, images] of at most 256 MB.
+    """How often each image is drawn in each resample, in blocks [some, images] of at most 64 MB.
 
-    The same law as in `resampled_sums`, drawn image by image, which is several times faster for many images.
-    Nothing is drawn more than 255 times: the chance is below 1 in 10⁴⁰⁰ for any number of images.
+    The next block overwrites the one before. The same law as in `resampled_sums`, drawn image by image, which
+    is several times faster for many images. Nothing is drawn more than 255 times: the chance is below 1 in
+    10⁴⁰⁰ for any number of images.
     Raises ValueError with no images or fewer than one resample.
     """
     if images == 0:
@@ -51,9 +52,10 @@ def image_weights(images: int, resamples: int, seed: int) -> Iterator[NDArray[np
     if resamples < 1:
         raise ValueError(f"resamples is {resamples}, give 1 or more")
     rng = np.random.default_rng(seed)
-    block = max(1, min(resamples, 4 * _BLOCK_BYTES // images))
-    for start in range(0, resamples, block):
-        weights = np.empty((min(block, resamples - start), images), dtype=np.uint8)
+    # Memory that is touched for the first time costs more than drawing into it.
+    held = np.empty((max(1, min(resamples, _BLOCK_BYTES // images)), images), dtype=np.uint8)
+    for start in range(0, resamples, len(held)):
+        weights = held[: resamples - start]
         for row in weights:
             row[:] = np.bincount(rng.integers(images, size=images), minlength=images)
         yield weights

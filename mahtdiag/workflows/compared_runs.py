@@ -120,7 +120,9 @@ def pair_runs(
         )
     matching = match_images(a.listed(), b.listed())
     rows = _evaluated_rows(a, matching.a), _evaluated_rows(b, matching.b)
-    same_labels = _same(*(each.predictions.gt_px[row] for each, row in zip((a, b), rows, strict=True)))
+    same_labels = _same(
+        *(_taken(each.predictions.gt_px, row) for each, row in zip((a, b), rows, strict=True))
+    )
     same_spacing = _same(a.images.pixel_spacing_mm[matching.a], b.images.pixel_spacing_mm[matching.b])
     names = np.array(a.images.image, dtype=object)[matching.a]
     relabelled, rescaled = names[~same_labels].tolist(), names[~same_spacing].tolist()

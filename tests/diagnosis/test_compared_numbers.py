@@ -309,7 +309,7 @@ def test_blocks_hold_every_image_once() -> None:
 
 def test_weights_follow_the_law_of_drawing_with_replacement() -> None:
     images = 7
-    weights = np.concatenate(list(image_weights(images, 20000, 1))).astype(np.float64)
+    weights = np.concatenate([block.astype(np.float64) for block in image_weights(images, 20000, 1)])
     assert weights.shape == (20000, images)
     assert (weights.sum(axis=1) == images).all()
     np.testing.assert_allclose(weights.mean(axis=0), 1.0, atol=0.03)
