@@ -1,18 +1,15 @@
 """The hot path: one pass over a batch of heatmaps on their device, a few hundred floats per image back."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, SecondPeaks, read_heatmaps
+from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, read_heatmaps
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.losses.windowed import HeatmapLosses, sum_outside, windowed_heatmap_losses
 from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.readings import BatchReading, Floats, PeakPlaces
-
-# On a CPU heatmaps of so many cells are analysed together: enough to make the calls themselves cheap, few
-# enough for a processor's cache.
-CELLS_AT_ONCE = 2**19
 
 
 def as_sigma(values: Tensor, kind: UncertaintyKind) -> Tensor:
@@ -58,23 +55,16 @@ def analyse(
     `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. `weight`:
     how the heatmap loss weighs a pixel. With
     `uncertainty_kind` None the head is not read; without `own_coords` neither are the network's coordinates.
-    On a CPU few images are analysed at a time, large ones singly, so that the extra memory stays a small
-    part of one image's heatmaps.
+    All images of the batch are read together: a call costs more than what it does for one image. Only numbers
+    leave the device, in one transfer.
     """
     heatmaps = outputs.heatmaps.float()
-    size = _images_at_once(heatmaps)
-    readings, losses = [], []
-    for start in range(0, len(heatmaps), size):
-        part = heatmaps[start : start + size]
-        labels = centres[start : start + size]
-        # Both passes over all cells come first: they empty the processor's cache for what follows.
-        outside = sum_outside(part, labels, decoding.heatmap_sigma)
-        readings.append(read_heatmaps(part, decoding))
-        losses.append(
-            windowed_heatmap_losses(
-                part, labels, decoding.heatmap_sigma, weight.gamma, weight.emphasis, outside=outside
-            )
-        )
+    # Both passes over all cells come first: they empty the processor's cache for what follows.
+    outside = sum_outside(heatmaps, centres, decoding.heatmap_sigma)
+    reading = read_heatmaps(heatmaps, decoding)
+    losses = windowed_heatmap_losses(
+        heatmaps, centres, decoding.heatmap_sigma, weight.gamma, weight.emphasis, outside=outside
+    )
     sigma = None
     if outputs.uncertainty is not None and uncertainty_kind is not None:
         sigma = sigma_in_input_pixels(
@@ -84,43 +74,7 @@ def analyse(
             input_size,
             (heatmaps.shape[2], heatmaps.shape[3]),
         )
-    return _to_host(outputs, _joined(readings), _joined_losses(losses), sigma, decoding.own_coords)
-
-
-def _images_at_once(heatmaps: Tensor) -> int:
-    if heatmaps.device.type != "cpu":
-        return max(1, len(heatmaps))
-    return max(1, CELLS_AT_ONCE // max(1, heatmaps[:1].numel()))
-
-
-def _joined(parts: list[HeatmapReading]) -> HeatmapReading:
-    if len(parts) == 1:
-        return parts[0]
-    return HeatmapReading(
-        torch.cat([p.points for p in parts]),
-        torch.cat([p.peak for p in parts]),
-        torch.cat([p.spread for p in parts]),
-        torch.cat([p.flags for p in parts]),
-        torch.cat([p.argmax for p in parts]),
-        torch.cat([p.local for p in parts]),
-        SecondPeaks(torch.cat([p.second.share for p in parts]), torch.cat([p.second.points for p in parts])),
-    )
-
-
-def _joined_losses(parts: list[HeatmapLosses]) -> HeatmapLosses:
-    if len(parts) == 1:
-        return parts[0]
-    return HeatmapLosses(
-        torch.cat([p.mse for p in parts]),
-        torch.cat([p.focal for p in parts]),
-        torch.cat([p.keypoint_share for p in parts]),
-        torch.cat([p.finite for p in parts]),
-    )
-
-
-def _floats(values: Tensor) -> Floats:
-    host: Floats = values.detach().cpu().double().numpy()
-    return host
+    return _to_host(outputs, reading, losses, sigma, decoding.own_coords)
 
 
 def _to_host(
@@ -130,30 +84,55 @@ def _to_host(
     sigma: Tensor | None,
     own_coords: bool,
 ) -> BatchReading:
-    finite = losses.finite & ((reading.flags & int(HeatmapFlag.NOT_FINITE)) == 0)
-    finite = finite & reading.points.isfinite().all(-1)
-    coords = outputs.coords.float() if own_coords and outputs.coords is not None else None
-    if coords is not None:
-        finite = finite & coords.isfinite().all(-1)
+    on_device = {
+        "points": reading.points,
+        "spread": reading.spread,
+        "peak": reading.peak,
+        "flags": reading.flags,
+        "finite": losses.finite,
+        "loss_mse": losses.mse,
+        "loss_focal": losses.focal,
+        "keypoint_share": losses.keypoint_share,
+        "second_share": reading.second.share,
+        "second": reading.second.points,
+        "argmax": reading.argmax,
+        "local": reading.local,
+    }
+    if own_coords and outputs.coords is not None:
+        on_device["coords"] = outputs.coords.float()
     if sigma is not None:
-        finite = finite & ~sigma.isnan().any(-1)
+        on_device["sigma"] = sigma
+    host = _in_one_transfer(on_device)
+    flags = host["flags"].astype(np.int64)
+    finite = (host["finite"] != 0) & ((flags & int(HeatmapFlag.NOT_FINITE)) == 0)
+    finite &= np.isfinite(host["points"]).all(-1)
+    coords, own_sigma = host.get("coords"), host.get("sigma")
+    if coords is not None:
+        finite &= np.isfinite(coords).all(-1)
+    if own_sigma is not None:
+        finite &= ~np.isnan(own_sigma).any(-1)
     height, width = outputs.heatmaps.shape[-2:]
     return BatchReading(
         heatmap_size=(height, width),
-        points=_floats(reading.points),
-        spread=_floats(reading.spread),
-        peak=_floats(reading.peak),
-        flags=reading.flags.cpu().numpy(),
-        finite=finite.cpu().numpy(),
-        loss_mse=_floats(losses.mse),
-        loss_focal=_floats(losses.focal),
-        keypoint_share=_floats(losses.keypoint_share),
-        coords=None if coords is None else _floats(coords),
-        sigma=None if sigma is None else _floats(sigma),
-        peaks=PeakPlaces(
-            second_share=_floats(reading.second.share),
-            second=_floats(reading.second.points),
-            argmax=_floats(reading.argmax),
-            local=_floats(reading.local),
-        ),
+        points=host["points"],
+        spread=host["spread"],
+        peak=host["peak"],
+        flags=flags,
+        finite=finite,
+        loss_mse=host["loss_mse"],
+        loss_focal=host["loss_focal"],
+        keypoint_share=host["keypoint_share"],
+        coords=coords,
+        sigma=own_sigma,
+        peaks=PeakPlaces(host["second_share"], host["second"], host["argmax"], host["local"]),
     )
+
+
+def _in_one_transfer(values: dict[str, Tensor]) -> dict[str, Floats]:
+    """Tensors that have their first axis in common as arrays of float64, each with its own shape."""
+    rows = torch.cat(
+        [v.detach().flatten(1) if v.ndim > 1 else v.detach()[:, None] for v in values.values()], 1
+    )
+    ends = np.cumsum([v.shape[1:].numel() for v in values.values()])
+    parts = np.split(rows.cpu().double().numpy(), ends[:-1], axis=1)
+    return {name: part.reshape(v.shape) for (name, v), part in zip(values.items(), parts, strict=True)}

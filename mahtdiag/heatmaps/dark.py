@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, Windows
+from mahtdiag.heatmaps.peaks import Peaks, Windows, weighted_sums
 
 SMALLEST = 1e-10
 
@@ -50,16 +50,14 @@ def dark(windows: Windows, peaks: Peaks, sigma: float) -> Tensor:
     values = windows.values / torch.where(peaks.value > 0, peaks.value, 1.0)[..., None, None]
     values = values.masked_fill(values == -math.inf, 0.0)
     columns, rows = _smoothing(peaks.room, sigma, windows.offset).unbind(2)
-    smooth = rows @ values @ columns.mT
+    smooth = weighted_sums(rows, values, columns)
     logs = smooth.clamp(min=SMALLEST).log()
     gx, gy, hxx, hyy, hxy = (logs.flatten(2) @ logs.new_tensor(_DIFFERENCES).T).unbind(-1)
     determinant = hxx * hyy - hxy**2
     step = -torch.stack([hyy * gx - hxy * gy, hxx * gy - hxy * gx], -1) / determinant.unsqueeze(-1)
-    flat = peaks.has(HeatmapFlag.FLAT)
     usable = (hxx < 0) & (determinant > 0) & (peaks.room > 1).all(-1)
     step = torch.where(usable.unsqueeze(-1), step.clamp(-1.0, 1.0), 0.0)
-    points = torch.where(flat.unsqueeze(-1), peaks.middle, peaks.points + step)
-    return points.masked_fill(peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1), torch.nan)
+    return peaks.settled(peaks.points + step)
 
 
 def _smoothing(room: Tensor, sigma: float, offset: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mahtdiag.heatmaps import dark, moments
-from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, cut_windows, find_peaks, stretch_maxima
+from mahtdiag.heatmaps.peaks import cut_windows, find_peaks, stretch_maxima
 from mahtdiag.heatmaps.second_peak import SecondPeaks, find_second_peaks
 from mahtdiag.heatmaps.soft_argmax import soft_argmax
 from mahtdiag.schema.model_spec import DecodeMethod, Decoding
@@ -49,23 +49,20 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
     near, wide = dark.window_radius(sigma, longest), moments.window_radius(sigma, longest)
     windows = cut_windows(heatmaps, peaks, max(near, wide))
     centroid, spread = moments.local_moments(windows.within(wide), peaks, sigma)
-    highest = _argmax(peaks)
+    highest = peaks.settled(peaks.points)
     match decoding.method:
         case DecodeMethod.LOCAL:
             points = centroid
         case DecodeMethod.DARK:
             points = dark.dark(windows.within(near), peaks, sigma)
         case DecodeMethod.SOFT_ARGMAX:
-            points = soft_argmax(heatmaps, decoding.softargmax_beta)
+            points = torch.empty_like(highest)
+            # Image by image: this one needs a copy of what it reads.
+            for image, part in enumerate(heatmaps):
+                points[image] = soft_argmax(part, decoding.softargmax_beta)
         case DecodeMethod.ARGMAX:
             points = highest
     return HeatmapReading(points, peaks.value, spread, peaks.flags, highest, centroid, second)
-
-
-def _argmax(peaks: Peaks) -> Tensor:
-    """The highest cells, or the middle of a flat heatmap, NaN where one is not finite."""
-    middle = torch.where(peaks.has(HeatmapFlag.FLAT).unsqueeze(-1), peaks.middle, peaks.points)
-    return middle.masked_fill(peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1), torch.nan)
 
 
 def decode(

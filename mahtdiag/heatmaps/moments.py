@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps.peaks import HeatmapFlag, Peaks, Windows
+from mahtdiag.heatmaps.peaks import Peaks, Windows, weighted_sums
 
 Number = TypeVar("Number", float, Tensor)
 
@@ -83,7 +83,7 @@ def local_moments(windows: Windows, peaks: Peaks, sigma: float) -> tuple[Tensor,
     powers = torch.stack([torch.ones_like(offset), offset, offset * offset])
     # Per axis: powers 0 and 1 in the symmetric window, then powers 0 to 2 in the large one.
     factors = torch.cat([near.unsqueeze(-2) * powers[:2], powers.expand(*near.shape[:-1], 3, -1)], -2)
-    sums = factors[:, :, 1] @ weights @ factors[:, :, 0].mT
+    sums = weighted_sums(factors[:, :, 1], weights, factors[:, :, 0])
     shift = torch.stack([sums[..., 0, 1], sums[..., 1, 0]], -1) / sums[..., 0, 0, None]
     spread = _unfloored(_about(sums[..., 2:, 2:], shift), shift)
     return _settle(peaks, peaks.points + shift, spread)
@@ -92,19 +92,17 @@ def local_moments(windows: Windows, peaks: Peaks, sigma: float) -> tuple[Tensor,
 def _about(sums: Tensor, place: Tensor) -> Tensor:
     """Second moments (xx, xy, yy) about a place, from Σ w·yⁱ·xʲ `[B, K, 3, 3]` about the window's centre."""
     mean = sums / sums[..., :1, :1]
-    x, y = place[..., 0], place[..., 1]
-    xx = mean[..., 0, 2] - 2 * x * mean[..., 0, 1] + x * x
-    yy = mean[..., 2, 0] - 2 * y * mean[..., 1, 0] + y * y
-    xy = mean[..., 1, 1] - x * mean[..., 1, 0] - y * mean[..., 0, 1] + x * y
+    # Along both axes at once: (x, y) of the first and of the second moments.
+    first = torch.stack([mean[..., 0, 1], mean[..., 1, 0]], -1)
+    second = torch.stack([mean[..., 0, 2], mean[..., 2, 0]], -1)
+    xx, yy = (second - place * (2 * first - place)).unbind(-1)
+    xy = mean[..., 1, 1] + place.prod(-1) - (place * first.flip(-1)).sum(-1)
     return torch.stack([xx, xy, yy], -1)
 
 
 def _settle(peaks: Peaks, points: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
     """Put the defined answers where there is no peak to measure."""
     least = spread.new_tensor([LEAST_VARIANCE, -math.inf, LEAST_VARIANCE])
-    flat = peaks.has(HeatmapFlag.FLAT).unsqueeze(-1)
-    broken = peaks.has(HeatmapFlag.NOT_FINITE).unsqueeze(-1)
     uniform = spread.new_tensor([(peaks.width**2 - 1) / 12, 0.0, (peaks.height**2 - 1) / 12])
-    points = torch.where(flat, peaks.middle, points).masked_fill(broken, math.nan)
-    spread = torch.maximum(torch.where(flat, uniform, spread), least).masked_fill(broken, math.nan)
-    return points, spread
+    spread = torch.maximum(torch.where(peaks.flat.unsqueeze(-1), uniform, spread), least)
+    return peaks.settled(points), spread.masked_fill(peaks.broken.unsqueeze(-1), math.nan)

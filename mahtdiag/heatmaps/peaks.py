@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -36,25 +37,36 @@ class Peaks:
     value: Tensor
     flags: Tensor
 
-    @property
+    @cached_property
     def points(self) -> Tensor:
         """Places (x, y) in cells `[B, K, 2]`."""
         return torch.stack([self.column, self.row], -1).to(self.value.dtype)
 
-    @property
+    @cached_property
     def room(self) -> Tensor:
         """Cells between the place and the nearer border, along x and y `[B, K, 2]`."""
         place = torch.stack([self.column, self.row], -1)
         return torch.minimum(place, place.new_tensor([self.width - 1, self.height - 1]) - place)
 
-    @property
+    @cached_property
     def middle(self) -> Tensor:
         """The middle (x, y) of the heatmaps `[2]`, which stands for a place where there is none."""
         return self.value.new_tensor([(self.width - 1) / 2, (self.height - 1) / 2])
 
-    def has(self, flag: HeatmapFlag) -> Tensor:
-        """Where a flag is set, `[B, K]`."""
-        return (self.flags & int(flag)) != 0
+    @cached_property
+    def flat(self) -> Tensor:
+        """Which heatmaps have equal cells throughout, `[B, K]`."""
+        return (self.flags & int(HeatmapFlag.FLAT)) != 0
+
+    @cached_property
+    def broken(self) -> Tensor:
+        """Which heatmaps hold a NaN or +∞, `[B, K]`."""
+        return (self.flags & int(HeatmapFlag.NOT_FINITE)) != 0
+
+    def settled(self, points: Tensor) -> Tensor:
+        """Places `[B, K, 2]` with the defined answers: the middle of a flat heatmap, NaN for a broken one."""
+        points = torch.where(self.flat.unsqueeze(-1), self.middle, points)
+        return points.masked_fill(self.broken.unsqueeze(-1), torch.nan)
 
 
 def stretch_maxima(heatmaps: Tensor) -> Tensor:
@@ -146,3 +158,14 @@ def cut_windows(heatmaps: Tensor, peaks: Peaks, radius: int) -> Windows:
     if bool(inside_x.all()) and bool(inside_y.all()):
         return windows
     return Windows(values.masked_fill(~windows.inside, 0.0), windows.offset, inside_x, inside_y)
+
+
+def weighted_sums(rows: Tensor, values: Tensor, columns: Tensor) -> Tensor:
+    """Σ rows·values·columns over windows `[B, K, n, n]`: `[B, K, r, n]`, `[B, K, c, n]` -> `[B, K, r, c]`.
+
+    On a CPU image by image: there the number of matrices changes the order of sums, and with it the last bit.
+    """
+    if values.device.type != "cpu" or len(values) < 2:
+        return rows @ values @ columns.mT
+    images = zip(rows, values, columns, strict=True)
+    return torch.stack([row @ value @ column.mT for row, value, column in images])
