@@ -154,21 +154,32 @@ class _PairedSums:
 def _resampled(sums: Sequence[_PairedSums], weights: NDArray[np.uint8]) -> list[tuple[Floats, Floats]]:
     """Sums of every reading in runs A and B, `[some, C]` each, under weights `[some, N]`.
 
-    A few images at a time: their weights are converted once, and stay in the processor's cache.
+    A few images at a time: their weights are converted once, and stay in the processor's cache; and all
+    columns together, since one wide product costs less than many narrow ones.
     """
-    whole = [[np.zeros((len(weights), x.shape[1]), dtype=np.float32) for x in each.single] for each in sums]
-    other = [[np.zeros((len(weights), x.shape[1])) for x in each.double] for each in sums]
+    single = [side for each in sums for side in each.single]
+    double = [[each.double[side] for each in sums] for side in (0, 1)]
+    whole = np.zeros((len(weights), sum(x.shape[1] for x in single)), dtype=np.float32)
+    other = [np.zeros((len(weights), sum(x.shape[1] for x in side))) for side in double]
     for first in range(0, weights.shape[1], _IMAGES_AT_ONCE):
         some = slice(first, first + _IMAGES_AT_ONCE)
-        single, double = weights[:, some].astype(np.float32), weights[:, some].astype(np.float64)
-        for i, each in enumerate(sums):
-            for side in (0, 1):
-                whole[i][side] += single @ each.single[side][some]
-                other[i][side] += double @ each.double[side][some]
+        whole += weights[:, some].astype(np.float32) @ np.concatenate([x[some] for x in single], axis=1)
+        precise = weights[:, some].astype(np.float64)
+        for total, side in zip(other, double, strict=True):
+            total += precise @ np.concatenate([x[some] for x in side], axis=1)
+    apart = iter(np.split(whole, _ends(single), axis=1))
+    sides = zip(
+        *(np.split(x, _ends(side), axis=1) for x, side in zip(other, double, strict=True)), strict=True
+    )
     return [
-        (each.joined(whole[i][0], other[i][0]), each.joined(whole[i][1], other[i][1]))
-        for i, each in enumerate(sums)
+        (each.joined(next(apart), of_a), each.joined(next(apart), of_b))
+        for each, (of_a, of_b) in zip(sums, sides, strict=True)
     ]
+
+
+def _ends(parts: Sequence[NDArray[np.floating]]) -> NDArray[np.int64]:
+    """Where columns side by side come apart again."""
+    return np.cumsum([part.shape[1] for part in parts])[:-1]
 
 
 def _differences(reading: PairedReading, drawn: Floats | None) -> list[Difference]:
