@@ -16,7 +16,7 @@ import numpy as np
 from rich.text import Text
 
 from benchmarks.calibration_speed import THREADS, seconds, use_one_core
-from benchmarks.injection_sets import SAMPLE_DATA, sample_set
+from benchmarks.injection_sets import SAMPLE_DATA, annotated_set
 from mahtdiag.anatomy.systematic import fit_systematic_error
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.measured import measure_agreement
@@ -28,7 +28,7 @@ ERROR_PX = 8.0
 
 def report_lines(images: int) -> list[str]:
     """Times, on the sample annotations repeated with noise."""
-    clean = sample_set(SAMPLE_DATA, VIEW)
+    clean = annotated_set(SAMPLE_DATA, VIEW)
     rng = np.random.default_rng(0)
     rows = np.arange(images) % len(clean.points_px)
     label, size = clean.points_px[rows], clean.size_px[rows]

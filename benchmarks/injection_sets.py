@@ -50,15 +50,15 @@ class CleanSet:
         return self.size_px * STRIDE / (INPUT_WIDTH, INPUT_HEIGHT)
 
 
-def sample_set(folder: Path, view: View) -> CleanSet:
-    """The sample images of one view; T12 is L1 carried on by the step from L2 to L1."""
+def annotated_set(folder: Path, view: View, title: str = "sample data") -> CleanSet:
+    """The annotated images of one view; T12 is L1 carried on by the step from L2 to L1."""
     samples = open_dataset(folder, view).samples
     points = np.array([sample.keypoints_px for sample in samples])
     sizes = [read_image_size(sample.path, sample.image) for sample in samples]
     first, second = points[:, :CORNERS_PER_VERTEBRA], points[:, CORNERS_PER_VERTEBRA:][:, :4]
     step = (first - second).mean(axis=1, keepdims=True)
     names = tuple(sample.image for sample in samples)
-    return CleanSet("sample data", view, points, np.array([size.xy for size in sizes]), first + step, names)
+    return CleanSet(title, view, points, np.array([size.xy for size in sizes]), first + step, names)
 
 
 def clean_aasce(labels_path: Path, errors_path: Path) -> CleanSet:
