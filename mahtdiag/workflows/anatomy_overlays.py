@@ -19,7 +19,7 @@ from mahtdiag.runs.reading import Run
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.overlays import picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.overlays import overlay_notes, picture_name, record_of, second_peaks_of
 from mahtdiag.workflows.side_by_side import in_order, usual_workers
 from mahtdiag.workflows.watcher import Watcher
 
@@ -106,7 +106,7 @@ def draw_judged(
     there = [subject for subject in subjects if subject.path.is_file()]
     problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
     if not there:
-        return _overlay_notes(0, problems, folder)
+        return overlay_notes(0, problems, folder)
 
     def overlay(subject: Subject) -> bytes | None:
         try:
@@ -137,7 +137,7 @@ def draw_judged(
         return (f"no overlays: {error.problems[0]}",)
     finally:
         watcher.stop()
-    return _overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
+    return overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
 
 
 def _image_of(subject: Subject) -> Image:
@@ -146,13 +146,3 @@ def _image_of(subject: Subject) -> Image:
     if subject.sha256 is not None and hashlib.sha256(content).hexdigest() != subject.sha256:
         raise ValueError(f"{subject.path}: another image since the run")
     return decode_image(content, subject.record.image)
-
-
-def _overlay_notes(drawn: int, problems: list[str], folder: Path) -> tuple[str, ...]:
-    notes = []
-    if drawn:
-        notes.append(f"{drawn} overlay{'s' if drawn > 1 else ''} in {folder}")
-    if problems:
-        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
-        notes.append(f"no overlay of {problems[0]}{more}: the image is gone or another one now")
-    return tuple(notes)

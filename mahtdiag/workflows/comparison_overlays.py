@@ -15,7 +15,7 @@ from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare import Compared, ComparedPair
 from mahtdiag.workflows.compared_runs import shown
-from mahtdiag.workflows.overlays import picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.overlays import overlay_notes, picture_name, record_of, second_peaks_of
 from mahtdiag.workflows.side_by_side import in_order, usual_workers
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 from mahtdiag.workflows.watcher import Watcher
@@ -81,7 +81,7 @@ def draw_changed(
         return (f"no overlays: {error.problems[0]}",)
     finally:
         watcher.stop()
-    return _notes(total - len(missing), missing, shown(folder, cwd))
+    return overlay_notes(total - len(missing), missing, shown(folder, cwd))
 
 
 def _draw(
@@ -133,13 +133,3 @@ def _image(name: str, places: Sequence[Path], record: ImageRecord) -> Image | No
         except (OSError, DataError):
             continue
     return None
-
-
-def _notes(drawn: int, missing: list[str], folder: str) -> tuple[str, ...]:
-    notes = []
-    if drawn:
-        notes.append(f"{drawn} overlay{'s' if drawn > 1 else ''} in {folder}")
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        notes.append(f"no overlay of {missing[0]}{more}: the image is gone or another one now")
-    return tuple(notes)

@@ -145,3 +145,14 @@ def record_of(
             keypoints.pred_px[row][None], keypoints.view, image_size_px=size, limits=limits, rules=rules
         ).of_image(0),
     )
+
+
+def overlay_notes(drawn: int, missing: list[str], folder: Path | str) -> tuple[str, ...]:
+    """How many overlays were drawn and where, and which could not be."""
+    notes = []
+    if drawn:
+        notes.append(f"{drawn} overlay{'s' if drawn > 1 else ''} in {folder}")
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        notes.append(f"no overlay of {missing[0]}{more}: the image is gone or another one now")
+    return tuple(notes)
