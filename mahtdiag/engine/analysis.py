@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, read_heatmaps
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
-from mahtdiag.losses.windowed import HeatmapLosses, sum_outside, windowed_heatmap_losses
+from mahtdiag.losses.windowed import HeatmapLosses, most_precise, sum_outside, windowed_heatmap_losses
 from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.readings import BatchReading, Floats, PeakPlaces
@@ -53,8 +53,8 @@ def analyse(
     """Losses, peaks, places, spread and σ of a batch.
 
     `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. `weight`:
-    how the heatmap loss weighs a pixel. With
-    `uncertainty_kind` None the head is not read; without `own_coords` neither are the network's coordinates.
+    how the heatmap loss weighs a pixel. With `uncertainty_kind` None the head is not read; without
+    `own_coords` neither are the network's coordinates.
     All images of the batch are read together: a call costs more than what it does for one image. Only numbers
     leave the device, in one transfer.
     """
@@ -130,9 +130,10 @@ def _to_host(
 
 def _in_one_transfer(values: dict[str, Tensor]) -> dict[str, Floats]:
     """Tensors that have their first axis in common as arrays of float64, each with its own shape."""
-    rows = torch.cat(
-        [v.detach().flatten(1) if v.ndim > 1 else v.detach()[:, None] for v in values.values()], 1
-    )
+    device = values["points"].device
+    # Every one converted by itself: what a mixture of types is joined to is the device's own affair.
+    joined = [v.detach().to(most_precise(device)) for v in values.values()]
+    rows = torch.cat([v.flatten(1) if v.ndim > 1 else v[:, None] for v in joined], 1)
     ends = np.cumsum([v.shape[1:].numel() for v in values.values()])
     parts = np.split(rows.cpu().double().numpy(), ends[:-1], axis=1)
     return {name: part.reshape(v.shape) for (name, v), part in zip(values.items(), parts, strict=True)}

@@ -172,14 +172,15 @@ def _inside(pieces: Tensor, windows: _Windows, gamma: float, emphasis: Emphasis)
 
 def _total(values: Tensor) -> Tensor:
     """Sum over all but the first two axes, in the precision of sums over heatmaps."""
-    return values.flatten(2).sum(-1).to(_accumulator(values.device))
+    return values.flatten(2).sum(-1).to(most_precise(values.device))
 
 
-def _accumulator(device: torch.device) -> torch.dtype:
+def most_precise(device: torch.device) -> torch.dtype:
+    """The widest float that a device has: MPS has no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _profile(index: Tensor, centre: Tensor, sigma: float) -> Tensor:
     """exp(−(i−c)²/(2σ²)) for the given indices `[B, K, n]`, in the precision of the sums."""
-    precise = _accumulator(index.device)
+    precise = most_precise(index.device)
     return torch.exp(-((index - centre.to(precise).unsqueeze(-1)) ** 2) / (2 * sigma**2))
