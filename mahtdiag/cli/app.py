@@ -120,6 +120,8 @@ def _folder_is_there() -> bool:
 
 def _fail(*lines: str, status: ExitStatus = ExitStatus.NOT_DONE) -> ExitStatus:
     """Each of the lines as one line on stderr, whatever a file name holds."""
+    from mahtdiag.cli.output import tell
+
     for line in lines:
-        print(" ".join(line.splitlines()), file=sys.stderr)  # noqa: T201
+        tell(line)
     return status

@@ -68,6 +68,7 @@ def calibration_command(
     with ci_results("calibration", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
+        from mahtdiag.cli.output import tell
         from mahtdiag.workflows.calibration import CalibrationRequest, calibrate
         from mahtdiag.workflows.calibration_gates import with_gates
         from mahtdiag.workflows.ci_results import of_calibration
@@ -75,7 +76,7 @@ def calibration_command(
         request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
         calibration = with_gates(calibrate(request), settings.gates)
         for note in calibration.notes:
-            typer.echo(f"note: {note}", err=True)
+            tell(f"note: {note}")
         if not ci.take_stdout:
             _print(calibration, output_format)
         ci.report(lambda: of_calibration(calibration))

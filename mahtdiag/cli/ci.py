@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from mahtdiag.cli.options import OutputFormat
-from mahtdiag.cli.output import write_bytes, write_file
+from mahtdiag.cli.output import IN_ACTIONS, tell, write_bytes, write_file
 from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
 
 if TYPE_CHECKING:
     from mahtdiag.reports.ci_record import CiRecord
 
 STDOUT = Path("-")
-STEP_SUMMARY, IN_ACTIONS = "GITHUB_STEP_SUMMARY", "GITHUB_ACTIONS"
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+# What a run consists of, see `mahtdiag.runs.reading`, which is slow to import.
+RUN_FILES = ("run.json", "images.parquet", "keypoints.parquet")
 MOST_SUMMARY_BYTES = 1024 * 1024
 UNFINISHED = "not finished: the command was killed, or is still running"
 
@@ -45,7 +47,7 @@ def ci_results(
         raise
     except BaseException as error:
         for problem in results.end(_problems(error)):
-            typer.echo(f"error: {problem}", err=True)
+            tell(f"error: {problem}")
         raise
     _require(results.end(()))
 
@@ -136,6 +138,9 @@ class CiResults:
     def _require_different(self, output_format: OutputFormat) -> None:
         if len({path.resolve() for path in self._files.values()}) < len(self._files):
             raise UsageError(f"--junit and --markdown {self._files['--junit']}: name two files")
+        for option, path in self._files.items():
+            if path.name in RUN_FILES:
+                raise UsageError(f"{option} {path}: the name of a run's own file; name another")
         if self.take_stdout and output_format is OutputFormat.JSON:
             option = next(option for option, path in self._files.items() if path == STDOUT)
             raise UsageError(f"{option} -: --format json has standard output; name a file")
@@ -159,7 +164,7 @@ class CiResults:
                     raise OSError(None, "it would be larger than 1 MiB")
                 file.write(b"\n\n" + content if file.tell() else content)
         except OSError as error:
-            typer.echo(f"note: {STEP_SUMMARY} not written ({error.strerror or error})", err=True)
+            tell(f"note: {STEP_SUMMARY} not written ({error.strerror or error})")
 
     def _annotate(self, record: "CiRecord") -> None:
         if not self._annotates:

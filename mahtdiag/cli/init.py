@@ -46,12 +46,12 @@ def init_command(
     if template and run is not None:
         raise UsageError("--template starts from no run; leave RUN or --template out")
 
-    from mahtdiag.cli.output import write_text
+    from mahtdiag.cli.output import tell, write_text
     from mahtdiag.workflows.initialise import InitRequest, initialise
 
     done = initialise(InitRequest(run, out, share, force, template, Path.cwd()))
     for note in done.notes:
-        typer.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     if done.run is None:
         said = f"{done.file}: written; set a checkpoint, the data and gates in it"
     else:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # What every table fits into; on a narrower terminal lines wrap, but no number is cut.
 LEAST_COLUMNS = 80
+IN_ACTIONS = "GITHUB_ACTIONS"
 
 
 def rendered(make: "Callable[[int], RenderableType]") -> str:
@@ -25,7 +27,26 @@ def rendered(make: "Callable[[int], RenderableType]") -> str:
     console = Console(file=io.StringIO(), width=columns, force_terminal=terminal.is_terminal)
     with console.capture() as printed:
         console.print(make(columns))
-    return printed.get()
+    return defused(printed.get())
+
+
+def tell(line: str) -> None:
+    """One line on standard error, whatever a file name in it holds."""
+    print(defused(" ".join(line.splitlines())), file=sys.stderr)  # noqa: T201
+
+
+def defused(text: str) -> str:
+    """Text in which GitHub Actions finds no command, whatever a file name holds; elsewhere as it is.
+
+    Its runner obeys lines that begin with `::`, and `##[` anywhere in a line.
+    """
+    if os.environ.get(IN_ACTIONS) != "true":
+        return text
+    return re.sub(r"^(\s*):(?=:)|#(?=#\[)", _as_escape, text, flags=re.MULTILINE)
+
+
+def _as_escape(found: "re.Match[str]") -> str:
+    return f"{found[1] or ''}\\x{ord(found[0][-1]):02x}"
 
 
 def write_text(text: str, kept_in: str) -> None:

@@ -3,8 +3,9 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, Margin
 from mahtdiag.diagnosis.metrics import (
@@ -19,6 +20,8 @@ from mahtdiag.diagnosis.metrics import (
 from mahtdiag.schema.views import View
 
 SECTION, BASELINE, RUN = "gates", "baseline", "run"
+# Names of the newest run, which is the one that is judged as soon as it is finished.
+MOVING = ("latest", "runs/latest")
 LONGEST_SHOWN = 80
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"\s*(?:(upper|lower)\s*)?(<=|>=|==|<|>)\s*([-+]?{_NUMBER})\s*")
@@ -63,21 +66,36 @@ class _Reader:
     def baseline(self, table: Mapping[str, object]) -> BaselineGates | None:
         """`run` and the margins; None where they cannot be obeyed."""
         where = f"{SECTION}.{BASELINE}"
-        run = table.get(RUN)
         before = len(self.problems)
-        if RUN not in table:
-            self.problems.append(f'{where}: needs {RUN} = "FOLDER", the run to compare with')
-        elif not isinstance(run, str) or not run.strip() or "\0" in run:
-            self.problems.append(f"{where}.{RUN} = {_shown(run)}: expected the path of a run folder")
+        # Only what is no metric can be meant to be the name of the run.
+        meant = [
+            key for key in get_close_matches(RUN, table, 1, 0.6) if key != RUN and metric_of(key) is None
+        ]
+        self._run_of_baseline(table, meant, where)
         margins = [
             self._margin(metric, value, f"{where}.{_key(metric)} = {_shown(value)}")
-            for metric, value in _flat({key: value for key, value in table.items() if key != RUN})
+            for metric, value in _flat(
+                {key: value for key, value in table.items() if key not in (RUN, *meant)}
+            )
         ]
         if not margins:
             self.problems.append(f'{where}: names no metric; add one, as in "radial_error_px.mean" = "+0.3"')
+        run = table.get(RUN)
         if len(self.problems) > before or not isinstance(run, str):
             return None
         return BaselineGates(run, tuple(margin for margin in margins if margin is not None))
+
+    def _run_of_baseline(self, table: Mapping[str, object], meant: list[str], where: str) -> None:
+        run = table.get(RUN)
+        if meant:
+            self.problems.append(f"{where}: unknown key {meant[0]}; did you mean {RUN}?")
+        elif RUN not in table:
+            self.problems.append(f'{where}: needs {RUN} = "FOLDER", the run to compare with')
+        elif not isinstance(run, str) or not run.strip() or "\0" in run:
+            self.problems.append(f"{where}.{RUN} = {_shown(run)}: expected the path of a run folder")
+        elif run.strip() in MOVING:
+            reason = "the newest run is soon the one that is judged; name a run that stays"
+            self.problems.append(f"{where}.{RUN} = {_shown(run)}: {reason}")
 
     def _margin(self, metric: str, value: object, where: str) -> Margin | None:
         try:
@@ -92,10 +110,16 @@ def parse_margin(metric: str, value: object) -> Margin:
     found = _MARGIN.fullmatch(value) if isinstance(value, str) else None
     if found is None or not math.isfinite(float(found[2])):
         raise ValueError(f"expected {_MARGIN_FORM}")
-    problem = _problem_of_name(metric, None) or _problem_of_margin(metric_of(metric), found[1], metric)
+    margin = Margin(metric, float(found[2]) / (100.0 if found[3] else 1.0), relative=bool(found[3]))
+    known = metric_of(metric)
+    problem = (
+        _problem_of_name(metric, None)
+        or _problem_of_margin(known, found[1], metric)
+        or _problem_of_amount(known, margin)
+    )
     if problem is not None:
         raise ValueError(problem)
-    return Margin(metric, float(found[2]) / (100.0 if found[3] else 1.0), relative=bool(found[3]))
+    return margin
 
 
 def read_gates(table: object) -> tuple[GateSettings, tuple[str, ...]]:
@@ -104,7 +128,15 @@ def read_gates(table: object) -> tuple[GateSettings, tuple[str, ...]]:
         return GateSettings(), (f"{SECTION} = {_shown(table)}: expected a table, [{SECTION}]",)
     reader = _Reader()
     tables = {name: table[name] for name in (*View, BASELINE) if name in table}
-    reader.limits({key: value for key, value in table.items() if key not in tables}, SECTION, None)
+    misspelt = {
+        key: near[0]
+        for key, value in table.items()
+        if isinstance(value, Mapping) and key not in tables and (near := _tables_like(key))
+    }
+    for key, name in misspelt.items():
+        reader.problems.append(f"unknown table [{SECTION}.{key}]; did you mean [{SECTION}.{name}]?")
+    limits = {key: value for key, value in table.items() if key not in tables and key not in misspelt}
+    reader.limits(limits, SECTION, None)
     baseline = None
     for name, inner in tables.items():
         where = f"{SECTION}.{name}"
@@ -114,7 +146,32 @@ def read_gates(table: object) -> tuple[GateSettings, tuple[str, ...]]:
             baseline = reader.baseline(inner)
         else:
             reader.limits(inner, where, View(name))
+    reader.problems += _excluding(reader.gates)
     return GateSettings(tuple(reader.gates), baseline), tuple(reader.problems)
+
+
+def _excluding(gates: Iterable[Gate]) -> Iterator[str]:
+    """Gates on one number that cannot be kept together."""
+    least: dict[tuple[str, Bound, View | None], Gate] = {}
+    most: dict[tuple[str, Bound, View | None], Gate] = {}
+    for gate in gates:
+        key = gate.metric, gate.bound, gate.view
+        if gate.comparison in (">=", ">") and (key not in least or gate.limit > least[key].limit):
+            least[key] = gate
+        if gate.comparison in ("<=", "<") and (key not in most or gate.limit < most[key].limit):
+            most[key] = gate
+    for key, low in least.items():
+        high = most.get(key)
+        if high is not None and low.limit > high.limit:
+            where = SECTION if low.view is None else f"{SECTION}.{low.view}"
+            both = f"{low.comparison} {low.limit:g} and {high.comparison} {high.limit:g}"
+            yield f"{where}.{_key(low.metric)}: {both} can never both be kept"
+
+
+def _tables_like(key: str) -> list[str]:
+    """The table within `[gates]` that a key seems to mean, if any."""
+    by_name = {name.lower(): name for name in (*View, BASELINE)}
+    return [by_name[near] for near in get_close_matches(key.lower(), by_name, 1, 0.75)]
 
 
 def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -172,6 +229,18 @@ def _problem_of_margin(metric: Metric | None, sign: str, name: str) -> str | Non
     if sign and sign != "+" and better is Better.LOWER:
         return 'less of it is better; write how far it may rise, as in "+0.3" or "+5 %"'
     return None
+
+
+def _problem_of_amount(metric: Metric | None, margin: Margin) -> str | None:
+    """Why a margin can never be exceeded: the number cannot change by so much."""
+    if metric is None or metric.least is None:
+        return None
+    if margin.relative:
+        never = metric.better is Better.HIGHER and metric.least == 0.0 and margin.amount >= 1.0
+        return f"can never fail: {metric.name} cannot fall by more than all of it" if never else None
+    if metric.most is None or margin.amount < metric.most - metric.least:
+        return None
+    return f"can never fail: {metric.name} {metric.range_in_words}"
 
 
 def _key(metric: str) -> str:

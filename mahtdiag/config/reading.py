@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
-from mahtdiag.config.settings import IMPOSSIBLE_LIMITS, UNKNOWN_LIMIT, Settings
+from mahtdiag.config.settings import WRONG_LIMITS, Settings
 from mahtdiag.errors import UsageError
 
 FILE_NAME = "mahtdiag.toml"
@@ -103,11 +103,13 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
     lines = []
     for item in error.errors():
         keys = [str(part) for part in item["loc"]]
-        if item["type"] == UNKNOWN_LIMIT:
-            # The key stands in the path twice: as itself, and as the part that is wrong.
-            lines.append(f"unknown key {'.'.join(keys[:-1])}; {item['msg'][:1].lower()}{item['msg'][1:]}")
-        elif item["type"] == IMPOSSIBLE_LIMITS:
-            lines += [f"{'.'.join(keys)}.{problem}" for problem in item["msg"].split("\n")]
+        if item["type"] == WRONG_LIMITS:
+            table, found = ".".join(keys), item["ctx"]
+            lines += [
+                f"unknown key {table}.{key}; {hint[:1].lower()}{hint[1:]}"
+                for key, hint in found["unknown"].items()
+            ]
+            lines += [f"{table}.{problem}" for problem in found["wrong"]]
         elif item["type"] == "extra_forbidden":
             known = _known(model, keys[:-1])
             close = difflib.get_close_matches(keys[-1], known, 1, 0.5)

@@ -104,13 +104,6 @@ def refuse_truth_value(value: object) -> object:
     return value
 
 
-def known_limit(key: str) -> str:
-    """The key of an anatomical limit; ValueError names the nearest one."""
-    if key not in LIMIT_BY_KEY:
-        raise PydanticCustomError(UNKNOWN_LIMIT, "{hint}", {"hint": nearest(key, LIMIT_BY_KEY).strip()})
-    return key
-
-
 def known_codes(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Codes or prefixes of anatomical rules; ValueError names the nearest one for each that matches none."""
     wrong = [code for code in codes or () if not any(rule.startswith(code.upper()) for rule in RULE_BY_CODE)]
@@ -119,14 +112,14 @@ def known_codes(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return codes
 
 
-UNKNOWN_LIMIT, IMPOSSIBLE_LIMITS = "unknown_limit", "impossible_limits"
+WRONG_LIMITS = "wrong_limits"
 # A number in quotes is a text, not a number.
 PositiveFloat = Annotated[float, Field(gt=0.0, strict=True)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, strict=True)]
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
 Limit = Annotated[float, BeforeValidator(refuse_truth_value), Field(strict=True)]
-Limits = dict[Annotated[str, AfterValidator(known_limit)], Limit]
+Limits = dict[str, Limit]
 Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes), AfterValidator(known_codes)]
 
 
@@ -143,6 +136,8 @@ class Section(BaseModel):
     def _no_nonsense(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str) and "\0" in value:
             raise ValueError("a text with a NUL names nothing")
+        if isinstance(value, str) and not value.strip():
+            raise ValueError("an empty text names nothing; leave the key out")
         return value if info.field_name in cls.truths else refuse_truth_value(value)
 
     def overridden_by(self, other: Self) -> Self:
@@ -190,17 +185,18 @@ class EvaluateSettings(Section):
 
 
 def possible_limits(limits: dict[str, float]) -> dict[str, float]:
-    """Limits that a spine can keep and break; an error with a line for each that it cannot."""
+    """Limits that a spine can keep and break; an error that names each that it cannot, and unknown keys."""
+    unknown = {key: nearest(key, LIMIT_BY_KEY).strip() for key in limits if key not in LIMIT_BY_KEY}
     wrong = []
     for key, value in limits.items():
-        unit = LIMIT_BY_KEY[key].unit
+        unit = LIMIT_BY_KEY[key].unit if key in LIMIT_BY_KEY else ""
         # Lengths along a spine may be negative, as where endplates overlap; nothing else can be.
-        if value < 0 and unit not in ("heights", "widths"):
+        if value < 0 and unit not in ("heights", "widths") and key not in unknown:
             wrong.append(f"{key} = {value:g}: what it limits is never below 0")
         if value > LARGEST_ANGLE and unit == "°":
             wrong.append(f"{key} = {value:g}: no angle is above {LARGEST_ANGLE}°; ignore leaves a rule out")
-    if wrong:
-        raise PydanticCustomError(IMPOSSIBLE_LIMITS, "{lines}", {"lines": "\n".join(wrong)})
+    if unknown or wrong:
+        raise PydanticCustomError(WRONG_LIMITS, "wrong limits", {"unknown": unknown, "wrong": wrong})
     return limits
 
 

@@ -33,7 +33,7 @@ from mahtdiag.workflows.anatomy_overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.baseline import current_run, judge_baseline
+from mahtdiag.workflows.baseline import current_run, judge_baseline, not_for_labels
 from mahtdiag.workflows.gates import judged, notes_on, status_of
 from mahtdiag.workflows.overlays import FOLDER as OVERLAYS
 from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
@@ -268,7 +268,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
         verdict=judge([sample.image for sample in samples], findings),
         diagnosis=None,
         failures=tuple(failures),
-        notes=dataset.notes,
+        notes=(*dataset.notes, *not_for_labels(request.settings.gates.baseline, f"{GATES}.")),
     )
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
     if request.pictures and request.out is not None and chosen:

@@ -50,6 +50,8 @@ def judge_baseline(
                 f"{label}: written by an earlier version without checksums, so it may have been edited; "
                 "evaluate it again"
             )
+        if _same(run.document, current.document):
+            raise RunFolderError(f"{label} is the run that is judged; name another one as its baseline")
         pair = pair_runs(read_stored(run, cwd), current, limits, rules)
         if pair.lost:
             raise RunFolderError(f"not evaluated, but in the baseline {label}: {named(pair.lost)}")
@@ -60,6 +62,19 @@ def judge_baseline(
         _result(margin, judged, comparison, pair, label)
         for margin, judged in zip(margins, comparison.judged, strict=True)
     )
+
+
+def _same(one: RunDocument, other: RunDocument) -> bool:
+    """Whether both are one run, wherever its folder stands; one that is not finished is no other's equal."""
+    return one.started == other.started and one.checksums is not None and one.checksums == other.checksums
+
+
+def not_for_labels(baseline: BaselineGates | None, only: str) -> tuple[str, ...]:
+    """A note where margins on numbers that begin with `only` are set: labels alone are not judged by them."""
+    margins = [m.metric for m in (baseline.margins if baseline else ()) if m.metric.startswith(only)]
+    if not margins:
+        return ()
+    return (f"[gates.baseline] compares runs; labels are not judged by its {', '.join(margins)}",)
 
 
 def current_run(

@@ -136,7 +136,7 @@ def _compared(
         names_a=pair.names_a,
         names_b=pair.names_b,
         comparison=replace(comparison, judged=judged),
-        notes=(*_unsealed(a), *_unsealed(b), *pair.notes),
+        notes=(*_same(run_a, run_b), *_unsealed(a), *_unsealed(b), *pair.notes),
     )
 
 
@@ -145,6 +145,10 @@ def judge_pair(pair: Pair, margins: tuple[Margin, ...]) -> Comparison:
     names = compared_names(pair.a.view)
     more = tuple(margin.metric for margin in margins if margin.metric not in names)
     return replace(compare_runs(pair.a, pair.b, (*names, *more), margins), lost=pair.lost)
+
+
+def _same(a: Run, b: Run) -> tuple[str, ...]:
+    return ("A and B are the same run, which cannot differ from itself",) if a.path.samefile(b.path) else ()
 
 
 def _unsealed(run: StoredRun) -> tuple[str, ...]:

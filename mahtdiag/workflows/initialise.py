@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.key_meanings import KEYS
-from mahtdiag.config.reading import PROJECT_FILE
+from mahtdiag.config.reading import FILE_NAME, PROJECT_FILE
 from mahtdiag.config.writing import ProjectFile, Value, file_text, toml_value
 from mahtdiag.diagnosis.proposals import propose_gates
 from mahtdiag.errors import RunFolderError, UsageError
@@ -63,6 +63,8 @@ def initialise(request: InitRequest) -> Initialised:
             f"--out {request.out}: init writes a file of its own; write mahtdiag.toml, or copy its tables "
             "into [tool.mahtdiag] by hand"
         )
+    if file.is_dir():
+        raise UsageError(f"--out {request.out}: a folder; name a file, as in {request.out / FILE_NAME}")
     if os.path.lexists(file) and not request.force:
         raise UsageError(f"{request.out}: exists; overwrite it with --force or choose another --out")
     notes: tuple[str, ...] = ()

@@ -117,6 +117,15 @@ def test_label_audit_ranks_and_writes_a_table(desk: Desk) -> None:
     assert "Most suspicious labels: 1 of 1" in done.text
 
 
+def test_labels_have_no_baseline(desk: Desk) -> None:
+    margins = '"anatomy.violations" = "+0"\n"sdr_px.8" = "-0.1"\n'
+    (desk.path / "mahtdiag.toml").write_text(f'[gates.baseline]\nrun = "run"\n{margins}')
+    done = desk.run("anatomy", "--labels", "data/AP")
+    assert done.status == 0
+    note = "note: [gates.baseline] compares runs; labels are not judged by its anatomy.violations"
+    assert note in " ".join(done.text.split())
+
+
 def test_an_annotation_with_a_gap_is_a_finding(desk: Desk) -> None:
     path = next((desk.path / "data" / "LA").glob("*.csv"))
     rows = path.read_text().splitlines()

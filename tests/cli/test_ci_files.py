@@ -315,3 +315,14 @@ def test_standard_output_instead_of_tables(desk: Desk, option: str, first: str) 
 )
 def test_one_place_for_two_results(desk: Desk, arguments: tuple[str, ...], problem: str) -> None:
     desk.run("anatomy", *arguments).refused(problem)
+
+
+@pytest.mark.parametrize("name", ["run.json", "images.parquet", "keypoints.parquet"])
+def test_a_slip_does_not_cost_the_run(desk: Desk, name: str) -> None:
+    """What is begun before the run is read must not be the run."""
+    assert desk.lookup("exact").status == 0
+    content = (desk.path / "run" / name).read_bytes()
+    desk.run("anatomy", "run", "--junit", f"run/{name}").refused(
+        f"--junit run/{name}: the name of a run's own file; name another"
+    )
+    assert (desk.path / "run" / name).read_bytes() == content

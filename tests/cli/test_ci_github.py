@@ -42,6 +42,22 @@ def test_failed_gates_and_images(desk: Desk, summary: Path) -> None:
     assert summary.read_bytes() == (desk.path / "ci.md").read_bytes()
 
 
+def test_file_names_are_no_commands(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner obeys lines that begin with `::`, and `##[` anywhere in one."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    folder = desk.path / "data/AP"
+    for image, name in zip(sorted(folder.glob("*.png")), ("::stop-commands::a", "##[error]b"), strict=False):
+        image.rename(folder / f"{name}.png")
+        image.with_suffix(".csv").rename(folder / f"{name}.csv")
+        (folder / f"{name}.png").write_bytes(b"")
+    done = desk.run("anatomy", "--labels", "data/AP")
+    shown = [line.split()[0] for line in done.text.splitlines() if "file is empty" in line]
+    assert shown == [r"\x23#[error]b.png", r"\x3a:stop-commands::a.png"]
+    assert "##[" not in done.text
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    assert "\n::stop-commands::a.png " in desk.run("anatomy", "--labels", "data/AP").text
+
+
 def test_json_stays_json(desk: Desk, summary: Path) -> None:
     (desk.path / "mahtdiag.toml").write_text(GATES)
     done = desk.lookup("exact", "--format", "json")

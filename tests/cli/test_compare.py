@@ -144,7 +144,7 @@ def test_margins_decide(runs: Desk) -> None:
         arguments = ("--margin", f"radial_error_px.mean={margin}", *strict)
         content = content_of(runs, "a", "b", *arguments, status=status)
         assert [judged["outcome"] for judged in content["judged"]] == [outcome]
-    several = ("--margin", "sdr_px.16=-100 %", "--margin", "losses.heatmap=9", "--strict")
+    several = ("--margin", "sdr_px.16=-99 %", "--margin", "losses.heatmap=9", "--strict")
     assert len(content_of(runs, "a", "b", *several, status=0)["judged"]) == 2
 
 
@@ -317,7 +317,7 @@ def test_evaluate_compares_with_the_baseline(runs: Desk) -> None:
     (runs.path / "mahtdiag.toml").write_text(BASELINE.format(run="a"), encoding="utf-8")
     evaluate(runs, "other.pt", "candidate", "--pixel-spacing", "0.2", status=1)
     gates = document_of(runs.path / "candidate")["gates"]
-    compared = content_of(runs, "a", "candidate", "--margin", "sdr_px.16=1", status=0)["metrics"]
+    compared = content_of(runs, "a", "candidate", "--margin", "sdr_px.16=0.9", status=0)["metrics"]
     names = ["radial_error_px.mean", "anatomy.images_with_violations", "calibration.mace", "sdr_px.16"]
     assert [gate["metric"] for gate in gates] == names
     assert {(gate["kind"], gate["baseline"]) for gate in gates} == {("baseline", "a")}

@@ -211,7 +211,10 @@ def test_a_run_of_nothing(desk: Desk) -> None:
             "--out pyproject.toml: init writes a file of its own; write mahtdiag.toml, or copy its tables "
             "into [tool.mahtdiag] by hand",
         ),
-        (("--out", "data", "--force", "--template"), "--out data: cannot be written; name another file"),
+        (
+            ("--out", "data", "--force", "--template"),
+            "--out data: a folder; name a file, as in data/mahtdiag.toml",
+        ),
         (("--out", "ap.pt/x.toml", "--template"), "--out ap.pt/x.toml: cannot be written; name another file"),
     ],
 )

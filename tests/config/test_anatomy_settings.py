@@ -24,3 +24,25 @@ def test_what_is_not_set_is_none() -> None:
 def test_codes_that_are_none(value: object) -> None:
     with pytest.raises(UsageError, match=r"x\.toml: anatomy\.select"):
         parse_settings({"anatomy": {"select": value}}, "x.toml")
+
+
+def test_every_wrong_limit_is_named_at_once() -> None:
+    limits = {"A201": -3, "A20": 5, "A202": 200, "A301-min": 0.6}
+    with pytest.raises(UsageError) as caught:
+        parse_settings({"anatomy": {"limits": limits}}, "x.toml")
+    unknown, negative, angle = caught.value.problems
+    assert unknown.startswith("x.toml: unknown key anatomy.limits.A20; did you mean ")
+    assert negative == "x.toml: anatomy.limits.A201 = -3: what it limits is never below 0"
+    assert angle.startswith("x.toml: anatomy.limits.A202 = 200: no angle is above ")
+
+
+@pytest.mark.parametrize(
+    ("table", "key"), [("model", "checkpoint"), ("data", "path"), ("evaluate", "device")]
+)
+def test_an_empty_text_names_nothing(table: str, key: str) -> None:
+    """An empty path would quietly mean the current folder."""
+    with pytest.raises(UsageError) as caught:
+        parse_settings({table: {key: " "}}, "x.toml")
+    assert caught.value.problems == (
+        f"x.toml: {table}.{key} = ' ': an empty text names nothing; leave the key out",
+    )

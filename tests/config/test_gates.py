@@ -266,6 +266,72 @@ def test_a_baseline_that_cannot_be_obeyed(table: object, expected: str) -> None:
     assert problem_of({"baseline": table}) == expected
 
 
+@pytest.mark.parametrize(
+    ("metric", "margin", "reason"),
+    [
+        ("sdr_px.4", "-2", "sdr_px.4 is a share from 0 to 1, and 95 % is written 0.95"),
+        ("sdr_px.4", "1", "sdr_px.4 is a share from 0 to 1, and 95 % is written 0.95"),
+        ("sdr_px.4", "-100 %", "sdr_px.4 cannot fall by more than all of it"),
+        ("sdr_px.4", "-200 %", "sdr_px.4 cannot fall by more than all of it"),
+        (
+            "anatomy.images_with_violations",
+            "+150",
+            "anatomy.images_with_violations is a share from 0 to 1, and 95 % is written 0.95",
+        ),
+        ("calibration.spearman", "-2", "calibration.spearman lies between -1 and 1"),
+    ],
+)
+def test_a_margin_that_can_never_be_exceeded(metric: str, margin: str, reason: str) -> None:
+    """A forgotten per cent sign must not switch a gate off."""
+    table = {"baseline": {"run": "r", metric: margin}}
+    assert problem_of(table) == f'gates.baseline."{metric}" = "{margin}": can never fail: {reason}'
+
+
+@pytest.mark.parametrize(
+    ("metric", "margin"),
+    [
+        ("sdr_px.4", "-0.99"), ("sdr_px.4", "-99 %"), ("radial_error_px.mean", "+300 %"),
+        ("anatomy.images_with_violations", "+200 %"), ("anatomy.images_with_violations", "+0.5"),
+        ("calibration.spearman", "-1.9"), ("radial_error_px.mean", "+1000"), ("calibration.nll", "+3"),
+    ],
+)  # fmt: skip
+def test_a_margin_that_can_be_exceeded(metric: str, margin: str) -> None:
+    assert gates_of({"baseline": {"run": "r", metric: margin}}).baseline is not None
+
+
+@pytest.mark.parametrize("run", ["latest", "runs/latest", " latest "])
+def test_the_newest_run_is_no_baseline(run: str) -> None:
+    assert problem_of({"baseline": {"run": run, "sdr_px.4": "-0.1"}}) == (
+        f'gates.baseline.run = "{run}": the newest run is soon the one that is judged; name a run that stays'
+    )
+
+
+def test_a_misspelt_run_of_a_baseline() -> None:
+    assert problem_of({"baseline": {"runs": "r", "sdr_px.4": "-0.1"}}) == (
+        "gates.baseline: unknown key runs; did you mean run?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("ap", "AP"), ("la", "LA"), ("Baseline", "baseline"), ("baselin", "baseline")]
+)
+def test_a_misspelt_table(name: str, meant: str) -> None:
+    assert problem_of({name: {"sdr_px.4": ">= 0.9"}}) == (
+        f"unknown table [gates.{name}]; did you mean [gates.{meant}]?"
+    )
+
+
+def test_limits_that_exclude_each_other() -> None:
+    assert problem_of({"calibration.sigma_scale": [">= 1.25", "<= 0.8"]}) == (
+        'gates."calibration.sigma_scale": >= 1.25 and <= 0.8 can never both be kept'
+    )
+    assert problem_of({"LA": {"sdr_px.8": ["> 0.9", "< 0.8", "< 0.95"]}}) == (
+        'gates.LA."sdr_px.8": > 0.9 and < 0.8 can never both be kept'
+    )
+    table = {"radial_error_px.mean": ["lower >= 5", "upper <= 4"], "sdr_px.8": [">= 0.8", "<= 0.8"]}
+    assert len(gates_of(table).limits) == 4
+
+
 def test_a_baseline_is_a_table() -> None:
     assert problem_of({"baseline": "r"}) == 'gates.baseline = "r": expected a table, [gates.baseline]'
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +102,7 @@ def write_run(
         view=options.view,
         settings={**SETTINGS, **options.settings},
         environment=Environment(python="3.11", torch="2.13", device="cpu"),
-        started=datetime(2026, 11, 23, tzinfo=UTC),
+        started=datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=len(list(path.parent.glob("*")))),
         images=ImageCounts(total=total),
     )
     folder = RunFolder.create(path, header, failures)

@@ -78,6 +78,7 @@ def write_report_run(
     spacing_mm: float | None = None,
     checkpoint: str = "models/net.pt",
     complete: bool = True,
+    started: datetime = datetime(2026, 11, 23, 10, 15, tzinfo=UTC),
 ) -> Told:
     """A run folder `runs/a` beside `data` with its images, the latest of `folder`."""
     names, labels = name_of(count), natural_spines(view, max(1, count))[:count]
@@ -94,7 +95,7 @@ def write_report_run(
         view=view,
         settings={**SETTINGS, "decode": "dark", "heatmap_sigma": 2.0, "uncertainty": "auto"},
         environment=Environment(python="3.11", torch="2.13", device="cpu"),
-        started=datetime(2026, 11, 23, 10, 15, tzinfo=UTC),
+        started=started,
         images=ImageCounts(total=count + len(failures)),
     )
     run = RunFolder.create(folder / "runs" / "a", header, failures)

@@ -1,5 +1,6 @@
 """Gates on the difference to a stored run: passed when shown, failed with a reason when not."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,9 +87,19 @@ def test_the_bad_end_of_the_interval_is_held_against_the_margin(folder: Path) ->
 def test_a_gate_passes_once_the_whole_interval_is_within(folder: Path, amount: str, passed: bool) -> None:
     (result,) = judged(folder, {MEAN: amount})
     assert result.passed is passed
-    (better,) = judged(folder, {MEAN: "+0"}, name="base", run="runs/base")
-    assert better.passed
-    assert better.ci95 == (0.0, 0.0)
+    write_run(folder / "runs" / "alike", image_set(), 3.0)
+    (alike,) = judged(folder, {MEAN: "+0"}, name="alike")
+    assert alike.passed
+    assert alike.ci95 == (0.0, 0.0)
+
+
+def test_a_run_is_no_baseline_of_its_own(folder: Path) -> None:
+    """Not even as a copy: it cannot differ from itself, and the gate would always pass."""
+    (folder / "runs" / "base").rename(folder / "runs" / "moved")
+    shutil.copytree(folder / "runs" / "moved", folder / "runs" / "base")
+    (own,) = judged(folder, {MEAN: "+5"}, name="moved")
+    assert not own.passed
+    assert own.reason == "runs/base is the run that is judged; name another one as its baseline"
 
 
 def test_commands_judge_their_own_part(folder: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,14 @@ def test_a_baseline_of_now_is_judged_on_the_same_images(tmp_path: Path) -> None:
     write_report_run(tmp_path)
     margin = Margin("radial_error_px.mean", 0.5, relative=False)
     now = Settings(gates=GateSettings(baseline=BaselineGates("stored", (margin,))))
+    report = reported(tmp_path, settings=now)
+    (result,) = report.gates
+    assert (result.value, result.reason) == (
+        None,
+        "stored is the run that is judged; name another one as its baseline",
+    )
+    shutil.rmtree(told.run)
+    write_report_run(tmp_path, started=datetime(2026, 11, 24, tzinfo=UTC))
     report = reported(tmp_path, settings=now)
     (result,) = report.gates
     assert (result.gate.kind, result.value, result.passed) == (GateKind.BASELINE, 0.0, True)
