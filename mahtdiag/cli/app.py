@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
+from types import FrameType
 from typing import NoReturn, Protocol, runtime_checkable
 
 from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError
@@ -12,6 +14,7 @@ from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError
 DEBUG = "MAHTDIAG_DEBUG"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_UNTIL_AGAIN = 0.01
+SECONDS_TO_IMPORT = 3.0
 
 
 @runtime_checkable
@@ -29,22 +32,41 @@ class _Interruption:
 
     def __init__(self) -> None:
         self.seen = False
+        self._comes_again = False
+        self._patient_until = 0.0
         for number in SIGNALS:
             # A command started in the background of a script is to go on when the script is interrupted.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._interrupt)
         sys.unraisablehook = self._unraisable
 
-    def _interrupt(self, _signal: int, _frame: object) -> NoReturn:
-        self.seen = True
-        raise KeyboardInterrupt
+    def _interrupt(self, _signal: int, frame: FrameType | None) -> None:
+        """Raise KeyboardInterrupt; while modules are imported, once that is over, or after a while.
+
+        Compiled modules may swallow it there, or abort. Who asks twice need not wait.
+        """
+        now = time.monotonic()
+        if not self._comes_again:
+            self._patient_until = 0.0 if self.seen else now + SECONDS_TO_IMPORT
+        self.seen, self._comes_again = True, False
+        if now < self._patient_until and _is_import(frame):
+            self._ask_again()
+        else:
+            raise KeyboardInterrupt
 
     def _unraisable(self, lost: "sys.UnraisableHookArgs") -> None:
         """An interruption that fell where it cannot be passed on, such as a finaliser, comes again."""
         if lost.exc_type is not KeyboardInterrupt:
             sys.__unraisablehook__(lost)
             return
-        again = threading.Timer(SECONDS_UNTIL_AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        def ask() -> None:
+            self._comes_again = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+        again = threading.Timer(SECONDS_UNTIL_AGAIN, ask)
         again.daemon = True
         again.start()
 
@@ -60,6 +82,15 @@ class _Interruption:
         with suppress(OSError):
             sys.stdout.flush()
         os._exit(status)
+
+
+def _is_import(frame: FrameType | None) -> bool:
+    """Whether what runs there is part of an import statement."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def main() -> NoReturn:

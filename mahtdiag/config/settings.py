@@ -19,6 +19,7 @@ from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, nearest
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
+    LARGEST_SIGMA,
     MOST_PASSES,
     SIGMA_BOUNDS,
     DecodeMethod,
@@ -157,7 +158,7 @@ class ModelSettings(Section):
     channels: Literal[1, 3] | None = None
     coords: CoordinateConvention | None = None
     decode: DecodeMethod | None = None
-    heatmap_sigma: PositiveFloat | None = None
+    heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)] | None = None
     softargmax_beta: PositiveFloat | None = None
     uncertainty: Annotated[UncertaintySource | McDropout | None, BeforeValidator(parse_uncertainty)] = None
     uncertainty_as: UncertaintyKind | None = None

@@ -71,12 +71,12 @@ def list_folder(path: Path) -> Listing:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     folders.append(entry.name)
                 elif entry.name == SPACING_FILE:
                     has_spacing = True
-                elif entry.is_file() or entry.is_symlink():
-                    # A link to nowhere is listed, so that it is reported when it is read.
+                elif entry.is_symlink() or entry.is_file():
+                    # A link to nowhere or to itself is listed, so that it is reported when it is read.
                     _file_by_stem(entry.name, images, annotations)
     except OSError as error:
         raise DataError(_folder_problem(path, error)) from error
@@ -90,6 +90,14 @@ def list_folder(path: Path) -> Listing:
         tuple(sorted(folders)),
         has_spacing,
     )
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link that leads to itself.
+        return False
 
 
 def shown(name: str | Path) -> str:

@@ -80,7 +80,7 @@ class RecordMaker:
     def _not_finite(self, finite: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> str:
         names = [name for name, good in zip(self.spec.view.keypoint_names, finite, strict=True) if not good]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        return f"the network's output is not finite (NaN or infinite) for {shown}"
+        return f"the network's output is not finite (NaN, infinite or too large to square) for {shown}"
 
     def _losses(self, places: "_Places", reading: BatchReading) -> list[ImageLosses]:
         """Training losses per image, in the network frame, in float64."""

@@ -52,7 +52,8 @@ def dark(windows: Windows, peaks: Peaks, sigma: float) -> Tensor:
     columns, rows = _smoothing(peaks.room, sigma, windows.offset).unbind(2)
     smooth = weighted_sums(rows, values, columns)
     logs = smooth.clamp(min=SMALLEST).log()
-    gx, gy, hxx, hyy, hxy = (logs.flatten(2) @ logs.new_tensor(_DIFFERENCES).T).unbind(-1)
+    # Not as a matrix product, whose sums depend on how many images there are.
+    gx, gy, hxx, hyy, hxy = (logs.flatten(2).unsqueeze(2) * logs.new_tensor(_DIFFERENCES)).sum(-1).unbind(-1)
     determinant = hxx * hyy - hxy**2
     step = -torch.stack([hyy * gx - hxy * gy, hxx * gy - hxy * gx], -1) / determinant.unsqueeze(-1)
     usable = (hxx < 0) & (determinant > 0) & (peaks.room > 1).all(-1)

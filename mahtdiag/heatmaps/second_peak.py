@@ -66,18 +66,32 @@ def find_second_peaks(heatmaps: Tensor, peaks: Peaks, maxima: Tensor, sigma: flo
     """
     usable = (peaks.value > 0) & ((peaks.flags & int(HeatmapFlag.NOT_FINITE | HeatmapFlag.FLAT)) == 0)
     least = (LEAST_SHARE * peaks.value).masked_fill(~usable, math.inf)
-    found = _Stretches(*(maxima >= least[..., None, None]).nonzero().unbind(-1))
     length = heatmaps.shape[-1] // maxima.shape[-1]
     step = max(1, max(LEAST_CELLS, heatmaps.numel() // PART) // length)
     share = torch.where(usable, 0.0, math.nan).to(peaks.value.dtype)
     points = torch.full_like(peaks.points, math.nan)
-    tops = []
-    for part in found.cut(step):
-        beyond = part.of(_reaches(heatmaps, part, peaks, length, least, sigma))
-        tops += [_highest(heatmaps, few, peaks, length, sigma) for few in beyond.cut(max(1, step // 16))]
-    if tops:
-        _choose(share, points, peaks, [top for top in tops if len(top.value)], least)
+    reaching = maxima >= least[..., None, None]
+    for images in _groups(reaching, step):
+        batch, keypoint, row, number = reaching[images].nonzero().unbind(-1)
+        found = _Stretches(batch + images.start, keypoint, row, number)
+        tops = []
+        for part in found.cut(step):
+            beyond = part.of(_reaches(heatmaps, part, peaks, length, least, sigma))
+            tops += [_highest(heatmaps, few, peaks, length, sigma) for few in beyond.cut(max(1, step // 16))]
+        if tops:
+            _choose(share, points, peaks, [top for top in tops if len(top.value)], least)
     return SecondPeaks(share, points)
+
+
+def _groups(reaching: Tensor, step: int) -> list[slice]:
+    """Images that are looked at together: all, or so few that their stretches are about `step`."""
+    counts = reaching.flatten(1).sum(1).cumsum(0).tolist()
+    groups, first, before = [], 0, 0
+    for image, count in enumerate(counts):
+        if count - before > step and image > first:
+            groups.append(slice(first, image))
+            first, before = image, counts[image - 1]
+    return [*groups, slice(first, len(counts))] if counts else []
 
 
 def _choose(share: Tensor, points: Tensor, peaks: Peaks, tops: list["_Tops"], least: Tensor) -> None:

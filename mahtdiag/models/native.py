@@ -1,12 +1,13 @@
 """The product's own checkpoints: a state dict beside a block of plain data that says how to run it."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -20,6 +21,7 @@ from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.normalization import parse_normalization
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
+    LARGEST_SIGMA,
     DecodeMethod,
     Decoding,
     ModelInput,
@@ -75,7 +77,7 @@ class CheckpointMetadata(_Block):
     config: dict[str, str | int | float]
     view: View
     input: _Input
-    heatmap_sigma: PositiveFloat
+    heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)]
     decode: _Decode
     outputs: _Outputs
 

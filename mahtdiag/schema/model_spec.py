@@ -31,6 +31,10 @@ __all__ = [
 ]
 
 
+LARGEST_SIGMA = 1000.0
+"""σ of training targets in heatmap cells beyond which no peak is: whatever says more means something else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Normalization:
     """Per channel (value/full scale − mean)/std; `name` is what users type."""

@@ -96,6 +96,22 @@ def test_interrupted_before_there_is_a_run(desk: Desk) -> None:
     assert not (desk.path / "run").exists()
 
 
+def test_no_import_swallows_an_interruption(desk: Desk) -> None:
+    """As compiled modules do that make a cause of their own of whatever is raised, or abort."""
+    (desk.path / "slow.py").write_text(
+        "import pathlib, time\npathlib.Path('importing').touch()\n"
+        "try:\n    time.sleep(0.5)\nexcept BaseException:\n    pathlib.Path('swallowed').touch()\n",
+        encoding="utf-8",
+    )
+    model = ("--model", "slow:make", "--trust", *INPUT_OPTIONS)
+    process = start(desk.path, "evaluate", "lookup-ap.pt", "data", *model, "--out", "run")
+    wait_until((desk.path / "importing").exists, process)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert (result.status, result.text, result.err) == (130, "", "interrupted\n")
+    assert not (desk.path / "swallowed").exists()
+
+
 def test_interrupted_while_importing(desk: Desk) -> None:
     (desk.path / "torch.py").write_text(
         "import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(60)\n", encoding="utf-8"

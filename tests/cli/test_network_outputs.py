@@ -17,7 +17,10 @@ WRONG = {
     "nothing": "NoneType",
     "whole_numbers": "tensor [1, 20, 64, 64] of uint8",
 }
-NOT_FINITE = "the network's output is not finite (NaN or infinite) for L1 UL, L1 UR, L1 LL, L1 LR and 16 more"
+NOT_FINITE = (
+    "the network's output is not finite (NaN, infinite or too large to square) for L1 UL, L1 UR, L1 LL, "
+    "L1 LR and 16 more"
+)
 
 
 @pytest.mark.parametrize("form", FORMS)

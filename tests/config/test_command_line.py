@@ -30,6 +30,11 @@ def test_all_problems_at_once_in_the_words_of_the_command_line() -> None:
     )
 
 
+def test_a_sigma_beyond_any_heatmap() -> None:
+    problems = problems_of(lambda: settings_from_options({"heatmap_sigma": 1e30}, {}, {}))
+    assert problems == ("--heatmap-sigma 1e+30: input should be less than or equal to 1000",)
+
+
 def test_positional_names() -> None:
     problems = problems_of(
         lambda: settings_from_options({"checkpoint": 3, "factory": 4}, {"path": 5, "view": "PA"}, {})

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
 from mahtdiag.data.folder import list_folder, shown
+from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.errors import DataError
 from mahtdiag.schema.samples import Patient
 from mahtdiag.schema.views import View
@@ -286,6 +287,19 @@ def test_unreadable_files_and_folders(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(os, "scandir", forbidden)
     assert problem_of(tmp_path) == "cannot be listed: Permission denied"
+
+
+def test_a_link_to_itself_is_one_failed_image(tmp_path: Path) -> None:
+    for stem in ("a", "b"):
+        write_pair(tmp_path, stem, AP)
+    (tmp_path / "b.png").unlink()
+    (tmp_path / "b.png").symlink_to(tmp_path / "b.png")
+    (tmp_path / "c.csv").symlink_to(tmp_path / "c.csv")
+    dataset = open_dataset(tmp_path, AP)
+    assert names(dataset) == ["a.png", "b.png"]
+    assert list(reasons(dataset)) == ["c.csv"]
+    with pytest.raises(ImageError, match=r"^b\.png: cannot be read: "):
+        read_image_size(dataset.samples[1].path, "b.png")
 
 
 def test_linked_images_belong_to_the_set(tmp_path: Path) -> None:

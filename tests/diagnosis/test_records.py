@@ -267,7 +267,10 @@ def test_an_output_that_is_not_finite_is_a_failure(broken: list[int], said: str)
     assert [record.image for record in records] == ["a", "c"]
     (failure,) = failures
     assert (failure.image, failure.image_sha256, failure.annotation_sha256) == ("b", "imb", "anb")
-    assert failure.reason == f"the network's output is not finite (NaN or infinite) for {said}"
+    assert (
+        failure.reason
+        == f"the network's output is not finite (NaN, infinite or too large to square) for {said}"
+    )
     alone, _ = maker(spec()).records(
         samples[2:], [image(of.original, "c")], [of], reading(places[2:], sigma=sigma[2:])
     )

@@ -131,3 +131,31 @@ def test_soft_argmax_lies_between_the_middle_and_the_peak() -> None:
     close(places[-1], torch.tensor([8.0, 30.0], dtype=torch.float64), 1e-3)
     x = [place[0].item() for place in places]
     assert x == sorted(x, reverse=True)
+
+
+@methods
+@pytest.mark.parametrize("keypoints", [20, 22])
+def test_the_number_of_images_has_no_say(method: DecodeMethod, keypoints: int) -> None:
+    """Bit for bit, as far as places and spreads go, in the precision of networks."""
+    heatmaps = noisy(11, 16, keypoints, 48, 33).float()
+    together = read(heatmaps, method)
+    for size in (1, 2, 5):
+        parts = [read(part, method) for part in torch.split(heatmaps, size)]
+        for name in ("points", "peak", "spread", "flags", "argmax", "local"):
+            joined = torch.cat([getattr(part, name) for part in parts])
+            assert torch.equal(joined, getattr(together, name)), (name, size)
+
+
+def test_heatmaps_full_of_peaks_are_read_a_few_images_at_a_time() -> None:
+    """As many second peaks as there are places for them must not take as much memory as the heatmaps."""
+    generator = torch.Generator().manual_seed(5)
+    full = torch.rand(6, 4, 128, 128, generator=generator)
+    full[2:4] = gaussian_targets(torch.full((2, 4, 2), 60.0), 2.0, 128, 128)
+    together = read(full, DecodeMethod.LOCAL).second
+    alone = [read(image[None], DecodeMethod.LOCAL).second for image in full]
+    assert torch.equal(torch.cat([second.share for second in alone]), together.share)
+    assert torch.equal(
+        torch.cat([second.points for second in alone]).nan_to_num(), together.points.nan_to_num()
+    )
+    assert together.share[2:4].eq(0).all()
+    assert together.share[:2].gt(0.9).all()
