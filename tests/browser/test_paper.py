@@ -1,0 +1,98 @@
+"""The page as a printer has it: A4 has no scroll bars, so nothing may stick out of its place."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.views import View
+from tests.workflows.report_runs import MISSED, PASSED, write_report_run
+
+from .conftest import Opener, report_of
+
+# A4 less the margins of the page, at 96 px per inch.
+PAPER: ViewportSize = {"width": 688, "height": 1000}
+LONGEST = 200
+
+# How far every table and text reaches beyond its column, in px, with the beginning of its text.
+STICKING_OUT = """() => {
+  const main = document.querySelector('main').getBoundingClientRect();
+  const found = [];
+  for (const part of document.querySelectorAll('main :is(table, .plot, p, li, dt, dd, h1, h2, h3, td, th)')) {
+    if (!part.checkVisibility()) continue;
+    const column = part.closest('.stack, .tile, .facts > div, .card')?.getBoundingClientRect() ?? main;
+    const place = part.getBoundingClientRect();
+    const right = Math.max(place.right, place.left + (part.scrollWidth || 0));
+    const beyond = Math.max(right - column.right, right - main.right, column.left - place.left);
+    if (beyond > 1) found.push([part.tagName, part.textContent.trim().slice(0, 40), beyond]);
+  }
+  return found;
+}"""
+
+# Pairs of tables and pictures that are printed over each other.
+OVERLAPPING = """() => {
+  const places = [...document.querySelectorAll('main :is(table, .plot)')].filter((it) => it.checkVisibility())
+    .map((it) => [it.textContent.trim().slice(0, 40), it.getBoundingClientRect()]);
+  return places.flatMap(([one, a], i) => places.slice(i + 1)
+    .filter(([, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+      && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1)
+    .map(([other]) => [one, other]));
+}"""
+
+
+def long_names(count: int) -> list[str]:
+    """File names without a place to break them."""
+    return [f"{number:04d}{'verylongname' * 20}"[: LONGEST - 4] + ".jpg" for number in range(count)]
+
+
+def printed(report: Path, open_report: Opener) -> Page:
+    """The page as it is printed."""
+    page = open_report(report, PAPER).page
+    page.emulate_media(media="print")
+    expect(page.locator("#grid > li.printed .card svg")).to_have_count(8)
+    return page
+
+
+@pytest.fixture(scope="module", params=list(View))
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of either view with everything that has a table, and names as long as they get."""
+    folder = tmp_path_factory.mktemp("paper")
+    (name,) = long_names(1)
+    told = write_report_run(
+        folder,
+        view=request.param,
+        name_of=long_names,
+        failures=[Failure(f"broken-{name}", f"{name.removesuffix('.jpg')}.csv: the annotation is empty")],
+        gates=(PASSED, MISSED),
+        spacing_mm=0.2,
+        checkpoint=f"models/{name}.pt",
+    )
+    return report_of(told, folder)
+
+
+def test_everything_stays_in_its_column(report: Path, open_report: Opener) -> None:
+    page = printed(report, open_report)
+    assert page.evaluate(STICKING_OUT) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == PAPER["width"]
+
+
+def test_nothing_is_printed_over_something_else(report: Path, open_report: Opener) -> None:
+    assert printed(report, open_report).evaluate(OVERLAPPING) == []
+
+
+def test_pictures_alone_stand_beside_each_other(report: Path, open_report: Opener) -> None:
+    page = printed(report, open_report)
+    tops = (
+        page.locator("#errors .row")
+        .first.locator(".plot")
+        .evaluate_all("plots => plots.map((plot) => plot.closest('.stack').getBoundingClientRect().top)")
+    )
+    assert len(tops) == 2
+    assert tops[0] == tops[1]
+
+
+@pytest.mark.parametrize("width", [480, 820, 1280])
+def test_long_names_do_not_widen_the_page_on_a_screen(report: Path, open_report: Opener, width: int) -> None:
+    page = open_report(report, {"width": width, "height": 900}).page
+    assert page.evaluate("document.documentElement.scrollWidth") == width
