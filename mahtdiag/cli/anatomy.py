@@ -124,11 +124,12 @@ def anatomy_command(
 
 def _write(report: "AnatomyReport", csv: Path | None, printed: options.OutputFormat | None) -> None:
     """The table for the annotation tool, and what is printed."""
-    from mahtdiag.cli.output import write_bytes, write_file, write_text
+    from mahtdiag.cli.output import write_bytes, write_text
     from mahtdiag.reports.anatomy_json import anatomy_csv, anatomy_json
+    from mahtdiag.runs.files import write_named
 
     if csv is not None:
-        write_file("--csv", csv, anatomy_csv(report).encode())
+        write_named("--csv", csv, anatomy_csv(report).encode())
     if printed is options.OutputFormat.JSON:
         # JSON is UTF-8 whatever the terminal's encoding is.
         write_bytes(anatomy_json(report).encode(), report.subject)

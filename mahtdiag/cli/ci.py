@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from mahtdiag.cli.options import OutputFormat
-from mahtdiag.cli.output import IN_ACTIONS, tell, write_bytes, write_file
+from mahtdiag.cli.output import IN_ACTIONS, tell, write_bytes
 from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
+from mahtdiag.runs.files import write_named
 
 if TYPE_CHECKING:
     from mahtdiag.reports.ci_record import CiRecord
@@ -109,7 +110,7 @@ class CiResults:
             # What is written into a pipe or a device stays there.
             once = os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
             if path != STDOUT and not needed_empty and not once:
-                write_file(option, path, self._content(option, unfinished))
+                write_named(option, path, self._content(option, unfinished))
 
     def end(self, problems: tuple[str, ...]) -> tuple[str, ...]:
         """Write everything; `problems` say why there is no result. Returns what could not be written."""
@@ -124,7 +125,7 @@ class CiResults:
                 if path == STDOUT:
                     write_bytes(self._content(option, record), "no file")
                 else:
-                    write_file(option, path, self._content(option, record))
+                    write_named(option, path, self._content(option, record))
             except MahtdiagError as error:
                 found += error.problems
         self._add_to_summary(record)

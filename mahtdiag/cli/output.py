@@ -1,14 +1,13 @@
-"""The one place that writes results to standard output and to files that the user names."""
+"""The one place that writes results to standard output."""
 
 import io
 import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mahtdiag.errors import MahtdiagError, UsageError
+from mahtdiag.errors import MahtdiagError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -70,33 +69,6 @@ def write_bytes(content: bytes, kept_in: str) -> None:
         raise MahtdiagError(
             f"standard output: cannot be written ({error.strerror or error}); the result is kept in {kept_in}"
         ) from error
-
-
-def write_file(option: str, path: Path, content: bytes) -> None:
-    """Write the file that an option names, whole or not at all; missing folders are made.
-
-    A link is followed, and what is no regular file (`/dev/null`, a pipe) is written into. Raises UsageError
-    where it cannot be written.
-    """
-    from mahtdiag.runs.files import replacing
-
-    try:
-        target = path.resolve()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise IsADirectoryError
-        if target.exists() and not target.is_file():
-            target.write_bytes(content)
-            return
-        with replacing(target) as file:
-            file.write(content)
-    except IsADirectoryError:
-        raise UsageError(f"{option} {path}: a folder; name a file") from None
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{option} {path}: a file stands where a folder is needed; name another") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UsageError(f"{option} {path}: cannot be written ({reason}); name another file") from error
 
 
 def _discard() -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mahtdiag.errors import RunFolderError
+from mahtdiag.errors import RunFolderError, UsageError
 
 TEMPORARY_PREFIX: Final = ".tmp-"
 
@@ -33,6 +33,8 @@ def _advice(error: OSError, after_no_space: str) -> str:
         return f"no space left on the device; free some and {after_no_space}"
     if error.errno in _NOT_WRITABLE:
         return "not writable; choose another place with --out"
+    if error.errno == errno.EISDIR:
+        return "a folder stands where the file belongs; choose another place with --out"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return "a file stands where a folder is needed; choose another place with --out"
     return f"cannot be written ({error.strerror or error}); choose another place with --out"
@@ -64,10 +66,40 @@ def write_file(folder: Path, name: str, content: bytes) -> Path:
         RunFolderError: the folder cannot be written to.
     """
     target = folder / name
-    with reporting_write_errors(folder):
+    with reporting_write_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as file:
-            file.write(content)
+    with reporting_write_errors(target), replacing(target) as file:
+        file.write(content)
+    return target
+
+
+def write_named(option: str, path: Path, content: bytes, cwd: Path | None = None) -> None:
+    """Writes the file that an option names, whole or not at all; missing folders are made.
+
+    A link is followed, and what is no regular file (`/dev/null`, a pipe) is written into. A relative `path`
+    begins at `cwd`, by default the current folder. Raises UsageError where it cannot be written.
+    """
+    target = require_no_folder(option, path, cwd)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+        else:
+            with replacing(target) as file:
+                file.write(content)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{option} {path}: a file stands where a folder is needed; name another") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"{option} {path}: cannot be written ({reason}); name another file") from error
+
+
+def require_no_folder(option: str, path: Path, cwd: Path | None = None) -> Path:
+    """The absolute place of a file that an option names; raises UsageError where a folder has that name."""
+    target = ((cwd or Path()) / path).resolve()
+    # Unlike Path.is_dir it takes every name: what is wrong with one is said where it is written.
+    if os.path.isdir(target):
+        raise UsageError(f"{option} {path}: a folder; name a file")
     return target
 
 

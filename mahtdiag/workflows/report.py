@@ -15,7 +15,7 @@ from mahtdiag.reports.html.gallery import Picture
 from mahtdiag.reports.html.page import render_report
 from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.numbers import counted
-from mahtdiag.runs.files import write_file
+from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.workflows.baseline import current_run, judge_baseline
 from mahtdiag.workflows.compared_runs import open_finished, shown
@@ -71,6 +71,9 @@ class Report:
 def write_report(request: ReportRequest, watcher: Watcher) -> Report:
     """Draw and write the page; raises MahtdiagError where the run is not finished or holds no result."""
     run = open_finished(request.run, request.cwd)
+    if request.out is not None:
+        # The page of a large run takes a while, which nobody should wait for in vain.
+        require_no_folder("--out", request.out, request.cwd)
     images, keypoints = run.images(), run.keypoints()
     _require_results(run, images, keypoints)
     data = _data_folder(request, run)
@@ -92,9 +95,8 @@ def write_report(request: ReportRequest, watcher: Watcher) -> Report:
     if request.images != NO_IMAGES:
         gallery = gallery_of(view, images, keypoints, rows, pictures, notes)
     content = render_report(view, sections, gallery)
-    target = run.path / NAME if request.out is None else request.cwd / request.out
     return Report(
-        path=write_file(target.parent, target.name, content),
+        path=_written(request, run, content),
         run=run.path,
         bytes=len(content),
         evaluated=view.evaluated,
@@ -104,6 +106,13 @@ def write_report(request: ReportRequest, watcher: Watcher) -> Report:
         gates=gates,
         notes=notes if gallery else (),
     )
+
+
+def _written(request: ReportRequest, run: Run, content: bytes) -> Path:
+    if request.out is None:
+        return write_file(run.path, NAME, content)
+    write_named("--out", request.out, content, request.cwd)
+    return request.cwd / request.out
 
 
 def _require_results(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> None:

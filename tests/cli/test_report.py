@@ -52,6 +52,11 @@ def test_bad_usage(desk: Desk) -> None:
     desk.run("report", "nowhere").refused(
         f"{desk.path / 'nowhere'}: no such run folder; check the name, or name latest, the newest run"
     )
+    write_report_run(desk.path, 2)
+    desk.run("report", "--out", "runs").refused("--out runs: a folder; name a file")
+
+
+def test_no_run_at_all(desk: Desk) -> None:
     done = desk.run("report")
     assert (done.status, done.text) == (2, "")
     assert "no finished run yet" in done.err

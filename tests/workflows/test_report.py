@@ -281,9 +281,37 @@ def test_a_run_without_results_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_page_that_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("out", "problem"),
+    [
+        ("runs", "a folder; name a file"),
+        (".", "a folder; name a file"),
+        ("file/report.html", "a file stands where a folder is needed; name another"),
+        ("/proc/x.html", "cannot be written (No such file or directory); name another file"),
+        ("/dev/full", "cannot be written (No space left on device); name another file"),
+        ("x" * 300, "cannot be written (File name too long); name another file"),
+    ],
+)
+def test_a_page_that_cannot_be_written(tmp_path: Path, out: str, problem: str) -> None:
     write_report_run(tmp_path, 2)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RunFolderError, match="file: a file stands where a folder is needed"):
-        reported(tmp_path, out=Path("file/report.html"))
+    with pytest.raises(UsageError) as refused:
+        reported(tmp_path, out=Path(out))
+    assert refused.value.problems == (f"--out {out}: {problem}",)
+
+
+def test_a_page_in_a_new_folder_and_through_a_link(tmp_path: Path) -> None:
+    write_report_run(tmp_path, 2)
     assert reported(tmp_path, out=Path("new/page.html")).path == tmp_path / "new" / "page.html"
+    (tmp_path / "link.html").symlink_to("new/page.html")
+    content = (tmp_path / "new" / "page.html").read_bytes()
+    (tmp_path / "new" / "page.html").write_text("old")
+    assert reported(tmp_path, out=Path("link.html")).path == tmp_path / "link.html"
+    assert (tmp_path / "new" / "page.html").read_bytes() == content
+
+
+def test_a_folder_where_the_page_belongs(tmp_path: Path) -> None:
+    told = write_report_run(tmp_path, 2)
+    (told.run / "report.html").mkdir()
+    with pytest.raises(RunFolderError, match="a/report.html: a folder stands where the file belongs"):
+        reported(tmp_path)
