@@ -78,13 +78,18 @@ def _from(cwd: Path, path: Path) -> str:
 
 
 def _lines(report: "Report", cwd: Path) -> str:
+    from rich.console import Group
+    from rich.text import Text
+
+    from mahtdiag.cli.output import rendered
+
     failed = [gate for gate in report.gates if not gate.passed]
     shown = f"{report.shown:,} of {report.evaluated:,} images shown" if report.shown else "no images shown"
     lines = [f"report: {_from(cwd, report.path)} ({report.bytes / 1e6:.1f} MB, {shown})"]
     if report.gates:
         lines.append(f"gates: {len(failed)} of {len(report.gates)} failed")
     lines += [f"note: {note}" for note in report.notes]
-    return "\n".join(lines) + "\n"
+    return rendered(lambda columns: Group(*map(Text, lines)))
 
 
 def _json(report: "Report", cwd: Path) -> str:

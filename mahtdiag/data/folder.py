@@ -111,6 +111,33 @@ def shown(name: str | Path) -> str:
     return "".join(_escaped(sign) if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
 
 
+class RecordedFiles:
+    """Finds the files of a data folder by the names that records give them, which may hold escapes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._unescaped: dict[Path, dict[str, str]] = {}
+
+    def path(self, name: str) -> Path:
+        """Where the file with this name in records is, or where it would be if there were one."""
+        path = self.folder / name
+        # Nearly every name is its own, and a folder may be large.
+        if "\\x" not in path.name or os.path.lexists(path):
+            return path
+        if path.parent not in self._unescaped:
+            self._unescaped[path.parent] = _unescaped_names(path.parent)
+        return path.with_name(self._unescaped[path.parent].get(path.name, path.name))
+
+
+def _unescaped_names(folder: Path) -> dict[str, str]:
+    """The names in a folder that records write with escapes, by how they write them."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return {}
+    return {shown(name): name for name in names if shown(name) != name}
+
+
 def _escaped(sign: str) -> str:
     # Python keeps an undecodable byte as the surrogate 0xDC00 + byte.
     code = ord(sign)

@@ -20,6 +20,11 @@ def one_line(text: str) -> str:
     return "".join(_escaped(sign) if _is_unwanted(sign) else sign for sign in text)
 
 
+def safe_lines(text: str) -> str:
+    """The text with its line breaks, each line as `one_line` makes it."""
+    return "\n".join(map(one_line, text.split("\n")))
+
+
 def _is_unwanted(sign: str) -> bool:
     return unicodedata.category(sign) in _UNWANTED or sign in _REORDERING or sign in _FORBIDDEN
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import RULES
+from mahtdiag.data.folder import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
 from mahtdiag.errors import DataError, RunFolderError
@@ -47,13 +48,13 @@ def worst_judged(verdict: AnatomyVerdict, choice: str) -> tuple[JudgedImage, ...
 def subjects_of_run(run: Run, images: tuple[JudgedImage, ...], limits: Limits, cwd: Path) -> list[Subject]:
     """Records of a run's judged images with their findings; files are found by name in its data folder."""
     columns, keypoints = run.images(), run.keypoints()
-    data = cwd / run.document.data.path
+    files = RecordedFiles(cwd / run.document.data.path)
     rows = {name: row for row, name in enumerate(keypoints.image)}
     subjects = []
     for judged in images:
         record = record_of(columns, keypoints, rows[judged.image], limits)
         record = replace(record, findings=judged.findings)
-        subjects.append(Subject(record, data / judged.image, record.image_sha256 or None))
+        subjects.append(Subject(record, files.path(judged.image), record.image_sha256 or None))
     return subjects
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mahtdiag.anatomy.rules import RULES
+from mahtdiag.data.folder import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.errors import DataError, RunFolderError
 from mahtdiag.reports.comparison_overlay import Half, draw_side_by_side
@@ -32,21 +33,19 @@ class _Side:
     images: ImageColumns
     keypoints: KeypointColumns
     rows: dict[str, int]
+    files: RecordedFiles
 
     @staticmethod
-    def of(run: Run, label: str) -> "_Side":
+    def of(run: Run, label: str, cwd: Path) -> "_Side":
         keypoints = run.keypoints()
         rows = {name: row for row, name in enumerate(keypoints.image)}
-        return _Side(run, label, run.images(), keypoints, rows)
+        files = RecordedFiles(cwd / run.document.data.path)
+        return _Side(run, label, run.images(), keypoints, rows, files)
 
     def record(self, name: str, judged_as: Run) -> ImageRecord:
         """The record of an image, its findings by the rules and limits of a run."""
         limits, rules = stored_limits(judged_as.document), stored_rules(judged_as.document)
         return record_of(self.images, self.keypoints, self.rows[name], limits, rules)
-
-    def path(self, name: str, cwd: Path) -> Path:
-        """Where the image lay."""
-        return cwd / self.run.document.data.path / name
 
 
 def with_overlays(compared: Compared, choice: str, folder: Path, cwd: Path, watcher: Watcher) -> Compared:
@@ -71,12 +70,12 @@ def draw_changed(
     total = sum(map(len, chosen))
     if not total:
         return ()
-    sides = _Side.of(pair.a, pair.label_a), _Side.of(pair.b, pair.label_b)
+    sides = _Side.of(pair.a, pair.label_a, cwd), _Side.of(pair.b, pair.label_b, cwd)
     missing: list[str] = []
     watcher.start("overlays", total)
     try:
         for name, rows in zip((WORSE, BETTER), chosen, strict=True):
-            missing += _draw(pair, rows, sides, folder / name, cwd, watcher)
+            missing += _draw(pair, rows, sides, folder / name, watcher)
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:
@@ -89,12 +88,11 @@ def _draw(
     rows: Sequence[int],
     sides: tuple[_Side, _Side],
     folder: Path,
-    cwd: Path,
     watcher: Watcher,
 ) -> list[str]:
     """Draw these images; returns the names of those that are gone."""
     missing = []
-    with in_order(lambda row: _drawn(pair, row, sides, cwd), rows, usual_workers()) as pictures:
+    with in_order(lambda row: _drawn(pair, row, sides), rows, usual_workers()) as pictures:
         for place, (row, png) in enumerate(zip(rows, pictures, strict=True), start=1):
             name = pair.names_a[row]
             watcher.advance(1)
@@ -106,11 +104,11 @@ def _draw(
     return missing
 
 
-def _drawn(pair: ComparedPair, row: int, sides: tuple[_Side, _Side], cwd: Path) -> bytes | None:
+def _drawn(pair: ComparedPair, row: int, sides: tuple[_Side, _Side]) -> bytes | None:
     """One image as both runs saw it; None where it is gone."""
     names = pair.names_a[row], pair.names_b[row]
     records = [side.record(name, pair.a) for side, name in zip(sides, names, strict=True)]
-    places = [side.path(name, cwd) for side, name in zip(sides, names, strict=True)]
+    places = [side.files.path(name) for side, name in zip(sides, names, strict=True)]
     image = _image(names[0], places, records[0])
     if image is None:
         return None

@@ -1,6 +1,5 @@
 """`report`: a finished run as one page that needs nothing beside it."""
 
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from mahtdiag.reports.html.gallery import Picture
 from mahtdiag.reports.html.page import render_report
 from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.numbers import counted
+from mahtdiag.reports.one_line import one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.workflows.baseline import current_run, judge_baseline
@@ -90,7 +90,8 @@ def write_report(request: ReportRequest, watcher: Watcher) -> Report:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     pictures = pictures if data else [f"{run.document.data.path} is gone"] * len(rows)
-    notes = _notes(run, pictures, len(keypoints.image), data is not None)
+    names = [keypoints.image[row] for row in rows]
+    notes = _notes(run, names, pictures, len(keypoints.image), data is not None)
     gallery = None
     if request.images != NO_IMAGES:
         gallery = gallery_of(view, images, keypoints, rows, pictures, notes)
@@ -155,24 +156,39 @@ def _gates(
     return results_of(with_gates(document, gates.limits, to_baseline).gates)
 
 
-def _notes(run: Run, pictures: list[Picture | str], evaluated: int, data_there: bool) -> tuple[str, ...]:
-    """What a reader of the gallery has to know."""
-    notes = []
-    if len(pictures) < evaluated:
-        notes.append(
-            f"The {len(pictures):,} images with the largest mean error of {counted(evaluated, 'image')} are "
-            "shown; --images all shows every one."
-        )
-    why = Counter(picture for picture in pictures if isinstance(picture, str))
+def _notes(
+    run: Run, names: Sequence[str], pictures: list[Picture | str], evaluated: int, data_there: bool
+) -> tuple[str, ...]:
+    """What a reader of the gallery has to know; `names` are those of the shown images."""
+    notes = [_shown_note(len(pictures), evaluated)] if len(pictures) < evaluated else []
+    why: dict[str, list[str]] = {}
+    for name, picture in zip(names, pictures, strict=True):
+        if isinstance(picture, str):
+            why.setdefault(picture, []).append(name)
     if why and not data_there:
         notes.append(
             f"The images have moved: {run.document.data.path} is gone, so the keypoints are drawn alone. "
             "Name the folder where the images are now with --data."
         )
     elif why:
-        reasons = ", ".join(f"{count} ({reason})" for reason, count in sorted(why.items()))
+        reasons = "; ".join(f"{reason}: {_first_of(named)}" for reason, named in sorted(why.items()))
         notes.append(
-            f"{counted(sum(why.values()), 'image')} of {len(pictures):,} cannot be shown, so the keypoints "
-            f"are drawn alone: {reasons}."
+            f"{counted(sum(map(len, why.values())), 'image')} of {len(pictures):,} cannot be shown, so the "
+            f"keypoints are drawn alone ({reasons})."
         )
     return tuple(notes)
+
+
+def _shown_note(shown: int, evaluated: int) -> str:
+    if not shown:
+        return "No images are shown; --images all shows every one."
+    largest = (
+        "image with the largest mean error" if shown == 1 else f"{shown:,} images with the largest mean error"
+    )
+    verb = "is" if shown == 1 else "are"
+    return f"The {largest} of {counted(evaluated, 'image')} {verb} shown; --images all shows every one."
+
+
+def _first_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return f"{one_line(names[0])}{more}"

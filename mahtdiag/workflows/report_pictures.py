@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mahtdiag.data.folder import RecordedFiles
 from mahtdiag.data.reduced import decode_reduced
 from mahtdiag.errors import DataError
 from mahtdiag.reports.html.gallery import Picture
@@ -32,7 +33,8 @@ def start_pictures(
     if data is None:
         return []
     height, most_bytes = picture_height(len(wanted)), picture_bytes(len(wanted))
-    return [pool.submit(_picture_of, image, data, height, most_bytes) for image in wanted]
+    files = RecordedFiles(data)
+    return [pool.submit(_picture_of, image, files, height, most_bytes) for image in wanted]
 
 
 def finished_pictures(started: Sequence[Future[Picture | str]], watcher: Watcher) -> list[Picture | str]:
@@ -48,13 +50,13 @@ def finished_pictures(started: Sequence[Future[Picture | str]], watcher: Watcher
     return [future.result() for future in started]
 
 
-def _picture_of(wanted: Wanted, data: Path, height: int, most_bytes: int) -> Picture | str:
+def _picture_of(wanted: Wanted, files: RecordedFiles, height: int, most_bytes: int) -> Picture | str:
     name = PurePosixPath(wanted.name)
     # A run folder made elsewhere must not show files from outside the data folder.
     if name.is_absolute() or ".." in name.parts:
         return GONE
     try:
-        content = (data / name).read_bytes()
+        content = files.path(wanted.name).read_bytes()
         if wanted.sha256 is not None and hashlib.sha256(content).hexdigest() != wanted.sha256:
             return CHANGED
         reduced = decode_reduced(content, wanted.name, height)

@@ -40,6 +40,17 @@ def test_images_that_have_moved_are_noted(desk: Desk) -> None:
     assert not [line for line in done.text.splitlines() if line.startswith("gates")]
 
 
+def test_notes_are_wrapped_at_80_columns(desk: Desk) -> None:
+    told = write_report_run(desk.path, 4)
+    (told.data / told.names[0]).unlink()
+    done = desk.run("report", "--images", "all")
+    assert [line.rstrip() for line in done.text.splitlines()][-2:] == [
+        "note: 1 image of 4 cannot be shown, so the keypoints are drawn alone (the file",
+        "is gone: 0000.jpg).",
+    ]
+    assert max(map(len, done.text.splitlines())) <= 80
+
+
 def test_no_gallery(desk: Desk) -> None:
     write_report_run(desk.path, 2)
     assert desk.run("report", "--images", "none").text.endswith("no images shown)\n")

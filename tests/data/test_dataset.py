@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
-from mahtdiag.data.folder import list_folder, shown
+from mahtdiag.data.folder import RecordedFiles, list_folder, shown
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.errors import DataError
 from mahtdiag.schema.samples import Patient
@@ -328,6 +328,18 @@ def test_names_that_no_record_can_carry_are_escaped() -> None:
     assert shown("Müller 腰椎.png") == "Müller 腰椎.png"
     assert shown(os.fsdecode(b"M\xfcller\n.png")) == "M\\xfcller\\x0a.png"
     shown(os.fsdecode(b"M\xfcller.png")).encode()
+
+
+def test_files_are_found_by_the_names_of_records(tmp_path: Path) -> None:
+    folder = tmp_path / "AP"
+    folder.mkdir()
+    names = ["plain.png", "new\nline.png", os.fsdecode(b"M\xfcller.png"), "literal\\x0a.png"]
+    for name in names:
+        (folder / name).write_text(name.encode("utf-8", "surrogateescape").hex())
+    files = RecordedFiles(tmp_path)
+    assert [files.path(f"AP/{shown(name)}") for name in names] == [folder / name for name in names]
+    for missing in ("AP/gone.png", "AP/gone\\x0a.png", "LA/new\\x0aline.png"):
+        assert files.path(missing) == tmp_path / missing
 
 
 def test_spacings_come_from_the_folder_and_its_view_folder(tmp_path: Path) -> None:

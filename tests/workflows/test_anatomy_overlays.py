@@ -21,6 +21,7 @@ from mahtdiag.workflows.watcher import Silence
 from tests.anatomy.spines import natural_spines
 
 from .anatomy_runs import HEIGHT, WIDTH, write_run
+from .report_runs import MIRRORED, write_report_run
 
 
 @pytest.fixture
@@ -83,6 +84,12 @@ def test_the_worst_are_drawn_by_name(tmp_path: Path, run: Path) -> None:
     assert notes == ("2 overlays in runs/a/anatomy/overlays",)
     assert sorted(path.name for path in folder.iterdir()) == ["0001.png", "0003.png"]
     assert cv2.imread(str(folder / "0001.png")) is not None
+
+
+def test_a_name_with_control_characters_is_found(tmp_path: Path) -> None:
+    told = write_report_run(tmp_path, 3, name_of=lambda count: ["0.jpg", r"new\x0aline.jpg", "2.jpg"])
+    (told.data / told.names[MIRRORED]).rename(told.data / "new\nline.jpg")
+    assert "1 overlay in runs/a/anatomy/overlays" in report_of(tmp_path).notes
 
 
 def test_a_folder_that_cannot_be_written_gets_a_note(tmp_path: Path, run: Path) -> None:

@@ -118,6 +118,18 @@ def test_an_image_is_found_by_its_name_in_either_run(tmp_path: Path, images: lis
     assert notes == ("6 overlays in out",)
 
 
+def test_a_name_with_control_characters_is_found(tmp_path: Path, images: list[Pictured]) -> None:
+    escaped = renamed(images, r"new\x0aline-")
+    for image, old in zip(escaped, reversed(images), strict=True):
+        name = image.name.replace(r"\x0a", "\n")
+        (tmp_path / "data" / old.name).rename(tmp_path / "data" / name)
+    write_run(tmp_path / "runs" / "a", escaped, 20.0)
+    write_run(tmp_path / "runs" / "b", escaped, 20.0, Options(seed=2))
+    pictures, notes = drawn(tmp_path, "all", "a", "b")
+    assert len(pictures) == 6
+    assert notes == ("6 overlays in out",)
+
+
 def test_a_place_that_cannot_be_written_to(runs: Path) -> None:
     (runs / "out").write_text("a file")
     found = with_overlays(compared(runs, "a", "b"), "all", runs / "out", runs, Silence())

@@ -218,6 +218,11 @@ def test_some_images_all_or_none(tmp_path: Path) -> None:
     assert report.notes == (
         "The 2 images with the largest mean error of 8 images are shown; --images all shows every one.",
     )
+    assert reported(tmp_path, "worst:1").notes == (
+        "The image with the largest mean error of 8 images is shown; --images all shows every one.",
+    )
+    report = reported(tmp_path, "worst:0")
+    assert (report.shown, report.notes) == (0, ("No images are shown; --images all shows every one.",))
     assert reported(tmp_path, "all").shown == 8
     report = reported(tmp_path, "none")
     assert (report.shown, report.notes) == (0, ())
@@ -258,9 +263,47 @@ def test_images_that_are_gone_changed_or_damaged(tmp_path: Path) -> None:
         "../secret.jpg": "the file is gone",
     }
     assert report.notes == (
-        "4 images of 5 cannot be shown, so the keypoints are drawn alone: 1 (another image since the run), "
-        "1 (cannot be read any more), 2 (the file is gone).",
+        "4 images of 5 cannot be shown, so the keypoints are drawn alone (another image since the run: "
+        "0001.jpg; cannot be read any more: 0002.jpg; the file is gone: ../secret.jpg and 1 more).",
     )
+
+
+def test_a_name_with_control_characters_is_found(tmp_path: Path) -> None:
+    told = write_report_run(tmp_path, 2, name_of=lambda count: [r"new\x0aline.jpg", r"gone\x07.jpg"])
+    (told.data / told.names[0]).rename(told.data / "new\nline.jpg")
+    (told.data / told.names[1]).unlink()
+    report = reported(tmp_path)
+    missing = {image["name"]: image["missing"] for image in gallery_of(report)["images"]}
+    assert missing == {r"new\x0aline.jpg": "", r"gone\x07.jpg": "the file is gone"}
+    assert report.notes == (
+        "1 image of 2 cannot be shown, so the keypoints are drawn alone (the file is gone: "
+        r"gone\x07.jpg).",
+    )
+    (told.data / "new\nline.jpg").write_bytes(b"another")
+    assert "another image since the run: new\\x0aline.jpg; " in reported(tmp_path).notes[0]
+
+
+def test_no_name_can_pose_as_another(tmp_path: Path) -> None:
+    reordering = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    write_report_run(
+        tmp_path,
+        name_of=lambda count: [f"{n}{sign}gpj.LTR.jpg" for n, sign in enumerate(reordering[:count])],
+        failures=[Failure("failed\u202egpj.LTR", "because of \u202etxt.csv")],
+        gates=(MISSED,),
+        checkpoint="models/\u202etp.net",
+    )
+    (tmp_path / "data" / "1\u200egpj.LTR.jpg").unlink()
+    report = reported(tmp_path)
+    page = report.path.read_text(encoding="utf-8")
+    assert not set(reordering) & set(page + "".join(report.notes))
+    assert gallery_of(report)["failed"] == [
+        {"name": r"failed\u202egpj.LTR", "reason": r"because of \u202etxt.csv"}
+    ]
+    # The button behind a failed gate finds its image by name.
+    (behind,) = set(re.findall(r'data-image="(1[^"]*)"', page))
+    assert behind == r"1\u200egpj.LTR.jpg"
+    assert behind in {image["name"] for image in gallery_of(report)["images"]}
+    assert r"\u202etp.net on data" in parts_of(report).texts
 
 
 def test_an_interrupted_run_is_refused(tmp_path: Path) -> None:
@@ -313,5 +356,5 @@ def test_a_page_in_a_new_folder_and_through_a_link(tmp_path: Path) -> None:
 def test_a_folder_where_the_page_belongs(tmp_path: Path) -> None:
     told = write_report_run(tmp_path, 2)
     (told.run / "report.html").mkdir()
-    with pytest.raises(RunFolderError, match="a/report.html: a folder stands where the file belongs"):
+    with pytest.raises(RunFolderError, match=r"a/report\.html: a folder stands where the file belongs"):
         reported(tmp_path)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.diagnosis.summary import LOSS_NAMES
+from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
 
@@ -93,7 +94,7 @@ def gallery_json(gallery: Gallery) -> Markup:
         "types": {str(int(kind)): kind.title for kind in names},
         "rules": dict(gallery.rule_titles),
         "images": [_image_json(image) for image in gallery.images],
-        "failed": [{"name": name, "reason": reason} for name, reason in gallery.failed],
+        "failed": [{"name": one_line(name), "reason": one_line(reason)} for name, reason in gallery.failed],
     }
     return script_json(content)
 
@@ -119,10 +120,10 @@ def _outlines(view: View) -> list[Json]:
 def _image_json(image: GalleryImage) -> Json:
     covers = None if image.picture is None else image.picture.covers
     return {
-        "name": image.name,
+        "name": one_line(image.name),
         "size": [image.size.width, image.size.height],
         "covers": None if covers is None else [covers.width, covers.height],
-        "missing": image.no_picture,
+        "missing": one_line(image.no_picture),
         "error": _significant(image.mean_error_px),
         "max": _significant(image.max_error_px),
         "sigma": _significant(_mean_sigma(image.sigma_px)),

@@ -17,6 +17,7 @@ from mahtdiag.reports.html.headline import tiles_of, verdict_of
 from mahtdiag.reports.html.sections import Paragraph, Plot, Section
 from mahtdiag.reports.html.tables import html_table
 from mahtdiag.reports.html.view import ReportView
+from mahtdiag.reports.one_line import safe_lines
 
 FOLDER: Final = "templates"
 TEMPLATE: Final = "report.html.j2"
@@ -28,7 +29,8 @@ def render_report(view: ReportView, sections: Sequence[Section], gallery: Galler
     """The page as UTF-8. It loads nothing: what it is allowed to run and show is listed in its head.
 
     `sections`: what `sections_of` has drawn from the same view; `gallery` None leaves the images out. The
-    same input gives the same bytes. Every text is escaped where it is put in.
+    same input gives the same bytes. Every text is escaped where it is put in, and no
+    name can pose as another by signs that reorder it.
     """
     style, script = _style(), _script()
     template = _environment().get_template(TEMPLATE)
@@ -53,6 +55,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("mahtdiag.reports.html", FOLDER),
         autoescape=True,
+        finalize=_safe,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -61,6 +64,11 @@ def _environment() -> Environment:
     environment.tests["plot"] = lambda block: isinstance(block, Plot)
     environment.tests["paragraph"] = lambda block: isinstance(block, Paragraph)
     return environment
+
+
+def _safe(value: object) -> object:
+    """A text without signs that reorder what stands around them; markup is our own."""
+    return safe_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _base64(picture: Picture) -> Markup:
