@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 import cv2
 import numpy as np
@@ -19,6 +19,8 @@ TRUE_COLOUR: Final = 2
 UP_FILTER: Final = 2
 COMPRESSION: Final = 1
 BAND: Final = 256
+# Signature and header chunk, which are equally long in every PNG.
+HEAD_BYTES: Final = 33
 
 
 def png_bytes(rgba: Pixels) -> bytes:
@@ -28,6 +30,22 @@ def png_bytes(rgba: Pixels) -> bytes:
     packer = zlib.compressobj(COMPRESSION)
     body = b"".join([*(packer.compress(rows) for rows in _filtered(rgba)), packer.flush()])
     return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
+
+
+def signed(png: bytes, command: str) -> bytes:
+    """The same picture, which now says that this command drew it, so that the command may remove it later."""
+    return png[:HEAD_BYTES] + _mark(command) + png[HEAD_BYTES:]
+
+
+def is_signed(file: BinaryIO, command: str) -> bool:
+    """Whether a file is a picture that this command signed."""
+    mark = _mark(command)
+    start = file.read(HEAD_BYTES + len(mark))
+    return start.startswith(SIGNATURE) and start[HEAD_BYTES:] == mark
+
+
+def _mark(command: str) -> bytes:
+    return _chunk(b"tEXt", b"Software\0mahtdiag " + command.encode("latin-1"))
 
 
 def _filtered(rgba: Pixels) -> Iterator[memoryview]:

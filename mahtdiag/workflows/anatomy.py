@@ -203,9 +203,7 @@ def _with_overlays(
 ) -> AnatomyReport:
     """Draws the worst images into the run folder, where its images are still there; notes say what came."""
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
-    if not chosen:
-        return report
-    if not (request.cwd / run.document.data.path).is_dir():
+    if chosen and not (request.cwd / run.document.data.path).is_dir():
         return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
     subjects = subjects_of_run(run, chosen, limits, request.cwd)
     notes = draw_judged(
@@ -271,7 +269,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
         notes=(*dataset.notes, *not_for_labels(request.settings.gates.baseline, f"{GATES}.")),
     )
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
-    if request.pictures and request.out is not None and chosen:
+    if request.pictures and request.out is not None:
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, watcher, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,20 @@ from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
 from mahtdiag.errors import DataError, RunFolderError
 from mahtdiag.reports.overlays import draw_overlay
+from mahtdiag.reports.png import signed
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
 from mahtdiag.schema.views import View
+from mahtdiag.workflows.earlier_pictures import remove_pictures
 from mahtdiag.workflows.overlays import overlay_notes, picture_name, record_of, second_peaks_of
 from mahtdiag.workflows.side_by_side import in_order, usual_workers
 from mahtdiag.workflows.watcher import Watcher
 
 Floats = NDArray[np.float64]
 DEFAULT_OVERLAYS = "worst:12"
+COMMAND = "anatomy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,43 +106,48 @@ def _label_record(sample: Sample, size_px: Floats, judged: JudgedImage) -> Image
 def draw_judged(
     subjects: Sequence[Subject], view: View, folder: Path, cwd: Path, watcher: Watcher, *, labels_judged: bool
 ) -> tuple[str, ...]:
-    """Draw the overlays into a folder, and say in notes how many, or why not."""
-    titles = {rule.code: rule.title for rule in RULES}
+    """Draw the overlays into a folder, and say in notes how many, or why not.
+
+    Those of an earlier judgement are removed, unless all images are gone and none could be drawn again.
+    """
     there = [subject for subject in subjects if subject.path.is_file()]
     problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
-    if not there:
+    if problems and not there:
         return overlay_notes(0, problems, folder)
-
-    def overlay(subject: Subject) -> bytes | None:
-        try:
-            image = _image_of(subject)
-        except (OSError, ValueError, DataError):
-            return None
-        return draw_overlay(
-            image,
-            subject.record,
-            view,
-            rule_titles=titles,
-            labels_judged=labels_judged,
-            second_peaks=second_peaks_of(subject.record),
-        )
-
     drawn = 0
     watcher.start("overlays", len(there))
     try:
+        remove_pictures(folder, "*.png", COMMAND)
+        overlay = partial(_overlay, view=view, labels_judged=labels_judged)
         with in_order(overlay, there, usual_workers()) as overlays:
             for subject, png in zip(there, overlays, strict=True):
                 watcher.advance(1)
                 if png is None:
                     problems.append(subject.record.image)
                     continue
-                write_file(folder, picture_name(subject.record.image), png)
+                write_file(folder, picture_name(subject.record.image), signed(png, COMMAND))
                 drawn += 1
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:
         watcher.stop()
     return overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
+
+
+def _overlay(subject: Subject, *, view: View, labels_judged: bool) -> bytes | None:
+    """The picture of one image; None where it is gone or another one now."""
+    try:
+        image = _image_of(subject)
+    except (OSError, ValueError, DataError):
+        return None
+    return draw_overlay(
+        image,
+        subject.record,
+        view,
+        rule_titles={rule.code: rule.title for rule in RULES},
+        labels_judged=labels_judged,
+        second_peaks=second_peaks_of(subject.record),
+    )
 
 
 def _image_of(subject: Subject) -> Image:

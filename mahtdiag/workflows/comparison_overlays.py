@@ -11,17 +11,22 @@ from mahtdiag.data.images import Image, decode_image
 from mahtdiag.errors import DataError, RunFolderError
 from mahtdiag.reports.comparison_overlay import Half, draw_side_by_side
 from mahtdiag.reports.overlays import draw_overlay
+from mahtdiag.reports.png import signed
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare import Compared, ComparedPair
 from mahtdiag.workflows.compared_runs import shown
+from mahtdiag.workflows.earlier_pictures import remove_pictures
 from mahtdiag.workflows.overlays import overlay_notes, picture_name, record_of, second_peaks_of
 from mahtdiag.workflows.side_by_side import in_order, usual_workers
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 from mahtdiag.workflows.watcher import Watcher
 
 WORSE, BETTER = "worse", "better"
+COMMAND = "compare"
+# What `draw_changed` calls its pictures, of one pair and of several.
+PICTURES = tuple(f"{run}{name}/[0-9][0-9]*-*.png" for run in ("", "run-[0-9]*/") for name in (WORSE, BETTER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,25 @@ class _Side:
 
 
 def with_overlays(compared: Compared, choice: str, folder: Path, cwd: Path, watcher: Watcher) -> Compared:
-    """The same, with what was drawn told in the notes; every run but the first gets a folder if several."""
+    """The same, with what was drawn told in the notes; every run but the first gets a folder if several.
+
+    Pictures of an earlier comparison in `folder` are removed.
+    """
+    try:
+        for pictures in PICTURES:
+            remove_pictures(folder, pictures, COMMAND)
+    except RunFolderError as error:
+        return _noted(compared, f"no overlays: {error.problems[0]}")
     several = len(compared.pairs) > 1
     pairs = []
     for number, pair in enumerate(compared.pairs, start=2):
         notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, cwd, watcher)
         pairs.append(replace(pair, notes=(*pair.notes, *notes)))
+    return replace(compared, pairs=tuple(pairs))
+
+
+def _noted(compared: Compared, note: str) -> Compared:
+    pairs = (replace(pair, notes=(*pair.notes, note)) for pair in compared.pairs)
     return replace(compared, pairs=tuple(pairs))
 
 
@@ -100,7 +118,7 @@ def _draw(
                 missing.append(name)
                 continue
             # The number keeps the order, and apart what is called the same in two folders.
-            write_file(folder, f"{place:02d}-{picture_name(name)}", png)
+            write_file(folder, f"{place:02d}-{picture_name(name)}", signed(png, COMMAND))
     return missing
 
 

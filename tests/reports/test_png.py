@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from mahtdiag.reports.png import BAND, png_bytes
+from mahtdiag.reports.png import BAND, is_signed, png_bytes, signed
 
 Pixels = NDArray[np.uint8]
 
@@ -56,3 +56,16 @@ def test_a_part_of_a_larger_picture_is_written_as_it_is() -> None:
     whole = opaque(noise(60, 50))
     part = whole[10:40, 7:31]
     assert png_bytes(part) == png_bytes(part.copy())
+
+
+def test_a_signed_picture_is_known_by_its_command_and_looks_the_same() -> None:
+    plain = png_bytes(opaque(noise(20, 30)))
+    written = signed(plain, "compare")
+    assert is_signed(io.BytesIO(written), "compare")
+    for other in (plain, b"", written[:20], signed(plain, "anatomy"), b"x" + written[1:]):
+        assert not is_signed(io.BytesIO(other), "compare")
+    with Image.open(io.BytesIO(written)) as image:
+        image.verify()
+    with Image.open(io.BytesIO(written)) as image:
+        assert image.info["Software"] == "mahtdiag compare"
+        np.testing.assert_array_equal(np.asarray(image), noise(20, 30))

@@ -19,6 +19,7 @@ from mahtdiag.workflows.anatomy_overlays import Subject, draw_judged, subjects_o
 from mahtdiag.workflows.stored_limits import stored_limits
 from mahtdiag.workflows.watcher import Silence
 from tests.anatomy.spines import natural_spines
+from tests.data.builders import write_pair
 
 from .anatomy_runs import HEIGHT, WIDTH, write_run
 from .report_runs import MIRRORED, write_report_run
@@ -84,6 +85,38 @@ def test_the_worst_are_drawn_by_name(tmp_path: Path, run: Path) -> None:
     assert notes == ("2 overlays in runs/a/anatomy/overlays",)
     assert sorted(path.name for path in folder.iterdir()) == ["0001.png", "0003.png"]
     assert cv2.imread(str(folder / "0001.png")) is not None
+
+
+def test_no_picture_of_an_earlier_judgement_stays(tmp_path: Path) -> None:
+    told = write_report_run(tmp_path)
+    folder = told.run / "anatomy" / "overlays"
+
+    def drawn(overlays: str, *, pictures: bool = True) -> list[str]:
+        report_of(tmp_path, overlays=overlays, pictures=pictures)
+        return sorted(path.name for path in folder.iterdir())
+
+    assert len(drawn("all")) == 8
+    (folder / "mine.png").write_bytes((told.data / told.names[0]).read_bytes())
+    assert drawn("worst:1") == ["0001.png", "mine.png"]
+    assert drawn("none", pictures=False) == ["0001.png", "mine.png"]
+    assert drawn("worst:0") == ["mine.png"]
+    # What cannot be drawn again stays.
+    assert len(drawn("all")) == 9
+    told.data.rename(tmp_path / "moved")
+    assert len(drawn("worst:1")) == 9
+    told.data.mkdir()
+    assert len(drawn("worst:1")) == 9
+
+
+def test_overlays_of_labels_are_those_of_the_set_that_was_judged(tmp_path: Path) -> None:
+    for number, name in enumerate(("first", "second")):
+        write_pair(tmp_path / name, f"{number:04d}", View.AP)
+    for number, name in enumerate(("first", "second")):
+        request = AnatomyRequest(
+            Settings(), None, Path(name), View.AP, None, None, True, tmp_path, "all", Path("out")
+        )
+        judge_anatomy(request, Silence())
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{number:04d}.png"]
 
 
 def test_a_name_with_control_characters_is_found(tmp_path: Path) -> None:

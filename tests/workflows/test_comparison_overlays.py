@@ -87,6 +87,35 @@ def test_the_same_run_has_nothing_to_draw(runs: Path) -> None:
     assert drawn(runs, "all", "a", "a") == ([], ())
 
 
+def test_no_picture_of_an_earlier_comparison_stays(runs: Path, images: list[Pictured]) -> None:
+    write_run(runs / "runs" / "c", images, 30.0)
+    assert len(drawn(runs, "worst:3", "a", "b", "c")[0]) > 4
+    first, _ = drawn(runs, "worst:3", "a", "b")
+    assert {Path(picture).parts[0] for picture in first} == {"better", "worse"}
+    second, _ = drawn(runs, "worst:1", "b", "a")
+    assert [Path(picture).parts[0] for picture in second] == ["better", "worse"]
+    assert drawn(runs, "all", "a", "a") == ([], ())
+    assert list((runs / "out").iterdir()) == []
+
+
+def test_files_of_others_stay(runs: Path) -> None:
+    pictures, _ = drawn(runs, "worst:1", "a", "b")
+    own = (runs / "out" / pictures[0]).read_bytes()
+    radiograph = (runs / "data").joinpath(Path(pictures[0]).name.removeprefix("01-")).read_bytes()
+    others = {
+        "worse/01-radiograph.png": radiograph,
+        "worse/99-empty.png": b"",
+        "worse/mine.png": own,
+        "better/notes.txt": own,
+        "run-2/worse/02-x.jpg": own,
+        "elsewhere/01-x.png": own,
+    }
+    for name, content in others.items():
+        (runs / "out" / name).parent.mkdir(exist_ok=True, parents=True)
+        (runs / "out" / name).write_bytes(content)
+    assert drawn(runs, "worst:0", "b", "a")[0] == sorted(others)
+
+
 def test_several_runs_get_a_folder_each(runs: Path, images: list[Pictured]) -> None:
     write_run(runs / "runs" / "c", images, 30.0)
     pictures, _ = drawn(runs, "worst:1", "a", "b", "c")
