@@ -29,6 +29,7 @@ from mahtdiag.schema.views import View
 from mahtdiag.workflows.anatomy_overlays import (
     DEFAULT_OVERLAYS,
     draw_judged,
+    require_apart,
     subjects_of_labels,
     subjects_of_run,
     worst_judged,
@@ -250,6 +251,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
     """Labels alone: no model, no inference."""
     rules = request.rules()
     dataset = open_dataset(request.cwd / path, _view_of_labels(request), missing_allowed=True)
+    if request.out is not None:
+        require_apart(dataset.samples, request.out, request.cwd)
     samples, size_px, unreadable = _with_sizes(dataset.samples, watcher)
     points_px = np.array([sample.keypoints_px for sample in samples], dtype=np.float64)
     findings = check_anatomy(

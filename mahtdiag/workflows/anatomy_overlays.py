@@ -14,7 +14,7 @@ from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.folder import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
-from mahtdiag.errors import DataError, RunFolderError
+from mahtdiag.errors import DataError, RunFolderError, UsageError
 from mahtdiag.reports.overlays import draw_overlay
 from mahtdiag.reports.png import signed
 from mahtdiag.runs.files import write_file
@@ -72,6 +72,13 @@ def subjects_of_labels(
         for judged in images
         for row in (rows[judged.image],)
     ]
+
+
+def require_apart(samples: Sequence[Sample], out: Path, cwd: Path) -> None:
+    """Raises UsageError where overlays, called like their images, would lie among these or replace them."""
+    folders = {Path(sample.path).parent for sample in samples}
+    if (cwd / out).resolve() in {folder.resolve() for folder in folders}:
+        raise UsageError(f"--out {out}: the images themselves are there; name another folder")
 
 
 def _label_record(sample: Sample, size_px: Floats, judged: JudgedImage) -> ImageRecord:

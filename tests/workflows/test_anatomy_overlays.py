@@ -119,6 +119,20 @@ def test_overlays_of_labels_are_those_of_the_set_that_was_judged(tmp_path: Path)
         assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{number:04d}.png"]
 
 
+@pytest.mark.parametrize("out", ["set/AP", "set/../set/AP", "link"])
+def test_overlays_of_labels_never_replace_the_images(tmp_path: Path, out: str) -> None:
+    write_pair(tmp_path / "set" / "AP", "0001", View.AP)
+    (tmp_path / "link").symlink_to("set/AP")
+    before = (tmp_path / "set" / "AP" / "0001.png").read_bytes()
+    request = AnatomyRequest(
+        Settings(), None, Path("set"), View.AP, None, None, True, tmp_path, "all", Path(out)
+    )
+    with pytest.raises(UsageError) as refused:
+        judge_anatomy(request, Silence())
+    assert refused.value.problems == (f"--out {out}: the images themselves are there; name another folder",)
+    assert (tmp_path / "set" / "AP" / "0001.png").read_bytes() == before
+
+
 def test_a_name_with_control_characters_is_found(tmp_path: Path) -> None:
     told = write_report_run(tmp_path, 3, name_of=lambda count: ["0.jpg", r"new\x0aline.jpg", "2.jpg"])
     (told.data / told.names[MIRRORED]).rename(told.data / "new\nline.jpg")
