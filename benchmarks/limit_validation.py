@@ -26,8 +26,9 @@ from benchmarks.injections import INJECTIONS, Injected
 from benchmarks.label_audit import AuditedSet, area_under_roc, read_set, share
 from mahtdiag.anatomy.checks import CHECKS
 from mahtdiag.anatomy.geometry import measure_geometry
+from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Fires
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.schema.views import View
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from enum import StrEnum
 
+from mahtdiag.anatomy.limit_spec import Fires, LimitSpec
 from mahtdiag.anatomy.sources import (
     AASCE,
     AASCE_TAIL,
@@ -25,40 +25,6 @@ from mahtdiag.anatomy.sources import (
 )
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.findings import RuleGroup
-from mahtdiag.schema.views import View
-
-
-class Fires(StrEnum):
-    """On which side of its limit a value fires."""
-
-    ABOVE = "above"
-    BELOW = "below"
-    AT_OR_BELOW = "at or below"
-
-
-@dataclass(frozen=True, slots=True)
-class LimitSpec:
-    """One limit of a rule.
-
-    `key` names it in settings (`A201`, `A301-min`); `typical` is the value of an ordinary spine: severity
-    counts the excess over the limit in units of |limit − typical|.
-    """
-
-    key: str
-    unit: str
-    fires: Fires
-    ap: float
-    la: float
-    typical: float
-    origin: str
-
-    def default(self, view: View) -> float:
-        """The limit used where nothing else is set."""
-        return self.la if view is View.LA else self.ap
-
-    def spread(self, view: View) -> float:
-        """Distance from an ordinary value to the default limit: the unit of severity."""
-        return abs(self.default(view) - self.typical)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +198,7 @@ RULES: tuple[Rule, ...] = (
         "Each keypoint has a place of its own: one was marked twice or copied.",
         "distance to the nearest other keypoint / median height; corners that face each other across a disc "
         "are left to A102 and A202, they touch in narrow discs",
-        LimitSpec("A602", "heights", Fires.BELOW, 0.05, 0.05, 0.4, READERS),
+        LimitSpec("A602", "heights", Fires.BELOW, 0.05, 0.05, 0.95, READERS),
     ),
     _rule(
         "A603",

@@ -158,9 +158,9 @@ _SMALLEST_ROTATION_DEG = 0.5
 def explain_systematic_error(in_px: SystematicError, in_cells: SystematicError | None) -> str | None:
     """A plain sentence on what the shared error points to, or None where there is nothing worth saying.
 
-    In this order: exchanged axes, scale (from 1 %), shift (from 0.3 heatmap cells), rotation (from 0.5°);
-    each only where its interval excludes that there is none. Scales are those in heatmap cells where these
-    are known.
+    In this order: exchanged axes, mirroring, scale (from 1 %), shift (from 0.3 heatmap cells), rotation
+    (from 0.5°); each only where its interval excludes that there is none. Scales are those in heatmap cells
+    where these are known.
     """
     if in_px.axes_exchanged:
         return "Exchanging x and y of the predictions would more than halve the error: the axes are confused."
@@ -169,15 +169,32 @@ def explain_systematic_error(in_px: SystematicError, in_cells: SystematicError |
     frame = in_cells or in_px
     scales = [(axis, e) for axis, e in (("x", frame.scale_x), ("y", frame.scale_y))]
     wrong = [(axis, e) for axis, e in scales if e.excludes(1.0) and abs(e.value - 1) >= _SMALLEST_SCALE]
+    mirrored = [axis for axis, e in wrong if e.high < 0]
+    if mirrored:
+        return _MIRRORED["".join(mirrored)]
     if wrong:
-        factors = " and ".join(f"{e.value:.3f} in {axis} ({e.low:.3f}–{e.high:.3f})" for axis, e in wrong)
-        return f"Predictions have to be scaled by {factors}: the image size or resize mode does not match."
+        factors = " and ".join(_factor(axis, e) for axis, e in wrong)
+        where = "In heatmap cells predictions" if in_cells else "Predictions"
+        return f"{where} have to be scaled by {factors}: the image size or resize mode does not match."
     if in_cells is not None and (sentence := _explain_shift(in_px, in_cells)):
         return sentence
     turn = in_px.rotation_deg
     if turn.excludes(0.0) and abs(turn.value) >= _SMALLEST_ROTATION_DEG:
         return f"Predictions have to be turned by {turn.value:.1f}° ({turn.low:.1f} to {turn.high:.1f})."
     return None
+
+
+_MIRRORED = {
+    "x": "Predictions mirror the labels, left for right: flipped images, or corners named from behind.",
+    "y": "Predictions show the labels upside down: flipped images, or rows counted from the bottom.",
+    "xy": "Predictions show the labels turned by 180°: turned images, or both axes counted from their ends.",
+}
+
+
+def _factor(axis: str, scale: Estimate) -> str:
+    """Three decimals, or as many as a small factor needs to be seen."""
+    values = (f"{v:.3f}" if abs(v) >= 0.1 else f"{v:.3g}" for v in (scale.value, scale.low, scale.high))
+    return "{} in {axis} ({} to {})".format(*values, axis=axis)
 
 
 def _explain_shift(in_px: SystematicError, in_cells: SystematicError) -> str | None:

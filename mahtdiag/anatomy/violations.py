@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.checks import CHECKS, ROUNDING, Bits, Measure, bits_of
 from mahtdiag.anatomy.findings import KEYS, Findings
 from mahtdiag.anatomy.geometry import Bools, Floats, measure_geometry
+from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Fires, Rule
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Rule
 from mahtdiag.schema.views import View
 
 # Small enough for the working arrays to stay in the processor's cache, and for 16-bit image numbers.

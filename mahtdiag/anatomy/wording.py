@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from mahtdiag.anatomy.checks import level_names
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, LimitSpec
+from mahtdiag.anatomy.limit_spec import LimitSpec
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE
 from mahtdiag.anatomy.sources import BY_DEFINITION
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.views import View
@@ -206,7 +207,7 @@ def _coincide(finding: Finding, limit: LimitSpec) -> str:
 
 
 def _missing(finding: Finding, limit: LimitSpec) -> str:
-    return "not a finite number: not annotated, or the output is broken there"
+    return "no place: not annotated, not finite or beyond ±10⁹ px"
 
 
 _NAMES_POINTS = frozenset({"A403", "A404", "A405", "A601", "A602", "A603"})

@@ -10,6 +10,7 @@ from mahtdiag.cli.ci import ci_results
 from mahtdiag.errors import UsageError
 
 if TYPE_CHECKING:
+    from mahtdiag.config.settings import Settings
     from mahtdiag.diagnosis.anatomy import AnatomyReport
 
 RunArgument = Annotated[
@@ -88,13 +89,13 @@ def anatomy_command(
 
     Exit status: 0 done, 1 a gate failed, 2 could not be done (or annotations could not be read).
     """
-    if explain is not None:
-        _explain(explain)
-        return
     from mahtdiag.config.reading import read_settings
     from mahtdiag.schema.views import View
 
     cwd = Path.cwd()
+    if explain is not None:
+        _explain(explain, read_settings(config, cwd), output_format)
+        return
     with ci_results("anatomy", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
@@ -154,12 +155,15 @@ def _overlays(given: str | None) -> str | None:
     return given
 
 
-def _explain(code: str) -> None:
+def _explain(code: str, settings: "Settings", output_format: options.OutputFormat) -> None:
     from mahtdiag.anatomy.rules import get_rule
     from mahtdiag.cli.output import write_text
-    from mahtdiag.reports.rule_text import rule_text
+    from mahtdiag.reports.rule_text import rule_json, rule_text
+    from mahtdiag.schema.views import View
 
-    write_text(rule_text(get_rule(code)), "the table of rules")
+    rule, limits = get_rule(code), {view: settings.anatomy.limits_of(view) for view in View}
+    text = rule_json if output_format is options.OutputFormat.JSON else rule_text
+    write_text(text(rule, limits), "the table of rules")
 
 
 def _tables(report: "AnatomyReport") -> str:

@@ -14,6 +14,7 @@ from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
 from mahtdiag.config.settings import WRONG_LIMITS, Settings
 from mahtdiag.errors import UsageError
+from mahtdiag.schema.views import View
 
 FILE_NAME = "mahtdiag.toml"
 PROJECT_FILE = "pyproject.toml"
@@ -115,6 +116,12 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
             close = difflib.get_close_matches(keys[-1], known, 1, 0.5)
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(sorted(known))}"
             lines.append(f"unknown key {'.'.join(keys)}; {hint}")
+        elif (
+            keys[:2] == ["anatomy", "limits"]
+            and keys[-1] in tuple(View)
+            and isinstance(item["input"], Mapping)
+        ):
+            lines.append(f"unknown table [{'.'.join(keys)}]; did you mean [anatomy.{keys[-1]}]?")
         elif item["type"] in ("model_type", "dict_type"):
             lines.append(f"{'.'.join(keys)} = {_shown(item['input'])}: expected a table, [{'.'.join(keys)}]")
         else:

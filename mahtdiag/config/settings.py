@@ -31,7 +31,6 @@ from mahtdiag.schema.model_spec import (
 from mahtdiag.schema.views import View
 
 LARGEST_INPUT = 8192
-LARGEST_ANGLE = 180
 # Fewer resamples make an interval a matter of chance, more cost minutes and change no digit that is shown.
 FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 100_000
 CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
@@ -188,14 +187,9 @@ class EvaluateSettings(Section):
 def possible_limits(limits: dict[str, float]) -> dict[str, float]:
     """Limits that a spine can keep and break; an error that names each that it cannot, and unknown keys."""
     unknown = {key: nearest(key, LIMIT_BY_KEY).strip() for key in limits if key not in LIMIT_BY_KEY}
-    wrong = []
-    for key, value in limits.items():
-        unit = LIMIT_BY_KEY[key].unit if key in LIMIT_BY_KEY else ""
-        # Lengths along a spine may be negative, as where endplates overlap; nothing else can be.
-        if value < 0 and unit not in ("heights", "widths") and key not in unknown:
-            wrong.append(f"{key} = {value:g}: what it limits is never below 0")
-        if value > LARGEST_ANGLE and unit == "°":
-            wrong.append(f"{key} = {value:g}: no angle is above {LARGEST_ANGLE}°; ignore leaves a rule out")
+    known = {key: value for key, value in limits.items() if key not in unknown}
+    problems = ((key, value, LIMIT_BY_KEY[key].problem_of(value)) for key, value in known.items())
+    wrong = [f"{key} = {value:g}: {problem}" for key, value, problem in problems if problem is not None]
     if unknown or wrong:
         raise PydanticCustomError(WRONG_LIMITS, "wrong limits", {"unknown": unknown, "wrong": wrong})
     return limits

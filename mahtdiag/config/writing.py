@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mahtdiag.anatomy.rules import RULES, LimitSpec
+from mahtdiag.anatomy.limit_spec import LimitSpec
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.key_meanings import KEYS, Key
 from mahtdiag.diagnosis.proposals import ProposedGate
 from mahtdiag.schema.views import View
@@ -63,6 +64,10 @@ def _limits(project: ProjectFile) -> Iterator[str]:
             is_set = limit.key in given
             setting = f"{limit.key} = {toml_value(given.get(limit.key, default))}"
             yield _aligned(setting if is_set else f"# {setting}", meaning)
+    example = LIMIT_BY_KEY["A201"]
+    for view in View:
+        yield _aligned(f"# [anatomy.{view}]", f"limits of {view} alone, over those above")
+        yield f"# {example.key} = {toml_value(example.default(view))}"
 
 
 def _other_view(limit: LimitSpec, view: View) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.geometry import known_points
 from mahtdiag.calibration.bootstrap import percentile_interval, resampled_sums
 from mahtdiag.diagnosis.summary import Estimate
 from mahtdiag.schema.model_spec import DecodeMethod
@@ -164,6 +165,8 @@ def find_ambiguity(
     """
     if not np.isfinite(peaks.second_share).any():
         return None
+    # A place that is none, in this product's sense, has no error either (A603).
+    label_px, pred_px = known_points(label_px), known_points(pred_px)
     two, between = has_two_peaks(peaks), lies_between(pred_px, peaks, sigma_px)
     disagree = sigmas_apart(pred_px, peaks.argmax, sigma_px) > 1.0
     error = np.linalg.norm(pred_px - label_px, axis=-1)

@@ -22,16 +22,19 @@ def systematic_table(in_px: SystematicError, in_cells: SystematicError | None, s
     """The transformation that best brings predictions onto labels, in pixels and in heatmap cells."""
     columns = ["", "px", "95 % interval", *(["cells", "95 % interval"] if in_cells else [])]
     table = plain_table(f"Shared by all predictions ({in_px.images} images): prediction to label", *columns)
-    for axis in ("x", "y"):
-        cells = _estimate(getattr(in_cells, f"shift_{axis}")) if in_cells else []
-        table.add_row(f"shift in {axis}", *_estimate(getattr(in_px, f"shift_{axis}")), *cells)
-    empty = [""] * (2 if in_cells else 0)
-    for name, estimate in (
-        ("scale in x", in_px.scale_x),
-        ("scale in y", in_px.scale_y),
-        ("rotation, °", in_px.rotation_deg),
+    for title, name in (
+        ("shift in x", "shift_x"),
+        ("shift in y", "shift_y"),
+        ("scale in x", "scale_x"),
+        ("scale in y", "scale_y"),
+        ("rotation, °", "rotation_deg"),
     ):
-        table.add_row(name, *_estimate(estimate, digits=4 if "scale" in name else 3), *empty)
+        digits = 4 if "scale" in name else 3
+        row = _estimate(getattr(in_px, name), digits)
+        # An angle has no meaning where cells are longer along one axis than along the other.
+        if in_cells and name != "rotation_deg":
+            row += _estimate(getattr(in_cells, name), digits)
+        table.add_row(title, *row)
     table.caption = Text(sentence or NOTHING_SHARED, style="bold" if sentence else "")
     table.caption_justify = "left"
     return table

@@ -97,10 +97,12 @@ def write_names(
                 lettering, placer, np.where(visible[:, None], body, np.nan), name, codes.get(name, [])
             )
     names = scene.view.keypoint_names
-    for k in scene.worst:
+    # What has no place cannot be pointed at; its findings are in the panel.
+    placed = known(scene.prediction)
+    for k in (k for k in scene.worst if placed[k]):
         text = f"{names[k]} {pixels(float(record.keypoints.error_px[k]))}"
         _write_note(lettering, brush, placer, _note_target(scene, k), text, palette.WORST)
-    for k in np.flatnonzero(scene.off_stage).tolist():
+    for k in np.flatnonzero(scene.off_stage & placed).tolist():
         if k not in scene.worst:
             _write_note(lettering, brush, placer, _note_target(scene, k), names[k], palette.PREDICTION)
     for quantity in quantities:

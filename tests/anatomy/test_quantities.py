@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.findings import KEYS, Findings
+from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, Fires, select_rules
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.schema.views import View
 

@@ -6,8 +6,9 @@ import pytest
 from mahtdiag.anatomy.checks import CHECKS
 from mahtdiag.anatomy.findings import CODE_OF_KEY, KEYS
 from mahtdiag.anatomy.geometry import measure_geometry
+from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Fires, get_rule, select_rules
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, get_rule, select_rules
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.findings import RuleGroup
 from mahtdiag.schema.views import View

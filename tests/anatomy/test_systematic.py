@@ -136,6 +136,28 @@ def test_sentences() -> None:
     assert "turned by -2.0°" in sentence
 
 
+@pytest.mark.parametrize(
+    ("flip", "words"),
+    [((-1, 1), "mirror the labels, left for right"), ((1, -1), "upside down"), ((-1, -1), "turned by 180°")],
+)
+def test_mirrored_predictions_are_no_matter_of_size(flip: tuple[int, int], words: str) -> None:
+    label = labels()
+    noise = np.random.default_rng(2).normal(0, 0.5, label.shape)
+    size = np.array([400.0, 900.0])
+    mirrored = in_both(np.where(np.array(flip) < 0, size - label, label) + noise, label)
+    assert mirrored is not None
+    assert words in mirrored
+    assert "resize" not in mirrored
+
+
+def test_a_small_factor_is_seen() -> None:
+    label = labels()
+    noise = np.random.default_rng(2).normal(0, 0.5, label.shape)
+    tiny = in_both((label + noise) * 430, label)
+    assert tiny is not None
+    assert "In heatmap cells predictions have to be scaled by 0.00233 in x (0.0023" in tiny
+
+
 def test_an_interval_that_holds_nothing_says_nothing() -> None:
     none, unsure = Estimate(0.0, -1.0, 1.0), Estimate(0.5, -0.1, 1.1)
     one = Estimate(1.0, 0.9, 1.1)

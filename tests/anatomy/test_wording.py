@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.findings import KEYS
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Fires, LimitSpec
+from mahtdiag.anatomy.limit_spec import Fires, LimitSpec
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.anatomy.wording import amount, finding_reason, grouped, image_reason, limit_of
 from mahtdiag.schema.findings import Finding
@@ -55,9 +56,9 @@ def beyond(limit: LimitSpec) -> float:
         (finding("A601", 0.5, "L1", 0, 2, 3), "L1 UL, LL and LR: 0.5 heights outside the image: "
          "another image, size or unit"),
         (finding("A603", 4.0, "L1", 0, 1, 2, 3),
-         "L1: not a finite number: not annotated, or the output is broken there"),
+         "L1: no place: not annotated, not finite or beyond ±10⁹ px"),
         (finding("A603", 1.0, "S1", 21),
-         "S1 UR: not a finite number: not annotated, or the output is broken there"),
+         "S1 UR: no place: not annotated, not finite or beyond ±10⁹ px"),
     ],
 )  # fmt: skip
 def test_the_words(found: Finding, words: str) -> None:

@@ -85,7 +85,18 @@ def test_explain_needs_no_run(desk: Desk) -> None:
     done = desk.run("anatomy", "--explain", "a301")
     assert (done.status, done.err) == (0, "")
     assert done.text.startswith("A301 width/height outside the band (aspect ratio)\n")
-    assert "A301-max fires above 4; in an ordinary spine about 1.8." in done.text
+    assert "A301-max fires above 4 by default; in an ordinary spine about 1.8." in done.text
+
+
+def test_explain_knows_the_project(desk: Desk) -> None:
+    (desk.path / "mahtdiag.toml").write_text("[anatomy.AP]\nA201 = 30\n")
+    assert "\nSet here: 30° in AP.\n" in desk.run("anatomy", "--explain", "A201").text
+    found = json.loads(desk.run("anatomy", "--explain", "A201", "--format", "json").out)
+    assert found["limits"]["A201"]["in_force"] == {"AP": 30.0, "LA": 32.0}
+    (desk.path / "mahtdiag.toml").write_text("[anatomy.limits]\nA201 = 30\n[anatomy.limits.LA]\nA202 = 40\n")
+    desk.run("anatomy", "--explain", "A201").refused(
+        "mahtdiag.toml: unknown table [anatomy.limits.LA]; did you mean [anatomy.LA]?"
+    )
 
 
 @pytest.mark.parametrize("view", list(View))
@@ -136,7 +147,7 @@ def test_an_annotation_with_a_gap_is_a_finding(desk: Desk) -> None:
     assert done.status == 0
     assert (first["image"], first["codes"]) == (f"{path.stem}.png", ["A603"])
     assert first["findings"][0]["keypoints"] == [0]
-    assert first["findings"][0]["reason"].startswith("L1 UL: not a finite number")
+    assert first["findings"][0]["reason"].startswith("L1 UL: no place: not annotated")
 
 
 def test_a_run_and_labels_together_are_refused(desk: Desk) -> None:

@@ -185,11 +185,12 @@ def test_a_network_without_a_head_has_no_sigma(desk: Desk) -> None:
         ("[anatomy.limits]\nA201 = '3'", "anatomy.limits.A201 = '3': input should be a valid number"),
         (
             "[anatomy.limits]\nA302-width = -1",
-            "anatomy.limits.A302-width = -1: what it limits is never below 0",
+            "anatomy.limits.A302-width = -1: always fires: what it limits lies between 0 and 2",
         ),
         (
             "[anatomy.AP]\nA201 = 900",
-            "anatomy.AP.A201 = 900: no angle is above 180°; ignore leaves a rule out",
+            "anatomy.AP.A201 = 900: never fires: what it limits lies between 0 and 90; ignore leaves a rule "
+            "out",
         ),
         ("[anatomy.LA]\nA301-min = 4", "[anatomy]: A301-min 4 must be below A301-max 4 (LA)"),
         ("[anatomy]\nlimits = 3", "anatomy.limits = 3: expected a table, [anatomy.limits]"),
@@ -210,6 +211,7 @@ def test_anatomical_settings_name_file_key_and_nearest(
 def test_every_impossible_limit_has_its_line(desk: Desk) -> None:
     (desk.path / "mahtdiag.toml").write_text("[anatomy.limits]\nA201 = -3\nA203 = 1e9\nA102 = -0.5\n")
     desk.run("anatomy").refused(
-        "mahtdiag.toml: anatomy.limits.A201 = -3: what it limits is never below 0",
-        "mahtdiag.toml: anatomy.limits.A203 = 1e+09: no angle is above 180°; ignore leaves a rule out",
+        "mahtdiag.toml: anatomy.limits.A201 = -3: always fires: what it limits lies between 0 and 90",
+        "mahtdiag.toml: anatomy.limits.A203 = 1e+09: never fires: what it limits lies between 0 and 180; "
+        "ignore leaves a rule out",
     )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.config.reading import parse_settings
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.views import View
@@ -32,8 +33,43 @@ def test_every_wrong_limit_is_named_at_once() -> None:
         parse_settings({"anatomy": {"limits": limits}}, "x.toml")
     unknown, negative, angle = caught.value.problems
     assert unknown.startswith("x.toml: unknown key anatomy.limits.A20; did you mean ")
-    assert negative == "x.toml: anatomy.limits.A201 = -3: what it limits is never below 0"
-    assert angle.startswith("x.toml: anatomy.limits.A202 = 200: no angle is above ")
+    assert negative == "x.toml: anatomy.limits.A201 = -3: always fires: what it limits lies between 0 and 90"
+    assert angle == (
+        "x.toml: anatomy.limits.A202 = 200: never fires: what it limits lies between 0 and 90; ignore leaves "
+        "a rule out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("A401", -1.0, "always"), ("A601", -0.01, "always"), ("A603", -1.0, "always"),
+        ("A201", 90.0, "never"), ("A602", 0.0, "never"), ("A602", -1.0, "never"), ("A603", 4.0, "never"),
+        ("A302-width", 2.0, "never"),
+        ("A302-height", -0.1, "always"), ("A203", 180.0, "never"), ("A301-min", -1.0, "never"),
+    ],
+)  # fmt: skip
+def test_limits_that_are_always_or_never_broken(key: str, value: float, fault: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_settings({"anatomy": {"limits": {key: value}}}, "x.toml")
+    assert caught.value.problems[0].startswith(f"x.toml: anatomy.limits.{key} = {value:g}: {fault} fires: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("A401", 0.0), ("A601", 0.0), ("A603", 3.0), ("A201", 89.9), ("A602", 0.001), ("A302-width", 1.9),
+        ("A301-min", 0.0), ("A102", -0.5), ("A402", -0.1), ("A501-gap", 3.0), ("A101", -0.2), ("A405", -0.1),
+    ],
+)  # fmt: skip
+def test_limits_that_can_be_kept_and_broken(key: str, value: float) -> None:
+    settings = parse_settings({"anatomy": {"limits": {key: value}}}, "x.toml")
+    assert settings.anatomy.limits_of(View.AP) == {key: value}
+
+
+def test_defaults_can_be_kept_and_broken() -> None:
+    problems = [spec.problem_of(spec.default(view)) for spec in LIMIT_BY_KEY.values() for view in View]
+    assert set(problems) == {None}
 
 
 @pytest.mark.parametrize(

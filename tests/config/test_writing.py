@@ -42,7 +42,7 @@ def opened(text: str) -> str:
     for line in text.splitlines():
         bare = line.removeprefix("# ")
         is_key = " = " in bare and not bare.startswith(("What ", "cases"))
-        lines.append(bare if is_key or bare.startswith("[gates.baseline]") else line)
+        lines.append(bare if is_key or bare.startswith(("[gates.baseline]", "[anatomy.")) else line)
     return "\n".join(lines)
 
 

@@ -136,3 +136,13 @@ def test_one_image() -> None:
     assert result is not None
     assert result.total.changes[0].sure is None
     assert result.as_json()["ambiguous_images"] == ["a"]
+
+
+@pytest.mark.parametrize("far", [1e10, 1e300, np.inf, np.nan])
+@pytest.mark.filterwarnings("error")
+def test_a_place_beyond_all_images_is_none(far: float) -> None:
+    label, pred, peaks = scene()
+    missing = pred.copy()
+    missing[3, 2] = np.nan
+    pred[3, 2] = far
+    assert found(label, pred, peaks) == found(label, missing, peaks)

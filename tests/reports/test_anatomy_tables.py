@@ -17,7 +17,7 @@ from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.anatomy_json import CSV_COLUMNS, anatomy_content, anatomy_csv, anatomy_json
 from mahtdiag.reports.anatomy_tables import anatomy_report
 from mahtdiag.reports.bland_altman import draw_bland_altman
-from mahtdiag.reports.rule_text import rule_text
+from mahtdiag.reports.rule_text import rule_json, rule_text
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 from tests.anatomy.spines import natural_spines, sizes_for
@@ -207,7 +207,20 @@ def test_every_rule_is_explained(rule: Rule) -> None:
 
 def test_limits_that_differ_by_view_are_both_given() -> None:
     rule = next(rule for rule in RULES if rule.code == "A203")
-    assert "A203 fires above 17° in AP and 20° in LA; in an ordinary spine about 2°." in rule_text(rule)
+    text = " ".join(rule_text(rule).split())
+    assert "A203 fires above 17° in AP and 20° in LA by default; in an ordinary spine about 2°." in text
+    assert "Set here" not in text
+
+
+def test_limits_of_a_project_stand_beside_the_defaults() -> None:
+    rule = next(rule for rule in RULES if rule.code == "A203")
+    text = rule_text(rule, {View.LA: {"A203": 30.0, "A201": 50.0}, View.AP: {"A203": 17.0}})
+    assert [line for line in text.splitlines() if line.startswith("Set here")] == ["Set here: 30° in LA."]
+    content = json.loads(rule_json(rule, {View.LA: {"A203": 30.0}}))
+    assert (content["code"], content["formula"]) == ("A203", rule.formula)
+    assert content["limits"]["A203"]["default"] == {"AP": 17.0, "LA": 20.0}
+    assert content["limits"]["A203"]["in_force"] == {"AP": 17.0, "LA": 30.0}
+    assert list(content["limits"]) == ["A203", "A203-S1"]
 
 
 @pytest.mark.parametrize("view", list(View))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -147,6 +148,19 @@ def test_each_mark_appears_with_what_it_shows_and_only_then() -> None:
 
     blamed = drawn(make_record(pred=spine(View.AP) + np.array([25.0, 20.0]), findings=(finding(),)))
     assert count(blamed, palette.FINDING) > 100
+
+
+@pytest.mark.parametrize("missing", [np.nan, np.inf])
+def test_a_bad_keypoint_without_a_place_is_not_pointed_at(missing: float) -> None:
+    """As in the tables of other programs: an error, but no prediction."""
+    pred = spine(View.AP) + np.array([25.0, 20.0])
+    pred[6] = missing
+    record = make_record(pred=pred)
+    error_px = np.full(20, 32.0)
+    error_px[6] = 500.0
+    record = replace(record, keypoints=replace(record.keypoints, error_px=error_px))
+    assert count(drawn(record, worst=3), palette.WORST) > 200
+    assert count(drawn(record, worst=1), palette.WORST) < 200
 
 
 def test_sigma_ellipses_have_half_axes_of_two_sigma() -> None:

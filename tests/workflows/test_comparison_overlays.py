@@ -83,8 +83,11 @@ def test_none_of_them(runs: Path, choice: str) -> None:
     assert drawn(runs, choice, "a", "b") == ([], ())
 
 
+SAME = "A and B are the same run, which cannot differ from itself"
+
+
 def test_the_same_run_has_nothing_to_draw(runs: Path) -> None:
-    assert drawn(runs, "all", "a", "a") == ([], ())
+    assert drawn(runs, "all", "a", "a") == ([], (SAME,))
 
 
 def test_no_picture_of_an_earlier_comparison_stays(runs: Path, images: list[Pictured]) -> None:
@@ -94,7 +97,7 @@ def test_no_picture_of_an_earlier_comparison_stays(runs: Path, images: list[Pict
     assert {Path(picture).parts[0] for picture in first} == {"better", "worse"}
     second, _ = drawn(runs, "worst:1", "b", "a")
     assert [Path(picture).parts[0] for picture in second] == ["better", "worse"]
-    assert drawn(runs, "all", "a", "a") == ([], ())
+    assert drawn(runs, "all", "a", "a") == ([], (SAME,))
     assert list((runs / "out").iterdir()) == []
 
 
