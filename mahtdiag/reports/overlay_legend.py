@@ -10,7 +10,7 @@ from mahtdiag.reports.overlay_brush import DASH, DIAMOND, EMPHASIS_Z, LABEL_Z, P
 from mahtdiag.reports.overlay_marks import DIAMOND_PX, DOT_PX, HEAD_PX, RING_PX
 from mahtdiag.reports.overlay_quantities import Shape
 from mahtdiag.reports.overlay_quantity_marks import draw_ambiguity, draw_shape
-from mahtdiag.reports.overlay_text import Mark
+from mahtdiag.reports.overlay_rows import Mark
 
 Points = NDArray[np.float64]
 

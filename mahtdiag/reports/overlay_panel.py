@@ -9,7 +9,7 @@ from mahtdiag.reports import palette
 from mahtdiag.reports.lettering import Lettering, shorten, width_px
 from mahtdiag.reports.overlay_brush import LABEL_Z, Brush
 from mahtdiag.reports.overlay_legend import draw_swatch
-from mahtdiag.reports.overlay_text import Block, Row, Style
+from mahtdiag.reports.overlay_rows import Block, Row, Style
 
 COLUMN_PX: Final = 370
 MARGIN_PX: Final = 18

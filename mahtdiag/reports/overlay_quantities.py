@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.reports.overlay_expected import expected_place, usual_way, way
+from mahtdiag.reports.overlay_findings import MAX_FINDINGS, most_severe
 from mahtdiag.reports.overlay_geometry import arc, clipped, crossing_point, extended, meeting_point
+from mahtdiag.reports.overlay_rows import Mark
 from mahtdiag.reports.overlay_scene import Scene
-from mahtdiag.reports.overlay_text import MAX_FINDINGS, Mark, most_severe
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, UL, UR
 

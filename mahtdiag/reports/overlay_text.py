@@ -2,82 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
 import numpy as np
 
 from mahtdiag.reports.numbers import ABSENT, number
+from mahtdiag.reports.overlay_findings import findings_block, level_shift_block
+from mahtdiag.reports.overlay_rows import Block, Detail, Mark, Row, Style
 from mahtdiag.reports.overlay_scene import SHARE_IN_ELLIPSE, SIGMAS, usable_sigma, worst_keypoints
-from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.views import View
 
 MAX_LISTED: Final = 8
-MAX_FINDINGS: Final = 6
-SHORT_UNIT: Final = {
-    "": "",
-    "°": "°",
-    "usual spacings": "× usual",
-    "of the mean width": " of mean",
-    "of the mean height": " of mean",
-}
-
-
-class Style(Enum):
-    """How a row of the panel looks."""
-
-    TITLE = auto()
-    HEAD = auto()
-    PLAIN = auto()
-    DETAIL = auto()
-
-
-class Mark(Enum):
-    """A mark that the legend explains."""
-
-    LABEL = auto()
-    PREDICTION = auto()
-    ERROR = auto()
-    SPREAD = auto()
-    WORST = auto()
-    FINDING = auto()
-    OFF_STAGE = auto()
-    SECOND_PEAK = auto()
-    ANGLE = auto()
-    TILT = auto()
-    OVERLAP = auto()
-    DOWN = auto()
-    SIDEWAYS = auto()
-    LENGTH = auto()
-    CROSSING = auto()
-    EXPECTED = auto()
-    BORDER = auto()
-    COINCIDING = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the panel: text at the left, a number at the right, or a mark and its meaning."""
-
-    left: str
-    right: str = ""
-    style: Style = Style.PLAIN
-    mark: Mark | None = None
-
-
-Block = tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """How much the panel says of findings: titles of the worst, and how many rows of the others."""
-
-    titles: bool
-    further_rows: int
-
-
 # From the most to the least, for panels that would not fit on a screen.
 FULL: Final = Detail(titles=True, further_rows=12)
 DETAILS: Final = (FULL, Detail(titles=False, further_rows=12), Detail(False, 4), Detail(False, 0))
@@ -116,7 +52,7 @@ def panel_blocks(
     With `labels_judged` there is nothing to say of predictions.
     """
     title = _title(record, view, shown_per_original, stretched)
-    findings = _findings(record, titles, detail)
+    findings = findings_block(record, titles, detail)
     if labels_judged:
         blocks = [title, _labelled(record, view), findings, _legend(marks)]
     else:
@@ -125,6 +61,7 @@ def panel_blocks(
             _errors(record, view),
             _worst(record, view, worst),
             _sigma(record),
+            level_shift_block(record),
             findings,
             _losses(record),
             _legend(marks),
@@ -213,45 +150,6 @@ def _sigma(record: ImageRecord) -> Block:
     if not given.all():
         rows.append(Row("σ missing or not positive", str((~given).sum())))
     return tuple(rows)
-
-
-def _findings(record: ImageRecord, titles: Mapping[str, str], detail: Detail) -> Block:
-    if not record.findings:
-        return (Row("Anatomical findings", "none", style=Style.HEAD),)
-    by_severity = most_severe(record.findings)
-    rows = [Row("Anatomical findings", str(len(by_severity)), style=Style.HEAD)]
-    explained: set[str] = set()
-    for finding in by_severity[:MAX_FINDINGS]:
-        unit = SHORT_UNIT.get(finding.unit, f" {finding.unit}")
-        value = f"{number(finding.value)}{unit}" if math.isfinite(finding.value) else ""
-        limit = f" · limit {number(finding.limit)}" if value and math.isfinite(finding.limit) else ""
-        rows.append(Row(f"{finding.code} {finding.vertebra}".rstrip(), value + limit))
-        if detail.titles and finding.code in titles and finding.code not in explained:
-            explained.add(finding.code)
-            rows.append(Row(f"   {titles[finding.code]}", style=Style.DETAIL))
-    return (*rows, *_further(by_severity[MAX_FINDINGS:], detail.further_rows))
-
-
-def _further(findings: tuple[Finding, ...], most: int) -> Block:
-    """The findings that are not drawn, one row a code with the places where it fired."""
-    places: dict[str, list[str]] = {}
-    for finding in findings:
-        places.setdefault(finding.code, []).append(finding.vertebra)
-    listed = list(places.items())[:most]
-    rows = [Row(f"also {code} {', '.join(names)}".rstrip(), style=Style.DETAIL) for code, names in listed]
-    left = len(findings) - sum(len(names) for _, names in listed)
-    if left:
-        rows.append(Row(f"and {left} more", style=Style.DETAIL))
-    return tuple(rows)
-
-
-def most_severe(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Findings by severity, the worst first; those of unknown severity last."""
-    return tuple(sorted(findings, key=_least_severe_last))
-
-
-def _least_severe_last(finding: Finding) -> tuple[float, str]:
-    return (-finding.severity if math.isfinite(finding.severity) else 0.0, finding.code)
 
 
 def _losses(record: ImageRecord) -> Block:

@@ -17,9 +17,10 @@ from mahtdiag.reports.overlay_names import write_names
 from mahtdiag.reports.overlay_panel import COLUMN_PX, PanelLayout, draw_panel, lay_out
 from mahtdiag.reports.overlay_quantities import Quantity, shown_quantities
 from mahtdiag.reports.overlay_quantity_marks import draw_quantities, draw_second_peaks
+from mahtdiag.reports.overlay_rows import Mark
 from mahtdiag.reports.overlay_scene import Box, Scene, Stage, make_scene
 from mahtdiag.reports.overlay_sheet import Sheet
-from mahtdiag.reports.overlay_text import DETAILS, Mark, panel_blocks
+from mahtdiag.reports.overlay_text import DETAILS, panel_blocks
 from mahtdiag.reports.png import png_bytes
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord

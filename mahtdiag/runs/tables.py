@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mahtdiag import __version__
+from mahtdiag.anatomy.error_types import whole_image_level_shift
 from mahtdiag.runs.document import SCHEMA_VERSION
 from mahtdiag.schema.records import ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
@@ -43,6 +44,7 @@ IMAGE_FIELDS: Final[Columns] = (
     ("radial_error_px", pa.float64(), True),
     ("max_error_px", pa.float64(), True),
     ("violations", pa.list_(pa.string()), True),
+    ("level_shift", pa.int8(), True),
     ("image_sha256", pa.string(), True),
     ("annotation_sha256", pa.string(), True),
 )
@@ -87,7 +89,7 @@ LATER_COLUMNS: Final = frozenset(
     f"{name}_{axis}"
     for name in ("sigma_aleatoric", "sigma_epistemic", "second", "argmax", "local")
     for axis in "xy"
-) | {"second_peak"}
+) | {"second_peak", "level_shift"}
 
 
 def _schema(columns: Columns, view: View) -> pa.Schema:
@@ -141,10 +143,17 @@ def _evaluated_rows(records: Sequence[ImageRecord], view: View) -> pa.Table:
         "radial_error_px": (r.radial_error_px for r in records),
         "max_error_px": (r.max_error_px for r in records),
         "violations": (sorted({finding.code for finding in r.findings}) for r in records),
+        "level_shift": _level_shifts(records),
         "image_sha256": (r.image_sha256 for r in records),
         "annotation_sha256": (r.annotation_sha256 for r in records),
     }
     return _table(columns, len(records), view)
+
+
+def _level_shifts(records: Sequence[ImageRecord]) -> list[int]:
+    """+1 where a whole image is marked one level too low, −1 too high, 0 otherwise."""
+    pairs = [(r.keypoints.pred_px[None], r.keypoints.gt_px[None]) for r in records]
+    return [int(whole_image_level_shift(pred_px, label_px)[0]) for pred_px, label_px in pairs]
 
 
 def _failed_rows(failures: Sequence[Failure], view: View) -> pa.Table:

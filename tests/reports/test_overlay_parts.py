@@ -14,6 +14,7 @@ from mahtdiag.reports.lettering import printable, shorten, width_px
 from mahtdiag.reports.overlay_image import for_display
 from mahtdiag.reports.overlay_names import Placer
 from mahtdiag.reports.overlay_panel import block_height, lay_out
+from mahtdiag.reports.overlay_rows import Mark, Row
 from mahtdiag.reports.overlay_scene import (
     SHARE_IN_ELLIPSE,
     Box,
@@ -21,7 +22,7 @@ from mahtdiag.reports.overlay_scene import (
     exit_point,
     worst_keypoints,
 )
-from mahtdiag.reports.overlay_text import Mark, Row, panel_blocks, pixels
+from mahtdiag.reports.overlay_text import panel_blocks, pixels
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.views import View
@@ -102,6 +103,17 @@ def test_findings_stand_by_severity_with_their_titles() -> None:
     several = tuple(replace(finding(f"A20{n}"), severity=s) for n, s in enumerate((2.0, 9.0, np.nan, 4.0)))
     listed = [left for left in panel(make_record(findings=several)) if left.startswith("A20")]
     assert listed == ["A201 L3", "A203 L3", "A200 L3", "A202 L3"]
+
+
+@pytest.mark.parametrize(
+    ("direction", "words"), [(1, "all one level too low"), (-1, "all one level too high")]
+)
+def test_a_spine_that_is_one_level_off_is_said(direction: int, words: str) -> None:
+    label = spine(View.AP)
+    step = (label[4:] - label[:-4]).mean(axis=0) * direction
+    assert panel(make_record(pred=label + step))["Level shift"] == words
+    assert "Level shift" not in panel(make_record(pred=label + step / 4))
+    assert "Level shift" not in panel(without_labels(make_record(pred=label + step)))
 
 
 def test_only_drawn_marks_are_explained() -> None:

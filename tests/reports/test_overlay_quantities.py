@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.reports import palette
+from mahtdiag.reports.overlay_findings import MAX_FINDINGS
 from mahtdiag.reports.overlay_geometry import arc, clipped, crossing_point, extended, meeting_point
 from mahtdiag.reports.overlay_names import Placer
 from mahtdiag.reports.overlay_quantities import Quantity, Shape, shown_quantities
+from mahtdiag.reports.overlay_rows import Mark
 from mahtdiag.reports.overlay_scene import Box, Scene, Stage, make_scene
-from mahtdiag.reports.overlay_text import DETAILS, MAX_FINDINGS, Mark, panel_blocks
+from mahtdiag.reports.overlay_text import DETAILS, panel_blocks
 from mahtdiag.reports.overlays import draw_overlay
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.frames import Size

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mahtdiag.reports import palette
 from mahtdiag.reports.lettering import width_px
 from mahtdiag.reports.overlay_panel import FONT_PX
-from mahtdiag.reports.overlay_text import Style
+from mahtdiag.reports.overlay_rows import Style
 from mahtdiag.reports.overlays import draw_overlay
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord

@@ -20,6 +20,7 @@ from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
+from tests.anatomy.spines import natural_spines
 
 from .builders import header, record
 
@@ -94,6 +95,19 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
             }
             expected.append({key: None if value != value else value for key, value in cells.items()})
     assert keypoints_table(records, view).to_pylist() == expected
+
+
+def test_image_rows_tell_which_images_are_one_level_off() -> None:
+    label = natural_spines(View.AP, 1)[0]
+    step = (label[4:] - label[:-4]).mean(axis=0)
+
+    def moved(name: str, by: float) -> ImageRecord:
+        made = record(name)
+        return replace(made, keypoints=replace(made.keypoints, gt_px=label, pred_px=label + by * step))
+
+    records = [moved("a.jpg", 1.0), moved("b.jpg", -1.0), moved("c.jpg", 0.1)]
+    table = images_table(records, [Failure("d.jpg", "0 bytes")], View.AP)
+    assert table.column("level_shift").to_pylist() == [1, -1, 0, None]
 
 
 def test_image_rows_hold_both_kinds_in_the_order_of_their_names() -> None:
