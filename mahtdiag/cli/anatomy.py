@@ -110,8 +110,8 @@ def anatomy_command(
             run=run,
             labels=labels,
             view=None if view is options.ViewChoice.AUTO else View(view),
-            select=_codes(select),
-            ignore=_codes(ignore),
+            select=_codes("--select", select),
+            ignore=_codes("--ignore", ignore),
             pictures=pictures,
             cwd=cwd,
             overlays=_overlays(overlays),
@@ -138,11 +138,14 @@ def _write(report: "AnatomyReport", csv: Path | None, printed: options.OutputFor
         write_text(_tables(report), report.subject)
 
 
-def _codes(given: list[str] | None) -> tuple[str, ...] | None:
+def _codes(option: str, given: list[str] | None) -> tuple[str, ...] | None:
     """`--select A1,A302 --select A4` as one list; None where the option was not given."""
     if not given:
         return None
-    return tuple(code.strip() for text in given for code in text.split(",") if code.strip())
+    codes = tuple(code.strip() for text in given for code in text.split(",") if code.strip())
+    if not codes:
+        raise UsageError(f"{option} {','.join(given)!r}: names no rule")
+    return codes
 
 
 def _overlays(given: str | None) -> str | None:

@@ -85,6 +85,13 @@ def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False
     if view is None:
         lateral = f"an LA annotation {View.LA.endplates} (then {View.LA.endplate_names[-1]})"
         problems.append(f"{name}: {_count(len(cells), 'row')}, {rows_wanted(View.AP)}, {lateral}")
+    widths = {len(row) for row in cells}
+    if len(cells) > 1 and len(widths) == 1 and len(COLUMNS) not in widths:
+        # One mistake, said once.
+        problems.append(
+            f"{name}: all rows have {_count(len(cells[0]), 'column')}, expected {','.join(COLUMNS)}"
+        )
+        raise DataError(*problems)
     values = [_row(row, name, index, problems, missing_allowed) for index, row in enumerate(cells)]
     if problems or view is None:
         raise DataError(*_at_most(problems, name))
@@ -145,6 +152,17 @@ def outside_image(keypoints_px: NDArray[np.float64], size: Size, view: View) -> 
         f" ({size.width} wide, {size.height} high)"
         for k in np.flatnonzero(below | above)
     )
+
+
+def is_normalised(keypoints_px: NDArray[np.float64], size: Size) -> bool:
+    """Whether `[K, 2]` keypoints seem to be shares of the image, 0 to 1, where pixels are wanted.
+
+    All lie within the first pixel or so, apart from each other, in an image of more than 10 pixels a side.
+    """
+    known = keypoints_px[np.isfinite(keypoints_px).all(axis=-1)]
+    if known.size == 0 or min(size.width, size.height) <= 10:
+        return False
+    return bool((np.abs(known) <= 1.5).all() and np.ptp(known, axis=0).max() > 0.0)
 
 
 def parse_file_name(stem: str) -> Patient | None:

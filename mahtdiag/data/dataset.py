@@ -62,6 +62,8 @@ def open_dataset(path: Path, view: View | None, *, missing_allowed: bool = False
     """
     folder = open_folder(path)
     evidence = evidence_in(folder)
+    if not folder.view_folders and not folder.top.entries:
+        raise DataError(_nothing_at_all(folder.top))
     settled = settle(evidence, path) if view is None else view
     listing, prefix = _listing_of_view(folder, settled)
     spacing_mm = _spacing(folder.top, listing)
@@ -124,7 +126,11 @@ def _nothing(listing: Listing, view: View, other_view: int) -> str:
     where = shown(listing.path)
     if other_view:
         return f"{where}: no {view} image, but {other_view} named for the other view: pass the other --view"
+    return _nothing_at_all(listing)
+
+
+def _nothing_at_all(listing: Listing) -> str:
     return (
-        f"{where}: no image and no annotation: a set has NAME.jpg, .png, .tif or .bmp beside NAME.csv,"
-        " in one folder or in AP and LA"
+        f"{shown(listing.path)}: no image and no annotation: a set has NAME.jpg, .png, .tif or .bmp beside"
+        " NAME.csv, in one folder or in AP and LA"
     )

@@ -1,7 +1,5 @@
 """Is it anatomically possible: the predictions of a run, or the labels of an annotated set."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +12,6 @@ from mahtdiag.anatomy.rules import Rule, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.dataset import open_dataset
-from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.violations import violation_numbers
@@ -24,7 +21,6 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.samples import Failure, Sample
 from mahtdiag.schema.views import View
 from mahtdiag.workflows.anatomy_overlays import (
     DEFAULT_OVERLAYS,
@@ -36,6 +32,7 @@ from mahtdiag.workflows.anatomy_overlays import (
 )
 from mahtdiag.workflows.baseline import current_run, judge_baseline, not_for_labels
 from mahtdiag.workflows.gates import judged, notes_on, status_of
+from mahtdiag.workflows.label_sizes import with_sizes
 from mahtdiag.workflows.overlays import FOLDER as OVERLAYS
 from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
 from mahtdiag.workflows.stored_limits import stored_limits
@@ -44,7 +41,6 @@ from mahtdiag.workflows.watcher import Watcher
 Floats = NDArray[np.float64]
 FOLDER = GATES = "anatomy"
 SHIFTS = "anatomy.level_shifts"
-READERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +249,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
     dataset = open_dataset(request.cwd / path, _view_of_labels(request), missing_allowed=True)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
-    samples, size_px, unreadable = _with_sizes(dataset.samples, watcher)
+    samples, size_px, unreadable = with_sizes(dataset.samples, watcher)
     points_px = np.array([sample.keypoints_px for sample in samples], dtype=np.float64)
     findings = check_anatomy(
         points_px.reshape(-1, dataset.view.keypoints, 2),
@@ -283,33 +279,3 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
 def _view_of_labels(request: AnatomyRequest) -> View | None:
     configured = request.settings.data.view
     return request.view or (None if configured in (None, "auto") else View(str(configured)))
-
-
-def _with_sizes(
-    samples: Sequence[Sample], watcher: Watcher
-) -> tuple[list[Sample], Floats, tuple[Failure, ...]]:
-    """The samples whose image can be read, their sizes `[N, 2]` (width, height), and the others."""
-    kept: list[Sample] = []
-    sizes: list[tuple[int, int]] = []
-    failures: list[Failure] = []
-    watcher.start("reading image sizes", len(samples))
-    try:
-        with ThreadPoolExecutor(READERS) as pool:
-            for sample, size in zip(samples, pool.map(_size_of, samples), strict=True):
-                watcher.advance(1)
-                if isinstance(size, Failure):
-                    failures.append(size)
-                else:
-                    kept.append(sample)
-                    sizes.append((size.width, size.height))
-    finally:
-        watcher.stop()
-    return kept, np.array(sizes, dtype=np.float64).reshape(-1, 2), tuple(failures)
-
-
-def _size_of(sample: Sample) -> Size | Failure:
-    try:
-        return read_image_size(sample.path, sample.image)
-    except ImageError as error:
-        reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
-        return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)

@@ -128,6 +128,28 @@ def test_label_audit_ranks_and_writes_a_table(desk: Desk) -> None:
     assert "Most suspicious labels: 1 of 1" in done.text
 
 
+def test_labels_that_are_shares_of_the_image_are_not_judged_clean(desk: Desk) -> None:
+    path = min((desk.path / "data" / "AP").glob("*.csv"))
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    small = [",".join([*(str(float(cell) / 1e4) for cell in row[:4]), row[4]]) for row in rows]
+    path.write_text("\n".join(small))
+    done = desk.run("anatomy", "--labels", "data/AP")
+    assert done.status == 2
+    assert "all keypoints lie in the first pixel" in " ".join(done.text.split())
+
+
+@pytest.mark.parametrize("option", ["--select", "--ignore"])
+def test_no_rule_at_all_is_named(desk: Desk, option: str) -> None:
+    desk.run("anatomy", "--labels", "data/AP", option, " , ").refused(f"{option} ' , ': names no rule")
+
+
+def test_a_folder_without_images(desk: Desk) -> None:
+    (desk.path / "empty").mkdir()
+    done = desk.run("anatomy", "--labels", "empty")
+    assert done.status == 2
+    assert "empty: no image and no annotation" in done.err
+
+
 def test_labels_have_no_baseline(desk: Desk) -> None:
     margins = '"anatomy.violations" = "+0"\n"sdr_px.8" = "-0.1"\n'
     (desk.path / "mahtdiag.toml").write_text(f'[gates.baseline]\nrun = "run"\n{margins}')

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from mahtdiag.data.buu_lspine import (
     format_annotation,
+    is_normalised,
     looks_like_annotation,
     outside_image,
     parse_annotation,
@@ -182,12 +183,6 @@ def test_all_problems_come_at_once() -> None:
     ]
 
 
-def test_a_missing_label_column_is_one_problem_a_row() -> None:
-    found = problems_of("\n".join(line.rpartition(",")[0] for line in PLAIN.splitlines()))
-    assert len(found) == 11
-    assert found[10] == "0042.csv: row 11 (S1 upper): 4 columns, expected x1,y1,x2,y2,label"
-
-
 def test_a_header_is_named_and_does_not_count_as_a_row() -> None:
     assert problems_of("x1,y1,x2,y2,label\n" + PLAIN) == (
         "0042.csv: row 1 is a header ('x1,y1,x2,y2,label'): remove it",
@@ -206,7 +201,7 @@ def test_a_binary_file() -> None:
 
 
 def test_a_huge_file_is_not_reported_row_by_row() -> None:
-    assert len(problems_of("a,b\n" * 100)) == 21
+    assert len(problems_of("a,b\n" * 99 + "a,b,c\n")) == 21
     (problem,) = problems_of(PLAIN * 1000)
     assert "bytes, an annotation has 10 or 11 short rows" in problem
 
@@ -283,3 +278,25 @@ def test_file_names_of_the_published_set() -> None:
     for stem in ("0001", "0001-F-037Y2", "0001-X-037Y0", "0001-F-Y0", "-F-037Y0", "0001-F-037Y0 copy", ""):
         assert parse_file_name(stem) is None
         assert view_of_file_name(stem) is None
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(4, 10), (3, 10), (6, 11)])
+def test_a_mistake_of_all_rows_is_said_once(columns: int, rows: int) -> None:
+    content = "\n".join([",".join(["1"] * columns)] * rows).encode()
+    with pytest.raises(DataError) as caught:
+        parse_annotation(content, "0042.csv")
+    assert caught.value.problems == (
+        f"0042.csv: all rows have {columns} columns, expected x1,y1,x2,y2,label",
+    )
+
+
+def test_shares_of_the_image_are_no_pixels() -> None:
+    size = Size(800, 400)
+    points = np.random.default_rng(0).uniform(40, 380, (20, 2))
+    assert is_normalised(points / size.xy, size)
+    assert is_normalised(points * 1e-300, size)
+    assert not is_normalised(points, size)
+    assert not is_normalised(points / size.xy, Size(8, 8))
+    # All equal or missing is another mistake, which has a rule of its own.
+    assert not is_normalised(np.zeros((20, 2)), size)
+    assert not is_normalised(np.full((20, 2), np.nan), size)
