@@ -18,8 +18,8 @@ from mahtdiag.config.settings import DataSettings, EvaluateSettings, ModelSettin
 from mahtdiag.engine.device import forward_mode
 from mahtdiag.engine.loader import load_batches
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.evaluate import EvaluateRequest, evaluate, image_reader
-from mahtdiag.workflows.evaluation_setup import Setup, prepare
+from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate, image_reader
+from mahtdiag.workflows.evaluate.setup import Setup, prepare
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
 # Two of the portions in which records are written, so that the loop writes all of its own.

@@ -22,14 +22,14 @@ from benchmarks.figures import Figure, at_most, milliseconds, table
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.images import Image, decode_image
-from mahtdiag.reports.overlays import draw_overlay
-from mahtdiag.reports.png import png_bytes
+from mahtdiag.reports.overlay.draw import draw_overlay
+from mahtdiag.reports.overlay.png import png_bytes
 from mahtdiag.schema.records import ImageLosses, ImageRecord
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.evaluate import EvaluateRequest, evaluate
-from mahtdiag.workflows.evaluation_setup import Setup, prepare
-from mahtdiag.workflows.overlays import record_of, second_peaks_of
-from mahtdiag.workflows.watcher import Silence
+from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
+from mahtdiag.workflows.evaluate.overlays import record_of, second_peaks_of
+from mahtdiag.workflows.evaluate.setup import Setup, prepare
+from mahtdiag.workflows.progress import Silence
 
 ROUNDS: Final = 5
 LARGE: Final = (2500, 3000)

@@ -102,8 +102,8 @@ def anatomy_command(
         from rich.console import Console
 
         from mahtdiag.reports.progress import progress_for
-        from mahtdiag.workflows.anatomy import AnatomyRequest, judge_anatomy
-        from mahtdiag.workflows.ci_results import of_anatomy
+        from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
+        from mahtdiag.workflows.gates.ci import of_anatomy
 
         request = AnatomyRequest(
             settings=settings,
@@ -126,7 +126,7 @@ def anatomy_command(
 def _write(report: "AnatomyReport", csv: Path | None, printed: options.OutputFormat | None) -> None:
     """The table for the annotation tool, and what is printed."""
     from mahtdiag.cli.output import write_bytes, write_text
-    from mahtdiag.reports.anatomy_json import anatomy_csv, anatomy_json
+    from mahtdiag.reports.json.anatomy import anatomy_csv, anatomy_json
     from mahtdiag.runs.files import write_named
 
     if csv is not None:
@@ -161,7 +161,7 @@ def _overlays(given: str | None) -> str | None:
 def _explain(code: str, settings: "Settings", output_format: options.OutputFormat) -> None:
     from mahtdiag.anatomy.rules import get_rule
     from mahtdiag.cli.output import write_text
-    from mahtdiag.reports.rule_text import rule_json, rule_text
+    from mahtdiag.reports.tables.rule_text import rule_json, rule_text
     from mahtdiag.schema.views import View
 
     rule, limits = get_rule(code), {view: settings.anatomy.limits_of(view) for view in View}
@@ -171,6 +171,6 @@ def _explain(code: str, settings: "Settings", output_format: options.OutputForma
 
 def _tables(report: "AnatomyReport") -> str:
     from mahtdiag.cli.output import rendered
-    from mahtdiag.reports.anatomy_tables import anatomy_report
+    from mahtdiag.reports.tables.anatomy import anatomy_report
 
     return rendered(lambda columns: anatomy_report(report, columns))

@@ -10,7 +10,7 @@ from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
 
 if TYPE_CHECKING:
-    from mahtdiag.workflows.calibration import Calibration
+    from mahtdiag.workflows.calibration.job import Calibration
 
 RunFolder = Annotated[
     Path | None,
@@ -69,9 +69,9 @@ def calibration_command(
         settings = read_settings(config, cwd)
 
         from mahtdiag.cli.output import tell
-        from mahtdiag.workflows.calibration import CalibrationRequest, calibrate
-        from mahtdiag.workflows.calibration_gates import with_gates
-        from mahtdiag.workflows.ci_results import of_calibration
+        from mahtdiag.workflows.calibration.gates import with_gates
+        from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate
+        from mahtdiag.workflows.gates.ci import of_calibration
 
         request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
         calibration = with_gates(calibrate(request), settings.gates)
@@ -85,7 +85,7 @@ def calibration_command(
 
 def _print(calibration: "Calibration", output_format: options.OutputFormat) -> None:
     from mahtdiag.cli.output import write_text
-    from mahtdiag.workflows.calibration_view import as_json
+    from mahtdiag.workflows.calibration.screen import as_json
 
     if output_format is options.OutputFormat.JSON:
         text = json.dumps(as_json(calibration), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -96,7 +96,7 @@ def _print(calibration: "Calibration", output_format: options.OutputFormat) -> N
 
 def _tables(calibration: "Calibration") -> str:
     from mahtdiag.cli.output import rendered
-    from mahtdiag.reports.calibration_tables import calibration_tables
-    from mahtdiag.workflows.calibration_view import view_of
+    from mahtdiag.reports.tables.calibration import calibration_tables
+    from mahtdiag.workflows.calibration.screen import view_of
 
     return rendered(lambda _: calibration_tables(view_of(calibration)))

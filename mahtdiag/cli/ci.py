@@ -17,7 +17,7 @@ from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
 from mahtdiag.runs.files import write_named
 
 if TYPE_CHECKING:
-    from mahtdiag.reports.ci_record import CiRecord
+    from mahtdiag.reports.ci.record import CiRecord
 
 STDOUT = Path("-")
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -102,7 +102,7 @@ class CiResults:
         """Put `not finished` into the files, so that a killed command leaves no older success behind."""
         if not self._files:
             return
-        from mahtdiag.workflows.ci_results import not_done
+        from mahtdiag.workflows.gates.ci import not_done
 
         unfinished = not_done(self._command, (UNFINISHED,))
         for option, path in self._files.items():
@@ -116,7 +116,7 @@ class CiResults:
         """Write everything; `problems` say why there is no result. Returns what could not be written."""
         if not self._wanted:
             return ()
-        from mahtdiag.workflows.ci_results import not_done
+        from mahtdiag.workflows.gates.ci import not_done
 
         record = self._record or not_done(self._command, problems)
         found: list[str] = []
@@ -147,8 +147,8 @@ class CiResults:
             raise UsageError(f"{option} -: --format json has standard output; name a file")
 
     def _content(self, option: str, record: "CiRecord") -> bytes:
-        from mahtdiag.reports.junit import junit_xml
-        from mahtdiag.reports.markdown import markdown
+        from mahtdiag.reports.ci.junit import junit_xml
+        from mahtdiag.reports.ci.markdown import markdown
 
         if option == "--junit":
             return junit_xml(record, self._started, time.perf_counter() - self._clock)
@@ -170,7 +170,7 @@ class CiResults:
     def _annotate(self, record: "CiRecord") -> None:
         if not self._annotates:
             return
-        from mahtdiag.reports.github import annotations
+        from mahtdiag.reports.ci.github import annotations
 
         sys.stdout.flush()
         for annotation in annotations(record):

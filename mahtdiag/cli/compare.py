@@ -12,8 +12,8 @@ from mahtdiag.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mahtdiag.reports.comparison_view import ComparisonView
-    from mahtdiag.workflows.compare import Compared
+    from mahtdiag.reports.tables.comparison_screen import ComparisonView
+    from mahtdiag.workflows.compare.job import Compared
 
 DEFAULT_OVERLAYS = "worst:12"
 JUDGING = "Verdict"
@@ -95,8 +95,8 @@ def compare_command(
         drawn = _overlays(overlays, out)
         settings = read_settings(config, cwd)
 
-        from mahtdiag.workflows.ci_comparison import of_comparison
-        from mahtdiag.workflows.compare import CompareRequest, compare
+        from mahtdiag.workflows.compare.ci import of_comparison
+        from mahtdiag.workflows.compare.job import CompareRequest, compare
 
         given = tuple(margins or ())
         compared = compare(CompareRequest(tuple(runs), settings, cwd, given, strict=strict, common=common))
@@ -112,15 +112,15 @@ def _with_overlays(compared: "Compared", choice: str, out: Path, cwd: Path) -> "
     from rich.console import Console
 
     from mahtdiag.reports.progress import progress_for
-    from mahtdiag.workflows.comparison_overlays import with_overlays
+    from mahtdiag.workflows.compare.overlays import with_overlays
 
     return with_overlays(compared, choice, cwd / out, cwd, progress_for(Console(stderr=True)))
 
 
 def _print(compared: "Compared", output_format: options.OutputFormat) -> None:
     from mahtdiag.cli.output import write_bytes, write_text
-    from mahtdiag.reports.comparison_json import comparison_json
-    from mahtdiag.workflows.comparison_view import views_of
+    from mahtdiag.reports.json.comparison import comparison_json
+    from mahtdiag.workflows.compare.screen import views_of
 
     views = views_of(compared)
     if output_format is options.OutputFormat.JSON:
@@ -146,6 +146,6 @@ def _tables(views: "Sequence[ComparisonView]") -> str:
     from rich.console import Group
 
     from mahtdiag.cli.output import rendered
-    from mahtdiag.reports.comparison_tables import comparison_report
+    from mahtdiag.reports.tables.comparison import comparison_report
 
     return rendered(lambda columns: Group(*(comparison_report(view, columns) for view in views)))

@@ -14,7 +14,7 @@ from mahtdiag.cli.output import rendered, write_bytes, write_text
 from mahtdiag.errors import MahtdiagError, UsageError
 
 if TYPE_CHECKING:
-    from mahtdiag.workflows.evaluate import Evaluation
+    from mahtdiag.workflows.evaluate.job import Evaluation
 
 Given = Mapping[str, Mapping[str, object]]
 
@@ -76,7 +76,7 @@ def evaluate_command(
         evaluation = _evaluate(given, config, out, resume=resume, trust=trust)
         if not ci.take_stdout:
             _print(evaluation, output_format)
-        from mahtdiag.workflows.ci_evaluation import of_evaluation
+        from mahtdiag.workflows.evaluate.ci import of_evaluation
 
         ci.report(lambda: of_evaluation(evaluation, Path.cwd()))
         if evaluation.not_done is not None:
@@ -97,7 +97,7 @@ def _evaluate(
     from rich.console import Console
 
     from mahtdiag.reports.progress import progress_for
-    from mahtdiag.workflows.evaluate import EvaluateRequest, evaluate
+    from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
 
     if resume and out is None:
         raise UsageError("--resume needs --out DIR, the run folder to continue")
@@ -115,7 +115,7 @@ def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> Non
 
 
 def _tables(evaluation: "Evaluation") -> str:
-    from mahtdiag.reports.evaluation import evaluation_report
-    from mahtdiag.workflows.evaluation_view import view_of
+    from mahtdiag.reports.tables.evaluation_screen import evaluation_report
+    from mahtdiag.workflows.evaluate.screen import view_of
 
     return rendered(lambda columns: evaluation_report(view_of(evaluation), columns))

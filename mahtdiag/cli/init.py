@@ -47,7 +47,7 @@ def init_command(
         raise UsageError("--template starts from no run; leave RUN or --template out")
 
     from mahtdiag.cli.output import tell, write_text
-    from mahtdiag.workflows.initialise import InitRequest, initialise
+    from mahtdiag.workflows.init.job import InitRequest, initialise
 
     done = initialise(InitRequest(run, out, share, force, template, Path.cwd()))
     for note in done.notes:

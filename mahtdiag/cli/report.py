@@ -10,7 +10,7 @@ from mahtdiag.cli import options
 from mahtdiag.errors import UsageError
 
 if TYPE_CHECKING:
-    from mahtdiag.workflows.report import Report
+    from mahtdiag.workflows.report.job import Report
 
 RunFolder = Annotated[
     Path | None,
@@ -58,7 +58,7 @@ def report_command(
     from mahtdiag.config.reading import read_settings
     from mahtdiag.config.settings import parse_overlays
     from mahtdiag.reports.progress import progress_for
-    from mahtdiag.workflows.report import ReportRequest, write_report
+    from mahtdiag.workflows.report.job import ReportRequest, write_report
 
     try:
         parse_overlays(images)

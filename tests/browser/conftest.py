@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from mahtdiag.config.settings import Settings
-from mahtdiag.workflows.report import DEFAULT_IMAGES, ReportRequest, write_report
-from mahtdiag.workflows.watcher import Silence
+from mahtdiag.workflows.progress import Silence
+from mahtdiag.workflows.report.job import DEFAULT_IMAGES, ReportRequest, write_report
 from tests.workflows.report_runs import MISSED, PASSED, Told, write_report_run
 
 from .chromium import ARGUMENTS, find_chromium

@@ -17,7 +17,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from mahtdiag.reports.overlays import draw_overlay
+from mahtdiag.reports.overlay.draw import draw_overlay
 
 IMAGES = 12
 SIDE = 64
@@ -231,7 +231,7 @@ def slow_pictures() -> Lookup:
         time.sleep(float(os.environ.get(PAUSE, "0")))
         return draw_overlay(*arguments, **more)
 
-    mock.patch("mahtdiag.workflows.overlays.draw_overlay", slowly).start()
+    mock.patch("mahtdiag.workflows.evaluate.overlays.draw_overlay", slowly).start()
     return exact()
 
 

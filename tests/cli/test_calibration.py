@@ -186,7 +186,8 @@ def test_a_gate_that_is_none(run: Run) -> None:
 
 def test_no_torch_is_needed() -> None:
     code = (
-        "import sys, mahtdiag.cli.calibration, mahtdiag.workflows.calibration_view, mahtdiag.config.reading\n"
+        "import sys, mahtdiag.cli.calibration, mahtdiag.config.reading\n"
+        "import mahtdiag.workflows.calibration.screen\n"
         "print('torch' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

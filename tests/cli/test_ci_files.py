@@ -204,7 +204,7 @@ def test_a_defect_of_ours_is_an_error(desk: Desk, monkeypatch: pytest.MonkeyPatc
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("over\nzero")
 
-    monkeypatch.setattr("mahtdiag.workflows.evaluate.prepare", broken)
+    monkeypatch.setattr("mahtdiag.workflows.evaluate.job.prepare", broken)
     assert desk.run("evaluate", "ap.pt", "data", *FILES).status == 2
     assert error_of(desk.path / "ci.xml") == "internal error: ZeroDivisionError: over\\x0azero"
 

@@ -106,7 +106,7 @@ def test_a_defect_of_ours_is_one_line_too(desk: Desk, monkeypatch: pytest.Monkey
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("over\nzero")
 
-    monkeypatch.setattr("mahtdiag.workflows.evaluate.prepare", broken)
+    monkeypatch.setattr("mahtdiag.workflows.evaluate.job.prepare", broken)
     result = desk.run("evaluate", "ap.pt", "data")
     assert (result.status, result.text) == (2, "")
     assert result.err == (
@@ -118,7 +118,7 @@ def test_a_defect_shows_where_it_is_to_whoever_asks(desk: Desk, monkeypatch: pyt
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("mahtdiag.workflows.evaluate.prepare", broken)
+    monkeypatch.setattr("mahtdiag.workflows.evaluate.job.prepare", broken)
     monkeypatch.setenv("MAHTDIAG_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         desk.run("evaluate", "ap.pt", "data")

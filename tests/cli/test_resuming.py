@@ -21,7 +21,7 @@ def interrupted_run(desk: Desk, monkeypatch: pytest.MonkeyPatch, *arguments: str
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("mahtdiag.workflows.evaluate.write_overlays", interrupt)
+        patch.setattr("mahtdiag.workflows.evaluate.job.write_overlays", interrupt)
         assert desk.lookup("exact", *arguments).status == 130
 
 

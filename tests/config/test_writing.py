@@ -19,7 +19,7 @@ from mahtdiag.diagnosis.gates import Bound, Gate
 from mahtdiag.diagnosis.proposals import ProposedGate
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.calibration_choices import CalibrationChoices
+from mahtdiag.workflows.calibration.choices import CalibrationChoices
 
 README = Path(__file__).parents[2] / "README.md"
 GATES = (

@@ -16,8 +16,8 @@ from mahtdiag.calibration import (
     nll_changes,
     recalibration_table,
 )
-from mahtdiag.reports.calibration_plots import PlotData
-from mahtdiag.reports.calibration_tables import CalibrationView, RecalibrationView
+from mahtdiag.reports.figures.calibration import PlotData
+from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationView
 from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]

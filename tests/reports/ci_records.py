@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult
-from mahtdiag.reports.ci_record import CiRecord, GateCase, NumberRow, RankedImage, WorstImages
+from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, RankedImage, WorstImages
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 

@@ -14,10 +14,10 @@ from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.anatomy_json import CSV_COLUMNS, anatomy_content, anatomy_csv, anatomy_json
-from mahtdiag.reports.anatomy_tables import anatomy_report
-from mahtdiag.reports.bland_altman import draw_bland_altman
-from mahtdiag.reports.rule_text import rule_json, rule_text
+from mahtdiag.reports.figures.bland_altman import draw_bland_altman
+from mahtdiag.reports.json.anatomy import CSV_COLUMNS, anatomy_content, anatomy_csv, anatomy_json
+from mahtdiag.reports.tables.anatomy import anatomy_report
+from mahtdiag.reports.tables.rule_text import rule_json, rule_text
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 from tests.anatomy.spines import natural_spines, sizes_for

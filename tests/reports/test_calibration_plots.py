@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mahtdiag.reports.calibration_plots import (
+from mahtdiag.reports.figures.calibration import (
     calibration_pictures,
     coverage_figure,
     error_sigma_figure,
@@ -22,7 +22,7 @@ from mahtdiag.reports.calibration_plots import (
     sparsification_figure,
     z_figure,
 )
-from mahtdiag.reports.spine_plot import sketch
+from mahtdiag.reports.figures.spine import sketch
 from mahtdiag.schema.views import LL, LR, UL, UR, View
 
 from .calibrated_view import Floats, plot_data, residuals
@@ -161,6 +161,6 @@ def test_the_users_settings_neither_matter_nor_suffer() -> None:
 
 
 def test_pyplot_stays_out() -> None:
-    code = "import sys, mahtdiag.reports.calibration_plots; print('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, mahtdiag.reports.figures.calibration; print('matplotlib.pyplot' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from mahtdiag.calibration import Change, RecalibrationRow
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.calibration_tables import CalibrationView, advice, calibration_tables, counts
 from mahtdiag.reports.numbers import number, percent
+from mahtdiag.reports.tables.calibration import CalibrationView, advice, calibration_tables, counts
 
 from .calibrated_view import residuals, view_of
 

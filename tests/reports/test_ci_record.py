@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.reports.ci_record import CiRecord, images_in_words, told_apart
+from mahtdiag.reports.ci.record import CiRecord, images_in_words, told_apart
 from mahtdiag.schema.samples import Failure
 
 from .ci_records import BASELINE, BOUND, FAILED, MISSING, NOT_DONE, PASSED, PLAIN, RESULT, WORST

@@ -12,10 +12,10 @@ from rich.console import Console
 from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names, is_compared
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics import known_metrics
-from mahtdiag.reports.comparison_json import comparison_json
-from mahtdiag.reports.comparison_overlay import GAP_PX, HEADER_PX, Half, draw_side_by_side
-from mahtdiag.reports.comparison_tables import comparison_report, title_of
-from mahtdiag.reports.comparison_view import ChangedImage, ComparisonView
+from mahtdiag.reports.json.comparison import comparison_json
+from mahtdiag.reports.overlay.side_by_side import GAP_PX, HEADER_PX, Half, draw_side_by_side
+from mahtdiag.reports.tables.comparison import comparison_report, title_of
+from mahtdiag.reports.tables.comparison_screen import ChangedImage, ComparisonView
 from mahtdiag.schema.views import View
 from tests.diagnosis.compared import run_of, two_runs
 

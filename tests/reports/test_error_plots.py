@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, StepPatch
 from numpy.typing import NDArray
 
-from mahtdiag.reports.error_plots import (
+from mahtdiag.reports.figures.errors import (
     MOST_COLUMNS,
     RuleCount,
     distribution_figure,
@@ -20,7 +20,7 @@ from mahtdiag.reports.error_plots import (
     loss_figure,
     violations_figure,
 )
-from mahtdiag.reports.plot_style import figure_bytes, plot_style
+from mahtdiag.reports.figures.style import figure_bytes, plot_style
 from mahtdiag.schema.views import View
 
 Floats = NDArray[np.float64]

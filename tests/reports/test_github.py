@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.reports.ci_record import CiRecord
-from mahtdiag.reports.github import annotations
+from mahtdiag.reports.ci.github import annotations
+from mahtdiag.reports.ci.record import CiRecord
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
 

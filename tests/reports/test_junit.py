@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.reports.ci_record import CiRecord
-from mahtdiag.reports.junit import junit_xml
+from mahtdiag.reports.ci.junit import junit_xml
+from mahtdiag.reports.ci.record import CiRecord
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
 

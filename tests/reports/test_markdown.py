@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mahtdiag.reports.ci_record import CiRecord, GateCase, NumberRow, RankedImage, WorstImages
-from mahtdiag.reports.markdown import code, markdown
+from mahtdiag.reports.ci.markdown import code, markdown
+from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, RankedImage, WorstImages
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
 

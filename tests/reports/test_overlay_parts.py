@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from mahtdiag.reports.lettering import printable, shorten, width_px
-from mahtdiag.reports.overlay_image import for_display
-from mahtdiag.reports.overlay_names import Placer
-from mahtdiag.reports.overlay_panel import block_height, lay_out
-from mahtdiag.reports.overlay_rows import Mark, Row
-from mahtdiag.reports.overlay_scene import (
+from mahtdiag.reports.overlay.image import for_display
+from mahtdiag.reports.overlay.lettering import printable, shorten, width_px
+from mahtdiag.reports.overlay.names import Placer
+from mahtdiag.reports.overlay.panel import block_height, lay_out
+from mahtdiag.reports.overlay.rows import Mark, Row
+from mahtdiag.reports.overlay.scene import (
     SHARE_IN_ELLIPSE,
     Box,
     Stage,
     exit_point,
     worst_keypoints,
 )
-from mahtdiag.reports.overlay_text import panel_blocks, pixels
+from mahtdiag.reports.overlay.text import panel_blocks, pixels
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.views import View

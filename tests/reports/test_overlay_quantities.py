@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.reports import palette
-from mahtdiag.reports.overlay_findings import MAX_FINDINGS
-from mahtdiag.reports.overlay_geometry import arc, clipped, crossing_point, extended, meeting_point
-from mahtdiag.reports.overlay_names import Placer
-from mahtdiag.reports.overlay_quantities import Quantity, Shape, shown_quantities
-from mahtdiag.reports.overlay_rows import Mark
-from mahtdiag.reports.overlay_scene import Box, Scene, Stage, make_scene
-from mahtdiag.reports.overlay_text import DETAILS, panel_blocks
-from mahtdiag.reports.overlays import draw_overlay
+from mahtdiag.reports.overlay.draw import draw_overlay
+from mahtdiag.reports.overlay.findings import MAX_FINDINGS
+from mahtdiag.reports.overlay.geometry import arc, clipped, crossing_point, extended, meeting_point
+from mahtdiag.reports.overlay.names import Placer
+from mahtdiag.reports.overlay.quantities import Quantity, Shape, shown_quantities
+from mahtdiag.reports.overlay.rows import Mark
+from mahtdiag.reports.overlay.scene import Box, Scene, Stage, make_scene
+from mahtdiag.reports.overlay.text import DETAILS, panel_blocks
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord

@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
-from mahtdiag.reports.lettering import width_px
-from mahtdiag.reports.overlay_panel import FONT_PX
-from mahtdiag.reports.overlay_rows import Style
-from mahtdiag.reports.overlays import draw_overlay
+from mahtdiag.reports.overlay.draw import draw_overlay
+from mahtdiag.reports.overlay.lettering import width_px
+from mahtdiag.reports.overlay.panel import FONT_PX
+from mahtdiag.reports.overlay.rows import Style
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.views import View
@@ -294,7 +294,7 @@ def test_the_users_matplotlibrc_does_not_matter(tmp_path: Path) -> None:
     script = (
         "import sys, hashlib, numpy as np\n"
         "from tests.reports.overlay_records import finding, make_record\n"
-        "from mahtdiag.reports.overlays import draw_overlay\n"
+        "from mahtdiag.reports.overlay.draw import draw_overlay\n"
         "from mahtdiag.schema.views import View\n"
         "grey = np.full((650, 550), 128, np.uint8)\n"
         "png = draw_overlay(grey, make_record(findings=(finding(),)), View.AP)\n"
@@ -317,7 +317,7 @@ def test_pyplot_is_not_loaded_and_nothing_is_written(tmp_path: Path) -> None:
     script = (
         "import sys, numpy as np\n"
         "from tests.reports.overlay_records import make_record\n"
-        "from mahtdiag.reports.overlays import draw_overlay\n"
+        "from mahtdiag.reports.overlay.draw import draw_overlay\n"
         "from mahtdiag.schema.views import View\n"
         "import os; os.chdir(sys.argv[1])\n"
         "draw_overlay(np.zeros((650, 550), np.uint8), make_record(), View.AP)\n"

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorSummary, summarise
-from mahtdiag.reports.evaluation import CalibrationGlance, EvaluationView, evaluation_report
-from mahtdiag.reports.tables import AnatomyRow, WorstImage
+from mahtdiag.reports.tables.evaluation import AnatomyRow, WorstImage
+from mahtdiag.reports.tables.evaluation_screen import CalibrationGlance, EvaluationView, evaluation_report
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 

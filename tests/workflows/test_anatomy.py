@@ -12,8 +12,8 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis, Sourc
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.anatomy import Anatomy, AnatomyRequest, judge_anatomy
-from mahtdiag.workflows.watcher import Silence
+from mahtdiag.workflows.anatomy.job import Anatomy, AnatomyRequest, judge_anatomy
+from mahtdiag.workflows.progress import Silence
 from tests.anatomy.spines import natural_spines
 from tests.data.builders import annotation, write_pair
 

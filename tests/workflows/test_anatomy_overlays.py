@@ -14,10 +14,10 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.anatomy import AnatomyRequest, judge_anatomy
-from mahtdiag.workflows.anatomy_overlays import Subject, draw_judged, subjects_of_run, worst_judged
+from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
+from mahtdiag.workflows.anatomy.overlays import Subject, draw_judged, subjects_of_run, worst_judged
+from mahtdiag.workflows.progress import Silence
 from mahtdiag.workflows.stored_limits import stored_limits
-from mahtdiag.workflows.watcher import Silence
 from tests.anatomy.spines import natural_spines
 from tests.data.builders import write_pair
 

@@ -13,10 +13,10 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import BaselineGates, GateKind, GateResult
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.baseline import current_run, judge_baseline
-from mahtdiag.workflows.compare import CompareRequest, compare
-from mahtdiag.workflows.compared_runs import StoredRun
-from mahtdiag.workflows.gates import notes_on, results_of, stored
+from mahtdiag.workflows.compare.job import CompareRequest, compare
+from mahtdiag.workflows.compare.pairing import StoredRun
+from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
+from mahtdiag.workflows.gates.judging import notes_on, results_of, stored
 from tests.runs.builders import unseal
 
 from .compared_folders import Options, image_set, write_run

@@ -12,9 +12,9 @@ from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.runs.results import Gate as StoredGate
-from mahtdiag.workflows.calibration import Calibration, CalibrationRequest, calibrate
-from mahtdiag.workflows.calibration_gates import with_gates
-from mahtdiag.workflows.calibration_view import as_json, view_of
+from mahtdiag.workflows.calibration.gates import with_gates
+from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
+from mahtdiag.workflows.calibration.screen import as_json, view_of
 
 from .sigma_runs import calibrated, write_run
 

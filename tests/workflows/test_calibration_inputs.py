@@ -11,7 +11,7 @@ from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CheckpointMember
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.calibration_inputs import (
+from mahtdiag.workflows.calibration.inputs import (
     CalibrationInputs,
     age_band,
     in_names,
@@ -20,7 +20,7 @@ from mahtdiag.workflows.calibration_inputs import (
     sigma_source,
     variance_shares,
 )
-from mahtdiag.workflows.calibration_view import source_in_words
+from mahtdiag.workflows.calibration.screen import source_in_words
 from tests.runs.builders import unseal
 
 from .sigma_runs import HEIGHT, WIDTH, Floats, calibrated, write_run

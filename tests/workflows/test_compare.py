@@ -15,7 +15,7 @@ from mahtdiag.runs.predictions import read_predictions
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.compare import Compared, ComparedPair, CompareRequest, compare
+from mahtdiag.workflows.compare.job import Compared, ComparedPair, CompareRequest, compare
 from tests.runs.builders import unseal
 
 from .compared_folders import Options, Pictured, image_set, renamed, sha256_of, write_run

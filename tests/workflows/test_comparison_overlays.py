@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mahtdiag.config.settings import Settings
-from mahtdiag.workflows.compare import Compared, CompareRequest, compare
-from mahtdiag.workflows.comparison_overlays import with_overlays
-from mahtdiag.workflows.watcher import Silence
+from mahtdiag.workflows.compare.job import Compared, CompareRequest, compare
+from mahtdiag.workflows.compare.overlays import with_overlays
+from mahtdiag.workflows.progress import Silence
 from tests.anatomy.spines import IMAGE_SIZE
 
 from .compared_folders import Options, Pictured, image_set, renamed, write_run

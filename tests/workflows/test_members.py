@@ -29,7 +29,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
 )
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.members import (
+from mahtdiag.workflows.evaluate.members import (
     Member,
     checkpoint_paths,
     load_members,

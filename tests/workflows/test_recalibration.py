@@ -10,8 +10,8 @@ import pytest
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.recalibration import read_recalibration
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.calibration import Calibration, CalibrationRequest, calibrate
-from mahtdiag.workflows.calibration_view import as_json, view_of
+from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
+from mahtdiag.workflows.calibration.screen import as_json, view_of
 
 from .sigma_runs import calibrated, sha256_of, write_run
 

@@ -19,8 +19,8 @@ from mahtdiag.diagnosis.gates import BaselineGates, Gate, GateKind, Margin
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.report import DEFAULT_IMAGES, Report, ReportRequest, write_report
-from mahtdiag.workflows.watcher import Silence
+from mahtdiag.workflows.progress import Silence
+from mahtdiag.workflows.report.job import DEFAULT_IMAGES, Report, ReportRequest, write_report
 
 from .report_runs import FAILED, MISSED, PASSED, SHIFTED, Told, numbered, write_report_run
 

@@ -23,7 +23,7 @@ from mahtdiag.schema.model_spec import (
 )
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.views import View
-from mahtdiag.workflows.specification import (
+from mahtdiag.workflows.evaluate.specification import (
     Evidence,
     resolve_input,
     resolve_spec,

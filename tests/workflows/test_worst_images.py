@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors
 from mahtdiag.diagnosis.anatomy import JudgedImage, LevelShift
-from mahtdiag.reports.ci_record import WorstImages
+from mahtdiag.reports.ci.record import WorstImages
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
-from mahtdiag.workflows import worst_images
+from mahtdiag.workflows.gates import worst_images
 from tests.anatomy.spines import natural_spines
 
 Floats = NDArray[np.float64]

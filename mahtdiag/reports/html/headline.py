@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mahtdiag.diagnosis.summary import ErrorStatistics, Estimate
-from mahtdiag.reports.ci_record import GateCase, WorstImages
+from mahtdiag.reports.ci.record import GateCase, WorstImages
 from mahtdiag.reports.html.view import ReportView
 from mahtdiag.reports.numbers import counted, interval, number, percent, pixels
 

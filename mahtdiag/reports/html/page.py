@@ -11,13 +11,13 @@ from markupsafe import Markup
 
 from mahtdiag import __version__
 from mahtdiag.reports import palette
-from mahtdiag.reports.gates_table import gates_table
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.headline import tiles_of, verdict_of
 from mahtdiag.reports.html.sections import Paragraph, Plot, Section
 from mahtdiag.reports.html.tables import html_table
 from mahtdiag.reports.html.view import ReportView
 from mahtdiag.reports.one_line import safe_lines
+from mahtdiag.reports.tables.gates import gates_table
 
 FOLDER: Final = "templates"
 TEMPLATE: Final = "report.html.j2"

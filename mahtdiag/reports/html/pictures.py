@@ -5,7 +5,7 @@ from typing import Final
 import cv2
 
 from mahtdiag.reports.html.gallery import Picture
-from mahtdiag.reports.overlay_image import Image, for_display
+from mahtdiag.reports.overlay.image import Image, for_display
 from mahtdiag.schema.frames import Size
 
 # So many images at most have pictures of this height, in pixels, beside each other.

@@ -11,31 +11,31 @@ from rich.text import Text
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
 from mahtdiag.diagnosis.summary import SDR_MM, SDR_PX
-from mahtdiag.reports.ambiguity_table import ambiguity_parts
-from mahtdiag.reports.anatomy_agreement import agreement_table, meyerding_table, systematic_table
-from mahtdiag.reports.anatomy_tables import (
-    level_shift_lines,
-    repair_table_text,
-    tally_table,
-    worst_images_table,
-)
-from mahtdiag.reports.bland_altman import bland_altman_figure, known_measurements
-from mahtdiag.reports.calibration_plots import figure_makers
-from mahtdiag.reports.calibration_tables import CalibrationView, coverage_table, group_table, summary_table
-from mahtdiag.reports.error_plots import (
+from mahtdiag.reports.figures.bland_altman import bland_altman_figure, known_measurements
+from mahtdiag.reports.figures.calibration import figure_makers
+from mahtdiag.reports.figures.errors import (
     RuleCount,
     distribution_figure,
     error_spine_figure,
     loss_figure,
     violations_figure,
 )
+from mahtdiag.reports.figures.style import plot_style
 from mahtdiag.reports.html.svg import inline_svg
 from mahtdiag.reports.html.tables import HtmlTable, html_table
 from mahtdiag.reports.html.view import CalibrationPage, ReportView
-from mahtdiag.reports.plot_style import plot_style
-from mahtdiag.reports.tables import group_table as error_group_table
-from mahtdiag.reports.tables import loss_table
-from mahtdiag.reports.tables import summary_table as error_summary_table
+from mahtdiag.reports.tables.agreement import agreement_table, meyerding_table, systematic_table
+from mahtdiag.reports.tables.ambiguity import ambiguity_parts
+from mahtdiag.reports.tables.anatomy import (
+    level_shift_lines,
+    repair_table_text,
+    tally_table,
+    worst_images_table,
+)
+from mahtdiag.reports.tables.calibration import CalibrationView, coverage_table, group_table, summary_table
+from mahtdiag.reports.tables.evaluation import group_table as error_group_table
+from mahtdiag.reports.tables.evaluation import loss_table
+from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
 
 NAME_WIDTH = 40
 WIDER = 60

@@ -10,8 +10,8 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from mahtdiag.reports import plot_style
-from mahtdiag.reports.plot_style import figure_bytes
+from mahtdiag.reports.figures import style as plot_style
+from mahtdiag.reports.figures.style import figure_bytes
 
 SVG: Final = "http://www.w3.org/2000/svg"
 SCREEN_PX_PER_POINT: Final = 1.2

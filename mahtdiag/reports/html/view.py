@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.diagnosis.summary import ErrorSummary
-from mahtdiag.reports.calibration_plots import PlotData
-from mahtdiag.reports.calibration_tables import CalibrationView
-from mahtdiag.reports.ci_record import GateCase
+from mahtdiag.reports.ci.record import GateCase
+from mahtdiag.reports.figures.calibration import PlotData
+from mahtdiag.reports.tables.calibration import CalibrationView
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.views import View
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.ci_record import GateCase, RankedImage, WorstImages
+from mahtdiag.reports.ci.record import GateCase, RankedImage, WorstImages
 from mahtdiag.reports.html.headline import FailedGate, look_at, verdict_of
 
 BEHIND = WorstImages("largest mean radial error", (RankedImage("a.jpg", "12.5 px"),))

@@ -4,9 +4,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.gates_table import gates_table
 from mahtdiag.reports.html.tables import Cell, Row, html_table
-from mahtdiag.reports.tables import plain_table
+from mahtdiag.reports.tables.evaluation import plain_table
+from mahtdiag.reports.tables.gates import gates_table
 
 GATES = {"a": 0.5, "b": None}
 

@@ -1,0 +1,153 @@
+"""What a pipeline is told of a command: one record behind JUnit, Markdown and annotations."""
+
+from dataclasses import dataclass
+
+from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.reports.numbers import counted, interval, number
+from mahtdiag.reports.tables.gates import metric_in_words
+from mahtdiag.schema.samples import Failure
+
+Interval = tuple[float, float]
+
+DIGITS = (4, 6, 9)
+MOST_WHOLE = 1e15
+
+
+@dataclass(frozen=True, slots=True)
+class RankedImage:
+    """An image and, in words with unit, the number it is ranked by."""
+
+    image: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorstImages:
+    """The images that weigh most in a number, worst first; `what` they are ranked by."""
+
+    what: str
+    images: tuple[RankedImage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateCase:
+    """A judged gate and, where it failed, the images to look at first."""
+
+    result: GateResult
+    worst: WorstImages | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the limit is kept."""
+        return self.result.passed
+
+    @property
+    def name(self) -> str:
+        """What tells it from other gates, the same in every run: `radial_error_px.mean <= 4`."""
+        gate = self.result.gate
+        return f"{metric_in_words(self.result)} {gate.condition}{f' ({gate.view})' if gate.view else ''}"
+
+    @property
+    def value(self) -> str:
+        """What was compared with the limit, told apart from it; the estimate beside it for a bound of it."""
+        result = self.result
+        if result.value is None:
+            return "not measured"
+        value = told_apart(result.value, result.gate.limit)
+        if result.estimate is None or result.estimate == result.value:
+            return value
+        return f"{value} (estimate {number(result.estimate, 4)})"
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line: `radial_error_px.mean: 8.938, limit <= 4`."""
+        result = self.result
+        why = "" if result.reason is None else f"; {result.reason}"
+        return f"{metric_in_words(result)}: {self.value}, limit {result.gate.condition}{why}"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRow:
+    """One of the main numbers of a command: what it is, its value and its 95 % interval in words."""
+
+    name: str
+    value: str
+    interval: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CiRecord:
+    """What came of a command.
+
+    `about`: what was judged, as names and values. `said`: the verdict in words. `problems`: why the command
+    could not be done, empty if it was. `judged` images of the set, and `failures`, those that could not be;
+    `failures_allowed`: whether they leave the exit status alone. `worst`: shown where no gate failed.
+    """
+
+    command: str
+    about: tuple[tuple[str, str], ...] = ()
+    said: str = ""
+    problems: tuple[str, ...] = ()
+    judged: int = 0
+    failures: tuple[Failure, ...] = ()
+    failures_allowed: bool = True
+    gates: tuple[GateCase, ...] = ()
+    numbers: tuple[NumberRow, ...] = ()
+    worst: WorstImages | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed_gates(self) -> tuple[GateCase, ...]:
+        """The gates that did not pass, in the order of the configuration."""
+        return tuple(gate for gate in self.gates if not gate.passed)
+
+    @property
+    def images_missing(self) -> bool:
+        """Whether images that could not be judged make the command fail."""
+        return bool(self.failures) and not self.failures_allowed
+
+    @property
+    def passed(self) -> bool:
+        """Whether the exit status is 0."""
+        return not (self.problems or self.failed_gates or self.images_missing)
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line: `2 of 5 gates failed, 1 image failed`."""
+        parts = []
+        if self.failed_gates:
+            parts.append(f"{len(self.failed_gates)} of {counted(len(self.gates), 'gate')} failed")
+        elif self.gates:
+            parts.append(f"{counted(len(self.gates), 'gate')} passed")
+        if self.failures:
+            allowed = " (allowed)" if self.failures_allowed else ""
+            parts.append(f"{counted(len(self.failures), 'image')} failed{allowed}")
+        if self.problems and not self.judged:
+            parts = ["could not be done"]
+        return ", ".join(parts) or "done, no gate is set"
+
+
+def images_in_words(worst: WorstImages) -> str:
+    """`largest mean radial error: a.png 15.2 px, b.png 12.7 px`."""
+    named = (f"{row.image} {row.value}" if row.value else row.image for row in worst.images)
+    return f"{worst.what}: {', '.join(named)}"
+
+
+def interval_in_words(bounds: Interval | None) -> str:
+    """`5.61 to 12.3`, empty where there is none."""
+    return "" if bounds is None else interval(bounds)
+
+
+def told_apart(value: float, limit: float) -> str:
+    """A value with four digits, or as many as it takes to differ from the limit that it is compared with.
+
+    Whole numbers are written whole.
+    """
+    if value.is_integer() and abs(value) < MOST_WHOLE:
+        return f"{value:,.0f}"
+    for digits in DIGITS:
+        text = number(value, digits)
+        shown = float(text.replace(",", ""))
+        if (shown < limit, shown > limit) == (value < limit, value > limit):
+            return text
+    return repr(value)

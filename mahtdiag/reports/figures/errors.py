@@ -1,0 +1,194 @@
+"""Pictures of a run's errors, losses and violations: how large, where in the spine, made of what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
+from numpy.typing import NDArray
+
+from mahtdiag.reports.figures.spine import draw_bodies, draw_mark, frame_spine, sketch
+from mahtdiag.reports.figures.style import (
+    BLUE,
+    DPI,
+    GREEN,
+    INK,
+    MUTED,
+    NO_DATA,
+    PALE,
+    PURPLE,
+    VERMILLION,
+    new_plot,
+)
+from mahtdiag.reports.numbers import counted, number, percent
+from mahtdiag.schema.views import View
+
+Floats = NDArray[np.float64]
+
+BINS = 40
+DECADES_SHOWN = 3.0
+PART_COLOURS = {"heatmap": BLUE, "coord": VERMILLION, "anatomical": GREEN, "uncertainty": PURPLE}
+MOST_COLUMNS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """Images in which one rule fired: among the predictions, and among their labels."""
+
+    code: str
+    title: str
+    images: int
+    label_images: int
+
+
+def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -> Figure:
+    """Histogram of all known errors, and below it the share of errors up to each size (logarithmic).
+
+    The success detection rates are read off the lower curve at the thresholds.
+    """
+    known = np.sort(error[np.isfinite(error)])
+    figure = Figure(figsize=(6.8, 6.8), dpi=DPI, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
+    floor, top = _shown_range(known, thresholds)
+    shown = np.clip(known, floor, top)
+    edges = np.geomspace(floor, top, BINS + 1).tolist()
+    upper.hist(shown, edges, weights=np.full(known.size, 1.0 / known.size), color=BLUE, alpha=0.85)
+    upper.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    upper.set_ylabel("share of keypoints")
+    for value, name, colour, style in (
+        (float(np.median(known)), "median", INK, "-"),
+        (float(known.mean()), "mean", VERMILLION, (0, (5, 2))),
+    ):
+        upper.axvline(
+            value, color=colour, linewidth=1.6, linestyle=style, label=f"{name} {number(value)} {unit}"
+        )
+    upper.legend(loc="best", fontsize=9)
+    lower.plot(shown, np.arange(1, known.size + 1) / known.size, color=BLUE, linewidth=2.0)
+    for threshold in thresholds:
+        share = float((known <= threshold).mean())
+        lower.plot([threshold, threshold], [0.0, share], color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
+        label = f"{threshold:g} {unit}: {percent(share)}"
+        lower.plot(threshold, share, "o", color=VERMILLION, markersize=6, label=label)
+    lower.set(xscale="log", xlim=(floor, top), ylim=(0.0, 1.04))
+    lower.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    lower.xaxis.set_minor_formatter(NullFormatter())
+    lower.legend(loc="best", fontsize=9, handlelength=1.0)
+    lower.set_xlabel(f"radial error, {unit}")
+    lower.set_ylabel("share of keypoints up to here")
+    _titled(upper, "How large are the errors?", counted(known.size, "keypoint"))
+    return figure
+
+
+def _shown_range(known: Floats, thresholds: Sequence[float]) -> tuple[float, float]:
+    """Smallest and largest error shown; smaller ones are counted at the edge, since a log axis has no 0."""
+    top = 1.15 * max(float(known[-1]), *thresholds)
+    typical = min(float(np.median(known)) or min(thresholds), *thresholds)
+    floor = max(float(np.quantile(known, 0.005)), typical / 10.0**DECADES_SHOWN)
+    return min(0.25 * min(thresholds), floor), top
+
+
+def error_spine_figure(view: View, error: Floats, unit: str) -> Figure:
+    """Mean error of each keypoint, `[N, K]`, on a schematic spine; grey where none is known."""
+    figure, axes = new_plot(6.0, 6.8)
+    known = np.isfinite(error)
+    count = known.sum(axis=0)
+    means = np.divide(
+        np.where(known, error, 0.0).sum(axis=0), count, out=np.full(count.size, np.nan), where=count > 0
+    )
+    finite = means[np.isfinite(means)]
+    norm = Normalize(0.0, float(finite.max()) or 1.0)
+    colours = LinearSegmentedColormap.from_list("error", [PALE, VERMILLION])
+    places = sketch(view)
+    draw_bodies(axes, view, places)
+    for mean, place in zip(means.tolist(), places, strict=True):
+        draw_mark(axes, place, number(mean, 2), colours(norm(mean)) if np.isfinite(mean) else NO_DATA)
+    frame_spine(axes, places)
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, fraction=0.05, pad=0.04, shrink=0.72)
+    bar.ax.set_title(f"mean, {unit}", fontsize=8.5, color=MUTED, pad=8, fontweight="normal", loc="center")
+    figure.suptitle("Where in the spine are the errors?", x=0.007, ha="left", fontsize=12, fontweight="bold")
+    axes.set_title(
+        f"mean radial error of each keypoint, {unit}; {counted(int(count.sum()), 'keypoint')}",
+        color=MUTED, fontsize=9, fontweight="normal", loc="left",
+    )  # fmt: skip
+    figure.supxlabel(f"{view} view, left and right as in the image", color=MUTED, fontsize=9)
+    return figure
+
+
+def loss_figure(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Figure:
+    """Weighted loss parts `[N]`: their means, and how they add up in each image, the largest total first.
+
+    Parts of many images are averaged over neighbours in that order. A negative part (a likelihood can be)
+    is drawn below zero. A part that is NaN throughout is left out.
+    """
+    weighted = {name: weights[name] * parts[name] for name in PART_COLOURS if np.isfinite(parts[name]).any()}
+    figure = Figure(figsize=(6.8, 5.6), dpi=DPI, layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(1, 1.6))
+    means = {name: float(np.nanmean(values)) for name, values in weighted.items()}
+    bars = upper.barh(list(means), list(means.values()), color=[PART_COLOURS[name] for name in means])
+    upper.bar_label(bars, [number(mean) for mean in means.values()], padding=4, fontsize=9)
+    upper.invert_yaxis()
+    upper.grid(axis="y", visible=False)
+    upper.margins(x=0.15)
+    upper.axvline(0.0, color=INK, linewidth=0.8)
+    upper.set_xlabel("mean contribution to the total (weight × part)")
+    columns = _columns(weighted)
+    x = np.linspace(0.0, 1.0, len(next(iter(columns.values()))) + 1)
+    above = below = np.zeros(len(x) - 1)
+    for name, values in columns.items():
+        base = np.where(values >= 0, above, below)
+        lower.stairs(
+            base + values, x.tolist(), baseline=base, fill=True, color=PART_COLOURS[name], label=name
+        )
+        above, below = above + np.maximum(values, 0.0), below + np.minimum(values, 0.0)
+    lower.set_xlim(0.0, 1.0)
+    lower.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    lower.set_xlabel("images, the largest loss first")
+    lower.set_ylabel("contribution to the loss")
+    lower.legend(loc="upper right", fontsize=9, ncols=2)
+    _titled(upper, "What is the loss made of?", counted(len(next(iter(parts.values()))), "image"))
+    return figure
+
+
+def _columns(weighted: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Parts by image, largest sum first, unknown ones 0; averaged where there are more than can be seen."""
+    filled = {name: np.where(np.isfinite(values), values, 0.0) for name, values in weighted.items()}
+    order = np.argsort(-np.sum(list(filled.values()), axis=0), kind="stable")
+    pieces = np.array_split(order, min(len(order), MOST_COLUMNS))
+    return {
+        name: np.array([float(values[piece].mean()) for piece in pieces]) for name, values in filled.items()
+    }
+
+
+def violations_figure(rules: Sequence[RuleCount], images: int) -> Figure:
+    """Images in which each rule fired, predictions beside labels; rules that never fired are left out."""
+    fired = [rule for rule in rules if rule.images or rule.label_images]
+    figure, axes = new_plot(6.8, 1.6 + 0.42 * max(2, len(fired)))
+    places = np.arange(len(fired), dtype=np.float64)
+    for offset, counts, name, colour in (
+        (-0.2, [rule.images for rule in fired], "predictions", VERMILLION),
+        (0.2, [rule.label_images for rule in fired], "labels", BLUE),
+    ):
+        bars = axes.barh(places + offset, counts, height=0.36, color=colour, label=name)
+        axes.bar_label(bars, [str(count) for count in counts], padding=3, fontsize=8.5)
+    axes.set_yticks(places, [f"{rule.code}  {rule.title}" for rule in fired])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    axes.set_xlim(0, max([1.0, *(1.12 * max(rule.images, rule.label_images) for rule in fired)]))
+    axes.set_xlabel("images in which the rule fired")
+    figure.legend(loc="outside lower right", fontsize=9, ncols=2)
+    axes.set_title(f"{counted(images, 'image')}", color=MUTED, fontsize=9, fontweight="normal")
+    figure.suptitle(
+        "Which spines are impossible, and why?", x=0.007, ha="left", fontsize=12, fontweight="bold"
+    )
+    return figure
+
+
+def _titled(axes: Axes, title: str, subtitle: str) -> None:
+    axes.set_title(f"{title}\n", fontsize=12)
+    axes.text(0.0, 1.02, subtitle, transform=axes.transAxes, color=MUTED, fontsize=9)

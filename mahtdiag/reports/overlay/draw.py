@@ -1,0 +1,184 @@
+"""One picture per image: the radiograph with labels, predictions, errors and σ, and the numbers beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.reports import palette
+from mahtdiag.reports.overlay.brush import FRAME_Z, Brush
+from mahtdiag.reports.overlay.image import Image, for_display
+from mahtdiag.reports.overlay.lettering import Lettering
+from mahtdiag.reports.overlay.marks import draw_marks
+from mahtdiag.reports.overlay.names import write_names
+from mahtdiag.reports.overlay.panel import COLUMN_PX, PanelLayout, draw_panel, lay_out
+from mahtdiag.reports.overlay.png import png_bytes
+from mahtdiag.reports.overlay.quantities import Quantity, shown_quantities
+from mahtdiag.reports.overlay.quantity_marks import draw_quantities, draw_second_peaks
+from mahtdiag.reports.overlay.rows import Mark
+from mahtdiag.reports.overlay.scene import Box, Scene, Stage, make_scene
+from mahtdiag.reports.overlay.sheet import Sheet
+from mahtdiag.reports.overlay.text import DETAILS, panel_blocks
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.views import View
+
+Points = NDArray[np.float64]
+
+# Wider than this, the panel goes below the radiograph.
+WIDE: Final = 1.2
+MAX_ENLARGEMENT: Final = 12.0
+MOST_PX: Final = 1600  # height of the picture
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Largest size of the shown radiograph, and smallest of its stage, in pixels."""
+
+    radiograph: Size
+    stage: Size
+
+
+BESIDE: Final = _Limits(Size(1300, 1100), Size(480, 480))
+BELOW: Final = _Limits(Size(950, 4 * COLUMN_PX), Size(300, 3 * COLUMN_PX))
+
+
+def draw_overlay(
+    image: Image,
+    record: ImageRecord,
+    view: View,
+    *,
+    worst: int = 3,
+    rule_titles: Mapping[str, str] = MappingProxyType({}),
+    second_peaks: Points | None = None,
+    labels_judged: bool = False,
+) -> bytes:
+    """Draw one evaluated image as a PNG of at most 1600 pixels a side; nothing is written.
+
+    `image`: `[H, W]` or `[H, W, 3]` (RGB), uint8 or uint16, the whole radiograph; it may have been shrunk,
+    since keypoints are placed by the record's width and height. `worst`: how many of the largest errors are
+    marked with name and value. `rule_titles`: what a finding's code means, written below it where given.
+    `second_peaks`: where an ambiguous heatmap peaks again, `[K, 2]` in original pixels, NaN where none does.
+    `labels_judged`: the findings are about the labels, which are drawn alone, not about the predictions.
+
+    What the most severe findings measured is drawn: endplates extended until they meet, the crossing of an
+    outline, an overlap, lengths; the panel lists the other findings.
+
+    Missing labels and undefined predictions are not drawn, but counted in the panel; a prediction beyond the
+    picture becomes an arrow at its border. Raises ValueError for an image or a record of the wrong shape. The
+    same input gives the same bytes. Safe to call from several threads: each call draws its own figure.
+    """
+    _check(image, record, view, worst, second_peaks)
+    original = Size(max(record.height, 1), max(record.width, 1))
+    below = original.width > WIDE * original.height
+    limits = BELOW if below else BESIDE
+    shown = _shown_size(original, limits.radiograph)
+    pixels, stretched = for_display(image, shown)
+
+    scene = make_scene(
+        record,
+        view,
+        _stage(original, shown, limits.stage),
+        worst,
+        second_peaks=second_peaks,
+        labels_judged=labels_judged,
+    )
+    quantities = shown_quantities(scene, record.findings)
+    factor = float(scene.stage.shown_per_original.mean())
+    marks = _marks(scene, quantities)
+    for detail in DETAILS:
+        blocks = panel_blocks(
+            record, view, factor, worst, rule_titles, marks,
+            stretched=stretched, labels_judged=labels_judged, detail=detail,
+        )  # fmt: skip
+        panel = lay_out(blocks, int(scene.stage.box.width) // COLUMN_PX if below else 1)
+        page = _page(scene, quantities, panel, below)
+        if page.size.height <= MOST_PX:
+            break
+    return png_bytes(_draw(page, pixels, record))
+
+
+def _check(image: Image, record: ImageRecord, view: View, worst: int, second_peaks: Points | None) -> None:
+    if image.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"image is {image.dtype}; an overlay needs uint8 or uint16")
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or image.size == 0:
+        raise ValueError(f"image has shape {image.shape}; an overlay needs [H, W] or [H, W, 3]")
+    shape = record.keypoints.gt_px.shape
+    if shape != (view.keypoints, 2):
+        raise ValueError(f"record has keypoints {shape}; view {view} has ({view.keypoints}, 2)")
+    if worst < 0:
+        raise ValueError(f"worst is {worst}; it counts keypoints and cannot be negative")
+    if second_peaks is not None and second_peaks.shape != (view.keypoints, 2):
+        raise ValueError(f"second peaks are {second_peaks.shape}; view {view} has ({view.keypoints}, 2)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The figure's size, what is shown over the radiograph, and the panel with its upper left corner."""
+
+    size: Size
+    scene: Scene
+    quantities: tuple[Quantity, ...]
+    panel: PanelLayout
+    panel_left: int
+    panel_top: int
+
+
+def _shown_size(original: Size, most: Size) -> Size:
+    factor = min(most.width / original.width, most.height / original.height, MAX_ENLARGEMENT)
+    return Size(max(1, round(original.height * factor)), max(1, round(original.width * factor)))
+
+
+def _stage(original: Size, shown: Size, least: Size) -> Stage:
+    width, height = max(shown.width, least.width), max(shown.height, least.height)
+    left, top = (width - shown.width) // 2, (height - shown.height) // 2
+    return Stage(Box(0, 0, width, height), Box(left, top, left + shown.width, top + shown.height), original)
+
+
+def _page(scene: Scene, quantities: tuple[Quantity, ...], panel: PanelLayout, below: bool) -> _Page:
+    """The panel beside a tall radiograph or below a wide one; the page grows so that neither is cut off."""
+    width, height = int(scene.stage.box.width), int(scene.stage.box.height)
+    if below:
+        size = Size(height + panel.height, width)
+        return _Page(size, scene, quantities, panel, (width - panel.width) // 2, height)
+    size = Size(max(height, panel.height), width + panel.width)
+    return _Page(size, scene, quantities, panel, width, 0)
+
+
+def _marks(scene: Scene, quantities: tuple[Quantity, ...]) -> dict[Mark, bool]:
+    """Which marks the picture holds: the legend explains these and no others."""
+    label = np.isfinite(scene.label).all(axis=1)
+    prediction = np.isfinite(scene.prediction).all(axis=1)
+    drawn = prediction & ~scene.off_stage
+    return {
+        Mark.LABEL: bool(label.any()),
+        Mark.PREDICTION: bool(prediction.any()),
+        Mark.ERROR: bool((label & prediction).any()),
+        Mark.SPREAD: bool((np.isfinite(scene.sigma).all(axis=1) & drawn).any()),
+        Mark.WORST: bool(drawn[list(scene.worst)].any()),
+        Mark.FINDING: bool(scene.stage.box.contains(scene.judged)[list(scene.blamed)].any()),
+        Mark.OFF_STAGE: bool(scene.off_stage.any()),
+        Mark.SECOND_PEAK: bool(scene.with_second_peak.any()),
+        **{quantity.mark: True for quantity in quantities if quantity.mark},
+    }
+
+
+def _draw(page: _Page, pixels: NDArray[np.uint8], record: ImageRecord) -> NDArray[np.uint8]:
+    """The picture as `[H, W, 4]`, RGBA, opaque."""
+    stage = page.scene.stage
+    place, box = stage.radiograph, stage.box
+    sheet = Sheet(page.size, palette.PAPER)
+    sheet.show(pixels, int(place.left), int(place.top))
+    lettering = Lettering(sheet)
+    brush = Brush(sheet, box, page.scene.mark_scale)
+    if place != box:
+        brush.outline(place.corners, palette.RULE, 1.0, FRAME_Z)
+    draw_marks(brush, page.scene)
+    draw_quantities(brush, page.quantities)
+    draw_second_peaks(brush, page.scene)
+    write_names(lettering, brush, page.scene, page.quantities, record)
+    draw_panel(lettering, Brush(sheet), page.panel, page.panel_left, page.panel_top)
+    return sheet.pixels()

@@ -1,0 +1,281 @@
+"""Is it anatomically possible: the predictions of a run, or the labels of an annotated set."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import Rule, select_rules
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.config.settings import Settings
+from mahtdiag.data.dataset import open_dataset
+from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
+from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.violations import violation_numbers
+from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
+from mahtdiag.reports.figures.bland_altman import draw_bland_altman
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.files import write_file
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.anatomy.label_sizes import with_sizes
+from mahtdiag.workflows.anatomy.overlays import (
+    DEFAULT_OVERLAYS,
+    draw_judged,
+    require_apart,
+    subjects_of_labels,
+    subjects_of_run,
+    worst_judged,
+)
+from mahtdiag.workflows.evaluate.overlays import FOLDER as OVERLAYS
+from mahtdiag.workflows.gates.baseline import current_run, judge_baseline, not_for_labels
+from mahtdiag.workflows.gates.judging import judged, notes_on, status_of
+from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
+from mahtdiag.workflows.stored_limits import stored_limits
+
+Floats = NDArray[np.float64]
+FOLDER = GATES = "anatomy"
+SHIFTS = "anatomy.level_shifts"
+
+
+@dataclass(frozen=True, slots=True)
+class AnatomyRequest:
+    """What a user asked for.
+
+    `labels` names an annotated set; without it a run is judged, the latest where `run` is None. `view` None
+    takes what run or set are; `select` and `ignore` None take what the settings say;
+    `pictures`: whether anything is drawn: plots and overlays into the run folder, overlays of labels into
+    `out`. `overlays`: which of the judged images (`worst:N`, `all`, `none`); None: the worst.
+    """
+
+    settings: Settings
+    run: Path | None
+    labels: Path | None
+    view: View | None
+    select: tuple[str, ...] | None
+    ignore: tuple[str, ...] | None
+    pictures: bool
+    cwd: Path
+    overlays: str | None = None
+    out: Path | None = None
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules to check. Raises UsageError for a code that matches none."""
+        ours = self.settings.anatomy
+        select = ours.select if self.select is None else self.select
+        ignore = ours.ignore if self.ignore is None else self.ignore
+        return select_rules(select or (), ignore or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """A judged run or set, and the exit status it calls for."""
+
+    report: AnatomyReport
+    status: ExitStatus
+
+
+def judge_anatomy(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
+    """Judge a run or an annotated set; raises MahtdiagError for what cannot be done at all."""
+    if request.labels is not None and request.run is not None:
+        raise UsageError("name a run, or an annotated set with --labels, not both")
+    if request.out is not None and request.labels is None:
+        raise UsageError("--out goes with --labels; overlays of a run are written into its folder")
+    if request.labels is not None and request.out is None and request.overlays not in (None, "none"):
+        raise UsageError("--overlays with --labels needs --out DIR, the folder to draw into")
+    if request.labels is not None:
+        return _judge_labels(request, request.labels, watcher)
+    return _judge_run(request, watcher)
+
+
+def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
+    """Predictions beside their labels: a model is not to be blamed for a wrong label."""
+    rules = request.rules()
+    run = open_run(request.run, request.cwd)
+    if request.view not in (None, run.view):
+        raise UsageError(
+            f"--view {request.view}: {run.path} is a run of {run.view} images; leave --view out or name a "
+            f"run of {request.view} images"
+        )
+    images, keypoints = run.images(), run.keypoints()
+    if not keypoints.image:
+        failed = len(images.failures())
+        raise RunFolderError(
+            f"{run.path}: no image was evaluated ({failed} failed), there is nothing to judge; evaluate again"
+        )
+    limits = Limits.of(run.view, {**stored_limits(run.document).values, **_set_limits(request, run.view)})
+    of_predictions, of_labels = check_run(run.view, images, keypoints, limits, rules)
+    subject = _from(request.cwd, run.path)
+    report = report_of_run(run, images, keypoints, of_predictions, of_labels, subject)
+    if request.pictures:
+        report = _with_pictures(report, run, request.cwd)
+        report = _with_overlays(report, request, run, limits, watcher)
+    current = current_run(run.document, images, keypoints, report.subject)
+    baseline = request.settings.gates.baseline
+    to_baseline = judge_baseline(baseline, current, limits, rules, request.cwd, only=f"{GATES}.")
+    report = _with_gates(report, of_predictions, request.settings, to_baseline)
+    return Anatomy(report, status_of(report.gates))
+
+
+def check_run(
+    view: View, images: ImageColumns, keypoints: KeypointColumns, limits: Limits, rules: tuple[Rule, ...]
+) -> tuple[Findings, Findings]:
+    """What these rules and limits find in the predictions of a run, and in their labels."""
+    size_px = _sizes(images)
+    of_predictions, of_labels = (
+        check_anatomy(points, view, image_size_px=size_px, limits=limits, rules=rules)
+        for points in (keypoints.pred_px, keypoints.gt_px)
+    )
+    return of_predictions, of_labels
+
+
+def report_of_run(
+    run: Run,
+    images: ImageColumns,
+    keypoints: KeypointColumns,
+    of_predictions: Findings,
+    of_labels: Findings,
+    subject: str,
+) -> AnatomyReport:
+    """Everything that findings and keypoints tell of a run; needs an evaluated image."""
+    size_px = _sizes(images)
+    return AnatomyReport(
+        source=Source.RUN,
+        subject=subject,
+        verdict=judge(keypoints.image, of_predictions, of_labels),
+        diagnosis=diagnose_predictions(
+            keypoints.image,
+            keypoints.pred_px,
+            keypoints.gt_px,
+            run.view,
+            cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
+            ambiguity=stored_ambiguity(run.document, size_px, keypoints),
+        ),
+        failures=images.failures(),
+        notes=_run_notes(run),
+    )
+
+
+def _sizes(images: ImageColumns) -> Floats:
+    """Sizes (width, height) of the evaluated images, `[N, 2]`."""
+    return np.stack([images.width, images.height], axis=-1)[images.ok]
+
+
+def _from(cwd: Path, path: Path) -> str:
+    """A path as short as it can be named from the current folder."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def _set_limits(request: AnatomyRequest, view: View) -> dict[str, float]:
+    return request.settings.anatomy.limits_of(view)
+
+
+def _run_notes(run: Run) -> tuple[str, ...]:
+    document = run.document
+    if document.status == "complete":
+        return ()
+    done = document.images.evaluated + document.images.failed
+    return (f"the run is not finished ({done} of {document.images.total} images); resume it with --resume",)
+
+
+def _with_pictures(report: AnatomyReport, run: Run, cwd: Path) -> AnatomyReport:
+    """Writes the Bland–Altman plots into the run folder; one that cannot be written to gets a note."""
+    written: list[str] = []
+    pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
+    try:
+        for name, content in draw_bland_altman(pairs).items():
+            written.append(_from(cwd, write_file(run.path, f"{FOLDER}/{name}", content)))
+    except RunFolderError as error:
+        return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))
+    return replace(report, pictures=tuple(written))
+
+
+def _with_overlays(
+    report: AnatomyReport, request: AnatomyRequest, run: Run, limits: Limits, watcher: Watcher
+) -> AnatomyReport:
+    """Draws the worst images into the run folder, where its images are still there; notes say what came."""
+    chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
+    if chosen and not (request.cwd / run.document.data.path).is_dir():
+        return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
+    subjects = subjects_of_run(run, chosen, limits, request.cwd)
+    notes = draw_judged(
+        subjects, run.view, run.path / FOLDER / OVERLAYS, request.cwd, watcher, labels_judged=False
+    )
+    return replace(report, notes=(*report.notes, *notes))
+
+
+def _with_gates(
+    report: AnatomyReport,
+    findings: Findings,
+    settings: Settings,
+    to_baseline: tuple[GateResult, ...] = (),
+) -> AnatomyReport:
+    """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails.
+
+    A level shift is one of predictions against their labels, so that labels alone are not judged by it.
+    """
+    shifts = None if report.diagnosis is None else len(report.diagnosis.level_shifts)
+    content = {GATES: violation_numbers(findings, shifts)} if report.verdict.images else {}
+    limits = [gate for gate in settings.gates.limits if shifts is not None or gate.metric != SHIFTS]
+    gates, _ = judged(limits, content, report.verdict.view, only=f"{GATES}.")
+    gates = (*gates, *to_baseline)
+    return replace(report, gates=gates, notes=(*report.notes, *notes_on(gates)))
+
+
+def _in_cells(
+    document: RunDocument, size_px: Floats, points_px: tuple[Floats, Floats]
+) -> tuple[Floats, Floats] | None:
+    """Points `[N, K, 2]` in heatmap cells; None where the run does not say how images became heatmaps."""
+    frames = stored_frames(document)
+    if frames is None:
+        return None
+    in_cells = tuple(np.full_like(points, np.nan) for points in points_px)
+    for width, height in np.unique(size_px, axis=0).tolist():
+        frame = frames(Size(int(height), int(width)))
+        rows = (size_px == (width, height)).all(axis=1)
+        for cells, points in zip(in_cells, points_px, strict=True):
+            cells[rows] = frame.original_to_heatmap(points[rows])
+    return in_cells[0], in_cells[1]
+
+
+def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anatomy:
+    """Labels alone: no model, no inference."""
+    rules = request.rules()
+    dataset = open_dataset(request.cwd / path, _view_of_labels(request), missing_allowed=True)
+    if request.out is not None:
+        require_apart(dataset.samples, request.out, request.cwd)
+    samples, size_px, unreadable = with_sizes(dataset.samples, watcher)
+    points_px = np.array([sample.keypoints_px for sample in samples], dtype=np.float64)
+    findings = check_anatomy(
+        points_px.reshape(-1, dataset.view.keypoints, 2),
+        dataset.view,
+        image_size_px=size_px,
+        limits=Limits.of(dataset.view, _set_limits(request, dataset.view)),
+        rules=rules,
+    )
+    failures = sorted((*dataset.failures, *unreadable), key=lambda failure: failure.image)
+    report = AnatomyReport(
+        source=Source.LABELS,
+        subject=str(path),
+        verdict=judge([sample.image for sample in samples], findings),
+        diagnosis=None,
+        failures=tuple(failures),
+        notes=(*dataset.notes, *not_for_labels(request.settings.gates.baseline, f"{GATES}.")),
+    )
+    chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
+    if request.pictures and request.out is not None:
+        subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
+        drawn = draw_judged(subjects, dataset.view, out, request.cwd, watcher, labels_judged=True)
+        report = replace(report, notes=(*report.notes, *drawn))
+    report = _with_gates(report, findings, request.settings)
+    return Anatomy(report, ExitStatus.NOT_DONE if failures else status_of(report.gates))
+
+
+def _view_of_labels(request: AnatomyRequest) -> View | None:
+    configured = request.settings.data.view
+    return request.view or (None if configured in (None, "auto") else View(str(configured)))

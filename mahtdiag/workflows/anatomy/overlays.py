@@ -1,0 +1,165 @@
+"""Overlays of judged images: what is anatomically wrong in predictions, or in labels alone."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.data.folder import RecordedFiles
+from mahtdiag.data.images import Image, decode_image
+from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
+from mahtdiag.errors import DataError, RunFolderError, UsageError
+from mahtdiag.reports.overlay.draw import draw_overlay
+from mahtdiag.reports.overlay.png import signed
+from mahtdiag.runs.files import write_file
+from mahtdiag.runs.reading import Run
+from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.samples import Sample
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.pictures.earlier import remove_pictures
+from mahtdiag.workflows.pictures.in_order import in_order, usual_workers
+from mahtdiag.workflows.progress import Watcher
+
+Floats = NDArray[np.float64]
+DEFAULT_OVERLAYS = "worst:12"
+COMMAND = "anatomy"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One judged image to draw: its record and where its file lies; `sha256` None is not compared."""
+
+    record: ImageRecord
+    path: Path
+    sha256: str | None
+
+
+def worst_judged(verdict: AnatomyVerdict, choice: str) -> tuple[JudgedImage, ...]:
+    """The images to draw, most suspicious first: `worst:N` of those with a finding, `all` or `none`."""
+    if choice == "none":
+        return ()
+    found = tuple(image for image in verdict.images if image.findings)
+    return verdict.images if choice == "all" else found[: int(choice.removeprefix("worst:"))]
+
+
+def subjects_of_run(run: Run, images: tuple[JudgedImage, ...], limits: Limits, cwd: Path) -> list[Subject]:
+    """Records of a run's judged images with their findings; files are found by name in its data folder."""
+    columns, keypoints = run.images(), run.keypoints()
+    files = RecordedFiles(cwd / run.document.data.path)
+    rows = {name: row for row, name in enumerate(keypoints.image)}
+    subjects = []
+    for judged in images:
+        record = record_of(columns, keypoints, rows[judged.image], limits)
+        record = replace(record, findings=judged.findings)
+        subjects.append(Subject(record, files.path(judged.image), record.image_sha256 or None))
+    return subjects
+
+
+def subjects_of_labels(
+    samples: Sequence[Sample], size_px: Floats, images: tuple[JudgedImage, ...]
+) -> list[Subject]:
+    """Records of judged labels alone: nothing was predicted. `size_px` `[N, 2]`: (width, height)."""
+    rows = {sample.image: row for row, sample in enumerate(samples)}
+    return [
+        Subject(_label_record(samples[row], size_px[row], judged), Path(samples[row].path), None)
+        for judged in images
+        for row in (rows[judged.image],)
+    ]
+
+
+def require_apart(samples: Sequence[Sample], out: Path, cwd: Path) -> None:
+    """Raises UsageError where overlays, called like their images, would lie among these or replace them."""
+    folders = {Path(sample.path).parent for sample in samples}
+    if (cwd / out).resolve() in {folder.resolve() for folder in folders}:
+        raise UsageError(f"--out {out}: the images themselves are there; name another folder")
+
+
+def _label_record(sample: Sample, size_px: Floats, judged: JudgedImage) -> ImageRecord:
+    points = sample.keypoints_px
+    unknown, missing = np.full_like(points, np.nan), np.full(len(points), np.nan)
+    return ImageRecord(
+        image=sample.image,
+        image_sha256="",
+        annotation_sha256=sample.annotation_sha256,
+        width=int(size_px[0]),
+        height=int(size_px[1]),
+        pixel_spacing_mm=sample.pixel_spacing_mm,
+        sex=sample.patient.sex,
+        age_years=sample.patient.age_years,
+        losses=ImageLosses(*[float("nan")] * 9),
+        keypoints=KeypointResults(
+            gt_px=points,
+            pred_px=unknown,
+            error_px=missing,
+            error_mm=missing,
+            sigma_px=unknown,
+            spread_px2=np.full((len(points), 3), np.nan),
+            peak=missing,
+            at_min=np.zeros(points.shape, dtype=np.bool_),
+            at_max=np.zeros(points.shape, dtype=np.bool_),
+            flags=np.zeros(len(points), dtype=np.int64),
+        ),
+        findings=judged.findings,
+    )
+
+
+def draw_judged(
+    subjects: Sequence[Subject], view: View, folder: Path, cwd: Path, watcher: Watcher, *, labels_judged: bool
+) -> tuple[str, ...]:
+    """Draw the overlays into a folder, and say in notes how many, or why not.
+
+    Those of an earlier judgement are removed, unless all images are gone and none could be drawn again.
+    """
+    there = [subject for subject in subjects if subject.path.is_file()]
+    problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
+    if problems and not there:
+        return overlay_notes(0, problems, folder)
+    drawn = 0
+    watcher.start("overlays", len(there))
+    try:
+        remove_pictures(folder, "*.png", COMMAND)
+        overlay = partial(_overlay, view=view, labels_judged=labels_judged)
+        with in_order(overlay, there, usual_workers()) as overlays:
+            for subject, png in zip(there, overlays, strict=True):
+                watcher.advance(1)
+                if png is None:
+                    problems.append(subject.record.image)
+                    continue
+                write_file(folder, picture_name(subject.record.image), signed(png, COMMAND))
+                drawn += 1
+    except RunFolderError as error:
+        return (f"no overlays: {error.problems[0]}",)
+    finally:
+        watcher.stop()
+    return overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
+
+
+def _overlay(subject: Subject, *, view: View, labels_judged: bool) -> bytes | None:
+    """The picture of one image; None where it is gone or another one now."""
+    try:
+        image = _image_of(subject)
+    except (OSError, ValueError, DataError):
+        return None
+    return draw_overlay(
+        image,
+        subject.record,
+        view,
+        rule_titles={rule.code: rule.title for rule in RULES},
+        labels_judged=labels_judged,
+        second_peaks=second_peaks_of(subject.record),
+    )
+
+
+def _image_of(subject: Subject) -> Image:
+    """Its pixels. Raises OSError or DataError where it cannot be read, ValueError where it has changed."""
+    content = subject.path.read_bytes()
+    if subject.sha256 is not None and hashlib.sha256(content).hexdigest() != subject.sha256:
+        raise ValueError(f"{subject.path}: another image since the run")
+    return decode_image(content, subject.record.image)

@@ -1,0 +1,229 @@
+"""Factors on σ and conformal regions: fitted on one run, kept in a file, judged on another."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import JsonValue
+
+from mahtdiag.calibration import (
+    Change,
+    ConformalRadii,
+    ConformalRow,
+    ConformalTable,
+    RecalibrationRow,
+    SigmaScale,
+    apply_sigma_scale,
+    collect_points,
+    conformal_scores,
+    cross_fitted_sigma,
+    fit_conformal_table,
+    fit_sigma_scale,
+    judge_conformal_table,
+    nll_changes,
+    recalibration_row,
+)
+from mahtdiag.calibration.recalibration import Scope
+from mahtdiag.errors import UsageError
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.recalibration import ConformalLimits, Recalibration, SigmaFactors
+from mahtdiag.schema.model_spec import UncertaintySource
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.calibration.inputs import DROPOUT, CalibrationInputs, Floats, sigma_source
+
+FOLDS = 5
+MIN_KEYPOINTS = 20
+SCOPES: tuple[Scope, ...] = ("global", "keypoint")
+READING = (
+    "input_size", "resize", "normalize", "channels", "coords", "heatmap_size", "heatmap_sigma", "decode",
+    "softargmax_beta", "uncertainty", "sigma_within", "uncertainty_as", "uncertainty_frame", "recalibration",
+)  # fmt: skip
+"""Settings that decide what a prediction and its σ are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibrated:
+    """σ as it came and with factors that its images did not help to fit.
+
+    `rows`: before, one factor, one factor per keypoint. `changes`: of the NLL, by scope.
+    """
+
+    rows: tuple[RecalibrationRow, ...]
+    changes: Mapping[Scope, Change]
+    scale: SigmaScale
+    conformal: ConformalTable
+
+
+def cross_fit(inputs: CalibrationInputs) -> Recalibrated:
+    """Fit on all images, judge by cross-fitting; ValueError says why that is not possible."""
+    residual, sigma = inputs.residual_px, inputs.sigma_px
+    scale = fit_sigma_scale(residual, sigma)
+    after = {scope: cross_fitted_sigma(residual, sigma, scope=scope, folds=FOLDS) for scope in SCOPES}
+    conformal = fit_conformal_table(*_scores(inputs), folds=FOLDS)
+    return _compared(inputs, after, scale, conformal)
+
+
+def judge_factors(inputs: CalibrationInputs, factors: Recalibration) -> Recalibrated:
+    """Factors from a file on images that they were not fitted on; ValueError if there is nothing to judge."""
+    scale, conformal = _scale(factors), _conformal(factors)
+    after = {scope: apply_sigma_scale(inputs.sigma_px, scale, scope) for scope in SCOPES}
+    return _compared(inputs, after, scale, judge_conformal_table(*_scores(inputs), conformal))
+
+
+def _compared(
+    inputs: CalibrationInputs, after: Mapping[Scope, ArrayLike], scale: SigmaScale, conformal: ConformalTable
+) -> Recalibrated:
+    residual, before = inputs.residual_px, inputs.sigma_px
+    rows = [recalibration_row(None, residual, before)]
+    rows += [recalibration_row(scope, residual, sigma) for scope, sigma in after.items()]
+    changes = dict(zip(after, nll_changes(residual, before, *after.values()), strict=True))
+    return Recalibrated(tuple(rows), changes, scale, conformal)
+
+
+def _scores(inputs: CalibrationInputs) -> tuple[Floats, Floats]:
+    return conformal_scores(collect_points(inputs.residual_px, inputs.sigma_px, inputs.covariance_px2))
+
+
+def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -> Recalibration:
+    """What `--fit` writes.
+
+    Raises:
+        UsageError: the run is not complete, or has too little to fit on.
+    """
+    document, scale = inputs.run.document, fitted.scale
+    if document.status != "complete" or document.data.sha256 is None:
+        raise UsageError(f"--fit {option}: the run was interrupted; finish it with evaluate --resume first")
+    if scale.n < MIN_KEYPOINTS:
+        raise UsageError(
+            f"--fit {option}: {scale.n} keypoints are too few, at least {MIN_KEYPOINTS} are needed; "
+            "evaluate more images"
+        )
+    names = document.view.keypoint_names
+    images = inputs.images
+    return Recalibration(
+        view=document.view,
+        checkpoint=document.checkpoint,
+        data=document.data,
+        reading=reading_settings(document),
+        n_images=int(collect_points(inputs.residual_px, inputs.sigma_px).n_images),
+        n_keypoints=scale.n,
+        sigma_scale=SigmaFactors(
+            common=scale.common,
+            by_keypoint=dict(zip(names, scale.by_keypoint.tolist(), strict=True)),
+            counts=dict(zip(names, scale.counts, strict=True)),
+        ),
+        conformal_d=tuple(_limits(row.limits, names) for row in fitted.conformal.ellipse),
+        conformal_px=tuple(_limits(row.limits, names) for row in fitted.conformal.disc_px),
+        image_sha256=tuple(sorted({sha for sha, ok in zip(images.image_sha256, images.ok, strict=True)
+                                   if ok and sha})),
+    )  # fmt: skip
+
+
+def reading_settings(document: RunDocument) -> dict[str, JsonValue]:
+    """The settings of a run that its predictions and σ depend on."""
+    found = {name: document.settings[name] for name in READING if name in document.settings}
+    asked = document.settings.get("uncertainty")
+    dropout = sigma_source(document) == DROPOUT
+    found["uncertainty"] = str(asked) if dropout else sigma_source(document)
+    earlier = found.pop("recalibration", None)
+    if isinstance(earlier, dict):
+        found["recalibration"] = earlier.get("sha256")
+    if found["uncertainty"] == UncertaintySource.HEATMAP:
+        # What the head emits does not matter where it is not read.
+        found = {n: v for n, v in found.items() if n not in ("uncertainty_as", "uncertainty_frame")}
+    return found
+
+
+def require_other_data(inputs: CalibrationInputs, factors: Recalibration, file: Path) -> None:
+    """Factors are judged only on what they were made for and on images that they have not seen.
+
+    Raises:
+        UsageError: another view, checkpoint or reading of its output, or images that they were fitted on.
+    """
+    require_same_reading(inputs.run.document, factors, file, str(inputs.run.path))
+    _require_unseen(inputs, factors, file)
+
+
+def require_same_reading(run: RunDocument, factors: Recalibration, file: Path, name: str) -> None:
+    """Factors hold for the view, the checkpoint and the reading of its output that they were fitted with.
+
+    `name` is what messages call the run. Raises UsageError where one of them is another.
+    """
+    if run.view is not factors.view:
+        raise UsageError(f"{file}: fitted for the {factors.view} view, {name} is {run.view}; fit again")
+    if run.checkpoint.sha256 != factors.checkpoint.sha256:
+        raise UsageError(
+            f"{file}: fitted for another checkpoint ({factors.checkpoint.path}, sha256 "
+            f"{factors.checkpoint.sha256[:12]}…) than that of {name} ({run.checkpoint.path}); fit again"
+        )
+    now = reading_settings(run)
+    differ = [
+        f"{setting} {factors.reading.get(setting)} there, {now.get(setting)} here"
+        for setting in READING
+        if factors.reading.get(setting) != now.get(setting)
+    ]
+    if differ:
+        raise UsageError(f"{file}: fitted with other settings ({'; '.join(differ)}); fit again")
+
+
+def _require_unseen(inputs: CalibrationInputs, factors: Recalibration, file: Path) -> None:
+    seen, images = set(factors.image_sha256), inputs.images
+    again = [
+        name for name, sha, ok in zip(images.image, images.image_sha256, images.ok, strict=True)
+        if ok and sha in seen
+    ]  # fmt: skip
+    if again or inputs.run.document.data.sha256 == factors.data.sha256:
+        count = f"{len(again)} of its {int(images.ok.sum())} images" if again else "the same data"
+        example = f" ({again[0]})" if again else ""
+        raise UsageError(
+            f"{file}: fitted on {count}{example}, so {inputs.run.path} cannot judge it; give a run on other "
+            "images, or leave out --apply to see this run cross-fitted"
+        )
+
+
+def _limits(radii: ConformalRadii, names: tuple[str, ...]) -> ConformalLimits:
+    return ConformalLimits(
+        coverage=radii.coverage,
+        pooled=_finite(radii.pooled),
+        by_keypoint={n: _finite(float(v)) for n, v in zip(names, radii.by_keypoint, strict=True)},
+        counts=dict(zip(names, radii.counts, strict=True)),
+    )
+
+
+def _finite(limit: float) -> float | None:
+    return limit if math.isfinite(limit) else None
+
+
+def _scale(factors: Recalibration) -> SigmaScale:
+    names, stored = factors.view.keypoint_names, factors.sigma_scale
+    return SigmaScale(
+        stored.common,
+        np.array([stored.by_keypoint[name] for name in names]),
+        factors.n_keypoints,
+        tuple(stored.counts[name] for name in names),
+    )
+
+
+def _conformal(factors: Recalibration) -> ConformalTable:
+    ellipse, disc = (
+        tuple(ConformalRow(_radii(limits, factors.view), None, None) for limits in table)
+        for table in (factors.conformal_d, factors.conformal_px)
+    )
+    return ConformalTable(ellipse, disc)
+
+
+def _radii(limits: ConformalLimits, view: View) -> ConformalRadii:
+    def bound(limit: float | None) -> float:
+        return math.inf if limit is None else limit
+
+    names = view.keypoint_names
+    return ConformalRadii(
+        limits.coverage,
+        bound(limits.pooled),
+        sum(limits.counts.values()),
+        np.array([bound(limits.by_keypoint[name]) for name in names]),
+        tuple(limits.counts[name] for name in names),
+    )

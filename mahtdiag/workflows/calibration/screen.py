@@ -1,0 +1,184 @@
+"""From a judged run to what is printed: the tables' view and the JSON."""
+
+import math
+
+from mahtdiag.calibration import ConformalRow, ConformalTable
+from mahtdiag.calibration.record import Json
+from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationView
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.recalibration import Recalibration
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS, UncertaintySource
+from mahtdiag.schema.views import View
+from mahtdiag.workflows.calibration.inputs import DROPOUT, ENSEMBLE, shares_json, sigma_source
+from mahtdiag.workflows.calibration.job import PICTURES, Calibration
+from mahtdiag.workflows.calibration.recalibration import FOLDS, Recalibrated
+
+CROSS_FITTED = f"Fitted on the other images in {FOLDS} folds and judged on those left out."
+WITHIN = {
+    UncertaintySource.HEAD: "from the network's uncertainty head",
+    UncertaintySource.HEATMAP: "from the spread of the heatmaps",
+}
+
+
+def view_of(calibration: Calibration) -> CalibrationView:
+    """Everything that the tables show."""
+    document, shares = calibration.run.document, calibration.inputs.shares
+    return CalibrationView(
+        title=f"Calibration of {document.checkpoint.path} on {document.data.path}",
+        source=f"{document.view} view; σ: {source_in_words(document)}",
+        large_error=calibration.inputs.large_error,
+        report=calibration.report,
+        aleatoric_share=None if shares is None else shares.aleatoric,
+        epistemic_share=None if shares is None else shares.epistemic,
+        recalibration=_recalibration(calibration.recalibrated, CROSS_FITTED),
+        no_recalibration=calibration.no_recalibration,
+        applied=_recalibration(calibration.applied, _fitted_on(calibration.factors)),
+        gates=calibration.gates,
+        sigma_bounds=_bounds(document),
+        resamples=calibration.inputs.choices.resamples,
+        closing=_closing(calibration),
+    )
+
+
+def _bounds(document: RunDocument) -> tuple[float, float]:
+    """Where the uncertainty loss of a run clamps σ."""
+    loss = document.settings.get("loss")
+    known = loss if isinstance(loss, dict) else {}
+    low, high = (known.get(name) for name in ("min_sigma", "max_sigma"))
+    return (
+        low if isinstance(low, float) else SIGMA_BOUNDS[0],
+        high if isinstance(high, float) else SIGMA_BOUNDS[1],
+    )
+
+
+def source_in_words(document: RunDocument) -> str:
+    """Where the σ of a run comes from."""
+    source = sigma_source(document)
+    if source == UncertaintySource.HEATMAP:
+        words = f"{WITHIN[UncertaintySource.HEATMAP]}, ellipses from their full covariance"
+    elif source in (DROPOUT, ENSEMBLE):
+        words = _passes_in_words(document)
+    else:
+        words = WITHIN.get(UncertaintySource.HEAD, source) if source == UncertaintySource.HEAD else source
+    return f"{words}, recalibrated" if "recalibration" in document.settings else words
+
+
+def _passes_in_words(document: RunDocument) -> str:
+    """`the disagreement of 20 passes with dropout and the head`."""
+    members = len(document.checkpoint.members)
+    passes = str(document.settings.get("uncertainty")).partition(":")[2]
+    who = f"{members} networks" if members else ""
+    if passes:
+        who = f"{passes} passes with dropout" + (f" of each of {who}" if who else "")
+    within = document.settings.get("sigma_within")
+    known = within in (UncertaintySource.HEAD, UncertaintySource.HEATMAP)
+    more = f", and {WITHIN[UncertaintySource(str(within))]}" if known else ""
+    return f"from the disagreement of {who}{more}"
+
+
+def _recalibration(found: Recalibrated | None, where: str) -> RecalibrationView | None:
+    if found is None:
+        return None
+    return RecalibrationView(found.rows, found.scale.common, found.changes, found.conformal, where)
+
+
+def _fitted_on(factors: Recalibration | None) -> str:
+    if factors is None:
+        return ""
+    return (
+        f"Fitted on {factors.n_keypoints:,} keypoints in {factors.n_images:,} images of {factors.data.path}, "
+        "judged on this run."
+    )
+
+
+def _closing(calibration: Calibration) -> tuple[str, ...]:
+    lines = []
+    if calibration.fitted is not None:
+        lines.append(f"factors and conformal regions: {calibration.fitted}")
+    if calibration.pictures:
+        lines.append(
+            f"{len(calibration.pictures)} pictures: {calibration.shown(calibration.run.path / PICTURES)}"
+        )
+    return tuple(lines)
+
+
+def as_json(calibration: Calibration) -> dict[str, Json]:
+    """What `--format json` prints: the report's keys, and those of the run, the factors and the gates."""
+    document, view = calibration.run.document, calibration.run.view
+    content: dict[str, Json] = {
+        "run": _text(calibration.shown(calibration.run.path)),
+        "status": document.status,
+        "view": str(view),
+        "uncertainty": calibration.inputs.source,
+        "large_error": calibration.inputs.large_error,
+        "settings": calibration.inputs.choices.as_settings(),
+    }
+    report = calibration.report.as_json()
+    report["verdict_status"] = report.pop("status")
+    content |= report
+    content |= shares_json(calibration.inputs.shares)
+    content["recalibration"] = _recalibrated_json(calibration.recalibrated, view)
+    content["no_recalibration"] = calibration.no_recalibration
+    content["applied"] = _recalibrated_json(calibration.applied, view)
+    content["pictures"] = [_text(calibration.shown(path)) for path in calibration.pictures]
+    content["gates"] = [{**result.as_json()} for result in calibration.gates]
+    return content
+
+
+def _text(path: str) -> str:
+    """A path as JSON can hold it: bytes that are no text are escaped."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _recalibrated_json(found: Recalibrated | None, view: View) -> Json:
+    if found is None:
+        return None
+    return {
+        "rows": [
+            {
+                "scope": row.scope or "none",
+                "mace": row.mace,
+                "radial_mace": row.radial_mace,
+                "nll": row.nll,
+                "crps_px": row.crps_px,
+                "sigma_scale": row.sigma_scale,
+                "sharpness_px": row.sharpness_px,
+                "coverage_90": row.coverage_90,
+            }
+            for row in found.rows
+        ],
+        "nll_change": {
+            scope: {"value": change.value, "ci95": None if change.ci95 is None else list(change.ci95)}
+            for scope, change in found.changes.items()
+        },
+        "sigma_scale": {
+            "common": found.scale.common,
+            "by_keypoint": _named(found.scale.by_keypoint.tolist(), view),
+        },
+        "conformal": _conformal_json(found.conformal, view),
+    }
+
+
+def _conformal_json(table: ConformalTable, view: View) -> Json:
+    def rows(part: tuple[ConformalRow, ...]) -> list[Json]:
+        return [
+            {
+                "coverage": row.limits.coverage,
+                "pooled": _finite(row.limits.pooled),
+                "pooled_held": row.held_pooled,
+                "by_keypoint": _named([_finite(float(v)) for v in row.limits.by_keypoint], view),
+                "by_keypoint_held": row.held_by_keypoint,
+                "n": row.limits.n,
+            }
+            for row in part
+        ]
+
+    return {"d": rows(table.ellipse), "px": rows(table.disc_px)}
+
+
+def _named(values: list[float | None], view: View) -> dict[str, Json]:
+    return dict(zip(view.keypoint_names, values, strict=True))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,159 @@
+"""`compare`: is one run better than another on the same images, by which numbers, and on which images?"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mahtdiag.config.gates import parse_margin
+from mahtdiag.config.settings import Settings
+from mahtdiag.diagnosis.comparison import (
+    PRIMARY,
+    Comparison,
+    Outcome,
+    Verdict,
+    compare_runs,
+    compared_names,
+)
+from mahtdiag.diagnosis.gates import Margin
+from mahtdiag.errors import ExitStatus, UsageError
+from mahtdiag.runs.reading import Run
+from mahtdiag.workflows.compare.pairing import (
+    Pair,
+    StoredRun,
+    open_finished,
+    pair_runs,
+    read_stored,
+    why_missing,
+)
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
+
+
+@dataclass(frozen=True, slots=True)
+class CompareRequest:
+    """What a user asked for: run folders, the first of which the others are compared with.
+
+    `margins` are texts such as `radial_error_px.mean=0.3`; without any, those of `[gates.baseline]` hold, and
+    without these 0 on the primary numbers. `strict`: a run has to be shown to be no worse. `common`: other
+    data is no error.
+    """
+
+    runs: tuple[Path, ...]
+    settings: Settings
+    cwd: Path
+    margins: tuple[str, ...] = ()
+    strict: bool = False
+    common: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedPair:
+    """Run B against run A; `names_a`, `names_b`: what each calls the images compared, in one order."""
+
+    a: Run
+    b: Run
+    label_a: str
+    label_b: str
+    names_a: tuple[str, ...]
+    names_b: tuple[str, ...]
+    comparison: Comparison
+    notes: tuple[str, ...]
+
+    def changed(self) -> tuple[list[int], list[int]]:
+        """Images in which B is further off, the worst first, and those in which it is closer, best first."""
+        change = np.nan_to_num(self.comparison.change_px)
+        order = np.argsort(-change, kind="stable")
+        return order[change[order] > 0].tolist(), order[change[order] < 0][::-1].tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Every run against the first."""
+
+    pairs: tuple[ComparedPair, ...]
+    strict: bool
+
+    @property
+    def status(self) -> ExitStatus:
+        """1 where a run is worse, or, when strict, not shown to be no worse."""
+        failed = any(
+            each.comparison.verdict is Verdict.WORSE or (self.strict and not each.comparison.non_inferior)
+            for each in self.pairs
+        )
+        return ExitStatus.GATE_FAILED if failed else ExitStatus.OK
+
+
+def compare(request: CompareRequest) -> Compared:
+    """Compare every run with the first.
+
+    Raises MahtdiagError for runs that cannot be read or compared, and margins on what is not compared.
+    """
+    if len(request.runs) < 2:
+        raise UsageError("name two runs or more: mahtdiag compare RUN_A RUN_B")
+    margins = _margins(request)
+    opened = [open_finished(path, request.cwd) for path in request.runs]
+    first = read_stored(opened[0], request.cwd)
+    pairs = tuple(
+        _compared(opened[0], first, run, read_stored(run, request.cwd), margins, common=request.common)
+        for run in opened[1:]
+    )
+    return Compared(pairs, request.strict)
+
+
+def _margins(request: CompareRequest) -> tuple[Margin, ...] | None:
+    """The margins that were asked for; None where none were."""
+    margins, problems = [], []
+    for text in request.margins:
+        name, separator, amount = text.rpartition("=")
+        try:
+            if not separator:
+                raise ValueError("expected METRIC=AMOUNT, as in radial_error_px.mean=0.3")
+            margins.append(parse_margin(name.strip(), amount))
+        except ValueError as error:
+            problems.append(f"--margin {text}: {error}")
+    if problems:
+        raise UsageError(*problems)
+    baseline = request.settings.gates.baseline
+    if not margins and baseline is not None:
+        return baseline.margins
+    return tuple(margins) or None
+
+
+def _compared(
+    run_a: Run, a: StoredRun, run_b: Run, b: StoredRun, margins: tuple[Margin, ...] | None, *, common: bool
+) -> ComparedPair:
+    pair = pair_runs(a, b, stored_limits(a.document), stored_rules(a.document), common=common)
+    comparison = judge_pair(pair, margins or tuple(Margin(name, 0.0, relative=False) for name in PRIMARY))
+    missing = [judged.name for judged in comparison.judged if judged.outcome is Outcome.MISSING]
+    if margins is not None and missing:
+        raise UsageError(*(f"margin on {name}: {why_missing(name, pair)}" for name in missing))
+    judged = tuple(judged for judged in comparison.judged if judged.name not in missing)
+    return ComparedPair(
+        a=run_a,
+        b=run_b,
+        label_a=a.label,
+        label_b=b.label,
+        names_a=pair.names_a,
+        names_b=pair.names_b,
+        comparison=replace(comparison, judged=judged),
+        notes=(*_same(run_a, run_b), *_unsealed(a), *_unsealed(b), *pair.notes),
+    )
+
+
+def judge_pair(pair: Pair, margins: tuple[Margin, ...]) -> Comparison:
+    """All numbers that are usually compared and those with a margin."""
+    names = compared_names(pair.a.view)
+    more = tuple(margin.metric for margin in margins if margin.metric not in names)
+    return replace(compare_runs(pair.a, pair.b, (*names, *more), margins), lost=pair.lost)
+
+
+def _same(a: Run, b: Run) -> tuple[str, ...]:
+    return ("A and B are the same run, which cannot differ from itself",) if a.path.samefile(b.path) else ()
+
+
+def _unsealed(run: StoredRun) -> tuple[str, ...]:
+    if run.document.checksums is not None:
+        return ()
+    return (
+        f"{run.label} was written by an earlier version, which kept no checksums: it may have been edited",
+    )

@@ -1,0 +1,151 @@
+"""The images that changed most between two runs, each drawn twice side by side."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.data.folder import RecordedFiles
+from mahtdiag.data.images import Image, decode_image
+from mahtdiag.errors import DataError, RunFolderError
+from mahtdiag.reports.overlay.draw import draw_overlay
+from mahtdiag.reports.overlay.png import signed
+from mahtdiag.reports.overlay.side_by_side import Half, draw_side_by_side
+from mahtdiag.runs.files import write_file
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.workflows.compare.job import Compared, ComparedPair
+from mahtdiag.workflows.compare.pairing import shown
+from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.pictures.earlier import remove_pictures
+from mahtdiag.workflows.pictures.in_order import in_order, usual_workers
+from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
+
+WORSE, BETTER = "worse", "better"
+COMMAND = "compare"
+# What `draw_changed` calls its pictures, of one pair and of several.
+PICTURES = tuple(f"{run}{name}/[0-9][0-9]*-*.png" for run in ("", "run-[0-9]*/") for name in (WORSE, BETTER))
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two runs, with all its columns."""
+
+    run: Run
+    label: str
+    images: ImageColumns
+    keypoints: KeypointColumns
+    rows: dict[str, int]
+    files: RecordedFiles
+
+    @staticmethod
+    def of(run: Run, label: str, cwd: Path) -> "_Side":
+        keypoints = run.keypoints()
+        rows = {name: row for row, name in enumerate(keypoints.image)}
+        files = RecordedFiles(cwd / run.document.data.path)
+        return _Side(run, label, run.images(), keypoints, rows, files)
+
+    def record(self, name: str, judged_as: Run) -> ImageRecord:
+        """The record of an image, its findings by the rules and limits of a run."""
+        limits, rules = stored_limits(judged_as.document), stored_rules(judged_as.document)
+        return record_of(self.images, self.keypoints, self.rows[name], limits, rules)
+
+
+def with_overlays(compared: Compared, choice: str, folder: Path, cwd: Path, watcher: Watcher) -> Compared:
+    """The same, with what was drawn told in the notes; every run but the first gets a folder if several.
+
+    Pictures of an earlier comparison in `folder` are removed.
+    """
+    try:
+        for pictures in PICTURES:
+            remove_pictures(folder, pictures, COMMAND)
+    except RunFolderError as error:
+        return _noted(compared, f"no overlays: {error.problems[0]}")
+    several = len(compared.pairs) > 1
+    pairs = []
+    for number, pair in enumerate(compared.pairs, start=2):
+        notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, cwd, watcher)
+        pairs.append(replace(pair, notes=(*pair.notes, *notes)))
+    return replace(compared, pairs=tuple(pairs))
+
+
+def _noted(compared: Compared, note: str) -> Compared:
+    pairs = (replace(pair, notes=(*pair.notes, note)) for pair in compared.pairs)
+    return replace(compared, pairs=tuple(pairs))
+
+
+def draw_changed(
+    pair: ComparedPair, choice: str, folder: Path, cwd: Path, watcher: Watcher
+) -> tuple[str, ...]:
+    """Draw the images that got worse and those that got better, and say in notes how many, or why not.
+
+    `choice`: `worst:N` of either, `all` or `none`. Pictures go to `folder/worse` and `folder/better`.
+    """
+    most = None if choice == "all" else 0 if choice == "none" else int(choice.removeprefix("worst:"))
+    chosen = [rows[:most] for rows in pair.changed()]
+    total = sum(map(len, chosen))
+    if not total:
+        return ()
+    sides = _Side.of(pair.a, pair.label_a, cwd), _Side.of(pair.b, pair.label_b, cwd)
+    missing: list[str] = []
+    watcher.start("overlays", total)
+    try:
+        for name, rows in zip((WORSE, BETTER), chosen, strict=True):
+            missing += _draw(pair, rows, sides, folder / name, watcher)
+    except RunFolderError as error:
+        return (f"no overlays: {error.problems[0]}",)
+    finally:
+        watcher.stop()
+    return overlay_notes(total - len(missing), missing, shown(folder, cwd))
+
+
+def _draw(
+    pair: ComparedPair,
+    rows: Sequence[int],
+    sides: tuple[_Side, _Side],
+    folder: Path,
+    watcher: Watcher,
+) -> list[str]:
+    """Draw these images; returns the names of those that are gone."""
+    missing = []
+    with in_order(lambda row: _drawn(pair, row, sides), rows, usual_workers()) as pictures:
+        for place, (row, png) in enumerate(zip(rows, pictures, strict=True), start=1):
+            name = pair.names_a[row]
+            watcher.advance(1)
+            if png is None:
+                missing.append(name)
+                continue
+            # The number keeps the order, and apart what is called the same in two folders.
+            write_file(folder, f"{place:02d}-{picture_name(name)}", signed(png, COMMAND))
+    return missing
+
+
+def _drawn(pair: ComparedPair, row: int, sides: tuple[_Side, _Side]) -> bytes | None:
+    """One image as both runs saw it; None where it is gone."""
+    names = pair.names_a[row], pair.names_b[row]
+    records = [side.record(name, pair.a) for side, name in zip(sides, names, strict=True)]
+    places = [side.files.path(name) for side, name in zip(sides, names, strict=True)]
+    image = _image(names[0], places, records[0])
+    if image is None:
+        return None
+    titles = {rule.code: rule.title for rule in RULES}
+    halves = []
+    for letter, side, record in zip("AB", sides, records, strict=True):
+        peaks = second_peaks_of(record)
+        png = draw_overlay(image, record, pair.a.view, rule_titles=titles, second_peaks=peaks)
+        halves.append(Half(png, letter, side.label, record.radial_error_px))
+    return draw_side_by_side(halves[0], halves[1])
+
+
+def _image(name: str, places: Sequence[Path], record: ImageRecord) -> Image | None:
+    """The pixels of the image that was evaluated, from the first place that still holds it."""
+    for path in places:
+        try:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() == record.image_sha256:
+                return decode_image(content, name)
+        except (OSError, DataError):
+            continue
+    return None

@@ -1,0 +1,209 @@
+"""The main job: a checkpoint and an annotated set in, a run folder out."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mahtdiag.config.settings import Settings
+from mahtdiag.data.buu_lspine import outside_image
+from mahtdiag.data.images import ImageError, load_image
+from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.records import RecordMaker
+from mahtdiag.engine.inference import Seconds
+from mahtdiag.engine.loader import LoadImage, load_batches
+from mahtdiag.errors import ExitStatus, InterruptedRunError
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.document import Seconds as StoredSeconds
+from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.latest import default_run_path
+from mahtdiag.runs.lock import has_work_left, sole_writer
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.workflows.compare.pairing import shown
+from mahtdiag.workflows.evaluate.overlays import write_overlays
+from mahtdiag.workflows.evaluate.results import RunResults, read_results
+from mahtdiag.workflows.evaluate.setup import Setup, header, prepare, settings_of
+from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
+from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
+from mahtdiag.workflows.progress import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateRequest:
+    """What a user asked for; `out` None means a new folder under `runs/`."""
+
+    settings: Settings
+    out: Path | None
+    resume: bool
+    trust: bool
+    cwd: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A finished run: its folder, its results, and the exit status they call for.
+
+    `not_done` says why, where the status is NOT_DONE; `overlays` is how many were drawn.
+    """
+
+    path: Path
+    results: RunResults
+    status: ExitStatus
+    not_done: str | None
+    overlays: int
+
+
+def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
+    """Run the network over the images, judge every one of them, write the run folder.
+
+    Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
+    """
+    setup = prepare(request.settings, trust=request.trust)
+    with ExitStack() as held:
+        folder = _open_folder(request, setup, held)
+        results, overlays = _fill(folder, setup, request.cwd, watcher)
+    finished = replace(results, document=folder.document)
+    not_done = _not_done(finished.document, setup.allow_failures)
+    gates = status_of(results_of(finished.document.gates))
+    status = gates if not_done is None else ExitStatus.NOT_DONE
+    return Evaluation(folder.path, finished, status, not_done, overlays)
+
+
+def _open_folder(request: EvaluateRequest, setup: Setup, held: ExitStack) -> RunFolder:
+    """The run folder, which no other process writes to as long as `held` is not closed."""
+    now = datetime.now(UTC)
+    path = request.out or default_run_path(setup.name, now, request.cwd)
+    if request.resume:
+        if has_work_left(path):
+            held.enter_context(sole_writer(path))
+        return RunFolder.resume(path, header(setup, now), setup.dataset.failures)
+    folder = RunFolder.create(path, header(setup, now), setup.dataset.failures)
+    held.enter_context(sole_writer(path))
+    return folder
+
+
+def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple[RunResults, int]:
+    """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
+    clock = _Clock(folder.document)
+    try:
+        _infer(setup, folder, clock, watcher)
+        known = folder.document.model_copy(update={"settings": settings_of(setup)})
+        results = read_results(folder.tables(), folder.document if folder.complete else known)
+        overlays = write_overlays(setup, results, folder, watcher)
+        document = folder.document
+        if not folder.complete:
+            document = results.document.model_copy(update=_at_the_end(setup, clock))
+        judged = with_gates(document, setup.gates.limits, _to_baseline(setup, results, folder, cwd))
+        for note in folder.finish(judged, cwd):
+            watcher.note(note)
+    except KeyboardInterrupt:
+        _leave_readable(folder, _at_the_end(setup, clock))
+        raise InterruptedRunError(str(folder.path)) from None
+    finally:
+        watcher.stop()
+    return results, overlays
+
+
+def _to_baseline(setup: Setup, results: RunResults, folder: RunFolder, cwd: Path) -> tuple[GateResult, ...]:
+    """The gates on differences to a stored run; violations of both by the rules and limits of now."""
+    label = shown(folder.path, cwd)
+    current = current_run(results.document, results.images, results.keypoints, label)
+    return judge_baseline(setup.gates.baseline, current, setup.limits, setup.rules, cwd)
+
+
+def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -> None:
+    if folder.complete:
+        return
+    samples, done = setup.dataset.samples, folder.finished_batches()
+    finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
+    watcher.start("evaluating", len(samples), finished)
+    maker = RecordMaker(setup.spec, setup.loss, setup.limits,
+                        setup.pixel_spacing_mm,
+                        None if setup.correction is None else setup.correction.factors,
+                        setup.rules)  # fmt: skip
+    batches = load_batches(
+        samples, image_reader(setup), batch_size=setup.batch_size, workers=setup.workers, done=done
+    )
+    for inferred in setup.runner.run(batches):
+        batch = inferred.batch
+        records: list[ImageRecord] = []
+        failures = list(batch.failures)
+        started = time.perf_counter()
+        if inferred.reading is not None:
+            records, wrong = maker.records(batch.samples, batch.images, inferred.frames, inferred.reading)
+            failures += wrong
+        folder.append(batch.index, records, failures)
+        clock.add(inferred.seconds + Seconds(analyse=time.perf_counter() - started))
+        watcher.advance(len(records) + len(failures))
+    watcher.stop()
+
+
+def image_reader(setup: Setup) -> LoadImage:
+    """A function that reads one image, checks its labels against its size, and records what is wrong."""
+
+    def read(sample: Sample) -> LoadedImage | Failure:
+        try:
+            image = load_image(sample.path, sample.image, setup.spec.input)
+        except ImageError as error:
+            reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
+            return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)
+        problems = outside_image(sample.keypoints_px, image.original, sample.view)
+        if problems:
+            return Failure(sample.image, "; ".join(problems), image.image_sha256, sample.annotation_sha256)
+        return image
+
+    return read
+
+
+def _not_done(document: RunDocument, allow_failures: int) -> str | None:
+    """Why the job counts as not done: nothing evaluated, or more failures than allowed."""
+    images = document.images
+    if images.evaluated and images.failed <= allow_failures:
+        return None
+    first = next((f"; the first: {failure.image}: {failure.reason}" for failure in document.failures), "")
+    if not images.evaluated:
+        return f"{document.data.path}: none of {images.total} images could be evaluated{first}"
+    return f"{images.failed} of {images.total} images failed, --allow-failures is {allow_failures}{first}"
+
+
+class _Clock:
+    """Seconds spent, on top of what an interrupted run had already spent."""
+
+    def __init__(self, document: RunDocument) -> None:
+        self._before = document.seconds or StoredSeconds(total=0.0)
+        self._started = time.perf_counter()
+        self._spent = Seconds()
+
+    def add(self, seconds: Seconds) -> None:
+        """Count what a batch took."""
+        self._spent = self._spent + seconds
+
+    @property
+    def stored(self) -> StoredSeconds:
+        """As `run.json` keeps it."""
+        before = self._before
+        return StoredSeconds(
+            total=before.total + time.perf_counter() - self._started,
+            forward=(before.forward or 0.0) + self._spent.forward,
+            decode=(before.decode or 0.0) + self._spent.decode,
+            analyse=(before.analyse or 0.0) + self._spent.analyse,
+        )
+
+
+def _at_the_end(setup: Setup, clock: _Clock) -> dict[str, object]:
+    """What `run.json` learns last; a resumed run may have gone on with other workers or overlays."""
+    return {"seconds": clock.stored, "settings": settings_of(setup)}
+
+
+def _leave_readable(folder: RunFolder, update: dict[str, object]) -> None:
+    """Write what is known; the folder stays resumable."""
+    if folder.complete:
+        return
+    try:
+        results = read_results(folder.tables(), folder.document)
+        document = results.document
+    except ValueError:
+        document = folder.document
+    folder.interrupt(document.model_copy(update=update))

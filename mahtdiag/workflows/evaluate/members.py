@@ -1,0 +1,210 @@
+"""The networks of a run: one checkpoint, or several that are evaluated as an ensemble."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import JsonValue
+
+from mahtdiag.config.settings import ModelSettings
+from mahtdiag.engine.device import Precision
+from mahtdiag.engine.inference import Runner, probe
+from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
+from mahtdiag.errors import UsageError
+from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
+from mahtdiag.models.archive import CheckpointFormat
+from mahtdiag.models.dropout import activate_dropout
+from mahtdiag.models.loading import LoadedModel, load_model
+from mahtdiag.runs.document import CheckpointMember, CheckpointSource
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
+from mahtdiag.workflows.calibration.inputs import DROPOUT, ENSEMBLE
+from mahtdiag.workflows.evaluate.specification import Evidence, resolve_input, resolve_spec, view_of_heatmaps
+
+SEPARATOR = ","
+HEAD = (UncertaintySource.AUTO, UncertaintySource.HEAD)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network on its device, how its input and output are to be read, and the heatmaps it returned."""
+
+    path: Path
+    model: LoadedModel
+    spec: ModelSpec
+    heatmap_size: Size
+
+
+def checkpoint_paths(text: str) -> tuple[Path, ...]:
+    """`a.pt,b.pt` as the members of an ensemble; the name of an existing file is one checkpoint.
+
+    Raises UsageError where a comma has nothing beside it.
+    """
+    if SEPARATOR not in text or os.path.exists(text):
+        return (Path(text),)
+    parts = [part.strip() for part in text.split(SEPARATOR)]
+    if not all(parts):
+        raise UsageError(f"{text}: a comma with no checkpoint beside it; give A.pt,B.pt")
+    return tuple(map(Path, parts))
+
+
+def load_members(
+    paths: Sequence[Path], settings: ModelSettings, device: torch.device, *, trust: bool
+) -> tuple[Member, ...]:
+    """Load every network and look at what it returns for one black image.
+
+    Raises MahtdiagError for what cannot be loaded or run, UsageError where members do not fit together.
+    """
+    members = tuple(_load(path, settings, device, trust) for path in paths)
+    _require_agreement(members)
+    return members
+
+
+def _load(path: Path, settings: ModelSettings, device: torch.device, trust: bool) -> Member:
+    model = load_model(path, factory=settings.factory, trust=trust)
+    network_input = resolve_input(settings, model.spec)
+    model.network.to(device)
+    outputs = probe(model.predict, network_input.channels, network_input.size, device)
+    view = view_of_heatmaps(outputs.heatmaps.shape[1])
+    spec = resolve_spec(settings, model.spec, network_input, view, outputs)
+    return Member(path, model, spec, Size(*outputs.heatmaps.shape[-2:]))
+
+
+def _require_agreement(members: Sequence[Member]) -> None:
+    """Means and variances are those of one thing: all that decides what a place and a σ are must agree."""
+    first = members[0]
+    expected = reading_of(first.spec, first.heatmap_size)
+    problems = []
+    for member in members[1:]:
+        found = reading_of(member.spec, member.heatmap_size)
+        differ = [f"{name} {expected[name]} and {found[name]}" for name in expected
+                  if found[name] != expected[name]]  # fmt: skip
+        if differ:
+            problems.append(
+                f"{first.path}, {member.path} are no ensemble: {'; '.join(differ)}; give networks that agree"
+            )
+    if problems:
+        raise UsageError(*problems)
+
+
+def reading_of(spec: ModelSpec, heatmap_size: Size) -> dict[str, JsonValue]:
+    """The settings by which a network's input and output are read, by their names in `run.json`."""
+    return {
+        "view": str(spec.view),
+        "input_size": str(spec.input.size),
+        "resize": str(spec.input.resize),
+        "normalize": spec.input.normalization.name,
+        "channels": spec.input.channels,
+        "coords": str(spec.input.convention),
+        "heatmap_size": str(heatmap_size),
+        "heatmap_sigma": spec.decoding.heatmap_sigma,
+        "decode": "network" if spec.decoding.own_coords else str(spec.decoding.method),
+        "softargmax_beta": spec.decoding.softargmax_beta,
+        "uncertainty": str(spec.uncertainty.source),
+        "uncertainty_as": None if spec.uncertainty.kind is None else str(spec.uncertainty.kind),
+        "uncertainty_frame": str(spec.uncertainty.frame),
+    }
+
+
+def repetition_of(members: Sequence[Member], settings: ModelSettings) -> dict[str, JsonValue]:
+    """What `run.json` says of repeated passes: the σ that was asked for, and that of a single pass."""
+    if not is_repeated(members, settings):
+        return {}
+    source = members[0].spec.uncertainty.source
+    within = UncertaintySource.HEAD if source in HEAD else source
+    return {
+        "uncertainty": str(settings.uncertainty or UncertaintySource.AUTO),
+        "sigma_within": str(within),
+    }
+
+
+def sigma_source_of(members: Sequence[Member], settings: ModelSettings) -> str:
+    """Where σ comes from, after `auto` has been settled: see `calibration_inputs.sigma_source`."""
+    if isinstance(settings.uncertainty, McDropout):
+        return DROPOUT
+    source = members[0].spec.uncertainty.source
+    if len(members) > 1 and settings.uncertainty is not UncertaintySource.NONE:
+        return ENSEMBLE
+    return str(UncertaintySource.HEAD if source in HEAD else source)
+
+
+def is_repeated(members: Sequence[Member], settings: ModelSettings) -> bool:
+    """Whether every batch is read more than once."""
+    return len(members) > 1 or isinstance(settings.uncertainty, McDropout)
+
+
+def view_evidence_of(members: Sequence[Member]) -> tuple[Evidence, ...]:
+    """Which view the networks are for, and what says so."""
+    view = members[0].spec.view
+    evidence = [Evidence(view, f"the network ({view.keypoints} heatmaps)")]
+    evidence += [Evidence(m.model.spec.view, "the checkpoint's metadata") for m in members if m.model.spec]
+    return tuple(dict.fromkeys(evidence))
+
+
+def runner_of(
+    members: Sequence[Member],
+    settings: ModelSettings,
+    device: torch.device,
+    precision: Precision,
+    weight: FocalWeight = PUBLISHED_WEIGHT,
+) -> Runner:
+    """What runs the batches: a single network as it is, or all passes together.
+
+    Raises UsageError where dropout was asked for and cannot be switched on.
+    """
+    runners = [Runner(m.model.predict, m.spec, device, precision, m.heatmap_size, weight) for m in members]
+    if not is_repeated(members, settings):
+        return runners[0]
+    asked = settings.uncertainty
+    if isinstance(asked, McDropout):
+        for member in members:
+            _switch_dropout_on(member, device)
+        return RepeatedRunner.of(runners, dropout_passes=asked.passes)
+    return RepeatedRunner.of(runners, with_sigma=asked is not UncertaintySource.NONE)
+
+
+def _switch_dropout_on(member: Member, device: torch.device) -> None:
+    layers = activate_dropout(member.model.network)
+    option = "--uncertainty mc-dropout"
+    if member.model.format is CheckpointFormat.TORCHSCRIPT and not (layers and _acts(member, device)):
+        raise UsageError(
+            f"{member.path}: {option}: no dropout can be switched on in this TorchScript archive; save it "
+            "with torch.jit.script, neither traced nor frozen, or give several checkpoints"
+        )
+    if not layers:
+        raise UsageError(
+            f"{member.path}: {option}: the network has no dropout layer; use --uncertainty auto, or give "
+            "several checkpoints"
+        )
+
+
+def _acts(member: Member, device: torch.device) -> bool:
+    """Whether a pass depends on random numbers: a traced network keeps what it was traced with."""
+    size = member.spec.input.size
+    with drawing_from(0, device):
+        image = torch.rand((1, member.spec.input.channels, size.height, size.width)).to(device)
+    found = []
+    for seed in (0, 1):
+        with drawing_from(seed, device), torch.inference_mode():
+            found.append(member.model.predict(image).heatmaps)
+    return not torch.equal(found[0], found[1])
+
+
+def source_of(members: Sequence[Member]) -> CheckpointSource:
+    """What `run.json` says of the checkpoints; the digest of an ensemble does not depend on its order."""
+    if len(members) == 1:
+        (only,) = members
+        return CheckpointSource(path=str(only.path), sha256=only.model.sha256, format=str(only.model.format))
+    digests = sorted(member.model.sha256 for member in members)
+    return CheckpointSource(
+        path=SEPARATOR.join(str(member.path) for member in members),
+        sha256=hashlib.sha256("\n".join(digests).encode()).hexdigest(),
+        format=SEPARATOR.join(dict.fromkeys(str(member.model.format) for member in members)),
+        members=tuple(
+            CheckpointMember(path=str(m.path), sha256=m.model.sha256, format=str(m.model.format))
+            for m in members
+        ),
+    )

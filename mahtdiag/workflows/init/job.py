@@ -1,0 +1,242 @@
+"""`init`: a commented `mahtdiag.toml` from a run, with gates at what it reached and a margin."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
+from mahtdiag.config.key_meanings import KEYS
+from mahtdiag.config.reading import FILE_NAME, PROJECT_FILE
+from mahtdiag.config.writing import ProjectFile, Value, file_text, toml_value
+from mahtdiag.diagnosis.proposals import propose_gates
+from mahtdiag.errors import RunFolderError, UsageError
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.files import write_file
+from mahtdiag.runs.latest import LATEST, RUNS
+from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.workflows.calibration.choices import CalibrationChoices
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
+
+SELF_DESCRIBING = "mahtdiag"
+RUNS_CODE = ("torchscript", "state-dict")
+OWN_COORDINATES = "network"
+TEMPLATE_HEADER = (
+    "mahtdiag.toml: what a project fixes once; the command line wins over it.",
+    "Take away the # of a key to set it; what is shown are the defaults, or examples.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InitRequest:
+    """What a user asked for; `run` None means the latest, `margin` is a share (0.1 for 10 %)."""
+
+    run: Path | None
+    out: Path
+    margin: float
+    force: bool
+    template: bool
+    cwd: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Initialised:
+    """The file that was written, how many gates it sets, the run it came from, and what is to be known."""
+
+    file: Path
+    gates: int
+    run: str | None
+    needs_trust: bool
+    notes: tuple[str, ...]
+
+
+def initialise(request: InitRequest) -> Initialised:
+    """Write the file.
+
+    Raises UsageError where a file is in the way, RunFolderError where there is no finished run to start from.
+    """
+    file = request.cwd / request.out
+    if request.out.name == PROJECT_FILE:
+        raise UsageError(
+            f"--out {request.out}: init writes a file of its own; write mahtdiag.toml, or copy its tables "
+            "into [tool.mahtdiag] by hand"
+        )
+    if file.is_dir():
+        raise UsageError(f"--out {request.out}: a folder; name a file, as in {request.out / FILE_NAME}")
+    if os.path.lexists(file) and not request.force:
+        raise UsageError(f"{request.out}: exists; overwrite it with --force or choose another --out")
+    notes: tuple[str, ...] = ()
+    if request.template:
+        project, run = ProjectFile(TEMPLATE_HEADER), None
+    else:
+        found = _finished_run(request)
+        project, notes = _project(found, request)
+        run = project.baseline
+    _write(file, file_text(project), request.out)
+    active = sum(gate.active for gate in project.gates)
+    trust = "evaluate --trust" in project.header[1]
+    return Initialised(request.out, active, run, trust, notes)
+
+
+def _write(file: Path, text: str, out: Path) -> None:
+    try:
+        write_file(file.parent, file.name, text.encode())
+    except (RunFolderError, OSError):
+        raise UsageError(f"--out {out}: cannot be written; name another file") from None
+
+
+def _finished_run(request: InitRequest) -> Run:
+    if request.run is None and not (request.cwd / RUNS / LATEST).exists():
+        raise RunFolderError(
+            f"no finished run in {RUNS}: run `mahtdiag evaluate CHECKPOINT DATA` first, name a run folder, "
+            "or write a file without gates with --template"
+        )
+    run = open_run(request.run, request.cwd)
+    if run.document.status != "complete":
+        raise RunFolderError(f"{run.path}: the run is not finished; finish it with evaluate --resume first")
+    if run.document.metrics is None:
+        raise RunFolderError(f"{run.path}: no image was evaluated, so there is nothing to start from")
+    return run
+
+
+def _project(run: Run, request: InitRequest) -> tuple[ProjectFile, tuple[str, ...]]:
+    document, folder = run.document, request.cwd / request.out.parent
+    path = _seen_from(folder, str(run.path), request.cwd)
+    settings, known = _model(document)
+    settings["model"]["checkpoint"] = _checkpoint(document, folder, request.cwd)
+    settings["data"] = {
+        "path": _seen_from(folder, document.data.path, request.cwd),
+        "view": str(document.view),
+        **_set(document.settings, "pixel_spacing_mm"),
+    }
+    settings["evaluate"] = _other_than_default("evaluate", document.settings, ("precision", "allow_failures"))
+    loss = document.settings.get("loss")
+    settings["loss"] = _other_than_default("loss", loss if isinstance(loss, Mapping) else {})
+    settings |= _anatomy(document)
+    choices = document.settings.get("calibration")
+    settings["calibration"] = _other_than_default(
+        "calibration", CalibrationChoices().as_settings() | (choices if isinstance(choices, dict) else {})
+    )
+    content = document.model_dump(mode="json", by_alias=True)
+    project = ProjectFile(
+        header=_header(document, path),
+        settings=settings,
+        known=known,
+        remarks=_remarks(document, request.margin),
+        gates=propose_gates(content, request.margin),
+        baseline=path,
+        view=document.view,
+    )
+    return project, _notes(project, folder)
+
+
+def _model(document: RunDocument) -> tuple[dict[str, dict[str, Value]], dict[str, dict[str, Value]]]:
+    """Keys of `[model]` that the run was given, and those that its checkpoint settled."""
+    stored = document.settings
+    names = [key.name for key in KEYS["model"] if key.name in stored]
+    values = {name: value for name in names for name, value in _set(stored, name).items()}
+    if values.get("decode") == OWN_COORDINATES:
+        del values["decode"]
+    given = stored.get("given")
+    described = document.checkpoint.format == SELF_DESCRIBING
+    active = given if isinstance(given, list) else () if described else names
+    return (
+        {"model": {name: value for name, value in values.items() if name in active or name == "factory"}},
+        {"model": values},
+    )
+
+
+def _set(stored: Mapping[str, JsonValue], name: str) -> dict[str, Value]:
+    """The value of a setting by its name; empty where it is not set."""
+    value = stored.get(name)
+    return {name: value} if isinstance(value, (str, int, float, bool)) else {}
+
+
+def _other_than_default(
+    table: str, stored: Mapping[str, JsonValue], names: tuple[str, ...] | None = None
+) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for key in KEYS[table]:
+        value = stored.get(key.name)
+        if isinstance(value, list):
+            value_of: Value = tuple(map(str, value))
+        elif isinstance(value, (str, int, float, bool)):
+            value_of = value
+        else:
+            continue
+        if value_of != key.default and (names is None or key.name in names):
+            found[key.name] = value_of
+    return found
+
+
+def _anatomy(document: RunDocument) -> dict[str, dict[str, Value]]:
+    """Rules and limits that are not the defaults of the view."""
+    rules = stored_rules(document)
+    limits = stored_limits(document).values
+    return {
+        "anatomy": {} if rules == RULES else {"select": tuple(rule.code for rule in rules)},
+        "anatomy.limits": {
+            key: limits[key]
+            for key, spec in LIMIT_BY_KEY.items()
+            if limits[key] != spec.default(document.view)
+        },
+    }
+
+
+def _checkpoint(document: RunDocument, folder: Path, cwd: Path) -> str:
+    paths = [member.path for member in document.checkpoint.members] or [document.checkpoint.path]
+    return ",".join(_seen_from(folder, path, cwd) for path in paths)
+
+
+def _seen_from(folder: Path, path: str, cwd: Path) -> str:
+    """A path of the current folder as it is written in a file in `folder`."""
+    if os.path.isabs(path) and not Path(path).is_relative_to(cwd):
+        return path
+    same = folder.resolve() == cwd.resolve() and not os.path.isabs(path)
+    return path if same else os.path.relpath(cwd / path, folder)
+
+
+def _header(document: RunDocument, run: str) -> tuple[str, ...]:
+    needs_trust = any(kind in document.checkpoint.format for kind in RUNS_CODE)
+    evaluate = "evaluate --trust" if needs_trust else "evaluate"
+    return (
+        "mahtdiag.toml: what this project fixes once; the command line wins over it.",
+        f"With it `mahtdiag {evaluate}`, `anatomy` and `calibration` need no arguments.",
+        f"Written from the run {toml_value(run)}: {document.images.evaluated} {document.view} images, "
+        f"{document.started:%Y-%m-%d}.",
+        "A key behind # is not set; what is shown is its default, or an example.",
+    )
+
+
+def _remarks(document: RunDocument, margin: float) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {
+        "loss": ("The loss that the network was trained with.",),
+        "gates": (
+            f"What the run reached and {100 * margin:g} %: errors may grow by so much, shares may have so "
+            "many more bad",
+            "cases (at least 0.01). Any number of run.json can be limited, or an end of its 95 % interval",
+            '("upper <= 4.0"), for one view ([gates.AP]) or vertebra; a number that is missing fails.',
+        ),
+    }
+    if document.checkpoint.format == SELF_DESCRIBING:
+        found["model"] = ("The checkpoint says the rest itself; a key that is set here wins over it.",)
+    if "recalibration" in document.settings:
+        found["evaluate"] = ("The run multiplied σ by the factors of a file: name it as recalibration.",)
+    return found
+
+
+def _notes(project: ProjectFile, folder: Path) -> tuple[str, ...]:
+    """What the file names and is not there: it was evaluated from another folder, or has been moved."""
+    named = {"model": "checkpoint", "data": "path"}
+    notes = []
+    for table, key in named.items():
+        text = str(project.settings[table][key])
+        parts = [text] if (folder / text).exists() else text.split(",")
+        notes += [
+            f"[{table}] {key}: {part} is not there; correct it in the file"
+            for part in parts
+            if not (folder / part).exists()
+        ]
+    return tuple(notes)

@@ -1,0 +1,194 @@
+"""`report`: a finished run as one page that needs nothing beside it."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mahtdiag.config.settings import Settings
+from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
+from mahtdiag.reports.html.gallery import Picture
+from mahtdiag.reports.html.page import render_report
+from mahtdiag.reports.html.sections import sections_of
+from mahtdiag.reports.numbers import counted
+from mahtdiag.reports.one_line import one_line
+from mahtdiag.runs.files import require_no_folder, write_file, write_named
+from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.workflows.compare.pairing import open_finished, shown
+from mahtdiag.workflows.evaluate.overlays import worst_rows
+from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
+from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
+from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.report.pictures import Wanted, finished_pictures, start_pictures
+from mahtdiag.workflows.report.screen import gallery_of, view_of
+from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
+
+NAME = "report.html"
+DEFAULT_IMAGES = "worst:1000"
+NO_IMAGES = "none"
+READERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What a user asked for.
+
+    `settings`: the gates in force now; `run` None: the latest; `out` None: `report.html` in the run folder;
+    `images`: which are shown (`worst:N`, `all`, `none`); `data` None: where they lay when the run was made.
+    """
+
+    settings: Settings
+    run: Path | None
+    out: Path | None
+    images: str
+    data: Path | None
+    cwd: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A written page: where it lies, how large it is, what it shows, and the gates of its run."""
+
+    path: Path
+    run: Path
+    bytes: int
+    evaluated: int
+    failed: int
+    shown: int
+    without_picture: int
+    gates: tuple[GateResult, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def status(self) -> ExitStatus:
+        """0, or 1 if a gate failed."""
+        return status_of(self.gates)
+
+
+def write_report(request: ReportRequest, watcher: Watcher) -> Report:
+    """Draw and write the page; raises MahtdiagError where the run is not finished or holds no result."""
+    run = open_finished(request.run, request.cwd)
+    if request.out is not None:
+        # The page of a large run takes a while, which nobody should wait for in vain.
+        require_no_folder("--out", request.out, request.cwd)
+    images, keypoints = run.images(), run.keypoints()
+    _require_results(run, images, keypoints)
+    data = _data_folder(request, run)
+    rows = worst_rows(images.radial_error_px[images.ok], request.images)
+    gates = _gates(request, run, images, keypoints)
+    # The decoder works while figures are drawn.
+    with ThreadPoolExecutor(READERS) as pool:
+        started = start_pictures(pool, _wanted(images, keypoints, rows), data)
+        try:
+            view = view_of(run, images, keypoints, gates, request.cwd)
+            sections = tuple(sections_of(view))
+            pictures = finished_pictures(started, watcher)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    pictures = pictures if data else [f"{run.document.data.path} is gone"] * len(rows)
+    names = [keypoints.image[row] for row in rows]
+    notes = _notes(run, names, pictures, len(keypoints.image), data is not None)
+    gallery = None
+    if request.images != NO_IMAGES:
+        gallery = gallery_of(view, images, keypoints, rows, pictures, notes)
+    content = render_report(view, sections, gallery)
+    return Report(
+        path=_written(request, run, content),
+        run=run.path,
+        bytes=len(content),
+        evaluated=view.evaluated,
+        failed=view.failed,
+        shown=len(rows),
+        without_picture=sum(isinstance(picture, str) for picture in pictures),
+        gates=gates,
+        notes=notes if gallery else (),
+    )
+
+
+def _written(request: ReportRequest, run: Run, content: bytes) -> Path:
+    if request.out is None:
+        return write_file(run.path, NAME, content)
+    write_named("--out", request.out, content, request.cwd)
+    return request.cwd / request.out
+
+
+def _require_results(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> None:
+    if not keypoints.image:
+        raise RunFolderError(
+            f"{run.path}: no image was evaluated ({len(images.failures())} failed), there is nothing to "
+            "report; evaluate again"
+        )
+    if keypoints.image != tuple(name for name, ok in zip(images.image, images.ok, strict=True) if ok):
+        raise RunFolderError(f"{run.path}: its tables list different images; damaged, evaluate again")
+    if not np.isfinite(keypoints.error_px).any():
+        raise RunFolderError(f"{run.path}: no keypoint has a label, so there is nothing to report")
+
+
+def _data_folder(request: ReportRequest, run: Run) -> Path | None:
+    """Where the images are, None where they were and are no more; raises UsageError for a wrong --data."""
+    data = request.cwd / (run.document.data.path if request.data is None else request.data)
+    if data.is_dir():
+        return data
+    if request.data is not None:
+        raise UsageError(f"--data {request.data}: no such folder; name the folder that holds the images")
+    return None
+
+
+def _wanted(images: ImageColumns, keypoints: KeypointColumns, rows: Sequence[int]) -> list[Wanted]:
+    sha256 = dict(zip(images.image, images.image_sha256, strict=True))
+    return [Wanted(keypoints.image[row], sha256[keypoints.image[row]]) for row in rows]
+
+
+def _gates(
+    request: ReportRequest, run: Run, images: ImageColumns, keypoints: KeypointColumns
+) -> tuple[GateResult, ...]:
+    """The gates in force now, judged by the run; where the settings have none, those it was judged by."""
+    gates, document = request.settings.gates, run.document
+    if not gates.limits and gates.baseline is None:
+        return results_of(document.gates)
+    current = current_run(document, images, keypoints, shown(run.path, request.cwd))
+    limits, rules = stored_limits(document), stored_rules(document)
+    to_baseline = judge_baseline(gates.baseline, current, limits, rules, request.cwd)
+    return results_of(with_gates(document, gates.limits, to_baseline).gates)
+
+
+def _notes(
+    run: Run, names: Sequence[str], pictures: list[Picture | str], evaluated: int, data_there: bool
+) -> tuple[str, ...]:
+    """What a reader of the gallery has to know; `names` are those of the shown images."""
+    notes = [_shown_note(len(pictures), evaluated)] if len(pictures) < evaluated else []
+    why: dict[str, list[str]] = {}
+    for name, picture in zip(names, pictures, strict=True):
+        if isinstance(picture, str):
+            why.setdefault(picture, []).append(name)
+    if why and not data_there:
+        notes.append(
+            f"The images have moved: {run.document.data.path} is gone, so the keypoints are drawn alone. "
+            "Name the folder where the images are now with --data."
+        )
+    elif why:
+        reasons = "; ".join(f"{reason}: {_first_of(named)}" for reason, named in sorted(why.items()))
+        notes.append(
+            f"{counted(sum(map(len, why.values())), 'image')} of {len(pictures):,} cannot be shown, so the "
+            f"keypoints are drawn alone ({reasons})."
+        )
+    return tuple(notes)
+
+
+def _shown_note(shown: int, evaluated: int) -> str:
+    if not shown:
+        return "No images are shown; --images all shows every one."
+    largest = (
+        "image with the largest mean error" if shown == 1 else f"{shown:,} images with the largest mean error"
+    )
+    verb = "is" if shown == 1 else "are"
+    return f"The {largest} of {counted(evaluated, 'image')} {verb} shown; --images all shows every one."
+
+
+def _first_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return f"{one_line(names[0])}{more}"
