@@ -20,7 +20,7 @@ from benchmarks.injection_sets import SAMPLE_DATA, annotated_set
 from mahtdiag.anatomy.systematic import fit_systematic_error
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.measured import measure_agreement
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 VIEW = View.LA
 ERROR_PX = 8.0

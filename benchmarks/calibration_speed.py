@@ -22,7 +22,7 @@ from rich.text import Text
 from benchmarks.simulated_models import calibrated
 from mahtdiag.calibration import calibration_report
 from mahtdiag.calibration.gaussian import mace
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 VIEW = View.LA

@@ -29,7 +29,7 @@ from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, Im
 from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, write_table
 from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS
 from mahtdiag.runs.tables import images_schema, keypoints_schema
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Values = NDArray[np.generic] | Sequence[str]

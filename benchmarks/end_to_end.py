@@ -17,7 +17,7 @@ from benchmarks.figures import at_most, milliseconds, table
 from mahtdiag.config.settings import DataSettings, EvaluateSettings, ModelSettings, Settings
 from mahtdiag.engine.device import forward_mode
 from mahtdiag.engine.loader import load_batches
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate, image_reader
 from mahtdiag.workflows.evaluate.setup import Setup, prepare
 

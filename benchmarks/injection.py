@@ -39,7 +39,7 @@ from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.systematic import explain_systematic_error, fit_systematic_error
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

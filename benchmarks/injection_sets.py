@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.label_audit import DOUBTS, read_set
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import read_image_size
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
 
 Floats = NDArray[np.float64]
 SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"

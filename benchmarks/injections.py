@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.injection_sets import CleanSet
 from mahtdiag.anatomy.error_types import label_widths_px
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_KEYPOINTS, UL, UR
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_KEYPOINTS, UL, UR
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

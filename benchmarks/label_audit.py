@@ -27,7 +27,7 @@ from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.views import LUMBAR_KEYPOINTS, View
+from mahtdiag.schema.skeleton import LUMBAR_KEYPOINTS, View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -30,7 +30,7 @@ from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

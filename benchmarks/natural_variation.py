@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.geometry import Geometry, measure_geometry
 from mahtdiag.anatomy.rules import select_rules
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.views import LUMBAR_KEYPOINTS, View
+from mahtdiag.schema.skeleton import LUMBAR_KEYPOINTS, View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -25,7 +25,7 @@ from mahtdiag.data.images import Image, decode_image
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.png import png_bytes
 from mahtdiag.schema.records import ImageLosses, ImageRecord
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
 from mahtdiag.workflows.evaluate.overlays import record_of, second_peaks_of
 from mahtdiag.workflows.evaluate.setup import Setup, prepare

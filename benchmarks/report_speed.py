@@ -26,7 +26,7 @@ from benchmarks.figures import at_most, table
 from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from training.radiographs import draw_radiograph
 
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mahtdiag.data.dataset import open_dataset
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
 LARGEST_CHECKPOINT = 8_000_000

@@ -14,7 +14,7 @@ from rich.progress import track
 from torch import Tensor
 
 from mahtdiag.schema.frames import FrameMap, Size
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from training.radiographs import draw_radiograph
 
 DRAWN_HEIGHT = 400

@@ -11,7 +11,7 @@ import cv2
 from rich.progress import track
 
 from mahtdiag.data.buu_lspine import format_annotation
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from training.radiographs import Radiograph, draw_radiograph
 
 FIRST_SEED = 101

@@ -33,7 +33,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintyKind,
     UncertaintySpec,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from training.images import Augmentation, augment, draw_training_set
 
 INPUT = Size(256, 192)

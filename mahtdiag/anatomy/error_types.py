@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.checks import level_names
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Rule
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

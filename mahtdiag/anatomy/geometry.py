@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, UL, UR, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, UL, UR, View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

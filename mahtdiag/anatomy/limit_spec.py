@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 
 class Fires(StrEnum):

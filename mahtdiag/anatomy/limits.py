@@ -6,7 +6,7 @@ from math import isfinite
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, nearest
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
-from mahtdiag.schema.views import LL, LR, LUMBAR_KEYPOINTS, UL, UR, View
+from mahtdiag.schema.skeleton import LL, LR, LUMBAR_KEYPOINTS, UL, UR, View
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,7 +11,7 @@ from mahtdiag.anatomy.geometry import Bools, Floats, measure_geometry
 from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Rule
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 # Small enough for the working arrays to stay in the processor's cache, and for 16-bit image numbers.
 _IMAGES_AT_ONCE = 1024

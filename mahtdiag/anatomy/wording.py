@@ -7,7 +7,7 @@ from mahtdiag.anatomy.limit_spec import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE
 from mahtdiag.anatomy.sources import BY_DEFINITION
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 _MOST_REASONS = 3
 

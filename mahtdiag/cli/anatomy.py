@@ -90,7 +90,7 @@ def anatomy_command(
     Exit status: 0 done, 1 a gate failed, 2 could not be done (or annotations could not be read).
     """
     from mahtdiag.config.reading import read_settings
-    from mahtdiag.schema.views import View
+    from mahtdiag.schema.skeleton import View
 
     cwd = Path.cwd()
     if explain is not None:
@@ -162,7 +162,7 @@ def _explain(code: str, settings: "Settings", output_format: options.OutputForma
     from mahtdiag.anatomy.rules import get_rule
     from mahtdiag.cli.output import write_text
     from mahtdiag.reports.tables.rule_text import rule_json, rule_text
-    from mahtdiag.schema.views import View
+    from mahtdiag.schema.skeleton import View
 
     rule, limits = get_rule(code), {view: settings.anatomy.limits_of(view) for view in View}
     text = rule_json if output_format is options.OutputFormat.JSON else rule_text

@@ -17,7 +17,7 @@ from mahtdiag.diagnosis.metrics import (
     nearest_name,
     vertebra_of,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 SECTION, BASELINE, RUN = "gates", "baseline", "run"
 # Names of the newest run, which is the one that is judged as soon as it is finished.

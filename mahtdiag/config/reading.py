@@ -14,7 +14,7 @@ from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
 from mahtdiag.config.settings import WRONG_LIMITS, Settings
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 FILE_NAME = "mahtdiag.toml"
 PROJECT_FILE = "pyproject.toml"

@@ -28,7 +28,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintyKind,
     UncertaintySource,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 LARGEST_INPUT = 8192
 # Fewer resamples make an interval a matter of chance, more cost minutes and change no digit that is shown.

@@ -8,7 +8,7 @@ from mahtdiag.anatomy.limit_spec import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.key_meanings import KEYS, Key
 from mahtdiag.diagnosis.proposals import ProposedGate
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Value = str | float | bool | tuple[str, ...]
 ALIGNED, GATES_ALIGNED = 34, 47

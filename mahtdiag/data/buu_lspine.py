@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import LISTHESIS_NAMES, Patient
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 COLUMNS: Final = ("x1", "y1", "x2", "y2", "label")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)

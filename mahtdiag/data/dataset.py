@@ -9,7 +9,7 @@ from mahtdiag.data.pixel_spacing import SPACING_FILE, parse_spacing
 from mahtdiag.data.view_evidence import ViewEvidence, evidence_in, settle
 from mahtdiag.errors import DataError
 from mahtdiag.schema.samples import Failure, Sample
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 
 @dataclass(frozen=True, slots=True)

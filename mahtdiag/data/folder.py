@@ -8,7 +8,7 @@ from typing import Final
 
 from mahtdiag.data.pixel_spacing import SPACING_FILE
 from mahtdiag.errors import DataError
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 IMAGE_EXTENSIONS: Final = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"))
 ANNOTATION_EXTENSION: Final = ".csv"

@@ -19,7 +19,7 @@ from mahtdiag.data.folder import Entry, shown
 from mahtdiag.data.pixel_spacing import spacing_of
 from mahtdiag.errors import DataError
 from mahtdiag.schema.samples import Failure, Patient, Sample
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 
 class PairReader:

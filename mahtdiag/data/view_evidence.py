@@ -9,7 +9,7 @@ from typing import Final
 from mahtdiag.data.buu_lspine import FILE_NAME_DIGITS, parse_annotation, read_annotation, view_of_file_name
 from mahtdiag.data.folder import DataFolder, Listing, list_folder, shown
 from mahtdiag.errors import DataError
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 # Enough to see what most of the annotations are; each of them is checked when the set is opened.
 _ANNOTATIONS_LOOKED_AT: Final = 32

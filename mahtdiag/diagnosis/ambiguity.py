@@ -11,7 +11,7 @@ from mahtdiag.calibration.bootstrap import percentile_interval, resampled_sums
 from mahtdiag.diagnosis.summary import Estimate
 from mahtdiag.schema.model_spec import DecodeMethod
 from mahtdiag.schema.readings import PeakPlaces
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

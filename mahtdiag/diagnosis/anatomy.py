@@ -22,7 +22,7 @@ from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.measured import Measured, measure_agreement
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 

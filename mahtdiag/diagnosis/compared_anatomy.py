@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Ints = NDArray[np.int64]
 

@@ -18,7 +18,7 @@ from mahtdiag.calibration.tally import (
 )
 from mahtdiag.diagnosis.compared_run import ComparedRun, image_blocks
 from mahtdiag.diagnosis.paired import PairedReading, Reading, never_alone
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -11,7 +11,7 @@ from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image
 from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios, image_blocks
 from mahtdiag.diagnosis.paired import PairedReading, Reading, never_alone
 from mahtdiag.diagnosis.summary import LOSS_NAMES
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.diagnosis.paired import PairedReading, Reading
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", np.float64, np.int64, np.bool_)

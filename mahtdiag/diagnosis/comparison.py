@@ -35,7 +35,7 @@ from mahtdiag.diagnosis.paired import (
     paired_differences,
 )
 from mahtdiag.diagnosis.summary import LOSS_NAMES, SDR_MM, SDR_PX
-from mahtdiag.schema.views import CORNERS, View
+from mahtdiag.schema.skeleton import CORNERS, View
 
 Floats = NDArray[np.float64]
 

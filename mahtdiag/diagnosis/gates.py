@@ -7,7 +7,7 @@ from operator import eq, ge, gt, le, lt
 
 from mahtdiag.diagnosis.metrics import SECTION, is_open, metric_of, nearest_name, vertebra_of
 from mahtdiag.diagnosis.numbers import Content, find_interval, find_number, numbers_of
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Interval = tuple[float, float]

@@ -15,7 +15,7 @@ from mahtdiag.anatomy.measurements import (
     measurement_columns,
     meyerding_grade,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 MEYERDING = (1, 2, 3, 4, 5)

@@ -11,7 +11,7 @@ from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.calibration.gaussian import COVERAGE_LEVELS
 from mahtdiag.diagnosis.summary import SDR_MM, SDR_PX
-from mahtdiag.schema.views import CORNERS, View
+from mahtdiag.schema.skeleton import CORNERS, View
 
 SECTION = "metrics"
 """A metric may be named without the section that holds it: `radial_error_mm.mean`, `sdr_mm.4`."""

@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 from mahtdiag.diagnosis.metrics import Better, Metric, metric_of
 from mahtdiag.diagnosis.numbers import Content, find_interval, find_number
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 LEAST_MARGIN = Decimal("0.01")
 """A number between 0 and 1 may be worse by this at least: else a set without a fault would allow none."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.calibration.bootstrap import percentile_interval, resampled_sums
-from mahtdiag.schema.views import CORNERS, View
+from mahtdiag.schema.skeleton import CORNERS, View
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]

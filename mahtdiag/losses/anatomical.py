@@ -13,7 +13,7 @@ from mahtdiag.losses.reduction import (
     mean_where,
     reduce_images,
 )
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR_KEYPOINTS, UL, UR, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR_KEYPOINTS, UL, UR, View
 
 TINY = 1e-6
 MAX_ASPECT = 4.0

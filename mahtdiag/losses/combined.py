@@ -10,7 +10,7 @@ from mahtdiag.losses.reduction import Reduction, check_not_negative, check_reduc
 from mahtdiag.losses.uncertainty import UncertaintyLoss
 from mahtdiag.schema.loss_weights import LOSS_WEIGHTS
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 MSE = FocalWeight(gamma=0.0)
 

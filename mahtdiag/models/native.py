@@ -30,7 +30,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintyKind,
     UncertaintySpec,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 METADATA_KEY = "mahtdiag"
 STATE_KEY = "state_dict"

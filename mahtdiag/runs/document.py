@@ -10,7 +10,7 @@ from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.checksums import content_sha256
 from mahtdiag.runs.results import AnatomySummary, ErrorTypesSummary, Gate, Losses, Metrics
 from mahtdiag.runs.sections import Count, NonNegative, Section, Sha256, Text, UtcTime
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 SCHEMA_VERSION: Final = 1
 CHANGED: Final = "changed since the run was finished (checksum); restore the file or evaluate again"

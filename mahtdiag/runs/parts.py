@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_temporary_files, replacing
 from mahtdiag.runs.tables import LATER_COLUMNS, images_schema, keypoints_schema, sorted_by_image
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 IMAGES_PER_ROW_GROUP: Final = 4096
 

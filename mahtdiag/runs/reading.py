@@ -18,7 +18,7 @@ from mahtdiag.runs.parts import Parts, iter_tables, row_count
 from mahtdiag.runs.tables import OK, images_schema, keypoints_schema
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 DOCUMENT: Final = "run.json"
 IMAGES: Final = "images.parquet"

@@ -12,7 +12,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.runs.document import CheckpointSource, DataSource
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.sections import Count, Section, Sha256
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 KIND: Final = "mahtdiag-recalibration"
 MEANING: Final = (

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from mahtdiag.runs.sections import Count, NonNegative, Section, Share, Text
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 PixelThreshold = Literal["2", "4", "8", "16"]
 MillimetreThreshold = Literal["2", "2.5", "3", "4"]

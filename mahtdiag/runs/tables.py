@@ -15,7 +15,7 @@ from mahtdiag.anatomy.error_types import whole_image_level_shift
 from mahtdiag.runs.document import SCHEMA_VERSION
 from mahtdiag.schema.records import ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Columns = tuple[tuple[str, pa.DataType, bool], ...]
 

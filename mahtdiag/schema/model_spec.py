@@ -11,7 +11,7 @@ from mahtdiag.schema.choices import (
     UncertaintySource,
 )
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 __all__ = [
     "IMAGENET",

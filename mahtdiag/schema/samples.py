@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 LISTHESIS_NAMES = (
     "normal",

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from statistics import median
 
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Point = tuple[float, float]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import Floats, straight_spine
 

@@ -14,7 +14,7 @@ from mahtdiag.anatomy.error_types import (
     repair_table,
     whole_image_level_shift,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import GAP, HEIGHT, WIDTH, Floats, natural_spines, straight_spine
 

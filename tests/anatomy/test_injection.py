@@ -8,7 +8,7 @@ import pytest
 from benchmarks.injection import SETS, Row, clean_lines, measure, report, target_line
 from benchmarks.injection_sets import CleanSet
 from benchmarks.injections import INJECTIONS, Injection, Kind
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import GAP, HEIGHT, natural_spines, sizes_for
 

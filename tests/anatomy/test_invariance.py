@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import Floats, natural_spines, straight_spine
 

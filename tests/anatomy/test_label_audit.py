@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.label_audit import area_under_roc, doubt_lines, read_set, report, share
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import IMAGE_SIZE, natural_spines
 

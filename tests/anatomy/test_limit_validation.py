@@ -12,7 +12,7 @@ from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import GAP, HEIGHT, natural_spines, sizes_for
 

@@ -14,7 +14,7 @@ from mahtdiag.anatomy.measurements import (
     measurement_columns,
     meyerding_grade,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import GAP, HEIGHT, WIDTH, Floats, natural_spines, straight_spine
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.natural_variation import LARGEST, beyond_natural, quantities
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .naive import between_deg, direction, dot, middle, minus, tilt_deg
 from .spines import GAP, HEIGHT, WIDTH, natural_spines, straight_spine

@@ -8,7 +8,7 @@ from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .naive import quantities
 from .spines import natural_spines, sizes_for, straight_spine

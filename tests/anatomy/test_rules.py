@@ -11,7 +11,7 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, get_rule, select_rules
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.findings import RuleGroup
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import straight_spine
 

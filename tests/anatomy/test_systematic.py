@@ -11,7 +11,7 @@ from mahtdiag.anatomy.systematic import (
     explain_systematic_error,
     fit_systematic_error,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import Floats, natural_spines
 

@@ -10,7 +10,7 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import RULES, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import GAP, HEIGHT, WIDTH, Floats, natural_spines, sizes_for, straight_spine
 

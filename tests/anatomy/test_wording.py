@@ -9,7 +9,7 @@ from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.anatomy.wording import amount, finding_reason, grouped, image_reason, limit_of
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .spines import IMAGE_SIZE, natural_spines
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.workflows.report_runs import (
     FAILED,
     MIRRORED,

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.workflows.report_runs import MISSED, PASSED, write_report_run
 
 from .conftest import Opener, report_of

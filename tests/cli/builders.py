@@ -14,7 +14,7 @@ from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintyKind, UncertaintySpec
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from training.radiographs import draw_radiograph
 
 from . import networks

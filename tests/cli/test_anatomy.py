@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines
 from tests.workflows.anatomy_runs import write_run
 

@@ -17,7 +17,7 @@ from mahtdiag.cli.app import main
 from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Run = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ import pytest
 
 from mahtdiag.runs.document import json_schema
 from mahtdiag.runs.reading import open_run
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import Bench, error_px
 from .command import Desk, columns_of, document_of

@@ -6,7 +6,7 @@ import pytest
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.config.reading import read_settings
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import INPUT_OPTIONS
 from .command import Desk, document_of

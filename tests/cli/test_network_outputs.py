@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import error_px
 from .command import Desk, columns_of, document_of, failures_of

@@ -5,7 +5,7 @@ import pytest
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.config.reading import parse_settings
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 
 @pytest.mark.parametrize("value", [["A1", "A302"], "A1,A302", " A1 , A302,"])

@@ -11,7 +11,7 @@ from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.config.reading import parse_settings
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, Margin
 from mahtdiag.diagnosis.metrics import Better, known_metrics
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .problems import problems_of
 

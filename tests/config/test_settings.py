@@ -14,7 +14,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintyKind,
     UncertaintySource,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .problems import problems_of
 

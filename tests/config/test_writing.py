@@ -18,7 +18,7 @@ from mahtdiag.config.writing import ProjectFile, file_text, toml_value
 from mahtdiag.diagnosis.gates import Bound, Gate
 from mahtdiag.diagnosis.proposals import ProposedGate
 from mahtdiag.losses import MAHTNetLoss
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.choices import CalibrationChoices
 
 README = Path(__file__).parents[2] / "README.md"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mahtdiag.data.buu_lspine import format_annotation
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Pixels = NDArray[np.uint8 | np.uint16]
 AnyPixels = NDArray[np.uint8 | np.uint16 | np.int32 | np.float32 | np.bool_]

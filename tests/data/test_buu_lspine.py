@@ -21,7 +21,7 @@ from mahtdiag.data.buu_lspine import (
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import Patient
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import annotation, spine
 

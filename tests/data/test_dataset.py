@@ -17,7 +17,7 @@ from mahtdiag.data.folder import RecordedFiles, list_folder, shown
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.errors import DataError
 from mahtdiag.schema.samples import Patient
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import annotation, encoded, radiograph, spine, write_pair
 

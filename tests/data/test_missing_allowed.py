@@ -8,7 +8,7 @@ import pytest
 from mahtdiag.data.buu_lspine import parse_annotation
 from mahtdiag.data.dataset import open_dataset
 from mahtdiag.errors import DataError
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import annotation, write_pair
 

@@ -12,7 +12,7 @@ from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, S
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySource, UncertaintySpec
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.samples import LoadedImage, Patient, Sample
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 ORIGINAL, INPUT, HEATMAP = Size(211, 150), Size(96, 64), Size(24, 32)

@@ -9,7 +9,7 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.compared_run import ComparedRun
 from mahtdiag.diagnosis.summary import LOSS_NAMES
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for
 
 Floats = NDArray[np.float64]

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.ambiguity import Ambiguity, find_ambiguity, has_two_peaks, lies_between
 from mahtdiag.schema.readings import PeakPlaces
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 N, K, FIRST_L5 = 12, View.AP.keypoints, 16

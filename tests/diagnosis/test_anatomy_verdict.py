@@ -8,7 +8,7 @@ from mahtdiag.anatomy.rules import select_rules
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.anatomy import LevelShift, diagnose_predictions, judge
 from mahtdiag.diagnosis.measured import measure_agreement
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, straight_spine
 
 NAMES = [f"{letter}.jpg" for letter in "fedcba"]

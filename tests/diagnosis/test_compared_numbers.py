@@ -27,7 +27,7 @@ from mahtdiag.diagnosis.numbers import find_number
 from mahtdiag.diagnosis.paired import Difference, Method
 from mahtdiag.diagnosis.summary import LOSS_NAMES, summarise
 from mahtdiag.diagnosis.violations import violation_numbers
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .compared import taken, two_runs
 

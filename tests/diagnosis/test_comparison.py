@@ -16,7 +16,7 @@ from mahtdiag.diagnosis.comparison import (
 )
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics import Better
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .compared import run_of, two_runs
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult, judge_gates
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 CONTENT = {
     "images": {"failed": 0},

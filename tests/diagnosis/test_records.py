@@ -19,7 +19,7 @@ from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import HEATMAP, INPUT, Floats, frame, image, maker, reading, sample, spec, spine
 

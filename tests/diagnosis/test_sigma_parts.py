@@ -10,7 +10,7 @@ from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import Floats, frame, image, maker, reading, sample, spec, spine
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.summary import LOSS_NAMES, SDR_MM, SDR_PX, ErrorSummary, success, summarise
-from mahtdiag.schema.views import CORNERS, View
+from mahtdiag.schema.skeleton import CORNERS, View
 
 Floats = NDArray[np.float64]
 RESAMPLES = 300

@@ -10,7 +10,7 @@ from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.violations import exact_interval, violation_numbers
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for
 
 

@@ -20,7 +20,7 @@ from mahtdiag.schema.model_spec import (
 )
 from mahtdiag.schema.outputs import ModelOutputs, Predictor
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 INPUT = Size(32, 24)
 HEATMAP = Size(16, 8)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mahtdiag.losses import AnatomicalStructureLoss
-from mahtdiag.schema.views import LL, LR, UL, UR, View
+from mahtdiag.schema.skeleton import LL, LR, UL, UR, View
 
 EXAMPLES = settings(max_examples=25, deadline=None)
 

@@ -20,7 +20,7 @@ from mahtdiag.losses import (
     UncertaintyLoss,
     WingLoss,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from . import naive
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mahtdiag.losses import AnatomicalStructureLoss, HeatmapMSELoss, MAHTNetLoss
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .cases import (
     ALL_CASES,

@@ -22,7 +22,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintyKind,
     UncertaintySpec,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Network = TypeVar("Network", bound=nn.Module)
 SPEC = ModelSpec(

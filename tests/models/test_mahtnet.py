@@ -17,7 +17,7 @@ from mahtdiag.models.mahtnet.attention import (
     sinusoidal_positions,
 )
 from mahtdiag.models.mahtnet.network import UncertaintyHead
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 views = pytest.mark.parametrize("view", list(View))
 

@@ -15,7 +15,7 @@ from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import metadata_of, save_checkpoint
 from mahtdiag.models.normalization import parse_normalization
 from mahtdiag.schema.model_spec import ModelSpec, Normalization, UncertaintySpec
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .networks import SPEC, mahtnet, problems_of
 

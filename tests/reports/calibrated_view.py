@@ -18,7 +18,7 @@ from mahtdiag.calibration import (
 )
 from mahtdiag.reports.figures.calibration import PlotData
 from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationView
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Change = Callable[[Floats, Floats], tuple[Floats, Floats]]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 

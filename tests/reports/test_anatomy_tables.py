@@ -19,7 +19,7 @@ from mahtdiag.reports.json.anatomy import CSV_COLUMNS, anatomy_content, anatomy_
 from mahtdiag.reports.tables.anatomy import anatomy_report
 from mahtdiag.reports.tables.rule_text import rule_json, rule_text
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for
 
 Floats = NDArray[np.float64]

@@ -23,7 +23,7 @@ from mahtdiag.reports.figures.calibration import (
     z_figure,
 )
 from mahtdiag.reports.figures.spine import sketch
-from mahtdiag.schema.views import LL, LR, UL, UR, View
+from mahtdiag.schema.skeleton import LL, LR, UL, UR, View
 
 from .calibrated_view import Floats, plot_data, residuals
 

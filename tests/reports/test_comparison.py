@@ -16,7 +16,7 @@ from mahtdiag.reports.json.comparison import comparison_json
 from mahtdiag.reports.overlay.side_by_side import GAP_PX, HEADER_PX, Half, draw_side_by_side
 from mahtdiag.reports.tables.comparison import comparison_report, title_of
 from mahtdiag.reports.tables.comparison_screen import ChangedImage, ComparisonView
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.diagnosis.compared import run_of, two_runs
 
 MEAN = "radial_error_px.mean"

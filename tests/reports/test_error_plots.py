@@ -21,7 +21,7 @@ from mahtdiag.reports.figures.errors import (
     violations_figure,
 )
 from mahtdiag.reports.figures.style import figure_bytes, plot_style
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 WEIGHTS = {"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1}

@@ -25,7 +25,7 @@ from mahtdiag.reports.overlay.scene import (
 from mahtdiag.reports.overlay.text import panel_blocks, pixels
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .overlay_records import NO_LOSSES, finding, make_record, spine, without_labels
 

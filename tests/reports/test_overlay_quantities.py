@@ -22,7 +22,7 @@ from mahtdiag.reports.overlay.text import DETAILS, panel_blocks
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .overlay_records import make_record, spine
 from .test_overlays import GREY, count, decode, drawn

@@ -21,7 +21,7 @@ from mahtdiag.reports.overlay.panel import FONT_PX
 from mahtdiag.reports.overlay.rows import Style
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .overlay_records import NO_LOSSES, finding, make_record, spine, without_labels
 
@@ -295,7 +295,7 @@ def test_the_users_matplotlibrc_does_not_matter(tmp_path: Path) -> None:
         "import sys, hashlib, numpy as np\n"
         "from tests.reports.overlay_records import finding, make_record\n"
         "from mahtdiag.reports.overlay.draw import draw_overlay\n"
-        "from mahtdiag.schema.views import View\n"
+        "from mahtdiag.schema.skeleton import View\n"
         "grey = np.full((650, 550), 128, np.uint8)\n"
         "png = draw_overlay(grey, make_record(findings=(finding(),)), View.AP)\n"
         "sys.stdout.write(hashlib.sha256(png).hexdigest())\n"
@@ -318,7 +318,7 @@ def test_pyplot_is_not_loaded_and_nothing_is_written(tmp_path: Path) -> None:
         "import sys, numpy as np\n"
         "from tests.reports.overlay_records import make_record\n"
         "from mahtdiag.reports.overlay.draw import draw_overlay\n"
-        "from mahtdiag.schema.views import View\n"
+        "from mahtdiag.schema.skeleton import View\n"
         "import os; os.chdir(sys.argv[1])\n"
         "draw_overlay(np.zeros((650, 550), np.uint8), make_record(), View.AP)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

@@ -12,7 +12,7 @@ from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorSummary, summarise
 from mahtdiag.reports.tables.evaluation import AnatomyRow, WorstImage
 from mahtdiag.reports.tables.evaluation_screen import CalibrationGlance, EvaluationView, evaluation_report
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 WEIGHTS = {"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1}
 LOSSES = {

@@ -22,7 +22,7 @@ from mahtdiag.runs.results import AnatomySummary, CodeCounts, ErrorSummary, Gate
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Batch = tuple[tuple[ImageRecord, ...], tuple[Failure, ...]]
 

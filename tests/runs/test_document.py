@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CheckpointSource, ImageCounts, RunDocument, json_schema, parse_document
 from mahtdiag.runs.results import ErrorSummary, Losses, Metrics
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import finished, header
 

@@ -10,7 +10,7 @@ from mahtdiag.errors import RunFolderError
 from mahtdiag.runs import folder as folder_module
 from mahtdiag.runs.predictions import read_predictions
 from mahtdiag.runs.reading import open_run
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import uninterrupted, unseal
 

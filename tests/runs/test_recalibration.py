@@ -14,7 +14,7 @@ from mahtdiag.runs.recalibration import (
     read_recalibration,
     write_recalibration,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 NAMES = View.AP.keypoint_names
 

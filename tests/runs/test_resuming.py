@@ -12,7 +12,7 @@ from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import ImageCounts, RunDocument
 from mahtdiag.runs.folder import FlushLimits, RunFolder
 from mahtdiag.runs.reading import open_run, read_document
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 from .builders import (
     EACH_BATCH,

@@ -19,7 +19,7 @@ from mahtdiag.runs.tables import images_schema, images_table, keypoints_schema, 
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines
 
 from .builders import header, record

@@ -12,7 +12,7 @@ from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, Im
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 1000, 1000

@@ -14,7 +14,7 @@ from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, Im
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import IMAGE_SIZE, natural_spines
 
 Floats = NDArray[np.float64]

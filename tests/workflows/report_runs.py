@@ -21,7 +21,7 @@ from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.results import Gate
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines
 
 from .anatomy_runs import SETTINGS

@@ -13,7 +13,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.reading import open_run
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
 from mahtdiag.workflows.anatomy.overlays import Subject, draw_judged, subjects_of_run, worst_judged
 from mahtdiag.workflows.progress import Silence

@@ -12,7 +12,7 @@ from mahtdiag.config.gates import read_gates
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import BaselineGates, GateKind, GateResult
 from mahtdiag.runs.reading import open_run
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.compare.job import CompareRequest, compare
 from mahtdiag.workflows.compare.pairing import StoredRun
 from mahtdiag.workflows.gates.baseline import current_run, judge_baseline

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CheckpointMember
 from mahtdiag.runs.reading import open_run
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.inputs import (
     CalibrationInputs,
     age_band,

@@ -14,7 +14,7 @@ from mahtdiag.errors import DataError, ExitStatus, MahtdiagError, RunFolderError
 from mahtdiag.runs.predictions import read_predictions
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.compare.job import Compared, ComparedPair, CompareRequest, compare
 from tests.runs.builders import unseal
 

@@ -28,7 +28,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySource,
     UncertaintySpec,
 )
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.members import (
     Member,
     checkpoint_paths,

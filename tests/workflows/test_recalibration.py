@@ -9,7 +9,7 @@ import pytest
 
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.recalibration import read_recalibration
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
 from mahtdiag.workflows.calibration.screen import as_json, view_of
 

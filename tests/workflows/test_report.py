@@ -18,7 +18,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import BaselineGates, Gate, GateKind, Margin
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.progress import Silence
 from mahtdiag.workflows.report.job import DEFAULT_IMAGES, Report, ReportRequest, write_report
 

@@ -22,7 +22,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
 )
 from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.specification import (
     Evidence,
     resolve_input,

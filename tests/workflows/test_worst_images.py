@@ -14,7 +14,7 @@ from mahtdiag.runs.reading import ImageColumns, KeypointColumns
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.gates import worst_images
 from tests.anatomy.spines import natural_spines
 

@@ -5,7 +5,7 @@ import numpy as np
 from mahtdiag.anatomy.checks.measure import Measure, disc_bits, pair_rows
 from mahtdiag.anatomy.geometry import Floats, Geometry, median_of_rows
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.views import LUMBAR
+from mahtdiag.schema.skeleton import LUMBAR
 
 _FEWEST_GAPS = 3
 _SMALLEST_HEIGHTS = 0.1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import Floats, Geometry
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
 
 Bits = NDArray[np.int64]
 

@@ -12,7 +12,7 @@ from mahtdiag.anatomy.checks.measure import (
 )
 from mahtdiag.anatomy.geometry import Geometry
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.views import LL, LR, UL, UR
+from mahtdiag.schema.skeleton import LL, LR, UL, UR
 
 
 def centres_descend(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:

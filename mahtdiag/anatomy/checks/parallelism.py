@@ -14,7 +14,7 @@ from mahtdiag.anatomy.checks.measure import (
 )
 from mahtdiag.anatomy.geometry import Geometry
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.views import LUMBAR
+from mahtdiag.schema.skeleton import LUMBAR
 
 
 def endplates_parallel(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:

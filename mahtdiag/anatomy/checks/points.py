@@ -5,7 +5,7 @@ import numpy as np
 from mahtdiag.anatomy.checks.measure import Measure, bits_per_vertebra, vertebra_rows
 from mahtdiag.anatomy.geometry import Floats, Geometry
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR
 
 
 def _starts(keypoints: int) -> list[int]:

@@ -12,7 +12,7 @@ from mahtdiag.anatomy.checks.measure import (
 )
 from mahtdiag.anatomy.geometry import SMALLEST, Bools, Floats, Geometry, Vectors
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_KEYPOINTS, UL, UR
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_KEYPOINTS, UL, UR
 
 _AROUND = (UL, UR, LR, LL)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mahtdiag.models.mahtnet.config import MahtNetConfig
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
 
 
 def sinusoidal_positions(height: int, width: int, dim: int, device: torch.device) -> Tensor:

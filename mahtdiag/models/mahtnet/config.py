@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 WIDEST, DEEPEST = 1024, 64
 """No network is wider or deeper: beyond, a checkpoint's numbers are damaged or meant to do harm."""

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mahtdiag.models.mahtnet.attention import EncoderLayer, VertebralAttention, sinusoidal_positions
 from mahtdiag.models.mahtnet.config import MahtNetConfig
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 HEATMAP_STRIDE = 4
 TOKEN_STRIDE = 32

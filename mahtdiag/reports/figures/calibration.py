@@ -15,7 +15,7 @@ from mahtdiag.calibration.record import Curve
 from mahtdiag.reports.figures.spine import KeypointShare, spine_figure
 from mahtdiag.reports.figures.style import BLUE, INK, MUTED, VERMILLION, figure_bytes, new_plot, plot_style
 from mahtdiag.reports.numbers import counted, number, percent
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 

@@ -25,7 +25,7 @@ from mahtdiag.reports.figures.style import (
     new_plot,
 )
 from mahtdiag.reports.numbers import counted, number, percent
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 

@@ -24,7 +24,7 @@ from mahtdiag.reports.figures.style import (
     VERMILLION,
     new_plot,
 )
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
 
 Floats = NDArray[np.float64]
 

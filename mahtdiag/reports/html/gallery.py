@@ -12,7 +12,7 @@ from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.figures.calibration import PlotData
 from mahtdiag.reports.tables.calibration import CalibrationView
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 

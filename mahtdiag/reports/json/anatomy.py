@@ -10,7 +10,7 @@ from mahtdiag.anatomy.wording import finding_reason, image_reason
 from mahtdiag.diagnosis.anatomy import AnatomyReport, AnatomyVerdict, JudgedImage, PredictionDiagnosis, Source
 from mahtdiag.diagnosis.measured import Measured, MeasuredPair
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 CSV_COLUMNS = ("rank", "image", "status", "severity", "codes", "keypoints", "reason")

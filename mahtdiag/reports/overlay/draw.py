@@ -24,7 +24,7 @@ from mahtdiag.reports.overlay.sheet import Sheet
 from mahtdiag.reports.overlay.text import DETAILS, panel_blocks
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Points = NDArray[np.float64]
 

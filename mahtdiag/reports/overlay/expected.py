@@ -6,7 +6,7 @@ Points are `[K, 2]` of one spine, endplates numbered from L1 upper; S1's is the 
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.views import LUMBAR_KEYPOINTS
+from mahtdiag.schema.skeleton import LUMBAR_KEYPOINTS
 
 Points = NDArray[np.float64]
 

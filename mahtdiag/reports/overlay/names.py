@@ -19,7 +19,7 @@ from mahtdiag.reports.overlay.text import pixels
 from mahtdiag.reports.tables.anatomy import measured
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
 
 Points = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ from mahtdiag.reports.overlay.geometry import arc, clipped, crossing_point, exte
 from mahtdiag.reports.overlay.rows import Mark
 from mahtdiag.reports.overlay.scene import Scene
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, UL, UR
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR
 
 Points = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, View
 
 Points = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from mahtdiag.reports.overlay.findings import findings_block, level_shift_block
 from mahtdiag.reports.overlay.rows import Block, Detail, Mark, Row, Style
 from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, SIGMAS, usable_sigma, worst_keypoints
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 MAX_LISTED: Final = 8
 # From the most to the least, for panels that would not fit on a screen.

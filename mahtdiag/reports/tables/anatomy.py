@@ -24,7 +24,7 @@ from mahtdiag.reports.tables.evaluation import NAME_WIDTH, plain_table, short_na
 from mahtdiag.reports.tables.gates import gates_table
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 STANDARD_WIDTH = 80
 LONGEST_NAME = 60

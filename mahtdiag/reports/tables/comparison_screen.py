@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mahtdiag.diagnosis.comparison import Comparison
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 MOST_IMAGES = 1000
 """A comparison of 100,000 images does not name each; `images.parquet` of the runs has them all."""

@@ -12,7 +12,7 @@ from rich.text import Text
 from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate, GroupError
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels, shorten
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 # A file name of the BUU-LSPINE set; wider terminals show more.

@@ -6,7 +6,7 @@ from textwrap import fill
 
 from mahtdiag.anatomy.limit_spec import LimitSpec
 from mahtdiag.anatomy.rules import Rule
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 WIDTH = 80
 SetLimits = Mapping[View, Mapping[str, float]]

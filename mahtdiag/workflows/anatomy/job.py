@@ -21,7 +21,7 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.label_sizes import with_sizes
 from mahtdiag.workflows.anatomy.overlays import (
     DEFAULT_OVERLAYS,

@@ -21,7 +21,7 @@ from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, record_of, second_peaks_of
 from mahtdiag.workflows.pictures.earlier import remove_pictures
 from mahtdiag.workflows.pictures.in_order import in_order, usual_workers

@@ -14,7 +14,7 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintySource
-from mahtdiag.schema.views import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
 from mahtdiag.workflows.calibration.choices import CalibrationChoices
 
 Floats = NDArray[np.float64]

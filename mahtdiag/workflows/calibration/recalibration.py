@@ -31,7 +31,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import ConformalLimits, Recalibration, SigmaFactors
 from mahtdiag.schema.model_spec import UncertaintySource
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.inputs import DROPOUT, CalibrationInputs, Floats, sigma_source
 
 FOLDS = 5

@@ -8,7 +8,7 @@ from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationVi
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, UncertaintySource
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.inputs import DROPOUT, ENSEMBLE, shares_json, sigma_source
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
 from mahtdiag.workflows.calibration.recalibration import FOLDS, Recalibrated

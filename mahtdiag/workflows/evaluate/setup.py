@@ -22,7 +22,7 @@ from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelSpec
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.choices import CalibrationChoices, choices_of
 from mahtdiag.workflows.evaluate.members import (
     Member,

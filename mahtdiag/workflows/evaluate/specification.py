@@ -18,7 +18,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
 )
 from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 DEFAULT_DECODE = DecodeMethod.DARK
 DEFAULT_BETA = 1.0

@@ -6,7 +6,7 @@ from mahtdiag.config.settings import LossSettings
 from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 SECTION = "loss"
 

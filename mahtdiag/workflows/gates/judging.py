@@ -6,7 +6,7 @@ from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult, judge_ga
 from mahtdiag.errors import ExitStatus
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.results import Gate as StoredGate
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 
 def judged(

@@ -15,7 +15,7 @@ from mahtdiag.reports.ci.record import RankedImage, WorstImages
 from mahtdiag.reports.numbers import counted, number, pixels
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

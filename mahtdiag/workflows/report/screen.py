@@ -21,7 +21,7 @@ from mahtdiag.reports.numbers import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import check_run, report_of_run
 from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate, plot_data
 from mahtdiag.workflows.calibration.screen import view_of as calibration_view

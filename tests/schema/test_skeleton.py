@@ -2,7 +2,7 @@
 
 import pytest
 
-from mahtdiag.schema.views import View
+from mahtdiag.schema.skeleton import View
 
 
 @pytest.mark.parametrize(("view", "keypoints", "endplates"), [(View.AP, 20, 10), (View.LA, 22, 11)])
