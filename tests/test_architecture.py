@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mahtdiag"
 FILES = sorted(PACKAGE.rglob("*.py"))
-MOST_LINES = 320
+MOST_LINES = 400
 MOST_FUNCTION_LINES = 55
 HEAVY = ("torch", "cv2", "matplotlib", "pyarrow", "scipy", "pandas")
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
