@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.label_audit import DOUBTS, read_set
-from mahtdiag.data.dataset import open_dataset
 from mahtdiag.data.images import read_image_size
+from mahtdiag.data.readers import open_dataset
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
 
 Floats = NDArray[np.float64]

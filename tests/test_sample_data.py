@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mahtdiag.data.dataset import open_dataset
+from mahtdiag.data.readers import open_dataset
 from mahtdiag.schema.skeleton import View
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"

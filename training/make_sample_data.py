@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 from rich.progress import track
 
-from mahtdiag.data.buu_lspine import format_annotation
+from mahtdiag.data.readers.buu_annotation import format_annotation
 from mahtdiag.schema.skeleton import View
 from training.radiographs import Radiograph, draw_radiograph
 

@@ -3,15 +3,31 @@
 import csv
 import io
 import math
+import os
 import unicodedata
 from collections.abc import Mapping
-from typing import Final
+from pathlib import Path
 
+from mahtdiag.data.files import SPACING_FILE, shown
 from mahtdiag.errors import DataError
 
-SPACING_FILE: Final = "pixel_spacing.csv"
 # Detectors lie between 0.05 and 0.5 mm; the limits only catch another unit.
 _SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
+
+
+def read_spacing(*folders: Path) -> dict[str, float]:
+    """Spacings by image name (see `parse_spacing`) from the spacing files of these folders; later ones win.
+
+    Raises DataError where a spacing file cannot be read or is wrong.
+    """
+    spacing_mm: dict[str, float] = {}
+    for path in (folder / SPACING_FILE for folder in folders):
+        if os.path.lexists(path) and not path.is_dir():
+            try:
+                spacing_mm |= parse_spacing(path.read_bytes(), shown(path))
+            except OSError as error:
+                raise DataError(f"{shown(path)}: cannot be read: {error.strerror or error}") from error
+    return spacing_mm
 
 
 def parse_spacing(content: bytes, name: str) -> dict[str, float]:

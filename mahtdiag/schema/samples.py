@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 LISTHESIS_NAMES = (
     "normal",
@@ -37,7 +37,7 @@ class Sample:
 
     image: str
     path: str
-    view: View
+    skeleton: Skeleton
     keypoints_px: NDArray[np.float64]
     annotation_sha256: str
     listhesis: tuple[int, ...] = ()

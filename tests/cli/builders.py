@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mahtdiag.data.buu_lspine import format_annotation
+from mahtdiag.data.readers.buu_annotation import format_annotation
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
 from mahtdiag.schema.frames import FrameMap, Size

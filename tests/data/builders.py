@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mahtdiag.data.buu_lspine import format_annotation
+from mahtdiag.data.readers.buu_annotation import format_annotation
 from mahtdiag.schema.skeleton import View
 
 Pixels = NDArray[np.uint8 | np.uint16]

@@ -9,17 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mahtdiag.data.buu_lspine import (
+from mahtdiag.data.readers.buu_annotation import (
     format_annotation,
-    is_normalised,
     looks_like_annotation,
-    outside_image,
     parse_annotation,
     parse_file_name,
     view_of_file_name,
 )
 from mahtdiag.errors import DataError
-from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import Patient
 from mahtdiag.schema.skeleton import View
 
@@ -52,7 +49,7 @@ def test_rows_become_the_corners_of_each_vertebra(view: View) -> None:
         # S1 has an upper endplate alone.
         assert by_name[f"{vertebra} {side[0].upper()}L"] == [x1, y1]
         assert by_name[f"{vertebra} {side[0].upper()}R"] == [x2, y2]
-    assert parsed.view is view
+    assert parsed.skeleton is view.skeleton
     assert parsed.listhesis == tuple(row[4] for row in rows)
     assert parsed.sha256 == hashlib.sha256(content).hexdigest()
 
@@ -66,7 +63,7 @@ def test_format_and_parse_round_trip(view: View, decimals: int, data: st.DataObj
     points = data.draw(hnp.arrays(np.float64, (view.keypoints, 2), elements=st.floats(-1e4, 1e4)))
     codes = data.draw(st.lists(st.integers(0, 4), min_size=view.endplates, max_size=view.endplates))
     parsed = parse_annotation(format_annotation(points, codes, decimals).encode(), "a.csv")
-    assert parsed.view is view
+    assert parsed.skeleton is view.skeleton
     assert parsed.listhesis == tuple(codes)
     np.testing.assert_allclose(parsed.keypoints_px, points, rtol=1e-12, atol=0.5 * 10**-decimals + 1e-9)
     again = format_annotation(parsed.keypoints_px, parsed.listhesis, decimals)
@@ -119,7 +116,7 @@ TOLERATED = {
 @pytest.mark.parametrize("how", TOLERATED)
 def test_tolerated_ways_of_writing_read_the_same(how: str) -> None:
     parsed = parse_annotation(TOLERATED[how], "a.csv")
-    assert parsed.view is View.LA
+    assert parsed.skeleton is View.LA.skeleton
     np.testing.assert_array_equal(parsed.keypoints_px, spine(View.LA))
     assert parsed.listhesis == (0,) * 11
 
@@ -231,7 +228,7 @@ def test_truncation_never_yields_half_an_annotation(view: View, data: st.DataObj
         return
     # Cut exactly behind the tenth of eleven rows, an LA file is a valid AP file.
     assert view is View.LA
-    assert parsed.view is View.AP
+    assert parsed.skeleton is View.AP.skeleton
     np.testing.assert_array_equal(parsed.keypoints_px, spine(View.AP))
 
 
@@ -252,24 +249,6 @@ def test_what_looks_like_an_annotation(text: str, expected: bool) -> None:
     assert looks_like_annotation(text.encode()) is expected
 
 
-def test_keypoints_outside_the_image_are_named() -> None:
-    size = Size(height=300, width=200)
-    points = spine(View.LA)
-    assert outside_image(points, size, View.LA) == ()
-    points[0] = (-1.0, 300.0)
-    points[1] = (200.0, -1.0)
-    assert outside_image(points, size, View.LA) == ()
-    points[6] = (-1.01, 50)
-    points[9] = (50, 300.5)
-    points[13] = (math.nan, math.nan)
-    points[20] = (3120, 50)
-    assert outside_image(points, size, View.LA) == (
-        "L2 LL (x -1.01, y 50) lies outside the image (200 wide, 300 high)",
-        "L3 UR (x 50, y 300.5) lies outside the image (200 wide, 300 high)",
-        "S1 UL (x 3120, y 50) lies outside the image (200 wide, 300 high)",
-    )
-
-
 def test_file_names_of_the_published_set() -> None:
     assert parse_file_name("0001-F-037Y0") == Patient("0001", "F", 37)
     assert parse_file_name("a-b-M-104Y1") == Patient("a-b", "M", 104)
@@ -288,15 +267,3 @@ def test_a_mistake_of_all_rows_is_said_once(columns: int, rows: int) -> None:
     assert caught.value.problems == (
         f"0042.csv: all rows have {columns} columns, expected x1,y1,x2,y2,label",
     )
-
-
-def test_shares_of_the_image_are_no_pixels() -> None:
-    size = Size(800, 400)
-    points = np.random.default_rng(0).uniform(40, 380, (20, 2))
-    assert is_normalised(points / size.xy, size)
-    assert is_normalised(points * 1e-300, size)
-    assert not is_normalised(points, size)
-    assert not is_normalised(points / size.xy, Size(8, 8))
-    # All equal or missing is another mistake, which has a rule of its own.
-    assert not is_normalised(np.zeros((20, 2)), size)
-    assert not is_normalised(np.full((20, 2), np.nan), size)

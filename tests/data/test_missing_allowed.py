@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mahtdiag.data.buu_lspine import parse_annotation
-from mahtdiag.data.dataset import open_dataset
+from mahtdiag.data.readers import open_dataset
+from mahtdiag.data.readers.buu_annotation import parse_annotation
 from mahtdiag.errors import DataError
 from mahtdiag.schema.skeleton import View
 

@@ -46,8 +46,9 @@ def sample(
     points: Floats, view: View = View.AP, name: str = "a.png", spacing_mm: float | None = None
 ) -> Sample:
     """An annotated image."""
+    patient = Patient("1", "F", 40)
     return Sample(
-        name, name, view, points, "an" + name, patient=Patient("1", "F", 40), pixel_spacing_mm=spacing_mm
+        name, name, view.skeleton, points, "an" + name, patient=patient, pixel_spacing_mm=spacing_mm
     )
 
 

@@ -20,7 +20,7 @@ from mahtdiag.schema.model_spec import (
 )
 from mahtdiag.schema.outputs import ModelOutputs, Predictor
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, View
 
 INPUT = Size(32, 24)
 HEATMAP = Size(16, 8)
@@ -40,7 +40,8 @@ def sample(number: int) -> Sample:
     points = rng.uniform(0, 60, (K, 2))
     if number % 3 == 0:
         points[rng.integers(0, K, 4)] = np.nan
-    return Sample(f"{number:03d}.png", str(Path("data") / f"{number:03d}.png"), View.AP, points, "a" * 64)
+    name = f"{number:03d}.png"
+    return Sample(name, str(Path("data") / name), AP, points, "a" * 64)
 
 
 def load(item: Sample) -> LoadedImage | Failure:

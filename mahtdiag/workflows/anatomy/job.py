@@ -11,7 +11,7 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.dataset import open_dataset
+from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.violations import violation_numbers

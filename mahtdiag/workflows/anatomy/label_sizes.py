@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mahtdiag.data.buu_lspine import is_normalised
+from mahtdiag.data.checks import is_normalised
 from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Floats

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.data.folder import RecordedFiles
+from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
 from mahtdiag.errors import DataError, RunFolderError, UsageError

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.data.folder import RecordedFiles
+from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.errors import DataError, RunFolderError
 from mahtdiag.reports.overlay.draw import draw_overlay

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.buu_lspine import outside_image
+from mahtdiag.data.checks import outside_image
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.records import RecordMaker
@@ -149,7 +149,7 @@ def image_reader(setup: Setup) -> LoadImage:
         except ImageError as error:
             reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
             return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)
-        problems = outside_image(sample.keypoints_px, image.original, sample.view)
+        problems = outside_image(sample.keypoints_px, image.original, sample.skeleton)
         if problems:
             return Failure(sample.image, "; ".join(problems), image.image_sha256, sample.annotation_sha256)
         return image

@@ -14,7 +14,8 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import Rule, select_rules
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import ModelSettings, Settings
-from mahtdiag.data.dataset import Dataset, open_dataset, view_evidence
+from mahtdiag.data.dataset import Dataset
+from mahtdiag.data.readers import reader_of
 from mahtdiag.engine.device import Precision, describe_device, resolve_device
 from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
@@ -87,7 +88,8 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     """Load the network, find the images, and settle the view; every problem is raised before any work."""
     checkpoint, data = _required(settings)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
-    data_says = view_evidence(data)
+    reader = reader_of(data)
+    data_says = reader.view_evidence(data)
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
     members = load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
     evidence = list(view_evidence_of(members))
@@ -102,7 +104,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
         given=tuple(name for name in IN_SETTINGS if getattr(settings.model, name) is not None),
         repetition=repetition_of(members, settings.model),
         sigma_source=sigma_source_of(members, settings.model),
-        dataset=open_dataset(data, view),
+        dataset=reader.open(data, view),
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         rules=rules,
         batch_size=_batch_size(settings, device, members[0].spec.input.size),

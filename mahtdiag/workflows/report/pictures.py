@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mahtdiag.data.folder import RecordedFiles
+from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.reduced import decode_reduced
 from mahtdiag.errors import DataError
 from mahtdiag.reports.html.gallery import Picture

@@ -1,4 +1,4 @@
-"""The BUU-LSPINE annotation format: one CSV per radiograph, one row per endplate."""
+"""One annotation of BUU-LSPINE: a CSV of a radiograph, one row per endplate."""
 
 import codecs
 import hashlib
@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.errors import DataError
-from mahtdiag.schema.frames import Size
 from mahtdiag.schema.samples import LISTHESIS_NAMES, Patient
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
 
 COLUMNS: Final = ("x1", "y1", "x2", "y2", "label")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -25,9 +24,9 @@ _FILE_NAME: Final = re.compile(r"(?P<identifier>.+)-(?P<sex>[MF])-(?P<age>\d{1,3
 # The last digit of a file name in the published set.
 FILE_NAME_DIGITS: Final = {View.AP: "0", View.LA: "1"}
 _LARGEST_FILE_BYTES: Final = 64 * 1024
-_ENDPLATE_IN_WORDS: Final = {row: f" ({name})" for row, name in enumerate(View.LA.endplate_names)}
+_ENDPLATE_IN_WORDS: Final = {row: f" ({name})" for row, name in enumerate(LA.endplate_names)}
 _MOST_PROBLEMS: Final = 20
-_ROWS_OF: Final = {view.endplates: view for view in View}
+_SKELETONS_BY_ROWS: Final = {skeleton.endplates: skeleton for skeleton in (AP, LA)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Annotation:
     `listhesis` has one code per endplate, in file order; `sha256` is that of the file's bytes.
     """
 
-    view: View
+    skeleton: Skeleton
     keypoints_px: NDArray[np.float64]
     listhesis: tuple[int, ...]
     sha256: str
@@ -52,10 +51,10 @@ def read_annotation(path: Path, name: str) -> bytes:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
 
 
-def rows_wanted(view: View) -> str:
-    """What an annotation of this view has, in words: `an AP annotation has 10 (L1 upper … L5 lower)`."""
-    names = view.endplate_names
-    return f"an {view} annotation has {view.endplates} ({names[0]} … {names[-1]})"
+def rows_wanted(skeleton: Skeleton) -> str:
+    """What an annotation of these has, in words: `an AP annotation has 10 (L1 upper … L5 lower)`."""
+    names = skeleton.endplate_names
+    return f"an {skeleton} annotation has {skeleton.endplates} ({names[0]} … {names[-1]})"
 
 
 def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False) -> Annotation:
@@ -81,10 +80,10 @@ def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False
     if _is_header(cells[0]):
         problems.append(f"{name}: row 1 is a header ('{_short(rows[0].strip())}'): remove it")
         del cells[0]
-    view = _ROWS_OF.get(len(cells))
-    if view is None:
-        lateral = f"an LA annotation {View.LA.endplates} (then {View.LA.endplate_names[-1]})"
-        problems.append(f"{name}: {_count(len(cells), 'row')}, {rows_wanted(View.AP)}, {lateral}")
+    skeleton = _SKELETONS_BY_ROWS.get(len(cells))
+    if skeleton is None:
+        lateral = f"an {LA} annotation {LA.endplates} (then {LA.endplate_names[-1]})"
+        problems.append(f"{name}: {_count(len(cells), 'row')}, {rows_wanted(AP)}, {lateral}")
     widths = {len(row) for row in cells}
     if len(cells) > 1 and len(widths) == 1 and len(COLUMNS) not in widths:
         # One mistake, said once.
@@ -93,12 +92,12 @@ def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False
         )
         raise DataError(*problems)
     values = [_row(row, name, index, problems, missing_allowed) for index, row in enumerate(cells)]
-    if problems or view is None:
+    if problems or skeleton is None:
         raise DataError(*_at_most(problems, name))
     table = np.array(values, dtype=np.float64)
     return Annotation(
-        view=view,
-        keypoints_px=table[:, :4].reshape(view.keypoints, 2).copy(),
+        skeleton=skeleton,
+        keypoints_px=table[:, :4].reshape(skeleton.keypoints, 2).copy(),
         listhesis=tuple(int(label) for label in table[:, 4]),
         sha256=hashlib.sha256(content).hexdigest(),
     )
@@ -122,47 +121,20 @@ def looks_like_annotation(content: bytes) -> bool:
 def format_annotation(keypoints_px: NDArray[np.float64], listhesis: Sequence[int], decimals: int = 2) -> str:
     """Write an annotation as `parse_annotation` reads it, coordinates rounded to `decimals` places.
 
-    `keypoints_px` is `[20, 2]` or `[22, 2]`, `listhesis` one code per endplate. Raises ValueError for another
-    shape, a missing keypoint (the format cannot leave one out) or an unknown code.
+    `keypoints_px` is `[K, 2]` with the K of a skeleton, `listhesis` one code per endplate. Raises ValueError
+    for another shape, a missing keypoint (the format cannot leave one out) or an unknown code.
     """
-    view = View.from_keypoints(len(keypoints_px))
-    if view is None or keypoints_px.shape != (view.keypoints, 2) or len(listhesis) != view.endplates:
+    skeleton = skeleton_with(len(keypoints_px))
+    if skeleton is None or keypoints_px.shape[1:] != (2,) or len(listhesis) != skeleton.endplates:
         raise ValueError(f"no view has keypoints {keypoints_px.shape} and {len(listhesis)} labels")
     if not np.isfinite(keypoints_px).all():
         raise ValueError("BUU-LSPINE cannot express a missing keypoint")
     if not set(listhesis) <= set(range(len(LISTHESIS_NAMES))):
         raise ValueError(f"listhesis codes are 0 to {len(LISTHESIS_NAMES) - 1}, got {sorted(set(listhesis))}")
     # Adding zero turns the -0.0 that rounding may leave into 0.0.
-    endplates = (np.round(keypoints_px, decimals) + 0.0).reshape(view.endplates, 4)
+    endplates = (np.round(keypoints_px, decimals) + 0.0).reshape(skeleton.endplates, 4)
     rows = zip(endplates, listhesis, strict=True)
     return "".join(",".join(f"{value:.{decimals}f}" for value in ends) + f",{code}\n" for ends, code in rows)
-
-
-def outside_image(keypoints_px: NDArray[np.float64], size: Size, view: View) -> tuple[str, ...]:
-    """One line for each keypoint more than a pixel outside the image: x < −1 or x > width, y likewise.
-
-    The rule leaves room for annotation tools that count from 1 or mark the far edge of a pixel. Missing
-    keypoints (NaN) are not outside.
-    """
-    below = (keypoints_px < -1.0).any(axis=-1)
-    above = (keypoints_px > size.xy).any(axis=-1)
-    names = view.keypoint_names
-    return tuple(
-        f"{names[k]} (x {keypoints_px[k, 0]:g}, y {keypoints_px[k, 1]:g}) lies outside the image"
-        f" ({size.width} wide, {size.height} high)"
-        for k in np.flatnonzero(below | above)
-    )
-
-
-def is_normalised(keypoints_px: NDArray[np.float64], size: Size) -> bool:
-    """Whether `[K, 2]` keypoints seem to be shares of the image, 0 to 1, where pixels are wanted.
-
-    All lie within the first pixel or so, apart from each other, in an image of more than 10 pixels a side.
-    """
-    known = keypoints_px[np.isfinite(keypoints_px).all(axis=-1)]
-    if known.size == 0 or min(size.width, size.height) <= 10:
-        return False
-    return bool((np.abs(known) <= 1.5).all() and np.ptp(known, axis=0).max() > 0.0)
 
 
 def parse_file_name(stem: str) -> Patient | None:

@@ -1,4 +1,4 @@
-"""What lies in a data folder: image and annotation files by stem, and the folders of the two views."""
+"""What lies in a data folder: image and annotation files by stem, and the folders of the views."""
 
 import os
 import unicodedata
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mahtdiag.data.pixel_spacing import SPACING_FILE
 from mahtdiag.errors import DataError
 from mahtdiag.schema.skeleton import View
 
+SPACING_FILE: Final = "pixel_spacing.csv"
 IMAGE_EXTENSIONS: Final = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"))
-ANNOTATION_EXTENSION: Final = ".csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,6 @@ class Listing:
     path: Path
     entries: dict[str, Entry]
     folders: tuple[str, ...]
-    has_spacing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +44,12 @@ class DataFolder:
         return View(name) if name in View.__members__ else None
 
 
-def open_folder(path: Path) -> DataFolder:
-    """List a data folder. Raises DataError where it is missing, a file, unreadable, or names a view twice."""
-    top = list_folder(path)
+def open_folder(path: Path, annotations: str) -> DataFolder:
+    """List a data folder (see `list_folder`), and find the folders of the views in it.
+
+    Raises DataError where it is missing, a file, unreadable, or names a view twice.
+    """
+    top = list_folder(path, annotations)
     found: dict[View, str] = {}
     for name in top.folders:
         if name.upper() not in View.__members__:
@@ -60,36 +61,38 @@ def open_folder(path: Path) -> DataFolder:
     return DataFolder(top, found)
 
 
-def list_folder(path: Path) -> Listing:
-    """List the images, annotations and subfolders of one folder, without a system call per file."""
-    images: dict[str, list[str]] = {}
-    annotations: dict[str, list[str]] = {}
+def list_folder(path: Path, annotations: str) -> Listing:
+    """List the images, annotations and subfolders of one folder, without a system call per file.
+
+    `annotations` is the extension of annotation files, in small letters and with its dot.
+    """
+    by_stem: dict[str, tuple[list[str], list[str]]] = {}
     folders: list[str] = []
-    has_spacing = False
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name == SPACING_FILE:
                     continue
                 if _is_folder(entry):
                     folders.append(entry.name)
-                elif entry.name == SPACING_FILE:
-                    has_spacing = True
-                elif entry.is_symlink() or entry.is_file():
-                    # A link to nowhere or to itself is listed, so that it is reported when it is read.
-                    _file_by_stem(entry.name, images, annotations)
+                    continue
+                stem, extension = os.path.splitext(entry.name)
+                extension = extension.lower()
+                # A link to nowhere or to itself is listed, so that it is reported when it is read.
+                if (extension == annotations or extension in IMAGE_EXTENSIONS) and _is_file(entry):
+                    files = by_stem.setdefault(unicodedata.normalize("NFC", stem), ([], []))
+                    files[extension == annotations].append(entry.name)
     except OSError as error:
         raise DataError(_folder_problem(path, error)) from error
-    stems = sorted({*images, *annotations})
-    return Listing(
-        path,
-        {
-            stem: Entry(tuple(sorted(images.get(stem, ()))), tuple(sorted(annotations.get(stem, ()))))
-            for stem in stems
-        },
-        tuple(sorted(folders)),
-        has_spacing,
-    )
+    sorted_entries = {
+        stem: Entry(tuple(sorted(images)), tuple(sorted(annotated)))
+        for stem, (images, annotated) in sorted(by_stem.items())
+    }
+    return Listing(path, sorted_entries, tuple(sorted(folders)))
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_symlink() or entry.is_file()
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -142,18 +145,6 @@ def _escaped(sign: str) -> str:
     # Python keeps an undecodable byte as the surrogate 0xDC00 + byte.
     code = ord(sign)
     return f"\\x{code - 0xDC00 if code >= 0xDC00 else code:02x}"
-
-
-def _file_by_stem(name: str, images: dict[str, list[str]], annotations: dict[str, list[str]]) -> None:
-    stem, extension = os.path.splitext(name)
-    extension = extension.lower()
-    if extension in IMAGE_EXTENSIONS:
-        files = images
-    elif extension == ANNOTATION_EXTENSION:
-        files = annotations
-    else:
-        return
-    files.setdefault(unicodedata.normalize("NFC", stem), []).append(name)
 
 
 def _folder_problem(path: Path, error: OSError) -> str:

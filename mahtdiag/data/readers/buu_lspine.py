@@ -1,0 +1,292 @@
+"""BUU-LSPINE: images with one CSV beside each, flat or in the folders `AP` and `LA`."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mahtdiag.data.dataset import Dataset, ViewEvidence, settle
+from mahtdiag.data.files import SPACING_FILE, DataFolder, Entry, Listing, list_folder, open_folder, shown
+from mahtdiag.data.pixel_spacing import read_spacing, spacing_of
+from mahtdiag.data.readers.buu_annotation import (
+    FILE_NAME_DIGITS,
+    Annotation,
+    looks_like_annotation,
+    parse_annotation,
+    parse_file_name,
+    read_annotation,
+    rows_wanted,
+    view_of_file_name,
+)
+from mahtdiag.errors import DataError
+from mahtdiag.schema.samples import Failure, Patient, Sample
+from mahtdiag.schema.skeleton import View
+
+EXTENSION: Final = ".csv"
+# Enough to see what most of the annotations are; each of them is checked when the set is opened.
+_ANNOTATIONS_LOOKED_AT: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class BuuLspine:
+    """The reader (see `Reader`)."""
+
+    name: str = "buu-lspine"
+
+    def recognises(self, path: Path) -> str | None:
+        """The first CSV with a row that can be an endplate, beside an image of its name."""
+        try:
+            folder = open_folder(path, EXTENSION)
+            listings = [folder.top, *(_listing_of(folder, view)[0] for view in folder.view_folders)]
+        except DataError:
+            return None
+        for listing in listings:
+            for name in _spread(listing):
+                if _is_annotation(listing.path / name):
+                    return shown((listing.path / name).relative_to(path))
+        return None
+
+    def view_evidence(self, path: Path) -> tuple[ViewEvidence, ...]:
+        """What tells the view, in this order, as far as each tells a single one.
+
+        A single `AP` or `LA` subfolder or the folder's own name, the file names (`…Y0`, `…Y1`), the rows of
+        most of the annotations.
+        """
+        return _evidence_in(open_folder(path, EXTENSION))
+
+    def open(self, path: Path, view: View | None, *, missing_allowed: bool = False) -> Dataset:
+        """Read the annotations of one view (see `Reader.open`).
+
+        In a flat folder, files whose names end in the other view (`…Y0`, `…Y1`) are left out with a note. Any
+        other file of the wrong view is a failure, and so are an image without annotation, an annotation
+        without image, two images or two annotations of one name, and an annotation that cannot be read or is
+        wrong. A CSV without image, none of whose rows is an endplate, is something else and left out with a
+        note. Hidden files and other formats are ignored.
+
+        With `missing_allowed` an empty or infinite coordinate is a missing keypoint (NaN) and not a failure.
+
+        `pixel_spacing.csv` in `path` or in the view's subfolder gives spacings (see `parse_spacing`).
+
+        Raises DataError where there is nothing to evaluate, the view is not to be found, or a spacing file is
+        wrong.
+        """
+        folder = open_folder(path, EXTENSION)
+        if not folder.view_folders and not folder.top.entries:
+            raise DataError(_nothing_at_all(folder.top))
+        settled = settle(_evidence_in(folder), path) if view is None else view
+        listing, prefix = _listing_of(folder, settled)
+        spacing_mm = read_spacing(*dict.fromkeys((folder.top.path, listing.path)))
+        strict = bool(prefix) or folder.own_view is settled
+        pairs = _Pairs(listing.path, prefix, settled, strict, spacing_mm, missing_allowed)
+        for stem, entry in listing.entries.items():
+            pairs.read(stem, entry)
+        if not pairs.samples and not pairs.failures:
+            raise DataError(_nothing(listing, settled, pairs.other_view))
+        samples = tuple(sorted(pairs.samples, key=lambda sample: sample.image))
+        failures = tuple(sorted(pairs.failures, key=lambda failure: failure.image))
+        notes = (*_left_at_the_top(folder), *pairs.notes(), *_without_spacing(samples, spacing_mm))
+        return Dataset(path, self.name, settled.skeleton, samples, failures, notes)
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """Collects the samples and failures of one folder, one stem at a time.
+
+    `prefix` leads from the data folder to this one. `strict`: the folder itself is known to hold the wanted
+    view alone, so that a file named for the other view is a mistake rather than part of another set.
+    `missing_allowed`: a coordinate that is no number is a missing keypoint rather than a failure.
+    """
+
+    folder: Path
+    prefix: str
+    view: View
+    strict: bool
+    spacing_mm: Mapping[str, float]
+    missing_allowed: bool
+    samples: list[Sample] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    other_view: int = 0
+    unrelated: list[str] = field(default_factory=list)
+
+    def read(self, stem: str, entry: Entry) -> None:
+        """Take in the files of one stem."""
+        named = view_of_file_name(stem)
+        if not self.strict and named not in (None, self.view):
+            self._other_view(stem, entry)
+        elif not entry.images:
+            self._annotations_alone(stem, entry.annotations)
+        elif len(entry.images) > 1:
+            both = " and ".join(map(shown, entry.images))
+            self._fail(entry.images, f"several images of one name, {both}: keep one")
+        elif not entry.annotations:
+            self._fail(entry.images, f"no annotation: {self.prefix}{shown(stem)}{EXTENSION} is missing")
+        elif len(entry.annotations) > 1:
+            both = " and ".join(map(shown, entry.annotations))
+            self._fail(entry.images, f"several annotations of one name, {both}: keep one")
+        else:
+            self._pair(stem, entry.images[0], entry.annotations[0])
+
+    def notes(self) -> Iterator[str]:
+        """One line for each kind of file that was left out."""
+        if self.other_view:
+            other = next(view for view in FILE_NAME_DIGITS if view is not self.view)
+            files = "image" if self.other_view == 1 else "images"
+            yield f"{self.other_view} {files} of the {other} view left out, by file name"
+        if self.unrelated:
+            names = ", ".join(self.unrelated[:3]) + (", …" if len(self.unrelated) > 3 else "")
+            files = f"{len(self.unrelated)} CSV file" + ("" if len(self.unrelated) == 1 else "s")
+            yield f"{files} left out, neither annotation nor named like an image: {names}"
+
+    def _pair(self, stem: str, image: str, annotation_name: str) -> None:
+        name = self.prefix + shown(annotation_name)
+        sha256: str | None = None
+        try:
+            content = read_annotation(self.folder / annotation_name, name)
+            sha256 = hashlib.sha256(content).hexdigest()
+            annotation = parse_annotation(content, name, missing_allowed=self.missing_allowed)
+            self._check_view(stem, annotation, name)
+        except DataError as error:
+            self._fail((image,), "; ".join(error.problems), sha256)
+            return
+        record_name = self.prefix + shown(image)
+        self.samples.append(
+            Sample(
+                image=record_name,
+                path=os.path.join(self.folder, image),
+                skeleton=annotation.skeleton,
+                keypoints_px=annotation.keypoints_px,
+                annotation_sha256=annotation.sha256,
+                listhesis=annotation.listhesis,
+                patient=parse_file_name(stem) or Patient(),
+                pixel_spacing_mm=spacing_of(record_name, self.spacing_mm) if self.spacing_mm else None,
+            )
+        )
+
+    def _check_view(self, stem: str, annotation: Annotation, name: str) -> None:
+        rows, view = annotation.skeleton.endplates, annotation.skeleton.view
+        named = view_of_file_name(stem)
+        if named is not None and view is not named:
+            digit = FILE_NAME_DIGITS[named]
+            raise DataError(f"{name}: the file name says {named} (…Y{digit}), its {rows} rows say {view}")
+        if view is not self.view:
+            raise DataError(f"{name}: {rows} rows, {rows_wanted(self.view.skeleton)}")
+
+    def _other_view(self, stem: str, entry: Entry) -> None:
+        """Leave out files named for the other view, unless their rows contradict the name."""
+        paired = len(entry.images) == 1 and len(entry.annotations) == 1
+        if paired and _view_of_rows(self.folder / entry.annotations[0]) is self.view:
+            self._pair(stem, entry.images[0], entry.annotations[0])
+        else:
+            self.other_view += len(entry.images)
+
+    def _annotations_alone(self, stem: str, names: Sequence[str]) -> None:
+        for annotation_name in names:
+            name = self.prefix + shown(annotation_name)
+            try:
+                content = read_annotation(self.folder / annotation_name, name)
+            except DataError as error:
+                self.failures.append(Failure(name, f"annotation without image; {error}"))
+                continue
+            if looks_like_annotation(content):
+                reason = f"annotation without image: no {shown(stem)}.png, .jpg, .tif or .bmp beside it"
+                sha256 = hashlib.sha256(content).hexdigest()
+                self.failures.append(Failure(name, reason, annotation_sha256=sha256))
+            else:
+                self.unrelated.append(name)
+
+    def _fail(self, images: Sequence[str], reason: str, annotation_sha256: str | None = None) -> None:
+        self.failures.extend(
+            Failure(self.prefix + shown(image), reason, annotation_sha256=annotation_sha256)
+            for image in images
+        )
+
+
+def _listing_of(folder: DataFolder, view: View) -> tuple[Listing, str]:
+    """The folder that holds the files of a view, and its path prefix in records."""
+    top = folder.top
+    if not folder.view_folders:
+        return top, ""
+    if view not in folder.view_folders:
+        other, name = next(iter(folder.view_folders.items()))
+        raise DataError(
+            f"{shown(top.path)}: there is a folder {name} but none for {view}: pass --view {other}"
+        )
+    name = folder.view_folders[view]
+    return list_folder(top.path / name, EXTENSION), f"{name}/"
+
+
+def _evidence_in(folder: DataFolder) -> tuple[ViewEvidence, ...]:
+    """Folder names, file names and numbers of rows, as far as each of them tells a single view."""
+    if len(folder.view_folders) > 1:
+        return ()
+    listing, named = folder.top, folder.own_view
+    for view in folder.view_folders:
+        listing, named = _listing_of(folder, view)[0], view
+    found = [] if named is None else [ViewEvidence(named, f"the folder {shown(listing.path)}")]
+    names = Counter(view for view in map(view_of_file_name, listing.entries) if view is not None)
+    if len(names) > 1:
+        return tuple(found)
+    found += [ViewEvidence(view, f"the file names (…Y{FILE_NAME_DIGITS[view]})") for view in names]
+    seen = (_view_of_rows(listing.path / name) for name in _spread(listing))
+    most = Counter(view for view in seen if view is not None).most_common(2)
+    if most and (len(most) == 1 or most[0][1] > most[1][1]):
+        view = most[0][0]
+        found.append(ViewEvidence(view, f"the annotations ({view.skeleton.endplates} rows)"))
+    return tuple(found)
+
+
+def _spread(listing: Listing) -> list[str]:
+    """Annotations of images, no more than a few, from the whole length of the listing."""
+    files = [
+        entry.annotations[0]
+        for entry in listing.entries.values()
+        if entry.images and len(entry.annotations) == 1
+    ]
+    return files[:: -(-len(files) // _ANNOTATIONS_LOOKED_AT) or 1]
+
+
+def _view_of_rows(path: Path) -> View | None:
+    """What the rows of an annotation say, None where it is wrong."""
+    try:
+        return parse_annotation(read_annotation(path, path.name), path.name).skeleton.view
+    except DataError:
+        return None
+
+
+def _is_annotation(path: Path) -> bool:
+    try:
+        content = read_annotation(path, path.name)
+    except DataError:
+        return False
+    return bool(content.strip()) and looks_like_annotation(content)
+
+
+def _left_at_the_top(folder: DataFolder) -> Iterator[str]:
+    images = sum(len(entry.images) for entry in folder.top.entries.values())
+    if folder.view_folders and images:
+        folders = " and ".join(folder.view_folders.values())
+        files = "image" if images == 1 else "images"
+        yield f"{images} {files} in {shown(folder.top.path)} itself left out, the set lies in {folders}"
+
+
+def _without_spacing(samples: Sequence[Sample], spacing_mm: Mapping[str, float]) -> Iterator[str]:
+    without = sum(sample.pixel_spacing_mm is None for sample in samples)
+    if spacing_mm and without:
+        yield f"{SPACING_FILE} names {len(samples) - without} of {len(samples)} images"
+
+
+def _nothing(listing: Listing, view: View, other_view: int) -> str:
+    where = shown(listing.path)
+    if other_view:
+        return f"{where}: no {view} image, but {other_view} named for the other view: pass the other --view"
+    return _nothing_at_all(listing)
+
+
+def _nothing_at_all(listing: Listing) -> str:
+    return (
+        f"{shown(listing.path)}: no image and no annotation: a set has NAME.jpg, .png, .tif or .bmp beside"
+        f" NAME{EXTENSION}, in one folder or in AP and LA"
+    )

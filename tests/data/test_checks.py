@@ -1,0 +1,41 @@
+"""Whether annotated keypoints can belong to their image."""
+
+import math
+
+import numpy as np
+
+from mahtdiag.data.checks import is_normalised, outside_image
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.skeleton import LA, View
+
+from .builders import spine
+
+
+def test_keypoints_outside_the_image_are_named() -> None:
+    size = Size(height=300, width=200)
+    points = spine(View.LA)
+    assert outside_image(points, size, LA) == ()
+    points[0] = (-1.0, 300.0)
+    points[1] = (200.0, -1.0)
+    assert outside_image(points, size, LA) == ()
+    points[6] = (-1.01, 50)
+    points[9] = (50, 300.5)
+    points[13] = (math.nan, math.nan)
+    points[20] = (3120, 50)
+    assert outside_image(points, size, LA) == (
+        "L2 LL (x -1.01, y 50) lies outside the image (200 wide, 300 high)",
+        "L3 UR (x 50, y 300.5) lies outside the image (200 wide, 300 high)",
+        "S1 UL (x 3120, y 50) lies outside the image (200 wide, 300 high)",
+    )
+
+
+def test_shares_of_the_image_are_no_pixels() -> None:
+    size = Size(800, 400)
+    points = np.random.default_rng(0).uniform(40, 380, (20, 2))
+    assert is_normalised(points / size.xy, size)
+    assert is_normalised(points * 1e-300, size)
+    assert not is_normalised(points, size)
+    assert not is_normalised(points / size.xy, Size(8, 8))
+    # All equal or missing is another mistake, which has a rule of its own.
+    assert not is_normalised(np.zeros((20, 2)), size)
+    assert not is_normalised(np.full((20, 2), np.nan), size)
