@@ -61,6 +61,14 @@ class Findings:
             keypoints=self.keypoints[chosen],
         )
 
+    def taken(self, images: Ints) -> "Findings":
+        """The findings of these images, which are numbered anew in this order."""
+        first, last = np.searchsorted(self.image, images), np.searchsorted(self.image, images, side="right")
+        counts = last - first
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        kept = self.rows(np.repeat(first, counts) + within)
+        return replace(kept, images=len(images), image=np.repeat(np.arange(len(images)), counts))
+
     def numbered(self, first: int) -> "Findings":
         """The same findings, of images numbered from `first`."""
         return replace(self, image=self.image + first)

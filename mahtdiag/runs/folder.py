@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.checksums import file_sha256
 from mahtdiag.runs.document import RunDocument
@@ -22,7 +23,7 @@ from mahtdiag.runs.latest import publish_latest
 from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, Parts, consecutive_ranges, write_table
 from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS, PARTS, Run, read_document, require_unchanged
 from mahtdiag.runs.resuming import differences
-from mahtdiag.runs.tables import images_schema, images_table, keypoints_schema, keypoints_table
+from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure
 
@@ -245,13 +246,13 @@ class RunFolder:
         self._finished = frozenset(batch for part in self._parts.ranges() for batch in part.batches)
 
     def _prepare_parts(self, failures: Sequence[Failure]) -> None:
-        self._parts.prepare(images_table((), failures, self._document.view))
+        self._parts.prepare(images_rows(RunTable.of_records((), failures, self._document.view.skeleton)))
 
     def _write_part(self, part: BatchRange) -> None:
         records = [record for batch in part.batches for record in self._waiting[batch][0]]
         failures = [failure for batch in part.batches for failure in self._waiting[batch][1]]
-        view = self._document.view
-        self._parts.write(part, images_table(records, failures, view), keypoints_table(records, view))
+        table = RunTable.of_records(records, failures, self._document.view.skeleton)
+        self._parts.write(part, images_rows(table), keypoints_rows(table))
         # An interruption before the next line writes the same part again under the same name.
         self._waiting = {b: content for b, content in self._waiting.items() if b not in part.batches}
         self._finished |= frozenset(part.batches)

@@ -9,13 +9,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mahtdiag.diagnosis.columns import Values
+from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.blocks import Blocks, fill_by_image, require_rows
 from mahtdiag.runs.checksums import file_sha256
 from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
 from mahtdiag.runs.latest import is_latest, latest_run
 from mahtdiag.runs.parts import Parts, iter_tables, row_count
-from mahtdiag.runs.tables import OK, images_schema, keypoints_schema
+from mahtdiag.runs.settings import RunSettings
+from mahtdiag.runs.tables import OK, Columns, images_schema, keypoints_schema, read_images, read_keypoints
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
@@ -109,6 +112,39 @@ class Run:
     def view(self) -> View:
         """The view of all its images."""
         return self.document.view
+
+    def table(self, columns: Columns = COLUMNS) -> RunTable:
+        """The evaluated images and those that failed; with some columns alone, in less time and memory.
+
+        Raises:
+            RunFolderError: a table is missing or damaged, or does not fit the other.
+        """
+        wanted = [column for column in columns if column.compute is None]
+        of_images = [RunTable.image, *(c for c in wanted if not c.of_keypoints and c is not RunTable.image)]
+        of_keypoints = [column for column in wanted if column.of_keypoints]
+        images, failures = read_images(self._image_rows(of_images), of_images)
+        names, keypoints = self._keypoints(of_keypoints)
+        if names != images[RunTable.image.name]:
+            raise RunFolderError(f"{self.path}: its tables list different images; damaged, evaluate again")
+        conditions = RunSettings(self.document.settings).conditions(
+            self.view.skeleton, ensemble=bool(self.document.checkpoint.members)
+        )
+        return RunTable(self.view.skeleton, images | keypoints, conditions=conditions, failures=failures)
+
+    def _image_rows(self, columns: Columns) -> pa.Table:
+        shas = (RunTable.image_sha256, RunTable.annotation_sha256)
+        schema = images_schema(self.view, [*columns, *(sha for sha in shas if sha not in columns)])
+        tables = iter_tables(self.path / IMAGES, schema) if self.merged else self._parts.images()
+        return pa.concat_tables([schema.empty_table(), *(table.select(schema.names) for table in tables)])
+
+    def _keypoints(self, columns: Columns) -> tuple[tuple[str, ...], dict[str, Values]]:
+        skeleton, parts = self.view.skeleton, self._parts
+        if self.merged:
+            path = self.path / KEYPOINTS
+            tables = iter_tables(path, keypoints_schema(self.view, columns))
+            return read_keypoints(tables, row_count(path) or 0, columns, skeleton, path)
+        rows = sum(row_count(parts.keypoints_path(part)) or 0 for part in parts.ranges())
+        return read_keypoints(parts.keypoints(), rows, columns, skeleton, parts.root / "keypoints")
 
     def images(self) -> ImageColumns:
         """All images, failed ones included.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.schema.choices import CoordinateConvention, ResizeMode
 
-__all__ = ["CoordinateConvention", "FrameMap", "Placement", "Points", "ResizeMode", "Size"]
+__all__ = ["CoordinateConvention", "FrameMap", "NetworkFrames", "Placement", "Points", "ResizeMode", "Size"]
 
 Points = NDArray[np.float64]
 
@@ -118,3 +118,17 @@ class FrameMap:
     def heatmap_to_original(self, points: Points) -> Points:
         """Heatmap cells to original pixels."""
         return self.input_to_original(self.heatmap_to_input(points))
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFrames:
+    """How a network sees images of any size: what the frames of one image follow from."""
+
+    network_input: Size
+    heatmap: Size
+    mode: ResizeMode = ResizeMode.STRETCH
+    convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
+
+    def of(self, original: Size) -> FrameMap:
+        """The frames of an image of this size."""
+        return FrameMap(original, self.network_input, self.heatmap, self.mode, self.convention)

@@ -82,3 +82,8 @@ class ImageRecord:
         """Largest radial error, NaN if no keypoint is annotated."""
         errors = self.keypoints.error_px[np.isfinite(self.keypoints.error_px)]
         return float(errors.max()) if errors.size else float("nan")
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Codes of the rules that fired, each once, in order."""
+        return tuple(sorted({finding.code for finding in self.findings}))

@@ -6,30 +6,34 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from mahtdiag.diagnosis.columns import ColumnNotReadError
+from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs import folder as folder_module
-from mahtdiag.runs.predictions import read_predictions
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.skeleton import View
 
-from .builders import uninterrupted, unseal
+from .builders import FAILED, uninterrupted, unseal
+
+FEW = (RunTable.pixel_spacing_mm, RunTable.gt_px, RunTable.error_px, RunTable.at_min)
 
 
 @pytest.mark.parametrize("view", list(View))
-@pytest.mark.parametrize("spread", [False, True])
 def test_they_are_those_of_the_whole_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: View, spread: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: View
 ) -> None:
     monkeypatch.setattr(folder_module, "IMAGES_PER_ROW_GROUP", 3)
     uninterrupted(tmp_path / "x", view)
     run = open_run(tmp_path / "x", tmp_path)
-    found, whole = read_predictions(run, spread=spread), run.keypoints()
-    assert found.image == whole.image
-    for name in ("gt_px", "pred_px", "error_px", "sigma_px"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
-    assert (found.spread_px2 is not None) is spread
-    if found.spread_px2 is not None:
-        np.testing.assert_array_equal(found.spread_px2, whole.spread_px2)
+    found, whole = run.table(FEW), run.table()
+    assert (found.image, found.failures) == (whole.image, whole.failures)
+    assert len(found.failures) == FAILED
+    for column in FEW:
+        np.testing.assert_array_equal(found.values_of(column.name), whole.values_of(column.name))
+    for column in COLUMNS:
+        if column not in (RunTable.image, RunTable.level_shift, *FEW):
+            with pytest.raises(ColumnNotReadError, match=f"without {column.name}"):
+                getattr(found, column.name)
 
 
 def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
@@ -44,7 +48,7 @@ def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
     ):
         pq.write_table(content, path)
         with pytest.raises(RunFolderError, match=message):
-            read_predictions(open_run(tmp_path / "x", tmp_path))
+            open_run(tmp_path / "x", tmp_path).table(FEW)
     path.unlink()
     with pytest.raises(RunFolderError, match="missing from the run folder"):
-        read_predictions(open_run(tmp_path / "x", tmp_path))
+        open_run(tmp_path / "x", tmp_path).table(FEW)

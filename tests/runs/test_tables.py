@@ -1,6 +1,7 @@
 """Records to tables and back: nothing lost, nothing invented, NaN is null."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from mahtdiag import __version__
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.parts import write_table
-from mahtdiag.runs.tables import images_schema, images_table, keypoints_schema, keypoints_table
+from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
@@ -35,6 +37,14 @@ KEYPOINT_COLUMNS = [
 ]
 
 
+def _images_of(records: Sequence[ImageRecord], failures: Sequence[Failure], view: View) -> pa.Table:
+    return images_rows(RunTable.of_records(records, failures, view.skeleton))
+
+
+def _keypoints_of(records: Sequence[ImageRecord], view: View) -> pa.Table:
+    return keypoints_rows(RunTable.of_records(records, (), view.skeleton))
+
+
 def test_columns_of_the_contract_are_there() -> None:
     assert set(IMAGE_COLUMNS) <= set(images_schema(View.AP).names)
     assert set(KEYPOINT_COLUMNS) <= set(keypoints_schema(View.AP).names)
@@ -43,7 +53,7 @@ def test_columns_of_the_contract_are_there() -> None:
 @pytest.mark.parametrize("view", list(View))
 def test_a_file_says_who_wrote_it_and_of_which_view(view: View, tmp_path: Path) -> None:
     path = tmp_path / "keypoints.parquet"
-    write_table(path, [keypoints_table([record("a.jpg", view)], view)], keypoints_schema(view))
+    write_table(path, [_keypoints_of([record("a.jpg", view)], view)], keypoints_schema(view))
     metadata = pq.read_schema(path).metadata
     stored = {key: metadata[key] for key in (b"mahtdiag", b"schema", b"view")}
     assert stored == {b"mahtdiag": __version__.encode(), b"schema": b"1", b"view": view.value.encode()}
@@ -94,7 +104,7 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
                 "local_y": None if x.peaks is None else x.peaks.local[i, 1],
             }
             expected.append({key: None if value != value else value for key, value in cells.items()})
-    assert keypoints_table(records, view).to_pylist() == expected
+    assert _keypoints_of(records, view).to_pylist() == expected
 
 
 def test_image_rows_tell_which_images_are_one_level_off() -> None:
@@ -106,13 +116,13 @@ def test_image_rows_tell_which_images_are_one_level_off() -> None:
         return replace(made, keypoints=replace(made.keypoints, gt_px=label, pred_px=label + by * step))
 
     records = [moved("a.jpg", 1.0), moved("b.jpg", -1.0), moved("c.jpg", 0.1)]
-    table = images_table(records, [Failure("d.jpg", "0 bytes")], View.AP)
+    table = _images_of(records, [Failure("d.jpg", "0 bytes")], View.AP)
     assert table.column("level_shift").to_pylist() == [1, -1, 0, None]
 
 
 def test_image_rows_hold_both_kinds_in_the_order_of_their_names() -> None:
     failures = [Failure("b.jpg", "0 bytes", annotation_sha256="e" * 64), Failure("Z.jpg", "1×1")]
-    rows = images_table([record("c.jpg"), record("a.jpg")], failures, View.AP).to_pylist()
+    rows = _images_of([record("c.jpg"), record("a.jpg")], failures, View.AP).to_pylist()
     assert [(row["image"], row["status"], row["reason"]) for row in rows] == [
         ("Z.jpg", "failed", "1×1"),
         ("a.jpg", "ok", None),
@@ -137,14 +147,14 @@ def test_image_rows_hold_both_kinds_in_the_order_of_their_names() -> None:
 
 
 def test_no_rows_still_have_all_columns() -> None:
-    assert images_table([], [], View.LA).schema.equals(images_schema(View.LA), check_metadata=True)
-    assert keypoints_table([], View.LA).schema.equals(keypoints_schema(View.LA), check_metadata=True)
-    assert keypoints_table([], View.LA).num_rows == 0
+    assert _images_of([], [], View.LA).schema.equals(images_schema(View.LA), check_metadata=True)
+    assert _keypoints_of([], View.LA).schema.equals(keypoints_schema(View.LA), check_metadata=True)
+    assert _keypoints_of([], View.LA).num_rows == 0
 
 
 def test_a_record_of_the_other_view_is_refused() -> None:
     with pytest.raises(ValueError, match=r"a\.jpg: \(22, 2\) points, AP has 20"):
-        keypoints_table([record("a.jpg", View.LA)], View.AP)
+        _keypoints_of([record("a.jpg", View.LA)], View.AP)
 
 
 def test_text_columns_are_plain_text_for_any_reader() -> None:
@@ -205,27 +215,31 @@ def test_records_survive_the_way_to_the_disk_and_back(
 ) -> None:
     folder = RunFolder.create(tmp_path_factory.mktemp("run") / "run", header(total=len(made)))
     folder.append(0, made)
-    run = folder.tables()
-    images, keypoints = run.images(), run.keypoints()
+    table = folder.tables().table()
     ordered = sorted(made, key=lambda r: r.image)
-    assert images.image == keypoints.image == tuple(r.image for r in ordered)
+    assert table.image == tuple(r.image for r in ordered)
     for row, r in enumerate(ordered):
-        for name in ("gt_px", "pred_px", "error_px", "error_mm", "sigma_px", "spread_px2", "peak"):
-            stored, given_ = getattr(keypoints, name)[row], getattr(r.keypoints, name)
-            np.testing.assert_array_equal(stored, given_, strict=True)
-        for name in ("sigma_aleatoric_px", "sigma_epistemic_px"):
-            part = getattr(r.keypoints, name)
-            expected = np.full(r.keypoints.sigma_px.shape, np.nan) if part is None else part
-            np.testing.assert_array_equal(getattr(keypoints, name)[row], expected, strict=True)
-        for name in ("flags", "at_min", "at_max"):
-            np.testing.assert_array_equal(
-                getattr(keypoints, name)[row], getattr(r.keypoints, name), strict=True
-            )
-        for name in ("total", "heatmap", "coord", "anatomical", "order", "parallel", "ratio", "uncertainty"):
-            np.testing.assert_equal(getattr(images, f"loss_{name}")[row], getattr(r.losses, name))
-        np.testing.assert_equal(images.loss_heatmap_keypoint_share[row], r.losses.keypoint_share)
-        np.testing.assert_equal(
-            images.pixel_spacing_mm[row], np.nan if r.pixel_spacing_mm is None else r.pixel_spacing_mm
+        x, found = r.keypoints, table.record(row)
+        unknown = np.full(x.sigma_px.shape, np.nan)
+        peaks = PeakPlaces(unknown[:, 0], unknown, unknown, unknown)
+        known = replace(
+            x,
+            sigma_aleatoric_px=unknown if x.sigma_aleatoric_px is None else x.sigma_aleatoric_px,
+            sigma_epistemic_px=unknown if x.sigma_epistemic_px is None else x.sigma_epistemic_px,
+            peaks=None,
         )
-        np.testing.assert_equal(images.age_years[row], np.nan if r.age_years is None else r.age_years)
-        assert (images.width[row], images.height[row], images.sex[row]) == (r.width, r.height, r.sex)
+        assert_same(replace(found.keypoints, peaks=None), known)
+        assert_same(found.keypoints.peaks, peaks if x.peaks is None else x.peaks)
+        assert_same(found.losses, r.losses)
+        zero = ImageLosses(*[0.0] * 9)
+        assert replace(found, keypoints=known, losses=zero, findings=()) == replace(
+            r, keypoints=known, losses=zero, findings=()
+        )
+
+
+def assert_same(found: object, expected: object) -> None:
+    """Records of arrays and numbers with the same values and types; NaN equals NaN."""
+    assert type(found) is type(expected)
+    for part in fields(expected):  # type: ignore[arg-type]
+        a, b = getattr(found, part.name), getattr(expected, part.name)
+        np.testing.assert_array_equal(a, b, strict=isinstance(b, np.ndarray))

@@ -1,0 +1,313 @@
+"""The evaluated images of a run as columns, each of them declared once, and what follows from them.
+
+The schema, the writer and the reader of the tables on disk, the part of a table that has some images, and
+the record of one image all follow from the declarations in `RunTable`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from threading import RLock
+from typing import Any, Final, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.error_types import ErrorTypes, classify_errors, whole_image_level_shift
+from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import RULES, Rule
+from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
+from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
+from mahtdiag.schema.model_spec import UncertaintySource
+from mahtdiag.schema.readings import PeakPlaces
+from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.skeleton import Skeleton, View
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How a run was made and how it is judged, as far as numbers follow from it.
+
+    `decode`: the method that read the heatmaps; `heatmap_sigma`: σ of the training targets, heatmap cells;
+    `frames`: how images became heatmaps; both None where the run does not say. `sigma_source`: where σ came
+    from; `sigma_factors`: what it was multiplied by before it was stored, one per keypoint.
+    """
+
+    limits: Limits
+    rules: tuple[Rule, ...] = RULES
+    decode: str = "None"
+    heatmap_sigma: float | None = None
+    frames: NetworkFrames | None = None
+    sigma_source: str = str(UncertaintySource.HEAD)
+    sigma_factors: tuple[float, ...] | None = None
+
+
+def _level_shift(table: "RunTable") -> Ints:
+    return whole_image_level_shift(table.pred_px, table.gt_px)
+
+
+class RunTable:
+    """The N evaluated images of a run, by name, K keypoints each, and the images that failed.
+
+    Points and σ `[N, K, 2]` and spread `[N, K, 3]` (xx, xy, yy) in original pixels, `at_min` and `at_max`
+    `[N, K, 2]`, other columns of keypoints `[N, K]`, those of images `[N]`. NaN where a number is undefined,
+    None where a text is. A table may be read without some columns; asking for one of these raises
+    ColumnNotReadError. What follows from the columns is computed when it is asked for, and once.
+    """
+
+    image = Column[tuple[str, ...]]("string", record="image", nullable=False)
+    width = Column[Floats]("int32", record="width")
+    height = Column[Floats]("int32", record="height")
+    pixel_spacing_mm = Column[Floats]("float64", record="pixel_spacing_mm", optional=True)
+    sex = Column[tuple[str | None, ...]]("string", record="sex", optional=True)
+    age_years = Column[Floats]("int32", record="age_years", optional=True)
+    loss_total = Column[Floats]("float64", record="losses.total")
+    loss_heatmap = Column[Floats]("float64", record="losses.heatmap")
+    loss_coord = Column[Floats]("float64", record="losses.coord")
+    loss_anatomical = Column[Floats]("float64", record="losses.anatomical")
+    loss_order = Column[Floats]("float64", record="losses.order")
+    loss_parallel = Column[Floats]("float64", record="losses.parallel")
+    loss_ratio = Column[Floats]("float64", record="losses.ratio")
+    loss_uncertainty = Column[Floats]("float64", record="losses.uncertainty")
+    loss_heatmap_keypoint_share = Column[Floats]("float64", record="losses.keypoint_share")
+    radial_error_px = Column[Floats]("float64", record="radial_error_px")
+    max_error_px = Column[Floats]("float64", record="max_error_px")
+    violations = Column[tuple[tuple[str, ...], ...]]("list<string>", record="codes")
+    level_shift = Column[Ints]("int8", later=True, compute=_level_shift)
+    image_sha256 = Column[tuple[str | None, ...]]("string", record="image_sha256")
+    annotation_sha256 = Column[tuple[str | None, ...]]("string", record="annotation_sha256")
+
+    gt_px = Column[Floats]("float64", "gt_x", "gt_y", record="keypoints.gt_px")
+    pred_px = Column[Floats]("float64", "pred_x", "pred_y", record="keypoints.pred_px")
+    error_px = Column[Floats]("float64", record="keypoints.error_px")
+    error_mm = Column[Floats]("float64", record="keypoints.error_mm")
+    sigma_px = Column[Floats]("float64", "sigma_x", "sigma_y", record="keypoints.sigma_px")
+    sigma_aleatoric_px = Column[Floats](
+        *("float64", "sigma_aleatoric_x", "sigma_aleatoric_y"),
+        record="keypoints.sigma_aleatoric_px",
+        later=True,
+    )
+    sigma_epistemic_px = Column[Floats](
+        *("float64", "sigma_epistemic_x", "sigma_epistemic_y"),
+        record="keypoints.sigma_epistemic_px",
+        later=True,
+    )
+    peak = Column[Floats]("float64", record="keypoints.peak")
+    spread_px2 = Column[Floats](
+        "float64", "spread_xx", "spread_xy", "spread_yy", record="keypoints.spread_px2"
+    )
+    flags = Column[Ints]("int32", record="keypoints.flags", nullable=False)
+    at_min = Column[Bools]("bool", "at_min_x", "at_min_y", record="keypoints.at_min", nullable=False)
+    at_max = Column[Bools]("bool", "at_max_x", "at_max_y", record="keypoints.at_max", nullable=False)
+    second_share = Column[Floats]("float64", "second_peak", record="keypoints.peaks.second_share", later=True)
+    second_px = Column[Floats]("float64", "second_x", "second_y", record="keypoints.peaks.second", later=True)
+    argmax_px = Column[Floats]("float64", "argmax_x", "argmax_y", record="keypoints.peaks.argmax", later=True)
+    local_px = Column[Floats]("float64", "local_x", "local_y", record="keypoints.peaks.local", later=True)
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        values: Mapping[str, Values],
+        *,
+        conditions: Conditions | None = None,
+        failures: Sequence[Failure] = (),
+    ) -> None:
+        """`values` by the names of the columns; `image` must be among them, and all have N entries."""
+        self.skeleton = skeleton
+        self.conditions = conditions or Conditions(Limits.of(skeleton.view))
+        self.failures = tuple(failures)
+        self._values = dict(values)
+        self._once: dict[Callable[[RunTable], object], object] = {}
+        self._part_of: tuple[RunTable, Ints] | None = None
+        self._lock = RLock()
+
+    @staticmethod
+    def of_records(
+        records: Sequence[ImageRecord], failures: Sequence[Failure], skeleton: Skeleton
+    ) -> "RunTable":
+        """These images in the order of their names.
+
+        Raises:
+            ValueError: a record whose arrays do not hold the skeleton's number of keypoints.
+        """
+        k = skeleton.keypoints
+        for record in records:
+            if record.keypoints.gt_px.shape != (k, 2):
+                raise ValueError(f"{record.image}: {record.keypoints.gt_px.shape} points, {skeleton} has {k}")
+        ordered = sorted(records, key=lambda record: record.image)
+        values = {column.name: column.of_records(ordered, k) for column in COLUMNS if column.record}
+        return RunTable(skeleton, values, failures=sorted(failures, key=lambda failure: failure.image))
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def view(self) -> View:
+        """The projection of all its images."""
+        return self.skeleton.view
+
+    def values_of(self, name: str) -> Values:
+        """The values of a column by its name; raises ColumnNotReadError where it was not read."""
+        try:
+            return self._values[name]
+        except KeyError:
+            raise ColumnNotReadError(f"a table that was read without {name}") from None
+
+    def loss(self, name: str) -> Floats:
+        """A part of the loss of each image `[N]`, network frame, by its name in `run.json`."""
+        return cast(Floats, self.values_of(f"loss_{name}"))
+
+    def once(self, compute: Callable[["RunTable"], T]) -> T:
+        """What a function says of this table, computed the first time; the function is not a lambda."""
+        with self._lock:
+            if compute not in self._once:
+                self._once[compute] = compute(self)
+            return cast(T, self._once[compute])
+
+    @property
+    def peaks(self) -> PeakPlaces:
+        """Where else the heatmaps peak, original pixels; NaN throughout where the run does not know."""
+        return PeakPlaces(self.second_share, self.second_px, self.argmax_px, self.local_px)
+
+    @property
+    def sizes_px(self) -> Floats:
+        """(width, height) of each image, `[N, 2]`."""
+        return self.once(_sizes_px)
+
+    @property
+    def findings(self) -> Findings:
+        """What the rules and limits in force find in the predictions."""
+        return self.once(_findings)
+
+    @property
+    def label_findings(self) -> Findings:
+        """What the same rules and limits find in the labels."""
+        return self.once(_label_findings)
+
+    @property
+    def error_types(self) -> ErrorTypes:
+        """What kind of mistake each keypoint is."""
+        return self.once(_error_types)
+
+    @property
+    def covariance_px2(self) -> Floats | None:
+        """Covariance of σ, `[N, K, 2, 2]`, where σ is the heatmap's spread; else None."""
+        return self.once(_covariance_px2)
+
+    def frames(self) -> Iterator[tuple[FrameMap, Bools]]:
+        """The frames of each distinct image size, and which images have it `[N]`; none where not known."""
+        if self.conditions.frames is None:
+            return
+        for width, height in np.unique(self.sizes_px, axis=0).tolist():
+            frame = self.conditions.frames.of(Size(int(height), int(width)))
+            yield frame, (self.sizes_px == (width, height)).all(axis=1)
+
+    def in_cells(self, points_px: Floats) -> Floats | None:
+        """Points `[N, K, 2]` in heatmap cells; None where the run does not say how images became heatmaps."""
+        if self.conditions.frames is None:
+            return None
+        cells = np.full_like(points_px, np.nan)
+        for frame, rows in self.frames():
+            cells[rows] = frame.original_to_heatmap(points_px[rows])
+        return cells
+
+    def target_sigma_px(self) -> Floats | None:
+        """σ of the training targets, `[N, 2]` (x, y), original pixels; None where the run does not say."""
+        if self.conditions.frames is None or self.conditions.heatmap_sigma is None:
+            return None
+        sigma_px = np.full_like(self.sizes_px, np.nan)
+        for frame, rows in self.frames():
+            sigma_px[rows] = self.conditions.heatmap_sigma * frame.original_per_cell
+        return sigma_px
+
+    def taken(self, rows: Ints) -> "RunTable":
+        """These images in this order, and all failures; the table itself where that is all of it."""
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
+        places: list[int] = rows.tolist()
+        values = {
+            name: tuple(column[row] for row in places) if isinstance(column, tuple) else column[rows]
+            for name, column in self._values.items()
+        }
+        part = RunTable(self.skeleton, values, conditions=self.conditions, failures=self.failures)
+        part._part_of = self, rows
+        return part
+
+    def judged_by(self, limits: Limits, rules: tuple[Rule, ...]) -> "RunTable":
+        """The same images judged by these limits and rules; the table itself where it is by these already."""
+        if (limits, rules) == (self.conditions.limits, self.conditions.rules):
+            return self
+        conditions = replace(self.conditions, limits=limits, rules=rules)
+        table = RunTable(self.skeleton, self._values, conditions=conditions, failures=self.failures)
+        with self._lock:
+            table._once = {of: found for of, found in self._once.items() if of not in _JUDGED}
+        return table
+
+    def record(self, row: int) -> ImageRecord:
+        """One image with its findings."""
+        parts: dict[str, dict[str, Any]] = {"losses": {}, "keypoints": {}, "keypoints.peaks": {}, "": {}}
+        for column in COLUMNS:
+            whole, _, name = column.record.rpartition(".")
+            if whole or name in _IN_RECORD:
+                parts[whole][name] = column.of_row(self.values_of(column.name), row)
+        peaks = PeakPlaces(**parts["keypoints.peaks"])
+        return ImageRecord(
+            **parts[""],
+            losses=ImageLosses(**parts["losses"]),
+            keypoints=KeypointResults(**parts["keypoints"], peaks=peaks),
+            findings=self.findings.of_image(row),
+        )
+
+
+COLUMNS: Final[tuple[Column[Any], ...]] = tuple(
+    column for column in vars(RunTable).values() if isinstance(column, Column)
+)
+"""All columns, in the order in which the tables on disk have them."""
+
+_IN_RECORD: Final = frozenset(field.name for field in fields(ImageRecord))
+
+
+def _sizes_px(table: RunTable) -> Floats:
+    return np.stack([table.width, table.height], axis=-1)
+
+
+def _findings(table: RunTable) -> Findings:
+    if table._part_of is not None:
+        whole, rows = table._part_of
+        return whole.findings.taken(rows)
+    return _check(table, table.pred_px)
+
+
+def _label_findings(table: RunTable) -> Findings:
+    if table._part_of is not None:
+        whole, rows = table._part_of
+        return whole.label_findings.taken(rows)
+    return _check(table, table.gt_px)
+
+
+def _check(table: RunTable, points_px: Floats) -> Findings:
+    limits, rules = table.conditions.limits, table.conditions.rules
+    return check_anatomy(points_px, table.view, image_size_px=table.sizes_px, limits=limits, rules=rules)
+
+
+_JUDGED: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings)
+
+
+def _error_types(table: RunTable) -> ErrorTypes:
+    return classify_errors(table.pred_px, table.gt_px, table.view)
+
+
+def _covariance_px2(table: RunTable) -> Floats | None:
+    """The spread, with the factors that σ was multiplied by."""
+    if table.conditions.sigma_source != UncertaintySource.HEATMAP:
+        return None
+    covariance = table.spread_px2[..., [[0, 1], [1, 2]]]
+    factors = table.conditions.sigma_factors
+    return covariance if factors is None else covariance * np.array(factors)[:, None, None] ** 2
