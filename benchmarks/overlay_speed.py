@@ -56,7 +56,7 @@ class Subject:
             ),
         )
         peaks = second_peaks_of(record)
-        return draw_overlay(self.image, record, view, rule_titles=TITLES, second_peaks=peaks)
+        return draw_overlay(self.image, record, view.skeleton, rule_titles=TITLES, second_peaks=peaks)
 
 
 def subjects_of(setup: Setup, settings: Settings, out: Path) -> list[Subject]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, Skeleton, View
 
 Floats = NDArray[np.float64]
 
@@ -18,15 +18,15 @@ LOSSES = ImageLosses(
 NO_LOSSES = ImageLosses(*[float("nan")] * 9)
 
 
-def spine(view: View, width: int = 550, height: int = 650) -> Floats:
+def spine(skeleton: Skeleton, width: int = 550, height: int = 650) -> Floats:
     """Keypoints of a straight spine that fills the middle of an image, `[K, 2]`."""
-    x = np.tile([0.35, 0.65], view.endplates)
-    y = np.repeat(0.1 + 0.075 * np.arange(view.endplates), 2)
+    x = np.tile([0.35, 0.65], skeleton.endplates)
+    y = np.repeat(0.1 + min(0.075, 0.8 / skeleton.endplates) * np.arange(skeleton.endplates), 2)
     return np.stack([x * width, y * height], axis=1)
 
 
 def make_record(
-    view: View = View.AP,
+    skeleton: Skeleton = AP,
     *,
     name: str = "AP/0001-F-037Y0.png",
     width: int = 550,
@@ -39,9 +39,9 @@ def make_record(
     losses: ImageLosses = LOSSES,
 ) -> ImageRecord:
     """A record; by default the predictions are 3 and 4 pixels off (5 in all) and σ is 4 pixels."""
-    gt = spine(view, width, height) if gt is None else gt
+    gt = spine(skeleton, width, height) if gt is None else gt
     pred = gt + np.array([3.0, 4.0]) if pred is None else pred
-    count = view.keypoints
+    count = skeleton.keypoints
     with np.errstate(all="ignore"):
         error = np.hypot(pred[:, 0] - gt[:, 0], pred[:, 1] - gt[:, 1])
     keypoints = KeypointResults(
@@ -69,3 +69,9 @@ def without_labels(record: ImageRecord) -> ImageRecord:
 def finding(code: str = "A201", keypoints: tuple[int, ...] = (8, 9), vertebra: str = "L3") -> Finding:
     """One finding on the third vertebra."""
     return Finding(code, 0, vertebra, 34.2, "°", 22.0, 1.5, keypoints)
+
+
+THORACOLUMBAR = Skeleton(
+    "thoracolumbar", View.AP, (*(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 6)))
+)
+"""A skeleton of 68 keypoints, which the product does not know."""

@@ -13,7 +13,7 @@ from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_nam
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics import known_metrics
 from mahtdiag.reports.json.comparison import comparison_json
-from mahtdiag.reports.overlay.side_by_side import GAP_PX, HEADER_PX, Half, draw_side_by_side
+from mahtdiag.reports.overlay.draw import GAP_PX, HEADER_PX, Half, draw_side_by_side
 from mahtdiag.reports.tables.comparison import comparison_report, title_of
 from mahtdiag.reports.tables.comparison_screen import ChangedImage, ComparisonView
 from mahtdiag.schema.skeleton import View

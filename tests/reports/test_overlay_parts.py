@@ -10,36 +10,30 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from mahtdiag.reports.overlay.geometry import Box, exit_point
 from mahtdiag.reports.overlay.image import for_display
 from mahtdiag.reports.overlay.lettering import printable, shorten, width_px
 from mahtdiag.reports.overlay.names import Placer
-from mahtdiag.reports.overlay.panel import block_height, lay_out
+from mahtdiag.reports.overlay.panel import block_height, lay_out, panel_blocks, pixels
 from mahtdiag.reports.overlay.rows import Mark, Row
-from mahtdiag.reports.overlay.scene import (
-    SHARE_IN_ELLIPSE,
-    Box,
-    Stage,
-    exit_point,
-    worst_keypoints,
-)
-from mahtdiag.reports.overlay.text import panel_blocks, pixels
+from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, Stage, worst_keypoints
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, Skeleton
 
 from .overlay_records import NO_LOSSES, finding, make_record, spine, without_labels
 
 
-def panel(record: ImageRecord, view: View = View.AP, worst: int = 3, **titles: str) -> dict[str, str]:
+def panel(record: ImageRecord, skeleton: Skeleton = AP, worst: int = 3, **titles: str) -> dict[str, str]:
     """The text at the right of each row of the panel, by the text at its left."""
     marks = {Mark.LABEL: True}
-    blocks = panel_blocks(record, view, 1.0, worst, titles, marks, stretched=False)
+    blocks = panel_blocks(record, skeleton, 1.0, worst, titles, marks, stretched=False)
     return {row.left.strip(): row.right for block in blocks for row in block}
 
 
 def test_the_panel_tells_the_errors_in_pixels_and_in_millimetres_where_these_are_known() -> None:
-    pred = spine(View.AP) + np.array([3.0, 4.0])
-    pred[19] = spine(View.AP)[19] + np.array([60.0, 80.0])
+    pred = spine(AP) + np.array([3.0, 4.0])
+    pred[19] = spine(AP)[19] + np.array([60.0, 80.0])
     rows = panel(make_record(pred=pred))
     assert rows["mean"] == "9.75 px"  # (19·5 + 100)/20
     assert rows["largest"] == "100.0 px"
@@ -51,7 +45,7 @@ def test_the_panel_tells_the_errors_in_pixels_and_in_millimetres_where_these_are
 
 
 def test_the_panel_counts_what_is_not_drawn() -> None:
-    gt, pred, sigma = spine(View.AP), spine(View.AP) + 1.0, np.full((20, 2), 2.0)
+    gt, pred, sigma = spine(AP), spine(AP) + 1.0, np.full((20, 2), 2.0)
     gt[[1, 2]], gt[6] = np.nan, (np.inf, 3.0)
     pred[4], pred[7], pred[8] = np.nan, (-0.6, 5.0), (5.0, 649.6)
     sigma[11] = (0.0, 1.0)
@@ -67,7 +61,7 @@ def test_the_panel_counts_what_is_not_drawn() -> None:
 
 def test_the_share_of_labels_inside_two_sigma_agrees_with_counting_them() -> None:
     rng = np.random.default_rng(5)
-    gt = spine(View.LA)
+    gt = spine(LA)
     sigma = rng.uniform(1, 9, gt.shape)
     pred = gt + rng.normal(size=gt.shape) * sigma * 1.3
     gt[3] = np.nan
@@ -75,8 +69,8 @@ def test_the_share_of_labels_inside_two_sigma_agrees_with_counting_them() -> Non
     for k in range(22):
         if k != 3:
             inside += sum(((pred[k, a] - gt[k, a]) / sigma[k, a]) ** 2 for a in range(2)) <= 4
-    record = make_record(View.LA, gt=gt, pred=pred, sigma=sigma)
-    assert panel(record, View.LA)["labels inside 2 σ"].startswith(f"{inside} of 21 ")
+    record = make_record(LA, gt=gt, pred=pred, sigma=sigma)
+    assert panel(record, LA)["labels inside 2 σ"].startswith(f"{inside} of 21 ")
 
 
 def test_the_expected_share_agrees_with_drawing_from_a_normal_distribution() -> None:
@@ -109,7 +103,7 @@ def test_findings_stand_by_severity_with_their_titles() -> None:
     ("direction", "words"), [(1, "all one level too low"), (-1, "all one level too high")]
 )
 def test_a_spine_that_is_one_level_off_is_said(direction: int, words: str) -> None:
-    label = spine(View.AP)
+    label = spine(AP)
     step = (label[4:] - label[:-4]).mean(axis=0) * direction
     assert panel(make_record(pred=label + step))["Level shift"] == words
     assert "Level shift" not in panel(make_record(pred=label + step / 4))
@@ -118,7 +112,7 @@ def test_a_spine_that_is_one_level_off_is_said(direction: int, words: str) -> No
 
 def test_only_drawn_marks_are_explained() -> None:
     marks = {Mark.LABEL: True, Mark.WORST: False}
-    blocks = panel_blocks(make_record(), View.AP, 1.0, 3, {}, marks, stretched=True)
+    blocks = panel_blocks(make_record(), AP, 1.0, 3, {}, marks, stretched=True)
     assert [row.mark for block in blocks for row in block if row.mark] == [Mark.LABEL]
     assert any(row.left == "grey values stretched for display" for row in blocks[0])
 

@@ -13,16 +13,16 @@ from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.findings import MAX_FINDINGS
-from mahtdiag.reports.overlay.geometry import arc, clipped, crossing_point, extended, meeting_point
+from mahtdiag.reports.overlay.geometry import Box, arc, clipped, crossing_point, extended, meeting_point
 from mahtdiag.reports.overlay.names import Placer
+from mahtdiag.reports.overlay.panel import DETAILS, panel_blocks
 from mahtdiag.reports.overlay.quantities import Quantity, Shape, shown_quantities
 from mahtdiag.reports.overlay.rows import Mark
-from mahtdiag.reports.overlay.scene import Box, Scene, Stage, make_scene
-from mahtdiag.reports.overlay.text import DETAILS, panel_blocks
+from mahtdiag.reports.overlay.scene import Scene, Stage, make_scene
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton, View
 
 from .overlay_records import make_record, spine
 from .test_overlays import GREY, count, decode, drawn
@@ -33,16 +33,16 @@ BOX = Box(0, 0, 1000, 800)
 STAGE = Stage(Box(0, 0, 550, 650), Box(0, 0, 550, 650), Size(650, 550))
 
 
-def scene_of(pred: Points, view: View = View.AP) -> Scene:
-    return make_scene(make_record(view, pred=pred), view, STAGE, 0)
+def scene_of(pred: Points, skeleton: Skeleton = AP) -> Scene:
+    return make_scene(make_record(skeleton, pred=pred), skeleton, STAGE, 0)
 
 
 def fired(code: str, vertebra: str = "L3", keypoints: tuple[int, ...] = (), unit: str = "") -> Finding:
     return Finding(code, 0, vertebra, 2.0, unit, 1.0, 2.0, keypoints)
 
 
-def quantity(pred: Points, finding: Finding, view: View = View.AP) -> Quantity:
-    (only,) = shown_quantities(scene_of(pred, view), (finding,))
+def quantity(pred: Points, finding: Finding, skeleton: Skeleton = AP) -> Quantity:
+    (only,) = shown_quantities(scene_of(pred, skeleton), (finding,))
     return only
 
 
@@ -112,7 +112,7 @@ def test_an_arc_goes_the_short_way() -> None:
 
 
 def test_endplates_are_extended_until_they_meet() -> None:
-    pred = spine(View.AP)
+    pred = spine(AP)
     pred[8:12] = [[200, 300], [300, 320], [200, 400], [300, 380]]
     lines = quantity(pred, fired("A201"))
     # 0.2 px up and 0.2 px down per pixel: the gap of 100 px closes after 250 px.
@@ -126,18 +126,18 @@ def test_endplates_are_extended_until_they_meet() -> None:
 
 
 def test_a_disc_and_the_sacrum() -> None:
-    pred = spine(View.LA)
+    pred = spine(LA)
     pred[21] += [0.0, 60.0]
-    wedge = quantity(pred, fired("A202", "L5/S1"), View.LA)
+    wedge = quantity(pred, fired("A202", "L5/S1"), LA)
     upper, lower = shape(wedge, Shape.LINE)[:2]
     for plate, line in ((pred[18:20], upper), (pred[20:22], lower)):
         along = plate[1] - plate[0]
         assert abs(np.linalg.det(np.stack([along, line[1] - line[0]]))) < 1e-6
-    assert shown_quantities(scene_of(pred, View.LA), (fired("A201", "S1"),)) == ()
+    assert shown_quantities(scene_of(pred, LA), (fired("A201", "S1"),)) == ()
 
 
 def test_a_tilted_endplate_stands_against_the_mean_of_its_neighbours() -> None:
-    pred = spine(View.AP)
+    pred = spine(AP)
     pred[9] += [0.0, 60.0]
     tilt = quantity(pred, fired("A203", "L3", (8, 9)))
     usual = shape(tilt, Shape.DASHED)[0]
@@ -154,24 +154,24 @@ def rotated(points: Points, degrees: float) -> Points:
 
 
 @pytest.mark.parametrize(
-    ("view", "first", "turned", "usual_deg"),
+    ("skeleton", "first", "turned", "usual_deg"),
     [
         # L2's endplates 12° apart: L1's upper one is expected to lean by half of that, the other way.
-        (View.AP, 0, {6: 12.0}, -6.0),
+        (AP, 0, {6: 12.0}, -6.0),
         # L4's 12° apart, and L5's upper one as L4's lower one: L5's lower one is expected half as far on.
-        (View.AP, 18, {14: 12.0, 16: 12.0}, 18.0),
+        (AP, 18, {14: 12.0, 16: 12.0}, 18.0),
         # The disc L4/L5 wedged by 12°: L5/S1 is expected to be so as well.
-        (View.LA, 20, {16: 12.0, 18: 12.0}, 24.0),
+        (LA, 20, {16: 12.0, 18: 12.0}, 24.0),
     ],
 )
 def test_an_outer_endplate_stands_against_what_the_next_wedge_makes_usual(
-    view: View, first: int, turned: dict[int, float], usual_deg: float
+    skeleton: Skeleton, first: int, turned: dict[int, float], usual_deg: float
 ) -> None:
-    pred = spine(view)
+    pred = spine(skeleton)
     for left, degrees in turned.items():
         pred[left : left + 2] = rotated(pred[left : left + 2], degrees)
     pred[first : first + 2] = rotated(pred[first : first + 2], 50)
-    drawing = quantity(pred, fired("A203", view.vertebra_of[first], (first, first + 1)), view)
+    drawing = quantity(pred, fired("A203", skeleton.vertebra_of[first], (first, first + 1)), skeleton)
     (usual,) = shape(drawing, Shape.DASHED)
     along = usual[1] - usual[0]
     assert math.degrees(math.atan2(along[1], along[0])) == pytest.approx(usual_deg)
@@ -179,18 +179,18 @@ def test_an_outer_endplate_stands_against_what_the_next_wedge_makes_usual(
 
 
 def test_the_crossing_of_an_outline() -> None:
-    pred = spine(View.AP)
+    pred = spine(AP)
     pred[[10, 11]] = pred[[11, 10]]
     centre = pred[8:12].mean(axis=0)
     np.testing.assert_allclose(shape(quantity(pred, fired("A401")), Shape.CROSS), centre[None])
-    pred = spine(View.AP)
+    pred = spine(AP)
     pred[[9, 11]] = pred[[11, 9]]
     np.testing.assert_allclose(shape(quantity(pred, fired("A401")), Shape.CROSS), centre[None])
-    assert shown_quantities(scene_of(spine(View.AP)), (fired("A401"),)) == ()
+    assert shown_quantities(scene_of(spine(AP)), (fired("A401"),)) == ()
 
 
 def test_an_overlap_is_shaded_where_it_is() -> None:
-    pred = spine(View.AP)
+    pred = spine(AP)
     whole = pred.copy()
     whole[10:12, 1] += 100
     area = shape(quantity(whole, fired("A102", "L3/L4")), Shape.AREA)
@@ -205,7 +205,7 @@ def test_an_overlap_is_shaded_where_it_is() -> None:
 
 
 def test_arrows_go_from_the_first_name_to_the_second() -> None:
-    pred = spine(View.AP)
+    pred = spine(AP)
     pred[8:12], pred[12:16] = pred[12:16].copy(), pred[8:12].copy()
     descent = shape(quantity(pred, fired("A101", "L3/L4")), Shape.ARROW)[0]
     np.testing.assert_allclose(descent, [pred[8:12].mean(axis=0), pred[12:16].mean(axis=0)])
@@ -228,26 +228,26 @@ def test_arrows_go_from_the_first_name_to_the_second() -> None:
 def test_bars_are_as_long_as_what_they_measure(
     code: str, place: str, unit: str, lengths: list[float]
 ) -> None:
-    bars = shape(quantity(spine(View.AP), fired(code, place, unit=unit)), Shape.BAR)
+    bars = shape(quantity(spine(AP), fired(code, place, unit=unit)), Shape.BAR)
     assert np.hypot(*(bars[:, 1] - bars[:, 0]).T) == pytest.approx(lengths)
 
 
 def test_off_corners_point_to_where_they_should_be() -> None:
-    pred = spine(View.AP)
+    pred = spine(AP)
     place = pred[8].copy()
     pred[8] = pred[8] + [60.0, 0.0]
     off = quantity(pred, fired("A404", keypoints=(8,)))
     np.testing.assert_allclose(shape(off, Shape.DASHED), [[pred[8], place]])
     np.testing.assert_allclose(shape(off, Shape.SQUARE), [place])
-    outer = spine(View.AP)
+    outer = spine(AP)
     place = outer[0].copy()
     outer[0] -= [60.0, 0.0]
     off = quantity(outer, fired("A405", "L1", keypoints=(0,)))
     np.testing.assert_allclose(shape(off, Shape.DASHED), [[outer[0], place]])
-    last = spine(View.LA)
+    last = spine(LA)
     place = last[21].copy()
     last[21] += [60.0, 0.0]
-    off = quantity(last, fired("A405", "S1", keypoints=(21,)), View.LA)
+    off = quantity(last, fired("A405", "S1", keypoints=(21,)), LA)
     np.testing.assert_allclose(shape(off, Shape.SQUARE), [place])
     pred[8] = pred[11] - [10.0, 5.0]
     foot = shape(quantity(pred, fired("A403", keypoints=(8,))), Shape.SQUARE)[0]
@@ -257,7 +257,7 @@ def test_off_corners_point_to_where_they_should_be() -> None:
 
 
 def test_keypoints_beyond_the_border_coinciding_and_missing() -> None:
-    pred = spine(View.AP)
+    pred = spine(AP)
     pred[8] = (-70.0, 300.0)
     border = shape(quantity(pred, fired("A601", keypoints=(8,))), Shape.LINE)
     assert border.shape == (1, 2, 2)
@@ -274,14 +274,14 @@ def test_keypoints_beyond_the_border_coinciding_and_missing() -> None:
 CODES = [rule.code for rule in RULES]
 
 
-@given(st.integers(0, 10_000), st.sampled_from([0.02, 0.1, 0.5]), st.sampled_from(list(View)))
-def test_whatever_fires_is_drawn_inside_the_picture(seed: int, noise: float, view: View) -> None:
+@given(st.integers(0, 10_000), st.sampled_from([0.02, 0.1, 0.5]), st.sampled_from(SKELETONS))
+def test_whatever_fires_is_drawn_inside_the_picture(seed: int, noise: float, skeleton: Skeleton) -> None:
     rng = np.random.default_rng(seed)
-    pred = spine(view) + rng.normal(size=(view.keypoints, 2)) * noise * 550
-    pred[rng.random(view.keypoints) < 0.05] = np.nan
-    pred[rng.random(view.keypoints) < 0.05] = pred[0]
-    findings = check_anatomy(pred[None], view, image_size_px=np.array([[550.0, 650.0]])).of_image(0)
-    shown = shown_quantities(scene_of(pred, view), findings)
+    pred = spine(skeleton) + rng.normal(size=(skeleton.keypoints, 2)) * noise * 550
+    pred[rng.random(skeleton.keypoints) < 0.05] = np.nan
+    pred[rng.random(skeleton.keypoints) < 0.05] = pred[0]
+    findings = check_anatomy(pred[None], skeleton.view, image_size_px=np.array([[550.0, 650.0]])).of_image(0)
+    shown = shown_quantities(scene_of(pred, skeleton), findings)
     assert len(shown) <= MAX_FINDINGS
     severities = sorted((f.severity for f in findings), reverse=True)[:MAX_FINDINGS]
     assert all(q.finding.severity >= severities[-1] for q in shown)
@@ -295,23 +295,23 @@ def test_whatever_fires_is_drawn_inside_the_picture(seed: int, noise: float, vie
 @pytest.mark.parametrize("vertebra", ["L1", "L5", "S1", "L4/L5", "L5/S1", "", "T12"])
 @pytest.mark.parametrize("nothing", [False, True])
 def test_no_finding_breaks_the_drawing(code: str, vertebra: str, nothing: bool) -> None:
-    for view in View:
-        pred = np.full((view.keypoints, 2), np.nan) if nothing else np.full((view.keypoints, 2), 9.0)
-        scene = scene_of(pred, view)
+    for skeleton in SKELETONS:
+        pred = np.full((skeleton.keypoints, 2), np.nan) if nothing else np.full((skeleton.keypoints, 2), 9.0)
+        scene = scene_of(pred, skeleton)
         for keypoints in ((), (0,), (18, 19)):
             for one in shown_quantities(scene, (fired(code, vertebra, keypoints),)):
                 assert np.isfinite(one.strokes()).all()
 
 
 def tilted() -> ImageRecord:
-    pred = spine(View.AP)
+    pred = spine(AP)
     pred[9, 1] += 50
     return make_record(pred=pred, findings=(Finding("A201", 0, "L3", 34.0, "°", 22.0, 2.0, (8, 9, 10, 11)),))
 
 
 def legend(record: ImageRecord, **marks: bool) -> list[Mark]:
     given = {Mark[name]: shown for name, shown in marks.items()}
-    blocks = panel_blocks(record, View.AP, 1.0, 0, {}, given, stretched=False)
+    blocks = panel_blocks(record, AP, 1.0, 0, {}, given, stretched=False)
     return [row.mark for block in blocks for row in block if row.mark]
 
 
@@ -328,8 +328,8 @@ def test_every_mark_has_a_line_in_the_legend_and_a_picture() -> None:
     # Two panels that differ in a legend line differ in pixels: each swatch is drawn.
     second = np.full((20, 2), np.nan)
     second[3] = (300.0, 500.0)
-    plain = decode(draw_overlay(GREY, make_record(), View.AP))
-    marked = decode(draw_overlay(GREY, make_record(), View.AP, second_peaks=second))
+    plain = decode(draw_overlay(GREY, make_record(), AP))
+    marked = decode(draw_overlay(GREY, make_record(), AP, second_peaks=second))
     assert count(plain, palette.SECOND_PEAK) == 0
     assert count(marked[:, :1100], palette.SECOND_PEAK) > 60
     assert count(marked[:, 1100:], palette.SECOND_PEAK) > 30
@@ -339,7 +339,7 @@ def test_second_peaks_are_joined_to_their_predictions() -> None:
     pred, second = np.full((20, 2), np.nan), np.full((20, 2), np.nan)
     pred[0], second[0], second[1] = (100.0, 300.0), (400.0, 300.0), (200.0, 500.0)
     record = make_record(gt=np.full((20, 2), np.nan), pred=pred, sigma=np.full((20, 2), np.nan))
-    picture = decode(draw_overlay(GREY, record, View.AP, second_peaks=second))[:1300, :1100]
+    picture = decode(draw_overlay(GREY, record, AP, second_peaks=second))[:1300, :1100]
     wanted = np.array([int(palette.SECOND_PEAK[at : at + 2], 16) for at in (1, 3, 5)])
     rows, columns = np.nonzero((np.abs(picture - wanted) <= 40).all(axis=-1))
     between = (abs(rows - 601) < 4) & (columns > 230) & (columns < 760)
@@ -347,20 +347,20 @@ def test_second_peaks_are_joined_to_their_predictions() -> None:
     # The prediction is missing: a triangle and no line.
     assert ((abs(rows - 1001) < 20) & (abs(columns - 401) < 20)).sum() > 20
     with pytest.raises(ValueError, match=r"second peaks are \(3, 2\)"):
-        draw_overlay(GREY, record, View.AP, second_peaks=second[:3])
+        draw_overlay(GREY, record, AP, second_peaks=second[:3])
 
 
 def test_judged_labels_are_what_is_marked() -> None:
-    labels = spine(View.AP)
+    labels = spine(AP)
     labels[9, 1] += 50
     nothing = np.full((20, 2), np.nan)
     blamed = Finding("A201", 0, "L3", 34.0, "°", 22.0, 2.0, (8, 9, 10, 11))
     record = make_record(gt=labels, pred=nothing, sigma=nothing, findings=(blamed,))
-    judged = decode(draw_overlay(GREY, record, View.AP, labels_judged=True))
+    judged = decode(draw_overlay(GREY, record, AP, labels_judged=True))
     assert count(judged[:1300, :1100], palette.FINDING) > 500
     # Of a prediction that is not there, only the code below the name remains.
     assert count(drawn(record), palette.FINDING) < 200
-    blocks = panel_blocks(record, View.AP, 1.0, 3, {}, {}, stretched=False, labels_judged=True)
+    blocks = panel_blocks(record, AP, 1.0, 3, {}, {}, stretched=False, labels_judged=True)
     heads = [block[0].left for block in blocks]
     assert heads[1:] == ["Labels", "Anatomical findings"]
 
@@ -369,7 +369,7 @@ def test_the_panel_lists_what_is_not_drawn() -> None:
     many = tuple(fired(code, f"L{n}") for n in (1, 2, 3) for code in ("A201", "A203", "A404"))
     for detail in DETAILS:
         blocks = panel_blocks(
-            make_record(findings=many), View.AP, 1.0, 0, {"A201": "t"}, {}, stretched=False, detail=detail
+            make_record(findings=many), AP, 1.0, 0, {"A201": "t"}, {}, stretched=False, detail=detail
         )
         text = [row.left for block in blocks for row in block]
         assert sum(line.startswith("A") and line[1:4].isdigit() for line in text) == MAX_FINDINGS
@@ -390,9 +390,9 @@ def test_texts_of_a_crowded_picture_do_not_collide(monkeypatch: pytest.MonkeyPat
     rng = np.random.default_rng(3)
     for _ in range(4):
         taken.clear()
-        pred = spine(View.AP) + rng.normal(size=(20, 2)) * 40
+        pred = spine(AP) + rng.normal(size=(20, 2)) * 40
         findings = check_anatomy(pred[None], View.AP, image_size_px=None).of_image(0)
-        draw_overlay(GREY, make_record(pred=pred, findings=findings), View.AP)
+        draw_overlay(GREY, make_record(pred=pred, findings=findings), AP)
         assert len(taken) == 5 + 3 + MAX_FINDINGS
         shared = [a.shared_area(b) for i, a in enumerate(taken) for b in taken[:i]]
         assert max(shared) == 0

@@ -21,9 +21,9 @@ from mahtdiag.reports.overlay.panel import FONT_PX
 from mahtdiag.reports.overlay.rows import Style
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
 
-from .overlay_records import NO_LOSSES, finding, make_record, spine, without_labels
+from .overlay_records import NO_LOSSES, THORACOLUMBAR, finding, make_record, spine, without_labels
 
 Pixels = NDArray[np.int64]
 GREY = np.full((650, 550), 128, dtype=np.uint8)
@@ -61,9 +61,9 @@ def decode(png: bytes) -> Pixels:
     return np.asarray(picture[:, :, ::-1], dtype=np.int64)
 
 
-def drawn(record: ImageRecord, view: View = View.AP, worst: int = 0) -> Pixels:
+def drawn(record: ImageRecord, skeleton: Skeleton = AP, worst: int = 0) -> Pixels:
     """The shown radiograph without the panel."""
-    return decode(draw_overlay(GREY, record, view, worst=worst))[:STAGE_HEIGHT, :STAGE_WIDTH]
+    return decode(draw_overlay(GREY, record, skeleton, worst=worst))[:STAGE_HEIGHT, :STAGE_WIDTH]
 
 
 def has_colour(pixels: Pixels, colour: str) -> NDArray[np.bool_]:
@@ -89,27 +89,27 @@ def count(pixels: Pixels, colour: str) -> int:
         (1000, 1210),
     ],
 )
-@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("skeleton", SKELETONS)
 def test_fits_a_screen_whatever_the_size_and_the_length_of_the_panel(
-    height: int, width: int, view: View
+    height: int, width: int, skeleton: Skeleton
 ) -> None:
     rng = np.random.default_rng(0)
-    gt = spine(view, width, height)
+    gt = spine(skeleton, width, height)
     gt[[0, 7]] = np.nan
-    pred = spine(view, width, height) + rng.normal(size=gt.shape) * 0.02 * max(width, height)
+    pred = spine(skeleton, width, height) + rng.normal(size=gt.shape) * 0.02 * max(width, height)
     pred[3], pred[5], pred[6] = np.nan, (-1e9, 1e9), (5.0 * width, 1.0)
     sigma = np.full(gt.shape, 3.0)
     sigma[2] = np.nan
     findings = tuple(finding(f"A{n}", (n % 20,), f"L{n % 5 + 1}") for n in range(101, 140))
     record = make_record(
-        view, name="ä/" * 300 + "n" * 300 + ".png", width=width, height=height, gt=gt, pred=pred, sigma=sigma,
-        spacing=0.143, findings=findings,
+        skeleton, name="ä/" * 300 + "n" * 300 + ".png", width=width, height=height, gt=gt, pred=pred,
+        sigma=sigma, spacing=0.143, findings=findings,
     )  # fmt: skip
     titles = {
         f"A{n}": "a rather long title of a rule, longer than the panel is wide" for n in range(101, 140)
     }
     image = np.full((height, width), 90, dtype=np.uint8)
-    picture = decode(draw_overlay(image, record, view, worst=22, rule_titles=titles))
+    picture = decode(draw_overlay(image, record, skeleton, worst=22, rule_titles=titles))
     assert picture.shape[0] <= 1600
     assert picture.shape[1] <= 1600
     # Nothing touches the border of the panel's paper: no text is cut off.
@@ -138,7 +138,7 @@ def test_each_mark_appears_with_what_it_shows_and_only_then() -> None:
     for colour in (palette.PREDICTION, palette.ERROR, palette.WORST, palette.FINDING):
         assert count(shown, colour) == 0
 
-    record = make_record(pred=spine(View.AP) + np.array([25.0, 20.0]))
+    record = make_record(pred=spine(AP) + np.array([25.0, 20.0]))
     assert count(drawn(without_labels(record)), palette.LABEL) == 0
     assert count(drawn(without_labels(record)), palette.ERROR) == 0
     assert count(drawn(without_labels(record)), palette.PREDICTION) > 500
@@ -146,14 +146,14 @@ def test_each_mark_appears_with_what_it_shows_and_only_then() -> None:
     assert count(drawn(record), palette.WORST) == 0
     assert count(drawn(record, worst=3), palette.WORST) > 200
 
-    blamed = drawn(make_record(pred=spine(View.AP) + np.array([25.0, 20.0]), findings=(finding(),)))
+    blamed = drawn(make_record(pred=spine(AP) + np.array([25.0, 20.0]), findings=(finding(),)))
     assert count(blamed, palette.FINDING) > 100
 
 
 @pytest.mark.parametrize("missing", [np.nan, np.inf])
 def test_a_bad_keypoint_without_a_place_is_not_pointed_at(missing: float) -> None:
     """As in the tables of other programs: an error, but no prediction."""
-    pred = spine(View.AP) + np.array([25.0, 20.0])
+    pred = spine(AP) + np.array([25.0, 20.0])
     pred[6] = missing
     record = make_record(pred=pred)
     error_px = np.full(20, 32.0)
@@ -197,7 +197,7 @@ def test_outlines_go_round_the_vertebra_and_skip_missing_corners() -> None:
 def test_s1_is_a_line() -> None:
     gt = np.full((22, 2), np.nan)
     gt[20:] = [(100, 500), (300, 500)]
-    shown = drawn(make_record(View.LA, gt=gt, pred=np.full((22, 2), np.nan)), View.LA)
+    shown = drawn(make_record(LA, gt=gt, pred=np.full((22, 2), np.nan)), LA)
     assert has_colour(shown[995:1007, 400:402], palette.LABEL).any()
 
 
@@ -207,7 +207,7 @@ def test_a_far_prediction_becomes_an_arrow_and_leaves_the_radiograph_in_place() 
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (650, 550), dtype=np.uint8)
     record = make_record(gt=gt, pred=pred)
-    shown = decode(draw_overlay(image, record, View.AP, worst=1))[:STAGE_HEIGHT, :STAGE_WIDTH]
+    shown = decode(draw_overlay(image, record, AP, worst=1))[:STAGE_HEIGHT, :STAGE_WIDTH]
     rows, columns = np.nonzero(has_colour(shown[580:622, 1060:], palette.WORST))
     assert len(rows) > 50
     assert columns.max() + 1060 >= STAGE_WIDTH - 15
@@ -219,17 +219,15 @@ def test_a_far_prediction_becomes_an_arrow_and_leaves_the_radiograph_in_place() 
 
 @pytest.mark.parametrize("far", [1e300, -1e300, 1e9, np.inf, -np.inf, np.nan])
 def test_no_value_breaks_the_picture(far: float) -> None:
-    gt, pred = spine(View.LA), spine(View.LA)
+    gt, pred = spine(LA), spine(LA)
     gt[[0, 5], 0] = far
     pred[3:6, 1] = far
     pred[9] = far
     sigma = np.full((22, 2), 3.0)
     sigma[:4] = [[far, far], [far, 1.0], [0.0, 0.0], [-1.0, 5.0]]
     broken = Finding("A603", 0, "", far, "", far, far, (9, 99, -1))
-    record = make_record(
-        View.LA, gt=gt, pred=pred, sigma=sigma, spacing=0.2, losses=NO_LOSSES, findings=(broken,)
-    )
-    assert decode(draw_overlay(GREY, record, View.LA)).shape[0] >= STAGE_HEIGHT
+    record = make_record(LA, gt=gt, pred=pred, sigma=sigma, spacing=0.2, losses=NO_LOSSES, findings=(broken,))
+    assert decode(draw_overlay(GREY, record, LA)).shape[0] >= STAGE_HEIGHT
 
 
 def test_nothing_known_is_still_a_picture() -> None:
@@ -237,7 +235,7 @@ def test_nothing_known_is_still_a_picture() -> None:
     record = make_record(
         name="", gt=nothing, pred=nothing, sigma=nothing, width=0, height=0, losses=NO_LOSSES
     )
-    assert decode(draw_overlay(np.zeros((1, 1), np.uint8), record, View.AP)).size > 0
+    assert decode(draw_overlay(np.zeros((1, 1), np.uint8), record, AP)).size > 0
 
 
 @pytest.mark.parametrize(
@@ -253,8 +251,8 @@ def test_nothing_known_is_still_a_picture() -> None:
     ],
 )
 def test_names_are_text_and_never_mathematics(name: str) -> None:
-    picture = decode(draw_overlay(GREY, make_record(name=name), View.AP))
-    other = decode(draw_overlay(GREY, make_record(name="other.png"), View.AP))
+    picture = decode(draw_overlay(GREY, make_record(name=name), AP))
+    other = decode(draw_overlay(GREY, make_record(name="other.png"), AP))
     changed = np.nonzero((picture != other).any(axis=-1))
     # Only the title changes, and it keeps its line.
     assert changed[0].max() < 60
@@ -262,7 +260,7 @@ def test_names_are_text_and_never_mathematics(name: str) -> None:
 
 
 def test_dollars_take_their_place() -> None:
-    title = decode(draw_overlay(GREY, make_record(name="$aaa$"), View.AP))[15:50, STAGE_WIDTH:]
+    title = decode(draw_overlay(GREY, make_record(name="$aaa$"), AP))[15:50, STAGE_WIDTH:]
     columns = np.nonzero((title.min(axis=2) > 60).any(axis=0))[0]
     size_px = FONT_PX[Style.TITLE]
     assert np.ptp(columns) + 1 == pytest.approx(width_px("$aaa$", size_px, bold=True), abs=4)
@@ -270,22 +268,22 @@ def test_dollars_take_their_place() -> None:
 
 
 def test_the_same_bytes_again_and_from_several_threads() -> None:
-    records = [make_record(name=f"{n}.png", pred=spine(View.AP) + 3.0 * n) for n in range(4)]
-    alone = [draw_overlay(GREY, record, View.AP) for record in records]
+    records = [make_record(name=f"{n}.png", pred=spine(AP) + 3.0 * n) for n in range(4)]
+    alone = [draw_overlay(GREY, record, AP) for record in records]
     assert len(set(alone)) == len(records)
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda record: draw_overlay(GREY, record, View.AP), records * 2))
+        together = list(pool.map(lambda record: draw_overlay(GREY, record, AP), records * 2))
     assert together == alone * 2
 
 
 def test_the_users_matplotlib_settings_neither_matter_nor_change(tmp_path: Path) -> None:
     record = make_record(findings=(finding(),))
-    plain = draw_overlay(GREY, record, View.AP)
+    plain = draw_overlay(GREY, record, AP)
     style = tmp_path / "strange.mplstyle"
     style.write_text(STRANGE_STYLE)
     with mpl.rc_context(fname=style):
         before = dict(mpl.rcParams)
-        assert draw_overlay(GREY, record, View.AP) == plain
+        assert draw_overlay(GREY, record, AP) == plain
         assert dict(mpl.rcParams) == before
 
 
@@ -295,9 +293,9 @@ def test_the_users_matplotlibrc_does_not_matter(tmp_path: Path) -> None:
         "import sys, hashlib, numpy as np\n"
         "from tests.reports.overlay_records import finding, make_record\n"
         "from mahtdiag.reports.overlay.draw import draw_overlay\n"
-        "from mahtdiag.schema.skeleton import View\n"
+        "from mahtdiag.schema.skeleton import AP\n"
         "grey = np.full((650, 550), 128, np.uint8)\n"
-        "png = draw_overlay(grey, make_record(findings=(finding(),)), View.AP)\n"
+        "png = draw_overlay(grey, make_record(findings=(finding(),)), AP)\n"
         "sys.stdout.write(hashlib.sha256(png).hexdigest())\n"
     )
     (tmp_path / "matplotlibrc").write_text(STRANGE_STYLE)
@@ -309,7 +307,7 @@ def test_the_users_matplotlibrc_does_not_matter(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    plain = draw_overlay(GREY, make_record(findings=(finding(),)), View.AP)
+    plain = draw_overlay(GREY, make_record(findings=(finding(),)), AP)
     assert done.stdout == hashlib.sha256(plain).hexdigest()
 
 
@@ -318,9 +316,9 @@ def test_pyplot_is_not_loaded_and_nothing_is_written(tmp_path: Path) -> None:
         "import sys, numpy as np\n"
         "from tests.reports.overlay_records import make_record\n"
         "from mahtdiag.reports.overlay.draw import draw_overlay\n"
-        "from mahtdiag.schema.skeleton import View\n"
+        "from mahtdiag.schema.skeleton import AP\n"
         "import os; os.chdir(sys.argv[1])\n"
-        "draw_overlay(np.zeros((650, 550), np.uint8), make_record(), View.AP)\n"
+        "draw_overlay(np.zeros((650, 550), np.uint8), make_record(), AP)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert os.listdir() == []\n"
     )
@@ -337,34 +335,51 @@ def test_pyplot_is_not_loaded_and_nothing_is_written(tmp_path: Path) -> None:
 
 def test_the_record_places_the_marks_even_on_a_shrunk_image() -> None:
     record = make_record()
-    full = draw_overlay(GREY, record, View.AP)
-    shrunk = draw_overlay(np.ascontiguousarray(GREY[::5, ::5]), record, View.AP)
+    full = draw_overlay(GREY, record, AP)
+    shrunk = draw_overlay(np.ascontiguousarray(GREY[::5, ::5]), record, AP)
     assert (decode(full) == decode(shrunk)).all()
 
 
 def test_grey_and_colour_of_the_same_grey_give_the_same_picture() -> None:
     image = np.random.default_rng(2).integers(0, 256, (650, 550), dtype=np.uint8)
     colour = np.stack([image] * 3, axis=2)
-    assert draw_overlay(image, make_record(), View.AP) == draw_overlay(colour, make_record(), View.AP)
+    assert draw_overlay(image, make_record(), AP) == draw_overlay(colour, make_record(), AP)
 
 
 def test_colours_are_read_as_rgb() -> None:
     red = np.zeros((650, 550, 3), dtype=np.uint8)
     red[:, :, 0] = 200
-    picture = decode(draw_overlay(red, make_record(), View.AP))
+    picture = decode(draw_overlay(red, make_record(), AP))
     assert picture[5, 5].tolist() == [200, 0, 0]
 
 
 @pytest.mark.parametrize(
-    ("image", "view", "worst", "message"),
+    ("image", "skeleton", "worst", "message"),
     [
-        (np.zeros((5, 5), np.float32), View.AP, 3, "image is float32"),
-        (np.zeros((5, 5, 4), np.uint8), View.AP, 3, r"image has shape \(5, 5, 4\)"),
-        (np.zeros((0, 5), np.uint8), View.AP, 3, r"image has shape \(0, 5\)"),
-        (GREY, View.LA, 3, r"view LA has \(22, 2\)"),
-        (GREY, View.AP, -1, "worst is -1"),
+        (np.zeros((5, 5), np.float32), AP, 3, "image is float32"),
+        (np.zeros((5, 5, 4), np.uint8), AP, 3, r"image has shape \(5, 5, 4\)"),
+        (np.zeros((0, 5), np.uint8), AP, 3, r"image has shape \(0, 5\)"),
+        (GREY, LA, 3, r"skeleton LA has \(22, 2\)"),
+        (GREY, AP, -1, "worst is -1"),
     ],
 )
-def test_wrong_input_is_refused(image: NDArray[np.uint8], view: View, worst: int, message: str) -> None:
+def test_wrong_input_is_refused(
+    image: NDArray[np.uint8], skeleton: Skeleton, worst: int, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        draw_overlay(image, make_record(), view, worst=worst)
+        draw_overlay(image, make_record(), skeleton, worst=worst)
+
+
+def test_a_skeleton_of_68_keypoints_is_drawn_to_its_last_corner() -> None:
+    last = THORACOLUMBAR.keypoints - 1
+    pred = spine(THORACOLUMBAR) + np.array([3.0, 4.0])
+    pred[last] += 40.0
+    blame = finding("A404", (last,), "L5")
+    shown = drawn(make_record(THORACOLUMBAR, pred=pred, findings=(blame,)), THORACOLUMBAR, worst=1)
+    rows, columns = np.nonzero(has_colour(shown, palette.WORST))
+    # Shown at twice its size; its name stands beside the ring.
+    at = 2 * (pred[last] + 0.5)
+    assert (np.hypot(columns - at[0], rows - at[1]) < 16).sum() > 50
+    bare = drawn(make_record(THORACOLUMBAR, pred=np.full((68, 2), np.nan)), THORACOLUMBAR)
+    labels = np.nonzero(has_colour(bare, palette.LABEL))[0]
+    assert labels.max() == pytest.approx(2 * (spine(THORACOLUMBAR)[last, 1] + 0.5), abs=6)

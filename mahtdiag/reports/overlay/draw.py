@@ -1,30 +1,37 @@
-"""One picture per image: the radiograph with labels, predictions, errors and σ, and the numbers beside it."""
+"""One picture per image: the radiograph with labels, predictions, errors and σ, and the numbers beside it.
+
+And two of them side by side: what run A and what run B made of it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
+import cv2
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
-from mahtdiag.reports.overlay.brush import FRAME_Z, Brush
+from mahtdiag.reports.numbers import pixels
+from mahtdiag.reports.overlay.geometry import Box
 from mahtdiag.reports.overlay.image import Image, for_display
-from mahtdiag.reports.overlay.lettering import Lettering
+from mahtdiag.reports.overlay.lettering import Lettering, shorten
 from mahtdiag.reports.overlay.marks import draw_marks
 from mahtdiag.reports.overlay.names import write_names
-from mahtdiag.reports.overlay.panel import COLUMN_PX, PanelLayout, draw_panel, lay_out
+from mahtdiag.reports.overlay.panel import COLUMN_PX, DETAILS, PanelLayout, draw_panel, lay_out, panel_blocks
 from mahtdiag.reports.overlay.png import png_bytes
 from mahtdiag.reports.overlay.quantities import Quantity, shown_quantities
 from mahtdiag.reports.overlay.quantity_marks import draw_quantities, draw_second_peaks
 from mahtdiag.reports.overlay.rows import Mark
-from mahtdiag.reports.overlay.scene import Box, Scene, Stage, make_scene
-from mahtdiag.reports.overlay.sheet import Sheet
-from mahtdiag.reports.overlay.text import DETAILS, panel_blocks
+from mahtdiag.reports.overlay.scene import Scene, Stage, make_scene
+from mahtdiag.reports.overlay.sheet import FRAME_Z, Brush, Sheet
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 Points = NDArray[np.float64]
 
@@ -49,7 +56,7 @@ BELOW: Final = _Limits(Size(950, 4 * COLUMN_PX), Size(300, 3 * COLUMN_PX))
 def draw_overlay(
     image: Image,
     record: ImageRecord,
-    view: View,
+    skeleton: Skeleton,
     *,
     worst: int = 3,
     rule_titles: Mapping[str, str] = MappingProxyType({}),
@@ -71,7 +78,7 @@ def draw_overlay(
     picture becomes an arrow at its border. Raises ValueError for an image or a record of the wrong shape. The
     same input gives the same bytes. Safe to call from several threads: each call draws its own figure.
     """
-    _check(image, record, view, worst, second_peaks)
+    _check(image, record, skeleton, worst, second_peaks)
     original = Size(max(record.height, 1), max(record.width, 1))
     below = original.width > WIDE * original.height
     limits = BELOW if below else BESIDE
@@ -80,7 +87,7 @@ def draw_overlay(
 
     scene = make_scene(
         record,
-        view,
+        skeleton,
         _stage(original, shown, limits.stage),
         worst,
         second_peaks=second_peaks,
@@ -91,7 +98,7 @@ def draw_overlay(
     marks = _marks(scene, quantities)
     for detail in DETAILS:
         blocks = panel_blocks(
-            record, view, factor, worst, rule_titles, marks,
+            record, skeleton, factor, worst, rule_titles, marks,
             stretched=stretched, labels_judged=labels_judged, detail=detail,
         )  # fmt: skip
         panel = lay_out(blocks, int(scene.stage.box.width) // COLUMN_PX if below else 1)
@@ -101,18 +108,20 @@ def draw_overlay(
     return png_bytes(_draw(page, pixels, record))
 
 
-def _check(image: Image, record: ImageRecord, view: View, worst: int, second_peaks: Points | None) -> None:
+def _check(
+    image: Image, record: ImageRecord, skeleton: Skeleton, worst: int, second_peaks: Points | None
+) -> None:
     if image.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"image is {image.dtype}; an overlay needs uint8 or uint16")
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or image.size == 0:
         raise ValueError(f"image has shape {image.shape}; an overlay needs [H, W] or [H, W, 3]")
-    shape = record.keypoints.gt_px.shape
-    if shape != (view.keypoints, 2):
-        raise ValueError(f"record has keypoints {shape}; view {view} has ({view.keypoints}, 2)")
+    shape, expected = record.keypoints.gt_px.shape, (skeleton.keypoints, 2)
+    if shape != expected:
+        raise ValueError(f"record has keypoints {shape}; skeleton {skeleton} has {expected}")
     if worst < 0:
         raise ValueError(f"worst is {worst}; it counts keypoints and cannot be negative")
-    if second_peaks is not None and second_peaks.shape != (view.keypoints, 2):
-        raise ValueError(f"second peaks are {second_peaks.shape}; view {view} has ({view.keypoints}, 2)")
+    if second_peaks is not None and second_peaks.shape != expected:
+        raise ValueError(f"second peaks are {second_peaks.shape}; skeleton {skeleton} has {expected}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +191,80 @@ def _draw(page: _Page, pixels: NDArray[np.uint8], record: ImageRecord) -> NDArra
     write_names(lettering, brush, page.scene, page.quantities, record)
     draw_panel(lettering, Brush(sheet), page.panel, page.panel_left, page.panel_top)
     return sheet.pixels()
+
+
+HEADER_PX: Final = 46
+GAP_PX: Final = 8
+FONT_PX: Final = 19.0
+DPI: Final = 72
+PNG_COMPRESSION: Final = 3
+
+
+class _Canvas(Protocol):
+    """What is used of matplotlib's Agg canvas, which carries no types."""
+
+    def draw(self) -> None: ...
+
+    def buffer_rgba(self) -> memoryview: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One overlay as PNG, with the letter and the name of its run and its mean radial error."""
+
+    png: bytes
+    letter: str
+    run: str
+    error_px: float
+
+
+def draw_side_by_side(a: Half, b: Half) -> bytes:
+    """Both overlays as one PNG, A at the left; the same input gives the same bytes."""
+    panels = [_panel(half) for half in (a, b)]
+    height = max(len(panel) for panel in panels)
+    background = _colour(palette.PAPER)
+    page = np.empty((height, sum(panel.shape[1] for panel in panels) + GAP_PX, 3), dtype=np.uint8)
+    page[:] = background
+    page[: len(panels[0]), : panels[0].shape[1]] = panels[0]
+    page[: len(panels[1]), -panels[1].shape[1] :] = panels[1]
+    page[:, panels[0].shape[1] : panels[0].shape[1] + GAP_PX] = _colour(palette.RULE)
+    done, encoded = cv2.imencode(".png", page, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
+    if not done:
+        raise RuntimeError("OpenCV could not encode a PNG")
+    return encoded.tobytes()
+
+
+def _panel(half: Half) -> NDArray[np.uint8]:
+    """An overlay below a line that says whose it is, blue first as OpenCV has it."""
+    overlay = np.asarray(
+        cv2.imdecode(np.frombuffer(half.png, dtype=np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8
+    )
+    return np.concatenate([_header(half, overlay.shape[1]), overlay])
+
+
+def _header(half: Half, width: int) -> NDArray[np.uint8]:
+    figure = Figure(figsize=(width / DPI, HEADER_PX / DPI), dpi=DPI, facecolor=palette.PAPER)
+    canvas: _Canvas = FigureCanvasAgg(figure)
+    text = f"{half.letter}   mean {pixels(half.error_px)} px   {half.run}"
+    # Every property is given: what is left out would come from the user's matplotlibrc.
+    font = FontProperties(
+        family="DejaVu Sans", style="normal", variant="normal", weight="bold", stretch="normal", size=FONT_PX
+    )
+    figure.text(
+        14 / width,
+        0.5,
+        shorten(text, width - 28, FONT_PX, bold=True, keep_end=True),
+        color=palette.INK,
+        fontproperties=font,
+        verticalalignment="center_baseline",
+        parse_math=False,
+        usetex=False,
+    )
+    canvas.draw()
+    rgba = np.asarray(canvas.buffer_rgba(), dtype=np.uint8)
+    return np.ascontiguousarray(rgba[..., 2::-1])
+
+
+def _colour(code: str) -> tuple[int, int, int]:
+    """`#RRGGBB` as blue, green, red."""
+    return int(code[5:7], 16), int(code[3:5], 16), int(code[1:3], 16)

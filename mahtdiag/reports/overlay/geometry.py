@@ -1,17 +1,60 @@
-"""Lines, crossings and arcs in figure pixels."""
+"""Rectangles, lines, crossings and arcs in figure pixels."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from mahtdiag.reports.overlay.scene import Box
 
 Points = NDArray[np.float64]
 
 # Sine of the smallest angle at which two lines are said to meet.
 PARALLEL: Final = 1e-6
 ARC_STEPS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in figure pixels, y down."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    def inset(self, margin: float) -> "Box":
+        """The rectangle without a margin on all sides."""
+        return Box(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
+
+    @property
+    def corners(self) -> Points:
+        """The four corners in turn, `[4, 2]`."""
+        x0, y0, x1, y1 = self.left, self.top, self.right, self.bottom
+        return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+
+    @staticmethod
+    def around(x: float, y: float, width: float, height: float) -> "Box":
+        """The rectangle of this size with its centre at (x, y)."""
+        return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+    def shared_area(self, other: "Box") -> float:
+        """Area of the overlap with another rectangle."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 0.0) * max(height, 0.0)
+
+    def contains(self, points: Points) -> NDArray[np.bool_]:
+        """Whether each of `[N, 2]` points lies inside; a missing point (NaN) does not."""
+        x, y = points[:, 0], points[:, 1]
+        return (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
 
 
 def meeting_point(one: Points, other: Points) -> Points:
@@ -68,3 +111,14 @@ def arc(at: Points, one: Points, other: Points, radius: float) -> Points:
 
 def _cross(one: Points, other: Points) -> float:
     return float(one[0] * other[1] - one[1] * other[0])
+
+
+def exit_point(start: Points, end: Points, box: Box) -> Points:
+    """Where the way from `start` to `end` (outside the box) leaves it; a start outside is first moved in."""
+    low, high = np.array([box.left, box.top]), np.array([box.right, box.bottom])
+    inside = np.clip(start, low, high)
+    along = end - inside
+    limits = np.where(along > 0, high - inside, low - inside)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        share = np.where(along != 0, limits / along, np.inf)
+    return np.asarray(inside + along * min(1.0, float(share.min())), dtype=np.float64)

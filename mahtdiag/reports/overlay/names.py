@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
-from mahtdiag.reports.overlay.brush import EMPHASIS_Z, Brush
+from mahtdiag.reports.overlay.geometry import Box
 from mahtdiag.reports.overlay.lettering import Lettering, width_px
 from mahtdiag.reports.overlay.marks import HEAD_PX, RING_PX, known, off_stage_arrow
+from mahtdiag.reports.overlay.panel import pixels
 from mahtdiag.reports.overlay.quantities import Quantity
-from mahtdiag.reports.overlay.scene import Box, Scene, edges
-from mahtdiag.reports.overlay.text import pixels
+from mahtdiag.reports.overlay.scene import Scene, edges
+from mahtdiag.reports.overlay.sheet import EMPHASIS_Z, Brush
 from mahtdiag.reports.tables.anatomy import measured
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import Skeleton
 
 Points = NDArray[np.float64]
 
@@ -83,11 +84,11 @@ def write_names(
     Codes of findings that are not drawn stand below the name of their vertebra.
     """
     placer = Placer(scene.stage.box, _dots(scene), _along_strokes(scene, quantities))
+    skeleton = scene.skeleton
     drawn = {id(quantity.finding) for quantity in quantities}
-    codes = _codes_by_vertebra(scene.view, [f for f in record.findings if id(f) not in drawn])
-    for number, name in enumerate(scene.view.vertebrae):
-        first = CORNERS_PER_VERTEBRA * number
-        rows = slice(first, min(first + CORNERS_PER_VERTEBRA, scene.view.keypoints))
+    codes = _codes_by_vertebra(skeleton, [f for f in record.findings if id(f) not in drawn])
+    for name in skeleton.vertebrae:
+        rows = skeleton.keypoints_of(name)
         body = scene.label[rows]
         if not known(body).any():
             body = scene.prediction[rows]
@@ -96,7 +97,7 @@ def write_names(
             _write_name(
                 lettering, placer, np.where(visible[:, None], body, np.nan), name, codes.get(name, [])
             )
-    names = scene.view.keypoint_names
+    names = skeleton.keypoint_names
     # What has no place cannot be pointed at; its findings are in the panel.
     placed = known(scene.prediction)
     for k in (k for k in scene.worst if placed[k]):
@@ -117,7 +118,7 @@ def _dots(scene: Scene) -> Points:
 
 def _along_strokes(scene: Scene, quantities: tuple[Quantity, ...]) -> Points:
     """Points along all strokes of the picture, close enough together for no text to slip between them."""
-    ends = edges(scene.view)
+    ends = edges(scene.skeleton)
     strokes = np.concatenate(
         [scene.label[ends], scene.prediction[ends], np.stack([scene.label, scene.prediction], axis=1)]
     )
@@ -127,14 +128,14 @@ def _along_strokes(scene: Scene, quantities: tuple[Quantity, ...]) -> Points:
     return np.asarray(((1 - share) * strokes[:, 0] + share * strokes[:, 1]).reshape(-1, 2), dtype=np.float64)
 
 
-def _codes_by_vertebra(view: View, findings: Sequence[Finding]) -> dict[str, list[str]]:
+def _codes_by_vertebra(skeleton: Skeleton, findings: Sequence[Finding]) -> dict[str, list[str]]:
     """Codes per vertebra, each once; a finding between two stands at the first vertebra that it blames."""
     codes: dict[str, list[str]] = {}
     for finding in findings:
         place = finding.vertebra
-        if place not in view.vertebrae:
-            blamed = [k for k in finding.keypoints if 0 <= k < view.keypoints]
-            place = view.vertebra_of[min(blamed)] if blamed else ""
+        if place not in skeleton.vertebrae:
+            blamed = [k for k in finding.keypoints if 0 <= k < skeleton.keypoints]
+            place = skeleton.vertebra_of[min(blamed)] if blamed else ""
         here = codes.setdefault(place, [])
         if finding.code not in here:
             here.append(finding.code)

@@ -77,10 +77,10 @@ def _visible(quantity: Quantity, scene: Scene) -> bool:
 def _quantity(scene: Scene, finding: Finding) -> Quantity | None:
     first = finding.vertebra.partition("/")[0]
     drawing = _DRAWINGS.get(finding.code)
-    if drawing is None or first not in scene.view.vertebrae:
+    if drawing is None or first not in scene.skeleton.vertebrae:
         return None
     mark, draw = drawing
-    drawn = draw(scene, finding, scene.view.vertebrae.index(first))
+    drawn = draw(scene, finding, scene.skeleton.vertebrae.index(first))
     return None if drawn is None else Quantity(finding, mark, *drawn)
 
 

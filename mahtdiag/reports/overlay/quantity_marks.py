@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
-from mahtdiag.reports.overlay.brush import DASH, DOTS, EMPHASIS_Z, ERROR_Z, Brush
 from mahtdiag.reports.overlay.quantities import Quantity, Shape
 from mahtdiag.reports.overlay.scene import Scene
+from mahtdiag.reports.overlay.sheet import DASH, DOTS, EMPHASIS_Z, ERROR_Z, Brush
 
 Points = NDArray[np.float64]
 

@@ -7,9 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.reports.overlay.geometry import Box
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, View
+from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 
 Points = NDArray[np.float64]
 
@@ -18,50 +19,6 @@ SIGMAS: Final = 2.0
 SHARE_IN_ELLIPSE: Final = 1.0 - float(np.exp(-(SIGMAS**2) / 2))
 FAR_PX: Final = 2e4
 BORDER_PX: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in figure pixels, y down."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
-
-    def inset(self, margin: float) -> "Box":
-        """The rectangle without a margin on all sides."""
-        return Box(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
-
-    @property
-    def corners(self) -> Points:
-        """The four corners in turn, `[4, 2]`."""
-        x0, y0, x1, y1 = self.left, self.top, self.right, self.bottom
-        return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-
-    @staticmethod
-    def around(x: float, y: float, width: float, height: float) -> "Box":
-        """The rectangle of this size with its centre at (x, y)."""
-        return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-
-    def shared_area(self, other: "Box") -> float:
-        """Area of the overlap with another rectangle."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(width, 0.0) * max(height, 0.0)
-
-    def contains(self, points: Points) -> NDArray[np.bool_]:
-        """Whether each of `[N, 2]` points lies inside; a missing point (NaN) does not."""
-        x, y = points[:, 0], points[:, 1]
-        return (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +52,7 @@ class Scene:
     finding names. `second_peak`: where a heatmap peaks again.
     """
 
-    view: View
+    skeleton: Skeleton
     stage: Stage
     label: Points
     prediction: Points
@@ -114,7 +71,7 @@ class Scene:
     @property
     def mark_scale(self) -> float:
         """1 where the vertebrae are large, less where marks of full size would hide them."""
-        ends = edges(self.view)
+        ends = edges(self.skeleton)
         for points in (self.label, self.prediction):
             length = np.linalg.norm(points[ends[:, 1]] - points[ends[:, 0]], axis=1)
             length = length[np.isfinite(length)]
@@ -124,11 +81,12 @@ class Scene:
 
 
 @cache
-def edges(view: View) -> NDArray[np.int64]:
-    """Pairs of keypoints joined by an outline, `[E, 2]`: UL-UR-LR-LL of L1–L5, and S1's endplate in LA."""
-    sides = ((UL, UR), (UR, LR), (LR, LL), (LL, UL))
-    pairs = [(start + a, start + b) for start in range(0, 20, CORNERS_PER_VERTEBRA) for a, b in sides]
-    return np.array(pairs + [(20, 21)] * (view is View.LA), dtype=np.int64)
+def edges(skeleton: Skeleton) -> NDArray[np.int64]:
+    """Pairs of keypoints joined by an outline, `[E, 2]`: UL-UR-LR-LL of each body, then the last endplate."""
+    sides = np.array([(UL, UR), (UR, LR), (LR, LL), (LL, UL)])
+    bodies = np.array([skeleton.keypoints_of(name) for name in skeleton.bodies])
+    last = np.arange(skeleton.body_keypoints, skeleton.keypoints).reshape(-1, 2)
+    return np.concatenate([bodies[:, sides].reshape(-1, 2), last])
 
 
 def worst_keypoints(error_px: NDArray[np.float64], count: int) -> tuple[int, ...]:
@@ -146,7 +104,7 @@ def usable_sigma(sigma_px: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def make_scene(
     record: ImageRecord,
-    view: View,
+    skeleton: Skeleton,
     stage: Stage,
     worst: int,
     *,
@@ -158,9 +116,9 @@ def make_scene(
     label, prediction = stage.place(keypoints.gt_px), stage.place(keypoints.pred_px)
     sigma = np.clip(usable_sigma(keypoints.sigma_px), 0, 1e9) * stage.shown_per_original
     visible = stage.box.contains(prediction)
-    blamed = {k for finding in record.findings for k in finding.keypoints if 0 <= k < view.keypoints}
+    blamed = {k for finding in record.findings for k in finding.keypoints if 0 <= k < skeleton.keypoints}
     return Scene(
-        view=view,
+        skeleton=skeleton,
         stage=stage,
         label=label,
         prediction=prediction,
@@ -171,14 +129,3 @@ def make_scene(
         blamed=tuple(sorted(blamed)),
         second_peak=np.full_like(label, np.nan) if second_peaks is None else stage.place(second_peaks),
     )
-
-
-def exit_point(start: Points, end: Points, box: Box) -> Points:
-    """Where the way from `start` to `end` (outside the box) leaves it; a start outside is first moved in."""
-    low, high = np.array([box.left, box.top]), np.array([box.right, box.bottom])
-    inside = np.clip(start, low, high)
-    along = end - inside
-    limits = np.where(along > 0, high - inside, low - inside)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        share = np.where(along != 0, limits / along, np.inf)
-    return np.asarray(inside + along * min(1.0, float(share.min())), dtype=np.float64)

@@ -150,7 +150,7 @@ def _overlay(subject: Subject, *, view: View, labels_judged: bool) -> bytes | No
     return draw_overlay(
         image,
         subject.record,
-        view,
+        view.skeleton,
         rule_titles={rule.code: rule.title for rule in RULES},
         labels_judged=labels_judged,
         second_peaks=second_peaks_of(subject.record),

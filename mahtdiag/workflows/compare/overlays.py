@@ -9,9 +9,8 @@ from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.errors import DataError, RunFolderError
-from mahtdiag.reports.overlay.draw import draw_overlay
+from mahtdiag.reports.overlay.draw import Half, draw_overlay, draw_side_by_side
 from mahtdiag.reports.overlay.png import signed
-from mahtdiag.reports.overlay.side_by_side import Half, draw_side_by_side
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.records import ImageRecord
@@ -134,7 +133,7 @@ def _drawn(pair: ComparedPair, row: int, sides: tuple[_Side, _Side]) -> bytes | 
     halves = []
     for letter, side, record in zip("AB", sides, records, strict=True):
         peaks = second_peaks_of(record)
-        png = draw_overlay(image, record, pair.a.view, rule_titles=titles, second_peaks=peaks)
+        png = draw_overlay(image, record, pair.a.view.skeleton, rule_titles=titles, second_peaks=peaks)
         halves.append(Half(png, letter, side.label, record.radial_error_px))
     return draw_side_by_side(halves[0], halves[1])
 
