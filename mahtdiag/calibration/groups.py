@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from mahtdiag.calibration.samples import FloatArray, IntArray, Points
-from mahtdiag.calibration.tally import Numbers, Tally, numbers
+from mahtdiag.calibration.points import FloatArray, IntArray, Points
+from mahtdiag.calibration.sums import Numbers, Sums, numbers
 
 MIN_KEYPOINTS = 20
+_SHOWN = ("mace", "sigma_scale", "bias_x", "bias_y", "sharpness_px", "nll", "crps_px")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +78,11 @@ def read_groupings(points: Points, labels: Mapping[str, ArrayLike]) -> tuple[Gro
 
 
 def group_calibration(
-    points: Points, sums: Tally, groupings: Sequence[Grouping]
+    points: Points, sums: Sums, groupings: Sequence[Grouping]
 ) -> tuple[GroupCalibration, ...]:
     """Numbers of every group of every kind, and of both axes; largest MACE first, small groups last.
 
-    `sums`: `tally.tally` with the codes of the groupings over both as its other groups, in their order.
+    `sums`: `sums.sums_of` with the codes of the groupings over both as its other groups, in their order.
     """
     if points.n == 0:
         return ()
@@ -136,12 +137,6 @@ def _group(kind: str, name: str, result: Numbers, i: int, images: int) -> GroupC
         n_keypoints=count,
         n_images=images,
         enough=count >= MIN_KEYPOINTS,
-        mace=float(result.mace[i]),
-        sigma_scale=float(result.sigma_scale[i]),
-        bias_x=float(result.bias_x[i]),
-        bias_y=float(result.bias_y[i]),
-        sharpness_px=float(result.sharpness_px[i]),
-        nll=float(result.nll[i]),
-        crps_px=float(result.crps_px[i]),
         coverage_90=float(result.coverage[i, 2]),
+        **result.floats(*_SHOWN, group=i),
     )

@@ -1,6 +1,6 @@
 """Does a larger σ mean a larger error? Rank correlation, selective prediction, quantile bins, detection.
 
-All functions take one σ and one error per keypoint, shape [n], finite (see `samples.collect_points`); values
+All functions take one σ and one error per keypoint, shape [n], finite (see `points.collect_points`); values
 that enter several of them can be ranked once with `rank`. Numbers that the data cannot define are None. Where
 values tie, the mean over all orders of the tied values is used, so that no number depends on the order of the
 input.
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mahtdiag.calibration.gaussian import tie_mean
-from mahtdiag.calibration.samples import BoolArray, FloatArray, IntArray
+from mahtdiag.calibration.points import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,17 @@ def rank(values: FloatArray | Ranked) -> Ranked:
     ranks = np.empty(len(values))
     ranks[order] = tie_mean(values[order], np.arange(1.0, len(values) + 1.0))
     return Ranked(values, order, ranks)
+
+
+def tie_mean(ordered: FloatArray, values: FloatArray) -> FloatArray:
+    """Replace `values` by their mean over runs of equal `ordered` (ascending); shapes [n] in and out."""
+    first = np.ones(len(ordered), dtype=np.bool_)
+    first[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(first)
+    if len(starts) == len(ordered):
+        return values
+    size = np.diff(np.append(starts, len(ordered)))
+    return np.repeat(np.add.reduceat(values, starts) / size, size)
 
 
 def is_constant(values: FloatArray) -> bool:
@@ -149,21 +159,6 @@ def _kept_error(sigma: Ranked, error_px: FloatArray) -> FloatArray:
 
 def _running_mean(values: FloatArray) -> FloatArray:
     return np.asarray(np.cumsum(values) / np.arange(1.0, len(values) + 1.0), dtype=np.float64)
-
-
-def risk_coverage(sigma_px: FloatArray | Ranked, error_px: FloatArray, coverage: FloatArray) -> FloatArray:
-    """Mean error of the most certain share of keypoints, for each share in `coverage` (0 … 1], pixels.
-
-    Each share keeps at least one keypoint. Raises ValueError with no keypoints or a share outside (0, 1].
-    Source: El-Yaniv, Wiener, JMLR 11 (2010).
-    """
-    n = len(error_px)
-    if n == 0:
-        raise ValueError("no keypoints: the risk of nothing is undefined")
-    if bool(np.any((coverage <= 0) | (coverage > 1))):
-        raise ValueError("coverage must lie above 0 and at most at 1")
-    count = np.maximum(np.ceil(coverage * n - 1e-9).astype(np.intp), 1)
-    return np.asarray(_kept_error(rank(sigma_px), error_px)[count - 1], dtype=np.float64)
 
 
 def rank_bins(values: FloatArray | Ranked, bins: int) -> IntArray:

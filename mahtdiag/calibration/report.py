@@ -1,20 +1,19 @@
-"""All calibration numbers of one set of predictions, as one record."""
+"""All calibration numbers of one set of predictions, as one record, and its plain form for JSON."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.bootstrap import Interval
-from mahtdiag.calibration.evidence import gather_evidence
-from mahtdiag.calibration.faults import HeadUnits
-from mahtdiag.calibration.gaussian import COVERAGE_LEVELS, LEVELS, ence
-from mahtdiag.calibration.groups import group_calibration, read_groupings
-from mahtdiag.calibration.intervals import Intervals, find_intervals
-from mahtdiag.calibration.radial import radial_error_px, radial_sigma_px
+from mahtdiag.calibration.bootstrap import Interval, Intervals, find_intervals
+from mahtdiag.calibration.groups import GroupCalibration, group_calibration, read_groupings
+from mahtdiag.calibration.points import BoolArray, FloatArray, Points, collect_points
 from mahtdiag.calibration.ranking import (
+    QuantileBins,
     Ranked,
+    Sparsification,
     is_constant,
     quantile_bins,
     rank,
@@ -22,18 +21,125 @@ from mahtdiag.calibration.ranking import (
     sparsification,
     spearman,
 )
-from mahtdiag.calibration.record import (
-    AdversarialGroups,
-    CalibrationReport,
-    Coverage,
-    Curve,
-    RadialCalibration,
-)
-from mahtdiag.calibration.samples import BoolArray, FloatArray, Points, collect_points
-from mahtdiag.calibration.tally import adversarial_mace, numbers, tally
-from mahtdiag.calibration.verdict import judge
+from mahtdiag.calibration.scores import COVERAGE_LEVELS, LEVELS, ence, radial_error_px, radial_sigma_px
+from mahtdiag.calibration.sums import adversarial_mace, numbers, sums_of
+from mahtdiag.calibration.verdict import Fault, HeadUnits, judge
+from mahtdiag.calibration.verdict_evidence import gather_evidence
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _ON_BOUND = 1e-3
+_FROM_SUMS = (
+    "mace", "rmsce", "miscalibration_area", "sharpness_px", "nll", "crps_px", "check", "interval", "bias_x",
+    "bias_y", "sigma_scale",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Observed share inside the region of a nominal level, with its 95 % interval over images."""
+
+    observed: float
+    ci95: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Observed share by level with its pointwise 95 % band over images (None where there is no interval)."""
+
+    levels: FloatArray
+    observed: FloatArray
+    low: FloatArray | None = None
+    high: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RadialCalibration:
+    """Calibration of the predicted ellipse: MACE, coverage by level, curve, and sqrt(mean d²/2).
+
+    `ci95` holds intervals over images by number.
+    """
+
+    mace: float | None = None
+    sigma_scale: float | None = None
+    coverage: dict[str, Coverage] = field(default_factory=dict)
+    curve: Curve | None = None
+    ci95: dict[str, Interval | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AdversarialGroups:
+    """Worst MACE over random subgroups by their share of all residuals: mean and spread over trials."""
+
+    share: FloatArray
+    worst_mace: FloatArray
+    spread: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationReport:
+    """Every calibration number, with what it rests on; a number that the data cannot define is None.
+
+    Names and units are those of `calibration --format json`; `check`, `interval` and `crps_px` are pixels,
+    `ause` is a share of the mean error. `reasons` says for each None why. `ci95` holds intervals over images
+    by number.
+    `at_min_share`, `at_max_share`: share of σ (axes counted apart) at or beyond the clamp bounds.
+    `missing`: keypoints without label; `invalid_sigma`, `invalid_residual`: labelled ones left out and why.
+    `verdict` says it in words, `status` in one ("calibrated", "faulty", "inconclusive", "undefined").
+    """
+
+    n_keypoints: int
+    n_images: int
+    missing: int
+    invalid_sigma: int
+    invalid_residual: int
+    mace: float | None = None
+    rmsce: float | None = None
+    miscalibration_area: float | None = None
+    sharpness_px: float | None = None
+    nll: float | None = None
+    crps_px: float | None = None
+    check: float | None = None
+    interval: float | None = None
+    ence: float | None = None
+    bias_x: float | None = None
+    bias_y: float | None = None
+    coverage: dict[str, Coverage] = field(default_factory=dict)
+    radial: RadialCalibration = field(default_factory=RadialCalibration)
+    sigma_scale: float | None = None
+    spearman: float | None = None
+    ause: float | None = None
+    auc_large_error: float | None = None
+    quantile_bins: QuantileBins | None = None
+    at_min_share: float | None = None
+    at_max_share: float | None = None
+    verdict: str = ""
+    status: str = "undefined"
+    faults: tuple[Fault, ...] = ()
+    groups: tuple[GroupCalibration, ...] = ()
+    ci95: dict[str, Interval | None] = field(default_factory=dict)
+    curve: Curve | None = None
+    sparsification: Sparsification | None = None
+    adversarial: AdversarialGroups | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Json]:
+        """Plain data for JSON: no NaN, no arrays; keys are the field names."""
+        return {item.name: _plain(getattr(self, item.name)) for item in fields(self)}
+
+
+def _plain(value: object) -> Json:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray):
+        return [float(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    raise TypeError(f"{type(value).__name__} has no plain form")
 
 
 def calibration_report(
@@ -43,9 +149,9 @@ def calibration_report(
     covariance_px2: ArrayLike | None = None,
     at_min: ArrayLike | None = None,
     at_max: ArrayLike | None = None,
-    clamp_bounds_px: tuple[ArrayLike, ArrayLike] | None = None,
     large_error_px: ArrayLike | None = None,
     groups: Mapping[str, ArrayLike] | None = None,
+    keypoint_names: Sequence[str] | None = None,
     units: HeadUnits | None = None,
     resamples: int = 2000,
     seed: int = 0,
@@ -54,15 +160,15 @@ def calibration_report(
 
     Shapes, N images and K keypoints: `residual_px` (predicted − true) and `sigma_px` [N, K, 2],
     `covariance_px2` [N, K, 2, 2] for the ellipses, all in one frame, original pixels. `at_min`, `at_max`:
-    booleans, σ at or beyond a clamp bound; or `clamp_bounds_px`, the two bounds in the frame of σ. Both
-    spread to [N, K, 2].
+    booleans, σ at or beyond a clamp bound, spread to [N, K, 2].
     `large_error_px`: the error that detection should find, spreads to [N, K]. `groups`: kind -> labels that
-    spread to [N, K]. `units`: what the verdict may suspect of σ. `resamples` 0 leaves intervals out.
+    spread to [N, K]. `keypoint_names`: what the verdict calls them, without them by number. `units`: what it
+    may suspect of σ. `resamples` 0 leaves intervals out.
     Missing: NaN residuals are left out. σ not finite or not above 0 is left out and counted.
     Raises ValueError if shapes do not fit.
     """
     points = collect_points(residual_px, sigma_px, covariance_px2)
-    at_bounds = _at_bounds(points, at_min, at_max, clamp_bounds_px)
+    at_bounds = _at_bound(points, at_min), _at_bound(points, at_max)
     at_min_share, at_max_share = (_share(mask) for mask in at_bounds)
     report = CalibrationReport(
         n_keypoints=points.n,
@@ -75,7 +181,7 @@ def calibration_report(
     )
     groupings = read_groupings(points, groups or {})
     if points.n:
-        sums = tally(points, [(g.codes, len(g.names)) for g in groupings if g.over == "both"])
+        sums = sums_of(points, [(g.codes, len(g.names)) for g in groupings if g.over == "both"])
         sigma, error = rank(radial_sigma_px(points.sigma_px)), rank(radial_error_px(points.residual_px))
         report = _with_ranking(report, points, sigma, error, large_error_px)
         report = _with_numbers(report, sums.by_image, seed)
@@ -93,6 +199,7 @@ def calibration_report(
         at_min_share=_share(on_min),
         at_max_share=_share(on_max),
         units=units,
+        keypoint_names=keypoint_names,
     )
     report = replace(report, verdict=verdict.text, status=verdict.status, faults=verdict.faults)
     return replace(report, reasons=_reasons(report, large_error_px is not None))
@@ -128,19 +235,10 @@ def _with_ranking(
 def _with_numbers(report: CalibrationReport, sums: FloatArray, seed: int) -> CalibrationReport:
     total = sums.sum(axis=0)
     found = numbers(total)
+    scores: dict[str, Any] = {**found.floats(*_FROM_SUMS)}
     return replace(
         report,
-        mace=float(found.mace),
-        rmsce=float(found.rmsce),
-        miscalibration_area=float(found.miscalibration_area),
-        sharpness_px=float(found.sharpness_px),
-        nll=float(found.nll),
-        crps_px=float(found.crps_px),
-        check=float(found.check),
-        interval=float(found.interval),
-        bias_x=float(found.bias_x),
-        bias_y=float(found.bias_y),
-        sigma_scale=float(found.sigma_scale),
+        **scores,
         coverage=_coverage(found.coverage),
         curve=Curve(LEVELS, found.observed),
         radial=RadialCalibration(
@@ -173,21 +271,9 @@ def _with_intervals(report: CalibrationReport, found: Intervals | None) -> Calib
     )
 
 
-def _at_bounds(
-    points: Points,
-    at_min: ArrayLike | None,
-    at_max: ArrayLike | None,
-    bounds: tuple[ArrayLike, ArrayLike] | None,
-) -> tuple[BoolArray | None, BoolArray | None]:
-    """Which usable σ, [M, 2], are at or beyond the lower and the upper bound."""
-    given = [None if mask is None else points.pick_axes(mask, "at_min/at_max") for mask in (at_min, at_max)]
-    low, high = (None if mask is None else np.asarray(mask, dtype=np.bool_) for mask in given)
-    if bounds is not None:
-        least, most = (np.asarray(points.pick_axes(b, "clamp_bounds_px"), dtype=np.float64) for b in bounds)
-        # Frames are changed by multiplication, so a clamped σ may miss its bound by rounding.
-        low = points.sigma_px <= least * (1 + 1e-6) if low is None else low
-        high = points.sigma_px >= most * (1 - 1e-6) if high is None else high
-    return low, high
+def _at_bound(points: Points, mask: ArrayLike | None) -> BoolArray | None:
+    """Which usable σ, [M, 2], are at or beyond a bound; None where that is not known."""
+    return None if mask is None else np.asarray(points.pick_axes(mask, "at_min/at_max"), dtype=np.bool_)
 
 
 def _on_bounds(

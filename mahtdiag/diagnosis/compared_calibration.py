@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.calibration.gaussian import COVERAGE_LEVELS
-from mahtdiag.calibration.samples import Points, collect_points
-from mahtdiag.calibration.tally import (
+from mahtdiag.calibration.points import Points, collect_points
+from mahtdiag.calibration.scores import COVERAGE_LEVELS
+from mahtdiag.calibration.sums import (
     COUNT_COLUMNS,
     SCORE_COLUMNS,
     Numbers,

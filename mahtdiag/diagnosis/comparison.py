@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.calibration.gaussian import COVERAGE_LEVELS
+from mahtdiag.calibration.scores import COVERAGE_LEVELS
 from mahtdiag.diagnosis.compared_anatomy import BY_CODE, add_violations, has_violation
 from mahtdiag.diagnosis.compared_calibration import calibration_readings, has_calibration
 from mahtdiag.diagnosis.compared_errors import (

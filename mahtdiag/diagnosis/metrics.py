@@ -9,7 +9,7 @@ from functools import cache
 
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.calibration.gaussian import COVERAGE_LEVELS
+from mahtdiag.calibration.scores import COVERAGE_LEVELS
 from mahtdiag.diagnosis.summary import SDR_MM, SDR_PX
 from mahtdiag.schema.skeleton import CORNERS, View
 

@@ -4,23 +4,18 @@ import numpy as np
 import pytest
 
 from mahtdiag.calibration.bootstrap import (
-    bootstrap_interval,
+    find_intervals,
     percentile_interval,
     reflected_interval,
     resampled_sums,
 )
-from mahtdiag.calibration.gaussian import ence, mace
-from mahtdiag.calibration.intervals import find_intervals
-from mahtdiag.calibration.radial import radial_error_px, radial_sigma_px
+from mahtdiag.calibration.points import collect_points
 from mahtdiag.calibration.ranking import rank, sparsification, spearman
-from mahtdiag.calibration.samples import collect_points
-from mahtdiag.calibration.tally import tally
+from mahtdiag.calibration.scores import ence, radial_error_px, radial_sigma_px
+from mahtdiag.calibration.sums import sums_of
 
-from .simulate import FloatArray, calibrated
-
-
-def _mean(sums: FloatArray) -> FloatArray:
-    return np.asarray(sums[:, 0] / sums[:, 1])
+from .direct import mace, mean_interval
+from .simulate import calibrated
 
 
 def test_every_resample_is_a_sum_over_as_many_images() -> None:
@@ -43,7 +38,7 @@ def test_same_seed_same_draws() -> None:
 def test_interval_of_a_mean_has_the_normal_width() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=400)
-    interval = bootstrap_interval(np.stack([values, np.ones(400)], axis=1), _mean, resamples=4000)
+    interval = mean_interval(np.stack([values, np.ones(400)], axis=1), resamples=4000)
     assert interval is not None
     half = 1.96 * values.std() / 20
     assert interval[0] == pytest.approx(values.mean() - half, abs=0.1 * half)
@@ -56,7 +51,7 @@ def test_interval_covers_when_keypoints_of_an_image_depend_on_each_other() -> No
     for trial in range(300):
         values = rng.normal(size=(40, 1)) + 0.3 * rng.normal(size=(40, 10))
         sums = np.stack([values.sum(axis=1), np.full(40, 10.0)], axis=1)
-        interval = bootstrap_interval(sums, _mean, resamples=400, seed=trial)
+        interval = mean_interval(sums, resamples=400, seed=trial)
         assert interval is not None
         hits += interval[0] <= 0.0 <= interval[1]
     # 300 trials at 95 %: within four standard errors, and the slight shortfall of 40 images.
@@ -64,7 +59,11 @@ def test_interval_covers_when_keypoints_of_an_image_depend_on_each_other() -> No
 
 
 def test_one_image_has_no_interval() -> None:
-    assert bootstrap_interval(np.ones((1, 2)), _mean) is None
+    one = calibrated(np.random.default_rng(0), images=1, keypoints=4)
+    points = collect_points(one.residual_px, one.sigma_px)
+    sigma, error = rank(radial_sigma_px(points.sigma_px)), rank(radial_error_px(points.residual_px))
+    sums = sums_of(points).by_image
+    assert find_intervals(points, sums, {}, sigma, error, resamples=10, seed=0) is None
     assert percentile_interval(np.array([np.nan, np.nan, 1.0])) is None
     assert reflected_interval(np.array([np.nan]), 1.0) is None
 
@@ -96,7 +95,7 @@ def test_stand_ins_agree_with_recomputing_every_resample() -> None:
         "ause": sparse.ause,
         "ence": ence(data.residual_px, data.sigma_px),
     }
-    fast = find_intervals(points, tally(points).by_image, estimate, sigma, error, resamples=2000, seed=0)
+    fast = find_intervals(points, sums_of(points).by_image, estimate, sigma, error, resamples=2000, seed=0)
     assert fast is not None
     slow: dict[str, list[float]] = {"spearman": [], "ause": [], "ence": [], "mace": []}
     rng = np.random.default_rng(6)

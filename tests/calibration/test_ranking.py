@@ -13,7 +13,6 @@ from mahtdiag.calibration.ranking import (
     quantile_bins,
     rank,
     rank_bins,
-    risk_coverage,
     roc_auc,
     sparsification,
     spearman,
@@ -83,9 +82,6 @@ def test_sparsification_by_hand() -> None:
     assert found.aurc_px == pytest.approx(curve.mean(), abs=1e-12)
     np.testing.assert_allclose(found.kept_error_px, curve[::-1], atol=1e-12)
     np.testing.assert_allclose(found.oracle_error_px, oracle[::-1], atol=1e-12)
-    np.testing.assert_allclose(
-        risk_coverage(sigma, error, np.array([0.01, 0.5, 1.0])), curve[[0, 2, 5]], atol=1e-12
-    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -146,10 +142,6 @@ def test_auc_by_pairs() -> None:
 def test_nothing_and_zero_errors() -> None:
     empty = np.array([])
     assert sparsification(empty, empty) is None
-    with pytest.raises(ValueError, match="undefined"):
-        risk_coverage(empty, empty, np.array([0.5]))
-    with pytest.raises(ValueError, match="above 0"):
-        risk_coverage(np.ones(2), np.ones(2), np.array([0.0]))
     zero = sparsification(np.arange(3.0), np.zeros(3))
     assert zero is not None
     assert zero.ause is None

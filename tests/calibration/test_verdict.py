@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mahtdiag.calibration import FAULTS, HeadUnits, calibration_report
-from mahtdiag.calibration.record import CalibrationReport
+from mahtdiag.calibration.report import CalibrationReport
 
 from .simulate import Simulated, calibrated, faulty, true_sigma
 
@@ -154,3 +154,39 @@ def test_verdict_ignores_the_order_of_images_and_the_unit() -> None:
 def test_every_code_is_explained() -> None:
     assert set(NAMED.values()) <= set(FAULTS)
     assert all(FAULTS.values())
+
+
+@pytest.mark.parametrize("side", ["lower", "upper"])
+def test_a_pile_on_the_bound_is_a_clamp_and_a_tail_beyond_it_is_none(side: str) -> None:
+    rng = np.random.default_rng(9)
+    in_head = true_sigma(rng, 60, 20)
+    px = np.repeat(rng.uniform(4.0, 12.0, size=(60, 1, 1)), 2, axis=2)  # every image has its own scale
+    bound = float(np.quantile(in_head, 0.15 if side == "lower" else 0.85))
+    at_bound = in_head <= bound if side == "lower" else in_head >= bound
+    clipped = np.maximum(in_head, bound) if side == "lower" else np.minimum(in_head, bound)
+    residual = px * in_head * rng.normal(size=in_head.shape)
+    none = np.zeros_like(at_bound)
+    low, high = (at_bound, none) if side == "lower" else (none, at_bound)
+    free, clamped = (
+        calibration_report(residual, px * sigma, at_min=low, at_max=high, units=HeadUnits(px), resamples=0)
+        for sigma in (in_head, clipped)
+    )
+    assert "clamped" not in {fault.code for fault in free.faults}
+    assert clamped.faults[0].code == "clamped"
+    said = "15 % of σ sit on the lower clamp bound, 0 %" if side == "lower" else "bound, 15 % on the upper"
+    assert said in clamped.verdict
+
+
+def test_a_covariance_that_tells_the_correlation_is_not_blamed_for_it() -> None:
+    rng = np.random.default_rng(10)
+    sigma = true_sigma(rng, 80, 20)
+    z = rng.normal(size=sigma.shape)
+    mixed = np.stack([z[..., 0], 0.7 * z[..., 0] + np.sqrt(0.51) * z[..., 1]], axis=-1)
+    variance = sigma[..., 0] ** 2
+    covariance = np.stack(
+        [np.stack([variance, 0.7 * variance], -1), np.stack([0.7 * variance, variance], -1)], -2
+    )
+    axes_only = calibration_report(sigma * mixed, sigma, resamples=0)
+    full = calibration_report(sigma * mixed, sigma, covariance_px2=covariance, resamples=0)
+    assert "correlated_axes" in {fault.code for fault in axes_only.faults}
+    assert full.status == "calibrated"

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image_level_shift
 from mahtdiag.calibration import calibration_report, collect_points
 from mahtdiag.calibration.bootstrap import image_weights, resampled_sums
-from mahtdiag.calibration.tally import (
+from mahtdiag.calibration.sums import (
     COUNT_COLUMNS,
     SCORE_COLUMNS,
     image_sums,
     mean_scores,
     numbers,
     numbers_of,
-    tally,
+    sums_of,
 )
 from mahtdiag.diagnosis.anatomy import break_down_errors
 from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios, image_blocks
@@ -285,10 +285,10 @@ def test_means_of_losses_over_images_that_have_them_in_both_runs() -> None:
     assert set(LOSS_NAMES) == {name.partition(".")[2] for name in found if name.startswith("losses")}
 
 
-def test_sums_by_image_are_those_of_the_whole_tally() -> None:
+def test_sums_by_image_are_those_of_all_sums() -> None:
     a, _ = two_runs(30)
     points = collect_points(a.pred_px - a.gt_px, a.sigma_px)
-    whole = tally(points).by_image
+    whole = sums_of(points).by_image
     np.testing.assert_array_equal(image_sums(points), whole)
     total = whole.sum(axis=0)
     from_scores, from_counts = (

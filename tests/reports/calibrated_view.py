@@ -14,7 +14,7 @@ from mahtdiag.calibration import (
     fit_conformal_table,
     fit_sigma_scale,
     nll_changes,
-    recalibration_table,
+    recalibration_row,
 )
 from mahtdiag.reports.figures.calibration import PlotData
 from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationView
@@ -49,7 +49,11 @@ def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibratio
         own = cross_fitted_sigma(residual, sigma, scope="keypoint")
         changes = nll_changes(residual, sigma, after, own, resamples=200)
         recalibration = RecalibrationView(
-            rows=recalibration_table(residual, sigma),
+            rows=(
+                recalibration_row(None, residual, sigma),
+                recalibration_row("global", residual, after),
+                recalibration_row("keypoint", residual, own),
+            ),
             common=fit_sigma_scale(residual, sigma).common,
             changes={"global": changes[0], "keypoint": changes[1]},
             conformal=fit_conformal_table(*conformal_scores(collect_points(residual, sigma))),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mahtdiag.calibration import calibration_report
-from mahtdiag.calibration.record import Json
+from mahtdiag.calibration.report import Json
 from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError

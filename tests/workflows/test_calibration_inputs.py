@@ -14,7 +14,6 @@ from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.inputs import (
     CalibrationInputs,
     age_band,
-    in_names,
     judge,
     read_inputs,
     sigma_source,
@@ -225,7 +224,13 @@ def test_keypoints_are_named(tmp_path: Path) -> None:
     report = judge(inputs_of(write_run(tmp_path / "run", residual, sigma)))
     assert "keypoint L2 LR" in report.verdict
     assert "keypoint L2 LR" in report.faults[0].sentence
-    assert in_names("keypoint 21 and keypoint 0", View.LA) == "keypoint S1 UR and keypoint L1 UL"
+
+
+def test_the_last_keypoint_is_named(tmp_path: Path) -> None:
+    residual, sigma = calibrated(60, View.LA)
+    residual[:, 21] *= 3.0
+    verdict = judge(inputs_of(write_run(tmp_path / "run", residual, sigma, view=View.LA))).verdict
+    assert "keypoint S1 UR needs" in verdict
 
 
 def test_tables_of_different_images_are_refused(tmp_path: Path) -> None:

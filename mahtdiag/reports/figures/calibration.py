@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from mahtdiag.calibration import CalibrationReport
-from mahtdiag.calibration.record import Curve
+from mahtdiag.calibration.report import Curve
 from mahtdiag.reports.figures.spine import KeypointShare, spine_figure
 from mahtdiag.reports.figures.style import BLUE, INK, MUTED, VERMILLION, figure_bytes, new_plot, plot_style
 from mahtdiag.reports.numbers import counted, number, percent

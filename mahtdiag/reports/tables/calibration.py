@@ -10,7 +10,7 @@ from rich.text import Text
 from mahtdiag.calibration import CalibrationReport, Change, ConformalRow, ConformalTable, RecalibrationRow
 from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.recalibration import Scope
-from mahtdiag.calibration.record import Coverage
+from mahtdiag.calibration.report import Coverage
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.reports.tables.evaluation import plain_table

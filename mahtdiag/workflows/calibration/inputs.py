@@ -2,19 +2,19 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mahtdiag.calibration import CalibrationReport, HeadUnits, calibration_report
-from mahtdiag.calibration.record import Json
+from mahtdiag.calibration.report import Json
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintySource
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA
 from mahtdiag.workflows.calibration.choices import CalibrationChoices
 
 Floats = NDArray[np.float64]
@@ -110,8 +110,8 @@ def inputs_of(
 
 
 def judge(inputs: CalibrationInputs) -> CalibrationReport:
-    """All numbers and the verdict, which names keypoints as people do."""
-    report = calibration_report(
+    """All numbers and the verdict."""
+    return calibration_report(
         inputs.residual_px,
         inputs.sigma_px,
         covariance_px2=inputs.covariance_px2,
@@ -119,19 +119,10 @@ def judge(inputs: CalibrationInputs) -> CalibrationReport:
         at_max=inputs.at_max,
         large_error_px=inputs.large_error_px,
         groups=inputs.groups,
+        keypoint_names=inputs.run.view.skeleton.keypoint_names,
         units=inputs.units,
         resamples=inputs.choices.resamples,
         seed=inputs.choices.seed,
-    )
-    view = inputs.run.view
-    faults = tuple(replace(fault, sentence=in_names(fault.sentence, view)) for fault in report.faults)
-    return replace(report, verdict=in_names(report.verdict, view), faults=faults)
-
-
-def in_names(sentence: str, view: View) -> str:
-    """`keypoint 3` as `keypoint L1 LR`."""
-    return re.sub(
-        r"\bkeypoint (\d+)", lambda found: f"keypoint {view.keypoint_names[int(found[1])]}", sentence
     )
 
 

@@ -3,7 +3,7 @@
 import math
 
 from mahtdiag.calibration import ConformalRow, ConformalTable
-from mahtdiag.calibration.record import Json
+from mahtdiag.calibration.report import Json
 from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationView
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration

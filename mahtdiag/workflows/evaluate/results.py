@@ -9,7 +9,7 @@ from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.calibration import CalibrationReport
-from mahtdiag.calibration.record import Json
+from mahtdiag.calibration.report import Json
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.ambiguity import Ambiguity
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors

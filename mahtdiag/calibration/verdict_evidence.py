@@ -10,8 +10,8 @@ from math import exp, log, pi, sin, sqrt
 import numpy as np
 from scipy import special
 
+from mahtdiag.calibration.points import FloatArray, IntArray, Points
 from mahtdiag.calibration.ranking import is_constant
-from mahtdiag.calibration.samples import FloatArray, IntArray, Points
 
 FALSE_ALARM = 0.002
 """Chance, per question, of seeing a fault in a calibrated model: nine questions stay below 2 %."""
@@ -28,7 +28,7 @@ _TINY_Z = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class ValueWithError:
     """A value with its standard error over images."""
 
     value: float
@@ -64,17 +64,17 @@ class Evidence:
     """
 
     critical: float
-    bias: tuple[Estimate, Estimate]
-    log_scale: Estimate
+    bias: tuple[ValueWithError, ValueWithError]
+    log_scale: ValueWithError
     raw_scale: float
-    core_share: Estimate
+    core_share: ValueWithError
     core_scale: float
-    outer_excess: Estimate
-    log_axis_ratio: Estimate
-    quadrant: Estimate
+    outer_excess: ValueWithError
+    log_axis_ratio: ValueWithError
+    quadrant: ValueWithError
     correlation: float
-    exponent: Estimate | None
-    log_average_scale: Estimate
+    exponent: ValueWithError | None
+    log_average_scale: ValueWithError
     uneven: Outlier | None
     local_bias: Outlier | None
 
@@ -117,7 +117,7 @@ def critical_value(false_alarm: float, clusters: int) -> float:
     return float(-special.stdtrit(clusters - 1, 0.5 * false_alarm))
 
 
-def clustered_mean(values: FloatArray, cluster: IntArray, clusters: int) -> Estimate:
+def clustered_mean(values: FloatArray, cluster: IntArray, clusters: int) -> ValueWithError:
     """Mean of [M] values and its standard error when values of one cluster depend on one another.
 
     SE = sqrt(C/(C−1)·Σ_c (Σ_{i in c} (v_i − mean))²)/M. Source: Liang, Zeger, Biometrika 73 (1986).
@@ -125,7 +125,7 @@ def clustered_mean(values: FloatArray, cluster: IntArray, clusters: int) -> Esti
     mean = float(values.mean())
     sums = np.bincount(cluster, weights=values - mean, minlength=clusters)
     variance = float(np.dot(sums, sums)) * clusters / (clusters - 1)
-    return Estimate(mean, sqrt(variance) / len(values))
+    return ValueWithError(mean, sqrt(variance) / len(values))
 
 
 def _unpredicted_y(points: Points, z: FloatArray) -> FloatArray:
@@ -141,12 +141,12 @@ def _row_mean(values: FloatArray) -> FloatArray:
     return np.asarray(0.5 * (values[:, 0] + values[:, 1]), dtype=np.float64)
 
 
-def _log_root(mean_square: Estimate) -> Estimate:
+def _log_root(mean_square: ValueWithError) -> ValueWithError:
     floor = max(mean_square.value, 1e-300)
-    return Estimate(0.5 * log(floor), 0.5 * mean_square.standard_error / floor)
+    return ValueWithError(0.5 * log(floor), 0.5 * mean_square.standard_error / floor)
 
 
-def _outer_excess(size: FloatArray, image: IntArray, images: int) -> Estimate:
+def _outer_excess(size: FloatArray, image: IntArray, images: int) -> ValueWithError:
     inner = outer = np.zeros(len(size), dtype=np.int8)
     for axis in (0, 1):
         values = size[:, axis]
@@ -154,10 +154,10 @@ def _outer_excess(size: FloatArray, image: IntArray, images: int) -> Estimate:
         inner = inner + (values <= core)
         outer = outer + (values <= core * (_OUTER / _CORE))
     influence = clustered_mean(0.5 * (outer - _CORE_TO_OUTER * inner), image, images)
-    return Estimate(float(outer.mean()) / 2.0 - 0.95, influence.standard_error)
+    return ValueWithError(float(outer.mean()) / 2.0 - 0.95, influence.standard_error)
 
 
-def _exponent(points: Points, log_size: FloatArray) -> Estimate | None:
+def _exponent(points: Points, log_size: FloatArray) -> ValueWithError | None:
     """1 + slope of ln|z| on ln σ, least squares."""
     if is_constant(points.sigma_px):
         return None
@@ -169,16 +169,16 @@ def _exponent(points: Points, log_size: FloatArray) -> Estimate | None:
     y -= slope * x
     y *= x
     score = clustered_mean(_row_mean(y.T), points.image, points.n_images)
-    return Estimate(1.0 + slope, score.standard_error / spread)
+    return ValueWithError(1.0 + slope, score.standard_error / spread)
 
 
-def _average_scale(points: Points, centred: FloatArray) -> Estimate:
+def _average_scale(points: Points, centred: FloatArray) -> ValueWithError:
     """ln of RMSE over root mean σ²: right on average although perhaps not in any one place."""
     squared_error = _row_mean((centred * points.sigma_px) ** 2)
     squared_sigma = _row_mean(points.sigma_px**2)
     ratio = float(squared_error.mean() / squared_sigma.mean())
     gap = clustered_mean(squared_error - ratio * squared_sigma, points.image, points.n_images)
-    return _log_root(Estimate(ratio, gap.standard_error / float(squared_sigma.mean())))
+    return _log_root(ValueWithError(ratio, gap.standard_error / float(squared_sigma.mean())))
 
 
 def _uneven(points: Points, root_size: FloatArray) -> Outlier | None:

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mahtdiag.calibration.gaussian import (
+from mahtdiag.calibration.points import FloatArray, IntArray, Points
+from mahtdiag.calibration.scores import (
     COVERAGE_LEVELS,
     LEVELS,
     area_between,
     crps_px,
+    ellipse_limit,
     half_width,
+    mahalanobis_squared,
     mean_absolute_gap,
     nll,
     quantile_scores,
     root_mean_square_gap,
 )
-from mahtdiag.calibration.radial import ellipse_limit, mahalanobis_squared
-from mahtdiag.calibration.samples import FloatArray, IntArray, Points
 
 ALL_LEVELS: FloatArray = np.union1d(LEVELS, COVERAGE_LEVELS)
 """Levels of the curve and of the named coverages, sorted."""
@@ -41,7 +42,7 @@ _BLOCK = 2**16
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Sums:
     """Sums of everything the numbers need, [groups, columns]; the columns are private to this file.
 
     `by_image` [images], `by_keypoint` [K], `by_axis` [2] (radial columns 0), `by_other`: one per asked one.
@@ -53,7 +54,7 @@ class Tally:
     by_other: tuple[FloatArray, ...]
 
 
-def tally(points: Points, others: Sequence[tuple[IntArray, int]] = ()) -> Tally:
+def sums_of(points: Points, others: Sequence[tuple[IntArray, int]] = ()) -> Sums:
     """Score every residual once and add up by image, keypoint, axis, and by each of `others` (codes, groups).
 
     Works through blocks that stay in the processor's cache; nothing per residual is kept.
@@ -67,7 +68,7 @@ def tally(points: Points, others: Sequence[tuple[IntArray, int]] = ()) -> Tally:
         by_axis += _axis_sums(scores)
         for total, (codes, _) in zip(totals, groupings, strict=True):
             _add_block(total, scores, codes[part])
-    return Tally(totals[0], totals[1], by_axis, tuple(totals[2:]))
+    return Sums(totals[0], totals[1], by_axis, tuple(totals[2:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,10 @@ class Numbers:
     radial_coverage: FloatArray
     radial_sigma_scale: FloatArray
 
+    def floats(self, *names: str, group: int | tuple[()] = ()) -> dict[str, float]:
+        """Some of the numbers by name; of one `group` where the sums were [groups, columns]."""
+        return {name: float(getattr(self, name)[group]) for name in names}
+
 
 def numbers(sums: FloatArray) -> Numbers:
     """The numbers behind sums [..., columns]; NaN where a group has no keypoint."""
@@ -186,7 +191,7 @@ def numbers(sums: FloatArray) -> Numbers:
 
 
 def image_sums(points: Points) -> FloatArray:
-    """The sums of `tally` by image alone, [images, columns]."""
+    """The sums of `sums_of` by image alone, [images, columns]."""
     total = np.zeros((points.n_images, _COLUMNS))
     for start in range(0, points.n, _BLOCK):
         part = slice(start, start + _BLOCK)

@@ -1,4 +1,4 @@
-"""Per-axis numbers against uncertainty-toolbox, closed forms, naive sums, and their invariances."""
+"""Scores against uncertainty-toolbox, SciPy's distributions, closed forms, naive sums; their invariances."""
 
 import itertools
 
@@ -9,25 +9,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from mahtdiag.calibration.gaussian import (
+from mahtdiag.calibration.ranking import tie_mean
+from mahtdiag.calibration.scores import (
     LEVELS,
     area_between,
     bin_starts,
-    calibration_curve,
-    check_score,
     crps_px,
+    ellipse_limit,
     ence,
     half_width,
+    mahalanobis_squared,
+    nll,
+    radial_error_px,
+    radial_sigma_px,
+)
+
+from .direct import (
+    calibration_curve,
+    check_score,
+    ellipse_curve,
     interval_score,
     mace,
     miscalibration_area,
-    nll,
+    radial_mace,
     rmsce,
     share_within,
-    sharpness_px,
-    tie_mean,
 )
-
 from .simulate import FloatArray
 
 PREDICTED = np.array([1.0, 2.0, 3.0])
@@ -48,7 +55,6 @@ def test_published_example() -> None:
     assert mace(residual, SIGMA) == pytest.approx(0.373333, abs=5e-7)
     assert rmsce(residual, SIGMA) == pytest.approx(0.416576, abs=5e-7)
     assert miscalibration_area(residual, SIGMA) == pytest.approx(0.377104, abs=5e-7)
-    assert sharpness_px(SIGMA) == pytest.approx(0.648074, abs=5e-7)
     assert nll(residual, SIGMA).mean() == pytest.approx(4.920361, abs=5e-7)
     assert crps_px(residual, SIGMA).mean() == pytest.approx(0.590806, abs=5e-7)
     assert check_score(residual, SIGMA).mean() == pytest.approx(0.298014, abs=5e-7)
@@ -64,7 +70,6 @@ def test_agrees_with_uncertainty_toolbox(seed: int) -> None:
     assert mace(residual, sigma) == pytest.approx(uct.mean_absolute_calibration_error(*args), abs=1e-9)
     assert rmsce(residual, sigma) == pytest.approx(uct.root_mean_squared_calibration_error(*args), abs=1e-9)
     assert miscalibration_area(residual, sigma) == pytest.approx(uct.miscalibration_area(*args), abs=1e-9)
-    assert sharpness_px(sigma) == pytest.approx(uct.sharpness(sigma), abs=1e-9)
     assert nll(residual, sigma).mean() == pytest.approx(uct.nll_gaussian(*args), abs=1e-9)
     assert crps_px(residual, sigma).mean() == pytest.approx(uct.crps_gaussian(*args), abs=1e-9)
     assert check_score(residual, sigma).mean() == pytest.approx(uct.check_score(*args), abs=1e-9)
@@ -140,16 +145,11 @@ def test_missing_values_are_left_out() -> None:
     assert mace(*with_gap) == mace(residual, sigma)
     assert ence(*with_gap) == ence(residual, sigma)
     assert np.isnan(nll(*with_gap)).sum() == 1
-    assert sharpness_px([3.0, np.nan]) == 3.0
 
 
 def test_nothing_left_is_an_error() -> None:
     with pytest.raises(ValueError, match="undefined"):
-        mace([np.nan], [1.0])
-    with pytest.raises(ValueError, match="undefined"):
         ence([], [])
-    with pytest.raises(ValueError, match="undefined"):
-        sharpness_px([np.nan])
     with pytest.raises(ValueError, match="bins"):
         ence([1.0], [1.0], bins=0)
 
@@ -181,3 +181,58 @@ def test_ence_against_sorting(pairs: list[tuple[float, int]], bins: int) -> None
         rmse, rmv = np.sqrt(squared[part].mean()), np.sqrt(np.mean(sigma[order][part] ** 2))
         expected.append(abs(rmse - rmv) / rmv)
     assert ence(residual, sigma, bins) == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_limits_are_those_of_chi_square() -> None:
+    np.testing.assert_allclose(ellipse_limit(LEVELS[:-1]), stats.chi2(2).ppf(LEVELS[:-1]), atol=1e-12)
+    assert np.isinf(ellipse_limit(1.0))
+
+
+def test_perfect_residuals_give_the_diagonal() -> None:
+    d_squared = stats.chi2(2).ppf((np.arange(1000) + 0.5) / 1000)
+    np.testing.assert_allclose(ellipse_curve(d_squared), LEVELS, atol=1e-3)
+    assert radial_mace(d_squared) < 1e-3
+
+
+def test_one_dimensional_quantile_would_be_a_mistake() -> None:
+    rng = np.random.default_rng(0)
+    d_squared = mahalanobis_squared(rng.normal(size=(100_000, 2)), np.ones((100_000, 2)))
+    assert float(ellipse_curve(d_squared, 0.95)) == pytest.approx(0.95, abs=3e-3)
+    assert np.mean(d_squared <= 1.6448536269514722**2) == pytest.approx(0.7415, abs=5e-3)
+
+
+def test_distance_against_the_matrix_inverse() -> None:
+    rng = np.random.default_rng(1)
+    root = rng.normal(size=(30, 2, 2))
+    covariance = root @ root.transpose(0, 2, 1) + 0.1 * np.eye(2)
+    residual = rng.normal(size=(30, 2))
+    expected = [r @ np.linalg.inv(c) @ r for r, c in zip(residual, covariance, strict=True)]
+    np.testing.assert_allclose(mahalanobis_squared(residual, covariance_px2=covariance), expected, rtol=1e-9)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.0, 6.3), st.floats(1e-2, 1e2))
+def test_rotation_and_scale_do_not_change_a_distance(seed: int, angle: float, factor: float) -> None:
+    rng = np.random.default_rng(seed)
+    sigma, residual = rng.uniform(0.5, 3.0, size=(20, 2)), rng.normal(size=(20, 2))
+    turn = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    covariance = turn @ (np.eye(2) * (sigma**2)[:, np.newaxis]) @ turn.T
+    np.testing.assert_allclose(
+        mahalanobis_squared(residual @ turn.T, covariance_px2=covariance),
+        mahalanobis_squared(residual, sigma),
+        rtol=1e-8,
+        atol=1e-10,
+    )
+
+
+def test_lengths_in_the_plane_and_missing() -> None:
+    np.testing.assert_array_equal(radial_error_px([[3.0, -4.0], [np.nan, 1.0]]), [5.0, np.nan])
+    assert float(radial_sigma_px([1.0, 1.0])) == pytest.approx(np.sqrt(2.0))
+    assert radial_mace([np.nan, 1.0]) == radial_mace([1.0])
+
+
+def test_one_spread_has_to_be_given() -> None:
+    with pytest.raises(ValueError, match="either"):
+        mahalanobis_squared(np.zeros(2))
+    with pytest.raises(ValueError, match="either"):
+        mahalanobis_squared(np.zeros(2), np.ones(2), covariance_px2=np.eye(2))
