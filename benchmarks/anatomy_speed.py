@@ -33,7 +33,7 @@ def report_lines(images: int) -> list[str]:
     rows = np.arange(images) % len(clean.points_px)
     label, size = clean.points_px[rows], clean.size_px[rows]
     pred = label + rng.normal(0.0, ERROR_PX, label.shape)
-    rules = seconds(lambda: check_anatomy(pred, VIEW, image_size_px=size), 3)
+    rules = seconds(lambda: check_anatomy(pred, VIEW.skeleton, image_size_px=size), 3)
     bootstrap = seconds(lambda: fit_systematic_error(pred, label))
     agreement = seconds(lambda: measure_agreement(pred, label, VIEW))
     return [

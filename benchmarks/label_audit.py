@@ -27,7 +27,7 @@ from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.skeleton import LUMBAR_KEYPOINTS, View
+from mahtdiag.schema.skeleton import AP, LUMBAR_KEYPOINTS, View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -150,7 +150,7 @@ def value_lines(audited: AuditedSet) -> list[str]:
     header = "".join(f"{f'{p:g} %':>9}" for p in PERCENTILES)
     lines = ["", f"{'quantity in the other images':<44}{'limit':>7}{header}"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        geometry = measure_geometry(audited.points_px[audited.right], View.AP, audited.size_px[audited.right])
+        geometry = measure_geometry(audited.points_px[audited.right], AP, audited.size_px[audited.right])
         measures = [m for rule in RULES for m in CHECKS[rule.code](geometry, limits)]
     for measure in measures:
         values = measure.values[np.isfinite(measure.values)]
@@ -176,7 +176,7 @@ def exception_lines(audited: AuditedSet, found: Findings) -> list[str]:
 
 def report(audited: AuditedSet) -> str:
     """The whole table as text."""
-    found = check_anatomy(audited.points_px, View.AP, image_size_px=audited.size_px)
+    found = check_anatomy(audited.points_px, AP, image_size_px=audited.size_px)
     lines = summary_lines(audited, found) + rule_lines(audited, found) + kind_lines(audited, found)
     return "\n".join(lines + value_lines(audited) + exception_lines(audited, found)) + "\n"
 

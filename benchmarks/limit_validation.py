@@ -30,7 +30,7 @@ from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -46,7 +46,7 @@ def extremes(points_px: Floats) -> dict[str, Floats]:
     limits = Limits.of(View.AP)
     found = {}
     with np.errstate(all="ignore"):
-        geometry = measure_geometry(points_px, View.AP, None)
+        geometry = measure_geometry(points_px, AP, None)
         measures = [measure for rule in RULES for measure in CHECKS[rule.code](geometry, limits)]
     for measure in measures:
         if measure.key in FROM_THE_SET:
@@ -89,16 +89,12 @@ def judge(audited: AuditedSet, clean: CleanSet, seed: int) -> tuple[Floats, Bool
     apart = [n for n, rule in enumerate(RULES) if rule.code != "A301"]
     for number in range(PARTS):
         limits, rows = limits_from(values, part != number, usable), part == number
-        found = check_anatomy(
-            audited.points_px[rows], View.AP, image_size_px=audited.size_px[rows], limits=limits
-        )
+        found = check_anatomy(audited.points_px[rows], AP, image_size_px=audited.size_px[rows], limits=limits)
         severity[rows], other[rows] = found.image_severity(), found.fired()[:, apart].any(axis=1)
         some = rows[audited.right]
         for each in injections:
             injected = Injected(made[each.title].points_px[some], made[each.title].changed[some])
-            found = check_anatomy(
-                injected.points_px, View.AP, image_size_px=clean.size_px[some], limits=limits
-            )
+            found = check_anatomy(injected.points_px, AP, image_size_px=clean.size_px[some], limits=limits)
             named[each.title][some] = named_by_rules(found, each, injected)
     return severity, other, named
 

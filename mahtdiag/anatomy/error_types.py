@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -95,7 +95,7 @@ def label_widths_px(label_px: Floats) -> Floats:
     return widths[:, vertebra]
 
 
-def classify_errors(pred_px: Floats, label_px: Floats, view: View) -> ErrorTypes:
+def classify_errors(pred_px: Floats, label_px: Floats) -> ErrorTypes:
     """The error type of every keypoint.
 
     With s the label vertebra's width: good up to 0.1 s. Otherwise the label keypoint nearest to the

@@ -6,32 +6,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.checks import level_names
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Rule
+from mahtdiag.anatomy.limit_spec import LimitSpec
+from mahtdiag.anatomy.rules import Rule
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-KEYS: tuple[str, ...] = tuple(LIMIT_BY_KEY)
-"""Limit keys by the index used in `Findings.key`."""
-
-CODE_OF_KEY: Ints = np.array([n for n, rule in enumerate(RULES) for _ in rule.limits], dtype=np.int64)
-"""Index into `RULES` of the rule that each limit key belongs to."""
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """All findings in `images` images, sorted by image, then in the order of the rules.
 
-    Columns of length M: `key` (index into `KEYS`), `image` (row of the checked array), `level` (index into
-    `level_names(view)`), `value`, `limit`, `severity` (1 at the limit, growing by 1 for each distance from an
-    ordinary spine to the limit), `keypoints` (blamed keypoints as bits). Every value is finite.
-    `rules`: those that were checked.
+    Columns of length M: `key` (index into `broken`), `image` (row of the checked array), `level` (index into
+    the skeleton's `levels`), `value`, `limit`, `severity` (1 at the limit, growing by 1 for each distance
+    from an ordinary spine to the limit), and `blame` `[M, K]`, which keypoints each blames. Every value is
+    finite. `rules`: those that were checked.
     """
 
-    view: View
+    skeleton: Skeleton
     images: int
     rules: tuple[Rule, ...]
     key: Ints
@@ -40,13 +35,14 @@ class Findings:
     value: Floats
     limit: Floats
     severity: Floats
-    keypoints: Ints
+    blame: Bools
 
     @staticmethod
-    def none(view: View, images: int, rules: tuple[Rule, ...]) -> "Findings":
+    def none(skeleton: Skeleton, images: int, rules: tuple[Rule, ...]) -> "Findings":
         """No finding at all."""
         whole, real = np.empty(0, dtype=np.int64), np.empty(0)
-        return Findings(view, images, rules, whole, whole, whole, real, real, real, whole)
+        nobody = np.empty((0, skeleton.keypoints), dtype=np.bool_)
+        return Findings(skeleton, images, rules, whole, whole, whole, real, real, real, nobody)
 
     def rows(self, chosen: Ints) -> "Findings":
         """These findings alone, in this order."""
@@ -58,7 +54,7 @@ class Findings:
             value=self.value[chosen],
             limit=self.limit[chosen],
             severity=self.severity[chosen],
-            keypoints=self.keypoints[chosen],
+            blame=self.blame[chosen],
         )
 
     def taken(self, images: Ints) -> "Findings":
@@ -94,8 +90,14 @@ class Findings:
 
     @property
     def rule(self) -> Ints:
-        """Index into `RULES` of each finding `[M]`."""
-        return CODE_OF_KEY[self.key]
+        """Index into `rules` of each finding `[M]`."""
+        rule_of_limit = [n for n, rule in enumerate(self.rules) for _ in rule.limits]
+        return np.array(rule_of_limit, dtype=np.int64)[self.key]
+
+    @property
+    def broken(self) -> tuple[LimitSpec, ...]:
+        """The limits that findings can break: those of the rules, in their order."""
+        return tuple(limit for rule in self.rules for limit in rule.limits)
 
     def image_severity(self) -> Floats:
         """How suspicious each image is `[N]`: 0 where nothing fired, else ≥ 1.
@@ -105,61 +107,66 @@ class Findings:
         """
         severity = np.zeros(self.images)
         if len(self):
-            group = self.image * len(RULES) + self.rule
+            group = self.image * len(self.rules) + self.rule
             starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
             worst = np.maximum.reduceat(self.severity, starts)
             np.add.at(severity, self.image[starts], 1.0 + np.log(worst))
         return severity
 
     def fired(self) -> NDArray[np.bool_]:
-        """Which rule fired in which image, `[N, len(RULES)]`."""
-        table = np.zeros((self.images, len(RULES)), dtype=np.bool_)
+        """Which rule fired in which image, `[N, len(rules)]`."""
+        table = np.zeros((self.images, len(self.rules)), dtype=np.bool_)
         table[self.image, self.rule] = True
         return table
 
     def codes_per_image(self) -> tuple[tuple[str, ...], ...]:
         """Codes that fired in each image, each once, in the order of the rules."""
-        codes = [rule.code for rule in RULES]
+        codes = [rule.code for rule in self.rules]
         return tuple(tuple(codes[n] for n in np.flatnonzero(row)) for row in self.fired())
 
     def findings_by_code(self) -> dict[str, int]:
         """Number of findings of every rule checked, in the order of the rules."""
-        counts = np.bincount(self.rule, minlength=len(RULES))
-        return {rule.code: int(counts[n]) for n, rule in enumerate(RULES) if rule in self.rules}
+        counts = np.bincount(self.rule, minlength=len(self.rules)).tolist()
+        return {rule.code: count for rule, count in zip(self.rules, counts, strict=True)}
 
     def images_by_code(self) -> dict[str, int]:
         """Number of images in which every rule checked fired, in the order of the rules."""
-        counts = self.fired().sum(axis=0)
-        return {rule.code: int(counts[n]) for n, rule in enumerate(RULES) if rule in self.rules}
+        counts = self.fired().sum(axis=0).tolist()
+        return {rule.code: count for rule, count in zip(self.rules, counts, strict=True)}
 
     def of_image(self, image: int) -> tuple[Finding, ...]:
         """The findings of one image, in the order of the rules."""
-        first, last = np.searchsorted(self.image, [image, image + 1])
-        names = level_names(self.view)
-        return tuple(self._finding(row, names) for row in range(int(first), int(last)))
+        return self._of_image(image, self._codes_and_units())
 
     def per_image(self) -> tuple[tuple[Finding, ...], ...]:
         """The findings of every image."""
-        return tuple(self.of_image(image) for image in range(self.images))
+        broken = self._codes_and_units()
+        return tuple(self._of_image(image, broken) for image in range(self.images))
 
-    def _finding(self, row: int, names: tuple[str, ...]) -> Finding:
-        key = KEYS[self.key[row]]
-        bits = int(self.keypoints[row])
+    def _codes_and_units(self) -> list[tuple[str, str]]:
+        """Of each limit in `broken`."""
+        return [(rule.code, limit.unit) for rule in self.rules for limit in rule.limits]
+
+    def _of_image(self, image: int, broken: list[tuple[str, str]]) -> tuple[Finding, ...]:
+        first, last = np.searchsorted(self.image, [image, image + 1]).tolist()
+        return tuple(self._finding(row, *broken[self.key[row]]) for row in range(first, last))
+
+    def _finding(self, row: int, code: str, unit: str) -> Finding:
         return Finding(
-            code=RULES[CODE_OF_KEY[self.key[row]]].code,
+            code=code,
             image=int(self.image[row]),
-            vertebra=names[self.level[row]],
+            vertebra=self.skeleton.levels[int(self.level[row])],
             value=float(self.value[row]),
-            unit=LIMIT_BY_KEY[key].unit,
+            unit=unit,
             limit=float(self.limit[row]),
             severity=float(self.severity[row]),
-            keypoints=tuple(k for k in range(self.view.keypoints) if bits >> k & 1),
+            keypoints=tuple(np.flatnonzero(self.blame[row]).tolist()),
         )
 
 
 def _concatenated(parts: Sequence[Findings], images: int) -> Findings:
     return Findings(
-        view=parts[0].view,
+        skeleton=parts[0].skeleton,
         images=images,
         rules=parts[0].rules,
         key=np.concatenate([part.key for part in parts]),
@@ -168,5 +175,5 @@ def _concatenated(parts: Sequence[Findings], images: int) -> Findings:
         value=np.concatenate([part.value for part in parts]),
         limit=np.concatenate([part.limit for part in parts]),
         severity=np.concatenate([part.severity for part in parts]),
-        keypoints=np.concatenate([part.keypoints for part in parts]),
+        blame=np.concatenate([part.blame for part in parts]),
     )

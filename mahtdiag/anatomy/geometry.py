@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, UL, UR, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -59,17 +59,17 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What the rules look at. V vertebrae (S1 the sixth in LA), 5 of them with four corners, n images.
+    """What the rules look at. V vertebrae, the first B of them with four corners, n images.
 
-    `centres` `[V, n]`: mean of the corners, S1's is the middle of its endplate. `endplates`: from the left
-    to the right end, `L1 upper`, `L1 lower`, …  `tilt_changes_deg` `[E−1, n]`: signed angle (−90…90) from
-    each endplate to the next. `heights`, `widths` `[5, n]` and `gaps`, `spacings` `[V−1, n]` share the unit
-    of `points`; `height` and `width` `[1, n]` are the image's medians. `axes` `[V, n]`: unit vectors down the
+    `centres` `[V, n]`: mean of the corners; of a last endplate its middle. `endplates`: from the left to the
+    right end, `L1 upper`, `L1 lower`, …  `tilt_changes_deg` `[E−1, n]`: signed angle (−90…90) from each
+    endplate to the next. `heights`, `widths` `[B, n]` and `gaps`, `spacings` `[V−1, n]` share the unit of
+    `points`; `height` and `width` `[1, n]` are the image's medians. `axes` `[V, n]`: unit vectors down the
     spine. `outside` `[K, n]`: distance beyond the image's edge, None where its size is unknown.
     NaN wherever a keypoint needed is missing.
     """
 
-    view: View
+    skeleton: Skeleton
     points: Vectors
     missing: Bools
     centres: Vectors
@@ -85,11 +85,8 @@ class Geometry:
     outside: Floats | None
 
     def corner(self, corner: int) -> Vectors:
-        """One corner of L1–L5, `[5, n]`."""
-        return self.points[slice(corner, _FOUR_CORNERED, CORNERS_PER_VERTEBRA)]
-
-
-_FOUR_CORNERED = len(LUMBAR) * CORNERS_PER_VERTEBRA
+        """One corner of the bodies, `[B, n]`."""
+        return self.points[slice(corner, self.skeleton.body_keypoints, CORNERS_PER_VERTEBRA)]
 
 
 def known_points(points_px: Floats) -> Floats:
@@ -118,17 +115,17 @@ def _normalised(points_px: Floats) -> tuple[Vectors, Bools, Floats, Floats]:
     return Vectors((x - shift[0]) / scale, (y - shift[1]) / scale), ~present, shift, scale
 
 
-def _centres(points: Vectors, view: View) -> Vectors:
+def _centres(points: Vectors, skeleton: Skeleton) -> Vectors:
     """Centres `[V, n]`: the mean of the diagonals' middles, of one diagonal where the other is incomplete."""
-    four = points[slice(0, _FOUR_CORNERED)]
+    four = points[slice(0, skeleton.body_keypoints)]
     falling = four[slice(UL, None, 4)].middle(four[slice(LR, None, 4)])
     rising = four[slice(UR, None, 4)].middle(four[slice(LL, None, 4)])
     both = falling.middle(rising)
     x = np.where(np.isnan(both.x), np.where(np.isnan(falling.x), rising.x, falling.x), both.x)
     y = np.where(np.isnan(both.y), np.where(np.isnan(falling.y), rising.y, falling.y), both.y)
-    if view is View.LA:
-        sacrum = points[slice(20, 21)].middle(points[slice(21, 22)])
-        x, y = np.concatenate([x, sacrum.x]), np.concatenate([y, sacrum.y])
+    if skeleton.last_endplate is not None:
+        last = points[slice(-2, -1)].middle(points[slice(-1, None)])
+        x, y = np.concatenate([x, last.x]), np.concatenate([y, last.y])
     return Vectors(x, y)
 
 
@@ -204,21 +201,21 @@ def _scales(heights: Floats, widths: Floats) -> tuple[Floats, Floats]:
     return np.where(np.isnan(height), 1.0, height), np.where(np.isnan(width), 1.0, width)
 
 
-def measure_geometry(points_px: Floats, view: View, image_size_px: Floats | None) -> Geometry:
+def measure_geometry(points_px: Floats, skeleton: Skeleton, image_size_px: Floats | None) -> Geometry:
     """All quantities of `[n, K, 2]` points; `image_size_px` is `[n, 2]` (width, height) or None."""
     points, missing, shift, scale = _normalised(points_px)
-    centres = _centres(points, view)
+    centres = _centres(points, skeleton)
     steps = centres[slice(1, None)] - centres[slice(None, -1)]
     left, right = points[slice(0, None, 2)], points[slice(1, None, 2)]
     endplates = right - left
-    lengths = endplates.length()[: 2 * len(LUMBAR)]
-    sides = points[slice(0, _FOUR_CORNERED)]
+    lengths = endplates.length()[: 2 * len(skeleton.bodies)]
+    sides = points[slice(0, skeleton.body_keypoints)]
     left_side = (sides[slice(LL, None, 4)] - sides[slice(UL, None, 4)]).length()
     right_side = (sides[slice(LR, None, 4)] - sides[slice(UR, None, 4)]).length()
     heights, widths = (left_side + right_side) / 2, (lengths[0::2] + lengths[1::2]) / 2
     height, width = _scales(heights, widths)
     return Geometry(
-        view=view,
+        skeleton=skeleton,
         points=points,
         missing=missing,
         centres=centres,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
+from mahtdiag.anatomy.limit_spec import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, nearest
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.skeleton import View
@@ -37,3 +38,7 @@ class Limits:
 
     def __getitem__(self, key: str) -> float:
         return self.values[key]
+
+    def of_spec(self, spec: LimitSpec) -> float:
+        """The limit in force; the default of one that the table does not hold."""
+        return self.values.get(spec.key, spec.default(self.view))

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from mahtdiag.anatomy.checks import level_names
 from mahtdiag.anatomy.limit_spec import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE
 from mahtdiag.anatomy.sources import BY_DEFINITION
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 _MOST_REASONS = 3
 
@@ -40,14 +39,14 @@ def limit_of(finding: Finding) -> LimitSpec:
     return limits[0]
 
 
-def finding_reason(finding: Finding, view: View) -> str:
+def finding_reason(finding: Finding, skeleton: Skeleton) -> str:
     """One finding in words: `L3 and L4: disc space 2.4 heights, usual 0.4: a level may be missing`."""
     limit = limit_of(finding)
-    where = _blamed_names(finding, view) if finding.code in _NAMES_POINTS else _levels(finding)
+    where = _blamed_names(finding, skeleton) if finding.code in _NAMES_POINTS else _levels(finding)
     return f"{where}: {_SENTENCES[limit.key](finding, limit)}"
 
 
-def image_reason(findings: Sequence[Finding], view: View, most: int | None = _MOST_REASONS) -> str:
+def image_reason(findings: Sequence[Finding], skeleton: Skeleton, most: int | None = _MOST_REASONS) -> str:
     """All findings of one image in one line, in the order of `grouped`; empty where there is none.
 
     The worst finding of each kind is put in words, with the other places where the same fires; at most
@@ -55,18 +54,18 @@ def image_reason(findings: Sequence[Finding], view: View, most: int | None = _MO
     """
     groups = grouped(findings)
     shown = groups if most is None else groups[:most]
-    parts = [group_reason(group, view) for group in shown]
+    parts = [group_reason(group, skeleton) for group in shown]
     rest = [group[0].code for group in groups[len(shown) :]]
     if rest:
         parts.append(f"and {', '.join(dict.fromkeys(rest))}")
     return "; ".join(parts)
 
 
-def group_reason(group: Sequence[Finding], view: View) -> str:
+def group_reason(group: Sequence[Finding], skeleton: Skeleton) -> str:
     """The worst of several findings of one kind in words, and where else the same fires."""
     others = {finding.vertebra for finding in group[1:]} - {group[0].vertebra}
-    names = ", ".join(name for name in level_names(view) if name in others)
-    return finding_reason(group[0], view) + (f" (also {names})" if names else "")
+    names = ", ".join(name for name in skeleton.levels if name in others)
+    return finding_reason(group[0], skeleton) + (f" (also {names})" if names else "")
 
 
 def grouped(findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], ...]:
@@ -90,10 +89,12 @@ def _levels(finding: Finding) -> str:
     return finding.vertebra.replace("/", " and ")
 
 
-def _blamed_names(finding: Finding, view: View) -> str:
+def _blamed_names(finding: Finding, skeleton: Skeleton) -> str:
     """`L3 UL and LR`: the blamed corners; the vertebra alone where all of them are blamed."""
-    corners = [view.corner_of[k] for k in finding.keypoints if view.vertebra_of[k] == finding.vertebra]
-    if not corners or len(corners) == view.vertebra_of.count(finding.vertebra):
+    corners = [
+        skeleton.corner_of[k] for k in finding.keypoints if skeleton.vertebra_of[k] == finding.vertebra
+    ]
+    if not corners or len(corners) == skeleton.vertebra_of.count(finding.vertebra):
         return finding.vertebra
     head = ", ".join(corners[:-1])
     return f"{finding.vertebra} {f'{head} and {corners[-1]}' if head else corners[0]}"

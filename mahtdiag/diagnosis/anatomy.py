@@ -15,7 +15,7 @@ from mahtdiag.anatomy.error_types import (
     whole_image_level_shift,
 )
 from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.rules import RULES, Rule
+from mahtdiag.anatomy.rules import Rule
 from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
 from mahtdiag.diagnosis.ambiguity import Ambiguity
 from mahtdiag.diagnosis.gates import GateResult
@@ -149,7 +149,7 @@ def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None 
     order = sorted(range(len(images)), key=lambda row: (-severity[row], images[row]))
     fired = findings.fired()
     return AnatomyVerdict(
-        view=findings.view,
+        view=findings.skeleton.view,
         images=tuple(
             JudgedImage(
                 images[row],
@@ -169,8 +169,8 @@ def _tallies(images: Sequence[str], findings: Findings, of_labels: Findings | No
     found, seen = findings.findings_by_code(), findings.images_by_code()
     in_labels = of_labels.images_by_code() if of_labels is not None else None
     tallies = []
-    for rule in findings.rules:
-        rows = np.flatnonzero(findings.rule == RULES.index(rule))
+    for n, rule in enumerate(findings.rules):
+        rows = np.flatnonzero(findings.rule == n)
         worst = None
         if rows.size:
             # Findings are sorted by image: the first of several equals belongs to the first image.
@@ -194,15 +194,14 @@ def _blamed_keypoints(findings: Findings, rows: NDArray[np.intp]) -> int:
     """Keypoints blamed in these findings, each counted once per image."""
     if not rows.size:
         return 0
-    image, bits = findings.image[rows], findings.keypoints[rows]
+    image, blame = findings.image[rows], findings.blame[rows]
     starts = np.flatnonzero(np.r_[True, image[1:] != image[:-1]])
-    together = np.bitwise_or.reduceat(bits, starts)
-    return int(sum(((together >> k) & 1).sum() for k in range(findings.view.keypoints)))
+    return int(np.logical_or.reduceat(blame, starts, axis=0).sum())
 
 
-def break_down_errors(images: Sequence[str], pred_px: Floats, label_px: Floats, view: View) -> ErrorBreakdown:
+def break_down_errors(images: Sequence[str], pred_px: Floats, label_px: Floats) -> ErrorBreakdown:
     """Error types and level shifts of predictions `[N, K, 2]` and their labels, original pixels."""
-    errors = classify_errors(pred_px, label_px, view)
+    errors = classify_errors(pred_px, label_px)
     known = errors.types != ErrorType.UNKNOWN
     shift = whole_image_level_shift(pred_px, label_px)
     return ErrorBreakdown(
@@ -226,7 +225,7 @@ def diagnose_predictions(
 
     `cells`: the same two in heatmap cells, where that frame is known. `ambiguity` is passed on.
     """
-    errors = break_down_errors(images, pred_px, label_px, view)
+    errors = break_down_errors(images, pred_px, label_px)
     in_px = fit_systematic_error(pred_px, label_px)
     in_cells = fit_systematic_error(*cells) if cells else None
     return PredictionDiagnosis(

@@ -52,10 +52,11 @@ def _is_checked(name: re.Match[str], a: ComparedRun, b: ComparedRun) -> bool:
 
 def _per_image(findings: Findings, name: re.Match[str]) -> Ints:
     """Findings per image `[N]`: all, those of a rule, or those that blame a keypoint of a vertebra."""
-    chosen = np.ones(len(findings), dtype=np.bool_)
+    chosen: NDArray[np.bool_] = np.ones(len(findings), dtype=np.bool_)
     if name["code"] is not None:
-        chosen = findings.rule == next(n for n, rule in enumerate(RULES) if rule.code == name["code"])
+        checked = [rule.code for rule in findings.rules]
+        chosen = findings.rule == checked.index(name["code"])
     elif name["vertebra"] is not None:
-        members = np.flatnonzero(np.array(findings.view.vertebra_of) == name["vertebra"])
-        chosen = (findings.keypoints & sum(1 << int(k) for k in members)) != 0
+        members = findings.skeleton.keypoints_of(name["vertebra"])
+        chosen = np.asarray(findings.blame[:, members].any(axis=1))
     return np.bincount(findings.image[chosen], minlength=findings.images).astype(np.int64)

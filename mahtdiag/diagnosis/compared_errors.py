@@ -224,5 +224,5 @@ def _level_shifts(run: ComparedRun) -> Ints:
 def _error_types(run: ComparedRun) -> Ints:
     """Error type of every keypoint `[N, K]`."""
     blocks = image_blocks(run.images)
-    parts = [classify_errors(run.pred_px[some], run.gt_px[some], run.view).types for some in blocks]
+    parts = [classify_errors(run.pred_px[some], run.gt_px[some]).types for some in blocks]
     return np.concatenate(parts)

@@ -50,7 +50,7 @@ class RecordMaker:
         losses = self._losses(places, reading)
         sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
         findings = check_anatomy(
-            places.pred_px, self.spec.view, image_size_px=sizes, limits=self.limits, rules=self.rules
+            places.pred_px, self.spec.view.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules
         ).per_image()
         records: list[ImageRecord] = []
         failures: list[Failure] = []

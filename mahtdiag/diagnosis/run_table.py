@@ -294,14 +294,14 @@ def _label_findings(table: RunTable) -> Findings:
 
 def _check(table: RunTable, points_px: Floats) -> Findings:
     limits, rules = table.conditions.limits, table.conditions.rules
-    return check_anatomy(points_px, table.view, image_size_px=table.sizes_px, limits=limits, rules=rules)
+    return check_anatomy(points_px, table.skeleton, image_size_px=table.sizes_px, limits=limits, rules=rules)
 
 
 _JUDGED: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings)
 
 
 def _error_types(table: RunTable) -> ErrorTypes:
-    return classify_errors(table.pred_px, table.gt_px, table.view)
+    return classify_errors(table.pred_px, table.gt_px)
 
 
 def _covariance_px2(table: RunTable) -> Floats | None:

@@ -20,11 +20,10 @@ def violation_numbers(findings: Findings, level_shifts: int | None) -> dict[str,
         code: {"images": images, "findings": count[code]}
         for code, images in findings.images_by_code().items()
     }
-    vertebra_of = np.array(findings.view.vertebra_of)
     vertebrae = {}
-    for name in findings.view.vertebrae:
-        mask = sum(1 << int(k) for k in np.flatnonzero(vertebra_of == name))
-        vertebrae[name] = _of(findings.image[(findings.keypoints & mask) != 0], findings.images)
+    for name in findings.skeleton.vertebrae:
+        blamed = findings.blame[:, findings.skeleton.keypoints_of(name)].any(axis=1)
+        vertebrae[name] = _of(findings.image[blamed], findings.images)
     return {
         **_of(findings.image, findings.images),
         "by_code": by_code,

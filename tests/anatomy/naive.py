@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 from statistics import median
 
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 Point = tuple[float, float]
 
@@ -52,20 +52,21 @@ def local_axes(centres: list[Point]) -> list[Point]:
     return [direction(minus(centres[min(v + 1, last)], centres[max(v - 1, 0)])) for v in range(last + 1)]
 
 
-def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
+def quantities(points: list[Point], skeleton: Skeleton) -> dict[tuple[str, str], float]:
     """Value of every limit key and level of one complete spine."""
-    names = view.vertebrae
-    bodies = [points[4 * v : 4 * v + 4] for v in range(5)]
+    names = skeleton.vertebrae
+    bodies = [points[4 * v : 4 * v + 4] for v in range(len(skeleton.bodies))]
     heights = [(math.dist(b[0], b[2]) + math.dist(b[1], b[3])) / 2 for b in bodies]
     widths = [(math.dist(b[0], b[1]) + math.dist(b[2], b[3])) / 2 for b in bodies]
     height, width = median(heights), median(widths)
     endplates = [(points[k], points[k + 1]) for k in range(0, len(points), 2)]
     tilts = [tilt_deg(*endplate) for endplate in endplates]
-    centres = [middle(*b) for b in bodies] + ([middle(*points[20:])] if view is View.LA else [])
+    centres = [middle(*b) for b in bodies] + ([middle(*points[-2:])] if skeleton.last_endplate else [])
     axes = local_axes(centres)
     found: dict[tuple[str, str], float] = {}
     found_gaps = []
-    for v in range(4):
+    inner = len(skeleton.bodies) - 1
+    for v in range(inner):
         lower, upper = middle(*endplates[2 * v + 1]), middle(*endplates[2 * v + 2])
         found_gaps.append(dot(minus(upper, lower), direction(minus(centres[v + 1], centres[v]))))
     for v in range(len(centres) - 1):
@@ -74,8 +75,8 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
         lower, upper = middle(*endplates[2 * v + 1]), middle(*endplates[2 * v + 2])
         gap = dot(minus(upper, lower), direction(minus(centres[v + 1], centres[v]))) / height
         found["A102", pair] = found["A501-gap", pair] = gap
-        found["A202" if v < 4 else "A202-S1", pair] = abs(between_deg(tilts[2 * v + 1], tilts[2 * v + 2]))
-        if v < 4:
+        found["A202" if v < inner else "A202-S1", pair] = abs(between_deg(tilts[2 * v + 1], tilts[2 * v + 2]))
+        if v < inner:
             for key, size in (("A302-width", widths), ("A302-height", heights)):
                 found[key, pair] = abs(size[v + 1] - size[v]) / ((size[v + 1] + size[v]) / 2)
             expected = (heights[v] + heights[v + 1]) / 2 + median(found_gaps)
@@ -88,12 +89,12 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
         found["A301-min", names[v]] = found["A301-max", names[v]] = widths[v] / heights[v]
         found["A401", names[v]] = 0.0
         found["A403", names[v]] = min(out) / height
-    leaning = leanings(tilts)
+    leaning = leanings(tilts, 1.0 if skeleton.last_endplate else 0.5)
     weights = {e: 0.75 if e in (0, len(endplates) - 1) else 1.0 for e in leaning}
     for e in peaks({e: weights[e] * leaning[e] for e in leaning}, 1):
         by = {0: (1, 2, 3), len(tilts) - 1: range(len(tilts) - 4, len(tilts) - 1)}.get(e, ())
         if all(leaning[other] <= 0.75 * leaning[e] for other in by):
-            found["A203-S1" if e == 10 else "A203", f"{names[e // 2]} {e}"] = leaning[e]
+            found["A203-S1" if e == 2 * len(skeleton.bodies) else "A203", f"{names[e // 2]} {e}"] = leaning[e]
     off = {
         k: dot(minus(points[k], middle(points[k - 2], points[k + 2])), rightwards(axes[k // 4])) / height
         for k in range(2, len(points) - 2)
@@ -123,13 +124,13 @@ def quantities(points: list[Point], view: View) -> dict[tuple[str, str], float]:
     return found
 
 
-def leanings(tilts: list[float]) -> dict[int, float]:
+def leanings(tilts: list[float], last_share: float) -> dict[int, float]:
     """What A203 measures of each endplate, from their tilts."""
     last = len(tilts) - 1
     wedge = [between_deg(a, b) for a, b in pairwise(tilts)]
     found = {e: abs(wedge[e - 1] - wedge[e]) / 2 for e in range(1, last)}
     found[0] = abs(wedge[0] - wedge[2] / 2)
-    found[last] = abs(wedge[-1] - wedge[-3] * (1 if last == 10 else 0.5))
+    found[last] = abs(wedge[-1] - wedge[-3] * last_share)
     return found
 
 

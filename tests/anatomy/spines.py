@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]
 
@@ -11,22 +11,23 @@ WIDTH, HEIGHT, GAP, LEFT, TOP = 90.0, 50.0, 22.0, 400.0, 100.0
 IMAGE_SIZE = (1000.0, 1000.0)
 
 
-def straight_spine(view: View) -> Floats:
+def straight_spine(of: Skeleton | View) -> Floats:
     """`[K, 2]`: equal rectangles one below the other; every coordinate is a whole number."""
+    skeleton = of.skeleton if isinstance(of, View) else of
     points = []
-    for vertebra in range(5):
+    for vertebra in range(len(skeleton.bodies)):
         top = TOP + vertebra * (HEIGHT + GAP)
         points += [(LEFT, top), (LEFT + WIDTH, top), (LEFT, top + HEIGHT), (LEFT + WIDTH, top + HEIGHT)]
-    if view is View.LA:
-        top = TOP + 5 * (HEIGHT + GAP)
+    if skeleton.last_endplate is not None:
+        top = TOP + len(skeleton.bodies) * (HEIGHT + GAP)
         points += [(LEFT, top), (LEFT + WIDTH, top)]
     return np.array(points)
 
 
-def natural_spines(view: View, count: int, seed: int = 0) -> Floats:
+def natural_spines(of: Skeleton | View, count: int, seed: int = 0) -> Floats:
     """`[count, K, 2]`: bent and jittered, within the natural variation."""
     rng = np.random.default_rng(seed)
-    points = np.repeat(straight_spine(view)[None], count, axis=0)
+    points = np.repeat(straight_spine(of)[None], count, axis=0)
     bend = rng.uniform(-2e-4, 2e-4, size=(count, 1))
     middle = points[..., 1].mean()
     points[..., 0] += bend * (points[..., 1] - middle) ** 2

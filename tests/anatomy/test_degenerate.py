@@ -8,13 +8,13 @@ from hypothesis.extra import numpy as hnp
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, SKELETONS, Skeleton, skeleton_with
 
 from .spines import Floats, straight_spine
 
 
-def check(points: Floats, view: View) -> Findings:
-    found = check_anatomy(points[None], view, image_size_px=np.array([[1000.0, 1000.0]]))
+def check(points: Floats, skeleton: Skeleton) -> Findings:
+    found = check_anatomy(points[None], skeleton, image_size_px=np.array([[1000.0, 1000.0]]))
     assert np.isfinite(found.value).all()
     assert np.isfinite(found.severity).all()
     assert np.isfinite(found.image_severity()).all()
@@ -22,46 +22,46 @@ def check(points: Floats, view: View) -> Findings:
     return found
 
 
-@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize("skeleton", SKELETONS)
 @pytest.mark.parametrize("place", [0.0, 7.3, 500.0])
-def test_all_points_equal(view: View, place: float) -> None:
-    found = check(np.full((view.keypoints, 2), place), view)
+def test_all_points_equal(skeleton: Skeleton, place: float) -> None:
+    found = check(np.full((skeleton.keypoints, 2), place), skeleton)
     coincident = [f for f in found.of_image(0) if f.code == "A602"]
-    assert [k for f in coincident for k in f.keypoints] == list(range(view.keypoints))
+    assert [k for f in coincident for k in f.keypoints] == list(range(skeleton.keypoints))
     assert "A603" not in found.codes_per_image()[0]
 
 
-@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize("skeleton", SKELETONS)
 @pytest.mark.parametrize("step", [(3.0, 0.0), (0.0, 3.0), (2.0, 5.0), (0.3, 0.7), (-0.1, 0.3)])
-def test_all_points_on_a_line(view: View, step: tuple[float, float]) -> None:
-    points = 300 + np.arange(view.keypoints)[:, None] * np.array(step)
-    found = check(points, view)
+def test_all_points_on_a_line(skeleton: Skeleton, step: tuple[float, float]) -> None:
+    points = 300 + np.arange(skeleton.keypoints)[:, None] * np.array(step)
+    found = check(points, skeleton)
     flat = [f.vertebra for f in found.of_image(0) if f.code == "A403"]
-    assert flat == list(view.vertebrae[:5])
+    assert flat == list(skeleton.vertebrae[:5])
 
 
-@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize("skeleton", SKELETONS)
 @pytest.mark.parametrize("vertebra", range(5))
-def test_one_vertebra_only(view: View, vertebra: int) -> None:
-    points = np.full((view.keypoints, 2), np.nan)
+def test_one_vertebra_only(skeleton: Skeleton, vertebra: int) -> None:
+    points = np.full((skeleton.keypoints, 2), np.nan)
     own = slice(4 * vertebra, 4 * vertebra + 4)
-    points[own] = straight_spine(view)[own]
-    assert check(points, view).codes_per_image() == (("A603",),)
+    points[own] = straight_spine(skeleton)[own]
+    assert check(points, skeleton).codes_per_image() == (("A603",),)
     points[own] = points[own][[1, 0, 3, 2]]
-    assert check(points, view).codes_per_image() == (("A402", "A603"),)
+    assert check(points, skeleton).codes_per_image() == (("A402", "A603"),)
     points[own] = points[own][[3, 2, 1, 0]]
-    assert check(points, view).codes_per_image() == (("A103", "A603"),)
+    assert check(points, skeleton).codes_per_image() == (("A103", "A603"),)
 
 
-@pytest.mark.parametrize("view", View)
-def test_nothing_annotated(view: View) -> None:
-    found = check(np.full((view.keypoints, 2), np.nan), view)
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_nothing_annotated(skeleton: Skeleton) -> None:
+    found = check(np.full((skeleton.keypoints, 2), np.nan), skeleton)
     assert found.codes_per_image() == (("A603",),)
     assert found.of_image(0)[0].keypoints == (0, 1, 2, 3)
 
 
 def test_no_images() -> None:
-    found = check_anatomy(np.empty((0, 20, 2)), View.AP, image_size_px=np.empty((0, 2)))
+    found = check_anatomy(np.empty((0, 20, 2)), AP, image_size_px=np.empty((0, 2)))
     assert len(found) == 0
     assert found.codes_per_image() == ()
     assert found.per_image() == ()
@@ -70,24 +70,24 @@ def test_no_images() -> None:
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300, -1e300])
 def test_one_infinite_coordinate(value: float) -> None:
-    points = straight_spine(View.AP)
+    points = straight_spine(AP)
     points[5, 1] = value
-    found = check(points, View.AP)
+    found = check(points, AP)
     assert found.codes_per_image() == (("A603",),)
     assert found.of_image(0)[0].keypoints == (5,)
 
 
 def test_unknown_image_size_is_not_a_violation() -> None:
-    points = straight_spine(View.AP)[None]
-    assert not len(check_anatomy(points, View.AP, image_size_px=np.array([[np.nan, np.nan]])))
+    points = straight_spine(AP)[None]
+    assert not len(check_anatomy(points, AP, image_size_px=np.array([[np.nan, np.nan]])))
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.sampled_from(list(View)).flatmap(
-        lambda view: hnp.arrays(
+    st.sampled_from(SKELETONS).flatmap(
+        lambda skeleton: hnp.arrays(
             np.float64,
-            (view.keypoints, 2),
+            (skeleton.keypoints, 2),
             elements=st.one_of(
                 st.sampled_from([0.0, 1.0, 500.0, np.nan, np.inf, -np.inf, 1e-300, 5e-324, 1e300, 1e9, -1e9]),
                 st.floats(allow_nan=True, allow_infinity=True),
@@ -97,6 +97,6 @@ def test_unknown_image_size_is_not_a_violation() -> None:
     )
 )
 def test_any_numbers_give_finite_findings(points: Floats) -> None:
-    view = View.from_keypoints(points.shape[0])
-    assert view is not None
-    check(points, view)
+    skeleton = skeleton_with(points.shape[0])
+    assert skeleton is not None
+    check(points, skeleton)

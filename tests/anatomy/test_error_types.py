@@ -14,7 +14,7 @@ from mahtdiag.anatomy.error_types import (
     repair_table,
     whole_image_level_shift,
 )
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
 
 from .spines import GAP, HEIGHT, WIDTH, Floats, natural_spines, straight_spine
 
@@ -39,17 +39,17 @@ def naive_type(pred: Floats, label: Floats, k: int) -> ErrorType:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(list(View)), st.integers(0, 10**6), st.floats(0.01, 3.0))
-def test_types_are_what_the_definition_says(view: View, seed: int, spread: float) -> None:
+@given(st.sampled_from(SKELETONS), st.integers(0, 10**6), st.floats(0.01, 3.0))
+def test_types_are_what_the_definition_says(skeleton: Skeleton, seed: int, spread: float) -> None:
     rng = np.random.default_rng(seed)
-    label = natural_spines(view, 3, seed)
+    label = natural_spines(skeleton, 3, seed)
     pred = label + rng.normal(0, spread * WIDTH, label.shape)
-    found = classify_errors(pred, label, view)
+    found = classify_errors(pred, label)
     for n in range(3):
         assert [ErrorType(t) for t in found.types[n]] == [
-            naive_type(pred[n], label[n], k) for k in range(view.keypoints)
+            naive_type(pred[n], label[n], k) for k in range(skeleton.keypoints)
         ]
-    moved = classify_errors(pred * 3 + 100, label * 3 + 100, view)
+    moved = classify_errors(pred * 3 + 100, label * 3 + 100)
     np.testing.assert_array_equal(found.types, moved.types)
 
 
@@ -69,10 +69,10 @@ def test_types_are_what_the_definition_says(view: View, seed: int, spread: float
     ],
 )
 def test_a_prediction_on_another_keypoint(keypoint: int, place: int, expected: ErrorType) -> None:
-    label = straight_spine(View.LA)[None]
+    label = straight_spine(LA)[None]
     pred = label.copy()
     pred[0, keypoint] = label[0, place]
-    found = classify_errors(pred, label, View.LA)
+    found = classify_errors(pred, label)
     assert found.types[0, keypoint] == expected
     others = np.delete(found.types[0], keypoint)
     assert (others == ErrorType.GOOD).all()
@@ -83,19 +83,19 @@ def test_a_prediction_on_another_keypoint(keypoint: int, place: int, expected: E
     [(0.09, ErrorType.GOOD), (0.12, ErrorType.JITTER), (0.49, ErrorType.JITTER), (0.6, ErrorType.MISS)],
 )
 def test_size_of_the_error(share: float, expected: ErrorType) -> None:
-    label = straight_spine(View.AP)[None]
+    label = straight_spine(AP)[None]
     pred = label.copy()
     pred[0, 8, 0] -= share * WIDTH
-    assert classify_errors(pred, label, View.AP).types[0, 8] == expected
+    assert classify_errors(pred, label).types[0, 8] == expected
 
 
 def test_missing_keypoints_are_unknown() -> None:
-    label = natural_spines(View.AP, 1)
+    label = natural_spines(AP, 1)
     pred = label.copy()
     pred[0, 3] = np.inf
     label[0, 4:8] = np.nan
     label[0, 8] = np.nan
-    found = classify_errors(pred, label, View.AP)
+    found = classify_errors(pred, label)
     unknown = np.flatnonzero(found.types[0] == ErrorType.UNKNOWN).tolist()
     assert unknown == [3, 4, 5, 6, 7, 8]
     assert np.isnan(found.error_px[0, unknown]).all()
@@ -104,7 +104,7 @@ def test_missing_keypoints_are_unknown() -> None:
 
 
 def test_widths_of_incomplete_vertebrae() -> None:
-    label = straight_spine(View.AP)[None]
+    label = straight_spine(AP)[None]
     label[0, 0] = np.nan
     label[0, 4:6, 0] = [0, 100]
     label[0, 8:12] = np.nan
@@ -115,10 +115,10 @@ def test_widths_of_incomplete_vertebrae() -> None:
 
 def test_repair_table_against_a_loop() -> None:
     rng = np.random.default_rng(5)
-    label = natural_spines(View.LA, 20)
+    label = natural_spines(LA, 20)
     pred = label + rng.normal(0, 0.3 * WIDTH, label.shape)
     pred[:, [8, 9]] = pred[:, [9, 8]]
-    found = classify_errors(pred, label, View.LA)
+    found = classify_errors(pred, label)
     rows = repair_table(found)
     assert [row.repaired_mean_px for row in rows] == sorted(row.repaired_mean_px for row in rows)
     assert sum(row.keypoint_share for row in rows) == pytest.approx(1)
@@ -138,20 +138,20 @@ def test_repair_table_against_a_loop() -> None:
 
 
 def test_nothing_to_repair() -> None:
-    label = natural_spines(View.AP, 2)
-    (row,) = repair_table(classify_errors(label, label, View.AP))
+    label = natural_spines(AP, 2)
+    (row,) = repair_table(classify_errors(label, label))
     assert (row.error_type, row.keypoints, row.error_share, row.repaired_mean_px) == (
         ErrorType.GOOD,
         40,
         0.0,
         0.0,
     )
-    assert repair_table(classify_errors(label * np.nan, label, View.AP)) == ()
+    assert repair_table(classify_errors(label * np.nan, label)) == ()
 
 
-@pytest.mark.parametrize("view", View)
-def test_whole_image_level_shift(view: View) -> None:
-    label = natural_spines(view, 6)
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_whole_image_level_shift(skeleton: Skeleton) -> None:
+    label = natural_spines(skeleton, 6)
     pred = label.copy()
     pred[1, :, 1] += HEIGHT + GAP
     pred[2, :, 1] -= HEIGHT + GAP
@@ -164,7 +164,7 @@ def test_whole_image_level_shift(view: View) -> None:
 
 
 def test_too_few_vertebrae_for_a_level_shift() -> None:
-    label = natural_spines(View.AP, 1)
+    label = natural_spines(AP, 1)
     pred = label + np.array([0.0, HEIGHT + GAP])
     pred[0, 8:] = np.nan
     assert whole_image_level_shift(pred, label).tolist() == [0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.label_audit import area_under_roc, doubt_lines, read_set, report, share
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP
 
 from .spines import IMAGE_SIZE, natural_spines
 
@@ -15,7 +15,7 @@ from .spines import IMAGE_SIZE, natural_spines
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """Ten spines: 0 with a wrong lumbar label, 1 with a doubtful one, 2 with a wrong thoracic one."""
-    lumbar = natural_spines(View.AP, 10)
+    lumbar = natural_spines(AP, 10)
     lumbar[:2, [8, 9, 10, 11]] = lumbar[:2, [9, 8, 11, 10]]
     thoracic = np.zeros((10, 48, 2))
     labels = [

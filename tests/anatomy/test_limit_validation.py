@@ -12,7 +12,7 @@ from mahtdiag.anatomy.limit_spec import Fires
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, View
 
 from .spines import GAP, HEIGHT, natural_spines, sizes_for
 
@@ -21,7 +21,7 @@ ALL = Limits.of(View.AP)
 
 def spines(count: int = 40) -> AuditedSet:
     """Two images a patient; the last two have wrong labels."""
-    points = natural_spines(View.AP, count)
+    points = natural_spines(AP, count)
     points[-2:, [8, 9, 10, 11]] = points[-2:, [9, 8, 11, 10]]
     wrong = np.arange(count) >= count - 2
     patients = tuple(str(n // 2) for n in range(count))
@@ -31,19 +31,17 @@ def spines(count: int = 40) -> AuditedSet:
 @pytest.mark.parametrize("key", FROM_THE_SET)
 def test_the_most_extreme_value_is_the_one_that_the_rule_measures(key: str) -> None:
     """A limit just within an image's extreme makes the rule fire there, one just beyond does not."""
-    points = natural_spines(View.AP, 5)
+    points = natural_spines(AP, 5)
     spec = LIMIT_BY_KEY[key]
     away = 1.0 if spec.fires is Fires.ABOVE else -1.0
     for image, value in enumerate(extremes(points)[key]):
         for limit, fires in ((value - 1e-6 * away, True), (value + 1e-6 * away, False)):
-            found = check_anatomy(
-                points, View.AP, image_size_px=None, limits=Limits.of(View.AP, {key: limit})
-            )
+            found = check_anatomy(points, AP, image_size_px=None, limits=Limits.of(View.AP, {key: limit}))
             assert (spec.key[:4] in found.codes_per_image()[image]) == fires
 
 
 def test_all_images_lead_to_the_shipped_limits_and_fewer_to_narrower_ones() -> None:
-    values = extremes(natural_spines(View.AP, 30) + np.random.default_rng(0).normal(0.0, 5.0, (30, 20, 2)))
+    values = extremes(natural_spines(AP, 30) + np.random.default_rng(0).normal(0.0, 5.0, (30, 20, 2)))
     everyone = np.ones(30, dtype=np.bool_)
     assert dict(limits_from(values, everyone, everyone).values) == pytest.approx(dict(ALL.values))
     some = limits_from(values, np.arange(30) < 10, everyone)

@@ -14,15 +14,15 @@ from mahtdiag.anatomy.measurements import (
     measurement_columns,
     meyerding_grade,
 )
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, Skeleton
 
 from .spines import GAP, HEIGHT, WIDTH, Floats, natural_spines, straight_spine
 
 
-def bent(view: View, step_deg: float) -> Floats:
+def bent(skeleton: Skeleton, step_deg: float) -> Floats:
     """Every endplate turned by `step_deg` more than the one above it, clockwise on screen."""
-    points = straight_spine(view)
-    for n in range(1, view.endplates):
+    points = straight_spine(skeleton)
+    for n in range(1, skeleton.endplates):
         turn = math.radians(n * step_deg)
         centre = points[2 * n : 2 * n + 2].mean(axis=0)
         reach = WIDTH / 2 * np.array([math.cos(turn), math.sin(turn)])
@@ -30,13 +30,13 @@ def bent(view: View, step_deg: float) -> Floats:
     return points
 
 
-def mirrored(points: Floats, view: View) -> Floats:
+def mirrored(points: Floats, skeleton: Skeleton) -> Floats:
     """The patient facing the other way, corners renamed."""
-    return (points * [-1.0, 1.0])[..., np.arange(view.keypoints) ^ 1, :]
+    return (points * [-1.0, 1.0])[..., np.arange(skeleton.keypoints) ^ 1, :]
 
 
 def test_lordosis_and_segments_of_a_bent_spine() -> None:
-    points = np.stack([bent(View.LA, 4), mirrored(bent(View.LA, 4), View.LA), bent(View.LA, 0.5)])
+    points = np.stack([bent(LA, 4), mirrored(bent(LA, 4), LA), bent(LA, 0.5)])
     facing = facing_from_lordosis(points)
     assert facing.tolist() == [1, -1, 0]
     found = measure_lateral(points, facing)
@@ -51,7 +51,7 @@ def test_lordosis_and_segments_of_a_bent_spine() -> None:
 @pytest.mark.parametrize("facing", [1, -1])
 @pytest.mark.parametrize("percent", [30.0, -12.0])
 def test_slip(level: int, facing: int, percent: float) -> None:
-    points = straight_spine(View.LA)
+    points = straight_spine(LA)
     points[: 4 * level + 4, 0] += facing * percent / 100 * WIDTH
     found = measure_lateral(points[None], np.array([facing]))
     expected = np.zeros(5)
@@ -73,7 +73,7 @@ def naive_slip(points: Floats, level: int, facing: int) -> float:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([1, -1]), st.floats(0.1, 10), st.floats(-20, 20))
 def test_lateral_against_a_loop_and_invariant(seed: int, facing: int, scale: float, turn_deg: float) -> None:
-    points = bent(View.LA, 4 * facing) + np.random.default_rng(seed).normal(0, 4, (22, 2))
+    points = bent(LA, 4 * facing) + np.random.default_rng(seed).normal(0, 4, (22, 2))
     found = measure_lateral(points[None], np.array([facing]))
     for level in range(5):
         assert found.slip_percent[0, level] == pytest.approx(naive_slip(points, level, facing))
@@ -88,7 +88,7 @@ def test_lateral_against_a_loop_and_invariant(seed: int, facing: int, scale: flo
     turn = math.radians(turn_deg)
     matrix = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     other = measure_lateral(points[None] @ matrix + 50, np.array([facing]))
-    opposite = measure_lateral(mirrored(points, View.LA)[None], np.array([-facing]))
+    opposite = measure_lateral(mirrored(points, LA)[None], np.array([-facing]))
     for column, moved, mirror in zip(
         measurement_columns(found), measurement_columns(other), measurement_columns(opposite), strict=True
     ):
@@ -97,7 +97,7 @@ def test_lateral_against_a_loop_and_invariant(seed: int, facing: int, scale: flo
 
 
 def test_frontal_of_a_bent_spine() -> None:
-    points = bent(View.AP, 3)
+    points = bent(AP, 3)
     points[:8, 0] += 0.1 * WIDTH
     found = measure_frontal(points[None])
     assert found.cobb_deg == pytest.approx([27])
@@ -106,7 +106,7 @@ def test_frontal_of_a_bent_spine() -> None:
 
 @pytest.mark.parametrize("level", range(4))
 def test_lateral_slip(level: int) -> None:
-    points = straight_spine(View.AP)
+    points = straight_spine(AP)
     points[: 4 * level + 4, 0] += 9
     expected = np.zeros(4)
     expected[level] = 10
@@ -116,7 +116,7 @@ def test_lateral_slip(level: int) -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.1, 10), st.floats(-30, 30))
 def test_frontal_against_a_loop_and_invariant(seed: int, scale: float, turn_deg: float) -> None:
-    points = natural_spines(View.AP, 1, seed)[0] + np.random.default_rng(seed).normal(0, 5, (20, 2))
+    points = natural_spines(AP, 1, seed)[0] + np.random.default_rng(seed).normal(0, 5, (20, 2))
     tilts = [
         math.degrees(math.atan2(points[k + 1][1] - points[k][1], points[k + 1][0] - points[k][0]))
         for k in range(0, 20, 2)
@@ -132,7 +132,7 @@ def test_frontal_against_a_loop_and_invariant(seed: int, scale: float, turn_deg:
 
 
 def test_missing_and_degenerate_points() -> None:
-    points = natural_spines(View.LA, 1)
+    points = natural_spines(LA, 1)
     points[0, 8] = np.inf
     found = measure_lateral(points, np.array([1]))
     assert np.isnan(found.slip_percent[0]).tolist() == [False, True, False, False, False]
@@ -147,7 +147,7 @@ def test_missing_and_degenerate_points() -> None:
 
 
 def test_columns_are_named_by_level() -> None:
-    lateral = measurement_columns(measure_lateral(natural_spines(View.LA, 3), np.zeros(3, dtype=np.int64)))
+    lateral = measurement_columns(measure_lateral(natural_spines(LA, 3), np.zeros(3, dtype=np.int64)))
     assert [(c.name, c.level, c.unit) for c in lateral][:7] == [
         ("slip_percent", "L1/L2", "%"),
         ("slip_percent", "L2/L3", "%"),
@@ -158,7 +158,7 @@ def test_columns_are_named_by_level() -> None:
         ("segmental_deg", "L1/L2", "°"),
     ]
     assert [c.level for c in lateral if c.name == "wedging"] == ["L1", "L2", "L3", "L4", "L5"]
-    frontal = measurement_columns(measure_frontal(natural_spines(View.AP, 3)))
+    frontal = measurement_columns(measure_frontal(natural_spines(AP, 3)))
     assert [c.level for c in frontal] == [
         *("L1–L5", "L1/L2", "L2/L3", "L3/L4", "L4/L5"),
         *("L1", "L2", "L3", "L4", "L5"),
@@ -172,5 +172,5 @@ def test_meyerding_grades() -> None:
 
 
 def test_gap_of_the_straight_spine() -> None:
-    found = measure_lateral(straight_spine(View.LA)[None], np.array([1]))
+    found = measure_lateral(straight_spine(LA)[None], np.array([1]))
     np.testing.assert_allclose(found.disc_height_index, GAP / HEIGHT)

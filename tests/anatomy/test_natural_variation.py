@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from benchmarks.natural_variation import LARGEST, beyond_natural, quantities
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
 
 from .naive import between_deg, direction, dot, middle, minus, tilt_deg
 from .spines import GAP, HEIGHT, WIDTH, natural_spines, straight_spine
 
 
-@pytest.mark.parametrize("view", View)
-def test_the_quantities_of_one_spine_at_a_time(view: View) -> None:
-    points = natural_spines(view, 6)
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_the_quantities_of_one_spine_at_a_time(skeleton: Skeleton) -> None:
+    points = natural_spines(skeleton, 6)
     found = quantities(points)
     assert found.keys() == LARGEST.keys()
     for image in range(6):
@@ -39,16 +39,16 @@ def test_the_quantities_of_one_spine_at_a_time(view: View) -> None:
             assert values[:, image] == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("view", View)
-def test_a_spine_drawn_by_ruler_is_natural(view: View) -> None:
-    assert not beyond_natural(natural_spines(view, 20)).any()
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_a_spine_drawn_by_ruler_is_natural(skeleton: Skeleton) -> None:
+    assert not beyond_natural(natural_spines(skeleton, 20)).any()
 
 
 def test_each_way_out_of_the_natural_variation() -> None:
     def changed(
         rows: list[int], by: tuple[float, float]
     ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-        points = straight_spine(View.AP)
+        points = straight_spine(AP)
         points[rows] += by
         return points
 
@@ -67,6 +67,6 @@ def test_each_way_out_of_the_natural_variation() -> None:
 
 
 def test_the_sacrum_is_not_in_the_table() -> None:
-    points = straight_spine(View.LA)[None].copy()
+    points = straight_spine(LA)[None].copy()
     points[0, 21] += (0.0, 80.0)
     assert not beyond_natural(points).any()

@@ -11,7 +11,7 @@ from mahtdiag.anatomy.systematic import (
     explain_systematic_error,
     fit_systematic_error,
 )
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP
 
 from .spines import Floats, natural_spines
 
@@ -19,7 +19,7 @@ from .spines import Floats, natural_spines
 def labels(count: int = 30) -> Floats:
     """Spines in different places, so that shift and scale can be told apart."""
     rng = np.random.default_rng(3)
-    return natural_spines(View.AP, count) + rng.uniform(-150, 150, (count, 1, 2))
+    return natural_spines(AP, count) + rng.uniform(-150, 150, (count, 1, 2))
 
 
 def fit(pred: Floats, label: Floats) -> SystematicError:

@@ -10,25 +10,25 @@ from mahtdiag.anatomy.limits import Limits
 from mahtdiag.anatomy.rules import RULES, select_rules
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton, View
 
 from .spines import GAP, HEIGHT, WIDTH, Floats, natural_spines, sizes_for, straight_spine
 
 L3 = slice(8, 12)
 
 
-def check(points: Floats, view: View = View.AP) -> Findings:
-    return check_anatomy(points[None], view, image_size_px=sizes_for(points[None]))
+def check(points: Floats, skeleton: Skeleton = AP) -> Findings:
+    return check_anatomy(points[None], skeleton, image_size_px=sizes_for(points[None]))
 
 
-def of_code(points: Floats, code: str, view: View = View.AP) -> tuple[Finding, ...]:
-    return tuple(f for f in check(points, view).of_image(0) if f.code == code)
+def of_code(points: Floats, code: str, skeleton: Skeleton = AP) -> tuple[Finding, ...]:
+    return tuple(f for f in check(points, skeleton).of_image(0) if f.code == code)
 
 
-@pytest.mark.parametrize("view", View)
-def test_good_spines_have_no_finding(view: View) -> None:
-    points = natural_spines(view, 200)
-    found = check_anatomy(points, view, image_size_px=sizes_for(points))
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_good_spines_have_no_finding(skeleton: Skeleton) -> None:
+    points = natural_spines(skeleton, 200)
+    found = check_anatomy(points, skeleton, image_size_px=sizes_for(points))
     assert len(found) == 0
     assert found.image_severity().tolist() == [0.0] * 200
     assert found.codes_per_image() == ((),) * 200
@@ -104,13 +104,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("code", "change", "level", "blamed"), CASES)
-@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize("skeleton", SKELETONS)
 def test_a_mistake_is_found_under_its_name(
-    code: str, change: Callable[[Floats], None], level: str, blamed: tuple[int, ...], view: View
+    code: str, change: Callable[[Floats], None], level: str, blamed: tuple[int, ...], skeleton: Skeleton
 ) -> None:
-    points = straight_spine(view)
+    points = straight_spine(skeleton)
     change(points)
-    found = of_code(points, code, view)
+    found = of_code(points, code, skeleton)
     assert (level, blamed) in [(f.vertebra, f.keypoints) for f in found]
     assert all(f.severity >= 1 and f.unit and np.isfinite(f.value) for f in found)
 
@@ -138,56 +138,56 @@ def test_every_rule_has_a_case() -> None:
 def test_the_sacrum_counts_as_half_a_vertebra(
     code: str, change: Callable[[Floats], None], level: str
 ) -> None:
-    points = straight_spine(View.LA)
+    points = straight_spine(LA)
     change(points)
-    assert level in [f.vertebra for f in of_code(points, code, View.LA)]
+    assert level in [f.vertebra for f in of_code(points, code, LA)]
 
 
 def test_lordosis_of_the_last_disc_is_normal() -> None:
-    points = straight_spine(View.LA)
+    points = straight_spine(LA)
     rotate_endplate(20, 24)(points)
-    assert check(points, View.LA).codes_per_image() == ((),)
+    assert check(points, LA).codes_per_image() == ((),)
 
 
 def test_a_single_crossed_endplate_is_no_mirroring_and_no_exchange() -> None:
     for pair in ((8, 9), (8, 10)):
-        points = straight_spine(View.AP)
+        points = straight_spine(AP)
         swap(pair)(points)
         codes = check(points).codes_per_image()[0]
         assert "A401" in codes
         assert not {"A103", "A402", "A403"} & set(codes)
 
 
-@pytest.mark.parametrize("view", View)
-def test_mirrored_image_fires_in_every_vertebra(view: View) -> None:
-    points = straight_spine(view)
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_mirrored_image_fires_in_every_vertebra(skeleton: Skeleton) -> None:
+    points = straight_spine(skeleton)
     points[:, 0] = 1000 - points[:, 0]
-    found = check(points, view)
+    found = check(points, skeleton)
     assert found.codes_per_image() == (("A402",),)
-    assert tuple(f.vertebra for f in found.of_image(0)) == view.vertebrae
+    assert tuple(f.vertebra for f in found.of_image(0)) == skeleton.vertebrae
 
 
 def test_exchanged_axes_look_mirrored() -> None:
-    assert "A402" in check(straight_spine(View.AP)[:, ::-1]).codes_per_image()[0]
+    assert "A402" in check(straight_spine(AP)[:, ::-1]).codes_per_image()[0]
 
 
 def test_a_misplaced_vertebra_does_not_accuse_its_neighbours() -> None:
     """L5 marked above L1 (the last points of a list that starts one late): order, and nothing about shape."""
-    points = straight_spine(View.AP)
+    points = straight_spine(AP)
     points[16:, 1] -= 5 * SPACING
     found = check(points)
     assert set(found.codes_per_image()[0]) <= {"A101", "A102", "A404", "A501"}
     assert [f.vertebra for f in found.of_image(0) if f.code == "A101"] == ["L4/L5"]
 
 
-@pytest.mark.parametrize("view", View)
-def test_severity_grows_with_the_excess(view: View) -> None:
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_severity_grows_with_the_excess(skeleton: Skeleton) -> None:
     by_angle = []
     for angle in (35, 45, 55, 65):
-        points = straight_spine(view)
+        points = straight_spine(skeleton)
         rotate_endplate(8, angle)(points)
-        (finding,) = of_code(points, "A201", view)
-        by_angle.append((finding.severity, check(points, view).image_severity()[0]))
+        (finding,) = of_code(points, "A201", skeleton)
+        by_angle.append((finding.severity, check(points, skeleton).image_severity()[0]))
     assert by_angle == sorted(by_angle)
     assert len(set(by_angle)) == len(by_angle)
     assert by_angle[0][0] > 1
@@ -195,19 +195,19 @@ def test_severity_grows_with_the_excess(view: View) -> None:
 
 
 def test_severity_is_one_at_the_limit_and_two_one_spread_beyond() -> None:
-    points = straight_spine(View.AP)
+    points = straight_spine(AP)
     rotate_endplate(8, 40)(points)
     limits = Limits.of(View.AP, {"A201": 40 - 1e-6})
     (finding,) = [
         f
-        for f in check_anatomy(points[None], View.AP, image_size_px=None, limits=limits).of_image(0)
+        for f in check_anatomy(points[None], AP, image_size_px=None, limits=limits).of_image(0)
         if f.code == "A201"
     ]
     assert finding.severity == pytest.approx(1)
     limits = Limits.of(View.AP, {"A201": 40 - 19.0})
     (finding,) = [
         f
-        for f in check_anatomy(points[None], View.AP, image_size_px=None, limits=limits).of_image(0)
+        for f in check_anatomy(points[None], AP, image_size_px=None, limits=limits).of_image(0)
         if f.code == "A201"
     ]
     assert finding.limit == 21.0
@@ -215,29 +215,29 @@ def test_severity_is_one_at_the_limit_and_two_one_spread_beyond() -> None:
 
 
 def test_two_kinds_of_evidence_outweigh_one() -> None:
-    one, two = straight_spine(View.AP), straight_spine(View.AP)
+    one, two = straight_spine(AP), straight_spine(AP)
     swap((0, 1), (2, 3))(one)
     swap((0, 1), (2, 3))(two)
     shift_from(16, SPACING)(two)
-    severity = check_anatomy(np.stack([one, two]), View.AP, image_size_px=None).image_severity()
+    severity = check_anatomy(np.stack([one, two]), AP, image_size_px=None).image_severity()
     assert 0 < severity[0] < severity[1]
 
 
 def test_only_the_chosen_rules_are_checked() -> None:
-    points = straight_spine(View.AP)
+    points = straight_spine(AP)
     swap((8, 12), (9, 13), (10, 14), (11, 15))(points)
     rules = select_rules(["A1"], ["A102"])
-    found = check_anatomy(points[None], View.AP, image_size_px=None, rules=rules)
+    found = check_anatomy(points[None], AP, image_size_px=None, rules=rules)
     assert found.codes_per_image() == (("A101",),)
     assert found.findings_by_code() == {"A101": 1, "A103": 0}
     assert found.images_by_code() == {"A101": 1, "A103": 0}
 
 
 def test_counts_by_code() -> None:
-    points = natural_spines(View.AP, 3)
+    points = natural_spines(AP, 3)
     points[0] = points[0] * [-1, 1] + [1000, 0]
     points[2, 0] = np.nan
-    found = check_anatomy(points, View.AP, image_size_px=None)
+    found = check_anatomy(points, AP, image_size_px=None)
     assert found.findings_by_code()["A402"] == 5
     assert found.images_by_code()["A402"] == 1
     assert found.images_by_code()["A603"] == 1
@@ -247,50 +247,52 @@ def test_counts_by_code() -> None:
 
 
 def test_wrong_shapes_are_refused() -> None:
-    points = natural_spines(View.AP, 2)
+    points = natural_spines(AP, 2)
     with pytest.raises(ValueError, match=r"LA keypoints are \[N, 22, 2\], got \[2, 20, 2\]"):
-        check_anatomy(points, View.LA, image_size_px=None)
+        check_anatomy(points, LA, image_size_px=None)
     with pytest.raises(ValueError, match=r"image sizes are \[2, 2\], got \[1, 2\]"):
-        check_anatomy(points, View.AP, image_size_px=np.ones((1, 2)))
+        check_anatomy(points, AP, image_size_px=np.ones((1, 2)))
     with pytest.raises(ValueError, match="limits are for LA"):
-        check_anatomy(points, View.AP, image_size_px=None, limits=Limits.of(View.LA))
+        check_anatomy(points, AP, image_size_px=None, limits=Limits.of(View.LA))
 
 
-@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize("skeleton", SKELETONS)
 @pytest.mark.parametrize("keypoint", [0, 1, 2, 3, 8, 11, 18, 19])
 @pytest.mark.parametrize("steps", [(1.5, 0.0), (-1.5, 0.0)])
 def test_the_corner_that_is_off_is_blamed_and_not_the_one_next_to_it(
-    keypoint: int, steps: tuple[float, float], view: View
+    keypoint: int, steps: tuple[float, float], skeleton: Skeleton
 ) -> None:
-    points = straight_spine(view)
+    points = straight_spine(skeleton)
     points[keypoint] += np.array(steps) * HEIGHT
-    blamed = {k for f in check(points, view).of_image(0) if f.code in ("A404", "A405") for k in f.keypoints}
+    blamed = {
+        k for f in check(points, skeleton).of_image(0) if f.code in ("A404", "A405") for k in f.keypoints
+    }
     assert blamed == {keypoint}
 
 
-@pytest.mark.parametrize("view", View)
+@pytest.mark.parametrize("skeleton", SKELETONS)
 @pytest.mark.parametrize("endplate", range(10))
 @pytest.mark.parametrize("degrees", [-35, 35])
 def test_the_endplate_that_is_tilted_is_blamed_and_not_the_one_next_to_it(
-    endplate: int, degrees: float, view: View
+    endplate: int, degrees: float, skeleton: Skeleton
 ) -> None:
-    points = straight_spine(view)
+    points = straight_spine(skeleton)
     rotate_endplate(2 * endplate, degrees)(points)
-    blamed = {f.keypoints for f in check(points, view).of_image(0) if f.code == "A203"}
+    blamed = {f.keypoints for f in check(points, skeleton).of_image(0) if f.code == "A203"}
     assert blamed == {(2 * endplate, 2 * endplate + 1)}
 
 
 def test_a_slip_takes_both_corners_along() -> None:
     """Meyerding grade IV at L4/L5: both sides step over, no corner does so by itself."""
-    points = straight_spine(View.LA)
+    points = straight_spine(LA)
     points[16:, 0] += 0.9 * WIDTH
-    assert "A404" in check(points, View.LA).codes_per_image()[0]
-    assert not of_code(points, "A405", View.LA)
+    assert "A404" in check(points, LA).codes_per_image()[0]
+    assert not of_code(points, "A405", LA)
 
 
 def test_spacing_is_judged_by_the_bodies_and_the_usual_disc() -> None:
     """A tall body is as far from its neighbours as it must be; a level left out is not."""
-    points = straight_spine(View.AP)
+    points = straight_spine(AP)
     points[14:, 1] += 0.8 * HEIGHT
     tall = check(points).codes_per_image()[0]
     points[14:, 1] -= 0.8 * HEIGHT
@@ -303,6 +305,6 @@ def test_spacing_is_judged_by_the_bodies_and_the_usual_disc() -> None:
 
 @pytest.mark.parametrize("vertebra", [0, 2, 4])
 def test_a_narrow_body_is_out_of_step_on_both_sides_and_no_single_corner_is(vertebra: int) -> None:
-    points = straight_spine(View.AP)
+    points = straight_spine(AP)
     widen(vertebra, 0.3, axis=0)(points)
     assert not of_code(points, "A405")

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from mahtdiag.anatomy.findings import KEYS
 from mahtdiag.anatomy.limit_spec import Fires, LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.anatomy.wording import amount, finding_reason, grouped, image_reason, limit_of
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton, View
 
 from .spines import IMAGE_SIZE, natural_spines
 
@@ -62,7 +61,7 @@ def beyond(limit: LimitSpec) -> float:
     ],
 )  # fmt: skip
 def test_the_words(found: Finding, words: str) -> None:
-    assert finding_reason(found, View.LA) == words
+    assert finding_reason(found, LA) == words
 
 
 @pytest.mark.parametrize("key", list(LIMIT_BY_KEY))
@@ -73,7 +72,7 @@ def test_every_limit_has_words_with_its_value(key: str) -> None:
     )
     found = finding(key, beyond(limit), vertebra, 4)
     assert limit_of(found) is limit
-    reason = finding_reason(found, View.LA)
+    reason = finding_reason(found, LA)
     assert reason.startswith(vertebra.replace("/", " and "))
     if key != "A603":
         assert any(word[0].isdigit() for word in reason.split(": ", 1)[1].replace("−", "").split())
@@ -82,15 +81,15 @@ def test_every_limit_has_words_with_its_value(key: str) -> None:
 PAIRS = ("A101", "A102", "A202", "A302", "A501")
 
 
-@pytest.mark.parametrize("view", list(View))
-def test_the_limit_is_the_one_that_fired(view: View) -> None:
+@pytest.mark.parametrize("skeleton", SKELETONS)
+def test_the_limit_is_the_one_that_fired(skeleton: Skeleton) -> None:
     """Against the key that the check itself noted, on spines in which everything is wrong."""
     rng = np.random.default_rng(3)
-    points = natural_spines(view, 60)
+    points = natural_spines(skeleton, 60)
     points += rng.normal(size=points.shape) * rng.uniform(0, 120, size=(60, 1, 1))
     points[::7, 5] = np.nan
-    found = check_anatomy(points, view, image_size_px=np.full((60, 2), IMAGE_SIZE[0] / 2))
-    keys = [KEYS[key] for key in found.key]
+    found = check_anatomy(points, skeleton, image_size_px=np.full((60, 2), IMAGE_SIZE[0] / 2))
+    keys = [found.broken[key].key for key in found.key]
     assert {key[:4] for key in keys} == {rule.code for rule in RULES}
     assert [limit_of(one).key for image in found.per_image() for one in image] == keys
 
@@ -105,19 +104,19 @@ def test_findings_of_an_image_in_one_line() -> None:
         finding("A402", -1.0, "L3", severity=1.4),
         finding("A404", 0.9, "L3", 9, severity=4.2),
     )
-    assert image_reason(found, View.AP, most=3) == (
+    assert image_reason(found, AP, most=3) == (
         "L3: left corners 1.0 widths right of the right ones: mirrored, or left and right exchanged; "
         "L3 and L4: centres 2.1 × this spine's usual spacing apart: a level may be missing; "
         "L2: endplates 40° apart, usual 3°: an endplate is tilted or a corner is off (also L1, L4); "
         "and A404"
     )
-    everything = image_reason(found, View.AP, most=None)
+    everything = image_reason(found, AP, most=None)
     assert everything.count("; ") == 3
     assert everything.endswith("L3 UR: 0.9 heights off the line of its side, usual 0.05: the corner is off")
 
 
 def test_nothing_found_is_no_sentence() -> None:
-    assert image_reason((), View.AP) == ""
+    assert image_reason((), AP) == ""
     assert grouped(()) == ()
 
 

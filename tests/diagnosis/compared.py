@@ -33,7 +33,9 @@ def run_of(
         error_px=np.hypot(*np.moveaxis(pred_px - gt_px, -1, 0)),
         spacing_mm=spacing,
         losses=losses,
-        findings=check_anatomy(pred_px, view, image_size_px=sizes_for(pred_px), limits=Limits.of(view)),
+        findings=check_anatomy(
+            pred_px, view.skeleton, image_size_px=sizes_for(pred_px), limits=Limits.of(view)
+        ),
         sigma_px=sigma_px if sigma else np.full_like(sigma_px, np.nan),
         covariance_px2=None,
     )
@@ -70,7 +72,7 @@ def taken(run: ComparedRun, rows: NDArray[np.int64]) -> ComparedRun:
         losses={name: values[rows] for name, values in run.losses.items()},
         findings=check_anatomy(
             run.pred_px[rows],
-            run.view,
+            run.view.skeleton,
             image_size_px=sizes_for(run.pred_px[rows]),
             limits=Limits.of(run.view),
         ),

@@ -23,7 +23,7 @@ def spoiled(view: View = View.AP) -> np.ndarray[tuple[int, ...], np.dtype[np.flo
 
 
 def test_images_come_most_suspicious_first_and_then_by_name() -> None:
-    found = check_anatomy(spoiled(), View.AP, image_size_px=None)
+    found = check_anatomy(spoiled(), View.AP.skeleton, image_size_px=None)
     verdict = judge(NAMES, found)
     assert [image.image for image in verdict.images[:3]] == ["b.jpg", "e.jpg", "c.jpg"]
     assert [image.image for image in verdict.images[3:]] == ["a.jpg", "d.jpg", "f.jpg"]
@@ -34,7 +34,7 @@ def test_images_come_most_suspicious_first_and_then_by_name() -> None:
 
 @pytest.mark.parametrize("view", list(View))
 def test_tallies_against_counting_one_by_one(view: View) -> None:
-    found = check_anatomy(spoiled(view), view, image_size_px=None)
+    found = check_anatomy(spoiled(view), view.skeleton, image_size_px=None)
     findings = [one for image in found.per_image() for one in image]
     for tally in judge(NAMES, found).tallies:
         ours = [one for one in findings if one.code == tally.rule.code]
@@ -51,8 +51,8 @@ def test_tallies_against_counting_one_by_one(view: View) -> None:
 
 def test_labels_are_counted_beside_predictions() -> None:
     labels, predictions = spoiled(), natural_spines(View.AP, 6)
-    of_labels = check_anatomy(labels, View.AP, image_size_px=None)
-    of_predictions = check_anatomy(predictions, View.AP, image_size_px=None)
+    of_labels = check_anatomy(labels, View.AP.skeleton, image_size_px=None)
+    of_predictions = check_anatomy(predictions, View.AP.skeleton, image_size_px=None)
     verdict = judge(NAMES, of_predictions, of_labels)
     assert (verdict.violating, verdict.label_violating) == (0, 3)
     by_code = {tally.rule.code: tally.label_images for tally in verdict.tallies}
@@ -63,12 +63,12 @@ def test_labels_are_counted_beside_predictions() -> None:
 
 
 def test_only_the_rules_that_were_checked_have_a_tally() -> None:
-    found = check_anatomy(spoiled(), View.AP, image_size_px=None, rules=select_rules(("A6",)))
+    found = check_anatomy(spoiled(), View.AP.skeleton, image_size_px=None, rules=select_rules(("A6",)))
     assert [tally.rule.code for tally in judge(NAMES, found).tallies] == ["A601", "A602", "A603"]
 
 
 def test_no_image_at_all() -> None:
-    verdict = judge([], check_anatomy(np.empty((0, 20, 2)), View.AP, image_size_px=np.empty((0, 2))))
+    verdict = judge([], check_anatomy(np.empty((0, 20, 2)), View.AP.skeleton, image_size_px=np.empty((0, 2))))
     assert (verdict.images, verdict.violating, verdict.share_violating) == ((), 0, 0.0)
 
 

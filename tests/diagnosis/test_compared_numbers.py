@@ -48,7 +48,7 @@ def alone(run: ComparedRun) -> dict[str, object]:
     error_mm = run.error_px * run.spacing_mm[:, None]
     summary = summarise(run.view, images, run.error_px, error_mm, run.losses, resamples=1)
     shifts = int((whole_image_level_shift(run.pred_px, run.gt_px) != 0).sum())
-    types = break_down_errors(images, run.pred_px, run.gt_px, run.view)
+    types = break_down_errors(images, run.pred_px, run.gt_px)
     calibration = calibration_report(run.pred_px - run.gt_px, run.sigma_px, resamples=0)
 
     def radial(found: object) -> dict[str, object]:
@@ -130,7 +130,7 @@ def test_violations_and_mistakes_of_neither_run_are_left_out() -> None:
 
 
 def types_of(run: ComparedRun) -> NDArray[np.int64]:
-    return classify_errors(run.pred_px, run.gt_px, run.view).types
+    return classify_errors(run.pred_px, run.gt_px).types
 
 
 def test_kinds_of_mistakes_count_where_both_runs_tell_them() -> None:

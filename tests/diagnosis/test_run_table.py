@@ -68,10 +68,10 @@ def test_what_is_derived_is_what_the_rules_say_of_the_columns() -> None:
     made = table()
     sizes = np.array([[3000 + 500 * (row % 2), 4000] for row in range(IMAGES)])
     np.testing.assert_array_equal(made.sizes_px, sizes)
-    expected = check_anatomy(made.pred_px, AP.view, image_size_px=sizes)
+    expected = check_anatomy(made.pred_px, AP, image_size_px=sizes)
     assert len(expected)
     assert same(made.findings, expected)
-    assert same(made.label_findings, check_anatomy(made.gt_px, AP.view, image_size_px=sizes))
+    assert same(made.label_findings, check_anatomy(made.gt_px, AP, image_size_px=sizes))
     np.testing.assert_array_equal(made.level_shift, whole_image_level_shift(made.pred_px, made.gt_px))
     assert made.level_shift.any()
     assert made.record(0).findings == made.findings.of_image(0) != ()
@@ -95,7 +95,7 @@ def test_findings_are_computed_once_and_again_only_for_other_limits_or_rules(
         made.taken(np.array([3, 1])).findings.of_image(0)
     assert len(calls) == 1
     other = made.judged_by(limits, select_rules(["A1"], ()))
-    assert same(other.findings, check_anatomy(made.pred_px, AP.view, image_size_px=made.sizes_px,
+    assert same(other.findings, check_anatomy(made.pred_px, AP, image_size_px=made.sizes_px,
                                               rules=select_rules(["A1"], ())))  # fmt: skip
     assert other.sizes_px is made.sizes_px
     assert len(calls) == 2
@@ -110,7 +110,7 @@ def test_some_images_are_as_if_there_had_been_no_others(rows: list[int]) -> None
         if column.number_type is not None:
             whole = np.asarray(getattr(made, column.name))
             np.testing.assert_array_equal(getattr(part, column.name), whole[rows])
-    expected = check_anatomy(made.pred_px[rows], AP.view, image_size_px=made.sizes_px[rows])
+    expected = check_anatomy(made.pred_px[rows], AP, image_size_px=made.sizes_px[rows])
     assert same(part.findings, expected)
     assert part.failures == made.failures
 

@@ -20,7 +20,7 @@ def found_in(view: View, images: int, seed: int = 0) -> Findings:
     points = natural_spines(view, images)
     off = rng.random(points.shape[:2]) < 0.03
     points[off] += rng.normal(0.0, 60.0, (int(off.sum()), 2))
-    return check_anatomy(points, view, image_size_px=sizes_for(points))
+    return check_anatomy(points, view.skeleton, image_size_px=sizes_for(points))
 
 
 def share(numbers: object, name: str) -> dict[str, object]:
@@ -61,14 +61,14 @@ def test_the_order_of_the_images_has_no_say() -> None:
     sizes = sizes_for(points)
     order = np.random.default_rng(1).permutation(20)
     numbers = [
-        violation_numbers(check_anatomy(points[rows], View.LA, image_size_px=sizes[rows]), None)
+        violation_numbers(check_anatomy(points[rows], View.LA.skeleton, image_size_px=sizes[rows]), None)
         for rows in (np.arange(20), order)
     ]
     assert numbers[0] == numbers[1]
 
 
 def test_no_image_has_no_share_to_speak_of() -> None:
-    numbers = violation_numbers(Findings.none(View.AP, 0, RULES), None)
+    numbers = violation_numbers(Findings.none(View.AP.skeleton, 0, RULES), None)
     assert (numbers["violations"], numbers["images_with_violations"]) == (0, 0.0)
     assert (numbers["images_with_violations_ci95"], numbers["level_shifts"]) == (None, None)
 

@@ -44,7 +44,8 @@ def run_report(view: View, labels: Floats, predictions: Floats) -> AnatomyReport
     """The report of a run with these points."""
     names = [f"{view}/{n:04d}-F-037Y0.jpg" for n in range(len(labels))]
     of_labels, found = (
-        check_anatomy(points, view, image_size_px=sizes_for(points)) for points in (labels, predictions)
+        check_anatomy(points, view.skeleton, image_size_px=sizes_for(points))
+        for points in (labels, predictions)
     )
     cells = (predictions / 20.0, labels / 20.0)
     return AnatomyReport(
@@ -60,7 +61,7 @@ def run_report(view: View, labels: Floats, predictions: Floats) -> AnatomyReport
 
 def label_report(view: View, points: Floats) -> AnatomyReport:
     """The report of an annotated set with these points."""
-    found = check_anatomy(points, view, image_size_px=sizes_for(points))
+    found = check_anatomy(points, view.skeleton, image_size_px=sizes_for(points))
     names = [f"{n:04d}.jpg" for n in range(len(points))]
     return AnatomyReport(Source.LABELS, "data", judge(names, found), None, FAILURES, ())
 

@@ -22,7 +22,7 @@ from mahtdiag.reports.overlay.scene import Scene, Stage, make_scene
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton, View
+from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
 
 from .overlay_records import make_record, spine
 from .test_overlays import GREY, count, decode, drawn
@@ -280,7 +280,7 @@ def test_whatever_fires_is_drawn_inside_the_picture(seed: int, noise: float, ske
     pred = spine(skeleton) + rng.normal(size=(skeleton.keypoints, 2)) * noise * 550
     pred[rng.random(skeleton.keypoints) < 0.05] = np.nan
     pred[rng.random(skeleton.keypoints) < 0.05] = pred[0]
-    findings = check_anatomy(pred[None], skeleton.view, image_size_px=np.array([[550.0, 650.0]])).of_image(0)
+    findings = check_anatomy(pred[None], skeleton, image_size_px=np.array([[550.0, 650.0]])).of_image(0)
     shown = shown_quantities(scene_of(pred, skeleton), findings)
     assert len(shown) <= MAX_FINDINGS
     severities = sorted((f.severity for f in findings), reverse=True)[:MAX_FINDINGS]
@@ -391,7 +391,7 @@ def test_texts_of_a_crowded_picture_do_not_collide(monkeypatch: pytest.MonkeyPat
     for _ in range(4):
         taken.clear()
         pred = spine(AP) + rng.normal(size=(20, 2)) * 40
-        findings = check_anatomy(pred[None], View.AP, image_size_px=None).of_image(0)
+        findings = check_anatomy(pred[None], AP, image_size_px=None).of_image(0)
         draw_overlay(GREY, make_record(pred=pred, findings=findings), AP)
         assert len(taken) == 5 + 3 + MAX_FINDINGS
         shared = [a.shared_area(b) for i, a in enumerate(taken) for b in taken[:i]]

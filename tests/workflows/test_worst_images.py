@@ -236,7 +236,7 @@ def test_no_violation_no_image() -> None:
 
 def test_error_types() -> None:
     keypoints = columns()
-    types = classify_errors(keypoints.pred_px, keypoints.gt_px, VIEW).types
+    types = classify_errors(keypoints.pred_px, keypoints.gt_px).types
     ranking = worst_images.by_error_type("error_types.by_type.jitter.keypoint_share", keypoints)
     assert ranking is not None
     scores = {f"{n}.png": float((types[n] == ErrorType.JITTER).sum()) for n in range(N)}

@@ -2,7 +2,7 @@
 
 from mahtdiag.anatomy.checks.aspect import sizes_alike, width_over_height
 from mahtdiag.anatomy.checks.levels import spacing_regular
-from mahtdiag.anatomy.checks.measure import ROUNDING, Bits, Check, Measure, bits_of, level_names
+from mahtdiag.anatomy.checks.measure import ROUNDING, Check, Measure
 from mahtdiag.anatomy.checks.ordering import centres_descend, endplates_apart, endplates_in_order
 from mahtdiag.anatomy.checks.parallelism import discs_not_wedged, endplates_in_line, endplates_parallel
 from mahtdiag.anatomy.checks.points import inside_image, points_apart, points_finite
@@ -14,7 +14,7 @@ from mahtdiag.anatomy.checks.shape import (
     sides_smooth,
 )
 
-__all__ = ["CHECKS", "ROUNDING", "Bits", "Check", "Measure", "bits_of", "level_names"]
+__all__ = ["CHECKS", "ROUNDING", "Check", "Measure"]
 
 CHECKS: dict[str, Check] = {
     "A101": centres_descend,

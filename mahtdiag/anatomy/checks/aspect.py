@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from mahtdiag.anatomy.checks.measure import (
-    Measure,
-    pair_bits,
-    pair_rows,
-    vertebra_bits,
-    vertebra_rows,
-)
+from mahtdiag.anatomy.checks.measure import Measure, Places
 from mahtdiag.anatomy.geometry import SMALLEST, Floats, Geometry
 from mahtdiag.anatomy.limits import Limits
 
@@ -20,17 +14,16 @@ def width_over_height(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]
     width, height = geometry.widths, geometry.heights
     ratio = width / np.maximum(height, width / _LARGEST_RATIO)
     ratio = np.where(width + height > SMALLEST, np.maximum(ratio, 1 / _LARGEST_RATIO), np.nan)
-    rows, bits = vertebra_rows(ratio.shape[0]), vertebra_bits(ratio.shape[0])
-    return (Measure("A301-min", ratio, rows, bits), Measure("A301-max", ratio, rows, bits))
+    bodies = Places.bodies(geometry.skeleton)
+    return (Measure("A301-min", ratio, bodies), Measure("A301-max", ratio, bodies))
 
 
 def sizes_alike(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     """A302: change of width and of height from each vertebra to the next, over their mean (0…2)."""
-    rows = pair_rows(geometry.view, geometry.widths.shape[0] - 1)
-    bits = pair_bits(rows.size)
+    pairs = Places.pairs(geometry.skeleton)[slice(0, len(geometry.skeleton.bodies) - 1)]
     return (
-        Measure("A302-width", _relative_change(geometry.widths), rows, bits),
-        Measure("A302-height", _relative_change(geometry.heights), rows, bits),
+        Measure("A302-width", _relative_change(geometry.widths), pairs),
+        Measure("A302-height", _relative_change(geometry.heights), pairs),
     )
 
 

@@ -2,36 +2,35 @@
 
 import numpy as np
 
-from mahtdiag.anatomy.checks.measure import Measure, disc_bits, pair_rows
+from mahtdiag.anatomy.checks.measure import Measure, Places
 from mahtdiag.anatomy.geometry import Floats, Geometry, median_of_rows
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.skeleton import LUMBAR
 
 _FEWEST_GAPS = 3
 _SMALLEST_HEIGHTS = 0.1
 
 
 def spacing_regular(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
-    """A501: centre spacing over what this spine's bodies and discs lead one to expect (L1–L5), and disc gap
-    in heights (with L5/S1).
+    """A501: centre spacing over what this spine's bodies and discs lead one to expect, and disc gap in
+    heights (also above a last endplate).
     """
-    inner = len(LUMBAR) - 1
-    ratio = geometry.spacings[:inner] / _expected_spacings(geometry)
+    inner = slice(0, len(geometry.skeleton.bodies) - 1)
+    ratio = geometry.spacings[inner] / _expected_spacings(geometry)
     gap = geometry.gaps / geometry.height
-    rows, bits = pair_rows(geometry.view, gap.shape[0]), disc_bits(gap.shape[0])
+    discs = Places.discs(geometry.skeleton)
     return (
-        Measure("A501-min", ratio, rows[:inner], bits[:inner]),
-        Measure("A501-max", ratio, rows[:inner], bits[:inner]),
-        Measure("A501-gap", gap, rows, bits),
+        Measure("A501-min", ratio, discs[inner]),
+        Measure("A501-max", ratio, discs[inner]),
+        Measure("A501-gap", gap, discs),
     )
 
 
 def _expected_spacings(geometry: Geometry) -> Floats:
-    """Half of each body's height, and the image's median gap between L1 and L5 `[4, n]`; NaN where fewer than
+    """Half of each body's height, and the image's median gap between bodies `[B−1, n]`; NaN where fewer than
     three gaps are known. A body whose height is unknown has the median height.
     """
     heights = np.where(np.isnan(geometry.heights), geometry.height, geometry.heights)
-    gaps = geometry.gaps[: len(LUMBAR) - 1]
+    gaps = geometry.gaps[: len(geometry.skeleton.bodies) - 1]
     usual = median_of_rows(gaps)
     expected = (heights[:-1] + heights[1:]) / 2 + usual
     enough = (np.isfinite(gaps).sum(axis=0) >= _FEWEST_GAPS) & (

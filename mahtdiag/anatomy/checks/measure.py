@@ -2,16 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.geometry import Floats, Geometry
+from mahtdiag.anatomy.geometry import Bools, Floats, Geometry
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
-
-Bits = NDArray[np.int64]
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, Skeleton
 
 ROUNDING = 1e-9
 """Values that differ by less than this share are the same."""
@@ -25,72 +22,68 @@ end's.
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """What the rows of a quantity stand for.
+
+    `levels` `[R]`: index into the skeleton's `levels`; `members` `[R, K]`: the keypoints of each.
+    """
+
+    levels: NDArray[np.int64]
+    members: Bools
+
+    def __getitem__(self, rows: slice) -> "Places":
+        return Places(self.levels[rows], self.members[rows])
+
+    @staticmethod
+    def vertebrae(skeleton: Skeleton) -> "Places":
+        """All vertebrae, each with its keypoints."""
+        levels = np.arange(len(skeleton.vertebrae))
+        return Places(levels, skeleton.vertebra_index == levels[:, None])
+
+    @staticmethod
+    def bodies(skeleton: Skeleton) -> "Places":
+        """The vertebrae with four corners."""
+        return Places.vertebrae(skeleton)[slice(0, len(skeleton.bodies))]
+
+    @staticmethod
+    def pairs(skeleton: Skeleton) -> "Places":
+        """Neighbouring vertebrae, with the keypoints of both."""
+        single = Places.vertebrae(skeleton)
+        levels = single.levels.size + single.levels[:-1]
+        return Places(levels, single.members[:-1] | single.members[1:])
+
+    @staticmethod
+    def discs(skeleton: Skeleton) -> "Places":
+        """Neighbouring vertebrae, with the keypoints of the two endplates that face each other."""
+        count = len(skeleton.vertebrae)
+        upper = np.arange(count - 1)
+        # An endplate is facing the disc below its vertebra where its number is odd, above it where even.
+        disc = (np.arange(skeleton.keypoints) // CORNERS_PER_ENDPLATE + 1) // 2 - 1
+        return Places(count + upper, disc == upper[:, None])
+
+    @staticmethod
+    def endplates(skeleton: Skeleton) -> "Places":
+        """All endplates, under the name of their vertebra."""
+        numbers = np.arange(skeleton.endplates)
+        members = np.arange(skeleton.keypoints) // CORNERS_PER_ENDPLATE == numbers[:, None]
+        return Places(numbers // 2, members)
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
     """One quantity, to be held against the limit `key`.
 
-    `values` `[R, n]`, NaN where it cannot be measured; `levels` `[R]`: index into `level_names`; `blamed`
-    `[R, 1]` or `[R, n]`: the keypoints it concerns, as bits.
+    `values` `[R, n]`, NaN where it cannot be measured; `places`: what the rows stand for, and whom a finding
+    blames; of these keypoints those alone that are annotated, or that `points` `[K, n]` names.
     """
 
     key: str
     values: Floats
-    levels: NDArray[np.int64]
-    blamed: Bits
+    places: Places
+    points: Bools | None = None
 
 
 Check = Callable[[Geometry, Limits], tuple[Measure, ...]]
-
-
-def level_names(view: View) -> tuple[str, ...]:
-    """Names a finding can carry: the vertebrae, then the pairs of neighbours (`L4/L5`)."""
-    names = view.vertebrae
-    return names + tuple(f"{a}/{b}" for a, b in pairwise(names))
-
-
-def vertebra_rows(count: int) -> NDArray[np.int64]:
-    """Level indices of the first `count` vertebrae."""
-    return np.arange(count, dtype=np.int64)
-
-
-def pair_rows(view: View, count: int) -> NDArray[np.int64]:
-    """Level indices of the first `count` pairs of neighbours."""
-    return len(view.vertebrae) + np.arange(count, dtype=np.int64)
-
-
-def _vertebra_bits(vertebra: int) -> int:
-    first = CORNERS_PER_VERTEBRA * vertebra
-    return (0b1111 if first < LUMBAR_KEYPOINTS else 0b11) << first
-
-
-def vertebra_bits(count: int) -> Bits:
-    """All keypoints of each of the first `count` vertebrae, `[count, 1]`."""
-    return np.array([[_vertebra_bits(v)] for v in range(count)], dtype=np.int64)
-
-
-def pair_bits(count: int) -> Bits:
-    """All keypoints of both vertebrae of each of the first `count` pairs, `[count, 1]`."""
-    return np.array([[_vertebra_bits(p) | _vertebra_bits(p + 1)] for p in range(count)], dtype=np.int64)
-
-
-def disc_bits(count: int) -> Bits:
-    """The four keypoints around each of the first `count` discs, `[count, 1]`."""
-    return np.array([[0b1111 << CORNERS_PER_VERTEBRA * p + 2] for p in range(count)], dtype=np.int64)
-
-
-def _as_bits(blamed: NDArray[np.bool_]) -> Bits:
-    bits: Bits = blamed * (np.int64(1) << np.arange(blamed.shape[0], dtype=np.int64))[:, None]
-    return bits
-
-
-def bits_of(blamed: NDArray[np.bool_]) -> Bits:
-    """Keypoints `[K, n]` that are true, as bits `[n]`."""
-    bits: Bits = np.add.reduce(_as_bits(blamed), axis=0)
-    return bits
-
-
-def bits_per_vertebra(blamed: NDArray[np.bool_]) -> Bits:
-    """Keypoints `[K, n]` that are true, as bits, gathered by vertebra `[V, n]`."""
-    return np.add.reduceat(_as_bits(blamed), np.arange(0, blamed.shape[0], CORNERS_PER_VERTEBRA), axis=0)
 
 
 def peaks(values: Floats, step: int, strengths: Floats | None = None) -> Floats:

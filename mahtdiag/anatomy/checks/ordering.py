@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from mahtdiag.anatomy.checks.measure import (
-    Measure,
-    disc_bits,
-    pair_bits,
-    pair_rows,
-    vertebra_bits,
-    vertebra_rows,
-)
+from mahtdiag.anatomy.checks.measure import Measure, Places
 from mahtdiag.anatomy.geometry import Geometry
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.schema.skeleton import LL, LR, UL, UR
@@ -19,15 +12,12 @@ def centres_descend(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     """A101: how far each centre lies below the one above, in heights."""
     y = geometry.centres.y
     drop = (y[1:] - y[:-1]) / geometry.height
-    pairs = drop.shape[0]
-    return (Measure("A101", drop, pair_rows(geometry.view, pairs), pair_bits(pairs)),)
+    return (Measure("A101", drop, Places.pairs(geometry.skeleton)),)
 
 
 def endplates_apart(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     """A102: gap between neighbouring endplates, in heights, negative where they overlap."""
-    gap = geometry.gaps / geometry.height
-    pairs = gap.shape[0]
-    return (Measure("A102", gap, pair_rows(geometry.view, pairs), disc_bits(pairs)),)
+    return (Measure("A102", geometry.gaps / geometry.height, Places.discs(geometry.skeleton)),)
 
 
 def endplates_in_order(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
@@ -39,5 +29,4 @@ def endplates_in_order(geometry: Geometry, limits: Limits) -> tuple[Measure, ...
     left = (geometry.corner(LL) - geometry.corner(UL)).dot(axes)
     right = (geometry.corner(LR) - geometry.corner(UR)).dot(axes)
     down = np.fmax(left, right) / geometry.height
-    count = down.shape[0]
-    return (Measure("A103", down, vertebra_rows(count), vertebra_bits(count)),)
+    return (Measure("A103", down, Places.bodies(geometry.skeleton)),)

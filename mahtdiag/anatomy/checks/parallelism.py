@@ -6,33 +6,30 @@ from mahtdiag.anatomy.checks.measure import (
     END_STRENGTH,
     ROUNDING,
     Measure,
-    disc_bits,
-    pair_rows,
+    Places,
     peaks,
-    vertebra_bits,
-    vertebra_rows,
 )
-from mahtdiag.anatomy.geometry import Geometry
+from mahtdiag.anatomy.geometry import Floats, Geometry
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.skeleton import LUMBAR
 
 
 def endplates_parallel(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     """A201: angle between the two endplates of each vertebra, degrees."""
     angle_deg = np.abs(geometry.tilt_changes_deg[0::2])
-    count = angle_deg.shape[0]
-    return (Measure("A201", angle_deg, vertebra_rows(count), vertebra_bits(count)),)
+    return (Measure("A201", angle_deg, Places.bodies(geometry.skeleton)),)
 
 
 def discs_not_wedged(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
-    """A202: angle between the endplates around each disc, degrees; L5/S1 has a limit of its own."""
+    """A202: angle between the endplates around each disc, degrees; the last one may have its own limit."""
     wedge_deg = np.abs(geometry.tilt_changes_deg[1::2])
-    inner = len(LUMBAR) - 1
-    rows, bits = pair_rows(geometry.view, wedge_deg.shape[0]), disc_bits(wedge_deg.shape[0])
-    measures = [Measure("A202", wedge_deg[:inner], rows[:inner], bits[:inner])]
-    if wedge_deg.shape[0] > inner:
-        measures.append(Measure("A202-S1", wedge_deg[inner:], rows[inner:], bits[inner:]))
-    return tuple(measures)
+    return _apart("A202", wedge_deg, Places.discs(geometry.skeleton), len(geometry.skeleton.bodies) - 1)
+
+
+def _apart(key: str, values: Floats, places: Places, inner: int) -> tuple[Measure, ...]:
+    """The first `inner` rows under `key`; the rest, which a last endplate adds, under its own limit."""
+    above, last = slice(0, inner), slice(inner, None)
+    measures = (Measure(key, values[above], places[above]), Measure(f"{key}-S1", values[last], places[last]))
+    return measures if values.shape[0] > inner else measures[:1]
 
 
 def endplates_in_line(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
@@ -40,10 +37,11 @@ def endplates_in_line(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]
 
     An inner endplate: its tilt minus the mean of its two neighbours'. The first and the last have one
     neighbour: the wedge between the two, less what the next wedge of its kind makes usual. That is half the
-    wedge of the next body, and all of the wedge of the next disc for S1, which has a limit of its own.
+    wedge of the next body, and all of the wedge of the next disc for a last endplate, which has a
+    limit of its own.
     """
     change_deg = geometry.tilt_changes_deg
-    share = 1.0 if change_deg.shape[0] == 2 * len(LUMBAR) else 0.5
+    share = 0.5 if geometry.skeleton.last_endplate is None else 1.0
     first = change_deg[:1] - 0.5 * change_deg[2:3]
     last = change_deg[-1:] - share * change_deg[-3:-2]
     leaning_deg = np.abs(np.concatenate([first, (change_deg[:-1] - change_deg[1:]) / 2, last]))
@@ -54,10 +52,5 @@ def endplates_in_line(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]
     for end, others in ((0, slice(1, 4)), (-1, slice(-4, -1))):
         beaten = np.fmax.reduce(leaning_deg[others], axis=0) > strengths[end] * (1.0 + ROUNDING)
         peaks_deg[end, beaten] = np.nan
-    endplates = np.arange(peaks_deg.shape[0], dtype=np.int64)
-    bits = (np.int64(3) << 2 * endplates)[:, None]
-    body = 2 * len(LUMBAR)
-    measures = [Measure("A203", peaks_deg[:body], endplates[:body] // 2, bits[:body])]
-    if endplates.size > body:
-        measures.append(Measure("A203-S1", peaks_deg[body:], endplates[body:] // 2, bits[body:]))
-    return tuple(measures)
+    endplates = Places.endplates(geometry.skeleton)
+    return _apart("A203", peaks_deg, endplates, 2 * len(geometry.skeleton.bodies))

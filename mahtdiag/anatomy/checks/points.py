@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mahtdiag.anatomy.checks.measure import Measure, bits_per_vertebra, vertebra_rows
+from mahtdiag.anatomy.checks.measure import Measure, Places
 from mahtdiag.anatomy.geometry import Floats, Geometry
 from mahtdiag.anatomy.limits import Limits
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR
@@ -18,8 +18,7 @@ def inside_image(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
         return ()
     beyond = geometry.outside / geometry.height
     farthest = np.fmax.reduceat(beyond, _starts(beyond.shape[0]), axis=0)
-    blamed = bits_per_vertebra(beyond > limits["A601"])
-    return (Measure("A601", farthest, vertebra_rows(farthest.shape[0]), blamed),)
+    return (Measure("A601", farthest, Places.vertebrae(geometry.skeleton), beyond > limits["A601"]),)
 
 
 def _nearest(geometry: Geometry) -> Floats:
@@ -41,12 +40,11 @@ def points_apart(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     """A602: distance from a vertebra's keypoints to the nearest other keypoint of the image, in heights."""
     distance = _nearest(geometry) / geometry.height
     closest = np.fmin.reduceat(distance, _starts(distance.shape[0]), axis=0)
-    blamed = bits_per_vertebra(distance < limits["A602"])
-    return (Measure("A602", closest, vertebra_rows(closest.shape[0]), blamed),)
+    return (Measure("A602", closest, Places.vertebrae(geometry.skeleton), distance < limits["A602"]),)
 
 
 def points_finite(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     """A603: number of missing keypoints of each vertebra."""
     missing = geometry.missing
     count = np.add.reduceat(missing.astype(np.float64), _starts(missing.shape[0]), axis=0)
-    return (Measure("A603", count, vertebra_rows(count.shape[0]), bits_per_vertebra(missing)),)
+    return (Measure("A603", count, Places.vertebrae(geometry.skeleton), missing),)

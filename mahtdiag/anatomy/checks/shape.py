@@ -5,20 +5,18 @@ import numpy as np
 from mahtdiag.anatomy.checks.measure import (
     END_STRENGTH,
     Measure,
-    bits_per_vertebra,
+    Places,
     peaks,
-    vertebra_bits,
-    vertebra_rows,
 )
 from mahtdiag.anatomy.geometry import SMALLEST, Bools, Floats, Geometry, Vectors
 from mahtdiag.anatomy.limits import Limits
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_KEYPOINTS, UL, UR
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR
 
 _AROUND = (UL, UR, LR, LL)
 
 
 def _standing_out(geometry: Geometry) -> Floats:
-    """How far each corner stands out from the line between its neighbours, `[corner in file order, 5, n]`.
+    """How far each corner stands out from the line between its neighbours, `[corner in file order, B, n]`.
 
     Positive for an outline drawn clockwise on screen, as UL, UR, LR, LL is.
     """
@@ -44,12 +42,12 @@ def outline_simple(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     out = _standing_out(geometry)
     depth = np.minimum(out.max(axis=0), -out.min(axis=0)) / geometry.height
     depth = np.where(np.isnan(depth) | _crossed(out), depth, 0.0)
-    return (Measure("A401", depth, vertebra_rows(len(LUMBAR)), vertebra_bits(len(LUMBAR))),)
+    return (Measure("A401", depth, Places.bodies(geometry.skeleton)),)
 
 
 def _axes_of(geometry: Geometry, rows_per_vertebra: int) -> Vectors:
     """The local axis of every endplate (2 a vertebra) or of every keypoint (4), in file order."""
-    count = geometry.view.endplates * rows_per_vertebra // 2
+    count = geometry.skeleton.endplates * rows_per_vertebra // 2
     vertebrae = np.arange(count) // rows_per_vertebra
     return Vectors(geometry.axes.x[vertebrae], geometry.axes.y[vertebrae])
 
@@ -61,8 +59,7 @@ def left_is_left(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     """
     across = geometry.endplates.cross(_axes_of(geometry, rows_per_vertebra=2))
     reach = np.fmax.reduceat(across, np.arange(0, across.shape[0], 2), axis=0) / geometry.width
-    count = reach.shape[0]
-    return (Measure("A402", reach, vertebra_rows(count), vertebra_bits(count)),)
+    return (Measure("A402", reach, Places.vertebrae(geometry.skeleton)),)
 
 
 def outline_convex(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
@@ -76,8 +73,10 @@ def outline_convex(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     least = oriented.min(axis=0)
     has_size = geometry.widths + geometry.heights > SMALLEST
     values = np.where(has_size & ~_crossed(out), least / geometry.height, np.nan)
-    blamed = np.swapaxes(oriented == least, 0, 1).reshape(LUMBAR_KEYPOINTS, -1)
-    return (Measure("A403", values, vertebra_rows(len(LUMBAR)), bits_per_vertebra(blamed)),)
+    dented = np.zeros_like(geometry.missing)
+    of_bodies = geometry.skeleton.body_keypoints
+    dented[:of_bodies] = np.swapaxes(oriented == least, 0, 1).reshape(of_bodies, -1)
+    return (Measure("A403", values, Places.bodies(geometry.skeleton), dented),)
 
 
 def sides_smooth(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
@@ -88,7 +87,7 @@ def sides_smooth(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     off = np.abs(_off_line(geometry))
     # An end corner moves the expected place of the next one by half as much as itself.
     ends = np.where(np.isnan(off), END_STRENGTH * _off_alone(geometry), off)
-    return (_largest("A404", peaks(off, 2, ends), limits),)
+    return (_largest("A404", geometry, peaks(off, 2, ends), limits),)
 
 
 def corners_in_step(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
@@ -99,14 +98,14 @@ def corners_in_step(geometry: Geometry, limits: Limits) -> tuple[Measure, ...]:
     # A corner next to an end corner moves what that is held against by as much as itself.
     strengths = alone.copy()
     strengths[[0, 1, -2, -1]] *= END_STRENGTH
-    return (_largest("A405", peaks(alone, 2, strengths), limits),)
+    return (_largest("A405", geometry, peaks(alone, 2, strengths), limits),)
 
 
-def _largest(key: str, distances: Floats, limits: Limits) -> Measure:
+def _largest(key: str, geometry: Geometry, distances: Floats, limits: Limits) -> Measure:
     """The largest distance of each vertebra's corners, `[K, n]`, blamed on those beyond the limit."""
     starts = list(range(0, distances.shape[0], CORNERS_PER_VERTEBRA))
     largest = np.fmax.reduceat(distances, starts, axis=0)
-    return Measure(key, largest, vertebra_rows(len(starts)), bits_per_vertebra(distances > limits[key]))
+    return Measure(key, largest, Places.vertebrae(geometry.skeleton), distances > limits[key])
 
 
 def _off_line(geometry: Geometry) -> Floats:
@@ -125,8 +124,9 @@ def _off_alone(geometry: Geometry) -> Floats:
     """How far each corner steps out of its side without its partner on the other side, in heights `[K, n]`.
 
     An inner corner: what its distance from the line of its side exceeds its partner's by. A corner of the
-    first or last endplate: the side that ends in it, held against the opposite side and against the same side
-    one vertebra (from S1: one disc) further on; the smaller difference, 0 where the two differ in direction.
+    first or last endplate: the side that ends in it, held against the opposite side and against the same
+    side one vertebra (from a last endplate: one disc) further on; the smaller difference, 0 where the two
+    differ in direction.
     """
     off = np.abs(_off_line(geometry))
     alone = np.maximum(off - _partners(off), 0.0)

@@ -62,7 +62,7 @@ def _image(image: JudgedImage, view: View, source: Source) -> dict[str, Json]:
         "image": image.image,
         "severity": image.severity,
         "codes": list(image.codes),
-        "reason": image_reason(image.findings, view, most=None),
+        "reason": image_reason(image.findings, view.skeleton, most=None),
         "findings": [_finding(finding, view) for finding in image.findings],
     }
     if source is Source.RUN:
@@ -80,7 +80,7 @@ def _finding(finding: Finding, view: View) -> dict[str, Json]:
         "vertebra": finding.vertebra,
         "keypoints": list(finding.keypoints),
         "severity": finding.severity,
-        "reason": finding_reason(finding, view),
+        "reason": finding_reason(finding, view.skeleton),
     }
 
 
@@ -196,5 +196,5 @@ def _row(image: JudgedImage, view: View) -> tuple[str, ...]:
         f"{image.severity:.3f}",
         " ".join(image.codes),
         ", ".join(names[k] for k in blamed),
-        image_reason(image.findings, view, most=None),
+        image_reason(image.findings, view.skeleton, most=None),
     )

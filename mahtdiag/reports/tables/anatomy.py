@@ -152,7 +152,7 @@ def _add_image(table: Table, image: JudgedImage, view: View, name_width: int) ->
             name if row == 0 else "",
             severity if row == 0 else "",
             group[0].code,
-            group_reason(group, view),
+            group_reason(group, view.skeleton),
         )
     rest = dict.fromkeys(group[0].code for group in groups[REASONS:])
     if rest:

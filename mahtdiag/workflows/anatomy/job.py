@@ -128,7 +128,7 @@ def check_run(
     """What these rules and limits find in the predictions of a run, and in their labels."""
     size_px = _sizes(images)
     of_predictions, of_labels = (
-        check_anatomy(points, view, image_size_px=size_px, limits=limits, rules=rules)
+        check_anatomy(points, view.skeleton, image_size_px=size_px, limits=limits, rules=rules)
         for points in (keypoints.pred_px, keypoints.gt_px)
     )
     return of_predictions, of_labels
@@ -253,7 +253,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
     points_px = np.array([sample.keypoints_px for sample in samples], dtype=np.float64)
     findings = check_anatomy(
         points_px.reshape(-1, dataset.view.keypoints, 2),
-        dataset.view,
+        dataset.view.skeleton,
         image_size_px=size_px,
         limits=Limits.of(dataset.view, _set_limits(request, dataset.view)),
         rules=rules,

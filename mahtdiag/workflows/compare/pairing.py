@@ -190,7 +190,9 @@ def _compared(
         error_px=_taken(found.error_px, rows),
         spacing_mm=np.where(same_spacing, images.pixel_spacing_mm[listed], np.nan),
         losses={name: getattr(images, f"loss_{name}")[listed] for name in losses},
-        findings=check_anatomy(pred_px, run.document.view, image_size_px=size_px, limits=limits, rules=rules),
+        findings=check_anatomy(
+            pred_px, run.document.view.skeleton, image_size_px=size_px, limits=limits, rules=rules
+        ),
         sigma_px=_taken(found.sigma_px, rows),
         covariance_px2=None if spread is None else stored_covariance(_taken(spread, rows), run.document),
     )

@@ -142,7 +142,11 @@ def record_of(
             peaks=keypoints.peaks.of_image(row, lambda places: places),
         ),
         findings=check_anatomy(
-            keypoints.pred_px[row][None], keypoints.view, image_size_px=size, limits=limits, rules=rules
+            keypoints.pred_px[row][None],
+            keypoints.view.skeleton,
+            image_size_px=size,
+            limits=limits,
+            rules=rules,
         ).of_image(0),
     )
 

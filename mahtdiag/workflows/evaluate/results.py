@@ -75,7 +75,7 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
     losses = {name: _of_evaluated(images, f"loss_{name}") for name in LOSS_NAMES}
     summary = summarise(run.view, keypoints.image, keypoints.error_px, keypoints.error_mm, losses)
     share = _of_evaluated(images, "loss_heatmap_keypoint_share")
-    errors = break_down_errors(keypoints.image, keypoints.pred_px, keypoints.gt_px, run.view)
+    errors = break_down_errors(keypoints.image, keypoints.pred_px, keypoints.gt_px)
     ambiguity = stored_ambiguity(run.document, _sizes(images), keypoints)
     document = base.model_copy(
         update={
@@ -110,7 +110,7 @@ def findings_of(document: RunDocument, images: ImageColumns, keypoints: Keypoint
     """Anatomical violations among the predictions, by the rules and limits of the run."""
     return check_anatomy(
         keypoints.pred_px,
-        document.view,
+        document.view.skeleton,
         image_size_px=_sizes(images),
         limits=stored_limits(document),
         rules=stored_rules(document),

@@ -128,7 +128,7 @@ def by_error_type(metric: str, keypoints: KeypointColumns) -> Ranking | None:
     kind = next((kind for kind in ErrorType if kind.title == named), None)
     if kind is None:
         return by_errors(f"{ERRORS[0]}.mean", keypoints)
-    types = classify_errors(keypoints.pred_px, keypoints.gt_px, keypoints.view).types
+    types = classify_errors(keypoints.pred_px, keypoints.gt_px).types
     count = (types == kind).sum(axis=1).astype(np.float64)
     return _counts(f"keypoints of type {named}", "keypoint", count, keypoints.image)
 

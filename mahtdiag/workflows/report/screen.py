@@ -109,7 +109,7 @@ def gallery_of(
     notes: tuple[str, ...],
 ) -> Gallery:
     """The images of these rows of the keypoint table, each with its picture or why there is none."""
-    types = classify_errors(keypoints.pred_px, keypoints.gt_px, view.view).types
+    types = classify_errors(keypoints.pred_px, keypoints.gt_px).types
     judged = {image.image: image for image in view.anatomy.verdict.images}
     shifts = _level_shifts(view.anatomy)
     in_images = np.flatnonzero(images.ok)
@@ -150,7 +150,7 @@ def gallery_of(
 
 
 def _findings(image: JudgedImage, view: View) -> tuple[tuple[str, str], ...]:
-    return tuple((group[0].code, group_reason(group, view)) for group in grouped(image.findings))
+    return tuple((group[0].code, group_reason(group, view.skeleton)) for group in grouped(image.findings))
 
 
 def _level_shifts(report: AnatomyReport) -> dict[str, int]:
