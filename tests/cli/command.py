@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from .builders import INPUT_OPTIONS, ROOT
+
+PROGRESS = re.compile(r"[\w ]+: \d+/\d+, ")
 
 # What tells the command that it runs in a pipeline.
 PIPELINE = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY")
@@ -31,10 +34,14 @@ class Finished:
         return self.out.decode()
 
     @property
-    def errors(self) -> list[str]:
+    def lasting(self) -> list[str]:
         """The lines on standard error that are not progress."""
-        progress = ("evaluating: ", "overlays: ", "pictures: ", "note: ")
-        return [line for line in self.err.splitlines() if not line.startswith(progress)]
+        return [line for line in self.err.splitlines() if PROGRESS.match(line) is None]
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines on standard error that are neither progress nor notes."""
+        return [line for line in self.lasting if not line.startswith("note: ")]
 
     def refused(self, *problems: str) -> None:
         """Status 2, nothing on standard output, and on standard error these lines alone."""

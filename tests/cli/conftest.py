@@ -3,7 +3,7 @@
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -48,17 +48,10 @@ def clean_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def desk(
-    bench: Bench,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsysbinary: pytest.CaptureFixture[bytes],
-    clean_process: None,
-) -> Desk:
-    """A copy of the bench as the current folder, and the command in this process."""
-    folder = tmp_path / "desk"
-    shutil.copytree(bench.path, folder)
-    monkeypatch.chdir(folder)
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], clean_process: None
+) -> Callable[..., Finished]:
+    """The command in this process, in the current folder."""
     monkeypatch.setenv("COLUMNS", "80")
 
     def run(*arguments: str) -> Finished:
@@ -69,4 +62,15 @@ def desk(
         assert isinstance(left.value.code, int)
         return Finished(int(left.value.code), printed.out, printed.err.decode())
 
-    return Desk(folder, run)
+    return run
+
+
+@pytest.fixture
+def desk(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Finished]
+) -> Desk:
+    """A copy of the bench as the current folder, and the command in this process."""
+    folder = tmp_path / "desk"
+    shutil.copytree(bench.path, folder)
+    monkeypatch.chdir(folder)
+    return Desk(folder, command)
