@@ -34,10 +34,7 @@ def resampled_sums(per_image: FloatArray, resamples: int, seed: int) -> FloatArr
     Source: Efron, Tibshirani, An Introduction to the Bootstrap (1993), the cluster bootstrap.
     """
     images = len(per_image)
-    if images == 0:
-        raise ValueError("no images to resample")
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}, give 1 or more")
+    _require_some(images, resamples)
     rng = np.random.default_rng(seed)
     chance = np.full(images, 1.0 / images)
     block = max(1, min(resamples, _BLOCK_BYTES // (16 * images)))
@@ -57,10 +54,7 @@ def image_weights(images: int, resamples: int, seed: int) -> Iterator[NDArray[np
     10⁴⁰⁰ for any number of images.
     Raises ValueError with no images or fewer than one resample.
     """
-    if images == 0:
-        raise ValueError("no images to resample")
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}, give 1 or more")
+    _require_some(images, resamples)
     rng = np.random.default_rng(seed)
     # Memory that is touched for the first time costs more than drawing into it.
     held = np.empty((max(1, min(resamples, _BLOCK_BYTES // images)), images), dtype=np.uint8)
@@ -69,6 +63,13 @@ def image_weights(images: int, resamples: int, seed: int) -> Iterator[NDArray[np
         for row in weights:
             row[:] = np.bincount(rng.integers(images, size=images), minlength=images)
         yield weights
+
+
+def _require_some(images: int, resamples: int) -> None:
+    if images == 0:
+        raise ValueError("no images to resample")
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}, give 1 or more")
 
 
 def percentile_interval(values: FloatArray, confidence: float = 0.95) -> Interval | None:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from mahtdiag.calibration.points import FloatArray, IntArray, Points
-from mahtdiag.calibration.sums import Numbers, Sums, numbers
+from mahtdiag.calibration.sums import Sums, numbers
 
 MIN_KEYPOINTS = 20
 _SHOWN = ("mace", "sigma_scale", "bias_x", "bias_y", "sharpness_px", "nll", "crps_px")
@@ -125,18 +125,15 @@ def _groups_of_kind(
 ) -> list[GroupCalibration]:
     result = numbers(sums)
     return [
-        _group(kind, name, result, i, images[i]) for i, name in enumerate(names) if name and sums[i, 0] > 0
+        GroupCalibration(
+            kind=kind,
+            name=name,
+            n_keypoints=int(result.n[i]),
+            n_images=images[i],
+            enough=int(result.n[i]) >= MIN_KEYPOINTS,
+            coverage_90=float(result.coverage[i, 2]),
+            **result.floats(*_SHOWN, group=i),
+        )
+        for i, name in enumerate(names)
+        if name and sums[i, 0] > 0
     ]
-
-
-def _group(kind: str, name: str, result: Numbers, i: int, images: int) -> GroupCalibration:
-    count = int(result.n[i])
-    return GroupCalibration(
-        kind=kind,
-        name=name,
-        n_keypoints=count,
-        n_images=images,
-        enough=count >= MIN_KEYPOINTS,
-        coverage_90=float(result.coverage[i, 2]),
-        **result.floats(*_SHOWN, group=i),
-    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from mahtdiag.anatomy.findings import Findings
 
@@ -51,6 +51,6 @@ def exact_interval(count: int, of: int, confidence: float = 0.95) -> Interval | 
     if of == 0:
         return None
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if count == 0 else float(beta.ppf(tail, count, of - count + 1))
-    high = 1.0 if count == of else float(beta.ppf(1.0 - tail, count + 1, of - count))
+    low = 0.0 if count == 0 else float(betaincinv(count, of - count + 1, tail))
+    high = 1.0 if count == of else float(betaincinv(count + 1, of - count, 1.0 - tail))
     return low, high

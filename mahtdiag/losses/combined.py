@@ -8,7 +8,7 @@ from mahtdiag.losses.heatmap import Emphasis, FocalHeatmapLoss, FocalWeight, Hea
 from mahtdiag.losses.parts import LossParts
 from mahtdiag.losses.reduction import Reduction, check_not_negative, check_reduction, mean_where
 from mahtdiag.losses.uncertainty import UncertaintyLoss
-from mahtdiag.schema.loss_weights import LOSS_WEIGHTS
+from mahtdiag.schema.choices import LOSS_WEIGHTS
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 from mahtdiag.schema.skeleton import View
 

@@ -1,6 +1,11 @@
-"""What a user can choose between. Nothing is imported here: `--help` lists the choices and must be quick."""
+"""What a user can choose between. Nothing heavy is imported: `--help` lists the choices and must be quick."""
 
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+LOSS_WEIGHTS: Final = MappingProxyType({"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1})
+"""Weights of the parts of the training loss where none are chosen, for what trains and what shows them."""
 
 
 class CoordinateConvention(StrEnum):

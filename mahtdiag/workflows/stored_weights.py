@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.schema.loss_weights import LOSS_WEIGHTS
+from mahtdiag.schema.choices import LOSS_WEIGHTS
 
 
 def stored_weights(document: RunDocument) -> dict[str, float]:
