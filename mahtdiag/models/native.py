@@ -17,8 +17,8 @@ from pydantic import (
 from torch import nn
 
 from mahtdiag.errors import CheckpointError, UsageError
+from mahtdiag.models.formats.native import METADATA_KEY, STATE_KEY
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
-from mahtdiag.models.normalization import parse_normalization
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     LARGEST_SIGMA,
@@ -29,11 +29,9 @@ from mahtdiag.schema.model_spec import (
     UncertaintyFrame,
     UncertaintyKind,
     UncertaintySpec,
+    parse_normalization,
 )
 from mahtdiag.schema.skeleton import View
-
-METADATA_KEY = "mahtdiag"
-STATE_KEY = "state_dict"
 
 
 class _Block(BaseModel):

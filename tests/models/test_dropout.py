@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mahtdiag.models.dropout import activate_dropout
+from mahtdiag.models.loading import activate_dropout
 
 from .networks import mahtnet
 

@@ -16,7 +16,7 @@ import torch
 
 import mahtdiag
 from mahtdiag.errors import CheckpointError
-from mahtdiag.models.archive import sha256_of
+from mahtdiag.models.checkpoint import Checkpoint
 from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import save_checkpoint
 
@@ -209,7 +209,7 @@ def test_a_real_torch_export_archive_is_named(tmp_path: Path) -> None:
 def test_sha256_is_that_of_hashlib(tmp_path: Path, size: int) -> None:
     content = np.random.default_rng(size).bytes(size)
     (tmp_path / "a").write_bytes(content)
-    assert sha256_of(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    assert Checkpoint(tmp_path / "a").sha256 == hashlib.sha256(content).hexdigest()
 
 
 def test_sha256_of_a_loaded_checkpoint(tmp_path: Path) -> None:

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from mahtdiag.errors import CheckpointError, UsageError
-from mahtdiag.models.archive import (
+from mahtdiag.models.loading import LoadedModel, load_model
+from mahtdiag.models.weights import (
     PREFIXES,
     WRAPPERS,
-    CheckpointFormat,
     check_weights,
     find_state_dict,
     without_prefixes,
 )
-from mahtdiag.models.loading import LoadedModel, load_model
 
 from .networks import Plain, Twice, Wrapped, plain, problems_of, randomized
 
@@ -30,7 +29,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, Build], LoadedModel
     """Load a state dict into what a factory builds."""
 
     def loaded(path: Path, build: Build) -> LoadedModel:
-        monkeypatch.setattr("mahtdiag.models.loading.build_from_factory", lambda name: build())
+        monkeypatch.setattr("mahtdiag.models.formats.state_dict.build_from_factory", lambda name: build())
         return load_model(path, factory="nets:build", trust=True)
 
     return loaded
@@ -68,7 +67,7 @@ def test_wrappers_and_prefixes(
     torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=not legacy)
     loaded = load(tmp_path / "a.pt", Plain)
     assert same_weights(loaded.network, network)
-    assert loaded.format is CheckpointFormat.STATE_DICT
+    assert loaded.format.name == "state-dict"
     assert loaded.spec is None
     assert not loaded.network.training
 

@@ -8,7 +8,6 @@ import torch
 
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.errors import ModelOutputError, UsageError
-from mahtdiag.models.normalization import parse_normalization
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     IMAGENET,
@@ -20,6 +19,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintyKind,
     UncertaintySource,
     UncertaintySpec,
+    parse_normalization,
 )
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.skeleton import View

@@ -15,9 +15,7 @@ from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import UsageError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
-from mahtdiag.models.archive import CheckpointFormat
-from mahtdiag.models.dropout import activate_dropout
-from mahtdiag.models.loading import LoadedModel, load_model
+from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
@@ -169,10 +167,11 @@ def runner_of(
 def _switch_dropout_on(member: Member, device: torch.device) -> None:
     layers = activate_dropout(member.model.network)
     option = "--uncertainty mc-dropout"
-    if member.model.format is CheckpointFormat.TORCHSCRIPT and not (layers and _acts(member, device)):
+    kind = member.model.format
+    if kind.carries_code and not (layers and _acts(member, device)):
         raise UsageError(
-            f"{member.path}: {option}: no dropout can be switched on in this TorchScript archive; save it "
-            "with torch.jit.script, neither traced nor frozen, or give several checkpoints"
+            f"{member.path}: {option}: no dropout can be switched on in this {kind.title}; "
+            f"{kind.dropout_advice}, or give several checkpoints"
         )
     if not layers:
         raise UsageError(
@@ -197,14 +196,14 @@ def source_of(members: Sequence[Member]) -> CheckpointSource:
     """What `run.json` says of the checkpoints; the digest of an ensemble does not depend on its order."""
     if len(members) == 1:
         (only,) = members
-        return CheckpointSource(path=str(only.path), sha256=only.model.sha256, format=str(only.model.format))
+        return CheckpointSource(path=str(only.path), sha256=only.model.sha256, format=only.model.format.name)
     digests = sorted(member.model.sha256 for member in members)
     return CheckpointSource(
         path=SEPARATOR.join(str(member.path) for member in members),
         sha256=hashlib.sha256("\n".join(digests).encode()).hexdigest(),
-        format=SEPARATOR.join(dict.fromkeys(str(member.model.format) for member in members)),
+        format=SEPARATOR.join(dict.fromkeys(member.model.format.name for member in members)),
         members=tuple(
-            CheckpointMember(path=str(m.path), sha256=m.model.sha256, format=str(m.model.format))
+            CheckpointMember(path=str(m.path), sha256=m.model.sha256, format=m.model.format.name)
             for m in members
         ),
     )

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.errors import ModelOutputError, UsageError
-from mahtdiag.models.normalization import parse_normalization
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode
 from mahtdiag.schema.model_spec import (
     DecodeMethod,
@@ -16,6 +15,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintyFrame,
     UncertaintySource,
     UncertaintySpec,
+    parse_normalization,
 )
 from mahtdiag.schema.outputs import ModelOutputs
 from mahtdiag.schema.skeleton import View

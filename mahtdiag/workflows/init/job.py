@@ -13,6 +13,8 @@ from mahtdiag.config.reading import FILE_NAME, PROJECT_FILE
 from mahtdiag.config.writing import ProjectFile, Value, file_text, toml_value
 from mahtdiag.diagnosis.proposals import propose_gates
 from mahtdiag.errors import RunFolderError, UsageError
+from mahtdiag.models.checkpoint import CheckpointFormat
+from mahtdiag.models.formats import format_named
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.latest import LATEST, RUNS
@@ -20,8 +22,6 @@ from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.workflows.calibration.choices import CalibrationChoices
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
-SELF_DESCRIBING = "mahtdiag"
-RUNS_CODE = ("torchscript", "state-dict")
 OWN_COORDINATES = "network"
 TEMPLATE_HEADER = (
     "mahtdiag.toml: what a project fixes once; the command line wins over it.",
@@ -140,12 +140,21 @@ def _model(document: RunDocument) -> tuple[dict[str, dict[str, Value]], dict[str
     if values.get("decode") == OWN_COORDINATES:
         del values["decode"]
     given = stored.get("given")
-    described = document.checkpoint.format == SELF_DESCRIBING
+    described = _describes_itself(document)
     active = given if isinstance(given, list) else () if described else names
     return (
         {"model": {name: value for name, value in values.items() if name in active or name == "factory"}},
         {"model": values},
     )
+
+
+def _formats(document: RunDocument) -> list[CheckpointFormat | None]:
+    """How the checkpoints of a run are stored; those of an ensemble may differ. None: by another version."""
+    return [format_named(name) for name in document.checkpoint.format.split(",")]
+
+
+def _describes_itself(document: RunDocument) -> bool:
+    return all(kind is not None and kind.describes_itself for kind in _formats(document))
 
 
 def _set(stored: Mapping[str, JsonValue], name: str) -> dict[str, Value]:
@@ -199,7 +208,7 @@ def _seen_from(folder: Path, path: str, cwd: Path) -> str:
 
 
 def _header(document: RunDocument, run: str) -> tuple[str, ...]:
-    needs_trust = any(kind in document.checkpoint.format for kind in RUNS_CODE)
+    needs_trust = any(kind and (kind.carries_code or kind.needs_factory) for kind in _formats(document))
     evaluate = "evaluate --trust" if needs_trust else "evaluate"
     return (
         "mahtdiag.toml: what this project fixes once; the command line wins over it.",
@@ -220,7 +229,7 @@ def _remarks(document: RunDocument, margin: float) -> dict[str, tuple[str, ...]]
             '("upper <= 4.0"), for one view ([gates.AP]) or vertebra; a number that is missing fails.',
         ),
     }
-    if document.checkpoint.format == SELF_DESCRIBING:
+    if _describes_itself(document):
         found["model"] = ("The checkpoint says the rest itself; a key that is set here wins over it.",)
     if "recalibration" in document.settings:
         found["evaluate"] = ("The run multiplied σ by the factors of a file: name it as recalibration.",)

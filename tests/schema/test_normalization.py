@@ -3,10 +3,7 @@
 import pytest
 
 from mahtdiag.errors import UsageError
-from mahtdiag.models.normalization import parse_normalization
-from mahtdiag.schema.model_spec import IMAGENET, UNIT
-
-from .networks import problems_of
+from mahtdiag.schema.model_spec import IMAGENET, UNIT, parse_normalization
 
 
 @pytest.mark.parametrize(
@@ -40,5 +37,8 @@ def test_the_named_ones_are_the_constants() -> None:
     ],
 )  # fmt: skip
 def test_unknown(text: str) -> None:
-    (problem,) = problems_of(lambda: parse_normalization(text), UsageError)
+    with pytest.raises(UsageError) as caught:
+        parse_normalization(text)
+    (problem,) = caught.value.problems
+    assert "\n" not in problem
     assert problem.startswith(f"normalisation {text!r} is not known: use unit, imagenet, or MEAN/STD")

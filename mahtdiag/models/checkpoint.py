@@ -1,0 +1,118 @@
+"""A checkpoint file as it lies there, of which nothing is run, and what makes a format of such files."""
+
+import hashlib
+import pickle
+import warnings
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mahtdiag.errors import CheckpointError
+from mahtdiag.schema.model_spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint to load; `factory` names the user's function that builds its network, if there is one.
+
+    Everything is read when it is first asked for, and raises CheckpointError where it cannot be.
+    """
+
+    path: Path
+    factory: str | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file; an error if it cannot be read or is empty."""
+        digest = hashlib.sha256()
+        try:
+            with self.path.open("rb") as file:
+                while block := file.read(_READ_BYTES):
+                    digest.update(block)
+                if not file.tell():
+                    raise CheckpointError(f"{self.path}: the checkpoint is empty")
+        except FileNotFoundError:
+            raise CheckpointError(f"{self.path}: no such checkpoint") from None
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror}); give a checkpoint file"
+            raise CheckpointError(f"{self.path}: {reason}") from None
+        return digest.hexdigest()
+
+    @cached_property
+    def members(self) -> tuple[str, ...]:
+        """Names of the files in a ZIP archive, without torch's own folder; empty for another file."""
+        try:
+            if not zipfile.is_zipfile(self.path):
+                return ()
+            with zipfile.ZipFile(self.path) as archive:
+                return tuple(name.split("/", 1)[-1] for name in archive.namelist())
+        except Exception:  # zipfile raises UnicodeDecodeError and others for a damaged directory
+            raise CheckpointError(f"{self.path}: damaged or truncated; copy or save it again") from None
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether this is an archive of torch.export, which carries code."""
+        return any(name.startswith("models/") or name == "archive_format" for name in self.members)
+
+    @cached_property
+    def content(self) -> Any:
+        """Tensors and plain data, read with `weights_only=True` and no fallback."""
+        import torch
+
+        if self.is_exported:
+            raise CheckpointError(
+                f"{self.path}: a torch.export archive; save a state dict or TorchScript instead"
+            )
+        damaged = f"{self.path}: not a PyTorch checkpoint, or damaged or truncated"
+        try:
+            with warnings.catch_warnings():
+                # torch warns about pickles that it refuses in the next moment.
+                warnings.simplefilter("ignore", UserWarning)
+                return torch.load(self.path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # Bytes that are no pickle at all are refused as unknown operands.
+            if "weights_only" in str(error) and "Unsupported operand" not in str(error):
+                raise CheckpointError(
+                    f"{self.path}: holds more than tensors and plain data, and a pickle can run code, so it "
+                    "was not loaded; save model.state_dict() instead"
+                ) from None
+            raise CheckpointError(damaged) from None
+        except Exception as error:  # torch.load raises whatever a damaged file provokes
+            raise CheckpointError(f"{damaged} ({type(error).__name__})") from None
+
+
+class CheckpointFormat(Protocol):
+    """How a checkpoint is stored; stateless.
+
+    `name`: what `run.json` says as `checkpoint.format`, permanent. `title`: what messages call such a file,
+    after "a". `carries_code`: the file itself is a program, which is opened only with `--trust`, takes no
+    `--model`, and may not obey when dropout is switched on; `dropout_advice` says how to save it so that it
+    does. `needs_factory`: a function of the user builds the network, which is to be trusted as well.
+    `describes_itself`: the file says how its network is to be run.
+    """
+
+    name: str
+    title: str
+    carries_code: bool = False
+    needs_factory: bool = False
+    describes_itself: bool = False
+    dropout_advice: str = ""
+
+    def recognises(self, checkpoint: Checkpoint) -> bool:
+        """Whether the file is of this format. Raises CheckpointError where it is too damaged to tell."""
+
+    def inspect(self, checkpoint: Checkpoint) -> ModelSpec | None:
+        """What the file says of its network, None if it says nothing; runs nothing that the file carries.
+
+        Raises CheckpointError where it says something impossible.
+        """
+
+    def load(self, checkpoint: Checkpoint) -> "nn.Module":
+        """The network with its weights, on the CPU. Raises CheckpointError or UsageError."""

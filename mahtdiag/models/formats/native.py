@@ -1,0 +1,49 @@
+"""The product's own checkpoints: weights beside a block of plain data that says how to run them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mahtdiag.errors import CheckpointError
+from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+from mahtdiag.schema.model_spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+METADATA_KEY = "mahtdiag"
+STATE_KEY = "state_dict"
+
+
+class Native(CheckpointFormat):
+    """The format (see `CheckpointFormat`)."""
+
+    name = "mahtdiag"
+    title = "mahtdiag checkpoint"
+    describes_itself = True
+
+    def recognises(self, checkpoint: Checkpoint) -> bool:
+        """By its block of metadata; with a factory it is a state dict like any other."""
+        if checkpoint.factory is not None:
+            return False
+        return isinstance(checkpoint.content, Mapping) and METADATA_KEY in checkpoint.content
+
+    def inspect(self, checkpoint: Checkpoint) -> ModelSpec:
+        """What the metadata say."""
+        from mahtdiag.models.native import read_metadata
+
+        return read_metadata(checkpoint.content[METADATA_KEY], str(checkpoint.path)).spec
+
+    def load(self, checkpoint: Checkpoint) -> "nn.Module":
+        """The built-in network that the metadata describe."""
+        from mahtdiag.models.native import build_network, read_metadata
+        from mahtdiag.models.weights import check_weights, put_weights, tensors_of, without_prefixes
+
+        where, content = str(checkpoint.path), checkpoint.content
+        metadata, state = read_metadata(content[METADATA_KEY], where), content.get(STATE_KEY)
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f"{where}: metadata without {STATE_KEY}; save the checkpoint again")
+        weights = tensors_of(state)
+        # What the file says about its size is compared with its weights before it may cost memory.
+        outline = build_network(metadata, where, outline=True)
+        check_weights(outline, without_prefixes(weights, set(outline.state_dict())), checkpoint.path)
+        return put_weights(weights, build_network(metadata, where), checkpoint.path)

@@ -1,0 +1,42 @@
+"""TorchScript archives: a network with its weights and its code."""
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mahtdiag.errors import CheckpointError
+from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class TorchScript(CheckpointFormat):
+    """The format (see `CheckpointFormat`)."""
+
+    name = "torchscript"
+    title = "TorchScript archive"
+    carries_code = True
+    dropout_advice = "save it with torch.jit.script, neither traced nor frozen"
+
+    def recognises(self, checkpoint: Checkpoint) -> bool:
+        """By the files in the archive, none of which is opened."""
+        names = checkpoint.members
+        has_code = "constants.pkl" in names and any(name.startswith("code/") for name in names)
+        return has_code and not checkpoint.is_exported
+
+    def inspect(self, checkpoint: Checkpoint) -> None:
+        """It says nothing of the network's input."""
+
+    def load(self, checkpoint: Checkpoint) -> "nn.Module":
+        """Runs what the archive carries."""
+        import torch
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                load: Callable[..., nn.Module] = torch.jit.load
+                return load(str(checkpoint.path), map_location="cpu")
+        except Exception as error:  # torch raises RuntimeError and others for damaged archives
+            first = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"{checkpoint.path}: damaged TorchScript archive ({first})") from None
