@@ -36,9 +36,8 @@ from benchmarks.injections import INJECTIONS, Injected, Injection, Kind
 from benchmarks.label_audit import share
 from benchmarks.natural_variation import beyond_natural
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image_level_shift
-from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.systematic import explain_systematic_error, fit_systematic_error
-from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]

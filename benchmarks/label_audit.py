@@ -21,12 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from mahtdiag.anatomy.checks import CHECKS
-from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.geometry import measure_geometry
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits
 from mahtdiag.schema.skeleton import AP, LUMBAR_KEYPOINTS, View
 
 Floats = NDArray[np.float64]
@@ -151,7 +148,7 @@ def value_lines(audited: AuditedSet) -> list[str]:
     lines = ["", f"{'quantity in the other images':<44}{'limit':>7}{header}"]
     with np.errstate(invalid="ignore", divide="ignore"):
         geometry = measure_geometry(audited.points_px[audited.right], AP, audited.size_px[audited.right])
-        measures = [m for rule in RULES for m in CHECKS[rule.code](geometry, limits)]
+        measures = [m for rule in RULES for m in rule.measure(geometry, limits.values)]
     for measure in measures:
         values = measure.values[np.isfinite(measure.values)]
         name = f"{measure.key} [{LIMIT_BY_KEY[measure.key].unit}]"

@@ -24,12 +24,10 @@ from benchmarks.injection import named_by_rules
 from benchmarks.injection_sets import CleanSet, clean_aasce
 from benchmarks.injections import INJECTIONS, Injected
 from benchmarks.label_audit import AuditedSet, area_under_roc, read_set, share
-from mahtdiag.anatomy.checks import CHECKS
+from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.geometry import measure_geometry
-from mahtdiag.anatomy.limit_spec import Fires
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.rule import Fires
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits
 from mahtdiag.schema.skeleton import AP, View
 
 Floats = NDArray[np.float64]
@@ -47,7 +45,7 @@ def extremes(points_px: Floats) -> dict[str, Floats]:
     found = {}
     with np.errstate(all="ignore"):
         geometry = measure_geometry(points_px, AP, None)
-        measures = [measure for rule in RULES for measure in CHECKS[rule.code](geometry, limits)]
+        measures = [measure for rule in RULES for measure in rule.measure(geometry, limits.values)]
     for measure in measures:
         if measure.key in FROM_THE_SET:
             spec = LIMIT_BY_KEY[measure.key]

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.geometry import Geometry, measure_geometry
 from mahtdiag.anatomy.rules import select_rules
-from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.schema.skeleton import AP, LUMBAR_KEYPOINTS
 
 Floats = NDArray[np.float64]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mahtdiag.anatomy.limit_spec import LimitSpec
+from mahtdiag.anatomy.rule import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.key_meanings import KEYS, Key
 from mahtdiag.diagnosis.proposals import ProposedGate

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES, Rule
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.schema.frames import FrameMap
 from mahtdiag.schema.model_spec import ModelSpec, UncertaintySource

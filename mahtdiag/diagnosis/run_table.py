@@ -13,10 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorTypes, classify_errors, whole_image_level_shift
-from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES, Rule
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
+from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
 from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
 from mahtdiag.schema.model_spec import UncertaintySource

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES, Rule
+from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
 from mahtdiag.schema.model_spec import UncertaintySource

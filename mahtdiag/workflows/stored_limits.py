@@ -1,7 +1,6 @@
 """The anatomical rules and limits that a run was judged by, read back without a network or a GPU in sight."""
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES, Rule
+from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.runs.document import RunDocument
 
 

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.schema.skeleton import AP, SKELETONS, Skeleton, skeleton_with
 
 from .spines import Floats, straight_spine

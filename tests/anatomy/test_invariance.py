@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
+from mahtdiag.anatomy.rules import Limits
 from mahtdiag.schema.skeleton import LA, SKELETONS, Skeleton, View
 
 from .spines import Floats, natural_spines, straight_spine

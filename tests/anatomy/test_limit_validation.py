@@ -8,10 +8,9 @@ import pytest
 from benchmarks.injection_sets import CleanSet
 from benchmarks.label_audit import AuditedSet, patient_of
 from benchmarks.limit_validation import FROM_THE_SET, extremes, limits_from, parts_of, report
-from mahtdiag.anatomy.limit_spec import Fires
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.rule import Fires
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, Limits
 from mahtdiag.schema.skeleton import AP, View
 
 from .spines import GAP, HEIGHT, natural_spines, sizes_for

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.limit_spec import Fires
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, select_rules
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
+from mahtdiag.anatomy.rule import Fires
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, Limits, select_rules
 from mahtdiag.schema.skeleton import AP, SKELETONS, Skeleton, View
 
 from .naive import quantities

@@ -5,10 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES, select_rules
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
+from mahtdiag.anatomy.rules import RULES, Limits, select_rules
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton, View
 

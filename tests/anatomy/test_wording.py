@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mahtdiag.anatomy.limit_spec import Fires, LimitSpec
+from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.rule import Fires, LimitSpec, amount
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
-from mahtdiag.anatomy.violations import check_anatomy
-from mahtdiag.anatomy.wording import amount, finding_reason, grouped, image_reason, limit_of
+from mahtdiag.anatomy.wording import finding_reason, grouped, image_reason, limit_of
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton, View
 
@@ -71,7 +71,7 @@ def test_every_limit_has_words_with_its_value(key: str) -> None:
         "L5/S1" if key == "A202-S1" else "S1" if key == "A203-S1" else "L1/L2" if key[:4] in PAIRS else "L2"
     )
     found = finding(key, beyond(limit), vertebra, 4)
-    assert limit_of(found) is limit
+    assert limit_of(found, LA) is limit
     reason = finding_reason(found, LA)
     assert reason.startswith(vertebra.replace("/", " and "))
     if key != "A603":
@@ -91,7 +91,7 @@ def test_the_limit_is_the_one_that_fired(skeleton: Skeleton) -> None:
     found = check_anatomy(points, skeleton, image_size_px=np.full((60, 2), IMAGE_SIZE[0] / 2))
     keys = [found.broken[key].key for key in found.key]
     assert {key[:4] for key in keys} == {rule.code for rule in RULES}
-    assert [limit_of(one).key for image in found.per_image() for one in image] == keys
+    assert [limit_of(one, skeleton).key for image in found.per_image() for one in image] == keys
 
 
 def test_findings_of_an_image_in_one_line() -> None:
@@ -117,7 +117,7 @@ def test_findings_of_an_image_in_one_line() -> None:
 
 def test_nothing_found_is_no_sentence() -> None:
     assert image_reason((), AP) == ""
-    assert grouped(()) == ()
+    assert grouped((), AP) == ()
 
 
 @pytest.mark.parametrize(

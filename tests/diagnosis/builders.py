@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import Limits
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.rules import Limits
 from mahtdiag.diagnosis.compared_run import ComparedRun
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.schema.skeleton import View

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.error_types import ErrorType
+from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import select_rules
-from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.anatomy import LevelShift, diagnose_predictions, judge
 from mahtdiag.diagnosis.measured import measure_agreement
 from mahtdiag.schema.skeleton import View

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.error_types import whole_image_level_shift
-from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES, select_rules
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
+from mahtdiag.anatomy.rules import RULES, Limits, select_rules
 from mahtdiag.diagnosis import run_table
 from mahtdiag.diagnosis.columns import ColumnNotReadError
 from mahtdiag.diagnosis.run_table import COLUMNS, Conditions, RunTable

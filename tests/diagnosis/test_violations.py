@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.violations import exact_interval, violation_numbers
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for

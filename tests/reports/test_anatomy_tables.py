@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
+from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import RULES, Rule
-from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.figures.bland_altman import draw_bland_altman

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.anatomy.violations import check_anatomy
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.findings import MAX_FINDINGS

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mahtdiag.anatomy.limits import Limits
+from mahtdiag.anatomy.rules import Limits
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.errors import UsageError

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES
+from mahtdiag.anatomy.rules import RULES, Limits
 from mahtdiag.config.gates import read_gates
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import BaselineGates, GateKind, GateResult

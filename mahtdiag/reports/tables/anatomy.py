@@ -7,7 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mahtdiag.anatomy.wording import amount, group_reason, grouped
+from mahtdiag.anatomy.rule import amount
+from mahtdiag.anatomy.wording import group_reason, grouped
 from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,
@@ -145,7 +146,7 @@ def worst_images_table(report: AnatomyReport, wider: int) -> RenderableType:
 
 
 def _add_image(table: Table, image: JudgedImage, view: View, name_width: int) -> None:
-    groups = grouped(image.findings)
+    groups = grouped(image.findings, view.skeleton)
     name, severity = Text(short_name(image.image, name_width)), f"{image.severity:.1f}"
     for row, group in enumerate(groups[:REASONS]):
         table.add_row(

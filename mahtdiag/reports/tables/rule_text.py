@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from textwrap import fill
 
-from mahtdiag.anatomy.limit_spec import LimitSpec
+from mahtdiag.anatomy.rule import LimitSpec
 from mahtdiag.anatomy.rules import Rule
 from mahtdiag.schema.skeleton import View
 

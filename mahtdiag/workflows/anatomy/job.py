@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import Rule, select_rules
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
+from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES
+from mahtdiag.anatomy.rules import RULES, Limits
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import Rule
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.rules import Limits, Rule
 from mahtdiag.diagnosis.compared_run import ComparedRun
 from mahtdiag.diagnosis.comparison import is_compared
 from mahtdiag.diagnosis.matching import ListedImages, match_images

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import RULES, Rule
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.data.images import decode_image
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.errors import DataError

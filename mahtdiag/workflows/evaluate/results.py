@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType
-from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.violations import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.report import Json
 from mahtdiag.config.settings import CalibrationSettings

@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import Rule, select_rules
+from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import ModelSettings, Settings
 from mahtdiag.data.dataset import Dataset

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from mahtdiag.anatomy.limits import Limits
-from mahtdiag.anatomy.rules import Rule
+from mahtdiag.anatomy.rules import Limits, Rule
 from mahtdiag.diagnosis.comparison import Comparison, JudgedMetric, better_of, compare_runs
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, GateKind, GateResult, Margin
 from mahtdiag.diagnosis.metrics import Better

@@ -150,7 +150,10 @@ def gallery_of(
 
 
 def _findings(image: JudgedImage, view: View) -> tuple[tuple[str, str], ...]:
-    return tuple((group[0].code, group_reason(group, view.skeleton)) for group in grouped(image.findings))
+    return tuple(
+        (group[0].code, group_reason(group, view.skeleton))
+        for group in grouped(image.findings, view.skeleton)
+    )
 
 
 def _level_shifts(report: AnatomyReport) -> dict[str, int]:

@@ -1,0 +1,238 @@
+"""What an anatomical rule is: its limits, what it measures, how it puts a finding in words and pictures."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.geometry import Bools, Floats, Geometry
+from mahtdiag.anatomy.sketch import Sketch, Spine
+from mahtdiag.schema.findings import Finding, RuleGroup
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, CORNERS_PER_VERTEBRA, Skeleton, View
+
+BY_DEFINITION = "Follows from what the keypoints mean; no clean real annotation breaks it."
+"""Origin of a limit that nothing but a contradiction breaks."""
+
+AASCE = (
+    "Beyond the most extreme value of L1–L5 in clean real AP radiographs (AASCE 2019, 2,150 vertebrae of 430 "
+    "images; python -m benchmarks.label_audit)."
+)
+
+READERS = (
+    "Two readers of one radiograph differ by about 7 % of the vertebra spacing, 0.1 heights, per keypoint "
+    "(AASCE 2019, images labelled twice)."
+)
+
+L5_BODY = (
+    "L5 is 30.3 mm high in front, 26.3 mm behind and 35.5 mm deep (means of 196 people; Cook and Baker, Int "
+    "J Spine Surg 15:1072, 2021): wedged by 6°, and 1.25 times as deep as high."
+)
+
+ROUNDING = 1e-9
+"""Values that differ by less than this share are the same."""
+
+END_STRENGTH = 0.75
+"""What a value at the end of the spine counts against its neighbours' in `peaks`.
+
+An end that is off adds half of that to its neighbour's value; a neighbour that is off adds all of it to the
+end's.
+"""
+
+
+class Fires(StrEnum):
+    """On which side of its limit a value fires."""
+
+    ABOVE = "above"
+    BELOW = "below"
+    AT_OR_BELOW = "at or below"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSpec:
+    """One limit of a rule.
+
+    `key` names it in settings (`A201`, `A301-min`); `typical` is the value of an ordinary spine: severity
+    counts the excess over the limit in units of |limit − typical|. `possible`: the values that the measured
+    quantity can have. `last`: it is for what a last endplate adds to the spine, S1 and the disc above it.
+    """
+
+    key: str
+    unit: str
+    fires: Fires
+    ap: float
+    la: float
+    typical: float
+    origin: str
+    possible: tuple[float, float] = (-inf, inf)
+    last: bool = False
+
+    def default(self, view: View) -> float:
+        """The limit used where nothing else is set."""
+        return self.la if view is View.LA else self.ap
+
+    @property
+    def by_definition(self) -> bool:
+        """Whether what breaks it contradicts what the keypoints mean."""
+        return self.origin == BY_DEFINITION
+
+    def problem_of(self, value: float) -> str | None:
+        """Why a limit makes no sense, the measured value being always or never beyond it; None if it does."""
+        least, most = self.possible
+        if self.fires is Fires.ABOVE:
+            always, never = value < least, value >= most
+        else:
+            always, never = value > most, value < least or (self.fires is Fires.BELOW and value == least)
+        # Half of a band is switched off by its end.
+        if (never and value == least and self.key.endswith("-min")) or not (always or never):
+            return None
+        bounds = f"is never below {least:g}" if most == inf else f"lies between {least:g} and {most:g}"
+        remedy = "" if always else "; ignore leaves a rule out"
+        return f"{'always' if always else 'never'} fires: what it limits {bounds}{remedy}"
+
+    def spread(self, view: View) -> float:
+        """Distance from an ordinary value to the default limit: the unit of severity."""
+        return abs(self.default(view) - self.typical)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What the rows of a quantity stand for.
+
+    `levels` `[R]`: index into the skeleton's `levels`; `members` `[R, K]`: the keypoints of each.
+    """
+
+    levels: NDArray[np.int64]
+    members: Bools
+
+    def __getitem__(self, rows: slice) -> "Places":
+        return Places(self.levels[rows], self.members[rows])
+
+    @staticmethod
+    def vertebrae(skeleton: Skeleton) -> "Places":
+        """All vertebrae, each with its keypoints."""
+        levels = np.arange(len(skeleton.vertebrae))
+        return Places(levels, skeleton.vertebra_index == levels[:, None])
+
+    @staticmethod
+    def bodies(skeleton: Skeleton) -> "Places":
+        """The vertebrae with four corners."""
+        return Places.vertebrae(skeleton)[slice(0, len(skeleton.bodies))]
+
+    @staticmethod
+    def pairs(skeleton: Skeleton) -> "Places":
+        """Neighbouring vertebrae, with the keypoints of both."""
+        single = Places.vertebrae(skeleton)
+        levels = single.levels.size + single.levels[:-1]
+        return Places(levels, single.members[:-1] | single.members[1:])
+
+    @staticmethod
+    def discs(skeleton: Skeleton) -> "Places":
+        """Neighbouring vertebrae, with the keypoints of the two endplates that face each other."""
+        count = len(skeleton.vertebrae)
+        upper = np.arange(count - 1)
+        # An endplate is facing the disc below its vertebra where its number is odd, above it where even.
+        disc = (np.arange(skeleton.keypoints) // CORNERS_PER_ENDPLATE + 1) // 2 - 1
+        return Places(count + upper, disc == upper[:, None])
+
+    @staticmethod
+    def endplates(skeleton: Skeleton) -> "Places":
+        """All endplates, under the name of their vertebra."""
+        numbers = np.arange(skeleton.endplates)
+        members = np.arange(skeleton.keypoints) // CORNERS_PER_ENDPLATE == numbers[:, None]
+        return Places(numbers // 2, members)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One quantity, to be held against the limit `key`.
+
+    `values` `[R, n]`, NaN where it cannot be measured; `places`: what the rows stand for, and whom a finding
+    blames; of these keypoints those alone that are annotated, or that `points` `[K, n]` names.
+    """
+
+    key: str
+    values: Floats
+    places: Places
+    points: Bools | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule with its permanent code, and all there is to know of it.
+
+    `meaning` says what a violation tells, `formula` what is measured. `measure`: from the geometry of many
+    images, and this rule's limits by key, to the quantities held against them. `sentence`: what is wrong, of
+    one finding and the limit it breaks, to follow the name of the place; `names_points`: that name is of the
+    blamed corners, not of the level. `sketch`: what is drawn of a finding over its spine, None where nothing
+    can be.
+    """
+
+    code: str
+    group: RuleGroup
+    title: str
+    meaning: str
+    formula: str
+    limits: tuple[LimitSpec, ...]
+    measure: Callable[[Geometry, Mapping[str, float]], tuple[Measure, ...]]
+    sentence: Callable[[Finding, LimitSpec], str]
+    sketch: Callable[[Spine, Finding], Sketch | None]
+    names_points: bool = False
+
+    @property
+    def unit(self) -> str:
+        """Unit of the measured value (several where a rule measures several quantities)."""
+        return ", ".join(dict.fromkeys(limit.unit for limit in self.limits))
+
+    def limit_of(self, finding: Finding, skeleton: Skeleton) -> LimitSpec:
+        """The limit that a finding breaks: in its unit, of its place, on its side."""
+        at_last = finding.vertebra.rpartition("/")[-1] == skeleton.last_endplate
+        limits = [limit for limit in self.limits if limit.unit == finding.unit]
+        limits = [limit for limit in limits if limit.last and at_last] or limits
+        for limit in limits:
+            if (limit.fires is Fires.ABOVE) == (finding.value > finding.limit):
+                return limit
+        return limits[0]
+
+
+def first_keypoints(skeleton: Skeleton) -> list[int]:
+    """Index of the first keypoint of each vertebra: where `reduceat` begins a new one."""
+    return list(range(0, skeleton.keypoints, CORNERS_PER_VERTEBRA))
+
+
+def peaks(values: Floats, step: int, strengths: Floats | None = None) -> Floats:
+    """Values `[R, n]` whose strength none `step` rows before or after exceeds; NaN in place of the others.
+
+    A point that is off by d moves what its neighbours are held against: without this it would accuse them
+    too. `strengths` are the values themselves where not given. Those that differ by rounding alone are equal.
+    """
+    strengths = values if strengths is None else strengths
+    kept = values.copy()
+    beaten = strengths * (1.0 + ROUNDING)
+    kept[step:][strengths[:-step] > beaten[step:]] = np.nan
+    kept[:-step][strengths[step:] > beaten[:-step]] = np.nan
+    return kept
+
+
+def amount(value: float) -> str:
+    """A measured value as a sentence carries it: one decimal, two below 1/10, none from 100; a real minus."""
+    size = abs(value)
+    if size >= 1e6:
+        text = f"{value:.1e}"
+    elif size >= 100:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.1f}" if size >= 0.095 or value == 0 else f"{value:.2f}"
+    return text.replace("-", "−")
+
+
+def degrees(value: float) -> str:
+    """An angle as a sentence carries it."""
+    return f"{value:.0f}°"
+
+
+def usual(limit: LimitSpec) -> str:
+    """The value of an ordinary spine as a sentence carries it."""
+    return f"usual {amount(limit.typical)}"

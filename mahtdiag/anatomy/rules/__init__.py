@@ -1,0 +1,115 @@
+"""The anatomical rules, one file a group. Whoever adds a rule writes its record and lists it there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+
+from mahtdiag.anatomy.rule import LimitSpec, Rule
+from mahtdiag.anatomy.rules import aspect, levels, ordering, parallelism, points, shape
+from mahtdiag.errors import UsageError
+from mahtdiag.schema.skeleton import View
+
+__all__ = (
+    "LIMIT_BY_KEY",
+    "RULES",
+    "RULE_BY_CODE",
+    "LimitSpec",
+    "Limits",
+    "Rule",
+    "get_rule",
+    "nearest",
+    "select_rules",
+)
+
+RULES: tuple[Rule, ...] = (
+    *ordering.RULES,
+    *parallelism.RULES,
+    *aspect.RULES,
+    *shape.RULES,
+    *levels.RULES,
+    *points.RULES,
+)
+RULE_BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
+LIMIT_BY_KEY: dict[str, LimitSpec] = {limit.key: limit for rule in RULES for limit in rule.limits}
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` Did you mean X?` with the known word closest to `word`, or all known ones."""
+    words = list(known)
+    longer = [name for name in words if word and name.startswith(word.upper())]
+    matches = longer or get_close_matches(word.upper(), words, n=1, cutoff=0.4)
+    return f" Did you mean {' or '.join(matches)}?" if matches else f" Known are {', '.join(words)}."
+
+
+def _matching(prefixes: Sequence[str], option: str) -> set[str]:
+    """Codes that start with any of the prefixes; every prefix has to match one."""
+    found: set[str] = set()
+    problems = []
+    for prefix in prefixes:
+        codes = {code for code in RULE_BY_CODE if prefix and code.startswith(prefix.upper())}
+        if not codes:
+            problems.append(f"{option}: no anatomical rule {prefix!r}.{nearest(prefix, RULE_BY_CODE)}")
+        found |= codes
+    if problems:
+        raise UsageError(*problems)
+    return found
+
+
+def select_rules(select: Sequence[str] = (), ignore: Sequence[str] = ()) -> tuple[Rule, ...]:
+    """The rules to apply, in the table's order; `select` empty means all, `ignore` wins.
+
+    Both take codes or prefixes (`A1`, `A302`). Raises UsageError, naming the nearest code, for a prefix that
+    matches none, and where nothing is left to check.
+    """
+    chosen = _matching(select, "select") if select else set(RULE_BY_CODE)
+    chosen -= _matching(ignore, "ignore")
+    if not chosen:
+        raise UsageError("select, ignore: no anatomical rule is left to check; ignore fewer codes.")
+    return tuple(rule for rule in RULES if rule.code in chosen)
+
+
+def get_rule(code: str) -> Rule:
+    """The rule with this code. Raises UsageError, naming the nearest code, where there is none."""
+    rule = RULE_BY_CODE.get(code.upper())
+    if rule is None:
+        raise UsageError(f"no anatomical rule {code!r}.{nearest(code, RULE_BY_CODE)}")
+    return rule
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one view, by key (`A201`, `A301-min`). Made by `Limits.of`, which fills in the defaults."""
+
+    view: View
+    values: Mapping[str, float]
+
+    @staticmethod
+    def of(view: View, overrides: Mapping[str, float] | None = None) -> "Limits":
+        """The defaults of a view with some limits replaced.
+
+        Raises UsageError for all unknown keys and all values that are not finite, at once.
+        """
+        changed = dict(overrides or {})
+        problems = [
+            f"limit {key}: unknown.{nearest(key, LIMIT_BY_KEY)}" for key in changed if key not in LIMIT_BY_KEY
+        ]
+        problems += [
+            f"limit {key}: {value} is not a finite number; give a number in {LIMIT_BY_KEY[key].unit}."
+            for key, value in changed.items()
+            if key in LIMIT_BY_KEY and not isfinite(value)
+        ]
+        if problems:
+            raise UsageError(*problems)
+        return Limits(view, {key: spec.default(view) for key, spec in LIMIT_BY_KEY.items()} | changed)
+
+    def __getitem__(self, key: str) -> float:
+        return self.values[key]
+
+    def in_force(self, spec: LimitSpec) -> float:
+        """The limit in force; the default of one that the table does not hold."""
+        return self.values.get(spec.key, spec.default(self.view))
+
+    def of_rule(self, rule: Rule) -> dict[str, float]:
+        """The limits of one rule by key."""
+        return {spec.key: self.in_force(spec) for spec in rule.limits}

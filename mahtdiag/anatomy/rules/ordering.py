@@ -1,0 +1,123 @@
+"""A101–A103: the vertebrae, and the endplates of each, follow one another down the spine."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mahtdiag.anatomy.geometry import Geometry
+from mahtdiag.anatomy.rule import BY_DEFINITION, READERS, Fires, LimitSpec, Measure, Places, Rule, amount
+from mahtdiag.anatomy.sketch import Shape, Sign, Sketch, Spine, arrow, crossing_point, middle
+from mahtdiag.schema.findings import Finding, RuleGroup
+from mahtdiag.schema.skeleton import LL, LR, UL, UR
+
+
+def _descent(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+    """How far each centre lies below the one above, in heights."""
+    y = geometry.centres.y
+    drop = (y[1:] - y[:-1]) / geometry.height
+    return (Measure("A101", drop, Places.pairs(geometry.skeleton)),)
+
+
+def _out_of_order(finding: Finding, limit: LimitSpec) -> str:
+    upper, _, lower = finding.vertebra.partition("/")
+    if finding.value == 0:
+        place = f"the centre of {lower} lies level with that of {upper}"
+    else:
+        place = f"the centre of {lower} lies {amount(-finding.value)} heights above that of {upper}"
+    return f"{place}, usual {amount(limit.typical)} below: vertebrae out of order"
+
+
+def _centre_to_centre(spine: Spine, finding: Finding) -> Sketch:
+    vertebra = spine.vertebra(finding)
+    return arrow(Sign.DOWN, spine.centre(vertebra), spine.centre(vertebra + 1))
+
+
+A101 = Rule(
+    code="A101",
+    group=RuleGroup.ORDERING,
+    title="centre not below the one above",
+    meaning="Vertebrae are listed from above; one listed out of turn is another level.",
+    formula="(y of the lower centre − y of the upper centre) / median height; S1's centre is the middle of "
+    "its endplate",
+    limits=(LimitSpec("A101", "heights", Fires.AT_OR_BELOW, 0.0, 0.0, 1.4, BY_DEFINITION),),
+    measure=_descent,
+    sentence=_out_of_order,
+    sketch=_centre_to_centre,
+)
+
+
+def _gap(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+    """Gap between neighbouring endplates, in heights, negative where they overlap."""
+    return (Measure("A102", geometry.gaps / geometry.height, Places.discs(geometry.skeleton)),)
+
+
+def _overlapping(finding: Finding, limit: LimitSpec) -> str:
+    overlap = f"endplates overlap by {amount(-finding.value)} heights"
+    return f"{overlap}, usual gap {amount(limit.typical)}: an endplate on the wrong side of the disc"
+
+
+def _shared_area(spine: Spine, finding: Finding) -> Sketch:
+    """The area in which the lower endplate lies beyond the next upper one."""
+    vertebra = spine.vertebra(finding)
+    lower, upper = spine.endplate(2 * vertebra + 1), spine.endplate(2 * vertebra + 2)
+    down = spine.centre(vertebra + 1) - spine.centre(vertebra)
+    down = down if down[1] >= 0 else -down
+    beyond = (upper - lower) @ down < 0
+    area = np.concatenate([lower, upper[::-1]])
+    at = crossing_point(lower, upper)
+    if beyond.any() and not beyond.all() and np.isfinite(at).all():
+        side = int(beyond.argmax())
+        area = np.stack([at, lower[side], upper[side]])
+    return Sketch(Sign.OVERLAP, ((Shape.AREA, area),), middle(area)[None])
+
+
+A102 = Rule(
+    code="A102",
+    group=RuleGroup.ORDERING,
+    title="neighbouring endplates overlap",
+    meaning="Two bodies cannot share a place: an endplate was put on its neighbour's level, or on the wrong "
+    "side of the disc.",
+    formula="gap from the middle of the lower endplate to the middle of the next upper endplate, along the "
+    "line that joins the two centres, / median height; negative where they overlap",
+    limits=(LimitSpec("A102", "heights", Fires.BELOW, -0.12, -0.12, 0.44, READERS),),
+    measure=_gap,
+    sentence=_overlapping,
+    sketch=_shared_area,
+)
+
+
+def _extent_down(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+    """Extent from the upper to the lower endplate along the spine, in heights; the larger side counts.
+
+    One crossed side alone is a crossed outline (A401), not an exchange.
+    """
+    axes = geometry.axes[slice(0, geometry.heights.shape[0])]
+    left = (geometry.corner(LL) - geometry.corner(UL)).dot(axes)
+    right = (geometry.corner(LR) - geometry.corner(UR)).dot(axes)
+    down = np.fmax(left, right) / geometry.height
+    return (Measure("A103", down, Places.bodies(geometry.skeleton)),)
+
+
+def _exchanged(finding: Finding, limit: LimitSpec) -> str:
+    return f"upper endplate {amount(-finding.value)} heights below the lower one: the two are exchanged"
+
+
+def _upper_to_lower(spine: Spine, finding: Finding) -> Sketch:
+    number = 2 * spine.vertebra(finding)
+    return arrow(Sign.DOWN, middle(spine.endplate(number)), middle(spine.endplate(number + 1)))
+
+
+A103 = Rule(
+    code="A103",
+    group=RuleGroup.ORDERING,
+    title="upper and lower endplate exchanged",
+    meaning="The corners of the lower endplate were given as those of the upper one, and the reverse.",
+    formula="extent from the upper to the lower endplate along the local spine axis, the larger of the left "
+    "and the right side, / median height",
+    limits=(LimitSpec("A103", "heights", Fires.BELOW, 0.0, 0.0, 1.0, BY_DEFINITION),),
+    measure=_extent_down,
+    sentence=_exchanged,
+    sketch=_upper_to_lower,
+)
+
+RULES = (A101, A102, A103)

@@ -1,0 +1,255 @@
+"""A201–A203: endplates that face each other, or follow each other, are tilted alike."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mahtdiag.anatomy.geometry import Floats, Geometry
+from mahtdiag.anatomy.rule import (
+    AASCE,
+    END_STRENGTH,
+    L5_BODY,
+    ROUNDING,
+    Fires,
+    LimitSpec,
+    Measure,
+    Places,
+    Rule,
+    degrees,
+    peaks,
+)
+from mahtdiag.anatomy.sketch import SHORTEST, Points, Shape, Sign, Sketch, Spine, cross, middle, way
+from mahtdiag.schema.findings import Finding, RuleGroup
+
+_AASCE_TAIL = (
+    "Beyond the 99.9th percentile of L1–L5 in clean real AP radiographs (21.0° within a vertebra, 23.0° "
+    "across a disc; AASCE 2019, 2,150 vertebrae of 430 images; python -m benchmarks.label_audit). Three of "
+    "these images go further, up to 29° and 31°: a likely malformed vertebra, and two annotations of one "
+    "patient that contradict each other."
+)
+_LORDOSIS = (
+    "Of a lordosis of 61° between L1 and S1 the discs L4/L5 and L5/S1 and the body of L5 make nearly 60 %, "
+    "36° together (350 people without complaints; Damasceno et al., Acta Ortopédica Brasileira, 2006, "
+    "doi:10.1590/S1413-78522006000400003)."
+)
+_LUMBOSACRAL = (
+    "The disc L5/S1 is wedged by 14.6° ± 3.4° (mean ± SD of 300 people; Onyemaechi, Evaluation of lumbar "
+    "angles and their clinical correlates in a Nigerian population, Int J Res Med Sci, 2017)."
+)
+
+
+def _wedge_of_bodies(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+    """Angle between the two endplates of each vertebra, degrees."""
+    angle_deg = np.abs(geometry.tilt_changes_deg[0::2])
+    return (Measure("A201", angle_deg, Places.bodies(geometry.skeleton)),)
+
+
+def _not_parallel(finding: Finding, limit: LimitSpec) -> str:
+    angle = f"endplates {degrees(finding.value)} apart, usual {degrees(limit.typical)}"
+    return f"{angle}: an endplate is tilted or a corner is off"
+
+
+def _angle_of_body(spine: Spine, finding: Finding) -> Sketch:
+    return _meeting(spine, 2 * spine.vertebra(finding))
+
+
+def _meeting(spine: Spine, upper: int) -> Sketch:
+    """An endplate and the one after it, carried on until they meet."""
+    plates = np.stack([spine.endplate(upper), spine.endplate(upper + 1)])
+    return Sketch(Sign.ANGLE, ((Shape.MEETING, plates),), np.empty((0, 2)))
+
+
+A201 = Rule(
+    code="A201",
+    group=RuleGroup.PARALLELISM,
+    title="endplates of a vertebra not parallel",
+    meaning="A body is nearly a rectangle: one of its endplates was placed at an angle, or a corner is off.",
+    formula="angle between the lines through its upper and its lower endplate, 0–90°",
+    limits=(
+        LimitSpec(
+            key="A201",
+            unit="°",
+            fires=Fires.ABOVE,
+            ap=22.0,
+            la=32.0,
+            typical=3.0,
+            origin=f"AP: {_AASCE_TAIL} LA: {L5_BODY} A severe fracture, grade 3, has lost more than 40 % of "
+            "its height (Genant et al., J Bone Miner Res 8(9), 1993), which wedges such a body by 18° if it "
+            "is lost on one side. The limit is a choice beyond that: four fifths of the height lost on one "
+            "side.",
+            possible=(0.0, 90.0),
+        ),
+    ),
+    measure=_wedge_of_bodies,
+    sentence=_not_parallel,
+    sketch=_angle_of_body,
+)
+
+
+def _wedge_of_discs(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+    """Angle between the endplates around each disc, degrees; above a last endplate it has its own limit."""
+    wedge_deg = np.abs(geometry.tilt_changes_deg[1::2])
+    inner = len(geometry.skeleton.bodies) - 1
+    return _last_apart("A202", "A202-S1", wedge_deg, Places.discs(geometry.skeleton), inner)
+
+
+def _last_apart(key: str, key_last: str, values: Floats, places: Places, inner: int) -> tuple[Measure, ...]:
+    """The first `inner` rows under one key; what a last endplate adds to them under another."""
+    above, last = slice(0, inner), slice(inner, None)
+    measures = (Measure(key, values[above], places[above]), Measure(key_last, values[last], places[last]))
+    return measures if values.shape[0] > inner else measures[:1]
+
+
+def _wedged(finding: Finding, limit: LimitSpec) -> str:
+    angle = f"disc wedged by {degrees(finding.value)}, usual {degrees(limit.typical)}"
+    return f"{angle}: an endplate is tilted or a corner is off"
+
+
+def _angle_of_disc(spine: Spine, finding: Finding) -> Sketch:
+    return _meeting(spine, 2 * spine.vertebra(finding) + 1)
+
+
+A202 = Rule(
+    code="A202",
+    group=RuleGroup.PARALLELISM,
+    title="disc space wedged",
+    meaning="The endplates around a disc are nearly parallel: one of them was placed at an angle.",
+    formula="angle between the lines through a lower endplate and the next upper endplate, 0–90°",
+    limits=(
+        LimitSpec(
+            key="A202",
+            unit="°",
+            fires=Fires.ABOVE,
+            ap=25.0,
+            la=35.0,
+            typical=4.0,
+            origin=f"AP: {_AASCE_TAIL} LA: {_LORDOSIS} The limit is a choice: one disc as wedged as those "
+            "three together.",
+            possible=(0.0, 90.0),
+        ),
+        LimitSpec(
+            key="A202-S1",
+            unit="°",
+            fires=Fires.ABOVE,
+            ap=45.0,
+            la=45.0,
+            typical=15.0,
+            origin=f"{_LUMBOSACRAL} The limit is a choice far beyond: three times the mean.",
+            possible=(0.0, 90.0),
+            last=True,
+        ),
+    ),
+    measure=_wedge_of_discs,
+    sentence=_wedged,
+    sketch=_angle_of_disc,
+)
+
+
+def _leaning(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+    """How far each endplate leans against those next to it, degrees, where that peaks.
+
+    An inner endplate: its tilt minus the mean of its two neighbours'. The first and the last have one
+    neighbour: the wedge between the two, less what the next wedge of its kind makes usual. That is half the
+    wedge of the next body; of a last endplate, which has its own limit, all of the wedge of the next disc.
+    """
+    change_deg = geometry.tilt_changes_deg
+    share = _share_of_next(geometry.skeleton.last_endplate is not None)
+    first = change_deg[:1] - _share_of_next(False) * change_deg[2:3]
+    last = change_deg[-1:] - share * change_deg[-3:-2]
+    leaning_deg = np.abs(np.concatenate([first, (change_deg[:-1] - change_deg[1:]) / 2, last]))
+    strengths = leaning_deg.copy()
+    strengths[[0, -1]] *= END_STRENGTH
+    peaks_deg = peaks(leaning_deg, 1, strengths)
+    # Of the three that the first and the last are measured by, any that is tilted moves their value as well.
+    for end, others in ((0, slice(1, 4)), (-1, slice(-4, -1))):
+        beaten = np.fmax.reduce(leaning_deg[others], axis=0) > strengths[end] * (1.0 + ROUNDING)
+        peaks_deg[end, beaten] = np.nan
+    inner = 2 * len(geometry.skeleton.bodies)
+    return _last_apart("A203", "A203-S1", peaks_deg, Places.endplates(geometry.skeleton), inner)
+
+
+def _share_of_next(is_last_endplate: bool) -> float:
+    """How much of the next wedge of its kind, body or disc, the wedge at an end of the spine should have."""
+    return 1.0 if is_last_endplate else 0.5
+
+
+def _leans(finding: Finding, limit: LimitSpec) -> str:
+    side = ("upper", "lower")[min(finding.keypoints, default=0) // 2 % 2]
+    angle = f"{side} endplate tilted by {degrees(finding.value)} against its neighbours"
+    return f"{angle}, usual {degrees(limit.typical)}: one of its corners is off"
+
+
+def _own_and_usual_tilt(spine: Spine, finding: Finding) -> Sketch | None:
+    """The endplate, and through its middle the direction that those next to it lead one to expect."""
+    if not finding.keypoints:
+        return None
+    number = min(finding.keypoints) // 2
+    plate = spine.endplate(number)
+    own, usual = way(plate), _usual_way(spine, number)
+    at, reach = middle(plate), 0.75 * float(np.hypot(*(plate[1] - plate[0])))
+    lines = [np.stack([at - reach * along, at + reach * along]) for along in (own, usual)]
+    angles = np.stack([[at, at + sign * own, at + sign * usual] for sign in (1.0, -1.0)])
+    shapes = ((Shape.LINE, lines[0][None]), (Shape.ANGLE, angles), (Shape.DASHED, lines[1][None]))
+    return Sketch(Sign.TILT, shapes, lines[1][::-1])
+
+
+def _usual_way(spine: Spine, number: int) -> Points:
+    """The direction that an endplate is held against, as a unit vector: see `_leaning`."""
+    last = spine.skeleton.endplates - 1
+
+    def way_of(endplate: int) -> Points:
+        return way(spine.endplate(endplate))
+
+    if 0 < number < last:
+        own, above, below = (way_of(n) for n in (number, number - 1, number + 1))
+        usual = above * np.copysign(1.0, above @ own) + below * np.copysign(1.0, below @ own)
+        return np.asarray(usual / max(float(np.hypot(*usual)), SHORTEST), dtype=np.float64)
+    step = 1 if number == 0 else -1
+    next_, third, fourth = (way_of(number + step * n) for n in (1, 2, 3))
+    share = _share_of_next(number == last and spine.skeleton.last_endplate is not None)
+    turn = share * np.arctan2(cross(fourth, third), fourth @ third)
+    turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return np.asarray(turned @ next_, dtype=np.float64)
+
+
+A203 = Rule(
+    code="A203",
+    group=RuleGroup.PARALLELISM,
+    title="endplate tilted against its neighbours",
+    meaning="The spine bends gradually, so a single endplate does not lean against both its neighbours: one "
+    "of its two corners is off.",
+    formula="tilt of an endplate minus the mean tilt of the endplates above and below it, near 0 however "
+    "strongly the spine curves; of the first and last: tilt against the other endplate of the vertebra "
+    "minus half the same tilt of the next vertebra; of S1: wedge of L5/S1 minus that of L4/L5",
+    limits=(
+        LimitSpec(
+            key="A203",
+            unit="°",
+            fires=Fires.ABOVE,
+            ap=17.0,
+            la=20.0,
+            typical=2.0,
+            origin=f"AP: {AASCE} LA: lordosis wedges discs more than bodies, and the value is half the "
+            f"difference of the wedges on either side of an endplate. {_LUMBOSACRAL} The limit is a choice: "
+            "it leaves room for a difference of 40°.",
+            possible=(0.0, 180.0),
+        ),
+        LimitSpec(
+            key="A203-S1",
+            unit="°",
+            fires=Fires.ABOVE,
+            ap=25.0,
+            la=25.0,
+            typical=3.0,
+            origin=f"{_LUMBOSACRAL} {_LORDOSIS} L4/L5 is thus wedged by about as much. The limit is a choice "
+            "far beyond what the two differ by: in patients either disc may have collapsed.",
+            possible=(0.0, 180.0),
+            last=True,
+        ),
+    ),
+    measure=_leaning,
+    sentence=_leans,
+    sketch=_own_and_usual_tilt,
+)
+
+RULES = (A201, A202, A203)
