@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs/demo
 
-.PHONY: demo test bench check sample-data checkpoints clean
+.PHONY: demo test bench validate check sample-data checkpoints clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -25,6 +25,9 @@ check: $(VENV)/installed-test
 
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks
+
+validate: $(VENV)/installed-test
+	$(BIN)/python -m validation
 
 sample-data: $(VENV)/installed-test
 	$(BIN)/python -m training.make_sample_data sample_data

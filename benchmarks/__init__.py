@@ -1,1 +1,1 @@
-"""Measurements of speed and of truth, run by `make bench`; no part of the installed package."""
+"""Measurements of speed and memory, run by `make bench`; no part of the installed package."""

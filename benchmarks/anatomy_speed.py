@@ -16,11 +16,11 @@ import numpy as np
 from rich.text import Text
 
 from benchmarks.calibration_speed import THREADS, seconds, use_one_core
-from benchmarks.injection_sets import SAMPLE_DATA, annotated_set
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.systematic import fit_systematic_error
 from mahtdiag.diagnosis.measured import measure_agreement
 from mahtdiag.schema.skeleton import View
+from validation.injection_sets import SAMPLE_DATA, annotated_set
 
 VIEW = View.LA
 ERROR_PX = 8.0

@@ -19,11 +19,11 @@ import numpy as np
 import uncertainty_toolbox
 from rich.text import Text
 
-from benchmarks.simulated_models import calibrated
 from mahtdiag.calibration import calibration_report
 from mahtdiag.calibration.points import collect_points
 from mahtdiag.calibration.sums import image_sums, numbers
 from mahtdiag.schema.skeleton import View
+from validation.simulated_models import calibrated
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 VIEW = View.LA

@@ -1,8 +1,11 @@
 """What a benchmark reports: figures with their targets, and the table that shows them."""
 
+import argparse
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -50,3 +53,18 @@ def _verdict(met: bool | None) -> Text:
     if met is None:
         return Text("")
     return Text("ok", style="green") if met else Text("missed", style="bold red")
+
+
+def print_named(runs: Mapping[str, Callable[[], Iterator[RenderableType]]], about: str) -> None:
+    """Run those that the command line names, or all, and print each table as soon as it is there."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(runs))
+    names = parser.parse_args().names
+    unknown = [name for name in names if name not in runs]
+    if unknown:
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(runs)}")
+    console = Console()
+    for name in names or runs:
+        for result in runs[name]():
+            # Text has lines of its own, which a narrow terminal must not break.
+            console.print(result, soft_wrap=isinstance(result, Text))

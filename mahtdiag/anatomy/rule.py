@@ -18,7 +18,7 @@ BY_DEFINITION = "Follows from what the keypoints mean; no clean real annotation 
 
 AASCE = (
     "Beyond the most extreme value of L1–L5 in clean real AP radiographs (AASCE 2019, 2,150 vertebrae of 430 "
-    "images; python -m benchmarks.label_audit)."
+    "images)."
 )
 
 READERS = (

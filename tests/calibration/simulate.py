@@ -1,5 +1,5 @@
-"""Simulated models with a known calibration; the benchmarks use the same ones."""
+"""Simulated models with a known calibration; the studies of `validation/` use the same ones."""
 
-from benchmarks.simulated_models import FloatArray, Simulated, calibrated, faulty, true_sigma
+from validation.simulated_models import FloatArray, Simulated, calibrated, faulty, true_sigma
 
 __all__ = ["FloatArray", "Simulated", "calibrated", "faulty", "true_sigma"]

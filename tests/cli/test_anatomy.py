@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,13 @@ def test_explain_needs_no_run(desk: Desk) -> None:
     assert (done.status, done.err) == (0, "")
     assert done.text.startswith("A301 width/height outside the band (aspect ratio)\n")
     assert "A301-max fires above 4 by default; in an ordinary spine about 1.8." in done.text
+
+
+def test_explain_names_sources_that_every_user_can_look_up(desk: Desk) -> None:
+    """No module that is not installed."""
+    texts = {rule.code: desk.run("anatomy", "--explain", rule.code).text for rule in RULES}
+    named = r"python -m|benchmarks|validation|training"
+    assert {code: text for code, text in texts.items() if re.search(named, text)} == {}
 
 
 def test_explain_knows_the_project(desk: Desk) -> None:

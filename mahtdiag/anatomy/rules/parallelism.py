@@ -23,7 +23,7 @@ from mahtdiag.schema.findings import Finding, RuleGroup
 
 _AASCE_TAIL = (
     "Beyond the 99.9th percentile of L1–L5 in clean real AP radiographs (21.0° within a vertebra, 23.0° "
-    "across a disc; AASCE 2019, 2,150 vertebrae of 430 images; python -m benchmarks.label_audit). Three of "
+    "across a disc; AASCE 2019, 2,150 vertebrae of 430 images). Three of "
     "these images go further, up to 29° and 31°: a likely malformed vertebra, and two annotations of one "
     "patient that contradict each other."
 )

@@ -1,6 +1,6 @@
 """What the AP limits achieve on patients that they were not set by.
 
-    python -m benchmarks.limit_validation LABELS.json KNOWN_ERRORS.json
+    python -m validation.limit_validation LABELS.json KNOWN_ERRORS.json
 
 The shipped limits lie a little beyond the most extreme value of all clean images of this set, so the set
 judges them kindly. Here the patients are split into ten parts. For each part the limits are set anew from the
@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.injection import named_by_rules
-from benchmarks.injection_sets import CleanSet, clean_aasce
-from benchmarks.injections import INJECTIONS, Injected
-from benchmarks.label_audit import AuditedSet, area_under_roc, read_set, share
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.rule import Fires
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits
 from mahtdiag.schema.skeleton import AP, View
+from validation.injection import named_by_rules
+from validation.injection_sets import CleanSet, clean_aasce
+from validation.injections import INJECTIONS, Injected
+from validation.label_audit import AuditedSet, area_under_roc, read_set, share
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.injection_sets import CleanSet
-from benchmarks.label_audit import AuditedSet, patient_of
-from benchmarks.limit_validation import FROM_THE_SET, extremes, limits_from, parts_of, report
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rule import Fires
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, Limits
 from mahtdiag.schema.skeleton import AP, View
-
-from .spines import GAP, HEIGHT, natural_spines, sizes_for
+from tests.anatomy.spines import GAP, HEIGHT, natural_spines, sizes_for
+from validation.injection_sets import CleanSet
+from validation.label_audit import AuditedSet, patient_of
+from validation.limit_validation import FROM_THE_SET, extremes, limits_from, parts_of, report
 
 ALL = Limits.of(View.AP)
 

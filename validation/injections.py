@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.injection_sets import CleanSet
 from mahtdiag.anatomy.error_types import label_widths_px
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_KEYPOINTS, UL, UR
+from validation.injection_sets import CleanSet
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -1,6 +1,6 @@
 """Which verdict simulated models with a known fault get, and how often a calibrated one is called so.
 
-    python -m benchmarks.calibration_verdicts [--sets N] [--images N]
+    python -m validation.calibration_verdicts [--sets N] [--images N]
 
 Each set is a model simulated anew: 20 keypoints per image, σ log-normal around 3 px (standard deviation of
 ln σ 0.5), errors Gaussian but for the fault.
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from rich.text import Text
 
-from benchmarks.simulated_models import FAULTS, Simulated, calibrated, faulty, true_sigma
 from mahtdiag.calibration import CalibrationReport, calibration_report
+from validation.simulated_models import FAULTS, Simulated, calibrated, faulty, true_sigma
 
 SETS, IMAGES = 200, 50
 CALIBRATED = "calibrated"
@@ -90,7 +90,7 @@ def verdicts(sets: int, images: int) -> str:
 
 
 def run() -> Iterator[Text]:
-    """The table, for `python -m benchmarks`."""
+    """The table, for `python -m validation`."""
     yield Text(verdicts(SETS, IMAGES))
 
 

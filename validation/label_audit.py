@@ -1,6 +1,6 @@
 """How well the default anatomical rules find wrong labels in a real annotated set.
 
-    python benchmarks/label_audit.py LABELS.json KNOWN_ERRORS.json
+    python -m validation.label_audit LABELS.json KNOWN_ERRORS.json
 
 LABELS.json: a list of `{index, width, height, points}` with 68 points (x, y) per image: 17 vertebrae T1…L5,
 each UL, UR, LL, LR (the AASCE 2019 training annotations; Wu et al., MICCAI 2017). KNOWN_ERRORS.json: a list

@@ -1,4 +1,4 @@
-"""Simulated models with a known calibration, for benchmarks and tests."""
+"""Simulated models with a known calibration, for studies, benchmarks and tests."""
 
 from dataclasses import dataclass, field
 

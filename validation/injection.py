@@ -1,14 +1,14 @@
 """How often mistakes that are put into clean annotations are found, and under their right name.
 
-    python -m benchmarks.injection [--aasce LABELS.json --known KNOWN_ERRORS.json] [--real-ap FOLDER]
+    python -m validation.injection [--aasce LABELS.json --known KNOWN_ERRORS.json] [--real-ap FOLDER]
 
-The sample sets are always judged, the AASCE labels (see `benchmarks.label_audit`) and a folder of annotated
+The sample sets are always judged, the AASCE labels (see `validation.label_audit`) and a folder of annotated
 AP radiographs where they are given. Each mistake is made once in every clean image, several times in a small
 set. Of the images with the mistake:
 
 flagged  a rule fires on the keypoints alone
 named    found under its right name and, for rules (codes or their beginnings), blamed on the right keypoints
-beyond   the mistake takes L1–L5 out of the natural variation of real spines (benchmarks.natural_variation)
+beyond   the mistake takes L1–L5 out of the natural variation of real spines (validation.natural_variation)
 named†   named, of those beyond
 
 The targets: at most 1 % of the clean images within the natural variation flagged, and 95 % named† where a
@@ -31,14 +31,14 @@ from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.text import Text
 
-from benchmarks.injection_sets import SAMPLE_DATA, CleanSet, annotated_set, clean_aasce
-from benchmarks.injections import INJECTIONS, Injected, Injection, Kind
-from benchmarks.label_audit import share
-from benchmarks.natural_variation import beyond_natural
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image_level_shift
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.systematic import explain_systematic_error, fit_systematic_error
 from mahtdiag.schema.skeleton import View
+from validation.injection_sets import SAMPLE_DATA, CleanSet, annotated_set, clean_aasce
+from validation.injections import INJECTIONS, Injected, Injection, Kind
+from validation.label_audit import share
+from validation.natural_variation import beyond_natural
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

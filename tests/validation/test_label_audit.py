@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.label_audit import area_under_roc, doubt_lines, read_set, report, share
 from mahtdiag.schema.skeleton import AP
-
-from .spines import IMAGE_SIZE, natural_spines
+from tests.anatomy.spines import IMAGE_SIZE, natural_spines
+from validation.label_audit import area_under_roc, doubt_lines, read_set, report, share
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_images_in_doubt_are_named_and_left_out_of_a_second_share(
     files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audited = read_set(*files)
-    monkeypatch.setattr("benchmarks.label_audit.DOUBTS", {"3": "why", "4": "other", "377": "elsewhere"})
+    monkeypatch.setattr("validation.label_audit.DOUBTS", {"3": "why", "4": "other", "377": "elsewhere"})
     severity = np.zeros(10)
     severity[[3, 5]] = 1.5
     lines = doubt_lines(audited, severity)

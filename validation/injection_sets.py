@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.label_audit import DOUBTS, read_set
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
+from validation.label_audit import DOUBTS, read_set
 
 Floats = NDArray[np.float64]
 SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"

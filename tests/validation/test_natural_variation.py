@@ -1,4 +1,4 @@
-"""The benchmark's seven quantities and when a spine leaves the natural variation."""
+"""The seven quantities and when a spine leaves the natural variation."""
 
 import math
 from itertools import pairwise
@@ -6,11 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from benchmarks.natural_variation import LARGEST, beyond_natural, quantities
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
-
-from .naive import between_deg, direction, dot, middle, minus, tilt_deg
-from .spines import GAP, HEIGHT, WIDTH, natural_spines, straight_spine
+from tests.anatomy.naive import between_deg, direction, dot, middle, minus, tilt_deg
+from tests.anatomy.spines import GAP, HEIGHT, WIDTH, natural_spines, straight_spine
+from validation.natural_variation import LARGEST, beyond_natural, quantities
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS)

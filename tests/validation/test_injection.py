@@ -1,16 +1,15 @@
-"""The injection benchmark makes the mistakes it names and counts who finds them."""
+"""The injection study makes the mistakes it names and counts who finds them."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks.injection import SETS, Row, clean_lines, measure, report, target_line
-from benchmarks.injection_sets import CleanSet
-from benchmarks.injections import INJECTIONS, Injection, Kind
 from mahtdiag.schema.skeleton import View
-
-from .spines import GAP, HEIGHT, natural_spines, sizes_for
+from tests.anatomy.spines import GAP, HEIGHT, natural_spines, sizes_for
+from validation.injection import SETS, Row, clean_lines, measure, report, target_line
+from validation.injection_sets import CleanSet
+from validation.injections import INJECTIONS, Injection, Kind
 
 
 def clean_set(view: View, count: int = 12) -> CleanSet:

@@ -1,0 +1,1 @@
+"""Whether rules, limits and verdicts say what is the case; no part of the installed package."""

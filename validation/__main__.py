@@ -1,0 +1,22 @@
+"""`make validate`: whether rules find what is wrong, and verdicts say what is the case.
+
+    python -m validation [NAME …]
+
+The studies of the AASCE labels, which are no part of the repository, are run by their own names:
+`validation.label_audit`, `validation.limit_validation`, `validation.injection`.
+"""
+
+from collections.abc import Callable, Iterator
+
+from rich.console import RenderableType
+
+from benchmarks.figures import print_named
+from validation import calibration_verdicts, injection
+
+STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
+    "injection": injection.run,
+    "calibration-verdicts": calibration_verdicts.run,
+}
+
+if __name__ == "__main__":
+    print_named(STUDIES, __doc__ or "")
