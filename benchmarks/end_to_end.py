@@ -17,6 +17,7 @@ from benchmarks.figures import at_most, milliseconds, table
 from mahtdiag.config.settings import DataSettings, EvaluateSettings, ModelSettings, Settings
 from mahtdiag.engine.device import forward_mode
 from mahtdiag.engine.loader import load_batches
+from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate, image_reader
 from mahtdiag.workflows.evaluate.setup import Setup, prepare
@@ -115,7 +116,7 @@ def sample_settings(checkpoint: Path, data: Path, overlays: str) -> Settings:
     return Settings(
         model=ModelSettings(checkpoint=str(checkpoint)),
         data=DataSettings(path=str(data)),
-        evaluate=EvaluateSettings(device="cpu", overlays=overlays),
+        evaluate=EvaluateSettings(device="cpu", overlays=ImageChoice.parse(overlays)),
     )
 
 

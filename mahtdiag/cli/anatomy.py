@@ -114,7 +114,7 @@ def anatomy_command(
             ignore=_codes("--ignore", ignore),
             pictures=pictures,
             cwd=cwd,
-            overlays=_overlays(overlays),
+            overlays=None if overlays is None else options.image_choice("--overlays", overlays),
             out=out,
         )
         anatomy = judge_anatomy(request, progress_for(Console(stderr=True)))
@@ -146,16 +146,6 @@ def _codes(option: str, given: list[str] | None) -> tuple[str, ...] | None:
     if not codes:
         raise UsageError(f"{option} {','.join(given)!r}: names no rule")
     return codes
-
-
-def _overlays(given: str | None) -> str | None:
-    from mahtdiag.config.settings import parse_overlays
-
-    try:
-        parse_overlays(given)
-    except ValueError as error:
-        raise UsageError(f"--overlays {given}: {error}") from None
-    return given
 
 
 def _explain(code: str, settings: "Settings", output_format: options.OutputFormat) -> None:

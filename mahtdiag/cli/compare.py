@@ -8,6 +8,7 @@ import typer
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
 from mahtdiag.errors import UsageError
+from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from mahtdiag.reports.tables.comparison_screen import ComparisonView
     from mahtdiag.workflows.compare.job import Compared
 
-DEFAULT_OVERLAYS = "worst:12"
 JUDGING = "Verdict"
 
 Runs = Annotated[
@@ -108,7 +108,7 @@ def compare_command(
         raise typer.Exit(int(compared.status))
 
 
-def _with_overlays(compared: "Compared", choice: str, out: Path, cwd: Path) -> "Compared":
+def _with_overlays(compared: "Compared", choice: ImageChoice, out: Path, cwd: Path) -> "Compared":
     from rich.console import Console
 
     from mahtdiag.reports.progress import progress_for
@@ -130,16 +130,10 @@ def _print(compared: "Compared", output_format: options.OutputFormat) -> None:
         write_text(_tables(views), "the run folders")
 
 
-def _overlays(given: str | None, out: Path | None) -> str:
-    from mahtdiag.config.settings import parse_overlays
-
+def _overlays(given: str | None, out: Path | None) -> ImageChoice:
     if out is None and given not in (None, "none"):
         raise UsageError("--overlays needs --out DIR, the folder to draw into")
-    try:
-        parse_overlays(given)
-    except ValueError as error:
-        raise UsageError(f"--overlays {given}: {error}") from None
-    return given or DEFAULT_OVERLAYS
+    return DEFAULT_OVERLAYS if given is None else options.image_choice("--overlays", given)
 
 
 def _tables(views: "Sequence[ComparisonView]") -> str:

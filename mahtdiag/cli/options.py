@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import (
     CoordinateConvention,
     DecodeMethod,
+    ImageChoice,
     ResizeMode,
     UncertaintyKind,
 )
@@ -300,3 +302,11 @@ Config = Annotated[
         help="Settings (default: ./mahtdiag.toml, then tool.mahtdiag in pyproject.toml).",
     ),
 ]
+
+
+def image_choice(option: str, text: str) -> ImageChoice:
+    """Which images an option names; raises UsageError."""
+    try:
+        return ImageChoice.parse(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}") from None

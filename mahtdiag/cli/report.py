@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mahtdiag.cli import options
-from mahtdiag.errors import UsageError
+from mahtdiag.schema.choices import DEFAULT_GALLERY
 
 if TYPE_CHECKING:
     from mahtdiag.workflows.report.job import Report
@@ -41,7 +41,7 @@ Format = Annotated[
 def report_command(
     run: RunFolder = None,
     out: Out = None,
-    images: Images = "worst:1000",
+    images: Images = str(DEFAULT_GALLERY),
     data: Data = None,
     output_format: Format = options.OutputFormat.TABLE,
     config: options.Config = None,
@@ -56,16 +56,12 @@ def report_command(
 
     from mahtdiag.cli.output import write_text
     from mahtdiag.config.reading import read_settings
-    from mahtdiag.config.settings import parse_overlays
     from mahtdiag.reports.progress import progress_for
     from mahtdiag.workflows.report.job import ReportRequest, write_report
 
-    try:
-        parse_overlays(images)
-    except ValueError as error:
-        raise UsageError(f"--images {images}: {error}") from None
+    chosen = options.image_choice("--images", images)
     cwd = Path.cwd()
-    request = ReportRequest(read_settings(config, cwd), run, out, images, data, cwd)
+    request = ReportRequest(read_settings(config, cwd), run, out, chosen, data, cwd)
     report = write_report(request, progress_for(Console(stderr=True)))
     text = _json(report, cwd) if output_format is options.OutputFormat.JSON else _lines(report, cwd)
     write_text(text, str(report.path))

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, nearest
 from mahtdiag.config.gates import GateSettings
+from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     LARGEST_SIGMA,
@@ -47,16 +48,6 @@ def parse_size(value: object) -> object:
     if not (0 < size.height <= LARGEST_INPUT and 0 < size.width <= LARGEST_INPUT):
         raise ValueError(f"height and width must lie between 1 and {LARGEST_INPUT}")
     return size
-
-
-def parse_overlays(value: object) -> object:
-    """`worst:N`, `all` or `none`; ValueError says what is expected."""
-    if value is None or value in ("all", "none"):
-        return value
-    kind, _, number = str(value).partition(":")
-    if kind != "worst" or not number.isdecimal():
-        raise ValueError("expected worst:N, all or none, for example worst:12")
-    return value
 
 
 def parse_view(value: object) -> object:
@@ -179,7 +170,7 @@ class EvaluateSettings(Section):
     batch_size: Annotated[PositiveInt | Literal["auto"] | None, BeforeValidator(parse_batch_size)] = None
     workers: PositiveInt | None = None
     precision: Literal["fp32", "bf16", "fp16"] | None = None
-    overlays: Annotated[str | None, BeforeValidator(parse_overlays)] = None
+    overlays: Annotated[ImageChoice, BeforeValidator(ImageChoice.parse)] | None = None
     allow_failures: NonNegativeInt | None = None
     recalibration: str | None = None
 

@@ -1,8 +1,9 @@
 """What a user can choose between. Nothing heavy is imported: `--help` lists the choices and must be quick."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 LOSS_WEIGHTS: Final = MappingProxyType({"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1})
 """Weights of the parts of the training loss where none are chosen, for what trains and what shows them."""
@@ -57,3 +58,31 @@ class UncertaintySource(StrEnum):
     HEAD = "head"
     HEATMAP = "heatmap"
     NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChoice:
+    """Which images are drawn or shown: the `most` worst (None: all). `text` is what the user wrote."""
+
+    text: str
+    most: int | None
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """`worst:N`, `all` or `none`; ValueError says what is expected."""
+        if isinstance(text, cls):
+            return text
+        kind, _, number = str(text).partition(":")
+        if kind == "worst" and number.isdecimal():
+            return cls(str(text), int(number))
+        if text not in ("all", "none"):
+            raise ValueError("expected worst:N, all or none, for example worst:12")
+        return cls(str(text), None if text == "all" else 0)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+NO_IMAGES = ImageChoice.parse("none")
+DEFAULT_OVERLAYS = ImageChoice.parse("worst:12")
+DEFAULT_GALLERY = ImageChoice.parse("worst:1000")

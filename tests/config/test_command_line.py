@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mahtdiag.config.command_line import settings_from_options
 from mahtdiag.config.reading import read_settings
+from mahtdiag.schema.choices import NO_IMAGES
 from mahtdiag.schema.frames import ResizeMode, Size
 
 from .problems import problems_of
@@ -60,5 +61,5 @@ def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
     assert both.model.resize is ResizeMode.LETTERBOX
     assert both.model.input_size == Size(128, 96)
     assert both.data.path == "data"
-    assert (both.evaluate.workers, both.evaluate.overlays) == (2, "none")
+    assert (both.evaluate.workers, both.evaluate.overlays) == (2, NO_IMAGES)
     assert both.anatomy.limits == {"A201": 7.0}

@@ -6,6 +6,7 @@ import pytest
 
 from mahtdiag.config.reading import parse_settings
 from mahtdiag.config.settings import Settings
+from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     DecodeMethod,
@@ -84,7 +85,8 @@ KEYS = (
     Key(
         "evaluate",
         "overlays",
-        (("all", "all"), ("none", "none"), ("worst:12", "worst:12"), ("worst:0", "worst:0")),
+        (("all", ImageChoice("all", None)), ("none", ImageChoice("none", 0)),
+         ("worst:12", ImageChoice("worst:12", 12)), ("worst:0", ImageChoice("worst:0", 0))),
         ("worst", "worst:", "worst:-1", "worst:1.5", "worst:x", "best:3", "ALL", "", 12, True, "worst:3:4"),
     ),
     Key("evaluate", "allow_failures", ((0, 0), (7, 7)), (-1, 1.5, "some", True, NAN)),

@@ -13,6 +13,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.reading import open_run
+from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
 from mahtdiag.workflows.anatomy.overlays import Subject, draw_judged, subjects_of_run, worst_judged
@@ -23,6 +24,8 @@ from tests.data.builders import write_pair
 
 from .anatomy_runs import HEIGHT, WIDTH, write_run
 from .report_runs import MIRRORED, write_report_run
+
+ALL = ImageChoice.parse("all")
 
 
 @pytest.fixture
@@ -37,14 +40,15 @@ def run(tmp_path: Path) -> Path:
 
 
 def report_of(cwd: Path, *, overlays: str | None = None, pictures: bool = True) -> AnatomyReport:
-    request = AnatomyRequest(Settings(), None, None, None, None, None, pictures, cwd, overlays)
+    chosen = None if overlays is None else ImageChoice.parse(overlays)
+    request = AnatomyRequest(Settings(), None, None, None, None, None, pictures, cwd, chosen)
     return judge_anatomy(request, Silence()).report
 
 
 def subjects(cwd: Path, overlays: str) -> list[Subject]:
     """What would be drawn, with the images that are there."""
     run = open_run(None, cwd)
-    chosen = worst_judged(report_of(cwd, overlays="none").verdict, overlays)
+    chosen = worst_judged(report_of(cwd, overlays="none").verdict, ImageChoice.parse(overlays))
     return subjects_of_run(run, chosen, Limits.of(run.view, stored_limits(run.document).values), cwd)
 
 
@@ -113,7 +117,7 @@ def test_overlays_of_labels_are_those_of_the_set_that_was_judged(tmp_path: Path)
         write_pair(tmp_path / name, f"{number:04d}", View.AP)
     for number, name in enumerate(("first", "second")):
         request = AnatomyRequest(
-            Settings(), None, Path(name), View.AP, None, None, True, tmp_path, "all", Path("out")
+            Settings(), None, Path(name), View.AP, None, None, True, tmp_path, ALL, Path("out")
         )
         judge_anatomy(request, Silence())
         assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{number:04d}.png"]
@@ -125,7 +129,7 @@ def test_overlays_of_labels_never_replace_the_images(tmp_path: Path, out: str) -
     (tmp_path / "link").symlink_to("set/AP")
     before = (tmp_path / "set" / "AP" / "0001.png").read_bytes()
     request = AnatomyRequest(
-        Settings(), None, Path("set"), View.AP, None, None, True, tmp_path, "all", Path(out)
+        Settings(), None, Path("set"), View.AP, None, None, True, tmp_path, ALL, Path(out)
     )
     with pytest.raises(UsageError) as refused:
         judge_anatomy(request, Silence())
@@ -152,6 +156,6 @@ def test_out_and_overlays_go_with_labels(tmp_path: Path, run: Path) -> None:
     request = AnatomyRequest(Settings(), run, None, None, None, None, True, tmp_path, None, Path("out"))
     with pytest.raises(UsageError, match="--out goes with --labels"):
         judge_anatomy(request, Silence())
-    labels = replace(request, run=None, labels=Path("data"), out=None, overlays="all")
+    labels = replace(request, run=None, labels=Path("data"), out=None, overlays=ALL)
     with pytest.raises(UsageError, match="--overlays with --labels needs --out DIR"):
         judge_anatomy(labels, Silence())

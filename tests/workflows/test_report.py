@@ -17,10 +17,11 @@ from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import BaselineGates, Gate, GateKind, Margin
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
+from mahtdiag.schema.choices import DEFAULT_GALLERY, ImageChoice
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.progress import Silence
-from mahtdiag.workflows.report.job import DEFAULT_IMAGES, Report, ReportRequest, write_report
+from mahtdiag.workflows.report.job import Report, ReportRequest, write_report
 
 from .report_runs import FAILED, MISSED, PASSED, SHIFTED, Told, numbered, write_report_run
 
@@ -29,14 +30,16 @@ NO_SETTINGS = Settings()
 
 def reported(
     folder: Path,
-    images: str = DEFAULT_IMAGES,
+    images: str = str(DEFAULT_GALLERY),
     *,
     data: Path | None = None,
     out: Path | None = None,
     settings: Settings = NO_SETTINGS,
 ) -> Report:
     """The report of the latest run of a folder."""
-    return write_report(ReportRequest(settings, None, out, images, data, folder), Silence())
+    return write_report(
+        ReportRequest(settings, None, out, ImageChoice.parse(images), data, folder), Silence()
+    )
 
 
 class Parts(HTMLParser):
@@ -309,7 +312,7 @@ def test_no_name_can_pose_as_another(tmp_path: Path) -> None:
 def test_an_interrupted_run_is_refused(tmp_path: Path) -> None:
     told = write_report_run(tmp_path, complete=False)
     with pytest.raises(RunFolderError) as refused:
-        write_report(ReportRequest(Settings(), told.run, None, DEFAULT_IMAGES, None, tmp_path), Silence())
+        write_report(ReportRequest(Settings(), told.run, None, DEFAULT_GALLERY, None, tmp_path), Silence())
     assert refused.value.problems == (
         "runs/a: interrupted after 0 of 9 images; finish it with evaluate --out runs/a --resume",
     )

@@ -18,11 +18,11 @@ from mahtdiag.reports.figures.bland_altman import draw_bland_altman
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
+from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, ImageChoice
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.label_sizes import with_sizes
 from mahtdiag.workflows.anatomy.overlays import (
-    DEFAULT_OVERLAYS,
     draw_judged,
     require_apart,
     subjects_of_labels,
@@ -48,7 +48,7 @@ class AnatomyRequest:
     `labels` names an annotated set; without it a run is judged, the latest where `run` is None. `view` None
     takes what run or set are; `select` and `ignore` None take what the settings say;
     `pictures`: whether anything is drawn: plots and overlays into the run folder, overlays of labels into
-    `out`. `overlays`: which of the judged images (`worst:N`, `all`, `none`); None: the worst.
+    `out`. `overlays`: which of the judged images; None: the worst.
     """
 
     settings: Settings
@@ -59,7 +59,7 @@ class AnatomyRequest:
     ignore: tuple[str, ...] | None
     pictures: bool
     cwd: Path
-    overlays: str | None = None
+    overlays: ImageChoice | None = None
     out: Path | None = None
 
     def rules(self) -> tuple[Rule, ...]:
@@ -84,7 +84,7 @@ def judge_anatomy(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
         raise UsageError("name a run, or an annotated set with --labels, not both")
     if request.out is not None and request.labels is None:
         raise UsageError("--out goes with --labels; overlays of a run are written into its folder")
-    if request.labels is not None and request.out is None and request.overlays not in (None, "none"):
+    if request.labels is not None and request.out is None and request.overlays not in (None, NO_IMAGES):
         raise UsageError("--overlays with --labels needs --out DIR, the folder to draw into")
     if request.labels is not None:
         return _judge_labels(request, request.labels, watcher)

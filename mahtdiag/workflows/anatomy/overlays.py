@@ -18,6 +18,7 @@ from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.png import signed
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run
+from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
 from mahtdiag.schema.skeleton import View
@@ -27,7 +28,6 @@ from mahtdiag.workflows.pictures.in_order import in_order, usual_workers
 from mahtdiag.workflows.progress import Watcher
 
 Floats = NDArray[np.float64]
-DEFAULT_OVERLAYS = "worst:12"
 COMMAND = "anatomy"
 
 
@@ -40,12 +40,11 @@ class Subject:
     sha256: str | None
 
 
-def worst_judged(verdict: AnatomyVerdict, choice: str) -> tuple[JudgedImage, ...]:
-    """The images to draw, most suspicious first: `worst:N` of those with a finding, `all` or `none`."""
-    if choice == "none":
-        return ()
-    found = tuple(image for image in verdict.images if image.findings)
-    return verdict.images if choice == "all" else found[: int(choice.removeprefix("worst:"))]
+def worst_judged(verdict: AnatomyVerdict, choice: ImageChoice) -> tuple[JudgedImage, ...]:
+    """The images to draw, most suspicious first: all, or the worst of those with a finding."""
+    if choice.most is None:
+        return verdict.images
+    return tuple(image for image in verdict.images if image.findings)[: choice.most]
 
 
 def subjects_of_run(run: Run, images: tuple[JudgedImage, ...], limits: Limits, cwd: Path) -> list[Subject]:

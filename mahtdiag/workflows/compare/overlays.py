@@ -13,6 +13,7 @@ from mahtdiag.reports.overlay.draw import Half, draw_overlay, draw_side_by_side
 from mahtdiag.reports.overlay.png import signed
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare.job import Compared, ComparedPair
 from mahtdiag.workflows.compare.pairing import shown
@@ -52,7 +53,9 @@ class _Side:
         return record_of(self.images, self.keypoints, self.rows[name], limits, rules)
 
 
-def with_overlays(compared: Compared, choice: str, folder: Path, cwd: Path, watcher: Watcher) -> Compared:
+def with_overlays(
+    compared: Compared, choice: ImageChoice, folder: Path, cwd: Path, watcher: Watcher
+) -> Compared:
     """The same, with what was drawn told in the notes; every run but the first gets a folder if several.
 
     Pictures of an earlier comparison in `folder` are removed.
@@ -76,14 +79,13 @@ def _noted(compared: Compared, note: str) -> Compared:
 
 
 def draw_changed(
-    pair: ComparedPair, choice: str, folder: Path, cwd: Path, watcher: Watcher
+    pair: ComparedPair, choice: ImageChoice, folder: Path, cwd: Path, watcher: Watcher
 ) -> tuple[str, ...]:
     """Draw the images that got worse and those that got better, and say in notes how many, or why not.
 
-    `choice`: `worst:N` of either, `all` or `none`. Pictures go to `folder/worse` and `folder/better`.
+    `choice`: how many of either. Pictures go to `folder/worse` and `folder/better`.
     """
-    most = None if choice == "all" else 0 if choice == "none" else int(choice.removeprefix("worst:"))
-    chosen = [rows[:most] for rows in pair.changed()]
+    chosen = [rows[: choice.most] for rows in pair.changed()]
     total = sum(map(len, chosen))
     if not total:
         return ()

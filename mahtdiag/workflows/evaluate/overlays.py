@@ -14,6 +14,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns
+from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import Floats, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.workflows.pictures.in_order import MOST_WORKERS, in_order
 from mahtdiag.workflows.progress import Watcher
@@ -27,17 +28,15 @@ FOLDER = "overlays"
 LONGEST_STEM_BYTES = 200
 
 
-def worst_images(results: "RunResults", choice: str) -> list[int]:
-    """Rows of the evaluated images to draw, worst mean radial error first; `worst:N`, `all` or `none`."""
+def worst_images(results: "RunResults", choice: ImageChoice) -> list[int]:
+    """Rows of the evaluated images to draw, worst mean radial error first."""
     return worst_rows(results.images.radial_error_px[results.images.ok], choice)
 
 
-def worst_rows(error_px: Floats, choice: str) -> list[int]:
-    """Places of the largest of these errors, unknown ones last; `worst:N`, `all` or `none`."""
+def worst_rows(error_px: Floats, choice: ImageChoice) -> list[int]:
+    """Places of the largest of these errors, unknown ones last."""
     order: list[int] = np.argsort(-np.nan_to_num(error_px, nan=-1.0), kind="stable").tolist()
-    if choice == "none":
-        return []
-    return order if choice == "all" else order[: int(choice.removeprefix("worst:"))]
+    return order[: choice.most]
 
 
 def overlay_name(image: str) -> str:

@@ -7,6 +7,7 @@ from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.reports.tables.evaluation import AnatomyRow, WorstImage
 from mahtdiag.reports.tables.evaluation_screen import CalibrationGlance, EvaluationView
 from mahtdiag.runs.document import RunDocument
+from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.workflows.evaluate.job import Evaluation
 from mahtdiag.workflows.evaluate.overlays import worst_images
 from mahtdiag.workflows.evaluate.results import RunResults
@@ -53,7 +54,7 @@ def _subtitle(document: RunDocument) -> str:
 
 def _worst(results: RunResults) -> tuple[WorstImage, ...]:
     rows = np.flatnonzero(results.images.ok)
-    chosen = [int(rows[row]) for row in worst_images(results, f"worst:{WORST_ROWS}")]
+    chosen = [int(rows[row]) for row in worst_images(results, ImageChoice.parse(f"worst:{WORST_ROWS}"))]
     images = results.images
     return tuple(
         WorstImage(

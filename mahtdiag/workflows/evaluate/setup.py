@@ -20,6 +20,7 @@ from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
+from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.skeleton import View
@@ -40,7 +41,6 @@ from mahtdiag.workflows.evaluate.specification import Evidence, settle_view
 from mahtdiag.workflows.evaluate.training_loss import loss_of
 from mahtdiag.workflows.pictures.in_order import usual_workers
 
-DEFAULT_OVERLAYS = "worst:12"
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
 IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))
 BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 16}
@@ -64,7 +64,7 @@ class Setup:
     rules: tuple[Rule, ...]
     batch_size: int
     workers: int
-    overlays: str
+    overlays: ImageChoice
     allow_failures: int
     pixel_spacing_mm: float | None
     factory: str | None
@@ -195,7 +195,7 @@ def settings_of(setup: Setup) -> dict[str, JsonValue]:
         "batch_size": setup.batch_size,
         "precision": str(setup.runner.precision),
         "workers": setup.workers,
-        "overlays": setup.overlays,
+        "overlays": str(setup.overlays),
         "allow_failures": setup.allow_failures,
     }
 

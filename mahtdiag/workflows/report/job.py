@@ -17,6 +17,7 @@ from mahtdiag.reports.numbers import counted
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.schema.choices import NO_IMAGES, ImageChoice
 from mahtdiag.workflows.compare.pairing import open_finished, shown
 from mahtdiag.workflows.evaluate.overlays import worst_rows
 from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
@@ -27,8 +28,6 @@ from mahtdiag.workflows.report.screen import gallery_of, view_of
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 NAME = "report.html"
-DEFAULT_IMAGES = "worst:1000"
-NO_IMAGES = "none"
 READERS = 4
 
 
@@ -37,13 +36,13 @@ class ReportRequest:
     """What a user asked for.
 
     `settings`: the gates in force now; `run` None: the latest; `out` None: `report.html` in the run folder;
-    `images`: which are shown (`worst:N`, `all`, `none`); `data` None: where they lay when the run was made.
+    `images`: which are shown; `data` None: where they lay when the run was made.
     """
 
     settings: Settings
     run: Path | None
     out: Path | None
-    images: str
+    images: ImageChoice
     data: Path | None
     cwd: Path
 
