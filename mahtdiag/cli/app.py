@@ -3,18 +3,16 @@
 import os
 import signal
 import sys
-import threading
-import time
 from contextlib import suppress
-from types import FrameType
 from typing import NoReturn, Protocol, runtime_checkable
 
 from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError
+from mahtdiag.workflows.interruption import keep_work, work_is_kept
 
 DEBUG = "MAHTDIAG_DEBUG"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_UNTIL_AGAIN = 0.01
-SECONDS_TO_IMPORT = 3.0
+SHOW_CURSOR = b"\x1b[?25h"
 
 
 @runtime_checkable
@@ -28,69 +26,53 @@ class _BadUsage(Protocol):
 
 
 class _Interruption:
-    """Ctrl-C and SIGTERM as KeyboardInterrupt, remembered in case a library makes another error of it."""
+    """Ctrl-C and SIGTERM: a KeyboardInterrupt for a job that keeps what it has, else the end at once.
+
+    It is remembered, in case a library makes another error of it; a second one always ends the process.
+    """
 
     def __init__(self) -> None:
         self.seen = False
-        self._comes_again = False
-        self._patient_until = 0.0
+        keep_work(False)
         for number in SIGNALS:
             # A command started in the background of a script is to go on when the script is interrupted.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._interrupt)
         sys.unraisablehook = self._unraisable
 
-    def _interrupt(self, _signal: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt; while modules are imported, once that is over, or after a while.
+    def _interrupt(self, *_: object) -> None:
+        if self.seen or not work_is_kept():
+            self._end_at_once()
+        self._raise()
 
-        Compiled modules may swallow it there, or abort. Who asks twice need not wait.
-        """
-        now = time.monotonic()
-        if not self._comes_again:
-            self._patient_until = 0.0 if self.seen else now + SECONDS_TO_IMPORT
-        self.seen, self._comes_again = True, False
-        if now < self._patient_until and _is_import(frame):
-            self._ask_again()
-        else:
-            raise KeyboardInterrupt
+    def _raise(self, *_: object) -> NoReturn:
+        self.seen = True
+        raise KeyboardInterrupt
 
     def _unraisable(self, lost: "sys.UnraisableHookArgs") -> None:
         """An interruption that fell where it cannot be passed on, such as a finaliser, comes again."""
         if lost.exc_type is not KeyboardInterrupt:
             sys.__unraisablehook__(lost)
-            return
-        self._ask_again()
+        elif hasattr(signal, "setitimer"):
+            signal.signal(signal.SIGALRM, self._raise)
+            signal.setitimer(signal.ITIMER_REAL, SECONDS_UNTIL_AGAIN)
 
-    def _ask_again(self) -> None:
-        def ask() -> None:
-            self._comes_again = True
-            os.kill(os.getpid(), signal.SIGINT)
-
-        again = threading.Timer(SECONDS_UNTIL_AGAIN, ask)
-        again.daemon = True
-        again.start()
+    def _end_at_once(self) -> NoReturn:
+        """Whatever is being imported or written: files are written whole or not at all."""
+        with suppress(OSError):
+            # A progress bar hides the cursor.
+            os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + b"interrupted\n")
+        os._exit(ExitStatus.INTERRUPTED)
 
     def leave(self, status: int) -> NoReturn:
-        """End the process; from now on a signal does so at once, without a trace of where it was."""
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, signal.SIG_DFL)
-        if not self.seen:
-            sys.exit(status)
-        # The usual way out would wait for what threads are doing, and give another status where a library was
-        # interrupted in code that it had made itself.
-        with suppress(OSError):
-            sys.stdout.flush()
-        os._exit(status)
+        """End the process.
 
-
-def _is_import(frame: FrameType | None) -> bool:
-    """Whether what runs there is part of an import statement."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
+        After an interruption the usual way out would wait for what threads are doing, and give another status
+        where a library was interrupted in code that it had made itself.
+        """
+        if self.seen:
+            os._exit(status)
+        sys.exit(status)
 
 
 def main() -> NoReturn:

@@ -276,6 +276,22 @@ def turns() -> Lookup:
     return Lookup(_turn)
 
 
+def _swallow(outputs: Outputs, numbers: Tensor) -> Outputs:
+    if numbers.max() == 2:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            _wait_for_the_signal()
+        except KeyboardInterrupt:
+            Path(os.environ[MARKS], "swallowed").touch()
+            time.sleep(60)
+    return outputs
+
+
+def swallows() -> Lookup:
+    """Takes the interruption at the third image for nothing, and goes on for a minute."""
+    return Lookup(_swallow)
+
+
 def fails() -> Lookup:
     """A factory that fails."""
     raise ValueError("no such thing\nwith more to say")

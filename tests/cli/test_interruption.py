@@ -162,6 +162,28 @@ def test_an_interruption_is_not_lost(desk: Desk, network: str) -> None:
     assert open_run(Path("run"), desk.path).document.status == "interrupted"
 
 
+def test_the_second_interruption_ends_it_at_once(desk: Desk) -> None:
+    """Whatever a library does with the first."""
+    more = {networks.MARKS: str(desk.path)}
+    process = start(
+        desk.path,
+        "evaluate",
+        "lookup-ap.pt",
+        "data",
+        *SLOW,
+        "--model",
+        "nets:swallows",
+        "--out",
+        "run",
+        **more,
+    )
+    wait_until((desk.path / "swallowed").exists, process)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert (result.status, result.text, result.errors) == (130, "", ["interrupted"])
+    assert open_run(Path("run"), desk.path).document.status == "interrupted"
+
+
 def test_who_is_told_to_ignore_ctrl_c_ignores_it(desk: Desk) -> None:
     """As a shell tells a command that a script puts into the background."""
     marks = desk.path / "marks"

@@ -27,6 +27,7 @@ from mahtdiag.workflows.evaluate.results import RunResults, read_results
 from mahtdiag.workflows.evaluate.setup import Setup, header, prepare, settings_of
 from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
 from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
+from mahtdiag.workflows.interruption import keep_work
 from mahtdiag.workflows.progress import Watcher
 
 
@@ -88,6 +89,7 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple
     """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
     clock = _Clock(folder.document)
     try:
+        keep_work(True)
         _infer(setup, folder, clock, watcher)
         known = folder.document.model_copy(update={"settings": settings_of(setup)})
         results = read_results(folder.tables(), folder.document if folder.complete else known)
