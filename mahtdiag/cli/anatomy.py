@@ -161,6 +161,6 @@ def _explain(code: str, settings: "Settings", output_format: options.OutputForma
 
 def _tables(report: "AnatomyReport") -> str:
     from mahtdiag.cli.output import rendered
-    from mahtdiag.reports.tables.anatomy import anatomy_report
+    from mahtdiag.reports.tables.anatomy import anatomy_parts
 
-    return rendered(lambda columns: anatomy_report(report, columns))
+    return rendered(lambda columns: anatomy_parts(report, columns))

@@ -96,7 +96,7 @@ def _print(calibration: "Calibration", output_format: options.OutputFormat) -> N
 
 def _tables(calibration: "Calibration") -> str:
     from mahtdiag.cli.output import rendered
-    from mahtdiag.reports.tables.calibration import calibration_tables
+    from mahtdiag.reports.tables.calibration import calibration_parts
     from mahtdiag.workflows.calibration.screen import view_of
 
-    return rendered(lambda _: calibration_tables(view_of(calibration)))
+    return rendered(lambda _: calibration_parts(view_of(calibration)))

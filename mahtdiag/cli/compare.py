@@ -13,7 +13,7 @@ from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mahtdiag.reports.tables.comparison_screen import ComparisonView
+    from mahtdiag.reports.tables.comparison import ComparisonView
     from mahtdiag.workflows.compare.job import Compared
 
 JUDGING = "Verdict"
@@ -137,9 +137,7 @@ def _overlays(given: str | None, out: Path | None) -> ImageChoice:
 
 
 def _tables(views: "Sequence[ComparisonView]") -> str:
-    from rich.console import Group
-
     from mahtdiag.cli.output import rendered
-    from mahtdiag.reports.tables.comparison import comparison_report
+    from mahtdiag.reports.tables.comparison import comparison_parts
 
-    return rendered(lambda columns: Group(*(comparison_report(view, columns) for view in views)))
+    return rendered(lambda columns: (part for view in views for part in comparison_parts(view, columns)))

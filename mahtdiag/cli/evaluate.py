@@ -115,7 +115,7 @@ def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> Non
 
 
 def _tables(evaluation: "Evaluation") -> str:
-    from mahtdiag.reports.tables.evaluation_screen import evaluation_report
+    from mahtdiag.reports.tables.evaluation import evaluation_parts
     from mahtdiag.workflows.evaluate.screen import view_of
 
-    return rendered(lambda columns: evaluation_report(view_of(evaluation), columns))
+    return rendered(lambda columns: evaluation_parts(view_of(evaluation), columns))

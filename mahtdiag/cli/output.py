@@ -4,28 +4,30 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from mahtdiag.errors import MahtdiagError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from mahtdiag.reports.tables.table import Part
 
 # What every table fits into; on a narrower terminal lines wrap, but no number is cut.
 LEAST_COLUMNS = 80
 IN_ACTIONS = "GITHUB_ACTIONS"
 
 
-def rendered(make: "Callable[[int], RenderableType]") -> str:
+def rendered(make: "Callable[[int], Iterable[Part]]") -> str:
     """The text of what `make` returns for the columns of the terminal, coloured if that shows colours."""
     from rich.console import Console
+
+    from mahtdiag.reports.tables.terminal import printable
 
     terminal = Console()
     columns = max(LEAST_COLUMNS, terminal.width)
     console = Console(file=io.StringIO(), width=columns, force_terminal=terminal.is_terminal)
     with console.capture() as printed:
-        console.print(make(columns))
+        console.print(printable(make(columns)))
     return defused(printed.get())
 
 

@@ -74,10 +74,8 @@ def _from(cwd: Path, path: Path) -> str:
 
 
 def _lines(report: "Report", cwd: Path) -> str:
-    from rich.console import Group
-    from rich.text import Text
-
     from mahtdiag.cli.output import rendered
+    from mahtdiag.reports.tables.table import Line
 
     failed = [gate for gate in report.gates if not gate.passed]
     shown = f"{report.shown:,} of {report.evaluated:,} images shown" if report.shown else "no images shown"
@@ -85,7 +83,7 @@ def _lines(report: "Report", cwd: Path) -> str:
     if report.gates:
         lines.append(f"gates: {len(failed)} of {len(report.gates)} failed")
     lines += [f"note: {note}" for note in report.notes]
-    return rendered(lambda columns: Group(*map(Text, lines)))
+    return rendered(lambda columns: map(Line, lines))
 
 
 def _json(report: "Report", cwd: Path) -> str:

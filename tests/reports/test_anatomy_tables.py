@@ -16,8 +16,9 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictio
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.figures.bland_altman import draw_bland_altman
 from mahtdiag.reports.json.anatomy import CSV_COLUMNS, anatomy_content, anatomy_csv, anatomy_json
-from mahtdiag.reports.tables.anatomy import anatomy_report
+from mahtdiag.reports.tables.anatomy import anatomy_parts
 from mahtdiag.reports.tables.rule_text import rule_json, rule_text
+from mahtdiag.reports.tables.terminal import printable
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for
@@ -70,7 +71,7 @@ def printed(report: AnatomyReport, width: int = 80) -> str:
     """The report as text."""
     console = Console(file=io.StringIO(), width=width, color_system=None)
     with console.capture() as text:
-        console.print(anatomy_report(report, width))
+        console.print(printable(anatomy_parts(report, width)))
     return text.get()
 
 

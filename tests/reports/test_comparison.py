@@ -14,8 +14,8 @@ from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics import known_metrics
 from mahtdiag.reports.json.comparison import comparison_json
 from mahtdiag.reports.overlay.draw import GAP_PX, HEADER_PX, Half, draw_side_by_side
-from mahtdiag.reports.tables.comparison import comparison_report, title_of
-from mahtdiag.reports.tables.comparison_screen import ChangedImage, ComparisonView
+from mahtdiag.reports.tables.comparison import ChangedImage, ComparisonView, comparison_parts, title_of
+from mahtdiag.reports.tables.terminal import printable
 from mahtdiag.schema.skeleton import View
 from tests.diagnosis.compared import run_of, two_runs
 
@@ -55,7 +55,7 @@ def view_of(found: Comparison) -> ComparisonView:
 def text_of(view: ComparisonView, width: int = 80) -> str:
     console = Console(width=width, color_system=None)
     with console.capture() as printed:
-        console.print(comparison_report(view, width))
+        console.print(printable(comparison_parts(view, width)))
     return printed.get()
 
 

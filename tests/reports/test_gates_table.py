@@ -7,6 +7,7 @@ from rich.console import Console
 
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult
 from mahtdiag.reports.tables.gates import compared_value, gates_table
+from mahtdiag.reports.tables.terminal import printable
 
 NUMBERS = st.floats(-1e9, 1e9)
 
@@ -22,10 +23,10 @@ def rows(*results: GateResult) -> list[list[str]]:
     """What is printed at 80 columns, title and rows as words."""
     console = Console(width=80, no_color=True)
     with console.capture() as printed:
-        console.print(gates_table(results))
+        console.print(printable([gates_table(results)]))
     lines = printed.get().splitlines()
     assert max(len(line) for line in lines) <= 80
-    return [line.split() for line in lines]
+    return [line.split() for line in lines if line.strip()]
 
 
 def test_failed_gates_come_first_in_the_order_of_the_file() -> None:

@@ -9,8 +9,14 @@ from rich.console import Console
 
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorSummary, summarise
-from mahtdiag.reports.tables.evaluation import AnatomyRow, WorstImage
-from mahtdiag.reports.tables.evaluation_screen import CalibrationGlance, EvaluationView, evaluation_report
+from mahtdiag.reports.tables.evaluation import (
+    AnatomyRow,
+    CalibrationGlance,
+    EvaluationView,
+    WorstImage,
+    evaluation_parts,
+)
+from mahtdiag.reports.tables.terminal import printable
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 
@@ -59,7 +65,7 @@ def view(summary: ErrorSummary | None, name: str = "LA/0001-F-055Y1.jpg") -> Eva
 
 def printed(content: EvaluationView, width: int = 80) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=width).print(evaluation_report(content, width))
+    Console(file=stream, width=width).print(printable(evaluation_parts(content, width)))
     return stream.getvalue()
 
 

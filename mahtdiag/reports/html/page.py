@@ -13,15 +13,23 @@ from mahtdiag import __version__
 from mahtdiag.reports import palette
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.headline import tiles_of, verdict_of
-from mahtdiag.reports.html.sections import Paragraph, Plot, Section
-from mahtdiag.reports.html.tables import html_table
+from mahtdiag.reports.html.sections import Plot, Section
 from mahtdiag.reports.html.view import ReportView
 from mahtdiag.reports.one_line import safe_lines
 from mahtdiag.reports.tables.gates import gates_table
+from mahtdiag.reports.tables.table import INDENT, Line, Style
 
 FOLDER: Final = "templates"
 TEMPLATE: Final = "report.html.j2"
 STYLES: Final = ("page.css", "gallery.css", "print.css")
+# What is said by how a text looks, as classes of the page's style.
+TONES: Final = {
+    Style.GOOD: "good",
+    Style.SOUND: "good",
+    Style.BAD: "bad",
+    Style.STRONG: "strong",
+    Style.DOUBTFUL: "strong",
+}
 SCRIPTS: Final = ("elements.js", "drawing.js", "details.js", "gallery.js", "page.js")
 
 
@@ -33,13 +41,13 @@ def render_report(view: ReportView, sections: Sequence[Section], gallery: Galler
     name can pose as another by signs that reorder it.
     """
     style, script = _style(), _script()
-    template = _environment().get_template(TEMPLATE)
+    template = templates().get_template(TEMPLATE)
     text = template.render(
         view=view,
         gallery=gallery,
         version=__version__,
         verdict=verdict_of(view.gates),
-        gates=html_table(gates_table([case.result for case in view.gates])) if view.gates else None,
+        gates=gates_table([case.result for case in view.gates]) if view.gates else None,
         tiles=tiles_of(view),
         sections=sections,
         gallery_json="" if gallery is None else gallery_json(gallery),
@@ -51,7 +59,8 @@ def render_report(view: ReportView, sections: Sequence[Section], gallery: Galler
     return text.encode("utf-8", "backslashreplace")
 
 
-def _environment() -> Environment:
+def templates() -> Environment:
+    """The templates of the page, which escape every text that is put in."""
     environment = Environment(
         loader=PackageLoader("mahtdiag.reports.html", FOLDER),
         autoescape=True,
@@ -62,7 +71,9 @@ def _environment() -> Environment:
     )
     environment.filters["base64"] = _base64
     environment.tests["plot"] = lambda block: isinstance(block, Plot)
-    environment.tests["paragraph"] = lambda block: isinstance(block, Paragraph)
+    environment.tests["line"] = lambda block: isinstance(block, Line)
+    environment.tests["indented"] = lambda text: text.startswith(INDENT)
+    environment.filters["tone"] = lambda style: TONES.get(style, "")
     return environment
 
 

@@ -1,13 +1,10 @@
 """The parts of the page, in reading order: pictures and tables from the records of a run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from rich.console import RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
 from mahtdiag.diagnosis.summary import SDR_MM, SDR_PX
@@ -22,20 +19,19 @@ from mahtdiag.reports.figures.errors import (
 )
 from mahtdiag.reports.figures.style import plot_style
 from mahtdiag.reports.html.svg import inline_svg
-from mahtdiag.reports.html.tables import HtmlTable, html_table
 from mahtdiag.reports.html.view import CalibrationPage, ReportView
-from mahtdiag.reports.tables.agreement import agreement_table, meyerding_table, systematic_table
-from mahtdiag.reports.tables.ambiguity import ambiguity_parts
-from mahtdiag.reports.tables.anatomy import (
-    level_shift_lines,
-    repair_table_text,
-    tally_table,
-    worst_images_table,
+from mahtdiag.reports.tables.agreement import (
+    agreement_table,
+    ambiguity_parts,
+    meyerding_table,
+    systematic_table,
 )
+from mahtdiag.reports.tables.anatomy import level_shift_line, repair_table, tally_table, worst_images
 from mahtdiag.reports.tables.calibration import CalibrationView, coverage_table, group_table, summary_table
 from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import loss_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
+from mahtdiag.reports.tables.table import Line, Part, Style
 
 NAME_WIDTH = 40
 WIDER = 60
@@ -50,15 +46,7 @@ class Plot:
     svg: Markup
 
 
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """A sentence or two; `strong` where it says what is wrong."""
-
-    text: str
-    strong: bool = False
-
-
-Block = Plot | HtmlTable | Paragraph
+Block = Plot | Part
 Stack = tuple[Block, ...]
 
 
@@ -82,7 +70,7 @@ def sections_of(view: ReportView) -> Iterator[Section]:
         yield _calibration(view.calibration)
     else:
         text = f"Not judged: {view.no_calibration}."
-        yield Section("uncertainty", "Predicted uncertainty", (((Paragraph(text),),),))
+        yield Section("uncertainty", "Predicted uncertainty", (((Line(text),),),))
 
 
 def _plot(figure: Figure, name: str, description: str) -> Plot:
@@ -104,14 +92,14 @@ def _errors(view: ReportView) -> Section:
             f"Mean radial error of each keypoint in {view.unit} on a schematic spine",
         )
     diagnosis = view.anatomy.diagnosis
-    kinds = _blocks([repair_table_text(diagnosis), *level_shift_lines(diagnosis)]) if diagnosis else ()
+    kinds: Stack = (repair_table(diagnosis), level_shift_line(diagnosis)) if diagnosis else ()
     table = error_summary_table(summary, evaluated=view.evaluated, failed=view.failed)
     groups = (
-        html_table(error_group_table("Radial error by vertebra", summary.by_vertebra, NAME_WIDTH)),
-        html_table(error_group_table("Radial error by corner", summary.by_corner, NAME_WIDTH)),
+        error_group_table("Radial error by vertebra", summary.by_vertebra, NAME_WIDTH),
+        error_group_table("Radial error by corner", summary.by_corner, NAME_WIDTH),
     )
-    ambiguous = _blocks(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
-    rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), ((html_table(table),), kinds), (groups,)]
+    ambiguous = tuple(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
+    rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), ((table,), kinds), (groups,)]
     return Section("errors", "Errors", tuple([*rows, (ambiguous,)] if ambiguous else rows))
 
 
@@ -123,21 +111,20 @@ def _losses(view: ReportView) -> Section:
             "loss-parts",
             "Mean weighted parts of the loss, and how they add up in each image",
         )
-    return Section("losses", "Losses", (((figure,), (html_table(table),)),))
+    return Section("losses", "Losses", (((figure,), (table,)),))
 
 
 def _anatomy(report: AnatomyReport) -> Section:
     verdict = report.verdict
     rules = [RuleCount(t.rule.code, t.rule.title, t.images, t.label_images or 0) for t in verdict.tallies]
     if not any(rule.images or rule.label_images for rule in rules):
-        nothing = Paragraph("No rule fired in any image, nor in any label.")
+        nothing = Line("No rule fired in any image, nor in any label.")
         return Section("anatomy", "Anatomical violations", (((nothing,),),))
     with plot_style():
         figure = violations_figure(rules, len(verdict.images))
         plot = _plot(figure, "violations", "Images in which each anatomical rule fired")
-    worst = _blocks([worst_images_table(report, WIDER)])
-    table = html_table(tally_table(verdict, "predictions", WIDER))
-    return Section("anatomy", "Anatomical violations", (((plot,), worst), ((table,),)))
+    worst, table = worst_images(report, WIDER), tally_table(verdict, "predictions", WIDER)
+    return Section("anatomy", "Anatomical violations", (((plot,), (worst,)), ((table,),)))
 
 
 def _measurements(diagnosis: PredictionDiagnosis) -> Section:
@@ -150,12 +137,12 @@ def _measurements(diagnosis: PredictionDiagnosis) -> Section:
             figure = bland_altman_figure(pairs, columns)
             description = f"Bland–Altman plot of the {pairs[0].title}, prediction against label"
             plots[columns].append(_plot(figure, f"agreement-{name.replace('_', '-')}", description))
-    shared: list[RenderableType] = []
+    shared: list[Block] = []
     if measured.meyerding is not None:
         shared.append(meyerding_table(measured.meyerding))
     if diagnosis.in_px is not None:
         shared.append(systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence))
-    left, right = _blocks([agreement_table(measured)]), (*_blocks(shared), *plots[1])
+    left, right = (agreement_table(measured),), (*shared, *plots[1])
     page: list[tuple[Stack, ...]] = [(left, right) if right else (left,)]
     page += [tuple((plot,) for plot in plots[2][first : first + 2]) for first in range(0, len(plots[2]), 2)]
     page += [((plot,),) for plot in plots[3]]
@@ -164,7 +151,7 @@ def _measurements(diagnosis: PredictionDiagnosis) -> Section:
 
 def _calibration(page: CalibrationPage) -> Section:
     tables, report = page.tables, page.tables.report
-    first: Stack = (Paragraph(report.verdict, strong=True), Paragraph(tables.source))
+    first: Stack = (Line(report.verdict, Style.STRONG), Line(tables.source))
     if page.plots is None:
         return Section("uncertainty", "Predicted uncertainty", ((first,),))
     plots: dict[str, Stack] = {}
@@ -175,8 +162,8 @@ def _calibration(page: CalibrationPage) -> Section:
         (first,),
         (plots["reliability"], plots["keypoint-coverage"]),
         (plots["sparsification"], plots["z-histogram"]),
-        (plots["error-sigma"], (html_table(coverage_table(report)),)),
-        (_blocks([summary_table(tables), *_groups(tables)]),),
+        (plots["error-sigma"], (coverage_table(report),)),
+        ((summary_table(tables), *_groups(tables)),),
     )
     return Section("uncertainty", "Predicted uncertainty", rows)
 
@@ -190,19 +177,8 @@ _DESCRIPTIONS = {
 }
 
 
-def _groups(tables: CalibrationView) -> Iterator[RenderableType]:
+def _groups(tables: CalibrationView) -> Iterator[Part]:
     for kind in GROUPS_SHOWN:
         groups = [group for group in tables.report.groups if group.kind == kind]
         if len(groups) > 1:
             yield group_table(groups)
-
-
-def _blocks(parts: Iterable[RenderableType]) -> Stack:
-    """What is printed on a terminal, as blocks of the page."""
-    blocks: list[Block] = []
-    for part in parts:
-        if isinstance(part, Table):
-            blocks.append(html_table(part))
-        elif isinstance(part, Text) and part.plain.strip():
-            blocks.append(Paragraph(part.plain.strip(), strong="bold" in str(part.style)))
-    return tuple(blocks)

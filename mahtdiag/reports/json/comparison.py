@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
-from mahtdiag.reports.tables.comparison_screen import ChangedImage, ComparisonView
+from mahtdiag.reports.tables.comparison import ChangedImage, ComparisonView
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 

@@ -1,11 +1,7 @@
 """What `calibration` prints: the verdict, every number with its definition, the groups, what to do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from mahtdiag.calibration import CalibrationReport, Change, ConformalRow, ConformalTable, RecalibrationRow
 from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
@@ -13,13 +9,14 @@ from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.calibration.report import Coverage
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.reports.tables.evaluation import plain_table
 from mahtdiag.reports.tables.gates import gates_table
+from mahtdiag.reports.tables.table import Cells, Column, Line, Part, Style, Table, table
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 
 MOST_GROUPS = 8
 FEW = "*"
-STATUS_STYLE = {"calibrated": "bold green", "faulty": "bold red"}
+STATUS_STYLE = {"calibrated": Style.SOUND, "faulty": Style.BAD}
+PLAIN = Style.PLAIN
 
 # Name, key, and what it is; a blank name starts a new section.
 NUMBERS = (
@@ -80,36 +77,29 @@ class CalibrationView:
     resamples: int = 2000
 
 
-def calibration_tables(view: CalibrationView) -> RenderableType:
+def calibration_parts(view: CalibrationView) -> Iterator[Part]:
     """All tables, one below the other, in 80 columns."""
     report = view.report
-    parts: list[RenderableType] = [Text(view.title, style="bold"), Text(view.source), Text(), verdict(report)]
+    yield from (Line(view.title, Style.STRONG), Line(view.source), Line())
+    yield from (Line(report.verdict, STATUS_STYLE.get(report.status, Style.DOUBTFUL)), Line())
     if report.n_keypoints:
-        parts += [summary_table(view), coverage_table(report)]
+        yield from (summary_table(view), coverage_table(report))
         kinds = dict.fromkeys(group.kind for group in report.groups)
         by_kind = [[group for group in report.groups if group.kind == kind] for kind in kinds]
-        parts += [group_table(groups) for groups in sorted(by_kind, key=_kind_order) if len(groups) > 1]
-    if view.applied is not None:
-        parts += [recalibration_table(view.applied), conformal_table(view.applied)]
-    elif view.recalibration is not None:
-        parts += [recalibration_table(view.recalibration), conformal_table(view.recalibration)]
+        yield from (group_table(groups) for groups in sorted(by_kind, key=_kind_order) if len(groups) > 1)
+    shown = view.applied or view.recalibration
+    if shown is not None:
+        yield from (recalibration_table(shown), conformal_table(shown))
     elif view.no_recalibration is not None:
-        parts.append(Text(f"No recalibration: {view.no_recalibration}."))
-    parts += [gates_table(view.gates)] if view.gates else []
-    parts += [Text(line) for line in view.closing]
-    return Group(
-        *(piece for part in parts for piece in ((part, Text()) if isinstance(part, Table) else (part,)))
-    )
+        yield Line(f"No recalibration: {view.no_recalibration}.")
+    if view.gates:
+        yield gates_table(view.gates)
+    yield from map(Line, view.closing)
 
 
 def _kind_order(groups: Sequence[GroupCalibration]) -> int:
     order = ("vertebra", "corner", "keypoint", "axis", "sex", "age band")
     return order.index(groups[0].kind) if groups[0].kind in order else len(order)
-
-
-def verdict(report: CalibrationReport) -> RenderableType:
-    """The verdict in words, in the colour of its status."""
-    return Group(Text(report.verdict, style=STATUS_STYLE.get(report.status, "bold yellow")), Text())
 
 
 def counts(report: CalibrationReport) -> str:
@@ -126,37 +116,41 @@ def counts(report: CalibrationReport) -> str:
 
 def summary_table(view: CalibrationView) -> Table:
     """Every number with its interval and its definition; `–` with a reason below where it is undefined."""
+    report, bins = view.report, view.report.quantile_bins
+    lines = [f"{counts(report)}. Intervals: {view.resamples:,} resamples of images."]
+    if bins:
+        shares = " ".join(ABSENT if j is None else f"{j:.2f}" for j in bins.jaccard)
+        lines.append(f"Fifths by σ against fifths by error, Jaccard index, lowest first: {shares}.")
+    lines += [f"{name}: undefined, {reason}." for name, reason in _undefined(report)]
+    return table(
+        "Numbers",
+        ("", "value", "95 % interval", Column("what it is", wraps="words")),
+        _number_rows(view),
+        note="\n".join(lines),
+        note_style=PLAIN,
+    )
+
+
+def _number_rows(view: CalibrationView) -> Iterator[Cells | None]:
     report = view.report
-    table = plain_table("Numbers", "", "value", "95 % interval", "what it is")
-    table.columns[3].justify, table.columns[3].no_wrap = "left", False
     for name, key, meaning in NUMBERS:
-        if not name:
-            table.add_section()
-            continue
-        table.add_row(name, number(getattr(report, key)), interval(report.ci95.get(key)), meaning)
-    table.add_row("AUC", number(report.auc_large_error), "", f"finds errors > {view.large_error}")
-    bins = report.quantile_bins
-    shares = " ".join(ABSENT if j is None else f"{j:.2f}" for j in bins.jaccard) if bins else ABSENT
+        if name:
+            yield name, number(getattr(report, key)), interval(report.ci95.get(key)), meaning
+        else:
+            yield None
+    yield "AUC", number(report.auc_large_error), "", f"finds errors > {view.large_error}"
+    yield None
+    low, high = view.sigma_bounds
+    yield "at lower bound", percent(report.at_min_share), "", f"σ at or below {low:g} model-input px"
+    yield "at upper bound", percent(report.at_max_share), "", f"σ at or above {high:g} model-input px"
     subgroups = report.adversarial
     # The first size is 2 residuals, whose MACE says nothing.
     worst = None if subgroups is None else float(subgroups.worst_mace[1])
     ninth = "" if subgroups is None else f"worst MACE of random {percent(float(subgroups.share[1]), 0)}"
-    table.add_section()
-    low, high = view.sigma_bounds
-    table.add_row("at lower bound", percent(report.at_min_share), "", f"σ at or below {low:g} model-input px")
-    table.add_row(
-        "at upper bound", percent(report.at_max_share), "", f"σ at or above {high:g} model-input px"
-    )
-    table.add_row("worst subgroup", number(worst), "", f"{ninth} of the residuals")
+    yield "worst subgroup", number(worst), "", f"{ninth} of the residuals"
     if view.aleatoric_share is not None and view.epistemic_share is not None:
-        table.add_row("aleatoric share", percent(view.aleatoric_share), "", "mean share of σ² within passes")
-        table.add_row("epistemic share", percent(view.epistemic_share), "", "mean share of σ² between passes")
-    lines = [f"{counts(report)}. Intervals: {view.resamples:,} resamples of images."]
-    if bins:
-        lines.append(f"Fifths by σ against fifths by error, Jaccard index, lowest first: {shares}.")
-    lines += [f"{name}: undefined, {reason}." for name, reason in _undefined(report)]
-    table.caption, table.caption_justify = Text("\n".join(lines)), "left"
-    return table
+        yield "aleatoric share", percent(view.aleatoric_share), "", "mean share of σ² within passes"
+        yield "epistemic share", percent(view.epistemic_share), "", "mean share of σ² between passes"
 
 
 def _undefined(report: CalibrationReport) -> list[tuple[str, str]]:
@@ -167,56 +161,50 @@ def _undefined(report: CalibrationReport) -> list[tuple[str, str]]:
 
 def coverage_table(report: CalibrationReport) -> Table:
     """Share of errors inside the predicted intervals (per axis) and ellipses (radial)."""
-    table = plain_table(
-        "Coverage: share of errors inside",
-        "promised",
-        "interval",
-        "95 % interval",
-        "ellipse",
-        "95 % interval",
-    )
+    rows: list[Cells] = []
     for level, axis in report.coverage.items():
         radial = report.radial.coverage.get(level, Coverage(float("nan")))
-        table.add_row(
-            percent(float(level), 0), percent(axis.observed), _percent_interval(axis),
-            percent(radial.observed), _percent_interval(radial),
-        )  # fmt: skip
-    table.caption_justify = "left"
-    table.caption = Text(
-        f"interval: |z| up to the normal quantile, x and y apart; ellipse: d² up to the χ²₂ quantile. "
-        f"Ellipses: MACE {number(report.radial.mace)}, σ scale {number(report.radial.sigma_scale)}."
+        shares = (text for each in (axis, radial) for text in (percent(each.observed), _bounds(each)))
+        rows.append((percent(float(level), 0), *shares))
+    return table(
+        "Coverage: share of errors inside",
+        ("promised", "interval", "95 % interval", "ellipse", "95 % interval"),
+        rows,
+        note="interval: |z| up to the normal quantile, x and y apart; ellipse: d² up to the χ²₂ quantile. "
+        f"Ellipses: MACE {number(report.radial.mace)}, σ scale {number(report.radial.sigma_scale)}.",
+        note_style=PLAIN,
     )
-    return table
 
 
-def _percent_interval(coverage: Coverage) -> str:
+def _bounds(coverage: Coverage) -> str:
     return f"{interval(coverage.ci95, 100)} %" if coverage.ci95 else ABSENT
 
 
 def group_table(groups: Sequence[GroupCalibration]) -> Table:
     """Groups of one kind, the largest MACE first; those with too few keypoints last and marked."""
-    kind = groups[0].kind
     shown = groups if len(groups) <= MOST_GROUPS + 2 else groups[:MOST_GROUPS]
     of = f", worst {len(shown)} of {len(groups)}" if len(shown) < len(groups) else ", worst first"
-    table = plain_table(
-        f"By {kind}{of}", "", "n", "images", "MACE", "σ scale", "bias x", "bias y", "in 90 %", "RMS σ px"
+    few = f"{FEW} fewer than {MIN_KEYPOINTS} keypoints: too few to judge"
+    return table(
+        f"By {groups[0].kind}{of}",
+        ("", "n", "images", "MACE", "σ scale", "bias x", "bias y", "in 90 %", "RMS σ px"),
+        (
+            (
+                group.name + ("" if group.enough else f" {FEW}"),
+                f"{group.n_keypoints:,}",
+                f"{group.n_images:,}",
+                number(group.mace),
+                number(group.sigma_scale),
+                _signed(group.bias_x),
+                _signed(group.bias_y),
+                percent(group.coverage_90),
+                pixels(group.sharpness_px),
+            )
+            for group in shown
+        ),
+        note="" if all(group.enough for group in shown) else few,
+        note_style=PLAIN,
     )
-    for group in shown:
-        table.add_row(
-            Text(group.name + ("" if group.enough else f" {FEW}")),
-            f"{group.n_keypoints:,}",
-            f"{group.n_images:,}",
-            number(group.mace),
-            number(group.sigma_scale),
-            _signed(group.bias_x),
-            _signed(group.bias_y),
-            percent(group.coverage_90),
-            pixels(group.sharpness_px),
-        )
-    if not all(group.enough for group in shown):
-        table.caption_justify = "left"
-        table.caption = Text(f"{FEW} fewer than {MIN_KEYPOINTS} keypoints: too few to judge")
-    return table
 
 
 def _signed(value: float | None) -> str:
@@ -225,18 +213,22 @@ def _signed(value: float | None) -> str:
 
 def recalibration_table(view: RecalibrationView) -> Table:
     """Calibration with σ as it came, with one factor, and with one factor per keypoint."""
-    table = plain_table(
-        "Recalibration", "σ", "MACE", "radial", "NLL", "CRPS px", "σ scale", "sharpness", "in 90 %"
-    )
     names = {None: "as it came", "global": f"× {view.common:.3g}", "keypoint": "× one per keypoint"}
-    for row in view.rows:
-        table.add_row(
-            names[row.scope], number(row.mace), number(row.radial_mace), number(row.nll),
-            number(row.crps_px), number(row.sigma_scale), pixels(row.sharpness_px), percent(row.coverage_90),
-        )  # fmt: skip
-    table.caption_justify = "left"
-    table.caption = Text(f"{view.where} {advice(view)}")
-    return table
+    return table(
+        "Recalibration",
+        ("σ", "MACE", "radial", "NLL", "CRPS px", "σ scale", "sharpness", "in 90 %"),
+        (
+            (
+                names[row.scope],
+                *map(number, (row.mace, row.radial_mace, row.nll, row.crps_px, row.sigma_scale)),
+                pixels(row.sharpness_px),
+                percent(row.coverage_90),
+            )
+            for row in view.rows
+        ),
+        note=f"{view.where} {advice(view)}",
+        note_style=PLAIN,
+    )
 
 
 def advice(view: RecalibrationView) -> str:
@@ -265,25 +257,24 @@ def _change(change: Change) -> str:
 
 def conformal_table(view: RecalibrationView) -> Table:
     """Regions that keep their promise whatever the distribution: their size, and what they held."""
-    table = plain_table(
-        "Conformal regions", "promised", "region", "one for all", "held", "one per keypoint", "held"
+    kinds = (("ellipse, σ", view.conformal.ellipse), ("disc, px", view.conformal.disc_px))
+    unbounded = any(len(row.limits.unbounded) for _, of_kind in kinds for row in of_kind)
+    few = " ∞: too few images to promise this share, the region is unbounded." if unbounded else ""
+    return table(
+        "Conformal regions",
+        ("promised", Column("region"), "one for all", "held", "one per keypoint", "held"),
+        (row for kind, of_kind in kinds for row in (*_conformal_rows(kind, of_kind), None)),
+        note="An ellipse of so many σ, or a disc, around the prediction; held: share of keypoints inside. "
+        f"{view.where}{few}",
+        note_style=PLAIN,
     )
-    table.columns[1].justify = "left"
-    for kind, rows in (("ellipse, σ", view.conformal.ellipse), ("disc, px", view.conformal.disc_px)):
-        for row in rows:
-            table.add_row(
-                percent(row.limits.coverage, 0), kind, _limit(row.limits.pooled), percent(row.held_pooled),
-                _limit_range(row), percent(row.held_by_keypoint),
-            )  # fmt: skip
-        table.add_section()
-    table.caption_justify = "left"
-    unbounded = any(len(row.limits.unbounded) for row in (*view.conformal.ellipse, *view.conformal.disc_px))
-    table.caption = Text(
-        "An ellipse of so many σ, or a disc, around the prediction; held: share of keypoints inside. "
-        f"{view.where}"
-        + (" ∞: too few images to promise this share, the region is unbounded." if unbounded else "")
-    )
-    return table
+
+
+def _conformal_rows(kind: str, rows: Sequence[ConformalRow]) -> Iterator[Cells]:
+    for row in rows:
+        pooled, by_keypoint = _limit(row.limits.pooled), _limit_range(row)
+        held = percent(row.held_pooled), percent(row.held_by_keypoint)
+        yield percent(row.limits.coverage, 0), kind, pooled, held[0], by_keypoint, held[1]
 
 
 def _limit_range(row: ConformalRow) -> str:

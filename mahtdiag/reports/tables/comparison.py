@@ -1,27 +1,36 @@
 """The tables that `compare` prints: what decides, every other number, and the images that changed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric, Outcome, Verdict
+from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.metrics import metric_of
 from mahtdiag.diagnosis.paired import Interval
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, pixels
-from mahtdiag.reports.tables.comparison_screen import ChangedImage, ComparisonView
-from mahtdiag.reports.tables.evaluation import NAME_WIDTH, plain_table, short_name
+from mahtdiag.reports.tables.table import (
+    LONGEST_NAME,
+    NAME_WIDTH,
+    STANDARD_WIDTH,
+    Cell,
+    Column,
+    Line,
+    Part,
+    Style,
+    Table,
+    short_name,
+    table,
+)
+from mahtdiag.schema.skeleton import View
 
-STANDARD_WIDTH = 80
-LONGEST_NAME = 60
+MOST_IMAGES = 1000
+"""A comparison of 100,000 images does not name each; `images.parquet` of the runs has them all."""
 SHOWN_IMAGES = 8
 SMALLEST_P = 0.001
 STYLES = {
-    Outcome.WORSE: "bold red",
-    Outcome.BETTER: "green",
-    Verdict.WORSE: "bold red",
-    Verdict.BETTER: "green",
+    Outcome.WORSE: Style.BAD,
+    Outcome.BETTER: Style.GOOD,
+    Verdict.WORSE: Style.BAD,
+    Verdict.BETTER: Style.GOOD,
 }
 SECTIONS = (
     ("Radial error", ("radial_error_", "sdr_")),
@@ -42,110 +51,145 @@ CALIBRATION = {
 }
 
 
-def comparison_report(view: ComparisonView, width: int = STANDARD_WIDTH) -> RenderableType:
+@dataclass(frozen=True, slots=True)
+class ChangedImage:
+    """An image whose mean radial error is another in B; `image_b` is its name there."""
+
+    image: str
+    image_b: str
+    a_px: float
+    b_px: float
+
+    @property
+    def change_px(self) -> float:
+        """How much further off B is."""
+        return self.b_px - self.a_px
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonView:
+    """Run B against run A; of several runs, `letter` tells which of them B is.
+
+    `worse` and `better`: the most changed images first, at most `MOST_IMAGES` of `worse_images` and
+    `better_images`.
+    """
+
+    view: View
+    a: str
+    b: str
+    checkpoint_a: str
+    checkpoint_b: str
+    comparison: Comparison
+    worse: tuple[ChangedImage, ...]
+    better: tuple[ChangedImage, ...]
+    worse_images: int
+    better_images: int
+    strict: bool
+    notes: tuple[str, ...]
+    letter: str = "B"
+
+
+def comparison_parts(view: ComparisonView, width: int = STANDARD_WIDTH) -> Iterator[Part]:
     """Everything about one pair of runs; what a terminal has above 80 columns goes to file names."""
-    name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
     comparison = view.comparison
-    parts: list[RenderableType] = [
-        Text(f"A  {view.a} ({view.checkpoint_a})", style="bold"),
-        Text(f"{view.letter}  {view.b} ({view.checkpoint_b})", style="bold"),
-        Text(f"{view.view} view, {counted(comparison.images, 'image')} in both, paired by content"),
-        Text(),
-    ]
+    yield Line(f"A  {view.a} ({view.checkpoint_a})", Style.STRONG)
+    yield Line(f"{view.letter}  {view.b} ({view.checkpoint_b})", Style.STRONG)
+    yield Line(f"{view.view} view, {counted(comparison.images, 'image')} in both, paired by content")
+    yield Line()
     if comparison.judged:
-        parts.append(judged_table(comparison.judged))
-    parts += metric_tables(comparison.metrics, view.letter)
-    parts += [
-        changed_images(f"{view.letter} is further off", view, view.worse, view.worse_images, name_width),
-        changed_images(f"{view.letter} is closer", view, view.better, view.better_images, name_width),
-    ]
-    parts += [Text(f"note: {note}") for note in view.notes]
-    parts.append(verdict_line(view))
-    spaced = [piece for part in parts for piece in ((part, Text()) if isinstance(part, Table) else (part,))]
-    return Group(*spaced)
+        yield judged_table(comparison.judged)
+    yield from metric_tables(comparison.metrics, view.letter)
+    name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
+    yield changed_images(f"{view.letter} is further off", view, view.worse, view.worse_images, name_width)
+    yield changed_images(f"{view.letter} is closer", view, view.better, view.better_images, name_width)
+    yield from (Line(f"note: {note}") for note in view.notes)
+    yield from verdict_lines(view)
 
 
 def judged_table(judged: Sequence[JudgedMetric]) -> Table:
     """The numbers that decide: how much worse B is, and how much worse it may be."""
-    table = plain_table("What decides", "metric", "worse by", "95 % interval", "margin", "")
-    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
-    for each in judged:
-        table.add_row(
-            Text(each.name),
-            number(each.worsening),
-            interval(each.worsening_ci95),
-            number(each.margin),
-            # Whole, it would leave no room for the longest name that usually decides.
-            Text(str(each.outcome).removesuffix(" margin"), style=STYLES.get(each.outcome, "")),
-        )
-    table.caption = (
-        "worse: the whole interval is beyond the margin; within: inside it. "
-        "Intervals: 2,000 paired bootstrap resamples of images."
+    return table(
+        "What decides",
+        (Column("metric", wraps="anywhere"), "worse by", "95 % interval", "margin", ""),
+        (
+            (
+                each.name,
+                number(each.worsening),
+                interval(each.worsening_ci95),
+                number(each.margin),
+                # Whole, it would leave no room for the longest name that usually decides.
+                Cell(str(each.outcome).removesuffix(" margin"), STYLES.get(each.outcome, Style.PLAIN)),
+            )
+            for each in judged
+        ),
+        note="worse: the whole interval is beyond the margin; within: inside it. "
+        "Intervals: 2,000 paired bootstrap resamples of images.",
     )
-    return table
 
 
-def metric_tables(metrics: Sequence[ComparedMetric], letter: str) -> list[Table]:
-    """Every number of both runs, by section."""
-    tables = []
-    for title, prefixes in SECTIONS:
-        chosen = [metric for metric in metrics if metric.name.startswith(prefixes)]
-        if chosen:
-            tables.append(metric_table(title, chosen, letter))
-    if tables:
-        tables[-1].caption = (
-            f"p: Wilcoxon signed-rank over images (set-level numbers: bootstrap), corrected for all "
-            f"{len(metrics)} numbers by Holm's method. better, worse: p < 0.05 and 0 outside the interval."
-        )
-    return tables
+def metric_tables(metrics: Sequence[ComparedMetric], letter: str) -> Iterator[Table]:
+    """Every number of both runs, by section; the last one explains the columns."""
+    sections = [
+        (title, chosen)
+        for title, prefixes in SECTIONS
+        if (chosen := [metric for metric in metrics if metric.name.startswith(prefixes)])
+    ]
+    note = (
+        f"p: Wilcoxon signed-rank over images (set-level numbers: bootstrap), corrected for all "
+        f"{len(metrics)} numbers by Holm's method. better, worse: p < 0.05 and 0 outside the interval."
+    )
+    for place, (title, chosen) in enumerate(sections, start=1):
+        yield metric_table(title, chosen, letter, note if place == len(sections) else "")
 
 
-def metric_table(title: str, metrics: Sequence[ComparedMetric], letter: str) -> Table:
+def metric_table(title: str, metrics: Sequence[ComparedMetric], letter: str, note: str = "") -> Table:
     """Numbers of both runs, their difference with its interval, and whether that is more than chance."""
-    table = plain_table(title, "", "A", letter, f"{letter} − A", "95 % interval", "p", "")
-    table.padding = 0
-    for metric in metrics:
-        found, scale = metric.difference, _scale(metric.name)
-        style = "" if metric.verdict is None else STYLES.get(metric.verdict, "")
-        told = metric.verdict if metric.verdict in (Verdict.WORSE, Verdict.BETTER) else ""
-        table.add_row(
-            Text(title_of(metric.name)),
-            number(scale * found.a),
-            number(scale * found.b),
-            _signed(scale * found.difference),
-            _bounds(found.ci95, scale),
-            "<0.001" if found.p_holm < SMALLEST_P else f"{found.p_holm:.3f}",
-            Text(str(told), style=style),
-        )
-    return table
+    columns = ("", "A", letter, f"{letter} − A", "95 % interval", "p", "")
+    return table(title, columns, map(_metric_cells, metrics), note=note, dense=True)
+
+
+def _metric_cells(metric: ComparedMetric) -> tuple[str | Cell, ...]:
+    found, scale = metric.difference, _scale(metric.name)
+    return (
+        title_of(metric.name),
+        number(scale * found.a),
+        number(scale * found.b),
+        _signed(scale * found.difference),
+        _bounds(found.ci95, scale),
+        "<0.001" if found.p_holm < SMALLEST_P else f"{found.p_holm:.3f}",
+        Cell(str(metric.verdict), STYLES[metric.verdict]) if metric.verdict in STYLES else "",
+    )
 
 
 def changed_images(
     how: str, view: ComparisonView, images: Sequence[ChangedImage], count: int, name_width: int
-) -> RenderableType:
+) -> Part:
     """The images in which a run is most further off, or closer, by mean radial error."""
     if not images:
-        return Text(f"{how} in no image.\n")
+        return Line(f"{how} in no image.\n")
     shown = images[:SHOWN_IMAGES]
     most = f", the most in these {len(shown)}" if count > len(shown) else ""
-    title = f"{how} in {count} of {counted(view.comparison.images, 'image')}{most}"
-    table = plain_table(title, "image", "A, mean px", f"{view.letter}, mean px", f"{view.letter} − A")
-    for image in shown:
-        table.add_row(
-            Text(short_name(image.image, name_width)),
-            pixels(image.a_px),
-            pixels(image.b_px),
-            _signed(image.change_px),
-        )
-    return table
+    return table(
+        f"{how} in {count} of {counted(view.comparison.images, 'image')}{most}",
+        ("image", "A, mean px", f"{view.letter}, mean px", f"{view.letter} − A"),
+        (
+            (
+                short_name(image.image, name_width),
+                pixels(image.a_px),
+                pixels(image.b_px),
+                _signed(image.change_px),
+            )
+            for image in shown
+        ),
+    )
 
 
-def verdict_line(view: ComparisonView) -> Text:
-    """The verdict in a sentence, with what led to it."""
+def verdict_lines(view: ComparisonView) -> Iterator[Line]:
+    """The verdict in a sentence, with what led to it; another one where `--strict` finds it open."""
     comparison = view.comparison
     verdict = comparison.verdict
     if verdict is Verdict.SAME:
-        line = Text(
+        yield Line(
             f"verdict: {view.letter} is neither shown to be worse than A beyond the margin nor to be better"
         )
     else:
@@ -153,13 +197,10 @@ def verdict_line(view: ComparisonView) -> Text:
         reasons = [_reason(each) for each in comparison.judged if each.outcome is outcome]
         if comparison.lost and verdict is Verdict.WORSE:
             reasons.append(f"it failed on {counted(len(comparison.lost), 'image')} that A has evaluated")
-        line = Text(
-            f"verdict: {view.letter} is {verdict} than A: {'; '.join(reasons)}", style=STYLES[verdict]
-        )
+        yield Line(f"verdict: {view.letter} is {verdict} than A: {'; '.join(reasons)}", STYLES[verdict])
     open_ = [each.name for each in comparison.judged if each.outcome in (Outcome.OPEN, Outcome.MISSING)]
     if view.strict and open_:
-        line.append(f"\nstrict: not shown to be within the margin: {', '.join(open_)}", style="bold red")
-    return line
+        yield Line(f"strict: not shown to be within the margin: {', '.join(open_)}", Style.BAD)
 
 
 def _reason(judged: JudgedMetric) -> str:

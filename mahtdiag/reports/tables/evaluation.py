@@ -1,26 +1,36 @@
-"""The tables that `evaluate` prints: results in, one printable group out."""
+"""What `evaluate` prints at the end: every table of a finished run, in reading order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
+from mahtdiag.diagnosis.ambiguity import Ambiguity
+from mahtdiag.diagnosis.anatomy import ErrorBreakdown
+from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate, GroupError
-from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels, shorten
+from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
+from mahtdiag.reports.tables.agreement import ambiguity_parts
+from mahtdiag.reports.tables.anatomy import failures_table, level_shift_line, repair_table
+from mahtdiag.reports.tables.gates import gates_table
+from mahtdiag.reports.tables.table import (
+    INDENT,
+    LONGEST_NAME,
+    NAME_WIDTH,
+    STANDARD_WIDTH,
+    Cells,
+    Column,
+    Line,
+    Part,
+    Style,
+    Table,
+    short_name,
+    table,
+)
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.skeleton import View
 
-Floats = NDArray[np.float64]
-# A file name of the BUU-LSPINE set; wider terminals show more.
-NAME_WIDTH = 16
 # Room for four violation codes.
 CODES_WIDTH = 20
-# Titles and captions below this width would wrap too often.
-LEAST_WIDTH = 66
 PARTS = ("heatmap", "coord", "anatomical", "uncertainty")
 SHORT_PART = {"heatmap": "heatmap", "coord": "coord", "anatomical": "anatom.", "uncertainty": "uncert."}
 
@@ -46,47 +56,109 @@ class AnatomyRow:
     findings: int
 
 
-def short_name(image: str, width: int) -> str:
-    """An image's name without the folder of its view, which all images of a run share, cut in the middle."""
-    for view in View:
-        image = image.removeprefix(f"{view}/")
-    return shorten(image, width)
+@dataclass(frozen=True, slots=True)
+class CalibrationGlance:
+    """The few calibration numbers that belong beside the errors; None where undefined."""
+
+    mace: float | None
+    radial_coverage_95: float | None
+    sharpness_px: float | None
+    sigma_scale: float | None
+    spearman: float | None
+    verdict: str
 
 
-def plain_table(title: str, *columns: str) -> Table:
-    """A table with a bold title, its first column at the left and numbers at the right."""
-    table = Table(
-        title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False,
-        padding=(0, 1, 0, 0), show_edge=False, min_width=LEAST_WIDTH, caption_justify="left",
-    )  # fmt: skip
-    for number_of, column in enumerate(columns):
-        table.add_column(column, justify="right" if number_of else "left", no_wrap=True)
-    return table
+@dataclass(frozen=True, slots=True)
+class EvaluationView:
+    """All that the tables of a run need. `summary` is None where nothing was evaluated."""
+
+    title: str
+    subtitle: str
+    evaluated: int
+    failed: int
+    summary: ErrorSummary | None
+    loss_weights: dict[str, float]
+    keypoint_share: float | None
+    worst: tuple[WorstImage, ...]
+    anatomy: tuple[AnatomyRow, ...]
+    images_with_violations: float
+    calibration: CalibrationGlance | None
+    gates: tuple[GateResult, ...]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+    run_folder: str
+    overlays: int
+    errors: ErrorBreakdown | None = None
+    ambiguity: Ambiguity | None = None
+
+
+def evaluation_parts(view: EvaluationView, width: int = STANDARD_WIDTH) -> Iterator[Part]:
+    """The tables of a run, one below the other; what a terminal has above 80 columns goes to file names."""
+    yield from (Line(view.title, Style.STRONG), Line(view.subtitle), Line())
+    if view.summary is None:
+        yield Line("Nothing was evaluated.", Style.BAD)
+    else:
+        name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
+        yield from _results(view, view.summary, name_width)
+    if view.gates:
+        yield gates_table(view.gates)
+    if view.failures:
+        yield failures_table("Not evaluated", view.failures)
+    yield from (Line(f"note: {note}") for note in view.notes)
+    drawn = f", {view.overlays} overlays in {view.run_folder}/overlays" if view.overlays else ""
+    yield Line(f"run folder: {view.run_folder}{drawn}")
+
+
+def _results(view: EvaluationView, summary: ErrorSummary, name_width: int) -> Iterator[Part]:
+    yield summary_table(summary, evaluated=view.evaluated, failed=view.failed)
+    yield group_table("Radial error by vertebra", summary.by_vertebra, name_width)
+    yield group_table("Radial error by corner", summary.by_corner, name_width)
+    yield loss_table(summary.losses, view.loss_weights, view.keypoint_share)
+    yield worst_table(view.worst, view.loss_weights, view.evaluated, name_width)
+    yield violations_table(view.anatomy, view.evaluated, view.images_with_violations)
+    if view.errors is not None:
+        yield from (repair_table(view.errors), level_shift_line(view.errors))
+    yield from ambiguity_parts(view.ambiguity)
+    if view.calibration is not None:
+        yield _calibration(view.calibration)
+
+
+def _calibration(glance: CalibrationGlance) -> Table:
+    return table(
+        "Predicted uncertainty",
+        ("", "value", "ideal"),
+        (
+            ("mean absolute calibration error (MACE)", number(glance.mace), "0"),
+            ("95 % ellipses hold the keypoint", percent(glance.radial_coverage_95), "95.0 %"),
+            ("σ scale that fits best", number(glance.sigma_scale), "1"),
+            ("sharpness (root mean square σ), px", number(glance.sharpness_px), ""),
+            ("rank correlation of σ and error", number(glance.spearman), "1"),
+        ),
+        note=glance.verdict,
+        note_style=Style.PLAIN,
+    )
 
 
 def summary_table(summary: ErrorSummary, *, evaluated: int, failed: int) -> Table:
     """Radial errors and success detection rates, with 95 % intervals."""
-    keypoints = summary.radial_error_px.count
-    missing = f", {counted(summary.missing, 'keypoint')} not annotated" if summary.missing else ""
-    table = plain_table("Radial error", "", "value", "95 % interval")
-    table.caption = (
-        f"{counted(evaluated, 'image')} evaluated, {failed} failed; "
-        f"{counted(keypoints, 'keypoint')}{missing}. Intervals: 2,000 bootstrap resamples of images."
-    )
-    _error_rows(table, summary.radial_error_px, "px")
+    rows: list[Cells | None] = [*_error_rows(summary.radial_error_px, "px"), None]
     if summary.radial_error_mm is not None:
-        table.add_section()
-        _error_rows(table, summary.radial_error_mm, "mm")
-    table.add_section()
+        rows += [*_error_rows(summary.radial_error_mm, "mm"), None]
     for unit, rates in (("px", summary.sdr_px), ("mm", summary.sdr_mm or {})):
         for threshold, rate in rates.items():
-            name = f"success detection rate, {threshold} {unit}"
-            table.add_row(name, percent(rate.value), f"{interval(rate.ci95, 100)} %" if rate.ci95 else ABSENT)
-    return table
+            bounds = f"{interval(rate.ci95, 100)} %" if rate.ci95 else ABSENT
+            rows.append((f"success detection rate, {threshold} {unit}", percent(rate.value), bounds))
+    missing = f", {counted(summary.missing, 'keypoint')} not annotated" if summary.missing else ""
+    note = (
+        f"{counted(evaluated, 'image')} evaluated, {failed} failed; "
+        f"{counted(summary.radial_error_px.count, 'keypoint')}{missing}. "
+        "Intervals: 2,000 bootstrap resamples of images."
+    )
+    return table("Radial error", ("", "value", "95 % interval"), rows, note=note)
 
 
-def _error_rows(table: Table, statistics: ErrorStatistics, unit: str) -> None:
-    table.add_row(f"mean, {unit}", pixels(statistics.mean), interval(statistics.ci95))
+def _error_rows(statistics: ErrorStatistics, unit: str) -> Iterator[Cells]:
+    yield f"mean, {unit}", pixels(statistics.mean), interval(statistics.ci95)
     for name, value in (
         ("median", statistics.median),
         ("standard deviation", statistics.std),
@@ -94,38 +166,36 @@ def _error_rows(table: Table, statistics: ErrorStatistics, unit: str) -> None:
         ("95th percentile", statistics.p95),
         ("largest", statistics.max),
     ):
-        table.add_row(f"{name}, {unit}", pixels(value), "")
+        yield f"{name}, {unit}", pixels(value)
 
 
 def loss_table(
     losses: Mapping[str, Estimate], weights: Mapping[str, float], keypoint_share: float | None
 ) -> Table:
     """Mean of each loss part, its weight, and its share of the weighted sum."""
-    table = plain_table(
-        "Loss (mean over images, network frame)", "part", "mean", "95 % interval", "weight", "share"
-    )
     shares = _shares({name: losses[name].value for name in PARTS if name in losses}, weights)
+    rows: list[Cells | None] = []
     for name in PARTS:
         if name in losses:
-            value = losses[name]
-            table.add_row(
-                name, number(value.value), interval(value.ci95), f"{weights[name]:g}", percent(shares[name])
-            )
+            rows.append((*_estimate(name, losses[name]), f"{weights[name]:g}", percent(shares[name])))
         if name == "anatomical":
-            for term in ("order", "parallel", "ratio"):
-                if term in losses:
-                    table.add_row(
-                        f"  {term}", number(losses[term].value), interval(losses[term].ci95), "", ""
-                    )
-    table.add_section()
+            terms = [term for term in ("order", "parallel", "ratio") if term in losses]
+            rows += [_estimate(f"{INDENT}{term}", losses[term]) for term in terms]
+    rows.append(None)
     if "total" in losses:
-        table.add_row("total", number(losses["total"].value), interval(losses["total"].ci95), "", "")
+        rows.append(_estimate("total", losses["total"]))
+    note = ""
     if keypoint_share is not None:
-        table.caption = (
+        note = (
             f"{percent(keypoint_share)} of the heatmap loss comes from keypoint pixels (target > 0.5), "
             "the rest from background."
         )
-    return table
+    columns = ("part", "mean", "95 % interval", "weight", "share")
+    return table("Loss (mean over images, network frame)", columns, rows, note=note)
+
+
+def _estimate(name: str, estimate: Estimate) -> tuple[str, str, str]:
+    return name, number(estimate.value), interval(estimate.ci95)
 
 
 def _shares(parts: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float]:
@@ -137,10 +207,9 @@ def _shares(parts: Mapping[str, float], weights: Mapping[str, float]) -> dict[st
 
 def group_table(title: str, groups: Sequence[GroupError], name_width: int = NAME_WIDTH) -> Table:
     """Radial error per vertebra or per corner, with the image that holds the largest."""
-    table = plain_table(title, "", "n", "mean px", "95 % interval", "median", "p95", "max")
-    table.add_column("max in image", justify="left", no_wrap=True)
-    for group in groups:
-        table.add_row(
+    columns = ("", "n", "mean px", "95 % interval", "median", "p95", "max", Column("max in image"))
+    rows = (
+        (
             group.name,
             str(group.mean.count),
             pixels(group.mean.value),
@@ -148,59 +217,42 @@ def group_table(title: str, groups: Sequence[GroupError], name_width: int = NAME
             pixels(group.median),
             pixels(group.p95),
             pixels(group.max),
-            Text(short_name(group.worst_image, name_width)),
+            short_name(group.worst_image, name_width),
         )
-    return table
+        for group in groups
+    )
+    return table(title, columns, rows)
 
 
 def worst_table(
-    rows: Sequence[WorstImage], weights: Mapping[str, float], total: int, name_width: int = NAME_WIDTH
+    worst: Sequence[WorstImage], weights: Mapping[str, float], total: int, name_width: int = NAME_WIDTH
 ) -> Table:
     """The worst images by mean radial error: errors in pixels, then every loss part and its share.
 
     Violation codes are added where there is room for them.
     """
-    shown = [part for part in PARTS if any(np.isfinite(row.losses[part]) for row in rows)]
-    title = f"Worst {len(rows)} of {total} images: radial error in px, loss and its parts with their shares"
-    table = plain_table(title, "image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
+    shown = [part for part in PARTS if any(np.isfinite(image.losses[part]) for image in worst)]
     roomy = name_width >= NAME_WIDTH + CODES_WIDTH
-    if roomy:
-        table.add_column("violations", justify="left", no_wrap=True)
-        name_width -= CODES_WIDTH
-    for row in rows:
-        shares = _shares({part: row.losses[part] for part in shown}, weights)
-        cells = [f"{number(row.losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
-        table.add_row(
-            Text(short_name(row.image, name_width)),
-            number(row.error_px),
-            number(row.max_error_px),
-            number(row.losses["total"]),
-            *cells,
-            *([" ".join(row.codes) or ABSENT] if roomy else []),
-        )
-    return table
+    name_width -= CODES_WIDTH if roomy else 0
+    rows: list[Cells] = []
+    for image in worst:
+        shares = _shares({part: image.losses[part] for part in shown}, weights)
+        numbers = (image.error_px, image.max_error_px, image.losses["total"])
+        parts = [f"{number(image.losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
+        codes = [" ".join(image.codes) or ABSENT] if roomy else []
+        rows.append((short_name(image.image, name_width), *map(number, numbers), *parts, *codes))
+    title = f"Worst {len(worst)} of {total} images: radial error in px, loss and its parts with their shares"
+    columns = ("image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
+    return table(title, (*columns, *([Column("violations")] if roomy else [])), rows)
 
 
-def violations_table(rows: Sequence[AnatomyRow], images: int, share: float) -> Table:
+def violations_table(rules: Sequence[AnatomyRow], images: int, share: float) -> Table:
     """Anatomical violations among the predictions: the rules that fired, the most frequent first."""
     title = f"Anatomical violations among the predictions: {percent(share)} of images"
-    table = plain_table(title, "code", "rule", "images", "findings")
-    table.columns[1].justify = "left"
-    for row in sorted(rows, key=lambda row: (-row.images, row.code)):
-        if row.images:
-            share_of_images = percent(row.images / images, 0)
-            table.add_row(row.code, row.title, f"{row.images} ({share_of_images})", str(row.findings))
-    if not any(row.images for row in rows):
-        table.add_row(ABSENT, "no rule fired", "0", "0")
-    return table
-
-
-def failures_table(failures: Sequence[Failure]) -> Table:
-    """Images that could not be evaluated, by name, with the reason."""
-    table = plain_table(f"Not evaluated: {len(failures)}")
-    table.title_style = "bold red"
-    table.add_column("image", overflow="fold", max_width=30)
-    table.add_column("reason", overflow="fold")
-    for failure in failures:
-        table.add_row(Text(failure.image), Text(failure.reason))
-    return table
+    fired = sorted((rule for rule in rules if rule.images), key=lambda rule: (-rule.images, rule.code))
+    rows = [
+        (rule.code, rule.title, f"{rule.images} ({percent(rule.images / images, 0)})", str(rule.findings))
+        for rule in fired
+    ]
+    columns = ("code", Column("rule"), "images", "findings")
+    return table(title, columns, rows or [(ABSENT, "no rule fired", "0", "0")])

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 
-from rich.table import Table
-from rich.text import Text
-
 from mahtdiag.diagnosis.gates import Bound, GateKind, GateResult
 from mahtdiag.reports.numbers import number
-from mahtdiag.reports.tables.evaluation import plain_table
+from mahtdiag.reports.tables.table import Cell, Column, Style, Table, table
 
 METRIC_WIDTH = 42
 DIGITS, MOST_DIGITS = 4, 15
@@ -16,22 +13,23 @@ BOUNDS = {Bound.ESTIMATE: "", Bound.UPPER: "upper 95 %", Bound.LOWER: "lower 95 
 
 def gates_table(results: Sequence[GateResult]) -> Table:
     """Every gate with its limit, what was measured, and whether it passed; failed ones first."""
-    failed = sum(not result.passed for result in results)
     of_bounds = any(result.gate.bound is not Bound.ESTIMATE for result in results)
-    columns = ("metric", "limit", "value", *(("bound",) if of_bounds else ()), "")
-    table = plain_table(f"Gates: {failed} of {len(results)} failed", *columns)
-    table.columns[0].no_wrap, table.columns[0].max_width = False, METRIC_WIDTH
-    table.columns[0].overflow = "fold"
-    for result in sorted(results, key=lambda result: result.passed):
-        gate = result.gate
-        table.add_row(
-            Text(metric_in_words(result)),
-            f"{gate.comparison} {gate.limit:.10g}",
-            compared_value(result),
-            *((BOUNDS[gate.bound],) if of_bounds else ()),
-            Text("passed", style="green") if result.passed else Text("FAILED", style="bold red"),
-        )
-    return table
+    failed = sum(not result.passed for result in results)
+    bound = ("bound",) if of_bounds else ()
+    return table(
+        f"Gates: {failed} of {len(results)} failed",
+        (Column("metric", wraps="anywhere", most=METRIC_WIDTH), "limit", "value", *bound, ""),
+        (
+            (
+                metric_in_words(result),
+                f"{result.gate.comparison} {result.gate.limit:.10g}",
+                compared_value(result),
+                *((BOUNDS[result.gate.bound],) if of_bounds else ()),
+                Cell("passed", Style.GOOD) if result.passed else Cell("FAILED", Style.BAD),
+            )
+            for result in sorted(results, key=lambda result: result.passed)
+        ),
+    )
 
 
 def compared_value(result: GateResult) -> str:

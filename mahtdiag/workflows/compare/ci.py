@@ -15,8 +15,7 @@ from mahtdiag.reports.ci.record import (
     interval_in_words,
 )
 from mahtdiag.reports.numbers import number
-from mahtdiag.reports.tables.comparison import verdict_line
-from mahtdiag.reports.tables.comparison_screen import ComparisonView
+from mahtdiag.reports.tables.comparison import ComparisonView, verdict_lines
 from mahtdiag.schema.samples import Failure
 from mahtdiag.workflows.compare.job import Compared
 from mahtdiag.workflows.compare.screen import views_of
@@ -59,7 +58,7 @@ def of_comparison(compared: Compared) -> CiRecord:
 def _said(view: ComparisonView, letter: str) -> str:
     if letter:
         return f"{letter}: {view.comparison.verdict}."
-    return " ".join(verdict_line(view).plain.splitlines()).removeprefix("verdict: ")
+    return " ".join(line.text for line in verdict_lines(view)).removeprefix("verdict: ")
 
 
 def _lost(view: ComparisonView) -> Iterator[Failure]:

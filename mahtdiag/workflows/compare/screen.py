@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from string import ascii_uppercase
 
-from mahtdiag.reports.tables.comparison_screen import MOST_IMAGES, ChangedImage, ComparisonView
+from mahtdiag.reports.tables.comparison import MOST_IMAGES, ChangedImage, ComparisonView
 from mahtdiag.workflows.compare.job import Compared, ComparedPair
 
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.summary import LOSS_NAMES
-from mahtdiag.reports.tables.evaluation import AnatomyRow, WorstImage
-from mahtdiag.reports.tables.evaluation_screen import CalibrationGlance, EvaluationView
+from mahtdiag.reports.tables.evaluation import AnatomyRow, CalibrationGlance, EvaluationView, WorstImage
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.workflows.evaluate.job import Evaluation

@@ -1,40 +1,63 @@
-"""Printed tables as tables of the page."""
+"""Tables and sentences as blocks of the page."""
 
-from rich.table import Table
-from rich.text import Text
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.html.tables import Cell, Row, html_table
-from mahtdiag.reports.tables.evaluation import plain_table
+from mahtdiag.reports.html.page import templates
 from mahtdiag.reports.tables.gates import gates_table
+from mahtdiag.reports.tables.table import Cell, Line, Part, Style, table
 
 GATES = {"a": 0.5, "b": None}
 
 
-def test_a_printed_table_keeps_its_content() -> None:
-    table = plain_table("A title", "part", "value")
-    table.caption = "what it is"
-    table.add_row("whole", "1.5")
-    table.add_row("  a part", "0.5")
-    table.add_section()
-    table.add_row(Text("[bold]<name>"), "")
-    found = html_table(table)
-    assert (found.title, found.caption) == ("A title", "what it is")
-    assert (found.header, found.numeric) == (("part", "value"), (False, True))
-    assert found.rows == (
-        Row((Cell("whole"), Cell("1.5"))),
-        Row((Cell("a part", indent=1), Cell("0.5")), last=True),
-        Row((Cell("[bold]<name>"), Cell("")), heading=True),
+def block(part: Part) -> Element:
+    """The element that the page shows for it."""
+    module = templates().get_template("blocks.html.j2").make_module()
+    return ElementTree.fromstring(str(getattr(module, "block")(part)))  # noqa: B009
+
+
+def test_a_table_keeps_its_content() -> None:
+    found = block(
+        table(
+            "A title",
+            ("part", "value"),
+            (("whole", "1.5"), ("  a part", "0.5"), None, ("[bold]<name>", "")),
+            note="what it is",
+        )
     )
+    assert [found.findtext(".//caption"), found.findtext(".//p")] == ["A title", "what it is"]
+    header = [(cell.text, cell.get("class")) for cell in found.iterfind(".//thead/tr/th")]
+    assert header == [("part", None), ("value", "number")]
+    rows = [[(cell.text, cell.get("class")) for cell in row] for row in found.iterfind(".//tbody/tr")]
+    assert rows == [
+        [("whole", "short"), ("1.5", "number short")],
+        [("a part", "indent short"), ("0.5", "number short")],
+        [("[bold]<name>", "short"), (None, "number short")],
+    ]
+    assert [row.get("class") for row in found.iterfind(".//tbody/tr")] == [None, "last", "heading "]
 
 
-def test_colours_become_what_they_mean() -> None:
+def test_styles_become_classes() -> None:
     rows = [GateResult(Gate(name, "<=", 1.0), value, value is not None) for name, value in GATES.items()]
-    found = html_table(gates_table(rows))
-    assert [[cell.tone for cell in row.cells][-1] for row in found.rows] == ["bad", "good"]
-    assert [row.cells[0].text for row in found.rows] == ["b", "a"]
-    assert found.title == "Gates: 1 of 2 failed"
+    found = block(gates_table(rows))
+    verdicts = [row[-1].get("class") for row in found.iterfind(".//tbody/tr")]
+    assert verdicts == ["number bad short", "number good short"]
+    assert [row[0].text for row in found.iterfind(".//tbody/tr")] == ["b", "a"]
+    assert found.findtext(".//caption") == "Gates: 1 of 2 failed"
+
+
+def test_a_sentence_that_matters_stands_out() -> None:
+    assert block(Line("all is well\n")).attrib == {"class": "sentence"}
+    assert block(Line("all is lost\n", Style.BAD)).attrib == {"class": "finding"}
+    assert block(Line("all is well\n")).text == "all is well"
 
 
 def test_an_empty_table() -> None:
-    assert html_table(Table("a", "b")).rows == ()
+    assert not list(block(table("a", ("b",), ())).iterfind(".//tbody/tr"))
+
+
+def test_rows_are_filled_and_headings_told() -> None:
+    made = table("", ("a", "b"), (("only",), (Cell("", Style.GOOD), "x")))
+    assert [row.is_heading for row in made.rows] == [True, False]
+    assert [len(row.cells) for row in made.rows] == [2, 2]
