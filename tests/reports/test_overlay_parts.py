@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.sketch import Sign
 from mahtdiag.reports.overlay.geometry import Box, exit_point
 from mahtdiag.reports.overlay.image import for_display
 from mahtdiag.reports.overlay.lettering import printable, shorten, width_px
@@ -26,7 +27,7 @@ from .overlay_records import NO_LOSSES, finding, make_record, spine, without_lab
 
 def panel(record: ImageRecord, skeleton: Skeleton = AP, worst: int = 3, **titles: str) -> dict[str, str]:
     """The text at the right of each row of the panel, by the text at its left."""
-    marks = {Mark.LABEL: True}
+    marks: dict[Mark | Sign, bool] = {Mark.LABEL: True}
     blocks = panel_blocks(record, skeleton, 1.0, worst, titles, marks, stretched=False)
     return {row.left.strip(): row.right for block in blocks for row in block}
 
@@ -111,7 +112,7 @@ def test_a_spine_that_is_one_level_off_is_said(direction: int, words: str) -> No
 
 
 def test_only_drawn_marks_are_explained() -> None:
-    marks = {Mark.LABEL: True, Mark.WORST: False}
+    marks: dict[Mark | Sign, bool] = {Mark.LABEL: True, Mark.WORST: False}
     blocks = panel_blocks(make_record(), AP, 1.0, 3, {}, marks, stretched=True)
     assert [row.mark for block in blocks for row in block if row.mark] == [Mark.LABEL]
     assert any(row.left == "grey values stretched for display" for row in blocks[0])

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import RULES
+from mahtdiag.anatomy.sketch import Shape, Sign, crossing_point, meeting_point
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.findings import MAX_FINDINGS
-from mahtdiag.reports.overlay.geometry import Box, arc, clipped, crossing_point, extended, meeting_point
+from mahtdiag.reports.overlay.geometry import Box, arc, clipped, extended
 from mahtdiag.reports.overlay.names import Placer
 from mahtdiag.reports.overlay.panel import DETAILS, panel_blocks
-from mahtdiag.reports.overlay.quantities import Quantity, Shape, shown_quantities
+from mahtdiag.reports.overlay.quantities import Quantity, shown_quantities
 from mahtdiag.reports.overlay.rows import Mark
 from mahtdiag.reports.overlay.scene import Scene, Stage, make_scene
 from mahtdiag.schema.findings import Finding
@@ -122,7 +123,7 @@ def test_endplates_are_extended_until_they_meet() -> None:
     pred[8:12] = [[200, 300], [300, 301], [200, 400], [300, 399]]
     leaving = quantity(pred, fired("A201"))
     assert shape(leaving, Shape.LINE)[:, :, 0].max() == pytest.approx(549.5)
-    assert leaving.mark is Mark.ANGLE
+    assert leaving.mark is Sign.ANGLE
 
 
 def test_a_disc_and_the_sacrum() -> None:
@@ -309,8 +310,9 @@ def tilted() -> ImageRecord:
     return make_record(pred=pred, findings=(Finding("A201", 0, "L3", 34.0, "°", 22.0, 2.0, (8, 9, 10, 11)),))
 
 
-def legend(record: ImageRecord, **marks: bool) -> list[Mark]:
-    given = {Mark[name]: shown for name, shown in marks.items()}
+def legend(record: ImageRecord, **marks: bool) -> list[Mark | Sign]:
+    by_name: dict[str, Mark | Sign] = {mark.name: mark for mark in (*Mark, *Sign)}
+    given = {by_name[name]: shown for name, shown in marks.items()}
     blocks = panel_blocks(record, AP, 1.0, 0, {}, given, stretched=False)
     return [row.mark for block in blocks for row in block if row.mark]
 
@@ -319,12 +321,12 @@ def test_the_drawing_reaches_beyond_the_vertebra_only_for_its_finding() -> None:
     record = tilted()
     bare = make_record(pred=record.keypoints.pred_px)
     assert count(drawn(record), palette.FINDING) > count(drawn(bare), palette.FINDING) + 800
-    assert legend(record, ANGLE=True, CROSSING=False) == [Mark.ANGLE]
+    assert legend(record, ANGLE=True, CROSSING=False) == [Sign.ANGLE]
 
 
 def test_every_mark_has_a_line_in_the_legend_and_a_picture() -> None:
-    marks = {mark.name: True for mark in Mark}
-    assert set(legend(make_record(), **marks)) == set(Mark)
+    marks = {mark.name: True for mark in (*Mark, *Sign)}
+    assert set(legend(make_record(), **marks)) == {*Mark, *Sign}
     # Two panels that differ in a legend line differ in pixels: each swatch is drawn.
     second = np.full((20, 2), np.nan)
     second[3] = (300.0, 500.0)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.sketch import Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.numbers import pixels
 from mahtdiag.reports.overlay.geometry import Box
@@ -24,8 +25,7 @@ from mahtdiag.reports.overlay.marks import draw_marks
 from mahtdiag.reports.overlay.names import write_names
 from mahtdiag.reports.overlay.panel import COLUMN_PX, DETAILS, PanelLayout, draw_panel, lay_out, panel_blocks
 from mahtdiag.reports.overlay.png import png_bytes
-from mahtdiag.reports.overlay.quantities import Quantity, shown_quantities
-from mahtdiag.reports.overlay.quantity_marks import draw_quantities, draw_second_peaks
+from mahtdiag.reports.overlay.quantities import Quantity, draw_quantities, draw_second_peaks, shown_quantities
 from mahtdiag.reports.overlay.rows import Mark
 from mahtdiag.reports.overlay.scene import Scene, Stage, make_scene
 from mahtdiag.reports.overlay.sheet import FRAME_Z, Brush, Sheet
@@ -157,7 +157,7 @@ def _page(scene: Scene, quantities: tuple[Quantity, ...], panel: PanelLayout, be
     return _Page(size, scene, quantities, panel, width, 0)
 
 
-def _marks(scene: Scene, quantities: tuple[Quantity, ...]) -> dict[Mark, bool]:
+def _marks(scene: Scene, quantities: tuple[Quantity, ...]) -> dict[Mark | Sign, bool]:
     """Which marks the picture holds: the legend explains these and no others."""
     label = np.isfinite(scene.label).all(axis=1)
     prediction = np.isfinite(scene.prediction).all(axis=1)

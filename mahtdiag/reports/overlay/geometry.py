@@ -1,4 +1,4 @@
-"""Rectangles, lines, crossings and arcs in figure pixels."""
+"""Rectangles, lines and arcs in figure pixels."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.sketch import cross
+
 Points = NDArray[np.float64]
 
-# Sine of the smallest angle at which two lines are said to meet.
-PARALLEL: Final = 1e-6
 ARC_STEPS: Final = 12
 
 
@@ -57,24 +57,6 @@ class Box:
         return (x >= self.left) & (x <= self.right) & (y >= self.top) & (y <= self.bottom)
 
 
-def meeting_point(one: Points, other: Points) -> Points:
-    """Where the lines through two segments `[2, 2]` meet, `[2]`; NaN where they are parallel or unknown."""
-    along, across = one[1] - one[0], other[1] - other[0]
-    turn = _cross(along, across)
-    lengths = float(np.hypot(*along) * np.hypot(*across))
-    if not abs(turn) > PARALLEL * lengths:
-        return np.full(2, np.nan)
-    share = _cross(other[0] - one[0], across) / turn
-    return np.asarray(one[0] + share * along, dtype=np.float64)
-
-
-def crossing_point(one: Points, other: Points) -> Points:
-    """Where two segments `[2, 2]` cross, `[2]`; NaN where they do not."""
-    at = meeting_point(one, other)
-    inside = all(float((at - ends[0]) @ (at - ends[1])) <= 0 for ends in (one, other))
-    return at if inside else np.full(2, np.nan)
-
-
 def extended(segment: Points, to: Points) -> Points:
     """The segment `[2, 2]` made longer so that it holds a point of its line; as it is where that is NaN."""
     if not np.isfinite(to).all():
@@ -103,14 +85,10 @@ def clipped(segment: Points, box: Box) -> Points:
 def arc(at: Points, one: Points, other: Points, radius: float) -> Points:
     """Strokes `[N, 2, 2]` of an arc about a point, between two directions at most 180° apart."""
     start = float(np.arctan2(one[1], one[0]))
-    turn = float(np.arctan2(_cross(one, other), one @ other))
+    turn = float(np.arctan2(cross(one, other), one @ other))
     angles = start + turn * np.linspace(0, 1, ARC_STEPS + 1)
     points = at + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return np.stack([points[:-1], points[1:]], axis=1)
-
-
-def _cross(one: Points, other: Points) -> float:
-    return float(one[0] * other[1] - one[1] * other[0])
 
 
 def exit_point(start: Points, end: Points, box: Box) -> Points:

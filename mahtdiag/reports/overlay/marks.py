@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.sketch import Shape, Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.geometry import exit_point
-from mahtdiag.reports.overlay.quantities import Shape
-from mahtdiag.reports.overlay.quantity_marks import draw_ambiguity, draw_shape
+from mahtdiag.reports.overlay.quantities import draw_ambiguity, draw_shape
 from mahtdiag.reports.overlay.rows import Mark
 from mahtdiag.reports.overlay.scene import BORDER_PX, SIGMAS, Scene, edges
 from mahtdiag.reports.overlay.sheet import DASH, DIAMOND, EMPHASIS_Z, ERROR_Z, LABEL_Z, PREDICTION_Z, Brush
@@ -68,22 +68,27 @@ def off_stage_arrow(scene: Scene, keypoint: int) -> tuple[Points, Points]:
 
 
 # About the middle of the swatch, as shapes of a finding's drawing.
-_SWATCHES: Final[dict[Mark, tuple[tuple[Shape, list[list[list[float]]]], ...]]] = {
-    Mark.ANGLE: ((Shape.LINE, [[[-18, -7], [19, 0]], [[-18, 7], [19, 0]], [[4, -3], [4, 3]]]),),
-    Mark.TILT: ((Shape.LINE, [[[-18, -6], [18, 6]]]), (Shape.DASHED, [[[-19, 3], [19, -3]]])),
-    Mark.DOWN: ((Shape.ARROW, [[[0, -10], [0, 10]]]),),
-    Mark.SIDEWAYS: ((Shape.ARROW, [[[-18, 0], [18, 0]]]),),
-    Mark.LENGTH: ((Shape.BAR, [[[-18, 0], [18, 0]]]),),
-    Mark.EXPECTED: ((Shape.DASHED, [[[-16, 0], [14, 0]]]),),
-    Mark.BORDER: ((Shape.LINE, [[[14, -9], [14, 9]], [[-12, 0], [14, 0]]]),),
+_SWATCHES: Final[dict[Sign, tuple[tuple[Shape, list[object]], ...]]] = {
+    Sign.ANGLE: ((Shape.LINE, [[[-18, -7], [19, 0]], [[-18, 7], [19, 0]], [[4, -3], [4, 3]]]),),
+    Sign.TILT: ((Shape.LINE, [[[-18, -6], [18, 6]]]), (Shape.DASHED, [[[-19, 3], [19, -3]]])),
+    Sign.OVERLAP: ((Shape.AREA, [[-18, -6], [18, -3], [18, 6], [-18, 3]]),),
+    Sign.DOWN: ((Shape.ARROW, [[[0, -10], [0, 10]]]),),
+    Sign.SIDEWAYS: ((Shape.ARROW, [[[-18, 0], [18, 0]]]),),
+    Sign.LENGTH: ((Shape.BAR, [[[-18, 0], [18, 0]]]),),
+    Sign.CROSSING: ((Shape.CROSS, [[0, 0]]),),
+    Sign.EXPECTED: ((Shape.DASHED, [[[-16, 0], [14, 0]]]), (Shape.SQUARE, [[14, 0]])),
+    Sign.BORDER: ((Shape.LINE, [[[14, -9], [14, 9]], [[-12, 0], [14, 0]]]),),
+    Sign.COINCIDING: ((Shape.RING, [[0, 0]]),),
 }
-_AREA: Final = np.array([[-18.0, -6.0], [18.0, -3.0], [18.0, 6.0], [-18.0, 3.0]])
 
 
-def draw_swatch(brush: Brush, mark: Mark, x: float, y: float) -> None:
+def draw_swatch(brush: Brush, mark: Mark | Sign, x: float, y: float) -> None:
     """The mark as it looks over the radiograph; (x, y) is the left end at half height."""
     left, middle, right = (np.array([[x + dx, y]]) for dx in (3.0, 22.0, 41.0))
-    if mark in (Mark.LABEL, Mark.PREDICTION):
+    if isinstance(mark, Sign):
+        for shape, points in _SWATCHES[mark]:
+            draw_shape(brush, shape, middle + np.array(points, dtype=np.float64))
+    elif mark in (Mark.LABEL, Mark.PREDICTION):
         _line_with_dots(brush, mark, left, right)
     elif mark is Mark.ERROR:
         brush.arrows(left, right, palette.ERROR)
@@ -97,11 +102,9 @@ def draw_swatch(brush: Brush, mark: Mark, x: float, y: float) -> None:
         brush.rings(middle, palette.FINDING, DIAMOND_PX, shape=DIAMOND)
     elif mark is Mark.OFF_STAGE:
         brush.heads(right, np.array([[1.0, 0.0]]), np.array([HEAD_PX]), palette.PREDICTION)
-    elif mark is Mark.SECOND_PEAK:
+    else:
         brush.dots(left, palette.PREDICTION, DOT_PX, PREDICTION_Z + 0.5)
         draw_ambiguity(brush, left, right, right)
-    else:
-        _shapes(brush, mark, middle)
 
 
 def _line_with_dots(brush: Brush, mark: Mark, left: Points, right: Points) -> None:
@@ -109,18 +112,3 @@ def _line_with_dots(brush: Brush, mark: Mark, left: Points, right: Points) -> No
     pattern = None if mark is Mark.LABEL else DASH
     brush.lines(np.stack([left[0], right[0]])[None], colour, 2.0, z, pattern=pattern)
     brush.dots(np.concatenate([left, right]), colour, DOT_PX, z + 0.5)
-
-
-def _shapes(brush: Brush, mark: Mark, middle: Points) -> None:
-    """A mark of what a finding measured."""
-    if mark is Mark.OVERLAP:
-        draw_shape(brush, Shape.AREA, middle + _AREA)
-    elif mark is Mark.CROSSING:
-        draw_shape(brush, Shape.CROSS, middle)
-    elif mark is Mark.COINCIDING:
-        draw_shape(brush, Shape.RING, middle)
-    else:
-        for shape, points in _SWATCHES[mark]:
-            draw_shape(brush, shape, middle + np.array(points, dtype=np.float64))
-    if mark is Mark.EXPECTED:
-        draw_shape(brush, Shape.SQUARE, middle + np.array([14.0, 0.0]))

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from mahtdiag.anatomy.sketch import Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.numbers import ABSENT, number
 from mahtdiag.reports.overlay.findings import findings_block, level_shift_block
@@ -49,7 +50,7 @@ def panel_blocks(
     shown_per_original: float,
     worst: int,
     titles: Mapping[str, str],
-    marks: Mapping[Mark, bool],
+    marks: Mapping[Mark | Sign, bool],
     *,
     stretched: bool,
     labels_judged: bool = False,
@@ -184,8 +185,8 @@ def _losses(record: ImageRecord) -> Block:
     return tuple(rows)
 
 
-def _legend(marks: Mapping[Mark, bool]) -> Block:
-    meaning = {
+def _legend(marks: Mapping[Mark | Sign, bool]) -> Block:
+    meaning: dict[Mark | Sign, str] = {
         Mark.LABEL: "label",
         Mark.PREDICTION: "prediction",
         Mark.ERROR: "error: from label to prediction",
@@ -194,16 +195,7 @@ def _legend(marks: Mapping[Mark, bool]) -> Block:
         Mark.FINDING: "blamed by a finding, with its code",
         Mark.OFF_STAGE: "prediction outside the picture",
         Mark.SECOND_PEAK: "ambiguous: second heatmap peak",
-        Mark.ANGLE: "angle at which endplates meet",
-        Mark.TILT: "endplate against its neighbours' tilt",
-        Mark.OVERLAP: "overlap of neighbouring endplates",
-        Mark.DOWN: "from upper to lower, as named",
-        Mark.SIDEWAYS: "from left to right, as named",
-        Mark.LENGTH: "length that a finding measures",
-        Mark.CROSSING: "the outline crosses itself",
-        Mark.EXPECTED: "where its neighbours put a corner",
-        Mark.BORDER: "a keypoint lies beyond this border",
-        Mark.COINCIDING: "keypoints that coincide",
+        **{sign: str(sign) for sign in Sign},
     }
     rows = [Row(text, mark=mark) for mark, text in meaning.items() if marks.get(mark)]
     return (Row("Legend", style=Style.HEAD), *rows) if rows else ()

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from mahtdiag.anatomy.sketch import Sign
+
 
 class Style(Enum):
     """How a row of the panel looks."""
@@ -14,7 +16,7 @@ class Style(Enum):
 
 
 class Mark(Enum):
-    """A mark that the legend explains."""
+    """A mark that the legend explains, beside the signs of findings."""
 
     LABEL = auto()
     PREDICTION = auto()
@@ -24,16 +26,6 @@ class Mark(Enum):
     FINDING = auto()
     OFF_STAGE = auto()
     SECOND_PEAK = auto()
-    ANGLE = auto()
-    TILT = auto()
-    OVERLAP = auto()
-    DOWN = auto()
-    SIDEWAYS = auto()
-    LENGTH = auto()
-    CROSSING = auto()
-    EXPECTED = auto()
-    BORDER = auto()
-    COINCIDING = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,7 @@ class Row:
     left: str
     right: str = ""
     style: Style = Style.PLAIN
-    mark: Mark | None = None
+    mark: Mark | Sign | None = None
 
 
 Block = tuple[Row, ...]
