@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from mahtdiag.losses import MAHTNetLoss
-from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
-from mahtdiag.models.mahtnet.attention import (
+from mahtdiag.models.mahtnet import (
     EncoderLayer,
+    MahtNet,
+    MahtNetConfig,
+    UncertaintyHead,
     VertebralAttention,
     VertebralLayer,
     sinusoidal_positions,
 )
-from mahtdiag.models.mahtnet.network import UncertaintyHead
 from mahtdiag.schema.skeleton import View
 
 views = pytest.mark.parametrize("view", list(View))
