@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mahtdiag.data.containers import open_container
 from mahtdiag.data.images import decode_image
+from mahtdiag.data.images.containers import open_container
 from mahtdiag.errors import DataError
 
 from .builders import Pixels, colour, encoded, every_kind, radiograph, tiff_entry

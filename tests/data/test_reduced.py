@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from mahtdiag.data.images import decode_image
-from mahtdiag.data.reduced import decode_reduced
+from mahtdiag.data.images import decode_image, decode_reduced
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mahtdiag.data.files import RecordedFiles
-from mahtdiag.data.reduced import decode_reduced
+from mahtdiag.data.images import decode_reduced
 from mahtdiag.errors import DataError
 from mahtdiag.reports.html.gallery import Picture
 from mahtdiag.reports.html.pictures import picture_bytes, picture_height, small_picture

@@ -1,6 +1,7 @@
-"""Radiograph files to the arrays a network takes."""
+"""Radiograph files to pixels, and pixels to the arrays that a network takes."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.containers import open_container
+from mahtdiag.data.images.containers import open_container
 from mahtdiag.errors import DataError, UsageError
 from mahtdiag.schema.frames import Placement, Size
 from mahtdiag.schema.model_spec import ModelInput, Normalization
@@ -18,12 +19,33 @@ Image = NDArray[np.uint8 | np.uint16]
 FULL_SCALE: Final = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
+# A JPEG can be shrunk while it is decoded, which costs a fraction of the time.
+_JPEG_FLAGS: Final = (
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+)
+
+
 class ImageError(DataError):
     """An image that cannot be used; `image_sha256` is that of its bytes, None where they cannot be read."""
 
     def __init__(self, *problems: str, image_sha256: str | None = None) -> None:
         super().__init__(*problems)
         self.image_sha256 = image_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class ReducedImage:
+    """A grey image `[H, W]`, uint8 or uint16, perhaps shrunk.
+
+    `original`: the size of the file's own image. `covers`: the original pixels that the shrunk one shows from
+    the upper left corner; a little more than the image where its sides are no multiples of the shrinking.
+    """
+
+    pixels: Image
+    original: Size
+    covers: Size
 
 
 def load_image(path: str | Path, name: str, spec: ModelInput) -> LoadedImage:
@@ -68,11 +90,7 @@ def decode_image(content: bytes, name: str) -> Image:
     the decoder cannot read.
     """
     container = open_container(content, name)
-    silence_decoder()
-    try:
-        decoded = cv2.imdecode(np.frombuffer(container.content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        decoded = None
+    decoded = _decoded(container.content, cv2.IMREAD_UNCHANGED)
     if decoded is None:
         raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
     if decoded.dtype not in FULL_SCALE:
@@ -88,6 +106,26 @@ def decode_image(content: bytes, name: str) -> Image:
     return image
 
 
+def decode_reduced(content: bytes, name: str, least_height: int) -> ReducedImage:
+    """Decode an image to grey, no smaller than `least_height` rows unless it has fewer.
+
+    Pixels as `decode_image` hands them out, colour turned to grey (0.299 R + 0.587 G + 0.114 B); only a JPEG
+    is shrunk, each pixel being the mean of a square of 2, 4 or 8. Safe to call from threads.
+
+    Raises DataError, one line, for whatever `decode_image` refuses.
+    """
+    container = open_container(content, name)
+    if container.kind == "JPEG":
+        for factor, flag in _JPEG_FLAGS:
+            if container.size.height // factor >= least_height:
+                shrunk = _shrunk(container.content, container.size, factor, flag)
+                if shrunk is not None:
+                    return shrunk
+    image = decode_image(content, name)
+    size = Size(*image.shape[:2])
+    return ReducedImage(_grey(image), size, size)
+
+
 def to_network_input(image: Image, spec: ModelInput) -> NDArray[np.float32]:
     """Prepare a decoded image: float32 `[C, H, W]`.
 
@@ -100,8 +138,8 @@ def to_network_input(image: Image, spec: ModelInput) -> NDArray[np.float32]:
 
     Raises UsageError where the normalisation has another number of channels than the network.
     """
-    if spec.channels == 1 and image.ndim == 3:
-        image = _integers(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    if spec.channels == 1:
+        image = _grey(image)
     placement = Placement.of(Size(*image.shape[:2]), spec.size, spec.resize)
     resized = _letterbox(_resize(image, placement.resized), placement, spec.size)
     scaled = resized.astype(np.float32) / np.float32(FULL_SCALE[image.dtype])
@@ -109,10 +147,28 @@ def to_network_input(image: Image, spec: ModelInput) -> NDArray[np.float32]:
     return _normalized(np.broadcast_to(planes, (spec.channels, *planes.shape[1:])), spec.normalization)
 
 
-def silence_decoder() -> None:
-    """Keep OpenCV from logging what the DataError says; OpenCV 4 and 5 have the switch in two places."""
+def _decoded(content: bytes, flags: int) -> cv2.typing.MatLike | None:
+    """What OpenCV makes of a file, None where it cannot."""
+    # The DataError says what OpenCV would log; versions 4 and 5 have the switch in two places.
     set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
     set_log_level(0)
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error:
+        return None
+
+
+def _shrunk(content: bytes, size: Size, factor: int, flag: int) -> ReducedImage | None:
+    """None where the decoder does not shrink such a file: it is decoded whole then, or refused."""
+    pixels = _decoded(content, flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None or pixels.shape != (-(-size.height // factor), -(-size.width // factor)):
+        return None
+    covers = Size(pixels.shape[0] * factor, pixels.shape[1] * factor)
+    return ReducedImage(pixels.astype(np.uint8, copy=False), size, covers)
+
+
+def _grey(image: Image) -> Image:
+    return image if image.ndim == 2 else _integers(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
 def _integers(image: cv2.typing.MatLike) -> Image:

@@ -1,0 +1,268 @@
+"""What an image file says of itself before it is decoded: format, size, completeness.
+
+The decoder alone cannot be relied on: depending on its version OpenCV accepts truncated files, turns TIFFs by
+their orientation tag, takes the first of several pages, and lets its libraries write to the terminal. Pillow
+does not help: it takes 16-bit colours for 8-bit ones, passes over the checksums of PNG pixels, refuses images
+that are not too large, and warns of damaged metadata, which cannot be silenced in one thread alone.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import Size
+
+LARGEST_IMAGE_PIXELS: Final = 2**28
+SMALLEST_SIDE_PX: Final = 16
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_PIXEL_CHUNKS: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
+_TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8\xff", 0xD9, 0xDA
+# Start-of-frame markers carry the size; C4, C8 and CC of the same range mean something else.
+_JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD8)))
+# The few TIFF tags that decide whether and how a TIFF is to be decoded.
+_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION, _ALPHA = 254, 256, 257, 262, 274, 338
+_KNOWN: Final = frozenset((_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION, _ALPHA))
+_REDUCED_COPY: Final = 1
+_FORMATS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_WHITE_IS_ZERO: Final = 0
+_HARMLESS: Final = {_ORIENTATION: (1,), _ALPHA: (0, 1)}
+# White is zero, black is zero, RGB, palette, YCbCr.
+_PHOTOMETRICS_READ: Final = frozenset((0, 1, 2, 3, 6))
+_MOST_DIRECTORIES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """An image file that is complete as far as its own structure tells.
+
+    `content` is what to give to the decoder: the file without what must not influence the pixels.
+    `white_is_zero`: the grey values are stored inverted (TIFF only).
+    """
+
+    kind: str
+    size: Size
+    content: bytes
+    white_is_zero: bool = False
+
+
+def open_container(content: bytes, name: str) -> Container:
+    """Check an image file and read its size from its header, without decoding it.
+
+    Raises DataError, one line, for an empty file, another format, a truncated or damaged file, an image
+    smaller than 16 pixels on a side or larger than 2**28 pixels, and a TIFF with several pages or colours
+    that are not grey, palette, RGB or YCbCr.
+    """
+    container = _open(content, name)
+    size = container.size
+    if min(size.height, size.width) < SMALLEST_SIDE_PX:
+        raise DataError(
+            f"{name}: {size.width}x{size.height} pixels (width x height), an image has at least"
+            f" {SMALLEST_SIDE_PX} on each side"
+        )
+    if size.height * size.width > LARGEST_IMAGE_PIXELS:
+        raise DataError(
+            f"{name}: {size.width}x{size.height} pixels (width x height), more than the"
+            f" {LARGEST_IMAGE_PIXELS} an image may have"
+        )
+    return container
+
+
+def _open(content: bytes, name: str) -> Container:
+    if not content:
+        raise DataError(f"{name}: the file is empty (0 bytes)")
+    if content.startswith(_JPEG_START):
+        return _open_jpeg(content, name)
+    if content.startswith(_PNG_START):
+        return _open_png(content, name)
+    if content.startswith(_TIFF_STARTS):
+        return _open_tiff(content, name)
+    if content.startswith(b"BM"):
+        return _open_bmp(content, name)
+    raise DataError(f"{name}: not a PNG, JPEG, TIFF or BMP image")
+
+
+def _open_png(content: bytes, name: str) -> Container:
+    """Walk the chunks and check their sums; keep only those that make the pixels.
+
+    Colour profiles, gamma, transparency, orientation and animation frames are left out: none may change a
+    grey value, and the PNG library prints warnings about some of them.
+    """
+    kept: list[bytes] = [_PNG_START]
+    place = len(_PNG_START)
+    complete = False
+    while not complete and place + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        end = place + 12 + length
+        if end > len(content):
+            break
+        kind = content[place + 4 : place + 8]
+        (checksum,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(memoryview(content)[place + 4 : end - 4]) != checksum:
+            raise DataError(f"{name}: the PNG is damaged (wrong checksum at byte {place}): copy it again")
+        if kind in _PNG_PIXEL_CHUNKS:
+            kept.append(content[place:end])
+        complete = kind == b"IEND"
+        place = end
+    if not complete:
+        raise DataError(f"{name}: the PNG is truncated after {len(content)} bytes: copy it again")
+    if kept[1][4:8] != b"IHDR" or len(kept[1]) != 25:
+        raise DataError(f"{name}: the PNG is damaged (no header)")
+    width, height = struct.unpack_from(">II", kept[1], 8)
+    return Container("PNG", Size(height, width), b"".join(kept))
+
+
+def _open_jpeg(content: bytes, name: str) -> Container:
+    """Walk the segments to the first scan; the end marker must follow it.
+
+    Inside a scan FF is never followed by D9, and a thumbnail lies in a segment before the scan, so an end
+    marker behind the scan's start is the image's own.
+    """
+    size: Size | None = None
+    scan: int | None = None
+    try:
+        for marker, start, end in _jpeg_segments(content):
+            if marker in _JPEG_FRAMES:
+                size = Size(*struct.unpack_from(">HH", content, start + 3))
+            scan = end if marker == _JPEG_SCAN else None
+    except struct.error:
+        raise DataError(f"{name}: the JPEG is truncated after {len(content)} bytes: copy it again") from None
+    if scan is None:
+        raise DataError(f"{name}: the JPEG is damaged (no image data): copy it again")
+    if content.rfind(bytes((0xFF, _JPEG_END)), scan) < 0:
+        raise DataError(f"{name}: the JPEG is truncated after {len(content)} bytes: copy it again")
+    if size is None:
+        raise DataError(f"{name}: the JPEG is damaged (no frame header): copy it again")
+    return Container("JPEG", size, content)
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of every segment to the first scan, or to bytes that are none.
+
+    Raises struct.error where the file ends before.
+    """
+    place, marker = 2, 0
+    while marker != _JPEG_SCAN:
+        while content[place : place + 2] == b"\xff\xff":
+            place += 1
+        first, marker, length = struct.unpack_from(">BBH", content, place)
+        if first != 0xFF or marker == _JPEG_END:
+            return
+        place += 2
+        if marker not in _JPEG_WITHOUT_LENGTH:
+            yield marker, place, place + length
+            place += length
+
+
+def _open_bmp(content: bytes, name: str) -> Container:
+    if len(content) < 26:
+        raise DataError(f"{name}: the BMP is truncated after {len(content)} bytes: copy it again")
+    (header_bytes,) = struct.unpack_from("<I", content, 14)
+    width, height = struct.unpack_from("<HH" if header_bytes == 12 else "<ii", content, 18)
+    # A negative height means rows from the top; a negative width means nothing.
+    return Container("BMP", Size(abs(height), width), content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    value: int
+    place: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Byte order, and the widths in which classic TIFF and BigTIFF differ."""
+
+    order: str
+    first: int
+    count: str
+    offset: str
+    entry_bytes: int
+    value_at: int
+
+    def number(self, content: bytes, place: int, code: str) -> int:
+        if place >= len(content):
+            raise struct.error("number behind the end of the file")
+        return int(struct.unpack_from(self.order + code, content, place)[0])
+
+
+def _open_tiff(content: bytes, name: str) -> Container:
+    """Read the directories of a classic or big TIFF.
+
+    Reduced copies (previews, pyramid levels) behind the image are not pages.
+    """
+    try:
+        pages = _directories(content, _layout(content))
+    except struct.error:
+        raise DataError(f"{name}: the TIFF is truncated or damaged: copy it again") from None
+    full = [page for page in pages if not (_SUBFILE in page and page[_SUBFILE].value & _REDUCED_COPY)]
+    if len(full) > 1:
+        raise DataError(f"{name}: a TIFF with {len(full)} pages: save the radiograph as a file of its own")
+    first = pages[0]
+    if not full or full[0] is not first or _WIDTH not in first or _HEIGHT not in first:
+        raise DataError(f"{name}: the TIFF does not begin with a full image: save it again")
+    photometric = first[_PHOTOMETRIC].value if _PHOTOMETRIC in first else 1
+    if photometric not in _PHOTOMETRICS_READ:
+        raise DataError(f"{name}: a TIFF that is neither grey nor RGB: save it as greyscale")
+    size = Size(first[_HEIGHT].value, first[_WIDTH].value)
+    return Container("TIFF", size, _as_stored(content, first), photometric == _WHITE_IS_ZERO)
+
+
+def _layout(content: bytes) -> _Layout:
+    order = "<" if content.startswith(b"II") else ">"
+    if struct.unpack_from(order + "H", content, 2)[0] == 43:
+        return _Layout(order, 8, "Q", "Q", 20, 12)
+    return _Layout(order, 4, "H", "I", 12, 8)
+
+
+def _directories(content: bytes, layout: _Layout) -> list[dict[int, _Tag]]:
+    """The known tags of every directory. Raises struct.error where the chain of them is broken."""
+    pages: list[dict[int, _Tag]] = []
+    seen: set[int] = set()
+    place = layout.number(content, layout.first, layout.offset)
+    while place:
+        if place in seen or len(seen) == _MOST_DIRECTORIES:
+            raise struct.error("directories without an end")
+        seen.add(place)
+        entries = layout.number(content, place, layout.count)
+        start = place + struct.calcsize("<" + layout.count)
+        end = start + entries * layout.entry_bytes
+        if end > len(content):
+            raise struct.error("directory behind the end of the file")
+        pages.append(_tags(content, layout, range(start, end, layout.entry_bytes)))
+        place = layout.number(content, end, layout.offset)
+    if not pages:
+        raise struct.error("no directory")
+    return pages
+
+
+def _tags(content: bytes, layout: _Layout, places: range) -> dict[int, _Tag]:
+    tags: dict[int, _Tag] = {}
+    for place in places:
+        number = layout.number(content, place, "H")
+        code = _FORMATS.get(layout.number(content, place + 2, "H"))
+        if number in _KNOWN and code is not None:
+            value_at = place + layout.value_at
+            tags[number] = _Tag(layout.number(content, value_at, code), value_at, layout.order + code)
+    return tags
+
+
+def _as_stored(content: bytes, page: dict[int, _Tag]) -> bytes:
+    """The file with those tags set to 1 by which the decoder would change the pixels.
+
+    OpenCV turns the image by its orientation, and annotations are made on the stored pixels; libtiff darkens
+    colours by an alpha channel that it is not told they were multiplied with (2 instead of 1).
+    """
+    found = ((page.get(number), harmless) for number, harmless in _HARMLESS.items())
+    changing = [tag for tag, harmless in found if tag is not None and tag.value not in harmless]
+    if not changing:
+        return content
+    changed = bytearray(content)
+    for tag in changing:
+        struct.pack_into(tag.code, changed, tag.place, 1)
+    return bytes(changed)
