@@ -1,32 +1,32 @@
 """What clinicians read from the keypoints. Angles need no pixel spacing; lengths are relative."""
 
 from dataclasses import dataclass, fields
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
-from mahtdiag.schema.skeleton import LL, LR, LUMBAR_KEYPOINTS, UL, UR, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _FACING_DEG = 10.0
+_LORDOSIS = ("L1", "S1")
 
 
 @dataclass(frozen=True, slots=True)
 class LateralMeasurements:
-    """Measurements of N lateral images; NaN where a keypoint needed is missing.
+    """Measurements of N lateral images of V vertebrae, B of them bodies; NaN where a keypoint is missing.
 
-    `slip_percent` `[N, 5]` (L1/L2 … L5/S1): displacement of the upper vertebra's posterior-inferior corner
+    `slip_percent` `[N, V−1]` (L1/L2 … L5/S1): displacement of the upper vertebra's posterior-inferior corner
     along the lower vertebra's upper endplate, in percent of that endplate; anterolisthesis positive. Where
     the facing is unknown: size of the mean displacement of both corners, unsigned.
-    `lordosis_deg` `[N]`: L1 upper to S1 upper endplate, lordosis positive. `segmental_deg` `[N, 5]`: upper
-    endplate to the next upper endplate; they add up to the lordosis. Unsigned where the facing is unknown.
-    `disc_height_index` `[N, 5]`: mean distance of the corners across the disc over the mean height of the
-    bodies around it (L5's alone for L5/S1). `wedging` `[N, 5]` (L1 … L5): anterior over posterior height; the
-    smaller over the larger where the facing is unknown.
+    `lordosis_deg` `[N]`: L1 upper to S1 upper endplate, lordosis positive; NaN without these two.
+    `segmental_deg` `[N, V−1]`: upper endplate to the next upper endplate; from L1 on they add up to the
+    lordosis. Unsigned where the facing is unknown. `disc_height_index` `[N, V−1]`: mean distance of the
+    corners across the disc over the mean height of the bodies around it (L5's alone for L5/S1). `wedging`
+    `[N, B]`: anterior over posterior height; the smaller over the larger where the facing is unknown.
     """
 
     slip_percent: Floats
@@ -38,11 +38,11 @@ class LateralMeasurements:
 
 @dataclass(frozen=True, slots=True)
 class FrontalMeasurements:
-    """Measurements of N AP images; NaN where a keypoint needed is missing.
+    """Measurements of N AP images of V vertebrae, B of them bodies; NaN where a keypoint is missing.
 
-    `cobb_deg` `[N]`: largest angle between any two endplates of L1–L5. `lateral_slip_percent` `[N, 4]`: mean
+    `cobb_deg` `[N]`: largest angle between any two endplates. `lateral_slip_percent` `[N, V−1]`: mean
     displacement of the two lower corners against the ends of the next upper endplate, along it, in percent of
-    its length, positive to the right of the image. `tilt_deg` `[N, 5]`: line through the middles of the left
+    its length, positive to the right of the image. `tilt_deg` `[N, B]`: line through the middles of the left
     and the right side against the horizontal, positive where the right side is lower.
     """
 
@@ -65,21 +65,19 @@ _UNITS = {"percent": "%", "deg": "°"}
 
 
 def measurement_columns(
-    measured: LateralMeasurements | FrontalMeasurements,
+    measured: LateralMeasurements | FrontalMeasurements, skeleton: Skeleton
 ) -> tuple[MeasuredColumn, ...]:
     """Every measurement as columns of length N, named with the level it belongs to."""
-    view = View.LA if isinstance(measured, LateralMeasurements) else View.AP
-    names = view.vertebrae
-    pairs = tuple(f"{a}/{b}" for a, b in pairwise(names))
-    whole = "L1–S1" if view is View.LA else "L1–L5"
+    names = skeleton.vertebrae
     columns = []
     for field in fields(measured):
         values: Floats = getattr(measured, field.name)
         unit = _UNITS.get(field.name.rsplit("_", 1)[-1], "")
         if values.ndim == 1:
-            columns.append(MeasuredColumn(field.name, whole, unit, values))
+            first, last = _LORDOSIS if field.name == "lordosis_deg" else (names[0], names[-1])
+            columns.append(MeasuredColumn(field.name, f"{first}–{last}", unit, values))
             continue
-        levels = names if field.name in ("wedging", "tilt_deg") else pairs
+        levels = names if field.name in ("wedging", "tilt_deg") else skeleton.levels[len(names) :]
         columns += [MeasuredColumn(field.name, levels[n], unit, values[:, n]) for n in range(values.shape[1])]
     return tuple(columns)
 
@@ -96,15 +94,23 @@ def _within_half_turn(angle_deg: Floats) -> Floats:
     return (angle_deg + 180.0) % 360.0 - 180.0
 
 
-def facing_from_lordosis(points_px: Floats) -> Ints:
+def facing_from_lordosis(points_px: Floats, skeleton: Skeleton) -> Ints:
     """Which side of a lateral image is anterior, `[N]`: +1 right, −1 left, 0 unknown.
 
     The lumbar spine is lordotic: the sacrum's endplate falls towards the front against that of L1. Unknown
     below 10° between the two, or where one is missing.
     """
-    tilt = _endplate_tilt_deg(known_points(points_px))
-    bend = _within_half_turn(tilt[:, -1] - tilt[:, 0])
+    bend = _bend_deg(known_points(points_px), skeleton)
     return np.where(np.abs(bend) >= _FACING_DEG, np.sign(bend), 0.0).astype(np.int64)
+
+
+def _bend_deg(points_px: Floats, skeleton: Skeleton) -> Floats:
+    """Angle from L1's to S1's upper endplate `[N]`, positive clockwise on screen; NaN without one of them."""
+    if not set(_LORDOSIS) <= set(skeleton.vertebrae):
+        return np.full(len(points_px), np.nan)
+    tilt = _endplate_tilt_deg(points_px)
+    above, below = (2 * skeleton.vertebrae.index(name) for name in _LORDOSIS)
+    return _within_half_turn(tilt[:, below] - tilt[:, above])
 
 
 def _along_endplate(moved: Floats, start: Floats, end: Floats) -> Floats:
@@ -124,16 +130,14 @@ def _slip_left_and_right(points_px: Floats) -> tuple[Floats, Floats]:
     return left, right
 
 
-def _sides(points_px: Floats) -> tuple[Floats, Floats]:
-    """Left and right height of L1–L5, `[N, 5]` each."""
-    body = points_px[:, :LUMBAR_KEYPOINTS]
-    left = np.linalg.norm(body[:, LL::4] - body[:, UL::4], axis=-1)
-    right = np.linalg.norm(body[:, LR::4] - body[:, UR::4], axis=-1)
-    return left, right
+def _corners(points_px: Floats, skeleton: Skeleton) -> tuple[Floats, ...]:
+    """Upper left, upper right, lower left and lower right corners of the bodies, `[N, B, 2]` each."""
+    bodies = points_px[:, : skeleton.body_keypoints]
+    return tuple(bodies[:, corner::CORNERS_PER_VERTEBRA] for corner in (UL, UR, LL, LR))
 
 
-def measure_lateral(points_px: Floats, facing: Ints) -> LateralMeasurements:
-    """All lateral measurements of `[N, 22, 2]` points; `facing` `[N]`: +1 anterior right, −1 left, 0 unknown.
+def measure_lateral(points_px: Floats, skeleton: Skeleton, facing: Ints) -> LateralMeasurements:
+    """All lateral measurements of `[N, K, 2]` points; `facing` `[N]`: +1 anterior right, −1 left, 0 unknown.
 
     Compare a prediction with its label under one facing, the label's.
     """
@@ -144,11 +148,10 @@ def measure_lateral(points_px: Floats, facing: Ints) -> LateralMeasurements:
     slip = np.where(side > 0, left_slip, -right_slip)
     slip = np.where(side == 0, np.abs(left_slip + right_slip) / 2, slip)
     tilt = _endplate_tilt_deg(points_px)[:, 0::2]
-    segmental, lordosis = (
-        _within_half_turn(np.diff(tilt, axis=1)),
-        _within_half_turn(tilt[:, -1] - tilt[:, 0]),
-    )
-    left, right = _sides(points_px)
+    segmental, lordosis = _within_half_turn(np.diff(tilt, axis=1)), _bend_deg(points_px, skeleton)
+    upper_left, upper_right, lower_left, lower_right = _corners(points_px, skeleton)
+    left = np.linalg.norm(lower_left - upper_left, axis=-1)
+    right = np.linalg.norm(lower_right - upper_right, axis=-1)
     wedging = np.where(side > 0, _ratio(right, left), _ratio(left, right))
     wedging = np.where(side == 0, _ratio(np.minimum(left, right), np.maximum(left, right)), wedging)
     return LateralMeasurements(
@@ -169,20 +172,20 @@ def _disc_height_index(points_px: Floats, heights: Floats) -> Floats:
     lower = np.stack([points_px[:, LL:-2:4], points_px[:, LR:-2:4]], axis=-2)
     upper = np.stack([points_px[:, 4::4], points_px[:, 5::4]], axis=-2)
     disc = np.linalg.norm(upper - lower, axis=-1).mean(axis=-1)
-    below = np.concatenate([heights[:, 1:], heights[:, -1:]], axis=1)
-    return _ratio(disc, (heights + below) / 2)
+    # Below the last body is no other, but there may be a disc.
+    above, below = heights[:, : disc.shape[1]], np.concatenate([heights[:, 1:], heights[:, -1:]], axis=1)
+    return _ratio(disc, (above + below[:, : disc.shape[1]]) / 2)
 
 
-def measure_frontal(points_px: Floats) -> FrontalMeasurements:
-    """All AP measurements of `[N, 20, 2]` points."""
+def measure_frontal(points_px: Floats, skeleton: Skeleton) -> FrontalMeasurements:
+    """All AP measurements of `[N, K, 2]` points."""
     points_px = known_points(points_px)
     tilt = _endplate_tilt_deg(points_px)
     # Largest difference of directions: with one endplate missing the largest is unknown, so NaN carries over.
     between = _within_half_turn(tilt[:, :, None] - tilt[:, None, :])
     left_slip, right_slip = _slip_left_and_right(points_px)
-    left = (points_px[:, UL::4] + points_px[:, LL::4]) / 2
-    right = (points_px[:, UR::4] + points_px[:, LR::4]) / 2
-    across = right - left
+    upper_left, upper_right, lower_left, lower_right = _corners(points_px, skeleton)
+    across = (upper_right + lower_right) / 2 - (upper_left + lower_left) / 2
     return FrontalMeasurements(
         cobb_deg=np.abs(between).max(axis=(1, 2)),
         lateral_slip_percent=50.0 * (left_slip + right_slip),

@@ -69,16 +69,20 @@ def measure_agreement(pred_px: Floats, label_px: Floats, view: View) -> Measured
     """
     labelled: LateralMeasurements | FrontalMeasurements
     predicted: LateralMeasurements | FrontalMeasurements
+    skeleton = view.skeleton
     meyerding, unknown = None, 0
     if view is View.LA:
-        facing = facing_from_lordosis(label_px)
+        facing = facing_from_lordosis(label_px, skeleton)
         unknown = int((facing == 0).sum())
-        labelled, predicted = measure_lateral(label_px, facing), measure_lateral(pred_px, facing)
+        labelled = measure_lateral(label_px, skeleton, facing)
+        predicted = measure_lateral(pred_px, skeleton, facing)
         grades = [meyerding_grade(each.slip_percent) for each in (labelled, predicted)]
         meyerding = confusion_table(grades[0], grades[1], MEYERDING)
     else:
-        labelled, predicted = measure_frontal(label_px), measure_frontal(pred_px)
-    columns = zip(measurement_columns(labelled), measurement_columns(predicted), strict=True)
+        labelled, predicted = measure_frontal(label_px, skeleton), measure_frontal(pred_px, skeleton)
+    columns = zip(
+        measurement_columns(labelled, skeleton), measurement_columns(predicted, skeleton), strict=True
+    )
     pairs = tuple(
         MeasuredPair(
             name=ours.name,

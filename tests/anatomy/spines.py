@@ -3,9 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.schema.skeleton import AP, CORNERS_PER_VERTEBRA, LA, LUMBAR, Skeleton, View
 
 Floats = NDArray[np.float64]
+
+THORACIC = tuple(f"T{n}" for n in range(1, 13))
+T1_TO_L5 = Skeleton("T1-L5", View.AP, (*THORACIC, *LUMBAR))
+T1_TO_S1 = Skeleton("T1-S1", View.LA, (*THORACIC, *LUMBAR), "S1")
+ANY_SKELETON = (AP, LA, T1_TO_L5, T1_TO_S1)
+"""Those that the product knows, and two made up of the whole spine."""
 
 WIDTH, HEIGHT, GAP, LEFT, TOP = 90.0, 50.0, 22.0, 400.0, 100.0
 IMAGE_SIZE = (1000.0, 1000.0)
@@ -36,4 +42,6 @@ def natural_spines(of: Skeleton | View, count: int, seed: int = 0) -> Floats:
 
 def sizes_for(points: Floats) -> Floats:
     """Image sizes `[N, 2]` that hold the spines above."""
-    return np.tile(np.array(IMAGE_SIZE), (points.shape[0], 1))
+    levels = points.shape[1] / CORNERS_PER_VERTEBRA
+    size = IMAGE_SIZE if levels < 10 else (IMAGE_SIZE[0], TOP + levels * (HEIGHT + GAP) + TOP)
+    return np.tile(np.array(size), (points.shape[0], 1))

@@ -16,7 +16,7 @@ from mahtdiag.anatomy.measurements import (
 )
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
 
-from .spines import GAP, HEIGHT, WIDTH, Floats, natural_spines, straight_spine
+from .spines import GAP, HEIGHT, T1_TO_L5, T1_TO_S1, WIDTH, Floats, natural_spines, straight_spine
 
 
 def bent(skeleton: Skeleton, step_deg: float) -> Floats:
@@ -37,9 +37,9 @@ def mirrored(points: Floats, skeleton: Skeleton) -> Floats:
 
 def test_lordosis_and_segments_of_a_bent_spine() -> None:
     points = np.stack([bent(LA, 4), mirrored(bent(LA, 4), LA), bent(LA, 0.5)])
-    facing = facing_from_lordosis(points)
+    facing = facing_from_lordosis(points, LA)
     assert facing.tolist() == [1, -1, 0]
-    found = measure_lateral(points, facing)
+    found = measure_lateral(points, LA, facing)
     assert found.lordosis_deg == pytest.approx([40, 40, 5])
     np.testing.assert_allclose(found.segmental_deg[:2], 8, atol=1e-9)
     assert (found.wedging[:2] > 1).all()
@@ -53,11 +53,11 @@ def test_lordosis_and_segments_of_a_bent_spine() -> None:
 def test_slip(level: int, facing: int, percent: float) -> None:
     points = straight_spine(LA)
     points[: 4 * level + 4, 0] += facing * percent / 100 * WIDTH
-    found = measure_lateral(points[None], np.array([facing]))
+    found = measure_lateral(points[None], LA, np.array([facing]))
     expected = np.zeros(5)
     expected[level] = percent
     np.testing.assert_allclose(found.slip_percent[0], expected, atol=1e-9)
-    unknown = measure_lateral(points[None], np.array([0]))
+    unknown = measure_lateral(points[None], LA, np.array([0]))
     np.testing.assert_allclose(unknown.slip_percent[0], np.abs(expected), atol=1e-9)
 
 
@@ -74,7 +74,7 @@ def naive_slip(points: Floats, level: int, facing: int) -> float:
 @given(st.integers(0, 10**6), st.sampled_from([1, -1]), st.floats(0.1, 10), st.floats(-20, 20))
 def test_lateral_against_a_loop_and_invariant(seed: int, facing: int, scale: float, turn_deg: float) -> None:
     points = bent(LA, 4 * facing) + np.random.default_rng(seed).normal(0, 4, (22, 2))
-    found = measure_lateral(points[None], np.array([facing]))
+    found = measure_lateral(points[None], LA, np.array([facing]))
     for level in range(5):
         assert found.slip_percent[0, level] == pytest.approx(naive_slip(points, level, facing))
         disc = [math.dist(points[4 * level + 2 + c], points[4 * level + 4 + c]) for c in (0, 1)]
@@ -87,10 +87,13 @@ def test_lateral_against_a_loop_and_invariant(seed: int, facing: int, scale: flo
     assert found.segmental_deg.sum() == pytest.approx(found.lordosis_deg[0])
     turn = math.radians(turn_deg)
     matrix = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-    other = measure_lateral(points[None] @ matrix + 50, np.array([facing]))
-    opposite = measure_lateral(mirrored(points, LA)[None], np.array([-facing]))
+    other = measure_lateral(points[None] @ matrix + 50, LA, np.array([facing]))
+    opposite = measure_lateral(mirrored(points, LA)[None], LA, np.array([-facing]))
     for column, moved, mirror in zip(
-        measurement_columns(found), measurement_columns(other), measurement_columns(opposite), strict=True
+        measurement_columns(found, LA),
+        measurement_columns(other, LA),
+        measurement_columns(opposite, LA),
+        strict=True,
     ):
         assert column.values == pytest.approx(moved.values, abs=1e-6)
         assert column.values == pytest.approx(mirror.values, abs=1e-6)
@@ -99,7 +102,7 @@ def test_lateral_against_a_loop_and_invariant(seed: int, facing: int, scale: flo
 def test_frontal_of_a_bent_spine() -> None:
     points = bent(AP, 3)
     points[:8, 0] += 0.1 * WIDTH
-    found = measure_frontal(points[None])
+    found = measure_frontal(points[None], AP)
     assert found.cobb_deg == pytest.approx([27])
     assert found.tilt_deg[0] == pytest.approx([1.5, 7.5, 13.5, 19.5, 25.5])
 
@@ -110,7 +113,7 @@ def test_lateral_slip(level: int) -> None:
     points[: 4 * level + 4, 0] += 9
     expected = np.zeros(4)
     expected[level] = 10
-    np.testing.assert_allclose(measure_frontal(points[None]).lateral_slip_percent[0], expected, atol=1e-9)
+    np.testing.assert_allclose(measure_frontal(points[None], AP).lateral_slip_percent[0], expected, atol=1e-9)
 
 
 @settings(max_examples=30, deadline=None)
@@ -121,11 +124,11 @@ def test_frontal_against_a_loop_and_invariant(seed: int, scale: float, turn_deg:
         math.degrees(math.atan2(points[k + 1][1] - points[k][1], points[k + 1][0] - points[k][0]))
         for k in range(0, 20, 2)
     ]
-    found = measure_frontal(points[None])
+    found = measure_frontal(points[None], AP)
     assert found.cobb_deg[0] == pytest.approx(max(abs(a - b) for a in tilts for b in tilts))
     turn = math.radians(turn_deg)
     matrix = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-    other = measure_frontal(points[None] @ matrix - 7)
+    other = measure_frontal(points[None] @ matrix - 7, AP)
     assert other.cobb_deg[0] == pytest.approx(found.cobb_deg[0])
     assert other.lateral_slip_percent[0] == pytest.approx(found.lateral_slip_percent[0])
     assert other.tilt_deg[0] == pytest.approx(found.tilt_deg[0] + turn_deg)
@@ -134,20 +137,20 @@ def test_frontal_against_a_loop_and_invariant(seed: int, scale: float, turn_deg:
 def test_missing_and_degenerate_points() -> None:
     points = natural_spines(LA, 1)
     points[0, 8] = np.inf
-    found = measure_lateral(points, np.array([1]))
+    found = measure_lateral(points, LA, np.array([1]))
     assert np.isnan(found.slip_percent[0]).tolist() == [False, True, False, False, False]
     assert np.isnan(found.segmental_deg[0]).tolist() == [False, True, True, False, False]
     assert np.isfinite(found.lordosis_deg[0])
     assert np.isnan(found.wedging[0]).tolist() == [False, False, True, False, False]
-    equal = measure_lateral(np.full((1, 22, 2), 3.0), np.array([0]))
-    assert all(np.isnan(column.values).all() for column in measurement_columns(equal))
-    assert facing_from_lordosis(np.full((1, 22, 2), 3.0)).tolist() == [0]
-    frontal = measure_frontal(np.full((1, 20, 2), np.nan))
-    assert all(np.isnan(column.values).all() for column in measurement_columns(frontal))
+    equal = measure_lateral(np.full((1, 22, 2), 3.0), LA, np.array([0]))
+    assert all(np.isnan(column.values).all() for column in measurement_columns(equal, LA))
+    assert facing_from_lordosis(np.full((1, 22, 2), 3.0), LA).tolist() == [0]
+    frontal = measure_frontal(np.full((1, 20, 2), np.nan), AP)
+    assert all(np.isnan(column.values).all() for column in measurement_columns(frontal, AP))
 
 
 def test_columns_are_named_by_level() -> None:
-    lateral = measurement_columns(measure_lateral(natural_spines(LA, 3), np.zeros(3, dtype=np.int64)))
+    lateral = measurement_columns(measure_lateral(natural_spines(LA, 3), LA, np.zeros(3, dtype=np.int64)), LA)
     assert [(c.name, c.level, c.unit) for c in lateral][:7] == [
         ("slip_percent", "L1/L2", "%"),
         ("slip_percent", "L2/L3", "%"),
@@ -158,7 +161,7 @@ def test_columns_are_named_by_level() -> None:
         ("segmental_deg", "L1/L2", "°"),
     ]
     assert [c.level for c in lateral if c.name == "wedging"] == ["L1", "L2", "L3", "L4", "L5"]
-    frontal = measurement_columns(measure_frontal(natural_spines(AP, 3)))
+    frontal = measurement_columns(measure_frontal(natural_spines(AP, 3), AP), AP)
     assert [c.level for c in frontal] == [
         *("L1–L5", "L1/L2", "L2/L3", "L3/L4", "L4/L5"),
         *("L1", "L2", "L3", "L4", "L5"),
@@ -172,5 +175,38 @@ def test_meyerding_grades() -> None:
 
 
 def test_gap_of_the_straight_spine() -> None:
-    found = measure_lateral(straight_spine(LA)[None], np.array([1]))
+    found = measure_lateral(straight_spine(LA)[None], LA, np.array([1]))
     np.testing.assert_allclose(found.disc_height_index, GAP / HEIGHT)
+
+
+@pytest.mark.parametrize("facing", [1, -1, 0])
+def test_a_longer_spine_is_measured_alike_where_it_is_the_same(facing: int) -> None:
+    """L1 to S1 of a whole spine against the same points by themselves; its lordosis is theirs, not T1's."""
+    points = bent(T1_TO_S1, 2) + np.random.default_rng(1).normal(0, 2, (5, T1_TO_S1.keypoints, 2))
+    assert facing_from_lordosis(points, T1_TO_S1).tolist() == [1] * 5
+    sides = np.full(5, facing)
+    whole = measurement_columns(measure_lateral(points, T1_TO_S1, sides), T1_TO_S1)
+    part = measurement_columns(measure_lateral(points[:, 48:], LA, sides), LA)
+    by_name = {(column.name, column.level): column.values for column in whole}
+    assert len(by_name) == len(whole) == 1 + 3 * 17 + 17
+    for column in part:
+        np.testing.assert_array_equal(by_name[column.name, column.level], column.values)
+
+
+def test_frontal_measurements_of_a_longer_spine() -> None:
+    points = bent(T1_TO_L5, 1.5)[None]
+    found = measure_frontal(points, T1_TO_L5)
+    by_name = {(c.name, c.level): c.values for c in measurement_columns(found, T1_TO_L5)}
+    assert by_name["cobb_deg", "T1–L5"] == pytest.approx([33 * 1.5])
+    assert by_name["tilt_deg", "T1"] == pytest.approx([0.75])
+    for column in measurement_columns(measure_frontal(points[:, 48:], AP), AP)[1:]:
+        np.testing.assert_array_equal(by_name[column.name, column.level], column.values)
+
+
+def test_without_a_sacrum_there_is_no_lordosis_and_no_facing() -> None:
+    points = bent(AP, 4)[None]
+    assert facing_from_lordosis(points, AP).tolist() == [0]
+    found = measure_lateral(points, AP, np.array([1]))
+    assert np.isnan(found.lordosis_deg).all()
+    assert found.segmental_deg[0] == pytest.approx([8] * 4)
+    assert found.disc_height_index.shape == (1, 4)

@@ -1,0 +1,74 @@
+"""A rule that is written in one file arrives everywhere: nothing else knows the rules by name."""
+
+import numpy as np
+import pytest
+
+from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.rules import RULES, Limits, get_rule, select_rules
+from mahtdiag.anatomy.sketch import Shape, Sign
+from mahtdiag.anatomy.wording import image_reason
+from mahtdiag.diagnosis.anatomy import judge
+from mahtdiag.diagnosis.violations import violation_numbers
+from mahtdiag.reports.overlay.geometry import Box
+from mahtdiag.reports.overlay.quantities import shown_quantities
+from mahtdiag.reports.overlay.scene import Stage, make_scene
+from mahtdiag.reports.tables.rule_text import rule_json, rule_text
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.skeleton import AP, LA, View
+from tests.reports.overlay_records import make_record
+
+from .dummy_rule import DUMMY, register
+from .spines import Floats, straight_spine
+
+
+def one_wide_body() -> Floats:
+    """Two images; L3 of the second is twice as wide as it should be."""
+    points = np.stack([straight_spine(AP)] * 2)
+    body = points[1, 8:12]
+    body[:, 0] = body[:, 0].mean() + 2.0 * (body[:, 0] - body[:, 0].mean())
+    return points
+
+
+def test_a_rule_can_be_checked_without_being_registered() -> None:
+    found = check_anatomy(one_wide_body(), AP, image_size_px=None, rules=(DUMMY, *select_rules(["A1"])))
+    assert found.codes_per_image() == ((), ("A999",))
+    assert found.findings_by_code() == {"A999": 1, "A101": 0, "A102": 0, "A103": 0}
+    (finding,) = found.of_image(1)
+    assert (finding.value, finding.limit) == pytest.approx((2.0, 1.5))
+    assert finding.keypoints == (8, 9, 10, 11)
+    assert [tally.images for tally in judge(["a", "b"], found).tallies] == [1, 0, 0, 0]
+    numbers = violation_numbers(found, None)["by_code"]
+    assert isinstance(numbers, dict)
+    assert numbers["A999"] == {"images": 1, "findings": 1}
+
+
+def test_a_registered_rule_is_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch)
+    assert get_rule("a999") is DUMMY
+    assert select_rules(["A9"]) == (DUMMY,)
+    assert Limits.of(View.LA)["A999"] == 2.5
+    found = check_anatomy(one_wide_body(), AP, image_size_px=None)
+    assert found.rules == (*RULES, DUMMY)
+    worst = next(tally for tally in judge(["a", "b"], found).tallies if tally.rule is DUMMY)
+    assert (worst.images, worst.keypoints, worst.worst_image) == (1, 4, "b")
+    assert "L3: 2.0 widths, usual 1.0: a dummy" in image_reason(found.of_image(1), AP, most=None)
+    strict = check_anatomy(one_wide_body(), AP, image_size_px=None, limits=Limits.of(View.AP, {"A999": 0.9}))
+    assert strict.findings_by_code()["A999"] == 10
+    assert not len(check_anatomy(np.stack([straight_spine(LA)]), LA, image_size_px=None))
+
+
+def test_a_rule_explains_itself() -> None:
+    assert "A999 fires above 1.5 widths in AP and 2.5 widths in LA by default" in rule_text(DUMMY)
+    assert '"origin": "Made up."' in rule_json(DUMMY)
+
+
+def test_what_a_rule_sketches_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch)
+    points = one_wide_body()[1]
+    found = check_anatomy(points[None], AP, image_size_px=None, rules=[DUMMY]).of_image(0)
+    stage = Stage(Box(0, 0, 1000, 1000), Box(0, 0, 1000, 1000), Size(1000, 1000))
+    (drawn,) = shown_quantities(make_scene(make_record(AP, pred=points), AP, stage, 0), found)
+    assert drawn.mark is Sign.LENGTH
+    ((shape, places),) = drawn.shapes
+    assert shape is Shape.RING
+    np.testing.assert_allclose(places, points[8:12] + 0.5)
