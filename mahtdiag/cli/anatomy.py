@@ -7,6 +7,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
+from mahtdiag.config.option_keys import RESULT
 from mahtdiag.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ Csv = Annotated[
     typer.Option(
         "--csv",
         metavar="FILE",
-        rich_help_panel=options.OUTPUT,
+        rich_help_panel=RESULT,
         help="Also write the ranking as CSV, for the annotation tool.",
     ),
 ]
@@ -50,7 +51,7 @@ Pictures = Annotated[
     bool,
     typer.Option(
         "--pictures/--no-pictures",
-        rich_help_panel=options.OUTPUT,
+        rich_help_panel=RESULT,
         help="Draw Bland–Altman plots (PNG and SVG) and overlays into RUN/anatomy.",
     ),
 ]
@@ -59,13 +60,13 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        rich_help_panel=options.OUTPUT,
+        rich_help_panel=RESULT,
         help="With --labels: draw overlays of the worst into this folder.",
     ),
 ]
 Format = Annotated[
     options.OutputFormat,
-    typer.Option("--format", rich_help_panel=options.OUTPUT, help="json: every image on stdout."),
+    typer.Option("--format", rich_help_panel=RESULT, help="json: every image on stdout."),
 ]
 
 

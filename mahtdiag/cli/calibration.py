@@ -8,6 +8,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
+from mahtdiag.config.option_keys import RESULT
 
 if TYPE_CHECKING:
     from mahtdiag.workflows.calibration.job import Calibration
@@ -38,13 +39,13 @@ Pictures = Annotated[
     bool,
     typer.Option(
         "--pictures/--no-pictures",
-        rich_help_panel=options.OUTPUT,
+        rich_help_panel=RESULT,
         help="Draw into RUN/calibration, PNG and SVG.",
     ),
 ]
 Format = Annotated[
     options.OutputFormat,
-    typer.Option("--format", rich_help_panel=options.OUTPUT, help="json: all numbers on stdout."),
+    typer.Option("--format", rich_help_panel=RESULT, help="json: all numbers on stdout."),
 ]
 
 

@@ -7,6 +7,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
+from mahtdiag.config.option_keys import DATA_SET, RESULT
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
 
@@ -44,7 +45,7 @@ Common = Annotated[
     bool,
     typer.Option(
         "--common",
-        rich_help_panel=options.DATA,
+        rich_help_panel=DATA_SET,
         help="Compare the images that both runs have; other data is then no error.",
     ),
 ]
@@ -53,7 +54,7 @@ Overlays = Annotated[
     typer.Option(
         "--overlays",
         metavar="worst:N|all|none",
-        rich_help_panel=options.OUTPUT,
+        rich_help_panel=RESULT,
         help="Which images to draw: N that got worse and N that got better (default: worst:12).",
     ),
 ]
@@ -62,13 +63,13 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        rich_help_panel=options.OUTPUT,
+        rich_help_panel=RESULT,
         help="Draw the images that changed most into this folder, A beside B.",
     ),
 ]
 Format = Annotated[
     options.OutputFormat,
-    typer.Option("--format", rich_help_panel=options.OUTPUT, help="json: all numbers on stdout."),
+    typer.Option("--format", rich_help_panel=RESULT, help="json: all numbers on stdout."),
 ]
 
 

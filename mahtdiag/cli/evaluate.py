@@ -16,10 +16,9 @@ from mahtdiag.errors import MahtdiagError, UsageError
 if TYPE_CHECKING:
     from mahtdiag.workflows.evaluate.job import Evaluation
 
-Given = Mapping[str, Mapping[str, object]]
-
 
 def evaluate_command(
+    context: typer.Context,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
     view: options.View = None,
@@ -55,23 +54,8 @@ def evaluate_command(
 
     Exit status: 0 done, 1 a gate failed, 2 could not be done (or images failed), 130 interrupted.
     """
-    given: Given = {
-        "model": {
-            "checkpoint": checkpoint, "factory": model, "input_size": input_size, "resize": resize,
-            "normalize": normalize, "channels": channels, "coords": coords, "decode": decode,
-            "heatmap_sigma": heatmap_sigma, "softargmax_beta": softargmax_beta, "uncertainty": uncertainty,
-            "uncertainty_as": uncertainty_as, "uncertainty_frame": uncertainty_frame,
-        },
-        "data": {
-            "path": data,
-            "view": None if view is None else str(view),
-            "pixel_spacing_mm": pixel_spacing,
-        },
-        "evaluate": {
-            "device": device, "batch_size": batch_size, "workers": workers, "precision": precision,
-            "overlays": overlays, "allow_failures": allow_failures, "recalibration": recalibration,
-        },
-    }  # fmt: skip
+    # Options that are settings are read from the context, by the names that their keys say.
+    given = options.given_in(context)
     with ci_results("evaluate", junit, markdown, output_format, run_folder=out) as ci:
         evaluation = _evaluate(given, config, out, resume=resume, trust=trust)
         if not ci.take_stdout:
@@ -85,13 +69,13 @@ def evaluate_command(
 
 
 def _evaluate(
-    given: Given, config: Path | None, out: Path | None, *, resume: bool, trust: bool
+    given: Mapping[str, object], config: Path | None, out: Path | None, *, resume: bool, trust: bool
 ) -> "Evaluation":
     from mahtdiag.config.command_line import settings_from_options
     from mahtdiag.config.reading import read_settings
 
     cwd = Path.cwd()
-    command_line = settings_from_options(**given)
+    command_line = settings_from_options(given)
     settings = read_settings(config, cwd).overridden_by(command_line)
 
     from rich.console import Console

@@ -4,31 +4,26 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from mahtdiag.config.settings import Settings
+from mahtdiag.config.settings import KEYS, Settings
 from mahtdiag.errors import UsageError
 
-OPTION_NAMES = {
-    "checkpoint": "CHECKPOINT",
-    "path": "DATA",
-    "factory": "--model",
-    "pixel_spacing_mm": "--pixel-spacing",
-}
+OPTION_OF = {(table, key.name): key.option for table, keys in KEYS.items() for key in keys if key.option}
 
 
-def settings_from_options(
-    model: Mapping[str, object], data: Mapping[str, object], evaluate: Mapping[str, object]
-) -> Settings:
-    """Validate what the command line gives; options that were not given are None.
+def settings_from_options(given: Mapping[str, object]) -> Settings:
+    """Validate what the command line gives, by the names of options; those not given are None.
 
     Raises UsageError, one line per option that cannot be obeyed.
     """
+    tables: dict[str, dict[str, object]] = {}
+    for (table, key), option in OPTION_OF.items():
+        tables.setdefault(table, {})[key] = given.get(option)
     try:
-        return Settings.model_validate({"model": model, "data": data, "evaluate": evaluate})
+        return Settings.model_validate(tables)
     except ValidationError as error:
         problems = []
         for item in error.errors():
-            key = str(item["loc"][1])
-            option = OPTION_NAMES.get(key, "--" + key.replace("_", "-"))
+            table, key = map(str, item["loc"][:2])
             message = item["msg"].removeprefix("Value error, ")
-            problems.append(f"{option} {item['input']}: {message[:1].lower()}{message[1:]}")
+            problems.append(f"{OPTION_OF[table, key]} {item['input']}: {message[:1].lower()}{message[1:]}")
         raise UsageError(*dict.fromkeys(problems)) from None

@@ -1,6 +1,8 @@
 """What a project or a command line can set: validated, with every unknown key named."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -16,8 +18,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, nearest
+from mahtdiag.config import option_keys as keys
 from mahtdiag.config.gates import GateSettings
-from mahtdiag.schema.choices import ImageChoice
+from mahtdiag.config.option_keys import OptionKey
+from mahtdiag.schema.choices import ImageChoice, Precision
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     LARGEST_SIGMA,
@@ -31,6 +35,7 @@ from mahtdiag.schema.model_spec import (
 )
 from mahtdiag.schema.skeleton import View
 
+Value = str | float | bool | tuple[str, ...]
 LARGEST_INPUT = 8192
 # Fewer resamples make an interval a matter of chance, more cost minutes and change no digit that is shown.
 FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 100_000
@@ -39,7 +44,7 @@ CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
 
 def parse_size(value: object) -> object:
     """`256x128` (height x width) to a Size; ValueError says what is expected."""
-    if isinstance(value, Size) or value is None:
+    if isinstance(value, Size):
         return value
     height, separator, width = str(value).lower().partition("x")
     if not (separator and height.isdecimal() and width.isdecimal()):
@@ -52,14 +57,14 @@ def parse_size(value: object) -> object:
 
 def parse_view(value: object) -> object:
     """`AP`, `LA` or `auto`; ValueError says what is expected."""
-    if value is not None and value not in (*View, "auto"):
+    if value not in (*View, "auto"):
         raise ValueError("expected AP, LA or auto")
     return value
 
 
 def parse_batch_size(value: object) -> object:
     """`auto` or a whole number above 0."""
-    if value is None or value == "auto":
+    if value == "auto":
         return value
     if not str(value).isdecimal() or int(str(value)) < 1:
         raise ValueError("expected auto or a whole number above 0")
@@ -68,7 +73,7 @@ def parse_batch_size(value: object) -> object:
 
 def parse_uncertainty(value: object) -> object:
     """Where σ comes from: a source by its name, or `mc-dropout:N`; ValueError says what is expected."""
-    if value is None or isinstance(value, McDropout):
+    if isinstance(value, McDropout):
         return value
     name, _, passes = str(value).partition(":")
     if name == "mc-dropout" and passes.isdecimal() and 2 <= int(passes[:9]) <= MOST_PASSES:
@@ -111,7 +116,19 @@ PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
 Limit = Annotated[float, BeforeValidator(refuse_truth_value), Field(strict=True)]
 Limits = dict[str, Limit]
+BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(parse_batch_size)]
+Sigma = Annotated[UncertaintySource | McDropout, BeforeValidator(parse_uncertainty)]
 Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes), AfterValidator(known_codes)]
+
+
+def described(shown: object, meaning: str, option: str | None = None) -> Any:
+    """A key that need not be set: what `init` writes behind it, the default or an example, and its option."""
+    return Field(default=None, description=meaning, examples=[shown], json_schema_extra={"option": option})
+
+
+def optional(key: OptionKey) -> Any:
+    """A key that is an option too."""
+    return described(key.shown, key.meaning, key.option)
 
 
 class Section(BaseModel):
@@ -140,39 +157,39 @@ class Section(BaseModel):
 class ModelSettings(Section):
     """`[model]`: the checkpoint, its input, and how its output is read."""
 
-    checkpoint: str | None = None
-    factory: str | None = None
-    input_size: Annotated[Size | None, BeforeValidator(parse_size)] = None
-    resize: ResizeMode | None = None
-    normalize: str | None = None
-    channels: Literal[1, 3] | None = None
-    coords: CoordinateConvention | None = None
-    decode: DecodeMethod | None = None
-    heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)] | None = None
-    softargmax_beta: PositiveFloat | None = None
-    uncertainty: Annotated[UncertaintySource | McDropout | None, BeforeValidator(parse_uncertainty)] = None
-    uncertainty_as: UncertaintyKind | None = None
-    uncertainty_frame: UncertaintyFrame | None = None
+    checkpoint: str | None = optional(keys.CHECKPOINT)
+    factory: str | None = optional(keys.FACTORY)
+    input_size: Annotated[Size, BeforeValidator(parse_size)] | None = optional(keys.INPUT_SIZE)
+    resize: ResizeMode | None = optional(keys.RESIZE)
+    normalize: str | None = optional(keys.NORMALIZE)
+    channels: Literal[1, 3] | None = optional(keys.CHANNELS)
+    coords: CoordinateConvention | None = optional(keys.COORDS)
+    decode: DecodeMethod | None = optional(keys.DECODE)
+    heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)] | None = optional(keys.HEATMAP_SIGMA)
+    softargmax_beta: PositiveFloat | None = optional(keys.SOFTARGMAX_BETA)
+    uncertainty: Sigma | None = optional(keys.UNCERTAINTY)
+    uncertainty_as: UncertaintyKind | None = optional(keys.UNCERTAINTY_AS)
+    uncertainty_frame: UncertaintyFrame | None = optional(keys.UNCERTAINTY_FRAME)
 
 
 class DataSettings(Section):
     """`[data]`: the annotated set."""
 
-    path: str | None = None
-    view: Annotated[View | Literal["auto"] | None, BeforeValidator(parse_view)] = None
-    pixel_spacing_mm: PositiveFloat | None = None
+    path: str | None = optional(keys.DATA)
+    view: Annotated[View | Literal["auto"], BeforeValidator(parse_view)] | None = optional(keys.VIEW)
+    pixel_spacing_mm: PositiveFloat | None = optional(keys.PIXEL_SPACING)
 
 
 class EvaluateSettings(Section):
     """`[evaluate]`: where and how to run."""
 
-    device: str | None = None
-    batch_size: Annotated[PositiveInt | Literal["auto"] | None, BeforeValidator(parse_batch_size)] = None
-    workers: PositiveInt | None = None
-    precision: Literal["fp32", "bf16", "fp16"] | None = None
-    overlays: Annotated[ImageChoice, BeforeValidator(ImageChoice.parse)] | None = None
-    allow_failures: NonNegativeInt | None = None
-    recalibration: str | None = None
+    device: str | None = optional(keys.DEVICE)
+    batch_size: BatchSize | None = optional(keys.BATCH_SIZE)
+    workers: PositiveInt | None = optional(keys.WORKERS)
+    precision: Precision | None = optional(keys.PRECISION)
+    overlays: Annotated[ImageChoice, BeforeValidator(ImageChoice.parse)] | None = optional(keys.OVERLAYS)
+    allow_failures: NonNegativeInt | None = optional(keys.ALLOW_FAILURES)
+    recalibration: str | None = optional(keys.RECALIBRATION)
 
 
 def possible_limits(limits: dict[str, float]) -> dict[str, float]:
@@ -189,8 +206,8 @@ def possible_limits(limits: dict[str, float]) -> dict[str, float]:
 class AnatomySettings(Section):
     """`[anatomy]`: which violation rules are checked, and their limits, per view where they differ."""
 
-    select: Codes = None
-    ignore: Codes = None
+    select: Codes = described(("A1", "A2", "A3", "A4", "A5", "A6"), "rules to check, codes or prefixes")
+    ignore: Codes = described((), "rules to leave out")
     limits: Limits = Field(default_factory=dict)
     ap: Limits = Field(default_factory=dict, alias="AP")
     la: Limits = Field(default_factory=dict, alias="LA")
@@ -223,20 +240,22 @@ class LossSettings(Section):
 
     truths: ClassVar[frozenset[str]] = frozenset({"use_focal"})
 
-    lambda_heatmap: NonNegativeFloat | None = None
-    lambda_coord: NonNegativeFloat | None = None
-    lambda_anatomical: NonNegativeFloat | None = None
-    lambda_uncertainty: NonNegativeFloat | None = None
-    use_focal: StrictBool | None = None
-    gamma: NonNegativeFloat | None = None
-    emphasis: Literal["background", "keypoint"] | None = None
-    omega: PositiveFloat | None = None
-    epsilon: PositiveFloat | None = None
-    lambda_order: NonNegativeFloat | None = None
-    lambda_parallel: NonNegativeFloat | None = None
-    lambda_ratio: NonNegativeFloat | None = None
-    min_sigma: PositiveFloat | None = None
-    max_sigma: PositiveFloat | None = None
+    lambda_heatmap: NonNegativeFloat | None = described(1.0, "weights of the four parts")
+    lambda_coord: NonNegativeFloat | None = described(0.5, "")
+    lambda_anatomical: NonNegativeFloat | None = described(0.1, "")
+    lambda_uncertainty: NonNegativeFloat | None = described(0.1, "")
+    use_focal: StrictBool | None = described(True, "false: mean squared error of the heatmaps")
+    gamma: NonNegativeFloat | None = described(2.0, "exponent of the focal weight")
+    emphasis: Literal["background", "keypoint"] | None = described(
+        "background", "background or keypoint: where the focal weight is large"
+    )
+    omega: PositiveFloat | None = described(10.0, "Wing loss of the coordinates: where it turns linear")
+    epsilon: PositiveFloat | None = described(2.0, "and how sharply it curves")
+    lambda_order: NonNegativeFloat | None = described(1.0, "weights of the three anatomical terms")
+    lambda_parallel: NonNegativeFloat | None = described(0.1, "")
+    lambda_ratio: NonNegativeFloat | None = described(0.1, "")
+    min_sigma: PositiveFloat | None = described(SIGMA_BOUNDS[0], "clamp of the head's σ, model-input pixels")
+    max_sigma: PositiveFloat | None = described(SIGMA_BOUNDS[1], "")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -255,10 +274,12 @@ class LossSettings(Section):
 class CalibrationSettings(Section):
     """`[calibration]`: how σ is judged, by `evaluate` and by `calibration`."""
 
-    resamples: Annotated[int, Field(ge=FEWEST_RESAMPLES, le=MOST_RESAMPLES, strict=True)] | None = None
-    seed: NonNegativeInt | None = None
-    groups: tuple[CalibrationGroup, ...] | None = None
-    large_error_mm: PositiveFloat | None = None
+    resamples: Annotated[int, Field(ge=FEWEST_RESAMPLES, le=MOST_RESAMPLES, strict=True)] | None = described(
+        2000, "of images, behind every interval"
+    )
+    seed: NonNegativeInt | None = described(0, "of the resampling")
+    groups: tuple[CalibrationGroup, ...] | None = described(get_args(CalibrationGroup), "what is told apart")
+    large_error_mm: PositiveFloat | None = described(4.0, "the error that a large σ should find")
 
 
 class Settings(Section):
@@ -281,3 +302,32 @@ class Settings(Section):
                 "evaluate": self.evaluate.overridden_by(other.evaluate),
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the file: its name, its default or an example, its meaning in a line, its option if any."""
+
+    name: str
+    shown: Value
+    meaning: str
+    option: str | None
+
+
+def _keys_of(section: type[BaseModel]) -> tuple[Key, ...]:
+    keys = []
+    for name, field in section.model_fields.items():
+        if field.examples:
+            more = field.json_schema_extra
+            option = more.get("option") if isinstance(more, dict) else None
+            named = option if isinstance(option, str) else None
+            keys.append(Key(name, field.examples[0], field.description or "", named))
+    return tuple(keys)
+
+
+KEYS: Mapping[str, tuple[Key, ...]] = {
+    name: _keys_of(field.annotation)
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+}
+"""The described keys of every table, in the order of the file."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 from mahtdiag.anatomy.rule import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
-from mahtdiag.config.key_meanings import KEYS, Key
+from mahtdiag.config.settings import KEYS, Key, Value
 from mahtdiag.diagnosis.proposals import ProposedGate
 from mahtdiag.schema.skeleton import View
 
-Value = str | float | bool | tuple[str, ...]
 ALIGNED, GATES_ALIGNED = 34, 47
 
 
@@ -47,7 +46,7 @@ def file_text(project: ProjectFile) -> str:
 def _line(key: Key, given: Mapping[str, Value], known: Mapping[str, Value]) -> str:
     if key.name in given:
         return _aligned(f"{key.name} = {toml_value(given[key.name])}", key.meaning)
-    return _aligned(f"# {key.name} = {toml_value(known.get(key.name, key.default))}", key.meaning)
+    return _aligned(f"# {key.name} = {toml_value(known.get(key.name, key.shown))}", key.meaning)
 
 
 def _aligned(setting: str, meaning: str) -> str:

@@ -3,24 +3,13 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 
 import torch
 
 from mahtdiag.errors import DeviceError
+from mahtdiag.schema.choices import Precision
 
-
-class Precision(StrEnum):
-    """Precision of the forward pass; the analysis is always float32 or better."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The corresponding torch type."""
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.value]
+DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -60,7 +49,7 @@ def forward_mode(device: torch.device, precision: Precision) -> Iterator[None]:
         if precision is Precision.FP32:
             yield
             return
-        with torch.autocast(device.type, precision.dtype):
+        with torch.autocast(device.type, DTYPES[precision]):
             yield
 
 

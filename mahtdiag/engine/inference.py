@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from mahtdiag.engine.analysis import analyse
-from mahtdiag.engine.device import Precision, forward_mode, synchronize
+from mahtdiag.engine.device import forward_mode, synchronize
 from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.errors import MahtdiagError, ModelOutputError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
+from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import ModelSpec, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.outputs import ModelOutputs, Predictor

@@ -36,6 +36,14 @@ class DecodeMethod(StrEnum):
     SOFT_ARGMAX = "soft-argmax"
 
 
+class Precision(StrEnum):
+    """Precision of the forward pass; the analysis is always float32 or better."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
 class UncertaintyKind(StrEnum):
     """What the uncertainty head emits."""
 

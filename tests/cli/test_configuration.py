@@ -200,12 +200,12 @@ def test_a_network_without_a_head_has_no_sigma(desk: Desk) -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("command", ["anatomy", "evaluate"])
+@pytest.mark.parametrize("named", ["anatomy", "evaluate"])
 def test_anatomical_settings_name_file_key_and_nearest(
-    desk: Desk, text: str, problem: str, command: str
+    desk: Desk, text: str, problem: str, named: str
 ) -> None:
     (desk.path / "mahtdiag.toml").write_text(text, encoding="utf-8")
-    desk.run(command).refused(f"mahtdiag.toml: {problem}")
+    desk.run(named).refused(f"mahtdiag.toml: {problem}")
 
 
 def test_every_impossible_limit_has_its_line(desk: Desk) -> None:

@@ -5,6 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
+
+from mahtdiag.cli.commands import app
+from mahtdiag.config.settings import KEYS
 
 from .command import Desk, columns_of, document_of
 
@@ -191,3 +195,12 @@ def test_run_folders_of_every_name(desk: Desk, name: str) -> None:
     assert (result.status, result.errors) == (0, [])
     assert columns_of(desk.path / name / "images.parquet")["status"] == ["ok"] * 6
     assert result.out.splitlines()[-1] == f"run folder: {name}".encode("utf-8", "backslashreplace")
+
+
+def test_every_option_that_is_a_setting_is_read_by_its_name() -> None:
+    """What a key says it is called on the command line is what the command takes."""
+    command = typer.main.get_command(app).commands["evaluate"]  # type: ignore[attr-defined]
+    names = {parameter.opts[0] for parameter in command.params}
+    asked = {key.option for keys in KEYS.values() for key in keys if key.option is not None}
+    assert asked - {"CHECKPOINT", "DATA"} <= names
+    assert {"checkpoint", "data"} <= names

@@ -13,11 +13,13 @@ from .problems import problems_of
 def test_all_problems_at_once_in_the_words_of_the_command_line() -> None:
     problems = problems_of(
         lambda: settings_from_options(
-            {"input_size": "wide", "channels": 2, "heatmap_sigma": float("nan"), "softargmax_beta": -1.0},
-            {"pixel_spacing_mm": 0.0},
-            {"batch_size": "few", "workers": 0, "overlays": "best", "allow_failures": -1},
+            {
+                "--input-size": "wide", "--channels": 2, "--heatmap-sigma": float("nan"),
+                "--softargmax-beta": -1.0, "--pixel-spacing": 0.0, "--batch-size": "few", "--workers": 0,
+                "--overlays": "best", "--allow-failures": -1,
+            }
         )
-    )
+    )  # fmt: skip
     assert problems == (
         "--input-size wide: expected HEIGHTxWIDTH in pixels, for example 512x256",
         "--channels 2: input should be 1 or 3",
@@ -32,13 +34,13 @@ def test_all_problems_at_once_in_the_words_of_the_command_line() -> None:
 
 
 def test_a_sigma_beyond_any_heatmap() -> None:
-    problems = problems_of(lambda: settings_from_options({"heatmap_sigma": 1e30}, {}, {}))
+    problems = problems_of(lambda: settings_from_options({"--heatmap-sigma": 1e30}))
     assert problems == ("--heatmap-sigma 1e+30: input should be less than or equal to 1000",)
 
 
 def test_positional_names() -> None:
     problems = problems_of(
-        lambda: settings_from_options({"checkpoint": 3, "factory": 4}, {"path": 5, "view": "PA"}, {})
+        lambda: settings_from_options({"CHECKPOINT": 3, "--model": 4, "DATA": 5, "--view": "PA"})
     )
     assert [problem.split()[0] for problem in problems] == ["CHECKPOINT", "--model", "DATA", "--view"]
 
@@ -48,14 +50,14 @@ def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
         '[model]\ncheckpoint = "a.pt"\nresize = "stretch"\ninput_size = "64x32"\n[evaluate]\nworkers = 2\n'
         'overlays = "all"\n[anatomy.limits]\nA201 = 7.0\n'
     )
-    nothing = {"checkpoint": None, "resize": None}
     file = read_settings(None, tmp_path)
-    assert file.overridden_by(settings_from_options(nothing, {}, {})) == file
+    assert file.overridden_by(settings_from_options({"CHECKPOINT": None, "--resize": None})) == file
     given = settings_from_options(
-        {"checkpoint": None, "resize": ResizeMode.LETTERBOX, "input_size": "128x96"},
-        {"path": "data"},
-        {"overlays": "none"},
-    )
+        {
+            "CHECKPOINT": None, "--resize": ResizeMode.LETTERBOX, "--input-size": "128x96", "DATA": "data",
+            "--overlays": "none", "--out": "no setting",
+        }
+    )  # fmt: skip
     both = file.overridden_by(given)
     assert both.model.checkpoint == "a.pt"
     assert both.model.resize is ResizeMode.LETTERBOX

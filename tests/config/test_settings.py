@@ -6,7 +6,7 @@ import pytest
 
 from mahtdiag.config.reading import parse_settings
 from mahtdiag.config.settings import Settings
-from mahtdiag.schema.choices import ImageChoice
+from mahtdiag.schema.choices import ImageChoice, Precision
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     DecodeMethod,
@@ -81,7 +81,7 @@ KEYS = (
         (0, -1, 2.5, 2.0, "many", "", "-3", True, NAN, [1]),
     ),
     Key("evaluate", "workers", ((1, 1), (64, 64)), (0, -1, 1.5, "few", True)),
-    Key("evaluate", "precision", (("fp32", "fp32"), ("bf16", "bf16"), ("fp16", "fp16")), ("fp8", 16, True)),
+    Key("evaluate", "precision", tuple((p.value, p) for p in Precision), ("fp8", 16, True)),
     Key(
         "evaluate",
         "overlays",

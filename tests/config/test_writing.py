@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
-from mahtdiag.config.key_meanings import KEYS
+from mahtdiag.config import option_keys
+from mahtdiag.config.option_keys import OptionKey
 from mahtdiag.config.reading import parse_settings
-from mahtdiag.config.settings import Settings
+from mahtdiag.config.settings import KEYS, Settings
 from mahtdiag.config.writing import ProjectFile, file_text, toml_value
 from mahtdiag.diagnosis.gates import Bound, Gate
 from mahtdiag.diagnosis.proposals import ProposedGate
@@ -57,9 +58,17 @@ def test_every_key_of_every_table_is_explained() -> None:
         assert [key.name for key in KEYS[name]] == own
 
 
+def test_every_key_with_an_option_is_a_setting_once() -> None:
+    declared = {key.option: key for key in vars(option_keys).values() if isinstance(key, OptionKey)}
+    found = [(str(key.option), key) for keys in KEYS.values() for key in keys if key.option is not None]
+    assert sorted(option for option, _ in found) == sorted(declared)
+    for option, key in found:
+        assert (key.shown, key.meaning) == (declared[option].shown, declared[option].meaning)
+
+
 def test_the_defaults_that_are_shown_are_those_in_force() -> None:
     def shown(table: str) -> dict[str, object]:
-        return {key.name: key.default for key in KEYS[table]}
+        return {key.name: key.shown for key in KEYS[table]}
 
     assert shown("loss") == MAHTNetLoss().settings()
     choices = CalibrationChoices()

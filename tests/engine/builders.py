@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.device import Precision
 from mahtdiag.engine.inference import Runner
 from mahtdiag.engine.loader import LoadedBatch, load_batches
+from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     DecodeMethod,

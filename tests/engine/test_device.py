@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mahtdiag.engine.device import (
-    Precision,
+    DTYPES,
     available_devices,
     describe_device,
     forward_mode,
@@ -12,6 +12,7 @@ from mahtdiag.engine.device import (
     synchronize,
 )
 from mahtdiag.errors import DeviceError
+from mahtdiag.schema.choices import Precision
 
 
 def there(monkeypatch: pytest.MonkeyPatch, *, cuda: int = 0, mps: bool = False) -> None:
@@ -78,7 +79,7 @@ def test_forward_mode(precision: Precision, expected: torch.dtype) -> None:
     with forward_mode(torch.device("cpu"), precision):
         result = layer(torch.ones(1, 4))
     assert result.dtype is expected
-    assert precision.dtype is expected
+    assert DTYPES[precision] is expected
     assert not result.requires_grad
     assert layer(torch.ones(1, 4)).dtype is torch.float32
     synchronize(torch.device("cpu"))

@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.device import Precision
+from mahtdiag.engine.device import DTYPES
 from mahtdiag.engine.inference import InferredBatch, Runner, probe
 from mahtdiag.errors import MahtdiagError, ModelOutputError
 from mahtdiag.heatmaps import gaussian_targets
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
 from mahtdiag.models.outputs import read_outputs
+from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import (
     UncertaintyFrame,
@@ -125,7 +126,7 @@ def test_half_precision_runs_and_is_analysed_in_float32(precision: Precision) ->
         replace(runner(predict), precision=one).run(batches(6, 3)) for one in (precision, Precision.FP32)
     ]
     found, expected = (joined(list(result)) for result in results)
-    assert seen[:2] == [precision.dtype] * 2
+    assert seen[:2] == [DTYPES[precision]] * 2
     np.testing.assert_allclose(found["loss_mse"], expected["loss_mse"], rtol=0.05)
     assert all(found[name].dtype == np.float64 for name in ("points", "loss_mse", "peak"))
     assert not torch.is_grad_enabled() or torch.ones(1, requires_grad=True).requires_grad

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from mahtdiag.config.settings import ModelSettings
-from mahtdiag.engine.device import Precision
 from mahtdiag.engine.inference import Runner
 from mahtdiag.engine.repeated import RepeatedRunner
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
+from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import (
     DecodeMethod,

@@ -10,13 +10,13 @@ import torch
 from pydantic import JsonValue
 
 from mahtdiag.config.settings import ModelSettings
-from mahtdiag.engine.device import Precision
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import UsageError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
+from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
 from mahtdiag.workflows.calibration.inputs import DROPOUT, ENSEMBLE

@@ -15,12 +15,12 @@ from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import ModelSettings, Settings
 from mahtdiag.data.dataset import Dataset
 from mahtdiag.data.readers import reader_of
-from mahtdiag.engine.device import Precision, describe_device, resolve_device
+from mahtdiag.engine.device import describe_device, resolve_device
 from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
-from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
+from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.skeleton import View
@@ -95,7 +95,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     if settings.data.view not in (None, "auto"):
         evidence.insert(0, Evidence(View(str(settings.data.view)), "--view"))
     view = settle_view([*evidence, *(Evidence(item.view, item.source) for item in data_says)])
-    loss, precision = loss_of(settings.loss, view), Precision(settings.evaluate.precision or "fp32")
+    loss, precision = loss_of(settings.loss, view), settings.evaluate.precision or Precision.FP32
     setup = Setup(
         members=members,
         runner=runner_of(members, settings.model, device, precision, loss.focal_weight),

@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
-from mahtdiag.config.key_meanings import KEYS
 from mahtdiag.config.reading import FILE_NAME, PROJECT_FILE
-from mahtdiag.config.writing import ProjectFile, Value, file_text, toml_value
+from mahtdiag.config.settings import KEYS, Value
+from mahtdiag.config.writing import ProjectFile, file_text, toml_value
 from mahtdiag.diagnosis.proposals import propose_gates
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.models.checkpoint import CheckpointFormat
@@ -175,7 +175,7 @@ def _other_than_default(
             value_of = value
         else:
             continue
-        if value_of != key.default and (names is None or key.name in names):
+        if value_of != key.shown and (names is None or key.name in names):
             found[key.name] = value_of
     return found
 

@@ -1,0 +1,123 @@
+"""The keys of `mahtdiag.toml` that are options too: what the file and `--help` say of each.
+
+They stand apart from their validation in `settings`, and nothing heavy is imported: `--help` must be quick.
+"""
+
+from dataclasses import dataclass
+
+from mahtdiag.schema.choices import DEFAULT_OVERLAYS
+
+NETWORK, DATA_SET, READING, EXECUTION, RESULT = (
+    "Network",
+    "Data",
+    "Reading the output",
+    "Execution",
+    "Result",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OptionKey:
+    """Its name on the command line, its default or an example, its meaning in one line of the file.
+
+    `help`, in the `panel` of that name, is what `--help` says, with `metavar` for the value.
+    """
+
+    option: str
+    shown: str | float
+    meaning: str
+    panel: str | None
+    metavar: str | None
+    help: str
+
+
+CHECKPOINT = OptionKey(
+    "CHECKPOINT", "model.pt", "trained network; A.pt,B.pt is an ensemble", None, None,
+    "Trained network: the product's own checkpoint, TorchScript, or a state dict; "
+    "A.pt,B.pt,… is an ensemble.",
+)  # fmt: skip
+FACTORY = OptionKey(
+    "--model", "package.module:function", "builds the network of a bare state dict; needs --trust",
+    NETWORK, "PKG.MODULE:FACTORY", "Builds the network of a bare state dict; needs --trust.",
+)  # fmt: skip
+INPUT_SIZE = OptionKey(
+    "--input-size", "512x256", "height x width of the network's input",
+    NETWORK, "HxW", "Size of the network's input.",
+)  # fmt: skip
+RESIZE = OptionKey(
+    "--resize", "stretch", "stretch, or letterbox: keep the aspect ratio and pad",
+    NETWORK, None, "Fill the input, or keep the aspect ratio and pad.",
+)  # fmt: skip
+NORMALIZE = OptionKey(
+    "--normalize", "unit", "unit, imagenet or MEAN/STD: grey values to network values",
+    NETWORK, "unit|imagenet|MEAN/STD", "From grey values to network values.",
+)  # fmt: skip
+CHANNELS = OptionKey("--channels", 1, "1 or 3", NETWORK, "1|3", "Channels of the network's input.")
+COORDS = OptionKey(
+    "--coords", "half-pixel", "half-pixel or scale: pixel centres under a resize",
+    NETWORK, None, "Where pixel centres lie under a resize.",
+)  # fmt: skip
+DECODE = OptionKey(
+    "--decode", "dark", "argmax, local, dark or soft-argmax: from heatmap to place",
+    READING, None, "From heatmap to place.",
+)  # fmt: skip
+HEATMAP_SIGMA = OptionKey(
+    "--heatmap-sigma", 2.0, "σ of the target heatmaps, in heatmap cells",
+    READING, "PX", "σ of the target heatmaps, in heatmap cells.",
+)  # fmt: skip
+SOFTARGMAX_BETA = OptionKey(
+    "--softargmax-beta", 1.0, "factor before the softmax of soft-argmax",
+    READING, "B", "Factor before the softmax of soft-argmax.",
+)  # fmt: skip
+UNCERTAINTY = OptionKey(
+    "--uncertainty", "auto", "auto, head, heatmap, none or mc-dropout:N: where σ is from",
+    READING, "auto|head|heatmap|none|mc-dropout:N",
+    "Where σ comes from; mc-dropout:N also from N passes with active dropout.",
+)  # fmt: skip
+UNCERTAINTY_AS = OptionKey(
+    "--uncertainty-as", "log_sigma", "log_sigma, sigma or log_var: what the head emits",
+    READING, None, "What the head emits.",
+)  # fmt: skip
+UNCERTAINTY_FRAME = OptionKey(
+    "--uncertainty-frame", "input", "input or heatmap: unit of the head's σ, pixels or cells",
+    READING, None, "Unit of the head's σ: input pixels or heatmap cells.",
+)  # fmt: skip
+DATA = OptionKey(
+    "DATA", "data", "folder of radiographs with annotations",
+    None, None, "Folder of radiographs with annotations (BUU-LSPINE layout).",
+)  # fmt: skip
+VIEW = OptionKey(
+    "--view", "auto", "AP, LA or auto",
+    DATA_SET, None, "View of the radiographs; auto (default): from folder, annotations and network.",
+)  # fmt: skip
+PIXEL_SPACING = OptionKey(
+    "--pixel-spacing", 0.15, "of all images without their own; there is no default",
+    DATA_SET, "MM", "Spacing of all images without their own.",
+)  # fmt: skip
+DEVICE = OptionKey(
+    "--device", "auto", "auto, cpu, cuda, cuda:N or mps",
+    EXECUTION, "auto|cpu|cuda|cuda:N|mps", "Where the network runs.",
+)  # fmt: skip
+BATCH_SIZE = OptionKey(
+    "--batch-size", "auto", "images per forward pass, or auto",
+    EXECUTION, "N|auto", "Images per forward pass.",
+)  # fmt: skip
+WORKERS = OptionKey(
+    "--workers", 4, "threads that decode images", EXECUTION, "N", "Threads that decode images."
+)
+PRECISION = OptionKey(
+    "--precision", "fp32", "fp32, bf16 or fp16: of the forward pass",
+    EXECUTION, None, "Of the forward pass; the analysis stays in float32.",
+)  # fmt: skip
+OVERLAYS = OptionKey(
+    "--overlays", str(DEFAULT_OVERLAYS), "worst:N, all or none",
+    RESULT, "worst:N|all|none", f"Which overlays to draw (default: {DEFAULT_OVERLAYS}).",
+)  # fmt: skip
+ALLOW_FAILURES = OptionKey(
+    "--allow-failures", 0, "images that may fail without failing the command",
+    RESULT, "N", "Images that may fail without failing the command (default: 0).",
+)  # fmt: skip
+RECALIBRATION = OptionKey(
+    "--recalibration", "factors.json", "σ factors written by calibration --fit",
+    READING, "FILE", "Multiply σ by the factors that calibration --fit has written.",
+)  # fmt: skip
