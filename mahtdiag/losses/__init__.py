@@ -2,10 +2,9 @@
 
 from mahtdiag.losses.anatomical import AnatomicalParts, AnatomicalStructureLoss
 from mahtdiag.losses.combined import MAHTNetLoss
-from mahtdiag.losses.coordinate import SmoothL1Loss, WingLoss
+from mahtdiag.losses.coordinate import SmoothL1Loss, UncertaintyLoss, WingLoss
 from mahtdiag.losses.heatmap import AWingLoss, FocalHeatmapLoss, HeatmapMSELoss
-from mahtdiag.losses.parts import LossParts
-from mahtdiag.losses.uncertainty import UncertaintyLoss
+from mahtdiag.losses.reduction import LossParts
 
 __all__ = [
     "AWingLoss",

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mahtdiag.losses.parts import Parts
 from mahtdiag.losses.reduction import (
+    Parts,
     Reduction,
     check_not_negative,
     check_reduction,
     mean_where,
     reduce_images,
 )
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR_KEYPOINTS, UL, UR, View
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton, View
 
 TINY = 1e-6
 MAX_ASPECT = 4.0
@@ -32,7 +32,7 @@ class AnatomicalParts(Parts):
 
 @dataclass(frozen=True)
 class _Bodies:
-    """L1–L5 of a batch: corners `[B, 5, 4, 2]` free of NaN, and which vertebrae are complete `[B, 5]`."""
+    """Bodies of a batch, n each: corners `[B, n, 4, 2]` free of NaN, and which are complete `[B, n]`."""
 
     corners: Tensor
     complete: Tensor
@@ -45,13 +45,14 @@ class AnatomicalStructureLoss(nn.Module):
     """λ_order·order + λ_parallel·parallel + λ_ratio·ratio, on one set of coordinates.
 
     - order: mean over consecutive vertebrae (with S1 in LA) of max(0, −(y[v+1] − y[v])), y of the centres;
-    - parallel: mean over L1–L5 of 1 − |û·l̂|, û and l̂ the upper and lower edge over (its length + 1e-6);
+    - parallel: mean over the bodies of 1 − |û·l̂|, û and l̂ the upper and lower edge over (its length + 1e-6);
     - ratio: band + ½·consistency, with r = width/(height + 1e-6): band = mean of max(0, r−4) + max(0, 0.5−r),
       consistency = mean over neighbours of |width difference|/(mean width + 1e-6), plus the same of heights.
 
-    Shapes: coordinates `[B, K, 2]` in model-input pixels; every part `[B]` or a scalar. A vertebra that lacks
-    a corner (NaN) is left out of every term; a term with nothing left is NaN. Blind to left-right mirroring
-    and to crossed corners, and its order term grows with the image: use the anatomical rules to judge.
+    `view` is a projection or a skeleton. Shapes: coordinates `[B, K, 2]` in model-input pixels; every part
+    `[B]` or a scalar. A vertebra that lacks a corner (NaN) is left out of every term; a term with nothing
+    left is NaN. Blind to left-right mirroring and to crossed corners, and its order term grows with the
+    image: use the anatomical rules to judge.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class AnatomicalStructureLoss(nn.Module):
         lambda_order: float = 1.0,
         lambda_parallel: float = 0.1,
         lambda_ratio: float = 0.1,
-        view: View | str = View.AP,
+        view: Skeleton | View | str = View.AP,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
@@ -70,18 +71,19 @@ class AnatomicalStructureLoss(nn.Module):
         self.lambda_order = lambda_order
         self.lambda_parallel = lambda_parallel
         self.lambda_ratio = lambda_ratio
-        self.view = View(view)
+        self.skeleton = view if isinstance(view, Skeleton) else View(view).skeleton
         self.reduction: Reduction = reduction
 
     def forward(self, coords: Tensor) -> AnatomicalParts:
-        """The three terms and their sum; ValueError unless `coords` is `[B, K, 2]` with the view's K."""
-        if coords.ndim != 3 or coords.shape[1:] != (self.view.keypoints, 2):
+        """The three terms and their sum; ValueError unless `coords` is `[B, K, 2]` with the skeleton's K."""
+        skeleton = self.skeleton
+        if coords.ndim != 3 or coords.shape[1:] != (skeleton.keypoints, 2):
             raise ValueError(
-                f"{self.view} coordinates must be [B, {self.view.keypoints}, 2], not {list(coords.shape)}"
+                f"{skeleton} coordinates must be [B, {skeleton.keypoints}, 2], not {list(coords.shape)}"
             )
         present = ~coords.isnan().any(-1)
         coords = torch.where(present.unsqueeze(-1), coords, 0.0)
-        bodies = _bodies(coords, present)
+        bodies = _bodies(coords, present, skeleton)
         order, ordered = self._order(coords, present, bodies)
         parallel, ratio = _parallel(bodies), _ratio(bodies)
         total = self.lambda_order * order + self.lambda_parallel * parallel + self.lambda_ratio * ratio
@@ -91,17 +93,18 @@ class AnatomicalStructureLoss(nn.Module):
 
     def _order(self, coords: Tensor, present: Tensor, bodies: _Bodies) -> tuple[Tensor, Tensor]:
         y, complete = bodies.corners[..., 1].mean(-1), bodies.complete
-        if self.view is View.LA:
-            y = torch.cat([y, coords[:, LUMBAR_KEYPOINTS:, 1].mean(-1, keepdim=True)], 1)
-            complete = torch.cat([complete, present[:, LUMBAR_KEYPOINTS:].all(-1, keepdim=True)], 1)
+        if self.skeleton.last_endplate is not None:
+            last = slice(self.skeleton.body_keypoints, None)
+            y = torch.cat([y, coords[:, last, 1].mean(-1, keepdim=True)], 1)
+            complete = torch.cat([complete, present[:, last].all(-1, keepdim=True)], 1)
         known = complete[:, 1:] & complete[:, :-1]
         return mean_where(torch.relu(y[:, :-1] - y[:, 1:]), known), known.any(-1)
 
 
-def _bodies(coords: Tensor, present: Tensor) -> _Bodies:
-    lumbar = (len(coords), LUMBAR_KEYPOINTS // CORNERS_PER_VERTEBRA, CORNERS_PER_VERTEBRA)
-    complete = present[:, :LUMBAR_KEYPOINTS].reshape(lumbar).all(-1)
-    corners = coords[:, :LUMBAR_KEYPOINTS].reshape(*lumbar, 2)
+def _bodies(coords: Tensor, present: Tensor, skeleton: Skeleton) -> _Bodies:
+    shape = (len(coords), len(skeleton.bodies), CORNERS_PER_VERTEBRA)
+    complete = present[:, : skeleton.body_keypoints].reshape(shape).all(-1)
+    corners = coords[:, : skeleton.body_keypoints].reshape(*shape, 2)
     return _Bodies(torch.where(complete[..., None, None], corners, 0.0), complete)
 
 

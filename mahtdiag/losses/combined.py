@@ -3,14 +3,12 @@
 from torch import Tensor, nn
 
 from mahtdiag.losses.anatomical import AnatomicalStructureLoss
-from mahtdiag.losses.coordinate import WingLoss
+from mahtdiag.losses.coordinate import UncertaintyLoss, WingLoss
 from mahtdiag.losses.heatmap import Emphasis, FocalHeatmapLoss, FocalWeight, HeatmapMSELoss
-from mahtdiag.losses.parts import LossParts
-from mahtdiag.losses.reduction import Reduction, check_not_negative, check_reduction, mean_where
-from mahtdiag.losses.uncertainty import UncertaintyLoss
+from mahtdiag.losses.reduction import LossParts, Reduction, check_not_negative, check_reduction, mean_where
 from mahtdiag.schema.choices import LOSS_WEIGHTS
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 MSE = FocalWeight(gamma=0.0)
 
@@ -20,9 +18,10 @@ class MAHTNetLoss(nn.Module):
 
     total = λ_heatmap·heatmap + λ_coord·coord + λ_anatomical·anatomical + λ_uncertainty·uncertainty, with
     heatmap = focal (γ, emphasis) or MSE and coord = Wing (ω, ε); parameters of the single losses go by their
-    own names. Shapes and missing values as in the single losses. Coordinates and `log_sigma` are optional: a
-    part that cannot be computed is absent from the result and from the total. An image without any label has
-    no total, and the mean of every part and of the total is the mean over the images that have it.
+    own names; `view` is a projection or a skeleton. Shapes and missing values as in the single losses.
+    Coordinates and `log_sigma` are optional: a part that cannot be computed is absent from the result and
+    from the total. An image without any label has no total, and the mean of every part and of the total is
+    the mean over the images that have it.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class MAHTNetLoss(nn.Module):
         lambda_anatomical: float = LOSS_WEIGHTS["anatomical"],
         lambda_uncertainty: float = LOSS_WEIGHTS["uncertainty"],
         use_focal: bool = True,
-        view: View | str = View.AP,
+        view: Skeleton | View | str = View.AP,
         reduction: Reduction = "mean",
         *,
         gamma: float = 2.0,

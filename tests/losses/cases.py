@@ -16,8 +16,7 @@ from mahtdiag.losses import (
     UncertaintyLoss,
     WingLoss,
 )
-from mahtdiag.losses.parts import Parts
-from mahtdiag.losses.reduction import Reduction
+from mahtdiag.losses.reduction import Parts, Reduction
 
 Inputs = tuple[Tensor, ...]
 

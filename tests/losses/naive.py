@@ -109,8 +109,8 @@ def _distance(a: Array, b: Array) -> float:
 
 def anatomical(points: Array) -> dict[str, float]:
     """order, parallel and ratio of one image's `[K, 2]`; an incomplete vertebra enters nothing."""
-    bodies: list[Array] = [points[4 * v : 4 * v + 4] for v in range(5)]
-    levels = [*bodies, points[20:22]] if len(points) == 22 else bodies
+    bodies: list[Array] = [points[4 * v : 4 * v + 4] for v in range(len(points) // 4)]
+    levels = [*bodies, points[-2:]] if len(points) % 4 else bodies
     order, parallel, band, widths, heights = [], [], [], {}, {}
     for above, below in pairwise(levels):
         if not np.isnan(above).any() and not np.isnan(below).any():
@@ -125,7 +125,7 @@ def anatomical(points: Array) -> dict[str, float]:
         band.append(max(0.0, r - 4.0) + max(0.0, 0.5 - r))
     consistency = 0.0
     for sizes in (widths, heights):
-        jumps = [abs(sizes[v + 1] - sizes[v]) for v in range(4) if v in sizes and v + 1 in sizes]
+        jumps = [abs(sizes[v + 1] - sizes[v]) for v in sizes if v + 1 in sizes]
         if jumps:
             consistency += mean(jumps) / (mean(list(sizes.values())) + 1e-6)
     return {"order": mean(order), "parallel": mean(parallel), "ratio": mean(band) + 0.5 * consistency}

@@ -20,7 +20,8 @@ from mahtdiag.losses import (
     UncertaintyLoss,
     WingLoss,
 )
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
+from tests.anatomy.spines import ANY_SKELETON
 
 from . import naive
 
@@ -129,13 +130,13 @@ def test_uncertainty(
 
 
 @EXAMPLES
-@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("skeleton", ANY_SKELETON)
 @given(data=st.data())
-def test_anatomical(view: View, data: st.DataObject) -> None:
-    k = view.keypoints
+def test_anatomical(skeleton: Skeleton, data: st.DataObject) -> None:
+    k = skeleton.keypoints
     points = data.draw(arrays(np.float64, (2, k, 2), elements=places)) + data.draw(missing(k))[..., None]
     expected = [naive.anatomical(image) for image in points]
-    parts = AnatomicalStructureLoss(view=view, reduction="none")(torch.from_numpy(points))
+    parts = AnatomicalStructureLoss(view=skeleton, reduction="none")(torch.from_numpy(points))
     for name in ("order", "parallel", "ratio"):
         agree(parts[name], [image[name] for image in expected], 1e-9)
     totals = [image["order"] + 0.1 * image["parallel"] + 0.1 * image["ratio"] for image in expected]

@@ -18,6 +18,7 @@ from mahtdiag.losses import (
     UncertaintyLoss,
     WingLoss,
 )
+from mahtdiag.schema.skeleton import AP
 
 from .cases import ALL_CASES, COMBINED_CASES, Case
 
@@ -58,7 +59,7 @@ def test_defaults() -> None:
     assert not HeatmapMSELoss().use_target_weight
     anatomical, combined = AnatomicalStructureLoss(), MAHTNetLoss()
     assert (anatomical.lambda_order, anatomical.lambda_parallel, anatomical.lambda_ratio) == (1.0, 0.1, 0.1)
-    assert anatomical.view == "AP"
+    assert anatomical.skeleton is AP
     assert (combined.lambda_heatmap, combined.lambda_coord) == (1.0, 0.5)
     assert (combined.lambda_anatomical, combined.lambda_uncertainty) == (0.1, 0.1)
 
