@@ -40,7 +40,7 @@ def fill_folder(source: Path, folder: Path, count: int) -> None:
 
 
 class Stopwatch:
-    """A watcher that measures each task of `evaluate`, and what comes before the first."""
+    """A progress that measures each task of `evaluate`, and what comes before the first."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

@@ -29,7 +29,7 @@ from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
 from mahtdiag.workflows.evaluate.overlays import record_of, second_peaks_of
 from mahtdiag.workflows.evaluate.setup import Setup, prepare
-from mahtdiag.workflows.progress import Silence
+from mahtdiag.workflows.progress import NoProgress
 
 ROUNDS: Final = 5
 LARGE: Final = (2500, 3000)
@@ -62,7 +62,7 @@ class Subject:
 def subjects_of(setup: Setup, settings: Settings, out: Path) -> list[Subject]:
     """All images of a sample set with what a run found out about them."""
     request = EvaluateRequest(settings, out, resume=False, trust=False, cwd=out.parent)
-    results = evaluate(request, Silence()).results
+    results = evaluate(request, NoProgress()).results
     paths = {sample.image: Path(sample.path) for sample in setup.dataset.samples}
     subjects = []
     for row in range(int(results.images.ok.sum())):

@@ -85,10 +85,10 @@ def _evaluate(
 
     if resume and out is None:
         raise UsageError("--resume needs --out DIR, the run folder to continue")
-    watcher = progress_for(Console(stderr=True))
+    progress = progress_for(Console(stderr=True))
     # A network of the user's may print; standard output is for the result alone.
     with redirect_stdout(sys.stderr):
-        return evaluate(EvaluateRequest(settings, out, resume, trust, cwd), watcher)
+        return evaluate(EvaluateRequest(settings, out, resume, trust, cwd), progress)
 
 
 def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> None:

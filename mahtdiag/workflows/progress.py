@@ -3,7 +3,7 @@
 from typing import Protocol
 
 
-class Watcher(Protocol):
+class Progress(Protocol):
     """Is told about progress and notes; the front door decides what a person sees of it."""
 
     def start(self, task: str, total: int, done: int = 0) -> None:
@@ -19,8 +19,8 @@ class Watcher(Protocol):
         """One line worth reading."""
 
 
-class Silence:
-    """Watches and says nothing."""
+class NoProgress:
+    """Nobody waits: says nothing."""
 
     def start(self, task: str, total: int, done: int = 0) -> None:
         """Nothing."""

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from mahtdiag.config.settings import Settings
 from mahtdiag.schema.choices import DEFAULT_GALLERY
-from mahtdiag.workflows.progress import Silence
+from mahtdiag.workflows.progress import NoProgress
 from mahtdiag.workflows.report.job import ReportRequest, write_report
 from tests.workflows.report_runs import MISSED, PASSED, Told, write_report_run
 
@@ -78,7 +78,7 @@ def open_report(browser: Browser) -> Iterator[Opener]:
 def report_of(told: Told, folder: Path) -> Path:
     """The report of a run, written into its folder."""
     return write_report(
-        ReportRequest(Settings(), told.run, None, DEFAULT_GALLERY, None, folder), Silence()
+        ReportRequest(Settings(), told.run, None, DEFAULT_GALLERY, None, folder), NoProgress()
     ).path
 
 

@@ -13,7 +13,7 @@ from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import Anatomy, AnatomyRequest, judge_anatomy
-from mahtdiag.workflows.progress import Silence
+from mahtdiag.workflows.progress import NoProgress
 from tests.anatomy.spines import natural_spines
 from tests.data.builders import annotation, write_pair
 
@@ -39,7 +39,7 @@ def judged(
 ) -> Anatomy:
     """What the command makes of it."""
     request = AnatomyRequest(settings or Settings(), run, labels, view, select, ignore, pictures, cwd)
-    return judge_anatomy(request, Silence())
+    return judge_anatomy(request, NoProgress())
 
 
 def swapped(points: Floats, *images: int) -> Floats:

@@ -17,7 +17,7 @@ from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
 from mahtdiag.workflows.anatomy.overlays import Subject, draw_judged, subjects_of_run, worst_judged
-from mahtdiag.workflows.progress import Silence
+from mahtdiag.workflows.progress import NoProgress
 from mahtdiag.workflows.stored_limits import stored_limits
 from tests.anatomy.spines import natural_spines
 from tests.data.builders import write_pair
@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Path:
 def report_of(cwd: Path, *, overlays: str | None = None, pictures: bool = True) -> AnatomyReport:
     chosen = None if overlays is None else ImageChoice.parse(overlays)
     request = AnatomyRequest(Settings(), None, None, None, None, None, pictures, cwd, chosen)
-    return judge_anatomy(request, Silence()).report
+    return judge_anatomy(request, NoProgress()).report
 
 
 def subjects(cwd: Path, overlays: str) -> list[Subject]:
@@ -85,7 +85,7 @@ def test_the_worst_are_drawn_by_name(tmp_path: Path, run: Path) -> None:
     chosen = [replace(subject, sha256=digest) for subject in subjects(tmp_path, "worst:12")]
     assert all("A402" in {finding.code for finding in s.record.findings} for s in chosen)
     folder = run / "anatomy" / "overlays"
-    notes = draw_judged(chosen, View.AP, folder, tmp_path, Silence(), labels_judged=False)
+    notes = draw_judged(chosen, View.AP, folder, tmp_path, NoProgress(), labels_judged=False)
     assert notes == ("2 overlays in runs/a/anatomy/overlays",)
     assert sorted(path.name for path in folder.iterdir()) == ["0001.png", "0003.png"]
     assert cv2.imread(str(folder / "0001.png")) is not None
@@ -119,7 +119,7 @@ def test_overlays_of_labels_are_those_of_the_set_that_was_judged(tmp_path: Path)
         request = AnatomyRequest(
             Settings(), None, Path(name), View.AP, None, None, True, tmp_path, ALL, Path("out")
         )
-        judge_anatomy(request, Silence())
+        judge_anatomy(request, NoProgress())
         assert [path.name for path in (tmp_path / "out").iterdir()] == [f"{number:04d}.png"]
 
 
@@ -132,7 +132,7 @@ def test_overlays_of_labels_never_replace_the_images(tmp_path: Path, out: str) -
         Settings(), None, Path("set"), View.AP, None, None, True, tmp_path, ALL, Path(out)
     )
     with pytest.raises(UsageError) as refused:
-        judge_anatomy(request, Silence())
+        judge_anatomy(request, NoProgress())
     assert refused.value.problems == (f"--out {out}: the images themselves are there; name another folder",)
     assert (tmp_path / "set" / "AP" / "0001.png").read_bytes() == before
 
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_written_gets_a_note(tmp_path: Path, run: Path) 
     digest = hashlib.sha256(write_images(tmp_path)).hexdigest()
     chosen = [replace(subject, sha256=digest) for subject in subjects(tmp_path, "worst:1")]
     (tmp_path / "file").write_text("")
-    (note,) = draw_judged(chosen, View.AP, tmp_path / "file", tmp_path, Silence(), labels_judged=False)
+    (note,) = draw_judged(chosen, View.AP, tmp_path / "file", tmp_path, NoProgress(), labels_judged=False)
     assert note.startswith("no overlays: ")
     assert "a file stands where a folder is needed" in note
 
@@ -155,7 +155,7 @@ def test_a_folder_that_cannot_be_written_gets_a_note(tmp_path: Path, run: Path) 
 def test_out_and_overlays_go_with_labels(tmp_path: Path, run: Path) -> None:
     request = AnatomyRequest(Settings(), run, None, None, None, None, True, tmp_path, None, Path("out"))
     with pytest.raises(UsageError, match="--out goes with --labels"):
-        judge_anatomy(request, Silence())
+        judge_anatomy(request, NoProgress())
     labels = replace(request, run=None, labels=Path("data"), out=None, overlays=ALL)
     with pytest.raises(UsageError, match="--overlays with --labels needs --out DIR"):
-        judge_anatomy(labels, Silence())
+        judge_anatomy(labels, NoProgress())

@@ -20,7 +20,7 @@ from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.choices import DEFAULT_GALLERY, ImageChoice
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.progress import Silence
+from mahtdiag.workflows.progress import NoProgress
 from mahtdiag.workflows.report.job import Report, ReportRequest, write_report
 
 from .report_runs import FAILED, MISSED, PASSED, SHIFTED, Told, numbered, write_report_run
@@ -38,7 +38,7 @@ def reported(
 ) -> Report:
     """The report of the latest run of a folder."""
     return write_report(
-        ReportRequest(settings, None, out, ImageChoice.parse(images), data, folder), Silence()
+        ReportRequest(settings, None, out, ImageChoice.parse(images), data, folder), NoProgress()
     )
 
 
@@ -312,7 +312,7 @@ def test_no_name_can_pose_as_another(tmp_path: Path) -> None:
 def test_an_interrupted_run_is_refused(tmp_path: Path) -> None:
     told = write_report_run(tmp_path, complete=False)
     with pytest.raises(RunFolderError) as refused:
-        write_report(ReportRequest(Settings(), told.run, None, DEFAULT_GALLERY, None, tmp_path), Silence())
+        write_report(ReportRequest(Settings(), told.run, None, DEFAULT_GALLERY, None, tmp_path), NoProgress())
     assert refused.value.problems == (
         "runs/a: interrupted after 0 of 9 images; finish it with evaluate --out runs/a --resume",
     )

@@ -32,7 +32,7 @@ from mahtdiag.workflows.anatomy.overlays import (
 from mahtdiag.workflows.evaluate.overlays import FOLDER as OVERLAYS
 from mahtdiag.workflows.gates.baseline import current_run, judge_baseline, not_for_labels
 from mahtdiag.workflows.gates.judging import judged, notes_on, status_of
-from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
 from mahtdiag.workflows.stored_limits import stored_limits
 
@@ -78,7 +78,7 @@ class Anatomy:
     status: ExitStatus
 
 
-def judge_anatomy(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
+def judge_anatomy(request: AnatomyRequest, progress: Progress) -> Anatomy:
     """Judge a run or an annotated set; raises MahtdiagError for what cannot be done at all."""
     if request.labels is not None and request.run is not None:
         raise UsageError("name a run, or an annotated set with --labels, not both")
@@ -87,11 +87,11 @@ def judge_anatomy(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
     if request.labels is not None and request.out is None and request.overlays not in (None, NO_IMAGES):
         raise UsageError("--overlays with --labels needs --out DIR, the folder to draw into")
     if request.labels is not None:
-        return _judge_labels(request, request.labels, watcher)
-    return _judge_run(request, watcher)
+        return _judge_labels(request, request.labels, progress)
+    return _judge_run(request, progress)
 
 
-def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
+def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
     """Predictions beside their labels: a model is not to be blamed for a wrong label."""
     rules = request.rules()
     run = open_run(request.run, request.cwd)
@@ -112,7 +112,7 @@ def _judge_run(request: AnatomyRequest, watcher: Watcher) -> Anatomy:
     report = report_of_run(run, images, keypoints, of_predictions, of_labels, subject)
     if request.pictures:
         report = _with_pictures(report, run, request.cwd)
-        report = _with_overlays(report, request, run, limits, watcher)
+        report = _with_overlays(report, request, run, limits, progress)
     current = current_run(run.document, images, keypoints, report.subject)
     baseline = request.settings.gates.baseline
     to_baseline = judge_baseline(baseline, current, limits, rules, request.cwd, only=f"{GATES}.")
@@ -194,7 +194,7 @@ def _with_pictures(report: AnatomyReport, run: Run, cwd: Path) -> AnatomyReport:
 
 
 def _with_overlays(
-    report: AnatomyReport, request: AnatomyRequest, run: Run, limits: Limits, watcher: Watcher
+    report: AnatomyReport, request: AnatomyRequest, run: Run, limits: Limits, progress: Progress
 ) -> AnatomyReport:
     """Draws the worst images into the run folder, where its images are still there; notes say what came."""
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
@@ -202,7 +202,7 @@ def _with_overlays(
         return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
     subjects = subjects_of_run(run, chosen, limits, request.cwd)
     notes = draw_judged(
-        subjects, run.view, run.path / FOLDER / OVERLAYS, request.cwd, watcher, labels_judged=False
+        subjects, run.view, run.path / FOLDER / OVERLAYS, request.cwd, progress, labels_judged=False
     )
     return replace(report, notes=(*report.notes, *notes))
 
@@ -241,13 +241,13 @@ def _in_cells(
     return in_cells[0], in_cells[1]
 
 
-def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anatomy:
+def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> Anatomy:
     """Labels alone: no model, no inference."""
     rules = request.rules()
     dataset = open_dataset(request.cwd / path, _view_of_labels(request), missing_allowed=True)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
-    samples, size_px, unreadable = with_sizes(dataset.samples, watcher)
+    samples, size_px, unreadable = with_sizes(dataset.samples, progress)
     points_px = np.array([sample.keypoints_px for sample in samples], dtype=np.float64)
     findings = check_anatomy(
         points_px.reshape(-1, dataset.view.keypoints, 2),
@@ -268,7 +268,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, watcher: Watcher) -> Anat
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
     if request.pictures and request.out is not None:
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
-        drawn = draw_judged(subjects, dataset.view, out, request.cwd, watcher, labels_judged=True)
+        drawn = draw_judged(subjects, dataset.view, out, request.cwd, progress, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
     report = _with_gates(report, findings, request.settings)
     return Anatomy(report, ExitStatus.NOT_DONE if failures else status_of(report.gates))

@@ -10,13 +10,13 @@ from mahtdiag.data.images import ImageError, read_image_size
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Floats
 from mahtdiag.schema.samples import Failure, Sample
-from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.progress import Progress
 
 READERS = 4
 
 
 def with_sizes(
-    samples: Sequence[Sample], watcher: Watcher
+    samples: Sequence[Sample], progress: Progress
 ) -> tuple[list[Sample], Floats, tuple[Failure, ...]]:
     """The samples whose image can be read, their sizes `[N, 2]` (width, height), and the others.
 
@@ -25,18 +25,18 @@ def with_sizes(
     kept: list[Sample] = []
     sizes: list[tuple[int, int]] = []
     failures: list[Failure] = []
-    watcher.start("reading image sizes", len(samples))
+    progress.start("reading image sizes", len(samples))
     try:
         with ThreadPoolExecutor(READERS) as pool:
             for sample, size in zip(samples, pool.map(_size_of, samples), strict=True):
-                watcher.advance(1)
+                progress.advance(1)
                 if isinstance(size, Failure):
                     failures.append(size)
                 else:
                     kept.append(sample)
                     sizes.append((size.width, size.height))
     finally:
-        watcher.stop()
+        progress.stop()
     return kept, np.array(sizes, dtype=np.float64).reshape(-1, 2), tuple(failures)
 
 

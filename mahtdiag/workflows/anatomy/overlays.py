@@ -25,7 +25,7 @@ from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, record_of, second_peaks_of
 from mahtdiag.workflows.pictures.earlier import remove_pictures
 from mahtdiag.workflows.pictures.in_order import in_order, usual_workers
-from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.progress import Progress
 
 Floats = NDArray[np.float64]
 COMMAND = "anatomy"
@@ -109,7 +109,13 @@ def _label_record(sample: Sample, size_px: Floats, judged: JudgedImage) -> Image
 
 
 def draw_judged(
-    subjects: Sequence[Subject], view: View, folder: Path, cwd: Path, watcher: Watcher, *, labels_judged: bool
+    subjects: Sequence[Subject],
+    view: View,
+    folder: Path,
+    cwd: Path,
+    progress: Progress,
+    *,
+    labels_judged: bool,
 ) -> tuple[str, ...]:
     """Draw the overlays into a folder, and say in notes how many, or why not.
 
@@ -120,13 +126,13 @@ def draw_judged(
     if problems and not there:
         return overlay_notes(0, problems, folder)
     drawn = 0
-    watcher.start("overlays", len(there))
+    progress.start("overlays", len(there))
     try:
         remove_pictures(folder, "*.png", COMMAND)
         overlay = partial(_overlay, view=view, labels_judged=labels_judged)
         with in_order(overlay, there, usual_workers()) as overlays:
             for subject, png in zip(there, overlays, strict=True):
-                watcher.advance(1)
+                progress.advance(1)
                 if png is None:
                     problems.append(subject.record.image)
                     continue
@@ -135,7 +141,7 @@ def draw_judged(
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:
-        watcher.stop()
+        progress.stop()
     return overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
 
 

@@ -20,7 +20,7 @@ from mahtdiag.workflows.compare.pairing import shown
 from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, record_of, second_peaks_of
 from mahtdiag.workflows.pictures.earlier import remove_pictures
 from mahtdiag.workflows.pictures.in_order import in_order, usual_workers
-from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 WORSE, BETTER = "worse", "better"
@@ -54,7 +54,7 @@ class _Side:
 
 
 def with_overlays(
-    compared: Compared, choice: ImageChoice, folder: Path, cwd: Path, watcher: Watcher
+    compared: Compared, choice: ImageChoice, folder: Path, cwd: Path, progress: Progress
 ) -> Compared:
     """The same, with what was drawn told in the notes; every run but the first gets a folder if several.
 
@@ -68,7 +68,7 @@ def with_overlays(
     several = len(compared.pairs) > 1
     pairs = []
     for number, pair in enumerate(compared.pairs, start=2):
-        notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, cwd, watcher)
+        notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, cwd, progress)
         pairs.append(replace(pair, notes=(*pair.notes, *notes)))
     return replace(compared, pairs=tuple(pairs))
 
@@ -79,7 +79,7 @@ def _noted(compared: Compared, note: str) -> Compared:
 
 
 def draw_changed(
-    pair: ComparedPair, choice: ImageChoice, folder: Path, cwd: Path, watcher: Watcher
+    pair: ComparedPair, choice: ImageChoice, folder: Path, cwd: Path, progress: Progress
 ) -> tuple[str, ...]:
     """Draw the images that got worse and those that got better, and say in notes how many, or why not.
 
@@ -91,14 +91,14 @@ def draw_changed(
         return ()
     sides = _Side.of(pair.a, pair.label_a, cwd), _Side.of(pair.b, pair.label_b, cwd)
     missing: list[str] = []
-    watcher.start("overlays", total)
+    progress.start("overlays", total)
     try:
         for name, rows in zip((WORSE, BETTER), chosen, strict=True):
-            missing += _draw(pair, rows, sides, folder / name, watcher)
+            missing += _draw(pair, rows, sides, folder / name, progress)
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:
-        watcher.stop()
+        progress.stop()
     return overlay_notes(total - len(missing), missing, shown(folder, cwd))
 
 
@@ -107,14 +107,14 @@ def _draw(
     rows: Sequence[int],
     sides: tuple[_Side, _Side],
     folder: Path,
-    watcher: Watcher,
+    progress: Progress,
 ) -> list[str]:
     """Draw these images; returns the names of those that are gone."""
     missing = []
     with in_order(lambda row: _drawn(pair, row, sides), rows, usual_workers()) as pictures:
         for place, (row, png) in enumerate(zip(rows, pictures, strict=True), start=1):
             name = pair.names_a[row]
-            watcher.advance(1)
+            progress.advance(1)
             if png is None:
                 missing.append(name)
                 continue

@@ -28,7 +28,7 @@ from mahtdiag.workflows.evaluate.setup import Setup, header, prepare, settings_o
 from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
 from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
 from mahtdiag.workflows.interruption import keep_work
-from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Evaluation:
     overlays: int
 
 
-def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
+def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
     """Run the network over the images, judge every one of them, write the run folder.
 
     Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
@@ -64,7 +64,7 @@ def evaluate(request: EvaluateRequest, watcher: Watcher) -> Evaluation:
     setup = prepare(request.settings, trust=request.trust)
     with ExitStack() as held:
         folder = _open_folder(request, setup, held)
-        results, overlays = _fill(folder, setup, request.cwd, watcher)
+        results, overlays = _fill(folder, setup, request.cwd, progress)
     finished = replace(results, document=folder.document)
     not_done = _not_done(finished.document, setup.allow_failures)
     gates = status_of(results_of(finished.document.gates))
@@ -85,26 +85,26 @@ def _open_folder(request: EvaluateRequest, setup: Setup, held: ExitStack) -> Run
     return folder
 
 
-def _fill(folder: RunFolder, setup: Setup, cwd: Path, watcher: Watcher) -> tuple[RunResults, int]:
+def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tuple[RunResults, int]:
     """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
     clock = _Clock(folder.document)
     try:
         keep_work(True)
-        _infer(setup, folder, clock, watcher)
+        _infer(setup, folder, clock, progress)
         known = folder.document.model_copy(update={"settings": settings_of(setup)})
         results = read_results(folder.tables(), folder.document if folder.complete else known)
-        overlays = write_overlays(setup, results, folder, watcher)
+        overlays = write_overlays(setup, results, folder, progress)
         document = folder.document
         if not folder.complete:
             document = results.document.model_copy(update=_at_the_end(setup, clock))
         judged = with_gates(document, setup.gates.limits, _to_baseline(setup, results, folder, cwd))
         for note in folder.finish(judged, cwd):
-            watcher.note(note)
+            progress.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, _at_the_end(setup, clock))
         raise InterruptedRunError(str(folder.path)) from None
     finally:
-        watcher.stop()
+        progress.stop()
     return results, overlays
 
 
@@ -115,12 +115,12 @@ def _to_baseline(setup: Setup, results: RunResults, folder: RunFolder, cwd: Path
     return judge_baseline(setup.gates.baseline, current, setup.limits, setup.rules, cwd)
 
 
-def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -> None:
+def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", progress: Progress) -> None:
     if folder.complete:
         return
     samples, done = setup.dataset.samples, folder.finished_batches()
     finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
-    watcher.start("evaluating", len(samples), finished)
+    progress.start("evaluating", len(samples), finished)
     maker = RecordMaker(setup.spec, setup.loss, setup.limits,
                         setup.pixel_spacing_mm,
                         None if setup.correction is None else setup.correction.factors,
@@ -138,8 +138,8 @@ def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", watcher: Watcher) -
             failures += wrong
         folder.append(batch.index, records, failures)
         clock.add(inferred.seconds + Seconds(analyse=time.perf_counter() - started))
-        watcher.advance(len(records) + len(failures))
-    watcher.stop()
+        progress.advance(len(records) + len(failures))
+    progress.stop()
 
 
 def image_reader(setup: Setup) -> LoadImage:

@@ -17,7 +17,7 @@ from mahtdiag.runs.reading import ImageColumns, KeypointColumns
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import Floats, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.workflows.pictures.in_order import MOST_WORKERS, in_order
-from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.progress import Progress
 
 if TYPE_CHECKING:  # whoever only reads runs need not wait for torch
     from mahtdiag.workflows.evaluate.results import RunResults
@@ -53,7 +53,7 @@ def picture_name(image: str) -> str:
     return f"{stem}.png"
 
 
-def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, watcher: Watcher) -> int:
+def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, progress: Progress) -> int:
     """Draw and write the chosen overlays, and say how many; one that exists is drawn again."""
     rows = worst_images(results, setup.overlays)
     if not rows or results.summary is None:
@@ -72,16 +72,16 @@ def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, wat
         )
 
     drawn = 0
-    watcher.start("overlays", len(rows))
+    progress.start("overlays", len(rows))
     with in_order(overlay, rows, min(setup.workers, MOST_WORKERS)) as overlays:
         for image, png in overlays:
             if isinstance(png, Exception):
-                watcher.note(f"{image}: no overlay, the image cannot be read any more ({png})")
+                progress.note(f"{image}: no overlay, the image cannot be read any more ({png})")
                 continue
             folder.write(overlay_name(image), png)
             drawn += 1
-            watcher.advance(1)
-    watcher.stop()
+            progress.advance(1)
+    progress.stop()
     return drawn
 
 

@@ -22,7 +22,7 @@ from mahtdiag.workflows.compare.pairing import open_finished, shown
 from mahtdiag.workflows.evaluate.overlays import worst_rows
 from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
 from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
-from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.report.pictures import Wanted, finished_pictures, start_pictures
 from mahtdiag.workflows.report.screen import gallery_of, view_of
 from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
@@ -67,7 +67,7 @@ class Report:
         return status_of(self.gates)
 
 
-def write_report(request: ReportRequest, watcher: Watcher) -> Report:
+def write_report(request: ReportRequest, progress: Progress) -> Report:
     """Draw and write the page; raises MahtdiagError where the run is not finished or holds no result."""
     run = open_finished(request.run, request.cwd)
     if request.out is not None:
@@ -84,7 +84,7 @@ def write_report(request: ReportRequest, watcher: Watcher) -> Report:
         try:
             view = view_of(run, images, keypoints, gates, request.cwd)
             sections = tuple(sections_of(view))
-            pictures = finished_pictures(started, watcher)
+            pictures = finished_pictures(started, progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

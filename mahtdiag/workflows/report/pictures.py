@@ -11,7 +11,7 @@ from mahtdiag.data.images import decode_reduced
 from mahtdiag.errors import DataError
 from mahtdiag.reports.html.gallery import Picture
 from mahtdiag.reports.html.pictures import picture_bytes, picture_height, small_picture
-from mahtdiag.workflows.progress import Watcher
+from mahtdiag.workflows.progress import Progress
 
 GONE = "the file is gone"
 CHANGED = "another image since the run"
@@ -37,16 +37,16 @@ def start_pictures(
     return [pool.submit(_picture_of, image, files, height, most_bytes) for image in wanted]
 
 
-def finished_pictures(started: Sequence[Future[Picture | str]], watcher: Watcher) -> list[Picture | str]:
+def finished_pictures(started: Sequence[Future[Picture | str]], progress: Progress) -> list[Picture | str]:
     """Wait for the pictures that are not made yet; all of them, in their order."""
     waiting = [future for future in started if not future.done()]
     if waiting:
-        watcher.start("pictures", len(started), len(started) - len(waiting))
+        progress.start("pictures", len(started), len(started) - len(waiting))
     try:
         for _ in as_completed(waiting):
-            watcher.advance(1)
+            progress.advance(1)
     finally:
-        watcher.stop()
+        progress.stop()
     return [future.result() for future in started]
 
 
