@@ -27,7 +27,7 @@ from mahtdiag.reports.overlay.png import png_bytes
 from mahtdiag.schema.records import ImageLosses, ImageRecord
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
-from mahtdiag.workflows.evaluate.overlays import record_of, second_peaks_of
+from mahtdiag.workflows.evaluate.overlays import second_peaks_of
 from mahtdiag.workflows.evaluate.setup import Setup, prepare
 from mahtdiag.workflows.progress import NoProgress
 
@@ -65,8 +65,8 @@ def subjects_of(setup: Setup, settings: Settings, out: Path) -> list[Subject]:
     results = evaluate(request, NoProgress()).results
     paths = {sample.image: Path(sample.path) for sample in setup.dataset.samples}
     subjects = []
-    for row in range(int(results.images.ok.sum())):
-        record = record_of(results.images, results.keypoints, row, setup.limits)
+    for row in range(len(results.table)):
+        record = results.table.record(row)
         subjects.append(Subject(decode_image(paths[record.image].read_bytes(), record.image), record))
     return subjects
 

@@ -115,7 +115,7 @@ def _with_overlays(compared: "Compared", choice: ImageChoice, out: Path, cwd: Pa
     from mahtdiag.reports.progress import progress_for
     from mahtdiag.workflows.compare.overlays import with_overlays
 
-    return with_overlays(compared, choice, cwd / out, cwd, progress_for(Console(stderr=True)))
+    return with_overlays(compared, choice, cwd / out, progress_for(Console(stderr=True)))
 
 
 def _print(compared: "Compared", output_format: options.OutputFormat) -> None:

@@ -62,7 +62,7 @@ def evaluate_command(
             _print(evaluation, output_format)
         from mahtdiag.workflows.evaluate.ci import of_evaluation
 
-        ci.report(lambda: of_evaluation(evaluation, Path.cwd()))
+        ci.report(lambda: of_evaluation(evaluation))
         if evaluation.not_done is not None:
             raise MahtdiagError(evaluation.not_done)
         raise typer.Exit(int(evaluation.status))

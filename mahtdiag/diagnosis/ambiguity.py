@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
 from mahtdiag.calibration.bootstrap import percentile_interval, resampled_sums
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.summary import Estimate
 from mahtdiag.schema.model_spec import DecodeMethod
 from mahtdiag.schema.readings import PeakPlaces
@@ -143,6 +144,19 @@ def lies_between(places_px: Floats, peaks: PeakPlaces, sigma_px: Floats) -> Bool
     first = sigmas_apart(places_px, peaks.argmax, sigma_px)
     second = sigmas_apart(places_px, peaks.second, sigma_px)
     return has_two_peaks(peaks) & (first > 1.0) & (second > 1.0)
+
+
+def ambiguity_of(table: RunTable) -> Ambiguity | None:
+    """The ambiguous heatmaps of a run; None where its peaks or frames are not known."""
+    return table.once(_of_table)
+
+
+def _of_table(table: RunTable) -> Ambiguity | None:
+    sigma_px = table.target_sigma_px()
+    if sigma_px is None:
+        return None
+    decode = table.conditions.decode
+    return find_ambiguity(table.image, table.view, table.gt_px, table.pred_px, table.peaks, sigma_px, decode)
 
 
 def find_ambiguity(

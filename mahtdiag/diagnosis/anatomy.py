@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.error_types import (
     ErrorType,
     RepairRow,
-    classify_errors,
     repair_table,
-    whole_image_level_shift,
 )
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import Rule
 from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
-from mahtdiag.diagnosis.ambiguity import Ambiguity
+from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.measured import Measured, measure_agreement
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
@@ -199,11 +198,10 @@ def _blamed_keypoints(findings: Findings, rows: NDArray[np.intp]) -> int:
     return int(np.logical_or.reduceat(blame, starts, axis=0).sum())
 
 
-def break_down_errors(images: Sequence[str], pred_px: Floats, label_px: Floats) -> ErrorBreakdown:
-    """Error types and level shifts of predictions `[N, K, 2]` and their labels, original pixels."""
-    errors = classify_errors(pred_px, label_px)
+def break_down_errors(table: RunTable) -> ErrorBreakdown:
+    """Error types and level shifts of predictions."""
+    errors, shift, images = table.error_types, table.level_shift, table.image
     known = errors.types != ErrorType.UNKNOWN
-    shift = whole_image_level_shift(pred_px, label_px)
     return ErrorBreakdown(
         repairs=repair_table(errors),
         keypoints=int(known.sum()),
@@ -212,22 +210,13 @@ def break_down_errors(images: Sequence[str], pred_px: Floats, label_px: Floats) 
     )
 
 
-def diagnose_predictions(
-    images: Sequence[str],
-    pred_px: Floats,
-    label_px: Floats,
-    view: View,
-    *,
-    cells: tuple[Floats, Floats] | None,
-    ambiguity: Ambiguity | None = None,
-) -> PredictionDiagnosis:
-    """Error types, level shifts, shared errors and measurements of predictions `[N, K, 2]` and their labels.
-
-    `cells`: the same two in heatmap cells, where that frame is known. `ambiguity` is passed on.
-    """
-    errors = break_down_errors(images, pred_px, label_px)
-    in_px = fit_systematic_error(pred_px, label_px)
-    in_cells = fit_systematic_error(*cells) if cells else None
+def diagnose_predictions(table: RunTable) -> PredictionDiagnosis:
+    """Error types, level shifts, shared errors, measurements and ambiguous heatmaps of predictions."""
+    errors, pred_px, label_px = break_down_errors(table), table.pred_px, table.gt_px
+    pred_cells, label_cells = table.in_cells(pred_px), table.in_cells(label_px)
+    in_px, in_cells = fit_systematic_error(pred_px, label_px), None
+    if pred_cells is not None and label_cells is not None:
+        in_cells = fit_systematic_error(pred_cells, label_cells)
     return PredictionDiagnosis(
         repairs=errors.repairs,
         keypoints=errors.keypoints,
@@ -236,6 +225,6 @@ def diagnose_predictions(
         in_px=in_px,
         in_cells=in_cells,
         sentence=explain_systematic_error(in_px, in_cells) if in_px else None,
-        measured=measure_agreement(pred_px, label_px, view),
-        ambiguity=ambiguity,
+        measured=measure_agreement(pred_px, label_px, table.view),
+        ambiguity=ambiguity_of(table),
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.diagnosis.run_table import RunTable
+
 Ints = NDArray[np.int64]
 
 
@@ -17,6 +19,17 @@ class ListedImages:
     sha256: Sequence[str | None]
     annotation_sha256: Sequence[str | None]
     evaluated: NDArray[np.bool_]
+
+    @staticmethod
+    def of(table: RunTable) -> "ListedImages":
+        """The evaluated images in their order, whose rows are those of the table, then the failed ones."""
+        failed = table.failures
+        return ListedImages(
+            (*table.image, *(failure.image for failure in failed)),
+            (*table.image_sha256, *(failure.image_sha256 for failure in failed)),
+            (*table.annotation_sha256, *(failure.annotation_sha256 for failure in failed)),
+            np.arange(len(table) + len(failed)) < len(table),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ class RunTable:
         self._values = dict(values)
         self._once: dict[Callable[[RunTable], object], object] = {}
         self._part_of: tuple[RunTable, Ints] | None = None
+        self._judged: list[RunTable] = [self]
         self._lock = RLock()
 
     @staticmethod
@@ -239,14 +240,22 @@ class RunTable:
         return part
 
     def judged_by(self, limits: Limits, rules: tuple[Rule, ...]) -> "RunTable":
-        """The same images judged by these limits and rules; the table itself where it is by these already."""
-        if (limits, rules) == (self.conditions.limits, self.conditions.rules):
-            return self
-        conditions = replace(self.conditions, limits=limits, rules=rules)
-        table = RunTable(self.skeleton, self._values, conditions=conditions, failures=self.failures)
+        """The same images judged by these limits and rules; always the same table for the same of them."""
         with self._lock:
-            table._once = {of: found for of, found in self._once.items() if of not in _JUDGED}
-        return table
+            for table in self._judged:
+                if (table.conditions.limits, table.conditions.rules) == (limits, rules):
+                    return table
+            conditions = replace(self.conditions, limits=limits, rules=rules)
+            judged = RunTable(self.skeleton, self._values, conditions=conditions, failures=self.failures)
+            judged._once = {of: found for of, found in self._once.items() if of not in _FROM_RULES}
+            judged._judged = self._judged
+            self._judged.append(judged)
+            return judged
+
+    def with_values(self, **values: Values) -> "RunTable":
+        """The same images with other values in these columns; what follows from any is computed anew."""
+        changed = self._values | values
+        return RunTable(self.skeleton, changed, conditions=self.conditions, failures=self.failures)
 
     def record(self, row: int) -> ImageRecord:
         """One image with its findings."""
@@ -295,7 +304,7 @@ def _check(table: RunTable, points_px: Floats) -> Findings:
     return check_anatomy(points_px, table.skeleton, image_size_px=table.sizes_px, limits=limits, rules=rules)
 
 
-_JUDGED: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings)
+_FROM_RULES: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings)
 
 
 def _error_types(table: RunTable) -> ErrorTypes:

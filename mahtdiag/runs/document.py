@@ -6,10 +6,12 @@ from typing import Final, Literal
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
+from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.checksums import content_sha256
 from mahtdiag.runs.results import AnatomySummary, ErrorTypesSummary, Gate, Losses, Metrics
 from mahtdiag.runs.sections import Count, NonNegative, Section, Sha256, Text, UtcTime
+from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.skeleton import View
 
 SCHEMA_VERSION: Final = 1
@@ -140,6 +142,17 @@ class RunDocument(Section):
                 f"images: {counts.evaluated} evaluated and {counts.failed} failed of {counts.total}"
             )
         return self
+
+    @property
+    def sigma_source(self) -> str:
+        """`head`, `heatmap`, `mc-dropout` or `ensemble`: where σ came from."""
+        return RunSettings(self.settings).sigma_source(ensemble=bool(self.checkpoint.members))
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the numbers of the run follow from."""
+        ensemble = bool(self.checkpoint.members)
+        return RunSettings(self.settings).conditions(self.view.skeleton, ensemble=ensemble)
 
     def with_status(self, status: RunStatus) -> "RunDocument":
         """The same document with another status, checked again."""

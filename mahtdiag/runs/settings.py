@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
-from mahtdiag.schema.model_spec import UncertaintySource
+from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
@@ -74,6 +74,16 @@ class RunSettings:
             return ENSEMBLE
         # A network without a head is recorded as `none`, so that `auto` means its head.
         return str(UncertaintySource.HEAD if asked in (None, UncertaintySource.AUTO) else asked)
+
+    @property
+    def sigma_in_cells(self) -> bool:
+        """Whether the head's σ was read as heatmap cells, not model-input pixels."""
+        return self.stored.get("uncertainty_frame") == UncertaintyFrame.HEATMAP
+
+    @property
+    def recalibrated(self) -> bool:
+        """Whether σ was multiplied by factors before it was stored."""
+        return bool(self.stored.get("recalibration"))
 
     @property
     def sigma_factors(self) -> Mapping[str, JsonValue] | None:

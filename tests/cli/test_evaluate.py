@@ -137,7 +137,7 @@ def test_a_run_can_be_opened(desk: Desk) -> None:
     assert desk.lookup("exact").status == 0
     run = open_run(None, desk.path)
     assert run.document.status == "complete"
-    np.testing.assert_allclose(run.keypoints().error_px, ERRORS, atol=1e-4)
+    np.testing.assert_allclose(run.table().error_px, ERRORS, atol=1e-4)
 
 
 def test_standard_output_in_another_encoding(desk: Desk) -> None:

@@ -74,7 +74,7 @@ def test_interrupted_between_images(desk: Desk, mark: str, number: int, done: in
     run = open_run(Path("run"), desk.path)
     assert run.document.status == "interrupted"
     assert run.document.images.total == 6
-    assert run.document.images.evaluated == len(run.images().image) == done
+    assert run.document.images.evaluated == len(run.table()) == done
     assert not (desk.path / "runs/latest").exists()
     result = resumed_as_if_nothing_had_been(desk)
     assert (desk.path / "runs/latest").exists()
@@ -260,7 +260,7 @@ def test_interrupted_at_every_step_of_writing(desk: Desk, monkeypatch: pytest.Mo
         assert result.errors[-1].startswith("interrupted"), call
         started = (desk.path / name / "run.json").exists()
         if started:
-            open_run(Path(name), desk.path).images()
+            open_run(Path(name), desk.path).table()
         options = ("--overlays", "worst:1", "--out", name, *(("--resume",) if started else ()))
         result = desk.run("evaluate", "lookup-ap.pt", "data", *SLOW, *options)
         assert (result.status, result.errors) == (0, []), call

@@ -1,5 +1,6 @@
 """Spines, frames and readings of made-up networks."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,12 +8,13 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rules import Limits
 from mahtdiag.diagnosis.records import RecordMaker
+from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.losses import MAHTNetLoss
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, NetworkFrames, ResizeMode, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySource, UncertaintySpec
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.samples import LoadedImage, Patient, Sample
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import View, skeleton_with
 
 Floats = NDArray[np.float64]
 ORIGINAL, INPUT, HEATMAP = Size(211, 150), Size(96, 64), Size(24, 32)
@@ -31,6 +33,20 @@ def spine(view: View, original: Size, seed: int = 0) -> Floats:
     if view is View.LA:
         points += [(original.width / 2 - half, 5.6 * step), (original.width / 2 + half, 5.6 * step)]
     return np.array(points) + rng.normal(0, 0.5, (view.keypoints, 2))
+
+
+def table_of(names: Sequence[str], pred_px: Floats, label_px: Floats, cell_px: float = 0.0) -> RunTable:
+    """Predictions and labels `[N, K, 2]` as a run has them; its heatmaps have cells of this size, if any."""
+    skeleton = skeleton_with(label_px.shape[1])
+    assert skeleton is not None
+    sides = {"width": np.full(len(names), 100 * cell_px), "height": np.full(len(names), 100 * cell_px)}
+    cells = Size(100, 100)
+    frames = NetworkFrames(cells, cells, convention=CoordinateConvention.SCALE) if cell_px else None
+    return RunTable(
+        skeleton,
+        {"image": tuple(names), "pred_px": pred_px, "gt_px": label_px, **sides},
+        conditions=Conditions(Limits.of(skeleton.view), frames=frames),
+    )
 
 
 def frame(

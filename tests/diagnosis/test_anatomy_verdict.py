@@ -10,6 +10,7 @@ from mahtdiag.diagnosis.anatomy import LevelShift, diagnose_predictions, judge
 from mahtdiag.diagnosis.measured import measure_agreement
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, straight_spine
+from tests.diagnosis.builders import table_of
 
 NAMES = [f"{letter}.jpg" for letter in "fedcba"]
 
@@ -77,7 +78,7 @@ def test_diagnosis_of_predictions() -> None:
     predictions = labels + 1.0
     predictions[2, :16] = labels[2, 4:]
     predictions[2, 16:] += 72.0
-    found = diagnose_predictions(NAMES, predictions, labels, View.AP, cells=None)
+    found = diagnose_predictions(table_of(NAMES, predictions, labels))
     assert found.level_shifts == (LevelShift("d.jpg", 1),)
     assert found.keypoints == 120
     assert found.mean_error_px == pytest.approx(np.linalg.norm(predictions - labels, axis=-1).mean())
@@ -87,7 +88,7 @@ def test_diagnosis_of_predictions() -> None:
 
 def test_nothing_known_is_said_so() -> None:
     nothing = np.full((2, 22, 2), np.nan)
-    found = diagnose_predictions(["a", "b"], nothing, nothing, View.LA, cells=(nothing, nothing))
+    found = diagnose_predictions(table_of("ab", nothing, nothing, cell_px=20.0))
     assert (found.repairs, found.keypoints, found.mean_error_px, found.level_shifts) == ((), 0, None, ())
     assert (found.in_px, found.in_cells, found.sentence) == (None, None, None)
     assert all(pair.difference.n == 0 for pair in found.measured.pairs)

@@ -28,6 +28,7 @@ from mahtdiag.diagnosis.paired import Difference, Method
 from mahtdiag.diagnosis.summary import LOSS_NAMES, summarise
 from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.schema.skeleton import View
+from tests.diagnosis.builders import table_of
 
 from .compared import taken, two_runs
 
@@ -48,7 +49,7 @@ def alone(run: ComparedRun) -> dict[str, object]:
     error_mm = run.error_px * run.spacing_mm[:, None]
     summary = summarise(run.view, images, run.error_px, error_mm, run.losses, resamples=1)
     shifts = int((whole_image_level_shift(run.pred_px, run.gt_px) != 0).sum())
-    types = break_down_errors(images, run.pred_px, run.gt_px)
+    types = break_down_errors(table_of(images, run.pred_px, run.gt_px))
     calibration = calibration_report(run.pred_px - run.gt_px, run.sigma_px, resamples=0)
 
     def radial(found: object) -> dict[str, object]:

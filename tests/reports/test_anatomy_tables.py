@@ -22,6 +22,7 @@ from mahtdiag.reports.tables.terminal import printable
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for
+from tests.diagnosis.builders import table_of
 
 Floats = NDArray[np.float64]
 FAILURES = (Failure("[red]odd[/red].jpg", "0 bytes [bold]"),)
@@ -48,12 +49,11 @@ def run_report(view: View, labels: Floats, predictions: Floats) -> AnatomyReport
         check_anatomy(points, view.skeleton, image_size_px=sizes_for(points))
         for points in (labels, predictions)
     )
-    cells = (predictions / 20.0, labels / 20.0)
     return AnatomyReport(
         source=Source.RUN,
         subject="runs/a",
         verdict=judge(names, found, of_labels),
-        diagnosis=diagnose_predictions(names, predictions, labels, view, cells=cells),
+        diagnosis=diagnose_predictions(table_of(names, predictions, labels, cell_px=20.0)),
         failures=FAILURES,
         notes=("a note",),
         pictures=("runs/a/anatomy/cobb_deg.png",),
@@ -228,7 +228,7 @@ def test_limits_of_a_project_stand_beside_the_defaults() -> None:
 @pytest.mark.parametrize("view", list(View))
 def test_bland_altman_plots(view: View) -> None:
     labels, predictions = messy(view)
-    pairs = diagnose_predictions(["x"] * 12, predictions, labels, view, cells=None).measured.pairs
+    pairs = diagnose_predictions(table_of("x" * 12, predictions, labels)).measured.pairs
     files = draw_bland_altman(pairs)
     assert {name.split(".")[0] for name in files} == {pair.name for pair in pairs}
     assert all(content.startswith(b"\x89PNG") for name, content in files.items() if name.endswith("png"))
@@ -238,8 +238,8 @@ def test_bland_altman_plots(view: View) -> None:
 
 def test_no_plot_without_a_pair() -> None:
     nothing = np.full((2, 20, 2), np.nan)
-    pairs = diagnose_predictions(["a", "b"], nothing, nothing, View.AP, cells=None).measured.pairs
+    pairs = diagnose_predictions(table_of("ab", nothing, nothing)).measured.pairs
     assert draw_bland_altman(pairs) == {}
     one = natural_spines(View.AP, 1)
-    single = diagnose_predictions(["a"], one, one, View.AP, cells=None).measured.pairs
+    single = diagnose_predictions(table_of("a", one, one)).measured.pairs
     assert len(draw_bland_altman(single)) == 6

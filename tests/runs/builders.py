@@ -18,6 +18,7 @@ from mahtdiag.runs.document import (
     Seconds,
 )
 from mahtdiag.runs.folder import FlushLimits, RunFolder
+from mahtdiag.runs.reading import Run
 from mahtdiag.runs.results import AnatomySummary, CodeCounts, ErrorSummary, Gate, Losses, Metrics
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
@@ -161,6 +162,12 @@ def unseal(path: Path) -> Path:
     del content["checksums"]
     (path / "run.json").write_text(json.dumps(content), encoding="utf-8")
     return path
+
+
+def names_in(run: Run) -> list[str]:
+    """Names of all images of a run, failed ones included, sorted."""
+    table = run.table()
+    return sorted([*table.image, *(failure.image for failure in table.failures)])
 
 
 def names_of(content: Sequence[Batch]) -> list[str]:

@@ -15,7 +15,17 @@ from mahtdiag.runs.checksums import content_sha256
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import open_run
 
-from .builders import EVALUATED, FAILED, START, append_missing, batches, finished, uninterrupted, unseal
+from .builders import (
+    EVALUATED,
+    FAILED,
+    START,
+    append_missing,
+    batches,
+    finished,
+    names_in,
+    uninterrupted,
+    unseal,
+)
 
 Content = dict[str, Any]
 
@@ -111,7 +121,7 @@ def test_a_run_of_an_earlier_version_is_read_without_a_promise(tmp_path: Path) -
     uninterrupted(tmp_path / "x")
     run = open_run(unseal(tmp_path / "x"), tmp_path)
     assert not run.sealed
-    assert len(run.images().image) == EVALUATED + FAILED
+    assert len(names_in(run)) == EVALUATED + FAILED
 
 
 def test_an_interrupted_run_has_no_checksums_until_it_is_finished(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from .builders import (
     batches,
     files_of,
     finished,
+    names_in,
     names_of,
     resume_and_finish,
     tables_of,
@@ -97,8 +98,8 @@ def test_killed_at_any_rename_the_folder_is_readable_and_resumable(
     else:
         run = open_run(path, tmp_path)
         whole = min(5, max(0, (number - 2 - (not after)) // 2))
-        assert list(run.images().image) == names_of(batches()[:whole])
-        assert set(run.keypoints().image) == {x.image for rs, _ in batches()[:whole] for x in rs}
+        assert names_in(run) == names_of(batches()[:whole])
+        assert set(run.table().image) == {x.image for rs, _ in batches()[:whole] for x in rs}
         if run.document.status == "interrupted":
             resume_and_finish(path)
         else:
@@ -127,7 +128,7 @@ def test_interrupted_at_any_rename_the_run_can_still_be_closed_and_resumed(
             folder.interrupt(START)
     assert not any(".tmp-" in name for name in files_of(path))
     run = open_run(path, tmp_path)
-    assert pq.read_table(path / "images.parquet").column("image").to_pylist() == list(run.images().image)
+    assert pq.read_table(path / "images.parquet").column("image").to_pylist() == names_in(run)
     if run.document.status == "interrupted":
         resume_and_finish(path)
     assert tables_of(path) == expected

@@ -27,6 +27,7 @@ from .builders import (
     files_of,
     finished,
     header,
+    names_in,
     names_of,
     record,
     tables_of,
@@ -73,11 +74,11 @@ def test_a_second_writer_is_noticed(tmp_path: Path) -> None:
 
 def test_tables_can_be_read_before_the_end_and_grow(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "x", START)
-    assert folder.tables().images().image == ()
+    assert names_in(folder.tables()) == []
     folder.append(0, *batches()[0])
-    assert len(folder.tables().keypoints().image) == 2
+    assert len(folder.tables().table().image) == 2
     folder.append(1, *batches()[1])
-    assert len(folder.tables().images().image) == 4
+    assert len(names_in(folder.tables())) == 4
 
 
 def test_only_a_flush_of_records_is_held_in_memory(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_further_files_are_written_whole(tmp_path: Path) -> None:
 def test_failures_come_back_with_all_that_is_known(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "x", START, OPEN_FAILURES)
     append_missing(folder, batches())
-    assert folder.tables().images().failures() == tuple(
+    assert folder.tables().table().failures == tuple(
         sorted((*OPEN_FAILURES, *(f for _, fs in batches() for f in fs)), key=lambda f: f.image)
     )
 
@@ -215,7 +216,7 @@ def test_failures_come_back_with_all_that_is_known(tmp_path: Path) -> None:
 def test_an_image_without_a_batch_may_fail_twice(tmp_path: Path) -> None:
     twice = (Failure("a.jpg", "no annotation"), Failure("a.jpg", "0 bytes"))
     folder = RunFolder.create(tmp_path / "x", START, twice)
-    assert [f.reason for f in folder.tables().images().failures()] == ["no annotation", "0 bytes"]
+    assert [f.reason for f in folder.tables().table().failures] == ["no annotation", "0 bytes"]
 
 
 def test_leftover_parts_are_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +228,7 @@ def test_leftover_parts_are_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert [note.removeprefix(str(tmp_path)) for note in notes] == [
         "/x/parts not removed (Permission denied); it may be deleted"
     ]
-    assert len(open_run(tmp_path / "x", tmp_path).images().image) == EVALUATED + FAILED
+    assert len(names_in(open_run(tmp_path / "x", tmp_path))) == EVALUATED + FAILED
 
 
 def _refuse(path: Path) -> None:

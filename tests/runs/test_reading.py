@@ -30,37 +30,34 @@ from .builders import (
 def test_arrays_have_the_shapes_of_their_names(tmp_path: Path, view: View) -> None:
     uninterrupted(tmp_path / "x", view)
     run = open_run(tmp_path / "x", tmp_path)
-    keypoints, images, k = run.keypoints(), run.images(), view.keypoints
-    assert run.view is keypoints.view is view
+    table, k = run.table(), view.keypoints
+    assert run.view is table.view is view
     for points in (
-        keypoints.gt_px,
-        keypoints.pred_px,
-        keypoints.sigma_px,
-        keypoints.at_min,
-        keypoints.at_max,
+        table.gt_px,
+        table.pred_px,
+        table.sigma_px,
+        table.at_min,
+        table.at_max,
     ):
         assert points.shape == (EVALUATED, k, 2)
-    for values in (keypoints.error_px, keypoints.error_mm, keypoints.peak, keypoints.flags):
+    for values in (table.error_px, table.error_mm, table.peak, table.flags):
         assert values.shape == (EVALUATED, k)
-    assert keypoints.spread_px2.shape == (EVALUATED, k, 3)
-    assert keypoints.flags.dtype == np.int64
-    assert keypoints.at_min.dtype == np.bool_
-    assert len(images.image) == EVALUATED + FAILED
-    assert tuple(np.array(images.image)[images.ok]) == keypoints.image
-    assert int(images.ok.sum()) == EVALUATED
-    assert np.isnan(images.width[~images.ok]).all()
-    assert all(reason is None for reason, ok in zip(images.reason, images.ok, strict=True) if ok)
-    assert images.violations[images.image.index("zzz.jpg")] == ()
+    assert table.spread_px2.shape == (EVALUATED, k, 3)
+    assert table.flags.dtype == np.int64
+    assert table.at_min.dtype == np.bool_
+    assert table.width.shape == table.loss_total.shape == (EVALUATED,)
+    assert len(table) == len(table.image) == len(table.violations) == EVALUATED
+    assert len(table.failures) == FAILED
+    assert {failure.image for failure in table.failures} & set(table.image) == set()
 
 
 def test_image_columns_follow_from_keypoint_columns(tmp_path: Path) -> None:
     uninterrupted(tmp_path / "x")
     run = open_run(tmp_path / "x", tmp_path)
-    images, errors = run.images(), run.keypoints().error_px
+    table, errors = run.table(), run.table().error_px
     assert np.isnan(errors[:, 3]).all()
-    np.testing.assert_allclose(images.radial_error_px[images.ok], np.nanmean(errors, axis=1), rtol=1e-12)
-    np.testing.assert_array_equal(images.max_error_px[images.ok], np.nanmax(errors, axis=1))
-    assert np.isnan(images.radial_error_px[~images.ok]).all()
+    np.testing.assert_allclose(table.radial_error_px, np.nanmean(errors, axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(table.max_error_px, np.nanmax(errors, axis=1))
 
 
 def test_an_interrupted_run_is_read_like_a_complete_one(tmp_path: Path) -> None:
@@ -69,7 +66,7 @@ def test_an_interrupted_run_is_read_like_a_complete_one(tmp_path: Path) -> None:
     append_missing(folder, batches())
     parts, whole = open_run(tmp_path / "x", tmp_path), open_run(tmp_path / "whole", tmp_path)
     assert parts.document.status == "interrupted"
-    assert parts.keypoints().image == whole.keypoints().image
+    assert parts.table().image == whole.table().image
     for name in (
         "gt_px",
         "pred_px",
@@ -81,7 +78,7 @@ def test_an_interrupted_run_is_read_like_a_complete_one(tmp_path: Path) -> None:
         "at_min",
         "at_max",
     ):
-        np.testing.assert_array_equal(getattr(parts.keypoints(), name), getattr(whole.keypoints(), name))
+        np.testing.assert_array_equal(getattr(parts.table(), name), getattr(whole.table(), name))
 
 
 def test_row_groups_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +89,9 @@ def test_row_groups_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert pq.read_metadata(tmp_path / "many" / "keypoints.parquet").num_row_groups == 3
     assert pq.read_metadata(tmp_path / "many" / "images.parquet").num_row_groups == 5
     one, many = open_run(tmp_path / "one", tmp_path), open_run(tmp_path / "many", tmp_path)
-    assert one.images().image == many.images().image
-    assert one.keypoints().image == many.keypoints().image
-    np.testing.assert_array_equal(one.keypoints().pred_px, many.keypoints().pred_px)
+    assert one.table().failures == many.table().failures
+    assert one.table().image == many.table().image
+    np.testing.assert_array_equal(one.table().pred_px, many.table().pred_px)
 
 
 def test_a_run_in_which_all_failed_has_empty_arrays(tmp_path: Path) -> None:
@@ -103,8 +100,8 @@ def test_a_run_in_which_all_failed_has_empty_arrays(tmp_path: Path) -> None:
     folder.append(0, [], batches()[1][1])
     folder.finish(finished(start, 0, 1), tmp_path)
     run = open_run(tmp_path / "x", tmp_path)
-    assert run.keypoints().gt_px.shape == (0, 20, 2)
-    assert run.images().ok.tolist() == [False]
+    assert run.table().gt_px.shape == (0, 20, 2)
+    assert (len(run.table()), len(run.table().failures)) == (0, 1)
 
 
 def test_without_a_name_the_latest_finished_run_is_read(tmp_path: Path) -> None:
@@ -150,7 +147,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, name: str, keep: float) -> Non
     content = path.read_bytes()
     path.write_bytes(content[: int(keep if keep >= 3 or keep == 0 else len(content) * keep)])
     with pytest.raises(RunFolderError) as caught:
-        _read(tmp_path / "x", name)
+        open_run(tmp_path / "x", tmp_path).table()
     assert str(caught.value).startswith(f"{path}: damaged")
     assert "\n" not in str(caught.value)
 
@@ -164,7 +161,7 @@ def test_damage_inside_a_table_is_noticed(tmp_path: Path, name: str) -> None:
     content[4:400] = bytes(396)
     path.write_bytes(content)
     with pytest.raises(RunFolderError, match="damaged"):
-        _read(tmp_path / "x", name)
+        open_run(tmp_path / "x", tmp_path).table()
 
 
 @pytest.mark.parametrize("name", ["images.parquet", "keypoints.parquet"])
@@ -176,21 +173,21 @@ def test_a_missing_table_or_column_is_named(tmp_path: Path, name: str) -> None:
     table = pq.read_table(path)
     pq.write_table(table.drop_columns([column]), path)
     with pytest.raises(RunFolderError, match=f"no column {column}"):
-        _read(tmp_path / "x", name)
+        open_run(tmp_path / "x", tmp_path).table()
     path.unlink()
     with pytest.raises(RunFolderError, match="missing from the run folder"):
-        _read(tmp_path / "x", name)
+        open_run(tmp_path / "x", tmp_path).table()
 
 
 def test_more_columns_and_another_order_are_no_obstacle(tmp_path: Path) -> None:
     uninterrupted(tmp_path / "x")
     unseal(tmp_path / "x")
     path = tmp_path / "x" / "keypoints.parquet"
-    before = open_run(tmp_path / "x", tmp_path).keypoints()
+    before = open_run(tmp_path / "x", tmp_path).table()
     table = pq.read_table(path)
     reader = table.select(list(reversed(table.column_names))).append_column("reader", table.column("image"))
     pq.write_table(reader, path)
-    np.testing.assert_array_equal(open_run(tmp_path / "x", tmp_path).keypoints().gt_px, before.gt_px)
+    np.testing.assert_array_equal(open_run(tmp_path / "x", tmp_path).table().gt_px, before.gt_px)
 
 
 def test_keypoint_rows_that_were_moved_are_noticed(tmp_path: Path) -> None:
@@ -200,18 +197,10 @@ def test_keypoint_rows_that_were_moved_are_noticed(tmp_path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
     with pytest.raises(RunFolderError, match="159 rows are not 20 per image"):
-        _read(tmp_path / "x", path.name)
+        open_run(tmp_path / "x", tmp_path).table()
     pq.write_table(table.sort_by("pred_x"), path)
     with pytest.raises(RunFolderError, match="rows out of order"):
-        _read(tmp_path / "x", path.name)
-
-
-def _read(folder: Path, name: str) -> None:
-    run = open_run(folder, folder)
-    if name == "images.parquet":
-        run.images()
-    else:
-        run.keypoints()
+        open_run(tmp_path / "x", tmp_path).table()
 
 
 @pytest.mark.parametrize("without_parts_of_sigma", [True, False])
@@ -220,7 +209,7 @@ def test_what_earlier_versions_did_not_write_is_unknown(tmp_path: Path, without_
     uninterrupted(folder)
     unseal(folder)
     path = folder / "keypoints.parquet"
-    before = open_run(folder, tmp_path).keypoints()
+    before = open_run(folder, tmp_path).table()
     table = pq.read_table(path)
     later = [
         "second_peak",
@@ -228,7 +217,7 @@ def test_what_earlier_versions_did_not_write_is_unknown(tmp_path: Path, without_
         *(f"sigma_{part}_{axis}" for part in ("aleatoric", "epistemic") for axis in "xy"),
     ]
     pq.write_table(table.drop_columns(later if without_parts_of_sigma else later[:7]), path)
-    after = open_run(folder, tmp_path).keypoints()
+    after = open_run(folder, tmp_path).table()
     np.testing.assert_array_equal(after.pred_px, before.pred_px)
     np.testing.assert_array_equal(after.at_max, before.at_max)
     peaks = after.peaks

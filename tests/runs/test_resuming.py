@@ -26,6 +26,7 @@ from .builders import (
     files_of,
     finished,
     header,
+    names_in,
     names_of,
     record,
     resume_and_finish,
@@ -117,7 +118,7 @@ def test_a_complete_run_stays_as_it_is(tmp_path: Path) -> None:
         folder.append(7, [record("new.jpg")])
     folder.interrupt(START)
     assert folder.finish(finished(START, 1, EVALUATED + FAILED - 1), tmp_path) == ()
-    assert folder.tables().images().image == tuple(names_of(batches()))
+    assert names_in(folder.tables()) == names_of(batches())
     assert (tables_of(path), (path / "run.json").read_bytes()) == (before, text)
     assert open_run(None, tmp_path).path.resolve() == path
 
@@ -176,11 +177,10 @@ def test_an_interruption_leaves_plain_tables_too_and_a_later_crash_does_not_make
     folder.interrupt(START.model_copy(update={"images": counts}))
     assert read_document(path).images.evaluated == 2
     assert pq.read_table(path / "images.parquet").num_rows == 2 + len(OPEN_FAILURES)
-    assert open_run(path, tmp_path).images().image == tuple(
-        pq.read_table(path / "images.parquet").column("image").to_pylist()
-    )
+    names = pq.read_table(path / "images.parquet").column("image").to_pylist()
+    assert names_in(open_run(path, tmp_path)) == names
     resumed = RunFolder.resume(path, START, OPEN_FAILURES, limits=EACH_BATCH)
     assert resumed.document.images.evaluated == 2
     resumed.append(1, *batches()[1])
-    assert len(open_run(path, tmp_path).images().image) == 4 + len(OPEN_FAILURES)
+    assert len(names_in(open_run(path, tmp_path))) == 4 + len(OPEN_FAILURES)
     assert not (path / "images.parquet").exists()

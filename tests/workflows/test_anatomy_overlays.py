@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from mahtdiag.anatomy.rules import Limits
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.errors import UsageError
@@ -18,7 +17,6 @@ from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
 from mahtdiag.workflows.anatomy.overlays import Subject, draw_judged, subjects_of_run, worst_judged
 from mahtdiag.workflows.progress import NoProgress
-from mahtdiag.workflows.stored_limits import stored_limits
 from tests.anatomy.spines import natural_spines
 from tests.data.builders import write_pair
 
@@ -49,7 +47,7 @@ def subjects(cwd: Path, overlays: str) -> list[Subject]:
     """What would be drawn, with the images that are there."""
     run = open_run(None, cwd)
     chosen = worst_judged(report_of(cwd, overlays="none").verdict, ImageChoice.parse(overlays))
-    return subjects_of_run(run, chosen, Limits.of(run.view, stored_limits(run.document).values), cwd)
+    return subjects_of_run(run, run.table(), chosen)
 
 
 def write_images(cwd: Path) -> bytes:

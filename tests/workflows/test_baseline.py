@@ -10,11 +10,10 @@ from mahtdiag.anatomy.rules import RULES, Limits
 from mahtdiag.config.gates import read_gates
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import BaselineGates, GateKind, GateResult
-from mahtdiag.runs.reading import open_run
+from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.compare.job import CompareRequest, compare
-from mahtdiag.workflows.compare.pairing import StoredRun
-from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
+from mahtdiag.workflows.gates.baseline import judge_baseline
 from mahtdiag.workflows.gates.judging import notes_on, results_of, stored
 from tests.runs.builders import unseal
 
@@ -31,10 +30,11 @@ def baseline(margins: dict[str, str] | None = None, run: str = "runs/base") -> B
     return gates.baseline
 
 
-def current(path: Path) -> StoredRun:
-    """A run as `evaluate` has it in memory."""
-    run = open_run(path, path.parent)
-    return current_run(run.document, run.images(), run.keypoints(), path.name)
+def current(path: Path) -> Run:
+    """A run as `evaluate` has it in memory; baselines are named from the folder of all runs."""
+    run = open_run(path, path.parents[1])
+    run.table()
+    return run
 
 
 def judged(
@@ -47,7 +47,7 @@ def judged(
 ) -> tuple[GateResult, ...]:
     found = current(folder / "runs" / name)
     view = found.document.view
-    return judge_baseline(baseline(margins, run), found, Limits.of(view), RULES, folder, only=only)
+    return judge_baseline(baseline(margins, run), found, Limits.of(view), RULES, only=only)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_commands_judge_their_own_part(folder: Path) -> None:
     assert [result.gate.metric for result in judged(folder, only="anatomy.")] == ["anatomy.violations"]
     assert judged(folder, {MEAN: "+1"}, only="calibration.") == ()
     found = current(folder / "runs" / "new")
-    assert judge_baseline(None, found, Limits.of(View.AP), RULES, folder) == ()
+    assert judge_baseline(None, found, Limits.of(View.AP), RULES) == ()
 
 
 def reasons(results: tuple[GateResult, ...]) -> str:
@@ -122,8 +122,8 @@ def test_other_data_fails_every_gate_and_is_listed(folder: Path) -> None:
     write_run(folder / "runs" / "other", [*images[1:], replace(images[0], content="x", name="x.png")], 3.0)
     results = judged(folder, name="other")
     assert reasons(results) == (
-        "other: not the data of runs/base; evaluate both on the same; only in runs/base: 1 image: 0.png; "
-        "only in other: 1 image: x.png"
+        "runs/other: not the data of runs/base; evaluate both on the same; only in runs/base: 1 image: "
+        "0.png; only in runs/other: 1 image: x.png"
     )
     assert notes_on(results) == (
         f"gates {MEAN}, {SHARE}, anatomy.violations, calibration.mace fail: {results[0].reason}",
@@ -142,7 +142,7 @@ def test_what_is_wrong_with_a_baseline_fails_every_gate(folder: Path) -> None:
         ("gone", f"{runs}/gone: no such run folder"),
         ("half", "runs/half: interrupted after 0 of 8 images"),
         ("empty", "runs/empty: no image was evaluated"),
-        ("lateral", "new: a run of AP images, runs/lateral is one of LA images"),
+        ("lateral", "runs/new: a run of AP images, runs/lateral is one of LA images"),
         ("edited", f"{edited}: changed since the run was finished (checksum)"),
         (
             "old",
@@ -189,7 +189,7 @@ def test_a_single_image_shows_nothing(tmp_path: Path) -> None:
 def test_violations_are_judged_by_the_limits_of_now(folder: Path) -> None:
     found, gates = current(folder / "runs" / "new"), baseline({"anatomy.violations": "+0"})
     loose, tight = (
-        judge_baseline(gates, found, Limits.of(View.AP, {"A201": degrees}), RULES, folder)[0]
+        judge_baseline(gates, found, Limits.of(View.AP, {"A201": degrees}), RULES)[0]
         for degrees in (40.0, 1.0)
     )
     assert (loose.estimate, loose.passed) == (0.0, True)

@@ -16,7 +16,6 @@ from mahtdiag.workflows.calibration.inputs import (
     age_band,
     judge,
     read_inputs,
-    sigma_source,
     variance_shares,
 )
 from mahtdiag.workflows.calibration.screen import source_in_words
@@ -214,7 +213,7 @@ def test_where_sigma_comes_from(
     document = open_run(write_run(tmp_path / "run", *calibrated(2), settings=settings), tmp_path).document
     checkpoint = document.checkpoint.model_copy(update={"members": members})
     document = document.model_copy(update={"checkpoint": checkpoint})
-    assert sigma_source(document) == source
+    assert document.sigma_source == source
     assert source_in_words(document) == words
 
 

@@ -10,12 +10,13 @@ from pydantic import JsonValue
 from mahtdiag.config.gates import read_gates
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.comparison import PRIMARY, ComparedMetric, Outcome, Verdict
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, ExitStatus, MahtdiagError, RunFolderError, UsageError
-from mahtdiag.runs.predictions import read_predictions
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.compare.job import Compared, ComparedPair, CompareRequest, compare
+from mahtdiag.workflows.compare.pairing import columns_of
 from tests.runs.builders import unseal
 
 from .compared_folders import Options, Pictured, image_set, renamed, sha256_of, write_run
@@ -65,7 +66,7 @@ def test_numbers_are_those_of_the_folders(tmp_path: Path) -> None:
     names = run(tmp_path, "a", images, 3.0), run(tmp_path, "b", images, 4.0)
     found = pair(tmp_path, *names)
     for name, side in zip(names, ("a", "b"), strict=True):
-        error_px = open_run(Path(name), tmp_path).keypoints().error_px
+        error_px = open_run(Path(name), tmp_path).table().error_px
         assert getattr(metric(found).difference, side) == pytest.approx(float(error_px.mean()))
     assert (found.label_a, found.label_b) == names
     assert found.comparison.verdict is Verdict.WORSE
@@ -124,7 +125,7 @@ def test_everything_that_differs_is_listed_at_once(tmp_path: Path) -> None:
     run_a = open_run(Path(a), tmp_path)
     kept = {"px": [4, 5, 6, 7, 8], "mm": [5, 6, 7, 8]}
     for unit, rows in kept.items():
-        errors = getattr(run_a.keypoints(), f"error_{unit}")[rows]
+        errors = getattr(run_a.table(), f"error_{unit}")[rows]
         assert metric(found, f"radial_error_{unit}.mean").difference.a == pytest.approx(float(errors.mean()))
 
 
@@ -236,7 +237,7 @@ def test_the_spread_of_heatmaps_serves_the_ellipses(tmp_path: Path) -> None:
     maps = metric(pair(tmp_path, "runs/heatmap-a", "runs/heatmap-b"), name).difference
     # The spread is σ² on both axes and no covariance: the same ellipses.
     assert (maps.a, maps.b) == pytest.approx((heads.a, heads.b))
-    assert read_predictions(open_run(Path("runs/auto-a"), tmp_path)).spread_px2 is None
+    assert RunTable.spread_px2 not in columns_of(open_run(Path("runs/auto-a"), tmp_path))
 
 
 def test_margins_are_chosen_by_option_then_by_settings_then_by_default(tmp_path: Path) -> None:

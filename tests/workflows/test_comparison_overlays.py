@@ -44,7 +44,7 @@ def compared(folder: Path, *names: str) -> Compared:
 def drawn(folder: Path, choice: str, *names: str) -> tuple[list[str], tuple[str, ...]]:
     """Paths of the pictures below `out`, and the notes of the last pair."""
     out = folder / "out"
-    found = with_overlays(compared(folder, *names), ImageChoice.parse(choice), out, folder, NoProgress())
+    found = with_overlays(compared(folder, *names), ImageChoice.parse(choice), out, NoProgress())
     pictures = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     return pictures, found.pairs[-1].notes
 
@@ -165,9 +165,7 @@ def test_a_name_with_control_characters_is_found(tmp_path: Path, images: list[Pi
 
 def test_a_place_that_cannot_be_written_to(runs: Path) -> None:
     (runs / "out").write_text("a file")
-    found = with_overlays(
-        compared(runs, "a", "b"), ImageChoice.parse("all"), runs / "out", runs, NoProgress()
-    )
+    found = with_overlays(compared(runs, "a", "b"), ImageChoice.parse("all"), runs / "out", NoProgress())
     (note,) = found.pairs[0].notes
     assert note.startswith("no overlays: ")
     assert "a file stands where a folder is needed" in note

@@ -1,7 +1,6 @@
 """The images behind a number: against sorting by hand, and whatever order they come in."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +8,10 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors
 from mahtdiag.diagnosis.anatomy import JudgedImage, LevelShift
+from mahtdiag.diagnosis.columns import Values
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.ci.record import WorstImages
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.gates import worst_images
@@ -23,7 +22,7 @@ N, VIEW = 9, View.LA
 K = VIEW.keypoints
 
 
-def columns(seed: int = 1) -> KeypointColumns:
+def columns(seed: int = 1) -> RunTable:
     """Nine images; the first has no label at all, the second lacks L5, one σ is 0 and one is missing."""
     rng = np.random.default_rng(seed)
     gt = natural_spines(VIEW, N)
@@ -36,28 +35,31 @@ def columns(seed: int = 1) -> KeypointColumns:
     sigma[3, 4, 1] = np.nan
     point = np.full((N, K, 2), np.nan)
     second = np.where(rng.random((N, K)) < 0.1, 0.8, 0.1)
-    return KeypointColumns(
-        view=VIEW, image=tuple(f"{n}.png" for n in range(N)), gt_px=gt, pred_px=pred, error_px=error,
-        error_mm=0.25 * error, sigma_px=sigma, sigma_aleatoric_px=sigma, sigma_epistemic_px=sigma,
-        spread_px2=np.full((N, K, 3), np.nan), peak=np.ones((N, K)), flags=np.zeros((N, K), dtype=np.int64),
-        at_min=np.zeros((N, K, 2), dtype=np.bool_), at_max=np.zeros((N, K, 2), dtype=np.bool_),
-        peaks=PeakPlaces(second_share=second, second=point + 1.0, argmax=point, local=point),
-    )  # fmt: skip
+    values: dict[str, Values] = {
+        "image": tuple(f"{n}.png" for n in range(N)),
+        "gt_px": gt,
+        "pred_px": pred,
+        "error_px": error,
+        "error_mm": 0.25 * error,
+        "sigma_px": sigma,
+        "second_share": second,
+        "second_px": point + 1.0,
+        "argmax_px": point,
+        "local_px": point,
+    }
+    return RunTable(VIEW.skeleton, values)
 
 
-def images_of(losses: Floats) -> ImageColumns:
-    """Images with these losses; the last one has failed."""
-    count = len(losses)
-    unknown = np.full(count, np.nan)
-    texts = (None,) * count
-    return ImageColumns(
-        image=tuple(f"{n}.png" for n in range(count)), ok=np.arange(count) < count - 1, reason=texts,
-        width=unknown, height=unknown, pixel_spacing_mm=unknown, sex=texts, age_years=unknown,
-        loss_total=losses, loss_heatmap=unknown, loss_coord=2 * losses, loss_anatomical=unknown,
-        loss_order=unknown, loss_parallel=unknown, loss_ratio=unknown, loss_uncertainty=-losses,
-        loss_heatmap_keypoint_share=np.clip(losses / 10, 0, 1), radial_error_px=unknown,
-        max_error_px=unknown, violations=((),) * count, image_sha256=texts, annotation_sha256=texts,
-    )  # fmt: skip
+def images_of(losses: Floats) -> RunTable:
+    """Images with these losses."""
+    values: dict[str, Values] = {
+        "image": tuple(f"{n}.png" for n in range(len(losses))),
+        "loss_total": losses,
+        "loss_coord": 2 * losses,
+        "loss_uncertainty": -losses,
+        "loss_heatmap_keypoint_share": np.clip(losses / 10, 0, 1),
+    }
+    return RunTable(VIEW.skeleton, values)
 
 
 def names(worst: WorstImages | None) -> list[str]:
@@ -188,7 +190,7 @@ FIRST, LAST = [f"{n}.png" for n in range(5)], [f"{n}.png" for n in range(5, 0, -
 )  # fmt: skip
 def test_losses(metric: str, too_high: bool, what: str, expected: list[str]) -> None:
     """A part can be negative, and an image that has failed has none."""
-    ranking = worst_images.by_loss(metric, images_of(np.arange(7.0)))
+    ranking = worst_images.by_loss(metric, images_of(np.arange(6.0)))
     assert ranking is not None
     worst = ranking.worst(too_high)
     assert worst is not None
@@ -335,11 +337,9 @@ def test_names_alone() -> None:
 
 def test_the_order_of_images_decides_nothing() -> None:
     keypoints = columns()
-    keypoints = replace(keypoints, error_px=np.round(keypoints.error_px))
+    keypoints = keypoints.with_values(error_px=np.round(keypoints.error_px))
     order = np.random.default_rng(0).permutation(N)
-    shuffled = replace(
-        keypoints, image=tuple(keypoints.image[n] for n in order), error_px=keypoints.error_px[order]
-    )
+    shuffled = keypoints.taken(order)
     for metric in ("radial_error_px.mean", "radial_error_px.max", "sdr_px.8", "by_vertebra.L1"):
         one, other = (worst_images.by_errors(metric, each) for each in (keypoints, shuffled))
         assert one is not None

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
@@ -12,14 +11,13 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.figures.bland_altman import draw_bland_altman
-from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run, open_run
+from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, ImageChoice
-from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.label_sizes import with_sizes
 from mahtdiag.workflows.anatomy.overlays import (
@@ -30,13 +28,10 @@ from mahtdiag.workflows.anatomy.overlays import (
     worst_judged,
 )
 from mahtdiag.workflows.evaluate.overlays import FOLDER as OVERLAYS
-from mahtdiag.workflows.gates.baseline import current_run, judge_baseline, not_for_labels
+from mahtdiag.workflows.gates.baseline import judge_baseline, not_for_labels
 from mahtdiag.workflows.gates.judging import judged, notes_on, status_of
 from mahtdiag.workflows.progress import Progress
-from mahtdiag.workflows.stored_frames import stored_ambiguity, stored_frames
-from mahtdiag.workflows.stored_limits import stored_limits
 
-Floats = NDArray[np.float64]
 FOLDER = GATES = "anatomy"
 SHIFTS = "anatomy.level_shifts"
 
@@ -100,73 +95,34 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
             f"--view {request.view}: {run.path} is a run of {run.view} images; leave --view out or name a "
             f"run of {request.view} images"
         )
-    images, keypoints = run.images(), run.keypoints()
-    if not keypoints.image:
-        failed = len(images.failures())
+    table = run.table()
+    if not len(table):
         raise RunFolderError(
-            f"{run.path}: no image was evaluated ({failed} failed), there is nothing to judge; evaluate again"
+            f"{run.path}: no image was evaluated ({len(table.failures)} failed), there is nothing to judge; "
+            "evaluate again"
         )
-    limits = Limits.of(run.view, {**stored_limits(run.document).values, **_set_limits(request, run.view)})
-    of_predictions, of_labels = check_run(run.view, images, keypoints, limits, rules)
-    subject = _from(request.cwd, run.path)
-    report = report_of_run(run, images, keypoints, of_predictions, of_labels, subject)
+    limits = Limits.of(run.view, {**table.conditions.limits.values, **_set_limits(request, run.view)})
+    table = table.judged_by(limits, rules)
+    report = report_of_run(run, table)
     if request.pictures:
-        report = _with_pictures(report, run, request.cwd)
-        report = _with_overlays(report, request, run, limits, progress)
-    current = current_run(run.document, images, keypoints, report.subject)
+        report = _with_pictures(report, run)
+        report = _with_overlays(report, request, run, table, progress)
     baseline = request.settings.gates.baseline
-    to_baseline = judge_baseline(baseline, current, limits, rules, request.cwd, only=f"{GATES}.")
-    report = _with_gates(report, of_predictions, request.settings, to_baseline)
+    to_baseline = judge_baseline(baseline, run, limits, rules, only=f"{GATES}.")
+    report = _with_gates(report, table.findings, request.settings, to_baseline)
     return Anatomy(report, status_of(report.gates))
 
 
-def check_run(
-    view: View, images: ImageColumns, keypoints: KeypointColumns, limits: Limits, rules: tuple[Rule, ...]
-) -> tuple[Findings, Findings]:
-    """What these rules and limits find in the predictions of a run, and in their labels."""
-    size_px = _sizes(images)
-    of_predictions, of_labels = (
-        check_anatomy(points, view.skeleton, image_size_px=size_px, limits=limits, rules=rules)
-        for points in (keypoints.pred_px, keypoints.gt_px)
-    )
-    return of_predictions, of_labels
-
-
-def report_of_run(
-    run: Run,
-    images: ImageColumns,
-    keypoints: KeypointColumns,
-    of_predictions: Findings,
-    of_labels: Findings,
-    subject: str,
-) -> AnatomyReport:
-    """Everything that findings and keypoints tell of a run; needs an evaluated image."""
-    size_px = _sizes(images)
+def report_of_run(run: Run, table: RunTable) -> AnatomyReport:
+    """Everything that the table of a run tells by its limits and rules; needs an evaluated image."""
     return AnatomyReport(
         source=Source.RUN,
-        subject=subject,
-        verdict=judge(keypoints.image, of_predictions, of_labels),
-        diagnosis=diagnose_predictions(
-            keypoints.image,
-            keypoints.pred_px,
-            keypoints.gt_px,
-            run.view,
-            cells=_in_cells(run.document, size_px, (keypoints.pred_px, keypoints.gt_px)),
-            ambiguity=stored_ambiguity(run.document, size_px, keypoints),
-        ),
-        failures=images.failures(),
+        subject=run.label,
+        verdict=judge(table.image, table.findings, table.label_findings),
+        diagnosis=diagnose_predictions(table),
+        failures=table.failures,
         notes=_run_notes(run),
     )
-
-
-def _sizes(images: ImageColumns) -> Floats:
-    """Sizes (width, height) of the evaluated images, `[N, 2]`."""
-    return np.stack([images.width, images.height], axis=-1)[images.ok]
-
-
-def _from(cwd: Path, path: Path) -> str:
-    """A path as short as it can be named from the current folder."""
-    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
 def _set_limits(request: AnatomyRequest, view: View) -> dict[str, float]:
@@ -181,26 +137,26 @@ def _run_notes(run: Run) -> tuple[str, ...]:
     return (f"the run is not finished ({done} of {document.images.total} images); resume it with --resume",)
 
 
-def _with_pictures(report: AnatomyReport, run: Run, cwd: Path) -> AnatomyReport:
+def _with_pictures(report: AnatomyReport, run: Run) -> AnatomyReport:
     """Writes the Bland–Altman plots into the run folder; one that cannot be written to gets a note."""
     written: list[str] = []
     pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
     try:
         for name, content in draw_bland_altman(pairs).items():
-            written.append(_from(cwd, write_file(run.path, f"{FOLDER}/{name}", content)))
+            written.append(run.named(write_file(run.path, f"{FOLDER}/{name}", content)))
     except RunFolderError as error:
         return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))
     return replace(report, pictures=tuple(written))
 
 
 def _with_overlays(
-    report: AnatomyReport, request: AnatomyRequest, run: Run, limits: Limits, progress: Progress
+    report: AnatomyReport, request: AnatomyRequest, run: Run, table: RunTable, progress: Progress
 ) -> AnatomyReport:
     """Draws the worst images into the run folder, where its images are still there; notes say what came."""
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
     if chosen and not (request.cwd / run.document.data.path).is_dir():
         return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
-    subjects = subjects_of_run(run, chosen, limits, request.cwd)
+    subjects = subjects_of_run(run, table, chosen)
     notes = draw_judged(
         subjects, run.view, run.path / FOLDER / OVERLAYS, request.cwd, progress, labels_judged=False
     )
@@ -223,22 +179,6 @@ def _with_gates(
     gates, _ = judged(limits, content, report.verdict.view, only=f"{GATES}.")
     gates = (*gates, *to_baseline)
     return replace(report, gates=gates, notes=(*report.notes, *notes_on(gates)))
-
-
-def _in_cells(
-    document: RunDocument, size_px: Floats, points_px: tuple[Floats, Floats]
-) -> tuple[Floats, Floats] | None:
-    """Points `[N, K, 2]` in heatmap cells; None where the run does not say how images became heatmaps."""
-    frames = stored_frames(document)
-    if frames is None:
-        return None
-    in_cells = tuple(np.full_like(points, np.nan) for points in points_px)
-    for width, height in np.unique(size_px, axis=0).tolist():
-        frame = frames(Size(int(height), int(width)))
-        rows = (size_px == (width, height)).all(axis=1)
-        for cells, points in zip(in_cells, points_px, strict=True):
-            cells[rows] = frame.original_to_heatmap(points[rows])
-    return in_cells[0], in_cells[1]
 
 
 def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> Anatomy:

@@ -2,17 +2,18 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.rules import RULES, Limits
+from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, RunFolderError, UsageError
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.png import signed
@@ -22,7 +23,7 @@ from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, second_peaks_of
 from mahtdiag.workflows.pictures.earlier import remove_pictures
 from mahtdiag.workflows.pictures.in_order import in_order, usual_workers
 from mahtdiag.workflows.progress import Progress
@@ -47,15 +48,13 @@ def worst_judged(verdict: AnatomyVerdict, choice: ImageChoice) -> tuple[JudgedIm
     return tuple(image for image in verdict.images if image.findings)[: choice.most]
 
 
-def subjects_of_run(run: Run, images: tuple[JudgedImage, ...], limits: Limits, cwd: Path) -> list[Subject]:
+def subjects_of_run(run: Run, table: RunTable, images: Sequence[JudgedImage]) -> list[Subject]:
     """Records of a run's judged images with their findings; files are found by name in its data folder."""
-    columns, keypoints = run.images(), run.keypoints()
-    files = RecordedFiles(cwd / run.document.data.path)
-    rows = {name: row for row, name in enumerate(keypoints.image)}
+    files = RecordedFiles(run.cwd / run.document.data.path)
+    rows = {name: row for row, name in enumerate(table.image)}
     subjects = []
     for judged in images:
-        record = record_of(columns, keypoints, rows[judged.image], limits)
-        record = replace(record, findings=judged.findings)
+        record = table.record(rows[judged.image])
         subjects.append(Subject(record, files.path(judged.image), record.image_sha256 or None))
     return subjects
 

@@ -5,11 +5,9 @@ from dataclasses import replace
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.workflows.calibration.job import Calibration
-from mahtdiag.workflows.compare.pairing import shown
 from mahtdiag.workflows.evaluate.results import calibration_numbers
-from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
+from mahtdiag.workflows.gates.baseline import judge_baseline
 from mahtdiag.workflows.gates.judging import judged, notes_on
-from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 SECTION = "calibration"
 
@@ -26,8 +24,5 @@ def _to_baseline(calibration: Calibration, gates: GateSettings) -> tuple[GateRes
     """The gates on differences to a stored run."""
     if gates.baseline is None:
         return ()
-    run, cwd = calibration.run, calibration.cwd
-    label = shown(run.path, cwd)
-    current = current_run(run.document, calibration.inputs.images, run.keypoints(), label)
-    limits, rules = stored_limits(run.document), stored_rules(run.document)
-    return judge_baseline(gates.baseline, current, limits, rules, cwd, only=f"{SECTION}.")
+    by = calibration.run.table().conditions
+    return judge_baseline(gates.baseline, calibration.run, by.limits, by.rules, only=f"{SECTION}.")

@@ -1,6 +1,5 @@
 """From the tables of a run to its calibration: residuals, σ, groups, the units σ could have, the numbers."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from mahtdiag.calibration import CalibrationReport, HeadUnits, calibration_report
 from mahtdiag.calibration.report import Json
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
-from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintySource
+from mahtdiag.runs.reading import Run
+from mahtdiag.runs.settings import RunSettings
+from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA
 from mahtdiag.workflows.calibration.choices import CalibrationChoices
 
@@ -23,7 +22,6 @@ DEFAULT_CHOICES = CalibrationChoices()
 LARGE_ERROR_WIDTHS = 0.1
 AGE_BANDS = ((0, 20), (20, 40), (40, 60), (60, 80))
 OLDEST_BAND = "80 and older"
-DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class CalibrationInputs:
     """
 
     run: Run
-    images: ImageColumns
+    table: RunTable
     source: str
     residual_px: Floats
     sigma_px: Floats
@@ -66,45 +64,29 @@ def read_inputs(run: Run, choices: CalibrationChoices = DEFAULT_CHOICES) -> Cali
         RunFolderError: a table is missing, damaged or does not fit the other, nothing was evaluated, or the
             run has no σ.
     """
-    return inputs_of(run, run.images(), run.keypoints(), choices)
-
-
-def inputs_of(
-    run: Run,
-    images: ImageColumns,
-    keypoints: KeypointColumns,
-    choices: CalibrationChoices = DEFAULT_CHOICES,
-) -> CalibrationInputs:
-    """The same from tables that have been read already; raises what `read_inputs` raises."""
-    if keypoints.image != tuple(n for n, ok in zip(images.image, images.ok, strict=True) if ok):
-        raise RunFolderError(f"{run.path}: its tables list different images; damaged, evaluate again")
-    if not keypoints.image:
+    table = run.table()
+    if not len(table):
         raise RunFolderError(f"{run.path}: no image was evaluated, so there is nothing to judge")
-    if np.isnan(keypoints.sigma_px).all():
+    if np.isnan(table.sigma_px).all():
         raise RunFolderError(
             f"{run.path}: the run has no σ; if the network has no uncertainty head, "
             "evaluate again with --uncertainty heatmap"
         )
-    source = sigma_source(run.document)
-    large_error_px, large_error = _large_error(images, keypoints, choices.large_error_mm)
+    large_error_px, large_error = _large_error(table, choices.large_error_mm)
     return CalibrationInputs(
         run=run,
-        images=images,
-        source=source,
-        residual_px=keypoints.pred_px - keypoints.gt_px,
-        sigma_px=keypoints.sigma_px,
-        covariance_px2=(
-            stored_covariance(keypoints.spread_px2, run.document)
-            if source == UncertaintySource.HEATMAP
-            else None
-        ),
-        shares=variance_shares(keypoints.sigma_aleatoric_px, keypoints.sigma_epistemic_px),
-        at_min=keypoints.at_min,
-        at_max=keypoints.at_max,
+        table=table,
+        source=table.conditions.sigma_source,
+        residual_px=table.pred_px - table.gt_px,
+        sigma_px=table.sigma_px,
+        covariance_px2=table.covariance_px2,
+        shares=variance_shares(table.sigma_aleatoric_px, table.sigma_epistemic_px),
+        at_min=table.at_min,
+        at_max=table.at_max,
         large_error_px=large_error_px,
         large_error=large_error,
-        groups={k: of for k, of in _groups(images, keypoints).items() if k in choices.groups},
-        units=_units(run.document, images),
+        groups={k: of for k, of in _groups(table).items() if k in choices.groups},
+        units=_units(run, table),
         choices=choices,
     )
 
@@ -126,20 +108,6 @@ def judge(inputs: CalibrationInputs) -> CalibrationReport:
     )
 
 
-def sigma_source(document: RunDocument) -> str:
-    """`head`, `heatmap`, `mc-dropout` or `ensemble`: where the σ of a run came from."""
-    settled = document.settings.get("uncertainty_source")
-    if isinstance(settled, str):
-        return settled
-    asked = document.settings.get("uncertainty")
-    if str(asked).startswith(DROPOUT):
-        return DROPOUT
-    if document.checkpoint.members:
-        return ENSEMBLE
-    # A network without a head is recorded as `none`, so that `auto` means its head.
-    return str(UncertaintySource.HEAD if asked in (None, UncertaintySource.AUTO) else asked)
-
-
 def variance_shares(aleatoric_px: Floats, epistemic_px: Floats) -> VarianceShares | None:
     """Shares of σ² over the keypoints and axes where both parts are known and σ is above 0; else None."""
     within, between = aleatoric_px**2, epistemic_px**2
@@ -159,28 +127,12 @@ def shares_json(shares: VarianceShares | None) -> dict[str, Json]:
     }
 
 
-def stored_covariance(spread_px2: Floats, document: RunDocument) -> Floats:
-    """Covariance of the spread, `[N, K, 2, 2]`, with the factors that σ was multiplied by."""
-    covariance = spread_px2[..., [[0, 1], [1, 2]]]
-    factors = _recalibration(document).get("by_keypoint")
-    if isinstance(factors, dict):
-        by_keypoint = [factors.get(name) for name in document.view.keypoint_names]
-        covariance = covariance * np.array(by_keypoint, dtype=np.float64)[:, None, None] ** 2
-    return covariance
-
-
-def _recalibration(document: RunDocument) -> Mapping[str, object]:
-    """The factors that σ was multiplied by before it was stored; empty where it was not."""
-    stored = document.settings.get("recalibration")
-    return stored if isinstance(stored, dict) else {}
-
-
-def _large_error(images: ImageColumns, keypoints: KeypointColumns, limit_mm: float) -> tuple[Floats, str]:
+def _large_error(table: RunTable, limit_mm: float) -> tuple[Floats, str]:
     """A length where the pixel spacing is known, otherwise 10 % of the width of the labelled vertebra."""
-    spacing = images.pixel_spacing_mm[images.ok]
+    spacing = table.pixel_spacing_mm
     known = np.isfinite(spacing) & (spacing > 0)
     in_px = limit_mm / np.where(known, spacing, 1.0)
-    limit = np.where(known[:, None], in_px[:, None], LARGE_ERROR_WIDTHS * _widths_px(keypoints.gt_px))
+    limit = np.where(known[:, None], in_px[:, None], LARGE_ERROR_WIDTHS * _widths_px(table.gt_px))
     names = [f"{limit_mm:g} mm"] if known.any() else []
     names += [] if known.all() else [f"{100 * LARGE_ERROR_WIDTHS:g} % of vertebra width"]
     return limit, " or ".join(names)
@@ -199,15 +151,15 @@ def _widths_px(gt_px: Floats) -> Floats:
     return widths
 
 
-def _groups(images: ImageColumns, keypoints: KeypointColumns) -> dict[str, ArrayLike]:
-    view, rows = keypoints.view, np.flatnonzero(images.ok).tolist()
+def _groups(table: RunTable) -> dict[str, ArrayLike]:
+    skeleton = table.skeleton
     groups: dict[str, ArrayLike] = {
-        "vertebra": np.array(view.vertebra_of),
-        "corner": np.array(view.corner_of),
-        "keypoint": np.array(view.keypoint_names),
+        "vertebra": np.array(skeleton.vertebra_of),
+        "corner": np.array(skeleton.corner_of),
+        "keypoint": np.array(skeleton.keypoint_names),
     }
-    sex = np.array([images.sex[i] or "" for i in rows])[:, None]
-    age = np.array([age_band(float(years)) for years in images.age_years[images.ok]])[:, None]
+    sex = np.array([sex or "" for sex in table.sex])[:, None]
+    age = np.array([age_band(float(years)) for years in table.age_years])[:, None]
     for kind, labels in (("sex", sex), ("age band", age)):
         if (labels != "").any():
             groups[kind] = labels
@@ -221,29 +173,19 @@ def age_band(years: float) -> str:
     return next((f"{low} to {high - 1}" for low, high in AGE_BANDS if years < high), OLDEST_BAND)
 
 
-def _units(document: RunDocument, images: ImageColumns) -> HeadUnits:
+def _units(run: Run, table: RunTable) -> HeadUnits:
     """Sizes of the units that a head's σ is, or could have been meant, in; NaN if it is no head's.
 
     Without a size nothing is suspected: every comparison with NaN is false.
     """
-    known = _network_frame(document)
-    if known is None or sigma_source(document) != UncertaintySource.HEAD or _recalibration(document):
+    how, settings = table.conditions, RunSettings(run.document.settings)
+    if how.frames is None or how.sigma_source != UncertaintySource.HEAD or settings.recalibrated:
         return HeadUnits(np.nan)
-    network_input, heatmap, mode, convention = known
-    sizes = np.stack([images.height, images.width], axis=-1)[images.ok].astype(np.int64)
-    distinct, which = np.unique(sizes, axis=0, return_inverse=True)
-    frames = [
-        FrameMap(Size(int(height), int(width)), network_input, heatmap, mode, convention)
-        for height, width in distinct
-    ]
-
-    def spread(values: list[Floats]) -> Floats:
-        return np.stack(values)[which.reshape(-1)][:, None, :]
-
-    input_px = spread([1.0 / frame.input_per_original for frame in frames])
-    cell_px = spread([frame.original_per_cell for frame in frames])
-    whole_px = input_px * network_input.xy
-    in_cells = document.settings.get("uncertainty_frame") == UncertaintyFrame.HEATMAP
+    input_px, cell_px = np.full((2, len(table), 1, 2), np.nan)
+    for frame, rows in table.frames():
+        input_px[rows], cell_px[rows] = 1.0 / frame.input_per_original, frame.original_per_cell
+    whole_px = input_px * how.frames.network_input.xy
+    in_cells = settings.sigma_in_cells
     others: dict[str, ArrayLike] = (
         {"model-input pixels": input_px} if in_cells else {"heatmap cells": cell_px}
     )
@@ -253,22 +195,3 @@ def _units(document: RunDocument, images: ImageColumns) -> HeadUnits:
         "units of the model input (−1 to 1)": whole_px / 2.0,
     }
     return HeadUnits(cell_px if in_cells else input_px, others)
-
-
-def _network_frame(document: RunDocument) -> tuple[Size, Size, ResizeMode, CoordinateConvention] | None:
-    settings = document.settings
-    network_input, heatmap = (_size(settings.get(name)) for name in ("input_size", "heatmap_size"))
-    if network_input is None or heatmap is None:
-        return None
-    try:
-        mode = ResizeMode(str(settings.get("resize", ResizeMode.STRETCH)))
-        convention = CoordinateConvention(str(settings.get("coords", CoordinateConvention.HALF_PIXEL)))
-    except ValueError:
-        return None
-    return network_input, heatmap, mode, convention
-
-
-def _size(value: object) -> Size | None:
-    """`256x128` as a size; None for anything else."""
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(value))
-    return Size(int(found[1]), int(found[2])) if found else None

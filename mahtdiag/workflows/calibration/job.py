@@ -75,14 +75,14 @@ class Calibration:
         return status_of(self.gates)
 
 
-def calibrate(request: CalibrationRequest) -> Calibration:
-    """Judge the σ of a run; write pictures into its folder and factors into a file if asked.
+def calibrate(request: CalibrationRequest, run: Run | None = None) -> Calibration:
+    """Judge the σ of a run, which may be open already; write pictures and factors if asked.
 
     Raises MahtdiagError where the run cannot be read or has no σ, or the factors cannot be fitted or judged.
     """
     if request.fit is not None and request.apply is not None:
         raise UsageError("--fit and --apply exclude each other: fit on one run, then apply to another")
-    run = open_run(request.run, request.cwd)
+    run = run or open_run(request.run, request.cwd)
     factors = None if request.apply is None else read_recalibration(request.cwd / request.apply)
     inputs = read_inputs(run, choices_of(request.settings, run.document))
     if factors is not None and request.apply is not None:

@@ -30,9 +30,10 @@ from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import ConformalLimits, Recalibration, SigmaFactors
+from mahtdiag.runs.settings import DROPOUT
 from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.calibration.inputs import DROPOUT, CalibrationInputs, Floats, sigma_source
+from mahtdiag.workflows.calibration.inputs import CalibrationInputs, Floats
 
 FOLDS = 5
 MIN_KEYPOINTS = 20
@@ -102,7 +103,6 @@ def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -
             "evaluate more images"
         )
     names = document.view.keypoint_names
-    images = inputs.images
     return Recalibration(
         view=document.view,
         checkpoint=document.checkpoint,
@@ -117,17 +117,16 @@ def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -
         ),
         conformal_d=tuple(_limits(row.limits, names) for row in fitted.conformal.ellipse),
         conformal_px=tuple(_limits(row.limits, names) for row in fitted.conformal.disc_px),
-        image_sha256=tuple(sorted({sha for sha, ok in zip(images.image_sha256, images.ok, strict=True)
-                                   if ok and sha})),
-    )  # fmt: skip
+        image_sha256=tuple(sorted({sha for sha in inputs.table.image_sha256 if sha})),
+    )
 
 
 def reading_settings(document: RunDocument) -> dict[str, JsonValue]:
     """The settings of a run that its predictions and σ depend on."""
     found = {name: document.settings[name] for name in READING if name in document.settings}
     asked = document.settings.get("uncertainty")
-    dropout = sigma_source(document) == DROPOUT
-    found["uncertainty"] = str(asked) if dropout else sigma_source(document)
+    dropout = document.sigma_source == DROPOUT
+    found["uncertainty"] = str(asked) if dropout else document.sigma_source
     earlier = found.pop("recalibration", None)
     if isinstance(earlier, dict):
         found["recalibration"] = earlier.get("sha256")
@@ -170,13 +169,10 @@ def require_same_reading(run: RunDocument, factors: Recalibration, file: Path, n
 
 
 def _require_unseen(inputs: CalibrationInputs, factors: Recalibration, file: Path) -> None:
-    seen, images = set(factors.image_sha256), inputs.images
-    again = [
-        name for name, sha, ok in zip(images.image, images.image_sha256, images.ok, strict=True)
-        if ok and sha in seen
-    ]  # fmt: skip
+    seen, table = set(factors.image_sha256), inputs.table
+    again = [name for name, sha in zip(table.image, table.image_sha256, strict=True) if sha in seen]
     if again or inputs.run.document.data.sha256 == factors.data.sha256:
-        count = f"{len(again)} of its {int(images.ok.sum())} images" if again else "the same data"
+        count = f"{len(again)} of its {len(table)} images" if again else "the same data"
         example = f" ({again[0]})" if again else ""
         raise UsageError(
             f"{file}: fitted on {count}{example}, so {inputs.run.path} cannot judge it; give a run on other "

@@ -7,9 +7,10 @@ from mahtdiag.calibration.report import Json
 from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationView
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
+from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, UncertaintySource
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.calibration.inputs import DROPOUT, ENSEMBLE, shares_json, sigma_source
+from mahtdiag.workflows.calibration.inputs import shares_json
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
 from mahtdiag.workflows.calibration.recalibration import FOLDS, Recalibrated
 
@@ -53,7 +54,7 @@ def _bounds(document: RunDocument) -> tuple[float, float]:
 
 def source_in_words(document: RunDocument) -> str:
     """Where the σ of a run comes from."""
-    source = sigma_source(document)
+    source = document.sigma_source
     if source == UncertaintySource.HEATMAP:
         words = f"{WITHIN[UncertaintySource.HEATMAP]}, ellipses from their full covariance"
     elif source in (DROPOUT, ENSEMBLE):

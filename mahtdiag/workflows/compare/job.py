@@ -17,16 +17,8 @@ from mahtdiag.diagnosis.comparison import (
 )
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.errors import ExitStatus, UsageError
-from mahtdiag.runs.reading import Run
-from mahtdiag.workflows.compare.pairing import (
-    Pair,
-    StoredRun,
-    open_finished,
-    pair_runs,
-    read_stored,
-    why_missing,
-)
-from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
+from mahtdiag.runs.reading import Run, open_finished
+from mahtdiag.workflows.compare.pairing import Pair, pair_runs, require_images, why_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +83,8 @@ def compare(request: CompareRequest) -> Compared:
     if len(request.runs) < 2:
         raise UsageError("name two runs or more: mahtdiag compare RUN_A RUN_B")
     margins = _margins(request)
-    opened = [open_finished(path, request.cwd) for path in request.runs]
-    first = read_stored(opened[0], request.cwd)
-    pairs = tuple(
-        _compared(opened[0], first, run, read_stored(run, request.cwd), margins, common=request.common)
-        for run in opened[1:]
-    )
+    first, *others = (open_finished(path, request.cwd) for path in request.runs)
+    pairs = tuple(_compared(first, run, margins, common=request.common) for run in others)
     return Compared(pairs, request.strict)
 
 
@@ -119,24 +107,25 @@ def _margins(request: CompareRequest) -> tuple[Margin, ...] | None:
     return tuple(margins) or None
 
 
-def _compared(
-    run_a: Run, a: StoredRun, run_b: Run, b: StoredRun, margins: tuple[Margin, ...] | None, *, common: bool
-) -> ComparedPair:
-    pair = pair_runs(a, b, stored_limits(a.document), stored_rules(a.document), common=common)
+def _compared(a: Run, b: Run, margins: tuple[Margin, ...] | None, *, common: bool) -> ComparedPair:
+    for run in (a, b):
+        require_images(run)
+    by = a.document.conditions
+    pair = pair_runs(a, b, by.limits, by.rules, common=common)
     comparison = judge_pair(pair, margins or tuple(Margin(name, 0.0, relative=False) for name in PRIMARY))
     missing = [judged.name for judged in comparison.judged if judged.outcome is Outcome.MISSING]
     if margins is not None and missing:
         raise UsageError(*(f"margin on {name}: {why_missing(name, pair)}" for name in missing))
     judged = tuple(judged for judged in comparison.judged if judged.name not in missing)
     return ComparedPair(
-        a=run_a,
-        b=run_b,
+        a=a,
+        b=b.closed(),
         label_a=a.label,
         label_b=b.label,
         names_a=pair.names_a,
         names_b=pair.names_b,
         comparison=replace(comparison, judged=judged),
-        notes=(*_same(run_a, run_b), *_unsealed(a), *_unsealed(b), *pair.notes),
+        notes=(*_same(a, b), *_unsealed(a), *_unsealed(b), *pair.notes),
     )
 
 
@@ -151,8 +140,8 @@ def _same(a: Run, b: Run) -> tuple[str, ...]:
     return ("A and B are the same run, which cannot differ from itself",) if a.path.samefile(b.path) else ()
 
 
-def _unsealed(run: StoredRun) -> tuple[str, ...]:
-    if run.document.checksums is not None:
+def _unsealed(run: Run) -> tuple[str, ...]:
+    if run.sealed:
         return ()
     return (
         f"{run.label} was written by an earlier version, which kept no checksums: it may have been edited",

@@ -8,20 +8,19 @@ from pathlib import Path
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import Image, decode_image
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, RunFolderError
 from mahtdiag.reports.overlay.draw import Half, draw_overlay, draw_side_by_side
 from mahtdiag.reports.overlay.png import signed
 from mahtdiag.runs.files import write_file
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare.job import Compared, ComparedPair
-from mahtdiag.workflows.compare.pairing import shown
-from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, record_of, second_peaks_of
+from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, second_peaks_of
 from mahtdiag.workflows.pictures.earlier import remove_pictures
 from mahtdiag.workflows.pictures.in_order import in_order, usual_workers
 from mahtdiag.workflows.progress import Progress
-from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 WORSE, BETTER = "worse", "better"
 COMMAND = "compare"
@@ -33,29 +32,25 @@ PICTURES = tuple(f"{run}{name}/[0-9][0-9]*-*.png" for run in ("", "run-[0-9]*/")
 class _Side:
     """One of the two runs, with all its columns."""
 
-    run: Run
     label: str
-    images: ImageColumns
-    keypoints: KeypointColumns
+    table: RunTable
     rows: dict[str, int]
     files: RecordedFiles
 
     @staticmethod
-    def of(run: Run, label: str, cwd: Path) -> "_Side":
-        keypoints = run.keypoints()
-        rows = {name: row for row, name in enumerate(keypoints.image)}
-        files = RecordedFiles(cwd / run.document.data.path)
-        return _Side(run, label, run.images(), keypoints, rows, files)
+    def of(run: Run, judged_as: Run) -> "_Side":
+        """A run, its findings by the rules and limits of another."""
+        by = judged_as.document.conditions
+        table = run.table().judged_by(by.limits, by.rules)
+        rows = {name: row for row, name in enumerate(table.image)}
+        return _Side(run.label, table, rows, RecordedFiles(run.cwd / run.document.data.path))
 
-    def record(self, name: str, judged_as: Run) -> ImageRecord:
-        """The record of an image, its findings by the rules and limits of a run."""
-        limits, rules = stored_limits(judged_as.document), stored_rules(judged_as.document)
-        return record_of(self.images, self.keypoints, self.rows[name], limits, rules)
+    def record(self, name: str) -> ImageRecord:
+        """The record of an image."""
+        return self.table.record(self.rows[name])
 
 
-def with_overlays(
-    compared: Compared, choice: ImageChoice, folder: Path, cwd: Path, progress: Progress
-) -> Compared:
+def with_overlays(compared: Compared, choice: ImageChoice, folder: Path, progress: Progress) -> Compared:
     """The same, with what was drawn told in the notes; every run but the first gets a folder if several.
 
     Pictures of an earlier comparison in `folder` are removed.
@@ -68,7 +63,7 @@ def with_overlays(
     several = len(compared.pairs) > 1
     pairs = []
     for number, pair in enumerate(compared.pairs, start=2):
-        notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, cwd, progress)
+        notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, progress)
         pairs.append(replace(pair, notes=(*pair.notes, *notes)))
     return replace(compared, pairs=tuple(pairs))
 
@@ -79,7 +74,7 @@ def _noted(compared: Compared, note: str) -> Compared:
 
 
 def draw_changed(
-    pair: ComparedPair, choice: ImageChoice, folder: Path, cwd: Path, progress: Progress
+    pair: ComparedPair, choice: ImageChoice, folder: Path, progress: Progress
 ) -> tuple[str, ...]:
     """Draw the images that got worse and those that got better, and say in notes how many, or why not.
 
@@ -89,7 +84,7 @@ def draw_changed(
     total = sum(map(len, chosen))
     if not total:
         return ()
-    sides = _Side.of(pair.a, pair.label_a, cwd), _Side.of(pair.b, pair.label_b, cwd)
+    sides = _Side.of(pair.a, pair.a), _Side.of(pair.b, pair.a)
     missing: list[str] = []
     progress.start("overlays", total)
     try:
@@ -99,7 +94,7 @@ def draw_changed(
         return (f"no overlays: {error.problems[0]}",)
     finally:
         progress.stop()
-    return overlay_notes(total - len(missing), missing, shown(folder, cwd))
+    return overlay_notes(total - len(missing), missing, pair.a.named(folder))
 
 
 def _draw(
@@ -126,7 +121,7 @@ def _draw(
 def _drawn(pair: ComparedPair, row: int, sides: tuple[_Side, _Side]) -> bytes | None:
     """One image as both runs saw it; None where it is gone."""
     names = pair.names_a[row], pair.names_b[row]
-    records = [side.record(name, pair.a) for side, name in zip(sides, names, strict=True)]
+    records = [side.record(name) for side, name in zip(sides, names, strict=True)]
     places = [side.files.path(name) for side, name in zip(sides, names, strict=True)]
     image = _image(names[0], places, records[0])
     if image is None:

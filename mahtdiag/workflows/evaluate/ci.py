@@ -9,25 +9,20 @@ from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, WorstImages, interval_in_words
 from mahtdiag.reports.numbers import interval, number, percent, pixels
-from mahtdiag.runs.document import RunDocument
-from mahtdiag.workflows.compare.pairing import open_finished, pair_runs, read_stored
+from mahtdiag.runs.reading import open_finished
+from mahtdiag.workflows.compare.pairing import pair_runs
 from mahtdiag.workflows.evaluate.job import Evaluation
-from mahtdiag.workflows.evaluate.results import RunResults, findings_of
-from mahtdiag.workflows.gates.baseline import current_run
+from mahtdiag.workflows.evaluate.results import RunResults
 from mahtdiag.workflows.gates.ci import WorstOf, gate_cases, other_notes
 from mahtdiag.workflows.gates.images import finder
 from mahtdiag.workflows.gates.judging import results_of
 from mahtdiag.workflows.gates.worst_images import by_increase
-from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 MEAN_ERROR = "radial_error_px.mean"
 
 
-def of_evaluation(evaluation: Evaluation, cwd: Path) -> CiRecord:
-    """An evaluation: all gates, errors and rates, the images with the largest error.
-
-    Baselines are named from the folder `cwd`.
-    """
+def of_evaluation(evaluation: Evaluation) -> CiRecord:
+    """An evaluation: all gates, errors and rates, the images with the largest error."""
     results, document = evaluation.results, evaluation.results.document
     nothing = evaluation.not_done is not None and not document.images.evaluated
     worst_of, gates = _finder(results), results_of(document.gates)
@@ -41,9 +36,9 @@ def of_evaluation(evaluation: Evaluation, cwd: Path) -> CiRecord:
         ),
         problems=(evaluation.not_done,) if nothing and evaluation.not_done else (),
         judged=document.images.evaluated,
-        failures=results.images.failures(),
+        failures=results.table.failures,
         failures_allowed=evaluation.not_done is None,
-        gates=gate_cases(gates, worst_of, cache(partial(_increases, results, document, cwd))),
+        gates=gate_cases(gates, worst_of, cache(partial(_increases, results))),
         numbers=_evaluation_numbers(results),
         worst=worst_of(MEAN_ERROR, True) if results.summary else None,
         notes=other_notes(document.notes, gates),
@@ -51,21 +46,21 @@ def of_evaluation(evaluation: Evaluation, cwd: Path) -> CiRecord:
 
 
 def _finder(results: RunResults) -> WorstOf:
-    images, keypoints = results.images, results.keypoints
+    table = results.table
 
     def judged() -> tuple[JudgedImage, ...]:
-        return judge(keypoints.image, findings_of(results.document, images, keypoints)).images
+        return judge(table.image, table.findings).images
 
     shifts = None if results.errors is None else results.errors.level_shifts
-    return finder(images, keypoints, judged, shifts)
+    return finder(table, judged, shifts)
 
 
-def _increases(results: RunResults, document: RunDocument, cwd: Path, baseline: str) -> WorstImages | None:
+def _increases(results: RunResults, baseline: str) -> WorstImages | None:
     """The images whose mean error grew most against a stored run; None where it is gone by now."""
-    current = current_run(document, results.images, results.keypoints, "")
+    judged_by = results.table.conditions
     try:
-        stored = read_stored(open_finished(Path(baseline), cwd), cwd)
-        pair = pair_runs(stored, current, stored_limits(document), stored_rules(document))
+        stored = open_finished(Path(baseline), results.run.cwd)
+        pair = pair_runs(stored, results.run, judged_by.limits, judged_by.rules)
     except MahtdiagError:
         return None
     errors = compare_runs(pair.a, pair.b, (), ())

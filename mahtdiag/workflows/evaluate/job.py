@@ -9,7 +9,6 @@ from pathlib import Path
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.checks import outside_image
 from mahtdiag.data.images import ImageError, load_image
-from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import Seconds
 from mahtdiag.engine.loader import LoadImage, load_batches
@@ -21,11 +20,10 @@ from mahtdiag.runs.latest import default_run_path
 from mahtdiag.runs.lock import has_work_left, sole_writer
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
-from mahtdiag.workflows.compare.pairing import shown
 from mahtdiag.workflows.evaluate.overlays import write_overlays
 from mahtdiag.workflows.evaluate.results import RunResults, read_results
 from mahtdiag.workflows.evaluate.setup import Setup, header, prepare, settings_of
-from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
+from mahtdiag.workflows.gates.baseline import judge_baseline
 from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
 from mahtdiag.workflows.interruption import keep_work
 from mahtdiag.workflows.progress import Progress
@@ -65,7 +63,7 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
     with ExitStack() as held:
         folder = _open_folder(request, setup, held)
         results, overlays = _fill(folder, setup, request.cwd, progress)
-    finished = replace(results, document=folder.document)
+    finished = replace(results, run=replace(results.run, document=folder.document))
     not_done = _not_done(finished.document, setup.allow_failures)
     gates = status_of(results_of(finished.document.gates))
     status = gates if not_done is None else ExitStatus.NOT_DONE
@@ -92,12 +90,14 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tup
         keep_work(True)
         _infer(setup, folder, clock, progress)
         known = folder.document.model_copy(update={"settings": settings_of(setup)})
-        results = read_results(folder.tables(), folder.document if folder.complete else known)
+        run = replace(folder.tables(), cwd=cwd)
+        results = read_results(run, folder.document if folder.complete else known)
         overlays = write_overlays(setup, results, folder, progress)
         document = folder.document
         if not folder.complete:
             document = results.document.model_copy(update=_at_the_end(setup, clock))
-        judged = with_gates(document, setup.gates.limits, _to_baseline(setup, results, folder, cwd))
+        baseline = judge_baseline(setup.gates.baseline, results.run, setup.limits, setup.rules)
+        judged = with_gates(document, setup.gates.limits, baseline)
         for note in folder.finish(judged, cwd):
             progress.note(note)
     except KeyboardInterrupt:
@@ -106,13 +106,6 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tup
     finally:
         progress.stop()
     return results, overlays
-
-
-def _to_baseline(setup: Setup, results: RunResults, folder: RunFolder, cwd: Path) -> tuple[GateResult, ...]:
-    """The gates on differences to a stored run; violations of both by the rules and limits of now."""
-    label = shown(folder.path, cwd)
-    current = current_run(results.document, results.images, results.keypoints, label)
-    return judge_baseline(setup.gates.baseline, current, setup.limits, setup.rules, cwd)
 
 
 def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", progress: Progress) -> None:

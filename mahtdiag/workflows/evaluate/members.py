@@ -16,10 +16,10 @@ from mahtdiag.errors import UsageError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
+from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
 from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
-from mahtdiag.workflows.calibration.inputs import DROPOUT, ENSEMBLE
 from mahtdiag.workflows.evaluate.specification import Evidence, resolve_input, resolve_spec, view_of_heatmaps
 
 SEPARATOR = ","

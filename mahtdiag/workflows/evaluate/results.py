@@ -1,17 +1,16 @@
 """From the tables of a run to its results: the summary and the document that is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType
-from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.report import Json
 from mahtdiag.config.settings import CalibrationSettings
-from mahtdiag.diagnosis.ambiguity import Ambiguity
+from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.summary import (
     LOSS_NAMES,
     ErrorStatistics,
@@ -21,7 +20,7 @@ from mahtdiag.diagnosis.summary import (
 )
 from mahtdiag.diagnosis.violations import violation_numbers
 from mahtdiag.runs.document import FailureEntry, ImageCounts, RunDocument
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.runs.reading import Run
 from mahtdiag.runs.results import (
     AnatomySummary,
     ErrorTypeEntry,
@@ -31,51 +30,53 @@ from mahtdiag.runs.results import (
 )
 from mahtdiag.runs.results import ErrorSummary as StoredErrors
 from mahtdiag.workflows.calibration.choices import choices_of
-from mahtdiag.workflows.calibration.inputs import VarianceShares, inputs_of, judge, shares_json
+from mahtdiag.workflows.calibration.inputs import VarianceShares, judge, read_inputs, shares_json
 from mahtdiag.workflows.evaluate.setup import digest
-from mahtdiag.workflows.stored_frames import stored_ambiguity
-from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
-Floats = NDArray[np.float64]
 CURVES = ("curve", "sparsification", "adversarial")
 
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """A run's document, its summary (None if nothing was evaluated) and the columns behind them.
+    """A run with its document, its summary (None if nothing was evaluated) and the table behind them.
 
     `errors` and `ambiguity` are None where nothing was evaluated, the latter too where peaks are not known.
     """
 
-    document: RunDocument
+    run: Run
     summary: ErrorSummary | None
-    images: ImageColumns
-    keypoints: KeypointColumns
     errors: ErrorBreakdown | None = None
     ambiguity: Ambiguity | None = None
+
+    @property
+    def document(self) -> RunDocument:
+        """What `run.json` says."""
+        return self.run.document
+
+    @property
+    def table(self) -> RunTable:
+        """The images of the run."""
+        return self.run.table()
 
 
 def read_results(run: Run, known: RunDocument) -> RunResults:
     """Everything that the tables of a run say; `known` is the document so far."""
-    images, keypoints = run.images(), run.keypoints()
-    failures = tuple(FailureEntry(image=f.image, reason=f.reason) for f in images.failures())
-    counts = ImageCounts(
-        total=known.images.total, evaluated=int(images.ok.sum()), failed=int((~images.ok).sum())
-    )
+    table = run.table()
+    failures = tuple(FailureEntry(image=f.image, reason=f.reason) for f in table.failures)
+    counts = ImageCounts(total=known.images.total, evaluated=len(table), failed=len(failures))
     base = known.model_copy(
         update={
             "images": counts,
             "failures": failures,
-            "data": known.data.model_copy(update={"sha256": _data_sha256(images)}),
+            "data": known.data.model_copy(update={"sha256": _data_sha256(table)}),
         }
     )
-    if not np.isfinite(keypoints.error_px).any():
-        return RunResults(base, None, images, keypoints)
-    losses = {name: _of_evaluated(images, f"loss_{name}") for name in LOSS_NAMES}
-    summary = summarise(run.view, keypoints.image, keypoints.error_px, keypoints.error_mm, losses)
-    share = _of_evaluated(images, "loss_heatmap_keypoint_share")
-    errors = break_down_errors(keypoints.image, keypoints.pred_px, keypoints.gt_px)
-    ambiguity = stored_ambiguity(run.document, _sizes(images), keypoints)
+    if not np.isfinite(table.error_px).any():
+        return RunResults(replace(run, document=base), None)
+    losses = {name: table.loss(name) for name in LOSS_NAMES}
+    summary = summarise(run.view, table.image, table.error_px, table.error_mm, losses)
+    share = table.loss_heatmap_keypoint_share
+    errors, ambiguity = break_down_errors(table), ambiguity_of(table)
     document = base.model_copy(
         update={
             "metrics": _metrics(summary),
@@ -85,40 +86,20 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
                 ci95={name: value.ci95 for name, value in summary.losses.items()},
             ),
             "anatomy": AnatomySummary.model_validate(
-                violation_numbers(findings_of(run.document, images, keypoints), len(errors.level_shifts))
+                violation_numbers(table.findings, len(errors.level_shifts))
             ),
             "error_types": _error_types(errors),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
-            "calibration": _calibration(run, images, keypoints, known),
+            "calibration": _calibration(run, known),
         }
     )
-    return RunResults(document, summary, images, keypoints, errors, ambiguity)
+    return RunResults(replace(run, document=document), summary, errors, ambiguity)
 
 
-def _of_evaluated(images: ImageColumns, name: str) -> Floats:
-    column: Floats = getattr(images, name)
-    return column[images.ok]
-
-
-def _data_sha256(images: ImageColumns) -> str:
-    rows = zip(images.image, images.image_sha256, images.annotation_sha256, strict=True)
+def _data_sha256(table: RunTable) -> str:
+    rows = [*zip(table.image, table.image_sha256, table.annotation_sha256, strict=True)]
+    rows += [(failure.image, failure.image_sha256, failure.annotation_sha256) for failure in table.failures]
     return digest([f"{name}\0{image}\0{annotation}" for name, image, annotation in rows])
-
-
-def findings_of(document: RunDocument, images: ImageColumns, keypoints: KeypointColumns) -> Findings:
-    """Anatomical violations among the predictions, by the rules and limits of the run."""
-    return check_anatomy(
-        keypoints.pred_px,
-        document.view.skeleton,
-        image_size_px=_sizes(images),
-        limits=stored_limits(document),
-        rules=stored_rules(document),
-    )
-
-
-def _sizes(images: ImageColumns) -> Floats:
-    """Sizes (width, height) of the evaluated images, `[N, 2]`."""
-    return np.stack([images.width, images.height], axis=-1)[images.ok]
 
 
 def _error_types(errors: ErrorBreakdown) -> ErrorTypesSummary:
@@ -146,13 +127,11 @@ def _error_types(errors: ErrorBreakdown) -> ErrorTypesSummary:
     )
 
 
-def _calibration(
-    run: Run, images: ImageColumns, keypoints: KeypointColumns, known: RunDocument
-) -> dict[str, Json] | None:
+def _calibration(run: Run, known: RunDocument) -> dict[str, Json] | None:
     """Calibration of σ as `mahtdiag calibration` judges it, or None where the run has no σ."""
-    if np.isnan(keypoints.sigma_px).all():
+    if np.isnan(run.table().sigma_px).all():
         return None
-    inputs = inputs_of(run, images, keypoints, choices_of(CalibrationSettings(), known))
+    inputs = read_inputs(run, choices_of(CalibrationSettings(), known))
     return calibration_numbers(judge(inputs), inputs.shares)
 
 

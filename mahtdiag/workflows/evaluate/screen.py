@@ -1,7 +1,5 @@
 """From a finished run to what its tables show."""
 
-import numpy as np
-
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.reports.tables.evaluation import AnatomyRow, CalibrationGlance, EvaluationView, WorstImage
@@ -33,7 +31,7 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         images_with_violations=document.anatomy.images_with_violations if document.anatomy else 0.0,
         calibration=_calibration(document),
         gates=results_of(document.gates),
-        failures=results.images.failures(),
+        failures=results.table.failures,
         notes=document.notes,
         run_folder=str(evaluation.path),
         overlays=evaluation.overlays,
@@ -52,18 +50,16 @@ def _subtitle(document: RunDocument) -> str:
 
 
 def _worst(results: RunResults) -> tuple[WorstImage, ...]:
-    rows = np.flatnonzero(results.images.ok)
-    chosen = [int(rows[row]) for row in worst_images(results, ImageChoice.parse(f"worst:{WORST_ROWS}"))]
-    images = results.images
+    table = results.table
     return tuple(
         WorstImage(
-            image=images.image[i],
-            error_px=float(images.radial_error_px[i]),
-            max_error_px=float(images.max_error_px[i]),
-            losses={name: float(getattr(images, f"loss_{name}")[i]) for name in LOSS_NAMES},
-            codes=images.violations[i],
+            image=table.image[i],
+            error_px=float(table.radial_error_px[i]),
+            max_error_px=float(table.max_error_px[i]),
+            losses={name: float(table.loss(name)[i]) for name in LOSS_NAMES},
+            codes=table.violations[i],
         )
-        for i in chosen
+        for i in worst_images(results, ImageChoice.parse(f"worst:{WORST_ROWS}"))
     )
 
 

@@ -9,28 +9,18 @@ from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, GateKind, GateR
 from mahtdiag.diagnosis.metrics import Better
 from mahtdiag.errors import MahtdiagError, RunFolderError
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.predictions import Predictions
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns
+from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.workflows.compare.notes import named
-from mahtdiag.workflows.compare.pairing import (
-    Pair,
-    StoredRun,
-    open_finished,
-    pair_runs,
-    read_stored,
-    shown,
-    why_missing,
-)
+from mahtdiag.workflows.compare.pairing import Pair, pair_runs, require_images, why_missing
 
 ONE_IMAGE = "a single image has no interval; compare on two images or more"
 
 
 def judge_baseline(
     baseline: BaselineGates | None,
-    current: StoredRun,
+    current: Run,
     limits: Limits,
     rules: tuple[Rule, ...],
-    cwd: Path,
     only: str = "",
 ) -> tuple[GateResult, ...]:
     """The margins on numbers that begin with `only`, judged; violations by these rules and limits.
@@ -42,8 +32,8 @@ def judge_baseline(
     if baseline is None or not margins:
         return ()
     try:
-        run = open_finished(Path(baseline.run), cwd)
-        label = shown(run.path, cwd)
+        run = open_finished(Path(baseline.run), current.cwd)
+        label = run.label
         if not run.sealed:
             raise RunFolderError(
                 f"{label}: written by an earlier version without checksums, so it may have been edited; "
@@ -51,7 +41,8 @@ def judge_baseline(
             )
         if _same(run.document, current.document):
             raise RunFolderError(f"{label} is the run that is judged; name another one as its baseline")
-        pair = pair_runs(read_stored(run, cwd), current, limits, rules)
+        require_images(run)
+        pair = pair_runs(run, current, limits, rules)
         if pair.lost:
             raise RunFolderError(f"not evaluated, but in the baseline {label}: {named(pair.lost)}")
     except MahtdiagError as error:
@@ -74,21 +65,6 @@ def not_for_labels(baseline: BaselineGates | None, only: str) -> tuple[str, ...]
     if not margins:
         return ()
     return (f"[gates.baseline] compares runs; labels are not judged by its {', '.join(margins)}",)
-
-
-def current_run(
-    document: RunDocument, images: ImageColumns, keypoints: KeypointColumns, label: str
-) -> StoredRun:
-    """A run whose tables are in memory already, finished or not."""
-    predictions = Predictions(
-        image=keypoints.image,
-        gt_px=keypoints.gt_px,
-        pred_px=keypoints.pred_px,
-        error_px=keypoints.error_px,
-        sigma_px=keypoints.sigma_px,
-        spread_px2=keypoints.spread_px2,
-    )
-    return StoredRun(label, document, images, predictions)
 
 
 def _failed(margin: Margin, run: str, reason: str) -> GateResult:

@@ -58,7 +58,7 @@ def of_anatomy(anatomy: "Anatomy") -> CiRecord:
 def of_calibration(calibration: "Calibration") -> CiRecord:
     """A judged σ: the gates on `calibration.…`, its numbers, the images whose errors σ explains least."""
     document, inputs = calibration.run.document, calibration.inputs
-    images = [name for name, ok in zip(inputs.images.image, inputs.images.ok.tolist(), strict=True) if ok]
+    images = inputs.table.image
 
     def worst_of(metric: str, too_high: bool) -> WorstImages | None:
         ranking = worst_images.by_sigma(

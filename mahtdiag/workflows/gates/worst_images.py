@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.error_types import ErrorType, classify_errors
+from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.diagnosis.anatomy import JudgedImage, LevelShift
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.reports.ci.record import RankedImage, WorstImages
 from mahtdiag.reports.numbers import counted, number, pixels
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 
@@ -65,37 +65,36 @@ class Ranking:
         return WorstImages(self.most if largest else self.fewest, rows) if rows else None
 
 
-def by_errors(metric: str, keypoints: KeypointColumns) -> Ranking | None:
+def by_errors(metric: str, table: RunTable) -> Ranking | None:
     """Images by what a number of `metrics` is made of: errors, keypoints beyond a threshold, labels."""
     path = metric.removeprefix("metrics.")
-    chosen, part = _members(path, keypoints.view)
+    chosen, part = _members(path, table.view)
     last = path.rpartition(".")[2]
     unit = "mm" if "_mm" in path else "px"
-    error = (keypoints.error_mm if unit == "mm" else keypoints.error_px)[:, chosen]
+    error = (table.error_mm if unit == "mm" else table.error_px)[:, chosen]
     if any(name in path for name in RATES):
         threshold = float(re.split(r"sdr_..\.", path)[1])
-        return _beyond(error, threshold, f"{threshold:g} {unit}{_of(part)}", keypoints.image)
+        return _beyond(error, threshold, f"{threshold:g} {unit}{_of(part)}", table.image)
     if last in ("keypoints_missing", "keypoints_measured", "keypoints"):
         missing = np.isnan(error).sum(axis=1).astype(np.float64)
         what = f"keypoints{_of(part)} without error"
-        return _counts(what, "keypoint", missing, keypoints.image, rises=last == "keypoints_missing")
+        return _counts(what, "keypoint", missing, table.image, rises=last == "keypoints_missing")
     if last == "max":
-        return _measured(f"radial error of a keypoint{_of(part)}", unit, _largest(error), keypoints.image)
+        return _measured(f"radial error of a keypoint{_of(part)}", unit, _largest(error), table.image)
     if part or any(path.startswith(name) for name in ERRORS):
-        return _measured(f"mean radial error{_of(part)}", unit, _means(error), keypoints.image)
+        return _measured(f"mean radial error{_of(part)}", unit, _means(error), table.image)
     return None
 
 
-def by_loss(metric: str, images: ImageColumns) -> Ranking | None:
+def by_loss(metric: str, table: RunTable) -> Ranking | None:
     """Images by a part of their loss."""
     name = metric.removeprefix("losses.")
     if name not in (*LOSS_NAMES, "heatmap_keypoint_share"):
         return None
-    score: Floats = getattr(images, f"loss_{name}")
     what = {"total": "loss", "heatmap_keypoint_share": "share of keypoints in the heatmap loss"}.get(
         name, f"{name} loss"
     )
-    return _measured(what, "", np.where(images.ok, score, np.nan), images.image)
+    return _measured(what, "", table.loss(name), table.image)
 
 
 def by_violations(metric: str, view: View, judged: Sequence[JudgedImage]) -> Ranking:
@@ -122,21 +121,20 @@ def by_violations(metric: str, view: View, judged: Sequence[JudgedImage]) -> Ran
     return Ranking(f"largest {what}", f"smallest {what}", names, severity, text, counts=True)
 
 
-def by_error_type(metric: str, keypoints: KeypointColumns) -> Ranking | None:
+def by_error_type(metric: str, table: RunTable) -> Ranking | None:
     """Images by how many of their keypoints are mistakes of the one type that a number counts."""
     named = metric.removeprefix("error_types.by_type.").rpartition(".")[0]
     kind = next((kind for kind in ErrorType if kind.title == named), None)
     if kind is None:
-        return by_errors(f"{ERRORS[0]}.mean", keypoints)
-    types = classify_errors(keypoints.pred_px, keypoints.gt_px).types
-    count = (types == kind).sum(axis=1).astype(np.float64)
-    return _counts(f"keypoints of type {named}", "keypoint", count, keypoints.image)
+        return by_errors(f"{ERRORS[0]}.mean", table)
+    count = (table.error_types.types == kind).sum(axis=1).astype(np.float64)
+    return _counts(f"keypoints of type {named}", "keypoint", count, table.image)
 
 
-def by_ambiguity(keypoints: KeypointColumns) -> Ranking:
+def by_ambiguity(table: RunTable) -> Ranking:
     """Images by how many of their heatmaps have two peaks."""
-    count = has_two_peaks(keypoints.peaks).sum(axis=1).astype(np.float64)
-    return _counts("heatmaps with two peaks", "heatmap", count, keypoints.image)
+    count = has_two_peaks(table.peaks).sum(axis=1).astype(np.float64)
+    return _counts("heatmaps with two peaks", "heatmap", count, table.image)
 
 
 def by_sigma(

@@ -20,7 +20,6 @@ from mahtdiag.runs.files import write_file
 from mahtdiag.runs.latest import LATEST, RUNS
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.workflows.calibration.choices import CalibrationChoices
-from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 OWN_COORDINATES = "network"
 TEMPLATE_HEADER = (
@@ -182,8 +181,7 @@ def _other_than_default(
 
 def _anatomy(document: RunDocument) -> dict[str, dict[str, Value]]:
     """Rules and limits that are not the defaults of the view."""
-    rules = stored_rules(document)
-    limits = stored_limits(document).values
+    rules, limits = document.conditions.rules, document.conditions.limits.values
     return {
         "anatomy": {} if rules == RULES else {"select": tuple(rule.code for rule in rules)},
         "anatomy.limits": {

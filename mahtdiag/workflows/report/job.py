@@ -9,6 +9,7 @@ import numpy as np
 
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.html.gallery import Picture
 from mahtdiag.reports.html.page import render_report
@@ -16,16 +17,14 @@ from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.numbers import counted
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
-from mahtdiag.runs.reading import ImageColumns, KeypointColumns, Run
+from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.choices import NO_IMAGES, ImageChoice
-from mahtdiag.workflows.compare.pairing import open_finished, shown
 from mahtdiag.workflows.evaluate.overlays import worst_rows
-from mahtdiag.workflows.gates.baseline import current_run, judge_baseline
+from mahtdiag.workflows.gates.baseline import judge_baseline
 from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
 from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.report.pictures import Wanted, finished_pictures, start_pictures
 from mahtdiag.workflows.report.screen import gallery_of, view_of
-from mahtdiag.workflows.stored_limits import stored_limits, stored_rules
 
 NAME = "report.html"
 READERS = 4
@@ -73,27 +72,29 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     if request.out is not None:
         # The page of a large run takes a while, which nobody should wait for in vain.
         require_no_folder("--out", request.out, request.cwd)
-    images, keypoints = run.images(), run.keypoints()
-    _require_results(run, images, keypoints)
+    table = run.table()
+    _require_results(run, table)
     data = _data_folder(request, run)
-    rows = worst_rows(images.radial_error_px[images.ok], request.images)
-    gates = _gates(request, run, images, keypoints)
+    rows = worst_rows(table.radial_error_px, request.images)
+    gates = _gates(request, run, table)
     # The decoder works while figures are drawn.
     with ThreadPoolExecutor(READERS) as pool:
-        started = start_pictures(pool, _wanted(images, keypoints, rows), data)
+        started = start_pictures(
+            pool, [Wanted(table.image[row], table.image_sha256[row]) for row in rows], data
+        )
         try:
-            view = view_of(run, images, keypoints, gates, request.cwd)
+            view = view_of(run, table, gates)
             sections = tuple(sections_of(view))
             pictures = finished_pictures(started, progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     pictures = pictures if data else [f"{run.document.data.path} is gone"] * len(rows)
-    names = [keypoints.image[row] for row in rows]
-    notes = _notes(run, names, pictures, len(keypoints.image), data is not None)
+    names = [table.image[row] for row in rows]
+    notes = _notes(run, names, pictures, len(table), data is not None)
     gallery = None
     if request.images != NO_IMAGES:
-        gallery = gallery_of(view, images, keypoints, rows, pictures, notes)
+        gallery = gallery_of(view, table, rows, pictures, notes)
     content = render_report(view, sections, gallery)
     return Report(
         path=_written(request, run, content),
@@ -115,15 +116,13 @@ def _written(request: ReportRequest, run: Run, content: bytes) -> Path:
     return request.cwd / request.out
 
 
-def _require_results(run: Run, images: ImageColumns, keypoints: KeypointColumns) -> None:
-    if not keypoints.image:
+def _require_results(run: Run, table: RunTable) -> None:
+    if not len(table):
         raise RunFolderError(
-            f"{run.path}: no image was evaluated ({len(images.failures())} failed), there is nothing to "
+            f"{run.path}: no image was evaluated ({len(table.failures)} failed), there is nothing to "
             "report; evaluate again"
         )
-    if keypoints.image != tuple(name for name, ok in zip(images.image, images.ok, strict=True) if ok):
-        raise RunFolderError(f"{run.path}: its tables list different images; damaged, evaluate again")
-    if not np.isfinite(keypoints.error_px).any():
+    if not np.isfinite(table.error_px).any():
         raise RunFolderError(f"{run.path}: no keypoint has a label, so there is nothing to report")
 
 
@@ -137,21 +136,12 @@ def _data_folder(request: ReportRequest, run: Run) -> Path | None:
     return None
 
 
-def _wanted(images: ImageColumns, keypoints: KeypointColumns, rows: Sequence[int]) -> list[Wanted]:
-    sha256 = dict(zip(images.image, images.image_sha256, strict=True))
-    return [Wanted(keypoints.image[row], sha256[keypoints.image[row]]) for row in rows]
-
-
-def _gates(
-    request: ReportRequest, run: Run, images: ImageColumns, keypoints: KeypointColumns
-) -> tuple[GateResult, ...]:
+def _gates(request: ReportRequest, run: Run, table: RunTable) -> tuple[GateResult, ...]:
     """The gates in force now, judged by the run; where the settings have none, those it was judged by."""
     gates, document = request.settings.gates, run.document
     if not gates.limits and gates.baseline is None:
         return results_of(document.gates)
-    current = current_run(document, images, keypoints, shown(run.path, request.cwd))
-    limits, rules = stored_limits(document), stored_rules(document)
-    to_baseline = judge_baseline(gates.baseline, current, limits, rules, request.cwd)
+    to_baseline = judge_baseline(gates.baseline, run, table.conditions.limits, table.conditions.rules)
     return results_of(with_gates(document, gates.limits, to_baseline).gates)
 
 
