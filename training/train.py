@@ -184,7 +184,7 @@ def main() -> None:
     started, used = time.perf_counter(), time.process_time()
     network = train(options.view, Schedule(images=options.images, epochs=options.epochs), bf16=options.bf16)
     spec = ModelSpec(
-        view=options.view,
+        skeleton=options.view.skeleton,
         input=ModelInput(size=INPUT, channels=1),
         decoding=Decoding(HEATMAP_SIGMA, DecodeMethod.SOFT_ARGMAX, SOFTARGMAX_BETA),
         uncertainty=UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA),

@@ -49,7 +49,7 @@ class RecordMaker:
         losses = self._losses(places, reading)
         sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
         findings = check_anatomy(
-            places.pred_px, self.spec.view.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules
+            places.pred_px, self.spec.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules
         ).per_image()
         records: list[ImageRecord] = []
         failures: list[Failure] = []
@@ -77,7 +77,8 @@ class RecordMaker:
         return records, failures
 
     def _not_finite(self, finite: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> str:
-        names = [name for name, good in zip(self.spec.view.keypoint_names, finite, strict=True) if not good]
+        known = self.spec.skeleton.keypoint_names
+        names = [name for name, good in zip(known, finite, strict=True) if not good]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return f"the network's output is not finite (NaN, infinite or too large to square) for {shown}"
 

@@ -110,10 +110,11 @@ class Runner:
             half = len(images) // 2
             return _joined(self._forward(images[:half]), self._forward(images[half:]))
         found = Size(*outputs.heatmaps.shape[-2:])
-        if found != self.heatmap_size or outputs.heatmaps.shape[1] != self.spec.view.keypoints:
+        expected = self.spec.skeleton.keypoints
+        if found != self.heatmap_size or outputs.heatmaps.shape[1] != expected:
             raise ModelOutputError(
                 f"the network returned heatmaps {list(outputs.heatmaps.shape)} where it had returned "
-                f"[B, {self.spec.view.keypoints}, {self.heatmap_size.height}, {self.heatmap_size.width}]"
+                f"[B, {expected}, {self.heatmap_size.height}, {self.heatmap_size.width}]"
             )
         return outputs
 

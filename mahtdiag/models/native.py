@@ -91,7 +91,7 @@ class CheckpointMetadata(_Block):
     def spec(self) -> ModelSpec:
         """What the network takes in and gives out."""
         return ModelSpec(
-            view=self.view,
+            skeleton=self.view.skeleton,
             input=ModelInput(
                 size=Size(self.input.height, self.input.width),
                 channels=self.input.channels,

@@ -13,7 +13,7 @@ from mahtdiag.schema.choices import (
     UncertaintySource,
 )
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 __all__ = [
     "IMAGENET",
@@ -128,9 +128,14 @@ class UncertaintySpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Everything needed to run a network and read its output."""
+    """Everything needed to run a network and read its output; a heatmap for each keypoint of `skeleton`."""
 
-    view: View
+    skeleton: Skeleton
     input: ModelInput
     decoding: Decoding
     uncertainty: UncertaintySpec
+
+    @property
+    def view(self) -> View:
+        """The projection of the radiographs that it reads."""
+        return self.skeleton.view

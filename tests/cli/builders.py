@@ -81,7 +81,7 @@ def write_native(path: Path, view: View) -> None:
     torch.manual_seed(7)
     config = MahtNetConfig(str(view), 1, width=8, encoder_layers=1, attention_layers=1, heads=4)
     uncertainty = UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA)
-    spec = ModelSpec(view, ModelInput(INPUT, 1), Decoding(1.5), uncertainty)
+    spec = ModelSpec(view.skeleton, ModelInput(INPUT, 1), Decoding(1.5), uncertainty)
     save_checkpoint(path, MahtNet(config).eval(), spec)
 
 

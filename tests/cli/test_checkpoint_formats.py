@@ -8,7 +8,7 @@ from torch import nn
 from mahtdiag.models import formats
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintyKind, UncertaintySpec
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP
 
 from . import networks
 from .builders import INPUT
@@ -27,7 +27,7 @@ class NumpyArrays(CheckpointFormat):
 
     def inspect(self, checkpoint: Checkpoint) -> ModelSpec:
         uncertainty = UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA)
-        return ModelSpec(View.AP, ModelInput(INPUT, 1), Decoding(1.5), uncertainty)
+        return ModelSpec(AP, ModelInput(INPUT, 1), Decoding(1.5), uncertainty)
 
     def load(self, checkpoint: Checkpoint) -> nn.Module:
         network = networks.exact()

@@ -97,7 +97,7 @@ def spec(
 ) -> ModelSpec:
     """A specification; what the frames say counts for the input."""
     return ModelSpec(
-        view, ModelInput(INPUT, 1), Decoding(2.0, own_coords=own_coords), UncertaintySpec(source)
+        view.skeleton, ModelInput(INPUT, 1), Decoding(2.0, own_coords=own_coords), UncertaintySpec(source)
     )
 
 

@@ -20,14 +20,14 @@ from mahtdiag.schema.model_spec import (
 )
 from mahtdiag.schema.outputs import ModelOutputs, Predictor
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
-from mahtdiag.schema.skeleton import AP, View
+from mahtdiag.schema.skeleton import AP
 
 INPUT = Size(32, 24)
 HEATMAP = Size(16, 8)
 SIGMA = 1.5
-K = View.AP.keypoints
+K = AP.keypoints
 SPEC = ModelSpec(
-    view=View.AP,
+    skeleton=AP,
     input=ModelInput(INPUT, 1, ResizeMode.LETTERBOX, convention=CoordinateConvention.HALF_PIXEL),
     decoding=Decoding(SIGMA, DecodeMethod.LOCAL),
     uncertainty=UncertaintySpec(),

@@ -26,7 +26,7 @@ from mahtdiag.schema.skeleton import View
 
 Network = TypeVar("Network", bound=nn.Module)
 SPEC = ModelSpec(
-    view=View.LA,
+    skeleton=View.LA.skeleton,
     input=ModelInput(Size(64, 32), 3, ResizeMode.LETTERBOX, IMAGENET, CoordinateConvention.SCALE),
     decoding=Decoding(1.75, DecodeMethod.SOFT_ARGMAX, 12.5),
     uncertainty=UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA, frame=UncertaintyFrame.HEATMAP),

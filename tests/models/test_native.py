@@ -13,13 +13,13 @@ from mahtdiag.errors import CheckpointError
 from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import metadata_of, save_checkpoint
 from mahtdiag.schema.model_spec import ModelSpec, Normalization, UncertaintySpec, parse_normalization
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, View
 
 from .networks import SPEC, mahtnet, problems_of
 
 AP_SPEC = replace(
     SPEC,
-    view=View.AP,
+    skeleton=AP,
     input=replace(SPEC.input, channels=1, normalization=parse_normalization("0.4/0.21")),
     uncertainty=UncertaintySpec(),
 )
@@ -63,7 +63,7 @@ def test_saving_does_not_depend_on_the_mode_or_the_memory_layout(tmp_path: Path)
 
 def test_a_contradiction_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"config\.view is LA, the rest of the block says AP"):
-        save_checkpoint(tmp_path / "a.pt", mahtnet(View.LA), replace(SPEC, view=View.AP))
+        save_checkpoint(tmp_path / "a.pt", mahtnet(View.LA), replace(SPEC, skeleton=AP))
     unnamed = replace(SPEC.input, normalization=Normalization("mine", (0.5,), (0.1,)))
     with pytest.raises(ValidationError, match="'mine' is not known"):
         metadata_of(mahtnet(), replace(SPEC, input=unnamed))

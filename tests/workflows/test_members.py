@@ -28,7 +28,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySource,
     UncertaintySpec,
 )
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import LA, View
 from mahtdiag.workflows.evaluate.members import (
     Member,
     checkpoint_paths,
@@ -40,7 +40,10 @@ from mahtdiag.workflows.evaluate.members import (
 
 CPU = torch.device("cpu")
 SPEC = ModelSpec(
-    View.AP, ModelInput(Size(64, 64), 1), Decoding(1.5), UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA)
+    View.AP.skeleton,
+    ModelInput(Size(64, 64), 1),
+    Decoding(1.5),
+    UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA),
 )
 SCRIPT_OPTIONS = ModelSettings.model_validate(
     {"input_size": "16x16", "channels": 1, "normalize": "unit", "heatmap_sigma": 1.5,
@@ -121,7 +124,7 @@ def test_what_an_ensemble_takes_sigma_from(
 
 def test_all_differences_of_all_members_at_once(tmp_path: Path) -> None:
     a = write(tmp_path / "a.pt")
-    b = write(tmp_path / "b.pt", replace(SPEC, view=View.LA))
+    b = write(tmp_path / "b.pt", replace(SPEC, skeleton=LA))
     other = replace(SPEC, input=ModelInput(Size(96, 64), 1), decoding=Decoding(2.0, DecodeMethod.LOCAL))
     c = write(tmp_path / "c.pt", other)
     assert problems_of(lambda: load(a, b, c)) == (

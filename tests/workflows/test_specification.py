@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mahtdiag.config.settings import ModelSettings
+from mahtdiag.data.dataset import ViewEvidence
 from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
@@ -22,17 +23,16 @@ from mahtdiag.schema.model_spec import (
     parse_normalization,
 )
 from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, View
 from mahtdiag.workflows.evaluate.specification import (
-    Evidence,
     resolve_input,
     resolve_spec,
     settle_view,
-    view_of_heatmaps,
+    skeleton_of_heatmaps,
 )
 
 METADATA = ModelSpec(
-    view=View.LA,
+    skeleton=LA,
     input=ModelInput(Size(64, 32), 3, ResizeMode.LETTERBOX, IMAGENET, CoordinateConvention.SCALE),
     decoding=Decoding(1.5, DecodeMethod.LOCAL, 7.0),
     uncertainty=UncertaintySpec(UncertaintySource.AUTO, UncertaintyKind.LOG_VAR, UncertaintyFrame.HEATMAP),
@@ -81,7 +81,7 @@ def test_options_alone_are_enough() -> None:
 def test_metadata_alone_is_enough() -> None:
     found = resolve_input(settings(), METADATA)
     assert found == METADATA.input
-    spec = resolve_spec(settings(), METADATA, found, View.LA, WITH_HEAD)
+    spec = resolve_spec(settings(), METADATA, found, LA, WITH_HEAD)
     assert spec == METADATA
 
 
@@ -108,22 +108,20 @@ def test_normalisation_must_have_the_networks_channels() -> None:
 
 def test_decoding() -> None:
     bare = settings(*NEEDED.values())
-    found = resolve_spec(bare, None, METADATA.input, View.LA, ALONE).decoding
+    found = resolve_spec(bare, None, METADATA.input, LA, ALONE).decoding
     assert found == Decoding(2.0, DecodeMethod.DARK, 1.0, own_coords=False)
     given = settings({"decode": "argmax", "softargmax_beta": 3, "heatmap_sigma": 4})
     for metadata in (None, METADATA):
-        found = resolve_spec(given, metadata, METADATA.input, View.LA, WITH_COORDS).decoding
+        found = resolve_spec(given, metadata, METADATA.input, LA, WITH_COORDS).decoding
         assert found == Decoding(4.0, DecodeMethod.ARGMAX, 3.0, own_coords=False)
-    assert "--heatmap-sigma" in problem_of(
-        lambda: resolve_spec(settings(), None, METADATA.input, View.LA, ALONE)
-    )
+    assert "--heatmap-sigma" in problem_of(lambda: resolve_spec(settings(), None, METADATA.input, LA, ALONE))
 
 
 def test_own_coordinates_count_unless_a_decoding_is_asked_for() -> None:
     bare = settings(*NEEDED.values())
-    assert resolve_spec(bare, None, METADATA.input, View.LA, WITH_COORDS).decoding.own_coords
+    assert resolve_spec(bare, None, METADATA.input, LA, WITH_COORDS).decoding.own_coords
     asked = settings(*NEEDED.values(), {"decode": "dark"})
-    assert not resolve_spec(asked, None, METADATA.input, View.LA, WITH_COORDS).decoding.own_coords
+    assert not resolve_spec(asked, None, METADATA.input, LA, WITH_COORDS).decoding.own_coords
 
 
 @pytest.mark.parametrize(
@@ -143,12 +141,12 @@ def test_own_coordinates_count_unless_a_decoding_is_asked_for() -> None:
 )
 def test_uncertainty(given: dict[str, object], outputs: ModelOutputs, expected: UncertaintySpec) -> None:
     bare = settings(*NEEDED.values(), given)
-    assert resolve_spec(bare, None, METADATA.input, View.LA, outputs).uncertainty == expected
+    assert resolve_spec(bare, None, METADATA.input, LA, outputs).uncertainty == expected
 
 
 def test_uncertainty_of_the_metadata_and_options_over_it() -> None:
     def resolved(given: dict[str, object]) -> UncertaintySpec:
-        return resolve_spec(settings(given), METADATA, METADATA.input, View.LA, WITH_HEAD).uncertainty
+        return resolve_spec(settings(given), METADATA, METADATA.input, LA, WITH_HEAD).uncertainty
 
     assert resolved({}) == METADATA.uncertainty
     assert resolved({"uncertainty_as": "sigma"}).kind is UncertaintyKind.SIGMA
@@ -157,22 +155,22 @@ def test_uncertainty_of_the_metadata_and_options_over_it() -> None:
 
 def test_a_head_that_is_not_there() -> None:
     asked = settings(*NEEDED.values(), {"uncertainty": "head"})
-    said = problem_of(lambda: resolve_spec(asked, None, METADATA.input, View.LA, ALONE))
+    said = problem_of(lambda: resolve_spec(asked, None, METADATA.input, LA, ALONE))
     assert said.startswith("--uncertainty head: the network returns no log_sigma")
 
 
 def test_evidence_that_agrees() -> None:
-    evidence = [Evidence(View.LA, "the network"), Evidence(View.LA, "the folder x")]
+    evidence = [ViewEvidence(View.LA, "the network"), ViewEvidence(View.LA, "the folder x")]
     assert settle_view(evidence) is View.LA
     assert settle_view(evidence[:1]) is View.LA
 
 
 def test_a_conflict_names_everybody() -> None:
     evidence = [
-        Evidence(View.AP, "--view"),
-        Evidence(View.LA, "the network (22 heatmaps)"),
-        Evidence(View.LA, "the checkpoint's metadata"),
-        Evidence(View.AP, "the folder data"),
+        ViewEvidence(View.AP, "--view"),
+        ViewEvidence(View.LA, "the network (22 heatmaps)"),
+        ViewEvidence(View.LA, "the checkpoint's metadata"),
+        ViewEvidence(View.AP, "the folder data"),
     ]
     said = problem_of(lambda: settle_view(evidence))
     for item in evidence:
@@ -184,12 +182,12 @@ def test_no_evidence() -> None:
 
 
 def test_the_number_of_heatmaps_tells_the_view() -> None:
-    assert view_of_heatmaps(20) is View.AP
-    assert view_of_heatmaps(22) is View.LA
+    assert skeleton_of_heatmaps(20) is AP
+    assert skeleton_of_heatmaps(22) is LA
 
 
 @pytest.mark.parametrize("count", [1, 17, 19, 21, 23, 40])
 def test_other_numbers_of_heatmaps(count: int) -> None:
-    said = problem_of(lambda: view_of_heatmaps(count), ModelOutputError)
+    said = problem_of(lambda: skeleton_of_heatmaps(count), ModelOutputError)
     assert said.startswith(f"the network returns {count} heatmaps; an AP network has 20 ")
     assert "an LA network 22 " in said

@@ -10,6 +10,7 @@ import torch
 from pydantic import JsonValue
 
 from mahtdiag.config.settings import ModelSettings
+from mahtdiag.data.dataset import ViewEvidence
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import UsageError
@@ -20,7 +21,7 @@ from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
 from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
-from mahtdiag.workflows.evaluate.specification import Evidence, resolve_input, resolve_spec, view_of_heatmaps
+from mahtdiag.workflows.evaluate.specification import resolve_input, resolve_spec, skeleton_of_heatmaps
 
 SEPARATOR = ","
 HEAD = (UncertaintySource.AUTO, UncertaintySource.HEAD)
@@ -66,8 +67,8 @@ def _load(path: Path, settings: ModelSettings, device: torch.device, trust: bool
     network_input = resolve_input(settings, model.spec)
     model.network.to(device)
     outputs = probe(model.predict, network_input.channels, network_input.size, device)
-    view = view_of_heatmaps(outputs.heatmaps.shape[1])
-    spec = resolve_spec(settings, model.spec, network_input, view, outputs)
+    skeleton = skeleton_of_heatmaps(outputs.heatmaps.shape[1])
+    spec = resolve_spec(settings, model.spec, network_input, skeleton, outputs)
     return Member(path, model, spec, Size(*outputs.heatmaps.shape[-2:]))
 
 
@@ -134,11 +135,11 @@ def is_repeated(members: Sequence[Member], settings: ModelSettings) -> bool:
     return len(members) > 1 or isinstance(settings.uncertainty, McDropout)
 
 
-def view_evidence_of(members: Sequence[Member]) -> tuple[Evidence, ...]:
+def view_evidence_of(members: Sequence[Member]) -> tuple[ViewEvidence, ...]:
     """Which view the networks are for, and what says so."""
-    view = members[0].spec.view
-    evidence = [Evidence(view, f"the network ({view.keypoints} heatmaps)")]
-    evidence += [Evidence(m.model.spec.view, "the checkpoint's metadata") for m in members if m.model.spec]
+    skeleton, told = members[0].spec.skeleton, [m.model.spec for m in members if m.model.spec]
+    evidence = [ViewEvidence(skeleton.view, f"the network ({skeleton.keypoints} heatmaps)")]
+    evidence += [ViewEvidence(spec.view, "the checkpoint's metadata") for spec in told]
     return tuple(dict.fromkeys(evidence))
 
 

@@ -67,7 +67,7 @@ def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, pro
         except (OSError, DataError) as error:
             return record.image, error
         return record.image, draw_overlay(
-            image, record, setup.spec.view.skeleton, rule_titles=titles, second_peaks=second_peaks_of(record)
+            image, record, setup.spec.skeleton, rule_titles=titles, second_peaks=second_peaks_of(record)
         )
 
     drawn = 0

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import ModelSettings, Settings
-from mahtdiag.data.dataset import Dataset
+from mahtdiag.data.dataset import Dataset, ViewEvidence
 from mahtdiag.data.readers import reader_of
 from mahtdiag.engine.device import describe_device, resolve_device
 from mahtdiag.engine.inference import Runner
@@ -37,7 +37,7 @@ from mahtdiag.workflows.evaluate.members import (
     view_evidence_of,
 )
 from mahtdiag.workflows.evaluate.sigma_correction import SigmaCorrection, read_correction
-from mahtdiag.workflows.evaluate.specification import Evidence, settle_view
+from mahtdiag.workflows.evaluate.specification import settle_view
 from mahtdiag.workflows.evaluate.training_loss import loss_of
 from mahtdiag.workflows.pictures.in_order import usual_workers
 
@@ -93,8 +93,8 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     members = load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
     evidence = list(view_evidence_of(members))
     if settings.data.view not in (None, "auto"):
-        evidence.insert(0, Evidence(View(str(settings.data.view)), "--view"))
-    view = settle_view([*evidence, *(Evidence(item.view, item.source) for item in data_says)])
+        evidence.insert(0, ViewEvidence(View(str(settings.data.view)), "--view"))
+    view = settle_view([*evidence, *data_says])
     loss, precision = loss_of(settings.loss, view), settings.evaluate.precision or Precision.FP32
     setup = Setup(
         members=members,

@@ -1,9 +1,10 @@
 """What a network takes in and gives out: options first, then the checkpoint's metadata, never a guess."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mahtdiag.config.settings import ModelSettings
+from mahtdiag.data.dataset import ViewEvidence
 from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode
 from mahtdiag.schema.model_spec import (
@@ -18,18 +19,10 @@ from mahtdiag.schema.model_spec import (
     parse_normalization,
 )
 from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
 
 DEFAULT_DECODE = DecodeMethod.DARK
 DEFAULT_BETA = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One thing that says which view it is, and what that thing is."""
-
-    view: View
-    source: str
 
 
 def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelInput:
@@ -66,7 +59,7 @@ def resolve_spec(
     settings: ModelSettings,
     metadata: ModelSpec | None,
     network_input: ModelInput,
-    view: View,
+    skeleton: Skeleton,
     outputs: ModelOutputs,
 ) -> ModelSpec:
     """The whole specification, once a first forward pass has shown what the network returns."""
@@ -80,7 +73,7 @@ def resolve_spec(
         or (metadata.decoding.softargmax_beta if metadata else DEFAULT_BETA),
         own_coords=outputs.coords is not None and settings.decode is None and metadata is None,
     )
-    return ModelSpec(view, network_input, decoding, _uncertainty(settings, metadata, outputs))
+    return ModelSpec(skeleton, network_input, decoding, _uncertainty(settings, metadata, outputs))
 
 
 def _uncertainty(
@@ -102,7 +95,7 @@ def _uncertainty(
     return spec
 
 
-def settle_view(evidence: Sequence[Evidence]) -> View:
+def settle_view(evidence: Sequence[ViewEvidence]) -> View:
     """The one view that all evidence agrees on; UsageError lists who says what if it does not."""
     views = {item.view for item in evidence}
     if len(views) == 1:
@@ -113,12 +106,12 @@ def settle_view(evidence: Sequence[Evidence]) -> View:
     raise UsageError(f"the view is unclear: {said}; give data and a checkpoint of one view")
 
 
-def view_of_heatmaps(keypoints: int) -> View:
-    """The view with as many keypoints as the network has heatmaps; ModelOutputError if there is none."""
-    view = View.from_keypoints(keypoints)
-    if view is None:
+def skeleton_of_heatmaps(keypoints: int) -> Skeleton:
+    """The skeleton with as many keypoints as the network has heatmaps; ModelOutputError if there is none."""
+    skeleton = skeleton_with(keypoints)
+    if skeleton is None:
         raise ModelOutputError(
-            f"the network returns {keypoints} heatmaps; an AP network has {View.AP.keypoints} (L1–L5), an LA "
-            f"network {View.LA.keypoints} (L1–L5 and S1)"
+            f"the network returns {keypoints} heatmaps; an AP network has {AP.keypoints} (L1–L5), an LA "
+            f"network {LA.keypoints} (L1–L5 and S1)"
         )
-    return view
+    return skeleton
