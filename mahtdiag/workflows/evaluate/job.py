@@ -10,8 +10,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.checks import outside_image
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.diagnosis.records import RecordMaker
-from mahtdiag.engine.inference import Seconds
-from mahtdiag.engine.loader import LoadImage, load_batches
+from mahtdiag.engine.inference import LoadImage, Seconds, load_batches
 from mahtdiag.errors import ExitStatus, InterruptedRunError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.document import Seconds as StoredSeconds
