@@ -6,7 +6,7 @@ import numpy as np
 
 from mahtdiag.data.checks import is_normalised, outside_image
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.skeleton import LA, View
+from mahtdiag.schema.skeleton import LA, LUMBAR, Skeleton, View
 
 from .builders import spine
 
@@ -26,6 +26,15 @@ def test_keypoints_outside_the_image_are_named() -> None:
         "L2 LL (x -1.01, y 50) lies outside the image (200 wide, 300 high)",
         "L3 UR (x 50, y 300.5) lies outside the image (200 wide, 300 high)",
         "S1 UL (x 3120, y 50) lies outside the image (200 wide, 300 high)",
+    )
+
+
+def test_keypoints_are_named_by_any_skeleton() -> None:
+    whole = Skeleton("AP", View.AP, (*(f"T{n}" for n in range(1, 13)), *LUMBAR))
+    points = np.full((whole.keypoints, 2), 50.0)
+    points[-1] = (50, -7)
+    assert outside_image(points, Size(100, 100), whole) == (
+        "L5 LR (x 50, y -7) lies outside the image (100 wide, 100 high)",
     )
 
 

@@ -27,6 +27,7 @@ from mahtdiag.schema.model_spec import (
 from mahtdiag.schema.outputs import ModelOutputs, Predictor
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.samples import LoadedImage
+from mahtdiag.schema.skeleton import LUMBAR, Skeleton, View
 
 from .builders import HEATMAP, INPUT, SIGMA, SPEC, K, batches, changed, load, network, runner
 
@@ -95,6 +96,18 @@ def test_frames_belong_to_the_images_that_could_be_read() -> None:
     assert all(frame.heatmap == HEATMAP and frame.network_input == INPUT for frame in inferred.frames)
     assert inferred.frames[3].mode is SPEC.input.resize
     assert [failure.image for failure in inferred.batch.failures] == ["007.png"]
+
+
+def test_a_network_for_any_skeleton_runs() -> None:
+    whole = Skeleton("AP", View.AP, (*(f"T{n}" for n in range(1, 13)), *LUMBAR))
+    seventeen = runner(
+        lambda images: ModelOutputs(torch.rand(len(images), 68, 16, 8)), replace(SPEC, skeleton=whole)
+    )
+    reading, _ = seventeen.read(0, torch.zeros(3, 1, 32, 24), np.full((3, 68, 2), 4.0))
+    assert (reading.points.shape, reading.spread.shape) == ((3, 68, 2), (3, 68, 3))
+    assert reading.finite.all()
+    with pytest.raises(ModelOutputError, match=r"returned \[B, 68, 16, 8\]"):
+        runner(network(), seventeen.spec).read(0, torch.zeros(3, 1, 32, 24), np.full((3, 68, 2), 4.0))
 
 
 def test_a_batch_without_an_image_passes_through() -> None:
