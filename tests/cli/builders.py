@@ -38,7 +38,8 @@ class Truth:
 
 def error_px(number: int, view: View) -> NDArray[np.float64]:
     """How far the lookup network is off, per keypoint: 2.5 px for the first image, 5 for the second, …"""
-    radius: NDArray[np.float64] = 2.5 * (number + 1) + 0.02 * np.arange(view.keypoints, dtype=np.float64)
+    index = np.arange(view.skeleton.keypoints, dtype=np.float64)
+    radius: NDArray[np.float64] = 2.5 * (number + 1) + 0.02 * index
     return radius
 
 
@@ -65,7 +66,7 @@ def write_set(folder: Path, view: View, count: int = COUNT) -> list[Truth]:
 
 def write_lookup(path: Path, truths: list[Truth], view: View) -> None:
     """A state dict by which every keypoint is off by `error_px`, to the right and down; σ is half of that."""
-    points = np.zeros((networks.IMAGES, view.keypoints, 2))
+    points = np.zeros((networks.IMAGES, view.skeleton.keypoints, 2))
     log_sigma = np.zeros_like(points)
     for number, truth in enumerate(truths):
         frame = FrameMap(truth.size, INPUT, INPUT)

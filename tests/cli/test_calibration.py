@@ -21,7 +21,7 @@ from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 Run = Callable[..., tuple[int, str, str]]
-K = View.AP.keypoints
+K = View.AP.skeleton.keypoints
 
 
 @pytest.fixture(autouse=True)

@@ -20,13 +20,13 @@ def spine(view: View, left: float = 60.0, top: float = 20.0) -> NDArray[np.float
     vertebra = np.array([[0, 0], [40, 0], [0, 20], [40, 20]], dtype=np.float64)
     levels = np.arange(6) * np.array([[0.0], [30.0]])
     corners = (vertebra + levels.T[:, np.newaxis]).reshape(-1, 2)
-    points: NDArray[np.float64] = corners[: view.keypoints] + np.array([left, top])
+    points: NDArray[np.float64] = corners[: view.skeleton.keypoints] + np.array([left, top])
     return points
 
 
 def annotation(view: View, rows: int | None = None) -> str:
     """A valid annotation, or one with another number of rows."""
-    lines = format_annotation(spine(view), [0] * view.endplates, decimals=0).splitlines()
+    lines = format_annotation(spine(view), [0] * view.skeleton.endplates, decimals=0).splitlines()
     wanted = len(lines) if rows is None else rows
     return "".join(line + "\n" for line in (lines * 2)[:wanted])
 

@@ -40,12 +40,13 @@ def with_cell(row: int, column: int, cell: str, view: View = View.AP) -> str:
 
 @pytest.mark.parametrize("view", list(View))
 def test_rows_become_the_corners_of_each_vertebra(view: View) -> None:
-    rows = [(100 * e + 1, 100 * e + 2, 100 * e + 3, 100 * e + 4, e % 5) for e in range(view.endplates)]
+    endplates = range(view.skeleton.endplates)
+    rows = [(100 * e + 1, 100 * e + 2, 100 * e + 3, 100 * e + 4, e % 5) for e in endplates]
     content = "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
     parsed = parse_annotation(content, "a.csv")
-    by_name = dict(zip(view.keypoint_names, parsed.keypoints_px.tolist(), strict=True))
+    by_name = dict(zip(view.skeleton.keypoint_names, parsed.keypoints_px.tolist(), strict=True))
     for endplate, (x1, y1, x2, y2, _) in enumerate(rows):
-        vertebra, side = view.endplate_names[endplate].split()
+        vertebra, side = view.skeleton.endplate_names[endplate].split()
         # S1 has an upper endplate alone.
         assert by_name[f"{vertebra} {side[0].upper()}L"] == [x1, y1]
         assert by_name[f"{vertebra} {side[0].upper()}R"] == [x2, y2]
@@ -60,8 +61,9 @@ def test_rows_become_the_corners_of_each_vertebra(view: View) -> None:
     data=st.data(),
 )
 def test_format_and_parse_round_trip(view: View, decimals: int, data: st.DataObject) -> None:
-    points = data.draw(hnp.arrays(np.float64, (view.keypoints, 2), elements=st.floats(-1e4, 1e4)))
-    codes = data.draw(st.lists(st.integers(0, 4), min_size=view.endplates, max_size=view.endplates))
+    points = data.draw(hnp.arrays(np.float64, (view.skeleton.keypoints, 2), elements=st.floats(-1e4, 1e4)))
+    endplates = view.skeleton.endplates
+    codes = data.draw(st.lists(st.integers(0, 4), min_size=endplates, max_size=endplates))
     parsed = parse_annotation(format_annotation(points, codes, decimals).encode(), "a.csv")
     assert parsed.skeleton is view.skeleton
     assert parsed.listhesis == tuple(codes)

@@ -57,7 +57,7 @@ def test_a_flat_folder(tmp_path: Path, view: View) -> None:
     assert first.patient == Patient("0001", "F", 37)
     assert first.path == str(tmp_path / first.image)
     assert first.pixel_spacing_mm is None
-    assert first.listhesis == (0,) * view.endplates
+    assert first.listhesis == (0,) * view.skeleton.endplates
     np.testing.assert_array_equal(first.keypoints_px, spine(view))
     content = (tmp_path / f"0001-F-037Y{digit}.csv").read_bytes()
     assert first.annotation_sha256 == hashlib.sha256(content).hexdigest()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mahtdiag.losses import AnatomicalStructureLoss, HeatmapMSELoss, MAHTNetLoss
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, LUMBAR, Skeleton, View
 
 from .cases import (
     ALL_CASES,
@@ -230,6 +230,21 @@ def test_the_end_of_the_sacrum_enters_the_order_alone() -> None:
     assert torch.equal(before.parallel, after.parallel)
     assert torch.equal(before.ratio, after.ratio)
     assert torch.equal(after.order, AnatomicalStructureLoss()(points[:, :20]).order)
+
+
+def test_any_skeleton_has_an_anatomical_loss() -> None:
+    whole = Skeleton("AP", View.AP, (*(f"T{n}" for n in range(1, 13)), *LUMBAR))
+    points = torch.rand(3, whole.keypoints, 2, dtype=torch.float64)
+    loss, lumbar = AnatomicalStructureLoss(view=whole), AnatomicalStructureLoss()
+    without = points.clone()
+    without[:, : -AP.keypoints] = torch.nan
+    for name, value in loss(without).items():
+        torch.testing.assert_close(value, lumbar(points[:, -AP.keypoints :])[name])
+    last = points.clone()
+    last[:, -1] += 1.0
+    assert all(value != loss(last)[name] for name, value in loss(points).items())
+    with pytest.raises(ValueError, match="68"):
+        loss(points[:, :20])
 
 
 def test_an_infinite_coordinate_does_not_pass_for_a_missing_one() -> None:

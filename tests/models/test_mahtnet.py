@@ -45,8 +45,8 @@ def test_output(view: View, size: tuple[int, int], channels: int) -> None:
     net = network(view, in_channels=channels).eval()
     output = net(torch.rand(2, channels, *size))
     assert set(output) == {"heatmaps", "log_sigma"}
-    assert output["heatmaps"].shape == (2, view.keypoints, size[0] // 4, size[1] // 4)
-    assert output["log_sigma"].shape == (2, view.keypoints, 2)
+    assert output["heatmaps"].shape == (2, view.skeleton.keypoints, size[0] // 4, size[1] // 4)
+    assert output["log_sigma"].shape == (2, view.skeleton.keypoints, 2)
     assert all(tensor.isfinite().all() for tensor in output.values())
 
 
@@ -80,7 +80,7 @@ def test_width_and_depth_are_free(view: View, settings: dict[str, Any]) -> None:
     features = net.backbone(torch.rand(1, 1, 64, 64))
     assert [f.shape[1] for f in features] == [width, 2 * width, 4 * width, 6 * width]
     assert [f.shape[2] for f in features] == [16, 8, 4, 2]
-    assert net.eval()(torch.rand(1, 1, 64, 64))["heatmaps"].shape[1] == view.keypoints
+    assert net.eval()(torch.rand(1, 1, 64, 64))["heatmaps"].shape[1] == view.skeleton.keypoints
 
 
 @views
@@ -141,7 +141,7 @@ def test_the_bias_favours_the_same_vertebra_then_its_neighbours(view: View) -> N
     masks: list[Tensor] = []
 
     def record(_: nn.Module, args: tuple[Tensor, ...], options: dict[str, Tensor]) -> None:
-        masks.append(options["attn_mask"].view(3, 2, view.keypoints, view.keypoints))
+        masks.append(options["attn_mask"].view(3, 2, view.skeleton.keypoints, view.skeleton.keypoints))
 
     for lowest, layer in zip((-6.0, 9.0), vertebral_layers(net), strict=True):
         layer.among.register_forward_pre_hook(record, with_kwargs=True)
@@ -149,10 +149,10 @@ def test_the_bias_favours_the_same_vertebra_then_its_neighbours(view: View) -> N
             layer.reach.copy_(torch.linspace(lowest, lowest + 2.0, 2))
     net(torch.rand(3, 1, 32, 32))
     assert len(masks) == 2
-    vertebra = torch.arange(view.keypoints) // 4
+    vertebra = torch.arange(view.skeleton.keypoints) // 4
     distance = (vertebra[:, None] - vertebra).abs()
     for mask in masks:
-        assert mask.shape == (3, 2, view.keypoints, view.keypoints)
+        assert mask.shape == (3, 2, view.skeleton.keypoints, view.skeleton.keypoints)
         for bias in mask.flatten(0, 1):
             own, neighbour, far = bias[distance == 0], bias[distance == 1], bias[distance >= 2]
             assert (own == 0).all()
@@ -169,13 +169,13 @@ def test_a_strong_bias_cuts_distant_vertebrae_off(view: View) -> None:
     layer = vertebral_layers(net)[0]
     with torch.no_grad():
         layer.reach.fill_(1e4)
-    queries = torch.rand(2, view.keypoints, 24)
+    queries = torch.rand(2, view.skeleton.keypoints, 24)
     tokens, positions = torch.rand(2, 5, 24), torch.rand(5, 24)
     changed = queries.clone()
     changed[:, 4:8] += 1.0
     before, after = layer(queries, tokens, positions), layer(changed, tokens, positions)
     moved = (before - after).abs().amax((0, 2)) > 1e-6
-    assert moved.tolist() == [4 <= k < 8 for k in range(view.keypoints)]
+    assert moved.tolist() == [4 <= k < 8 for k in range(view.skeleton.keypoints)]
 
 
 def test_attention_knows_where_its_tokens_lie() -> None:
@@ -202,9 +202,10 @@ def test_every_keypoint_has_its_own_query(view: View) -> None:
             strict=True,
         )
     )
-    assert len(set(codes)) == view.keypoints
-    names = [(view.vertebrae[v], ("UL", "UR", "LL", "LR")[c], view.endplate_names[e]) for v, c, e in codes]
-    for (vertebra, corner, endplate), name in zip(names, view.keypoint_names, strict=True):
+    assert len(set(codes)) == view.skeleton.keypoints
+    skeleton, corners = view.skeleton, ("UL", "UR", "LL", "LR")
+    names = [(skeleton.vertebrae[v], corners[c], skeleton.endplate_names[e]) for v, c, e in codes]
+    for (vertebra, corner, endplate), name in zip(names, skeleton.keypoint_names, strict=True):
         assert f"{vertebra} {corner}" == name
         assert endplate == f"{vertebra} {'upper' if corner.startswith('U') else 'lower'}"
 
@@ -241,7 +242,7 @@ def test_positions_are_all_different(height: int, width: int, dim: int) -> None:
 def test_the_gradient_reaches_every_parameter(view: View) -> None:
     net = network(view, blocks=2).train()
     output = net(torch.rand(3, 1, 64, 64))
-    keypoints = view.keypoints
+    keypoints = view.skeleton.keypoints
     target = torch.rand(3, keypoints, 16, 16)
     coords = 50 * torch.rand(3, keypoints, 2)
     labels = coords + torch.randn(3, keypoints, 2)

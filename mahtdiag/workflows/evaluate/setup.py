@@ -95,7 +95,8 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     if settings.data.view not in (None, "auto"):
         evidence.insert(0, ViewEvidence(View(str(settings.data.view)), "--view"))
     view = settle_view([*evidence, *data_says])
-    loss, precision = loss_of(settings.loss, view), settings.evaluate.precision or Precision.FP32
+    loss = loss_of(settings.loss, members[0].spec.skeleton)
+    precision = settings.evaluate.precision or Precision.FP32
     setup = Setup(
         members=members,
         runner=runner_of(members, settings.model, device, precision, loss.focal_weight),

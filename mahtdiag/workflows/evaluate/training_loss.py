@@ -6,12 +6,12 @@ from mahtdiag.config.settings import LossSettings
 from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 SECTION = "loss"
 
 
-def loss_of(settings: LossSettings, view: View) -> MAHTNetLoss:
+def loss_of(settings: LossSettings, view: View | Skeleton) -> MAHTNetLoss:
     """The loss with the parameters of `[loss]`, a value per image; UsageError where they do not agree."""
     try:
         return MAHTNetLoss(view=view, reduction="none", **settings.model_dump(exclude_none=True))
