@@ -7,6 +7,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
+from mahtdiag.cli.output import progress_shown, rendered, write_bytes, write_text
 from mahtdiag.config.option_keys import RESULT
 from mahtdiag.errors import UsageError
 
@@ -90,7 +91,7 @@ def anatomy_command(
 
     Exit status: 0 done, 1 a gate failed, 2 could not be done (or annotations could not be read).
     """
-    from mahtdiag.config.reading import read_settings
+    from mahtdiag.config.project_file import read_settings
     from mahtdiag.schema.skeleton import View
 
     cwd = Path.cwd()
@@ -100,9 +101,6 @@ def anatomy_command(
     with ci_results("anatomy", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
-        from rich.console import Console
-
-        from mahtdiag.reports.progress import progress_for
         from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
         from mahtdiag.workflows.gates.ci import of_anatomy
 
@@ -118,7 +116,7 @@ def anatomy_command(
             overlays=None if overlays is None else options.image_choice("--overlays", overlays),
             out=out,
         )
-        anatomy = judge_anatomy(request, progress_for(Console(stderr=True)))
+        anatomy = judge_anatomy(request, progress_shown())
         _write(anatomy.report, csv, None if ci.take_stdout else output_format)
         ci.report(lambda: of_anatomy(anatomy))
         raise typer.Exit(int(anatomy.status))
@@ -126,7 +124,6 @@ def anatomy_command(
 
 def _write(report: "AnatomyReport", csv: Path | None, printed: options.OutputFormat | None) -> None:
     """The table for the annotation tool, and what is printed."""
-    from mahtdiag.cli.output import write_bytes, write_text
     from mahtdiag.reports.json.anatomy import anatomy_csv, anatomy_json
     from mahtdiag.runs.files import write_named
 
@@ -151,7 +148,6 @@ def _codes(option: str, given: list[str] | None) -> tuple[str, ...] | None:
 
 def _explain(code: str, settings: "Settings", output_format: options.OutputFormat) -> None:
     from mahtdiag.anatomy.rules import get_rule
-    from mahtdiag.cli.output import write_text
     from mahtdiag.reports.tables.rule_text import rule_json, rule_text
     from mahtdiag.schema.skeleton import View
 
@@ -161,7 +157,6 @@ def _explain(code: str, settings: "Settings", output_format: options.OutputForma
 
 
 def _tables(report: "AnatomyReport") -> str:
-    from mahtdiag.cli.output import rendered
     from mahtdiag.reports.tables.anatomy import anatomy_parts
 
     return rendered(lambda columns: anatomy_parts(report, columns))

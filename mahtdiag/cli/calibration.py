@@ -8,6 +8,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
+from mahtdiag.cli.output import rendered, tell, write_text
 from mahtdiag.config.option_keys import RESULT
 
 if TYPE_CHECKING:
@@ -63,13 +64,12 @@ def calibration_command(
 
     Exit status: 0 done, 1 a gate failed, 2 could not be done (for instance a run without σ).
     """
-    from mahtdiag.config.reading import read_settings
+    from mahtdiag.config.project_file import read_settings
 
     cwd = Path.cwd()
     with ci_results("calibration", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
-        from mahtdiag.cli.output import tell
         from mahtdiag.workflows.calibration.gates import with_gates
         from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate
         from mahtdiag.workflows.gates.ci import of_calibration
@@ -85,7 +85,6 @@ def calibration_command(
 
 
 def _print(calibration: "Calibration", output_format: options.OutputFormat) -> None:
-    from mahtdiag.cli.output import write_text
     from mahtdiag.workflows.calibration.screen import as_json
 
     if output_format is options.OutputFormat.JSON:
@@ -96,7 +95,6 @@ def _print(calibration: "Calibration", output_format: options.OutputFormat) -> N
 
 
 def _tables(calibration: "Calibration") -> str:
-    from mahtdiag.cli.output import rendered
     from mahtdiag.reports.tables.calibration import calibration_parts
     from mahtdiag.workflows.calibration.screen import view_of
 

@@ -7,6 +7,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
+from mahtdiag.cli.output import progress_shown, rendered, write_bytes, write_text
 from mahtdiag.config.option_keys import DATA_SET, RESULT
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
@@ -89,7 +90,7 @@ def compare_command(
 
     Exit status: 0 done, 1 B is worse beyond a margin, 2 could not be compared.
     """
-    from mahtdiag.config.reading import read_settings
+    from mahtdiag.config.project_file import read_settings
 
     cwd = Path.cwd()
     with ci_results("compare", junit, markdown, output_format) as ci:
@@ -110,16 +111,12 @@ def compare_command(
 
 
 def _with_overlays(compared: "Compared", choice: ImageChoice, out: Path, cwd: Path) -> "Compared":
-    from rich.console import Console
-
-    from mahtdiag.reports.progress import progress_for
     from mahtdiag.workflows.compare.overlays import with_overlays
 
-    return with_overlays(compared, choice, cwd / out, progress_for(Console(stderr=True)))
+    return with_overlays(compared, choice, cwd / out, progress_shown())
 
 
 def _print(compared: "Compared", output_format: options.OutputFormat) -> None:
-    from mahtdiag.cli.output import write_bytes, write_text
     from mahtdiag.reports.json.comparison import comparison_json
     from mahtdiag.workflows.compare.screen import views_of
 
@@ -138,7 +135,6 @@ def _overlays(given: str | None, out: Path | None) -> ImageChoice:
 
 
 def _tables(views: "Sequence[ComparisonView]") -> str:
-    from mahtdiag.cli.output import rendered
     from mahtdiag.reports.tables.comparison import comparison_parts
 
     return rendered(lambda columns: (part for view in views for part in comparison_parts(view, columns)))

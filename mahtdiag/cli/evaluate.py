@@ -10,7 +10,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
-from mahtdiag.cli.output import rendered, write_bytes, write_text
+from mahtdiag.cli.output import progress_shown, rendered, write_bytes, write_text
 from mahtdiag.errors import MahtdiagError, UsageError
 
 if TYPE_CHECKING:
@@ -71,24 +71,20 @@ def evaluate_command(
 def _evaluate(
     given: Mapping[str, object], config: Path | None, out: Path | None, *, resume: bool, trust: bool
 ) -> "Evaluation":
-    from mahtdiag.config.command_line import settings_from_options
-    from mahtdiag.config.reading import read_settings
+    from mahtdiag.config.project_file import read_settings
+    from mahtdiag.config.settings import settings_from_options
 
     cwd = Path.cwd()
     command_line = settings_from_options(given)
     settings = read_settings(config, cwd).overridden_by(command_line)
 
-    from rich.console import Console
-
-    from mahtdiag.reports.progress import progress_for
     from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
 
     if resume and out is None:
         raise UsageError("--resume needs --out DIR, the run folder to continue")
-    progress = progress_for(Console(stderr=True))
     # A network of the user's may print; standard output is for the result alone.
     with redirect_stdout(sys.stderr):
-        return evaluate(EvaluateRequest(settings, out, resume, trust, cwd), progress)
+        return evaluate(EvaluateRequest(settings, out, resume, trust, cwd), progress_shown())
 
 
 def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mahtdiag.cli.output import tell, write_text
 from mahtdiag.errors import UsageError
 
 MOST_PERCENT = 1000
@@ -46,7 +47,6 @@ def init_command(
     if template and run is not None:
         raise UsageError("--template starts from no run; leave RUN or --template out")
 
-    from mahtdiag.cli.output import tell, write_text
     from mahtdiag.workflows.init.job import InitRequest, initialise
 
     done = initialise(InitRequest(run, out, share, force, template, Path.cwd()))

@@ -11,6 +11,7 @@ from mahtdiag.errors import MahtdiagError
 
 if TYPE_CHECKING:
     from mahtdiag.reports.tables.table import Part
+    from mahtdiag.workflows.progress import Progress
 
 # What every table fits into; on a narrower terminal lines wrap, but no number is cut.
 LEAST_COLUMNS = 80
@@ -29,6 +30,15 @@ def rendered(make: "Callable[[int], Iterable[Part]]") -> str:
     with console.capture() as printed:
         console.print(printable(make(columns)))
     return defused(printed.get())
+
+
+def progress_shown() -> "Progress":
+    """Progress on standard error: a bar on a terminal, lines elsewhere."""
+    from rich.console import Console
+
+    from mahtdiag.reports.progress import progress_for
+
+    return progress_for(Console(stderr=True))
 
 
 def tell(line: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mahtdiag.cli import options
+from mahtdiag.cli.output import progress_shown, rendered, write_text
 from mahtdiag.schema.choices import DEFAULT_GALLERY
 
 if TYPE_CHECKING:
@@ -52,17 +53,13 @@ def report_command(
 
     Exit status: 0 done, 1 a gate failed, 2 could not be done (for instance an unfinished run).
     """
-    from rich.console import Console
-
-    from mahtdiag.cli.output import write_text
-    from mahtdiag.config.reading import read_settings
-    from mahtdiag.reports.progress import progress_for
+    from mahtdiag.config.project_file import read_settings
     from mahtdiag.workflows.report.job import ReportRequest, write_report
 
     chosen = options.image_choice("--images", images)
     cwd = Path.cwd()
     request = ReportRequest(read_settings(config, cwd), run, out, chosen, data, cwd)
-    report = write_report(request, progress_for(Console(stderr=True)))
+    report = write_report(request, progress_shown())
     text = _json(report, cwd) if output_format is options.OutputFormat.JSON else _lines(report, cwd)
     write_text(text, str(report.path))
     raise typer.Exit(int(report.status))
@@ -74,7 +71,6 @@ def _from(cwd: Path, path: Path) -> str:
 
 
 def _lines(report: "Report", cwd: Path) -> str:
-    from mahtdiag.cli.output import rendered
     from mahtdiag.reports.tables.table import Line
 
     failed = [gate for gate in report.gates if not gate.passed]

@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -21,6 +22,7 @@ from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, nearest
 from mahtdiag.config import option_keys as keys
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.option_keys import OptionKey
+from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import ImageChoice, Precision
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
@@ -331,3 +333,24 @@ KEYS: Mapping[str, tuple[Key, ...]] = {
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 }
 """The described keys of every table, in the order of the file."""
+
+_OPTION_OF = {(table, key.name): key.option for table, keys in KEYS.items() for key in keys if key.option}
+
+
+def settings_from_options(given: Mapping[str, object]) -> Settings:
+    """Validate what the command line gives, by the names of options; those not given are None.
+
+    Raises UsageError, one line per option that cannot be obeyed.
+    """
+    tables: dict[str, dict[str, object]] = {}
+    for (table, key), option in _OPTION_OF.items():
+        tables.setdefault(table, {})[key] = given.get(option)
+    try:
+        return Settings.model_validate(tables)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            table, key = map(str, item["loc"][:2])
+            message = item["msg"].removeprefix("Value error, ")
+            problems.append(f"{_OPTION_OF[table, key]} {item['input']}: {message[:1].lower()}{message[1:]}")
+        raise UsageError(*dict.fromkeys(problems)) from None

@@ -186,7 +186,7 @@ def test_a_gate_that_is_none(run: Run) -> None:
 
 def test_no_torch_is_needed() -> None:
     code = (
-        "import sys, mahtdiag.cli.calibration, mahtdiag.config.reading\n"
+        "import sys, mahtdiag.cli.calibration, mahtdiag.config.project_file\n"
         "import mahtdiag.workflows.calibration.screen\n"
         "print('torch' in sys.modules)"
     )

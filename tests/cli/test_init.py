@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
-from mahtdiag.config.reading import read_settings
+from mahtdiag.config.project_file import read_settings
 from mahtdiag.schema.skeleton import View
 
 from .builders import INPUT_OPTIONS

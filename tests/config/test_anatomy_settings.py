@@ -3,7 +3,7 @@
 import pytest
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
-from mahtdiag.config.reading import parse_settings
+from mahtdiag.config.project_file import parse_settings
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.skeleton import View
 

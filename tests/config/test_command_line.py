@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mahtdiag.config.command_line import settings_from_options
-from mahtdiag.config.reading import read_settings
+from mahtdiag.config.project_file import read_settings
+from mahtdiag.config.settings import settings_from_options
 from mahtdiag.schema.choices import NO_IMAGES
 from mahtdiag.schema.frames import ResizeMode, Size
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.config.gates import GateSettings, read_gates
-from mahtdiag.config.reading import parse_settings
+from mahtdiag.config.project_file import parse_settings
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, Margin
 from mahtdiag.diagnosis.metrics import Better, known_metrics
 from mahtdiag.schema.skeleton import View

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mahtdiag.config.reading import read_settings
+from mahtdiag.config.project_file import read_settings
 
 TEXT = """
 [model]

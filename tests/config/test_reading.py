@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.config.reading import parse_settings, read_settings
+from mahtdiag.config.project_file import parse_settings, read_settings
 from mahtdiag.config.settings import Settings
 from mahtdiag.errors import UsageError
 

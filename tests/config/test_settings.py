@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mahtdiag.config.reading import parse_settings
+from mahtdiag.config.project_file import parse_settings
 from mahtdiag.config.settings import Settings
 from mahtdiag.schema.choices import ImageChoice, Precision
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size

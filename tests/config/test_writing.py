@@ -13,9 +13,8 @@ from pydantic import BaseModel
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.config import option_keys
 from mahtdiag.config.option_keys import OptionKey
-from mahtdiag.config.reading import parse_settings
+from mahtdiag.config.project_file import ProjectFile, file_text, parse_settings, toml_value
 from mahtdiag.config.settings import KEYS, Settings
-from mahtdiag.config.writing import ProjectFile, file_text, toml_value
 from mahtdiag.diagnosis.gates import Bound, Gate
 from mahtdiag.diagnosis.proposals import ProposedGate
 from mahtdiag.losses import MAHTNetLoss

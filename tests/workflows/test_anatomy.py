@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mahtdiag.config.reading import parse_settings
+from mahtdiag.config.project_file import parse_settings
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis, Source
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError

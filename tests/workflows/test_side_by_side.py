@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.workflows.pictures.in_order import MOST_WORKERS, in_order, usual_workers
+from mahtdiag.workflows.pictures import MOST_WORKERS, in_order, usual_workers
 
 
 @given(st.lists(st.floats(0, 0.003), max_size=12), st.integers(1, 5))

@@ -18,8 +18,7 @@ from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare.job import Compared, ComparedPair
 from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, second_peaks_of
-from mahtdiag.workflows.pictures.earlier import remove_pictures
-from mahtdiag.workflows.pictures.in_order import in_order, usual_workers
+from mahtdiag.workflows.pictures import in_order, remove_pictures, usual_workers
 from mahtdiag.workflows.progress import Progress
 
 WORSE, BETTER = "worse", "better"

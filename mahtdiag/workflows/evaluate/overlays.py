@@ -14,7 +14,7 @@ from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import Floats, ImageRecord
-from mahtdiag.workflows.pictures.in_order import MOST_WORKERS, in_order
+from mahtdiag.workflows.pictures import MOST_WORKERS, in_order
 from mahtdiag.workflows.progress import Progress
 
 if TYPE_CHECKING:  # whoever only reads runs need not wait for torch

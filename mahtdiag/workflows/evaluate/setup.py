@@ -39,7 +39,7 @@ from mahtdiag.workflows.evaluate.members import (
 from mahtdiag.workflows.evaluate.sigma_correction import SigmaCorrection, read_correction
 from mahtdiag.workflows.evaluate.specification import settle_view
 from mahtdiag.workflows.evaluate.training_loss import loss_of
-from mahtdiag.workflows.pictures.in_order import usual_workers
+from mahtdiag.workflows.pictures import usual_workers
 
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
 IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))

@@ -8,9 +8,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
-from mahtdiag.config.reading import FILE_NAME, PROJECT_FILE
+from mahtdiag.config.project_file import FILE_NAME, PROJECT_FILE, ProjectFile, file_text, toml_value
 from mahtdiag.config.settings import KEYS, Value
-from mahtdiag.config.writing import ProjectFile, file_text, toml_value
 from mahtdiag.diagnosis.proposals import propose_gates
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.models.checkpoint import CheckpointFormat
