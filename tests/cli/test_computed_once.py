@@ -44,13 +44,7 @@ STORED = {
 }
 
 # Still judge some points more than once.
-OPEN = {
-    "anatomy",
-    "anatomy with other limits and a baseline",
-    "compare",
-    "compare three",
-    "report with a baseline",
-}
+OPEN = {"compare", "compare three"}
 open_still = pytest.mark.xfail(reason="not yet true of this command", strict=False)
 
 
