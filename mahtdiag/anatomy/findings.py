@@ -50,16 +50,7 @@ class Findings:
 
     def rows(self, chosen: Ints) -> "Findings":
         """These findings alone, in this order."""
-        return replace(
-            self,
-            key=self.key[chosen],
-            image=self.image[chosen],
-            level=self.level[chosen],
-            value=self.value[chosen],
-            limit=self.limit[chosen],
-            severity=self.severity[chosen],
-            blame=self.blame[chosen],
-        )
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _COLUMNS})
 
     def taken(self, images: Ints) -> "Findings":
         """The findings of these images, which are numbered anew in this order."""
@@ -168,19 +159,13 @@ class Findings:
         )
 
 
+_COLUMNS = ("key", "image", "level", "value", "limit", "severity", "blame")
+
+
 def _concatenated(parts: Sequence[Findings], images: int) -> Findings:
-    return Findings(
-        skeleton=parts[0].skeleton,
-        images=images,
-        rules=parts[0].rules,
-        key=np.concatenate([part.key for part in parts]),
-        image=np.concatenate([part.image for part in parts]),
-        level=np.concatenate([part.level for part in parts]),
-        value=np.concatenate([part.value for part in parts]),
-        limit=np.concatenate([part.limit for part in parts]),
-        severity=np.concatenate([part.severity for part in parts]),
-        blame=np.concatenate([part.blame for part in parts]),
-    )
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+    first = parts[0]
+    return Findings(first.skeleton, images, first.rules, **joined)
 
 
 def check_anatomy(

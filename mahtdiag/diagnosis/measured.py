@@ -5,11 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.agreement import BlandAltman, Icc, bland_altman, confusion_table, icc_a1
 from mahtdiag.anatomy.measurements import (
+    BlandAltman,
     FrontalMeasurements,
+    Icc,
     LateralMeasurements,
+    bland_altman,
+    confusion_table,
     facing_from_lordosis,
+    icc_a1,
     measure_frontal,
     measure_lateral,
     measurement_columns,

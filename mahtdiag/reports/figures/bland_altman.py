@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mahtdiag.anatomy.agreement import BlandAltman
+from mahtdiag.anatomy.measurements import BlandAltman
 from mahtdiag.diagnosis.measured import MeasuredPair
 from mahtdiag.reports.figures.style import BLUE, DPI, MUTED, VERMILLION, figure_bytes, plot_style
 from mahtdiag.reports.numbers import number
