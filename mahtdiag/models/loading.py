@@ -1,16 +1,22 @@
-"""A checkpoint file in, a network out, whatever the format."""
+"""A checkpoint file in, a network out, whatever the format; and how weights are put into a network."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from mahtdiag.errors import UsageError
+from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.formats import format_of
 from mahtdiag.models.outputs import read_outputs
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.outputs import ModelOutputs
+
+WRAPPERS = ("model_state_dict", "state_dict", "model", "net")
+PREFIXES = ("module.", "model.")
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,74 @@ def activate_dropout(network: nn.Module) -> int:
 
 def _class_name(module: nn.Module) -> str:
     return str(getattr(module, "original_name", type(module).__name__))
+
+
+def find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """The weights inside a bare or wrapped state dict."""
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
+    wrapped = [content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)]
+    inner = next((part for part in wrapped if tensors_of(part)), wrapped[0] if wrapped else content)
+    if "param_groups" in inner and "state" in inner:
+        raise CheckpointError(f"{path}: an optimiser's state, not a network's; give the model checkpoint")
+    weights = tensors_of(inner)
+    if not weights:
+        keys = ", ".join(map(str, list(inner)[:5])) or "nothing"
+        raise CheckpointError(
+            f"{path}: no network weights in it (it holds {keys}); expected a state dict, bare or under "
+            + ", ".join(WRAPPERS)
+        )
+    return weights
+
+
+def tensors_of(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of a mapping by their names; what else there is, epochs for example, is left out."""
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def without_prefixes(weights: dict[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
+    """Remove `module.` and `model.` that a wrapper put before every name, unless the network has them too.
+
+    As many are removed as give the most names that the network knows, and no more.
+    """
+    best, stripped = weights, weights
+    while stripped:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in stripped)), None)
+        if prefix is None:
+            break
+        stripped = {name.removeprefix(prefix): value for name, value in stripped.items()}
+        if len(stripped.keys() & set(wanted)) > len(best.keys() & set(wanted)):
+            best = stripped
+    return best
+
+
+def check_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raise CheckpointError that lists every missing, unexpected or wrongly shaped weight."""
+    wanted = network.state_dict()
+    # A counter that older checkpoints lack and that evaluation never reads.
+    missing = [n for n in wanted if n not in weights and not n.endswith("num_batches_tracked")]
+    unexpected = [name for name in weights if name not in wanted]
+    shapes = [
+        f"{name} is {list(weights[name].shape)}, the network has {list(own.shape)}"
+        for name, own in wanted.items()
+        if name in weights and not is_lazy(own) and weights[name].shape != own.shape
+    ]
+    problems = [
+        f"{path}: {kind} weights: {', '.join(names)}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("wrongly shaped", shapes))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(*problems)
+
+
+def put_weights(weights: dict[str, Tensor], network: nn.Module, path: Path) -> nn.Module:
+    """The network with these weights. Raises CheckpointError where they are not its own."""
+    weights = without_prefixes(weights, set(network.state_dict()))
+    check_weights(network, weights, path)
+    try:
+        network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:  # sparse tensors, tensors without content
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path}: the network does not take these weights: {reason}") from None
+    return network

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mahtdiag.errors import CheckpointError, UsageError
-from mahtdiag.models.loading import LoadedModel, load_model
-from mahtdiag.models.weights import (
+from mahtdiag.models.loading import (
     PREFIXES,
     WRAPPERS,
+    LoadedModel,
     check_weights,
     find_state_dict,
+    load_model,
     without_prefixes,
 )
 

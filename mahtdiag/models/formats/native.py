@@ -35,8 +35,8 @@ class Native(CheckpointFormat):
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The built-in network that the metadata describe."""
+        from mahtdiag.models.loading import check_weights, put_weights, tensors_of, without_prefixes
         from mahtdiag.models.native import build_network, read_metadata
-        from mahtdiag.models.weights import check_weights, put_weights, tensors_of, without_prefixes
 
         where, content = str(checkpoint.path), checkpoint.content
         metadata, state = read_metadata(content[METADATA_KEY], where), content.get(STATE_KEY)

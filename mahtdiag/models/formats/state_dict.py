@@ -28,7 +28,7 @@ class StateDict(CheckpointFormat):
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The network of the user's factory with these weights."""
-        from mahtdiag.models.weights import find_state_dict, put_weights
+        from mahtdiag.models.loading import find_state_dict, put_weights
 
         weights = find_state_dict(checkpoint.content, checkpoint.path)
         if checkpoint.factory is None:
