@@ -86,6 +86,17 @@ class RunSettings:
         return bool(self.stored.get("recalibration"))
 
     @property
+    def given(self) -> tuple[str, ...] | None:
+        """Keys of `[model]` that the checkpoint did not settle; None where the run does not say."""
+        stored = self.stored.get("given")
+        return tuple(map(str, stored)) if isinstance(stored, list) else None
+
+    def table(self, name: str) -> Mapping[str, JsonValue]:
+        """What was set of a table of `mahtdiag.toml`, among more: `loss` and `calibration` lie apart."""
+        stored = self.stored.get(name)
+        return stored if isinstance(stored, dict) else self.stored
+
+    @property
     def sigma_factors(self) -> Mapping[str, JsonValue] | None:
         """What σ was multiplied by before it was stored, by keypoint; None where it was not."""
         stored = self.stored.get("recalibration")

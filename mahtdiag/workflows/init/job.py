@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import JsonValue
-
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.project_file import FILE_NAME, PROJECT_FILE, ProjectFile, file_text, toml_value
 from mahtdiag.config.settings import KEYS, Value
@@ -18,9 +16,10 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.latest import LATEST, RUNS
 from mahtdiag.runs.reading import Run, open_run
-from mahtdiag.workflows.calibration.choices import CalibrationChoices
+from mahtdiag.runs.settings import RunSettings
 
 OWN_COORDINATES = "network"
+KEPT_OF_EVALUATE = ("precision", "allow_failures")
 TEMPLATE_HEADER = (
     "mahtdiag.toml: what a project fixes once; the command line wins over it.",
     "Take away the # of a key to set it; what is shown are the defaults, or examples.",
@@ -102,48 +101,58 @@ def _finished_run(request: InitRequest) -> Run:
 def _project(run: Run, request: InitRequest) -> tuple[ProjectFile, tuple[str, ...]]:
     document, folder = run.document, request.cwd / request.out.parent
     path = _seen_from(folder, str(run.path), request.cwd)
-    settings, known = _model(document)
-    settings["model"]["checkpoint"] = _checkpoint(document, folder, request.cwd)
-    settings["data"] = {
-        "path": _seen_from(folder, document.data.path, request.cwd),
-        "view": str(document.view),
-        **_set(document.settings, "pixel_spacing_mm"),
+    evaluate = _other_than_shown("evaluate", document)
+    known = _values("model", document)
+    if known.get("decode") == OWN_COORDINATES:
+        del known["decode"]
+    settings: dict[str, dict[str, Value]] = {
+        "model": _settled(document, known) | {"checkpoint": _checkpoint(document, folder, request.cwd)},
+        "data": {
+            **_values("data", document),
+            "path": _seen_from(folder, document.data.path, request.cwd),
+            "view": str(document.view),
+        },
+        "evaluate": {name: evaluate[name] for name in KEPT_OF_EVALUATE if name in evaluate},
+        "loss": _other_than_shown("loss", document),
+        "calibration": _other_than_shown("calibration", document),
+        **_anatomy(document),
     }
-    settings["evaluate"] = _other_than_default("evaluate", document.settings, ("precision", "allow_failures"))
-    loss = document.settings.get("loss")
-    settings["loss"] = _other_than_default("loss", loss if isinstance(loss, Mapping) else {})
-    settings |= _anatomy(document)
-    choices = document.settings.get("calibration")
-    settings["calibration"] = _other_than_default(
-        "calibration", CalibrationChoices().as_settings() | (choices if isinstance(choices, dict) else {})
-    )
-    content = document.model_dump(mode="json", by_alias=True)
     project = ProjectFile(
         header=_header(document, path),
         settings=settings,
-        known=known,
+        known={"model": known},
         remarks=_remarks(document, request.margin),
-        gates=propose_gates(content, request.margin),
+        gates=propose_gates(document.model_dump(mode="json", by_alias=True), request.margin),
         baseline=path,
         view=document.view,
     )
     return project, _notes(project, folder)
 
 
-def _model(document: RunDocument) -> tuple[dict[str, dict[str, Value]], dict[str, dict[str, Value]]]:
-    """Keys of `[model]` that the run was given, and those that its checkpoint settled."""
-    stored = document.settings
-    names = [key.name for key in KEYS["model"] if key.name in stored]
-    values = {name: value for name in names for name, value in _set(stored, name).items()}
-    if values.get("decode") == OWN_COORDINATES:
-        del values["decode"]
-    given = stored.get("given")
-    described = _describes_itself(document)
-    active = given if isinstance(given, list) else () if described else names
-    return (
-        {"model": {name: value for name, value in values.items() if name in active or name == "factory"}},
-        {"model": values},
-    )
+def _values(table: str, document: RunDocument) -> dict[str, Value]:
+    """What the run was made with, by the keys of a table; those without a value are left out."""
+    stored, found = RunSettings(document.settings).table(table), dict[str, Value]()
+    for key in KEYS[table]:
+        value = stored.get(key.name)
+        if isinstance(value, list):
+            found[key.name] = tuple(map(str, value))
+        elif isinstance(value, str | int | float | bool):
+            found[key.name] = value
+    return found
+
+
+def _other_than_shown(table: str, document: RunDocument) -> dict[str, Value]:
+    """What a comment with the default would not say."""
+    shown = {key.name: key.shown for key in KEYS[table]}
+    return {name: value for name, value in _values(table, document).items() if value != shown[name]}
+
+
+def _settled(document: RunDocument, known: Mapping[str, Value]) -> dict[str, Value]:
+    """Keys of `[model]` that the run was given, because its checkpoint does not say them."""
+    given = RunSettings(document.settings).given
+    if given is None:
+        given = () if _describes_itself(document) else tuple(known)
+    return {name: value for name, value in known.items() if name in (*given, "factory")}
 
 
 def _formats(document: RunDocument) -> list[CheckpointFormat | None]:
@@ -153,29 +162,6 @@ def _formats(document: RunDocument) -> list[CheckpointFormat | None]:
 
 def _describes_itself(document: RunDocument) -> bool:
     return all(kind is not None and kind.describes_itself for kind in _formats(document))
-
-
-def _set(stored: Mapping[str, JsonValue], name: str) -> dict[str, Value]:
-    """The value of a setting by its name; empty where it is not set."""
-    value = stored.get(name)
-    return {name: value} if isinstance(value, (str, int, float, bool)) else {}
-
-
-def _other_than_default(
-    table: str, stored: Mapping[str, JsonValue], names: tuple[str, ...] | None = None
-) -> dict[str, Value]:
-    found: dict[str, Value] = {}
-    for key in KEYS[table]:
-        value = stored.get(key.name)
-        if isinstance(value, list):
-            value_of: Value = tuple(map(str, value))
-        elif isinstance(value, (str, int, float, bool)):
-            value_of = value
-        else:
-            continue
-        if value_of != key.shown and (names is None or key.name in names):
-            found[key.name] = value_of
-    return found
 
 
 def _anatomy(document: RunDocument) -> dict[str, dict[str, Value]]:
@@ -228,7 +214,7 @@ def _remarks(document: RunDocument, margin: float) -> dict[str, tuple[str, ...]]
     }
     if _describes_itself(document):
         found["model"] = ("The checkpoint says the rest itself; a key that is set here wins over it.",)
-    if "recalibration" in document.settings:
+    if RunSettings(document.settings).recalibrated:
         found["evaluate"] = ("The run multiplied σ by the factors of a file: name it as recalibration.",)
     return found
 
