@@ -1,6 +1,7 @@
 """The house rules that no reviewer should have to check by eye."""
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -121,3 +122,12 @@ def test_the_length_of_a_function_is_counted_right() -> None:
     (empty,) = ast.parse('def f() -> None:\n    """Nothing."""\n').body
     assert isinstance(empty, ast.FunctionDef)
     assert body_lines(empty) == 0
+
+
+def test_every_workflow_has_a_test_that_imports_it() -> None:
+    jobs = {path.parent.name for path in (PACKAGE / "workflows").glob("*/*.py")}
+    tests = (ROOT / "tests" / "workflows").rglob("test_*.py")
+    imported = {
+        name for file in tests for name in re.findall(r"from mahtdiag\.workflows\.(\w+)", file.read_text())
+    }
+    assert jobs - imported == set()
