@@ -165,9 +165,9 @@ class Rule:
 
     `meaning` says what a violation tells, `formula` what is measured. `measure`: from the geometry of many
     images, and this rule's limits by key, to the quantities held against them. `sentence`: what is wrong, of
-    one finding and the limit it breaks, to follow the name of the place; `names_points`: that name is of the
-    blamed corners, not of the level. `sketch`: what is drawn of a finding over its spine, None where nothing
-    can be.
+    one finding and the limit it breaks, to follow the name of the place; a text holds the amounts in braces
+    (see `say`). `names_points`: the place is that of the blamed corners, not the level. `sketch`: what is
+    drawn of a finding over its spine, None where nothing can be.
     """
 
     code: str
@@ -177,7 +177,7 @@ class Rule:
     formula: str
     limits: tuple[LimitSpec, ...]
     measure: Callable[[Geometry, Mapping[str, float]], tuple[Measure, ...]]
-    sentence: Callable[[Finding, LimitSpec], str]
+    sentence: str | Callable[[Finding, LimitSpec], str]
     sketch: Callable[[Spine, Finding], Sketch | None]
     names_points: bool = False
 
@@ -185,6 +185,22 @@ class Rule:
     def unit(self) -> str:
         """Unit of the measured value (several where a rule measures several quantities)."""
         return ", ".join(dict.fromkeys(limit.unit for limit in self.limits))
+
+    def say(self, finding: Finding, limit: LimitSpec) -> str:
+        """What is wrong, with the value of the finding and of an ordinary spine.
+
+        In a text `value` stands for the value, `below` for how far it lies below 0, `degrees` for an angle,
+        `usual` and `usual_degrees` for an ordinary spine's.
+        """
+        if not isinstance(self.sentence, str):
+            return self.sentence(finding, limit)
+        return self.sentence.format(
+            value=amount(finding.value),
+            below=amount(-finding.value),
+            degrees=degrees(finding.value),
+            usual=amount(limit.typical),
+            usual_degrees=degrees(limit.typical),
+        )
 
     def limit_of(self, finding: Finding, skeleton: Skeleton) -> LimitSpec:
         """The limit that a finding breaks: in its unit, of its place, on its side."""

@@ -14,7 +14,7 @@ def finding_reason(finding: Finding, skeleton: Skeleton) -> str:
     """One finding in words: `L3 and L4: disc space 2.4 heights, usual 0.4: a level may be missing`."""
     rule = RULE_BY_CODE[finding.code]
     where = _blamed_names(finding, skeleton) if rule.names_points else finding.vertebra.replace("/", " and ")
-    return f"{where}: {rule.sentence(finding, limit_of(finding, skeleton))}"
+    return f"{where}: {rule.say(finding, limit_of(finding, skeleton))}"
 
 
 def limit_of(finding: Finding, skeleton: Skeleton) -> LimitSpec:

@@ -10,17 +10,7 @@ from mahtdiag.anatomy.rules import aspect, levels, ordering, parallelism, points
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.skeleton import View
 
-__all__ = (
-    "LIMIT_BY_KEY",
-    "RULES",
-    "RULE_BY_CODE",
-    "LimitSpec",
-    "Limits",
-    "Rule",
-    "get_rule",
-    "nearest",
-    "select_rules",
-)
+__all__ = ("LIMIT_BY_KEY", "RULES", "RULE_BY_CODE", "Limits", "Rule", "get_rule", "nearest", "select_rules")
 
 RULES: tuple[Rule, ...] = (
     *ordering.RULES,

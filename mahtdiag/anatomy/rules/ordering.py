@@ -51,11 +51,6 @@ def _gap(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]
     return (Measure("A102", geometry.gaps / geometry.height, Places.discs(geometry.skeleton)),)
 
 
-def _overlapping(finding: Finding, limit: LimitSpec) -> str:
-    overlap = f"endplates overlap by {amount(-finding.value)} heights"
-    return f"{overlap}, usual gap {amount(limit.typical)}: an endplate on the wrong side of the disc"
-
-
 def _shared_area(spine: Spine, finding: Finding) -> Sketch:
     """The area in which the lower endplate lies beyond the next upper one."""
     vertebra = spine.vertebra(finding)
@@ -81,7 +76,8 @@ A102 = Rule(
     "line that joins the two centres, / median height; negative where they overlap",
     limits=(LimitSpec("A102", "heights", Fires.BELOW, -0.12, -0.12, 0.44, READERS),),
     measure=_gap,
-    sentence=_overlapping,
+    sentence="endplates overlap by {below} heights, usual gap {usual}: an endplate on the wrong side of the "
+    "disc",
     sketch=_shared_area,
 )
 
@@ -98,10 +94,6 @@ def _extent_down(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measu
     return (Measure("A103", down, Places.bodies(geometry.skeleton)),)
 
 
-def _exchanged(finding: Finding, limit: LimitSpec) -> str:
-    return f"upper endplate {amount(-finding.value)} heights below the lower one: the two are exchanged"
-
-
 def _upper_to_lower(spine: Spine, finding: Finding) -> Sketch:
     number = 2 * spine.vertebra(finding)
     return arrow(Sign.DOWN, middle(spine.endplate(number)), middle(spine.endplate(number + 1)))
@@ -116,7 +108,7 @@ A103 = Rule(
     "and the right side, / median height",
     limits=(LimitSpec("A103", "heights", Fires.BELOW, 0.0, 0.0, 1.0, BY_DEFINITION),),
     measure=_extent_down,
-    sentence=_exchanged,
+    sentence="upper endplate {below} heights below the lower one: the two are exchanged",
     sketch=_upper_to_lower,
 )
 

@@ -36,17 +36,31 @@ _LUMBOSACRAL = (
     "The disc L5/S1 is wedged by 14.6° ± 3.4° (mean ± SD of 300 people; Onyemaechi, Evaluation of lumbar "
     "angles and their clinical correlates in a Nigerian population, Int J Res Med Sci, 2017)."
 )
+_WEDGED_BODY = (
+    f"AP: {_AASCE_TAIL} LA: {L5_BODY} A severe fracture, grade 3, has lost more than 40 % of "
+    "its height (Genant et al., J Bone Miner Res 8(9), 1993), which wedges such a body by 18° if it "
+    "is lost on one side. The limit is a choice beyond that: four fifths of the height lost on one "
+    "side."
+)
+_WEDGED_DISC = (
+    f"AP: {_AASCE_TAIL} LA: {_LORDOSIS} The limit is a choice: one disc as wedged as those three together."
+)
+_WEDGED_LAST_DISC = f"{_LUMBOSACRAL} The limit is a choice far beyond: three times the mean."
+_LEANING_PLATE = (
+    f"AP: {AASCE} LA: lordosis wedges discs more than bodies, and the value is half the "
+    f"difference of the wedges on either side of an endplate. {_LUMBOSACRAL} The limit is a choice: "
+    "it leaves room for a difference of 40°."
+)
+_LEANING_LAST_PLATE = (
+    f"{_LUMBOSACRAL} {_LORDOSIS} L4/L5 is thus wedged by about as much. The limit is a choice "
+    "far beyond what the two differ by: in patients either disc may have collapsed."
+)
 
 
 def _wedge_of_bodies(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
     """Angle between the two endplates of each vertebra, degrees."""
     angle_deg = np.abs(geometry.tilt_changes_deg[0::2])
     return (Measure("A201", angle_deg, Places.bodies(geometry.skeleton)),)
-
-
-def _not_parallel(finding: Finding, limit: LimitSpec) -> str:
-    angle = f"endplates {degrees(finding.value)} apart, usual {degrees(limit.typical)}"
-    return f"{angle}: an endplate is tilted or a corner is off"
 
 
 def _angle_of_body(spine: Spine, finding: Finding) -> Sketch:
@@ -65,23 +79,9 @@ A201 = Rule(
     title="endplates of a vertebra not parallel",
     meaning="A body is nearly a rectangle: one of its endplates was placed at an angle, or a corner is off.",
     formula="angle between the lines through its upper and its lower endplate, 0–90°",
-    limits=(
-        LimitSpec(
-            key="A201",
-            unit="°",
-            fires=Fires.ABOVE,
-            ap=22.0,
-            la=32.0,
-            typical=3.0,
-            origin=f"AP: {_AASCE_TAIL} LA: {L5_BODY} A severe fracture, grade 3, has lost more than 40 % of "
-            "its height (Genant et al., J Bone Miner Res 8(9), 1993), which wedges such a body by 18° if it "
-            "is lost on one side. The limit is a choice beyond that: four fifths of the height lost on one "
-            "side.",
-            possible=(0.0, 90.0),
-        ),
-    ),
+    limits=(LimitSpec("A201", "°", Fires.ABOVE, 22.0, 32.0, 3.0, _WEDGED_BODY, possible=(0.0, 90.0)),),
     measure=_wedge_of_bodies,
-    sentence=_not_parallel,
+    sentence="endplates {degrees} apart, usual {usual_degrees}: an endplate is tilted or a corner is off",
     sketch=_angle_of_body,
 )
 
@@ -100,11 +100,6 @@ def _last_apart(key: str, key_last: str, values: Floats, places: Places, inner: 
     return measures if values.shape[0] > inner else measures[:1]
 
 
-def _wedged(finding: Finding, limit: LimitSpec) -> str:
-    angle = f"disc wedged by {degrees(finding.value)}, usual {degrees(limit.typical)}"
-    return f"{angle}: an endplate is tilted or a corner is off"
-
-
 def _angle_of_disc(spine: Spine, finding: Finding) -> Sketch:
     return _meeting(spine, 2 * spine.vertebra(finding) + 1)
 
@@ -116,31 +111,13 @@ A202 = Rule(
     meaning="The endplates around a disc are nearly parallel: one of them was placed at an angle.",
     formula="angle between the lines through a lower endplate and the next upper endplate, 0–90°",
     limits=(
+        LimitSpec("A202", "°", Fires.ABOVE, 25.0, 35.0, 4.0, _WEDGED_DISC, possible=(0.0, 90.0)),
         LimitSpec(
-            key="A202",
-            unit="°",
-            fires=Fires.ABOVE,
-            ap=25.0,
-            la=35.0,
-            typical=4.0,
-            origin=f"AP: {_AASCE_TAIL} LA: {_LORDOSIS} The limit is a choice: one disc as wedged as those "
-            "three together.",
-            possible=(0.0, 90.0),
-        ),
-        LimitSpec(
-            key="A202-S1",
-            unit="°",
-            fires=Fires.ABOVE,
-            ap=45.0,
-            la=45.0,
-            typical=15.0,
-            origin=f"{_LUMBOSACRAL} The limit is a choice far beyond: three times the mean.",
-            possible=(0.0, 90.0),
-            last=True,
+            "A202-S1", "°", Fires.ABOVE, 45.0, 45.0, 15.0, _WEDGED_LAST_DISC, possible=(0.0, 90.0), last=True
         ),
     ),
     measure=_wedge_of_discs,
-    sentence=_wedged,
+    sentence="disc wedged by {degrees}, usual {usual_degrees}: an endplate is tilted or a corner is off",
     sketch=_angle_of_disc,
 )
 
@@ -222,27 +199,15 @@ A203 = Rule(
     "strongly the spine curves; of the first and last: tilt against the other endplate of the vertebra "
     "minus half the same tilt of the next vertebra; of S1: wedge of L5/S1 minus that of L4/L5",
     limits=(
+        LimitSpec("A203", "°", Fires.ABOVE, 17.0, 20.0, 2.0, _LEANING_PLATE, possible=(0.0, 180.0)),
         LimitSpec(
-            key="A203",
-            unit="°",
-            fires=Fires.ABOVE,
-            ap=17.0,
-            la=20.0,
-            typical=2.0,
-            origin=f"AP: {AASCE} LA: lordosis wedges discs more than bodies, and the value is half the "
-            f"difference of the wedges on either side of an endplate. {_LUMBOSACRAL} The limit is a choice: "
-            "it leaves room for a difference of 40°.",
-            possible=(0.0, 180.0),
-        ),
-        LimitSpec(
-            key="A203-S1",
-            unit="°",
-            fires=Fires.ABOVE,
-            ap=25.0,
-            la=25.0,
-            typical=3.0,
-            origin=f"{_LUMBOSACRAL} {_LORDOSIS} L4/L5 is thus wedged by about as much. The limit is a choice "
-            "far beyond what the two differ by: in patients either disc may have collapsed.",
+            "A203-S1",
+            "°",
+            Fires.ABOVE,
+            25.0,
+            25.0,
+            3.0,
+            _LEANING_LAST_PLATE,
             possible=(0.0, 180.0),
             last=True,
         ),

@@ -14,9 +14,7 @@ from mahtdiag.anatomy.rule import (
     Measure,
     Places,
     Rule,
-    amount,
     first_keypoints,
-    usual,
 )
 from mahtdiag.anatomy.sketch import Shape, Sign, Sketch, Spine
 from mahtdiag.schema.findings import Finding, RuleGroup
@@ -30,10 +28,6 @@ def _beyond_the_edge(geometry: Geometry, limits: Mapping[str, float]) -> tuple[M
     beyond = geometry.outside / geometry.height
     farthest = np.fmax.reduceat(beyond, first_keypoints(geometry.skeleton), axis=0)
     return (Measure("A601", farthest, Places.vertebrae(geometry.skeleton), beyond > limits["A601"]),)
-
-
-def _outside(finding: Finding, limit: LimitSpec) -> str:
-    return f"{amount(finding.value)} heights outside the image: another image, size or unit"
 
 
 def _left_at(spine: Spine, finding: Finding) -> Sketch:
@@ -50,7 +44,7 @@ A601 = Rule(
     formula="distance beyond the outer edge of the image's pixels / median height",
     limits=(LimitSpec("A601", "heights", Fires.ABOVE, 0.05, 0.05, -0.5, READERS, possible=(0.0, inf)),),
     measure=_beyond_the_edge,
-    sentence=_outside,
+    sentence="{value} heights outside the image: another image, size or unit",
     sketch=_left_at,
     names_points=True,
 )
@@ -78,11 +72,6 @@ def _nearest(geometry: Geometry) -> Floats:
     return np.sqrt(np.where(np.isinf(squared), np.nan, squared))
 
 
-def _coincide(finding: Finding, limit: LimitSpec) -> str:
-    distance = f"{amount(finding.value)} heights from another keypoint, {usual(limit)}"
-    return f"{distance}: marked twice or copied"
-
-
 def _coinciding(spine: Spine, finding: Finding) -> Sketch:
     places = spine.points[list(finding.keypoints)]
     return Sketch(Sign.COINCIDING, ((Shape.RING, places),), places)
@@ -97,7 +86,7 @@ A602 = Rule(
     "disc are left to A102 and A202, they touch in narrow discs",
     limits=(LimitSpec("A602", "heights", Fires.BELOW, 0.05, 0.05, 0.95, READERS, possible=(0.0, inf)),),
     measure=_to_the_nearest,
-    sentence=_coincide,
+    sentence="{value} heights from another keypoint, usual {usual}: marked twice or copied",
     sketch=_coinciding,
     names_points=True,
 )
@@ -108,10 +97,6 @@ def _missing(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, 
     missing = geometry.missing
     count = np.add.reduceat(missing.astype(np.float64), first_keypoints(geometry.skeleton), axis=0)
     return (Measure("A603", count, Places.vertebrae(geometry.skeleton), missing),)
-
-
-def _no_place(finding: Finding, limit: LimitSpec) -> str:
-    return "no place: not annotated, not finite or beyond ±10⁹ px"
 
 
 def _nothing(spine: Spine, finding: Finding) -> Sketch:
@@ -127,7 +112,7 @@ A603 = Rule(
     "pixels",
     limits=(LimitSpec("A603", "keypoints", Fires.ABOVE, 0.0, 0.0, -4.0, BY_DEFINITION, possible=(0.0, 4.0)),),
     measure=_missing,
-    sentence=_no_place,
+    sentence="no place: not annotated, not finite or beyond ±10⁹ px",
     sketch=_nothing,
     names_points=True,
 )

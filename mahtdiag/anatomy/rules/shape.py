@@ -19,7 +19,6 @@ from mahtdiag.anatomy.rule import (
     amount,
     first_keypoints,
     peaks,
-    usual,
 )
 from mahtdiag.anatomy.sketch import (
     SHORTEST,
@@ -39,6 +38,15 @@ _AROUND = (UL, UR, LR, LL)
 _SIDES = (
     f"AP: {AASCE} One image goes further: four radiographs of its patient disagree on where L2 is, so its "
     "annotation is in doubt."
+)
+_OFF_LINE = (
+    f"{_SIDES} LA: a slipped vertebra steps over by up to its whole depth (Meyerding grade "
+    f"IV), which moves this value by half of that, 0.63 heights. {L5_BODY}"
+)
+_OFF_ALONE = (
+    f"{_SIDES} LA: a slip takes both corners of an endplate along and does not count here. "
+    "The limit is a choice: two fifths of the depth of a body that is 1.25 times as deep as high "
+    "(Cook and Baker, Int J Spine Surg 15:1072, 2021)."
 )
 
 
@@ -72,10 +80,6 @@ def _depth_of_crossing(geometry: Geometry, limits: Mapping[str, float]) -> tuple
     return (Measure("A401", depth, Places.bodies(geometry.skeleton)),)
 
 
-def _crossed(finding: Finding, limit: LimitSpec) -> str:
-    return f"outline crosses itself, {amount(finding.value)} heights deep: two corners are exchanged"
-
-
 def _crossing(spine: Spine, finding: Finding) -> Sketch | None:
     corners = spine.corners(spine.vertebra(finding))
     if len(corners) < CORNERS_PER_VERTEBRA:
@@ -97,7 +101,7 @@ A401 = Rule(
     "crosses",
     limits=(LimitSpec("A401", "heights", Fires.ABOVE, 0.0, 0.0, -0.5, BY_DEFINITION, possible=(0.0, inf)),),
     measure=_depth_of_crossing,
-    sentence=_crossed,
+    sentence="outline crosses itself, {value} heights deep: two corners are exchanged",
     sketch=_crossing,
 )
 
@@ -119,11 +123,6 @@ def _extent_across(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Mea
     return (Measure("A402", reach, Places.vertebrae(geometry.skeleton)),)
 
 
-def _mirrored(finding: Finding, limit: LimitSpec) -> str:
-    depth = f"left corners {amount(-finding.value)} widths right of the right ones"
-    return f"{depth}: mirrored, or left and right exchanged"
-
-
 def _left_to_right(spine: Spine, finding: Finding) -> Sketch:
     corners = spine.corners(spine.vertebra(finding))
     return arrow(Sign.SIDEWAYS, middle(corners[0::2]), middle(corners[1::2]))
@@ -138,7 +137,7 @@ A402 = Rule(
     "/ median width",
     limits=(LimitSpec("A402", "widths", Fires.BELOW, 0.0, 0.0, 1.0, BY_DEFINITION),),
     measure=_extent_across,
-    sentence=_mirrored,
+    sentence="left corners {below} widths right of the right ones: mirrored, or left and right exchanged",
     sketch=_left_to_right,
 )
 
@@ -284,11 +283,6 @@ def _steps_out(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure
     return (_largest("A404", geometry, peaks(off, 2, ends), limits["A404"]),)
 
 
-def _off_its_side(finding: Finding, limit: LimitSpec) -> str:
-    step = f"{amount(finding.value)} heights off the line of its side"
-    return f"{step}, {usual(limit)}: the corner is off"
-
-
 A404 = Rule(
     code="A404",
     group=RuleGroup.SHAPE,
@@ -296,21 +290,9 @@ A404 = Rule(
     meaning="The two edges of the spine are smooth: a single corner that steps out of them is off.",
     formula="distance of a corner, across the local spine axis, from the middle of the corners above and "
     "below it on the same side / median height",
-    limits=(
-        LimitSpec(
-            key="A404",
-            unit="heights",
-            fires=Fires.ABOVE,
-            ap=0.51,
-            la=0.7,
-            typical=0.05,
-            origin=f"{_SIDES} LA: a slipped vertebra steps over by up to its whole depth (Meyerding grade "
-            f"IV), which moves this value by half of that, 0.63 heights. {L5_BODY}",
-            possible=(0.0, inf),
-        ),
-    ),
+    limits=(LimitSpec("A404", "heights", Fires.ABOVE, 0.51, 0.7, 0.05, _OFF_LINE, possible=(0.0, inf)),),
     measure=_steps_out,
-    sentence=_off_its_side,
+    sentence="{value} heights off the line of its side, usual {usual}: the corner is off",
     sketch=_expected_corners,
     names_points=True,
 )
@@ -327,11 +309,6 @@ def _steps_out_alone(geometry: Geometry, limits: Mapping[str, float]) -> tuple[M
     return (_largest("A405", geometry, peaks(alone, 2, strengths), limits["A405"]),)
 
 
-def _out_of_step(finding: Finding, limit: LimitSpec) -> str:
-    step = f"{amount(finding.value)} heights out of step with the opposite corner"
-    return f"{step}, {usual(limit)}: the corner is off"
-
-
 A405 = Rule(
     code="A405",
     group=RuleGroup.SHAPE,
@@ -342,21 +319,9 @@ A405 = Rule(
     "endplate / median height; at the first and the last endplate: the smaller of the distances by which "
     "the side that ends in the corner leans against the opposite side, and against the same side of the "
     "next vertebra (from S1: of the next disc)",
-    limits=(
-        LimitSpec(
-            key="A405",
-            unit="heights",
-            fires=Fires.ABOVE,
-            ap=0.6,
-            la=0.5,
-            typical=0.05,
-            origin=f"{_SIDES} LA: a slip takes both corners of an endplate along and does not count here. "
-            "The limit is a choice: two fifths of the depth of a body that is 1.25 times as deep as high "
-            "(Cook and Baker, Int J Spine Surg 15:1072, 2021).",
-        ),
-    ),
+    limits=(LimitSpec("A405", "heights", Fires.ABOVE, 0.6, 0.5, 0.05, _OFF_ALONE),),
     measure=_steps_out_alone,
-    sentence=_out_of_step,
+    sentence="{value} heights out of step with the opposite corner, usual {usual}: the corner is off",
     sketch=_expected_corners,
     names_points=True,
 )
