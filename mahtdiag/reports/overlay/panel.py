@@ -13,10 +13,9 @@ import numpy as np
 from mahtdiag.anatomy.sketch import Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.numbers import ABSENT, number
-from mahtdiag.reports.overlay.findings import findings_block, level_shift_block
 from mahtdiag.reports.overlay.lettering import Lettering, shorten, width_px
 from mahtdiag.reports.overlay.marks import draw_swatch
-from mahtdiag.reports.overlay.rows import Block, Detail, Mark, Row, Style
+from mahtdiag.reports.overlay.rows import Block, Detail, Mark, Row, Style, findings_block, level_shift_block
 from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, SIGMAS, usable_sigma, worst_keypoints
 from mahtdiag.reports.overlay.sheet import LABEL_Z, Brush
 from mahtdiag.schema.records import ImageRecord

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.rules import RULE_BY_CODE
 from mahtdiag.anatomy.sketch import Shape, Sign, Sketch, Spine, meeting_point, middle
 from mahtdiag.reports import palette
-from mahtdiag.reports.overlay.findings import MAX_FINDINGS, most_severe
 from mahtdiag.reports.overlay.geometry import arc, clipped, extended
+from mahtdiag.reports.overlay.rows import MAX_FINDINGS, most_severe
 from mahtdiag.reports.overlay.scene import Scene
 from mahtdiag.reports.overlay.sheet import DASH, DOTS, EMPHASIS_Z, ERROR_Z, Brush
 from mahtdiag.schema.findings import Finding
