@@ -8,15 +8,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, Margin
-from mahtdiag.diagnosis.metrics import (
-    Better,
-    Metric,
-    is_open,
-    known_metrics,
-    metric_of,
-    nearest_name,
-    vertebra_of,
-)
+from mahtdiag.diagnosis.metrics.metric import Better, IntervalKind, Metric
+from mahtdiag.diagnosis.metrics.registry import is_open, known_metrics, metric_of, nearest_name, vertebra_of
 from mahtdiag.schema.skeleton import View
 
 SECTION, BASELINE, RUN = "gates", "baseline", "run"
@@ -204,7 +197,7 @@ def _problem_of_limit(gate: Gate, metric: Metric | None) -> str | None:
         return "the limit is not a finite number"
     if metric is None:
         return None
-    if gate.bound is not Bound.ESTIMATE and not metric.interval:
+    if gate.bound is not Bound.ESTIMATE and metric.interval is IntervalKind.NONE:
         return f"{metric.name} has no confidence interval; limit the number itself"
     low = -math.inf if metric.least is None else metric.least
     high = math.inf if metric.most is None else metric.most

@@ -16,7 +16,7 @@ from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
 from mahtdiag.config.settings import KEYS, WRONG_LIMITS, Key, Settings, Value
-from mahtdiag.diagnosis.proposals import ProposedGate
+from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.skeleton import View
 

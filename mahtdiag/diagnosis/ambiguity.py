@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
 from mahtdiag.calibration.bootstrap import percentile_interval, resampled_sums
+from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.diagnosis.summary import Estimate
+from mahtdiag.diagnosis.worst_images import Ranking, counted
 from mahtdiag.schema.model_spec import DecodeMethod
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.skeleton import View
@@ -128,6 +129,12 @@ def _estimate_json(estimate: Estimate | None) -> Json:
 def has_two_peaks(peaks: PeakPlaces) -> Bools:
     """Whether a second peak reaches half of the first, `[...]` as `second_share`; no where it is unknown."""
     return peaks.second_share >= AMBIGUOUS_SHARE
+
+
+def by_two_peaks(table: RunTable) -> Ranking:
+    """Ranks images by how many of their heatmaps have two peaks."""
+    count = has_two_peaks(table.peaks).sum(axis=1).astype(np.float64)
+    return counted("heatmaps with two peaks", "heatmap", count, table.image)
 
 
 def sigmas_apart(a_px: Floats, b_px: Floats, sigma_px: Floats) -> Floats:

@@ -129,11 +129,13 @@ class AnatomyReport:
     """All that is shown of a judged run or annotated set; `subject` names it in a title.
 
     `diagnosis` is None for labels; `failures` could not be judged; `pictures` are files that were written;
-    `gates` limit what was judged: the predictions of a run, or labels.
+    `gates` limit what was judged: the predictions of a run, or labels. `judged` has what was judged in the
+    place of predictions.
     """
 
     source: Source
     subject: str
+    judged: RunTable
     verdict: AnatomyVerdict
     diagnosis: PredictionDiagnosis | None
     failures: tuple[Failure, ...]

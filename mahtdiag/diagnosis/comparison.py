@@ -1,47 +1,35 @@
 """Is run B better than run A on the same images: number by number, and as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.error_types import ErrorType
-from mahtdiag.anatomy.rules import RULES
-from mahtdiag.calibration.scores import COVERAGE_LEVELS
-from mahtdiag.diagnosis.compared_anatomy import BY_CODE, add_violations, has_violation
-from mahtdiag.diagnosis.compared_calibration import calibration_readings, has_calibration
-from mahtdiag.diagnosis.compared_errors import (
-    MEAN,
-    QUANTILES,
-    TYPES,
-    ErrorPairs,
-    add_error_types,
-    add_losses,
-    has_error,
-    has_error_type,
-    has_loss,
-)
-from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios
 from mahtdiag.diagnosis.gates import Margin
-from mahtdiag.diagnosis.metrics import Better, metric_of
+from mahtdiag.diagnosis.metrics.measures import TwoRuns
+from mahtdiag.diagnosis.metrics.metric import Better, Compared, GroupKind, IntervalKind, Metric
+from mahtdiag.diagnosis.metrics.registry import metric_of, metrics_of
 from mahtdiag.diagnosis.paired import (
     RESAMPLES,
     SEED,
     Difference,
     Interval,
-    PairedReading,
+    PairedNumber,
     paired_differences,
 )
-from mahtdiag.diagnosis.summary import LOSS_NAMES, SDR_MM, SDR_PX
-from mahtdiag.schema.skeleton import CORNERS, View
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
 PRIMARY = ("radial_error_px.mean", "anatomy.images_with_violations", "calibration.mace")
 """What decides where nothing else is asked for: is B worse, impossible, or wrong about its uncertainty?"""
+
+SPARSE = (GroupKind.RULE, GroupKind.ERROR_TYPE)
+"""Rules that fired in neither run and mistakes that neither makes are left out."""
 
 
 class Verdict(StrEnum):
@@ -66,14 +54,19 @@ class Outcome(StrEnum):
 class ComparedMetric:
     """A number of both runs. `verdict` is None where neither more nor less of it is better."""
 
+    metric: Metric
     difference: Difference
-    better: Better
     verdict: Verdict | None
 
     @property
     def name(self) -> str:
         """Its name in `run.json`."""
-        return self.difference.name
+        return self.metric.name
+
+    @property
+    def better(self) -> Better:
+        """Which way it is better."""
+        return self.metric.better
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,37 +126,15 @@ class Comparison:
         )
 
 
-def compared_names(view: View) -> tuple[str, ...]:
+def compared_names(skeleton: Skeleton) -> tuple[str, ...]:
     """The numbers that are compared where nothing else is asked for, by their names in `run.json`."""
-    levels = [f"{level:g}" for level in COVERAGE_LEVELS]
-    errors = [
-        name
-        for unit, thresholds in (("px", SDR_PX), ("mm", SDR_MM))
-        for name in (
-            *(f"radial_error_{unit}.{statistic}" for statistic in (MEAN, *QUANTILES)),
-            *(f"sdr_{unit}.{threshold:g}" for threshold in thresholds),
-        )
-    ]
-    return (
-        *errors,
-        *(f"by_vertebra.{name}" for name in view.vertebrae),
-        *(f"by_corner.{name}" for name in CORNERS),
-        *(f"losses.{name}" for name in LOSS_NAMES),
-        "anatomy.images_with_violations",
-        "anatomy.violations",
-        *(f"{BY_CODE}{rule.code}.images" for rule in RULES),
-        "error_types.level_shifts",
-        *(f"{TYPES}{kind.title}.keypoint_share" for kind in ErrorType if kind is not ErrorType.UNKNOWN),
-        *(f"calibration.{name}" for name in ("mace", "nll", "crps_px", "sharpness_px", "sigma_scale")),
-        *(f"calibration.coverage.{level}.observed" for level in levels),
-        "calibration.radial.mace",
-        *(f"calibration.radial.coverage.{level}.observed" for level in levels),
-    )
+    metrics = metrics_of(skeleton).values()
+    return tuple(metric.name for metric in metrics if metric.compared is Compared.ALWAYS)
 
 
 def compare_runs(
-    a: ComparedRun,
-    b: ComparedRun,
+    a: RunTable,
+    b: RunTable,
     names: Sequence[str],
     margins: Sequence[Margin],
     *,
@@ -175,9 +146,13 @@ def compare_runs(
     Left out: numbers that a run does not have, and violation codes and kinds of mistakes that occur in
     neither. A margin on a number that is left out is missing, and decides nothing but non-inferiority.
     """
-    differences = paired_differences(_readings(a, b, names, margins), resamples=resamples, seed=seed)
+    differences = paired_differences(
+        [*_numbers(TwoRuns(a, b), names, margins)], resamples=resamples, seed=seed
+    )
     order = {name: place for place, name in enumerate(names)}
-    metrics = tuple(_compared(each) for each in sorted(differences, key=lambda each: order[each.name]))
+    known = metrics_of(a.skeleton)
+    ordered = sorted(differences, key=lambda each: order[each.name])
+    metrics = tuple(_compared(known[each.name], each) for each in ordered)
     by_name = {metric.name: metric for metric in metrics}
     return Comparison(
         metrics=metrics,
@@ -187,24 +162,20 @@ def compare_runs(
     )
 
 
-def _readings(
-    a: ComparedRun, b: ComparedRun, names: Sequence[str], margins: Sequence[Margin]
-) -> list[PairedReading]:
-    ratios = Ratios(a.images)
-    errors = ErrorPairs(a, b)
-    errors.add_means(ratios, names)
-    add_losses(ratios, a, b, names)
-    add_violations(ratios, a, b, names)
-    add_error_types(ratios, a, b, names)
+def _numbers(runs: TwoRuns, names: Sequence[str], margins: Sequence[Margin]) -> Iterator[PairedNumber]:
+    """The named numbers that both runs have, as functions of sums over their images."""
     judged = {margin.metric for margin in margins}
-    ratios.leave_out_absent(
-        name for name in names if name.startswith((BY_CODE, TYPES)) and name not in judged
-    )
-    gathered = ratios.reading(), errors.quantiles(names), *calibration_readings(a, b, names)
-    return [reading for reading in gathered if reading is not None]
+    metrics = metrics_of(runs.a.skeleton)
+    for name in names:
+        metric = metrics.get(name)
+        paired = None if metric is None else metric.paired(runs)
+        if metric is None or paired is None:
+            continue
+        if name in judged or not (metric.group.kind in SPARSE and paired.is_nothing):
+            yield PairedNumber(name, paired, metric.interval is IntervalKind.REFLECTED)
 
 
-def _mean_error(run: ComparedRun, other: ComparedRun) -> Floats:
+def _mean_error(run: RunTable, other: RunTable) -> Floats:
     """Mean error `[N]` over the keypoints whose error both runs know, NaN where there is none."""
     known = np.isfinite(run.error_px) & np.isfinite(other.error_px)
     count = known.sum(axis=1)
@@ -218,15 +189,14 @@ def better_of(name: str) -> Better:
     return Better.NEITHER if metric is None else metric.better
 
 
-def _compared(difference: Difference) -> ComparedMetric:
+def _compared(metric: Metric, difference: Difference) -> ComparedMetric:
     """Explored numbers differ if p, corrected for all of them, is small and the interval excludes 0."""
-    better = better_of(difference.name)
-    if better is Better.NEITHER:
-        return ComparedMetric(difference, better, None)
-    worsening = _worsening(difference, better)[1]
+    if metric.better is Better.NEITHER:
+        return ComparedMetric(metric, difference, None)
+    worsening = _worsening(difference, metric.better)[1]
     if worsening is None or difference.p_holm >= SIGNIFICANCE or worsening[0] <= 0.0 <= worsening[1]:
-        return ComparedMetric(difference, better, Verdict.SAME)
-    return ComparedMetric(difference, better, Verdict.WORSE if worsening[0] > 0.0 else Verdict.BETTER)
+        return ComparedMetric(metric, difference, Verdict.SAME)
+    return ComparedMetric(metric, difference, Verdict.WORSE if worsening[0] > 0.0 else Verdict.BETTER)
 
 
 def _judged(margin: Margin, metric: ComparedMetric | None) -> JudgedMetric:
@@ -258,8 +228,7 @@ def _worsening(difference: Difference, better: Better) -> tuple[float, Interval 
     return 0.0 - difference.difference, (0.0 - high, 0.0 - low)
 
 
-def is_compared(name: str, view: View) -> bool:
+def is_compared(name: str, skeleton: Skeleton) -> bool:
     """Whether a number is a mean, share, count or quantile over images, which has a paired interval."""
-    return any(
-        known(name, view) for known in (has_error, has_loss, has_violation, has_error_type, has_calibration)
-    )
+    metric = metrics_of(skeleton).get(name)
+    return metric is not None and metric.compared is not Compared.NEVER

@@ -1,12 +1,21 @@
-"""Quality gates: limits on any number of a run, judged in one place for tables, files and the exit status."""
+"""Quality gates: limits on any number of a run, judged in one place, and those proposed for a run."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
 from operator import eq, ge, gt, le, lt
 
-from mahtdiag.diagnosis.metrics import SECTION, is_open, metric_of, nearest_name, vertebra_of
-from mahtdiag.diagnosis.numbers import Content, find_interval, find_number, numbers_of
+from mahtdiag.diagnosis.metrics.metric import EXAMPLE, Better, Metric
+from mahtdiag.diagnosis.metrics.registry import (
+    known_metrics,
+    metric_of,
+    nearest_name,
+    vertebra_of,
+    without_section,
+)
+from mahtdiag.diagnosis.numbers import Content, find_interval, find_number, paths_of
 from mahtdiag.schema.skeleton import View
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
@@ -14,13 +23,10 @@ Interval = tuple[float, float]
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {"<=": le, ">=": ge, "<": lt, ">": gt, "==": eq}
 MISSING = "not known in this run"
-# What a missing section calls for.
-_SPACING = "no image has a pixel spacing; give --pixel-spacing"
-_ADVICE = (
-    ("radial_error_mm", _SPACING),
-    ("sdr_mm", _SPACING),
-    ("calibration", "it has no σ; evaluate with --uncertainty heatmap"),
-)
+LEAST_MARGIN = Decimal("0.01")
+"""A number between 0 and 1 may be worse by this at least: else a set without a fault would allow none."""
+
+DIGITS = 3
 
 
 class Bound(StrEnum):
@@ -148,13 +154,102 @@ def _judged(gate: Gate, content: Content) -> GateResult:
     return GateResult(gate, value, gate.keeps(value), estimate, ci95)
 
 
-def _missing(content: Content, metric: str) -> str:
-    known = [name.removeprefix(f"{SECTION}.") for name in numbers_of(content)]
-    if metric_of(metric) is None:
-        near = nearest_name(metric, known)
+def _missing(content: Content, name: str) -> str:
+    """Why a run has no such number, and what to do."""
+    known = [without_section(each) for each in paths_of(content)]
+    metric = metric_of(name)
+    if metric is None:
+        near = nearest_name(name, known)
         return f"the run has no such number{f'; did you mean {near}?' if near else ''}"
-    measured = {part for name in known if not is_open(name) for part in name.split(".")}
-    for part, advice in _ADVICE:
-        if part in metric.split(".") and part not in measured:
-            return f"{MISSING}: {advice}"
-    return MISSING
+    measured = [found.need for each in known if (found := metric_of(each)) is not None]
+    if metric.need is None or not metric.need.advice or metric.need in measured:
+        return MISSING
+    return f"{MISSING}: {metric.need.advice}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedGate:
+    """A metric with what the run reached and the conditions that it is to keep, as a configuration has them.
+
+    `active` False: an example, to be switched on by whoever wants it.
+    """
+
+    metric: str
+    value: float
+    conditions: tuple[str, ...]
+    active: bool = True
+
+
+def propose_gates(content: Content, margin: float) -> tuple[ProposedGate, ...]:
+    """Gates that a run itself passes, from the content of its `run.json`; `margin` is a share, 0.1 for 10 %.
+
+    Errors may grow by the margin; shares may have so many more bad cases, and at least 0.01 more; a number
+    whose best is 1 may leave it by the margin either way; counts stay. Limits are rounded to three digits,
+    away from the value. A number that is missing or leaves no room for a limit gets no gate. Raises
+    ValueError for a margin below 0 or not finite.
+    """
+    if not (math.isfinite(margin) and margin >= 0):
+        raise ValueError(f"margin is {margin}, give 0 or more")
+    metrics = known_metrics()
+    chosen = sorted((metric for metric in metrics if metric.proposed > 0), key=lambda metric: metric.proposed)
+    active = (gate for metric in chosen for gate in _proposed(content, metric, margin))
+    return (*active, *_example(content, metrics, margin))
+
+
+def _proposed(content: Content, metric: Metric, margin: float) -> list[ProposedGate]:
+    value = find_number(content, metric.name)
+    if value is None:
+        return []
+    conditions = _conditions(metric, value, margin)
+    return [ProposedGate(metric.name, value, conditions)] if conditions else []
+
+
+def _example(content: Content, metrics: Iterable[Metric], margin: float) -> list[ProposedGate]:
+    """How a bound and a vertebra are limited: the upper end of the mean error of the worst vertebra."""
+    examples = (metric for metric in metrics if metric.proposed == EXAMPLE)
+    known = [
+        (value, metric) for metric in examples if (value := find_number(content, metric.name)) is not None
+    ]
+    if not known:
+        return []
+    _, worst = max(known, key=lambda each: each[0])
+    interval = find_interval(content, worst.name)
+    if interval is None:
+        return []
+    conditions = tuple(f"upper {text}" for text in _conditions(worst, interval[1], margin))
+    return [ProposedGate(worst.name, interval[1], conditions, active=False)] if conditions else []
+
+
+def _conditions(metric: Metric, reached: float, margin: float) -> tuple[str, ...]:
+    """Decimal arithmetic: a limit is written in decimals, and rounding must not turn it against its run."""
+    value, share = Decimal(repr(reached)), Decimal(repr(margin))
+    if metric.unit == "count":
+        return (f"<= {int(value)}",) if metric.better is Better.LOWER else ()
+    if metric.better is Better.NEITHER:
+        return (*_limit(">=", value / (1 + share), metric), *_limit("<=", value * (1 + share), metric))
+    lower = metric.better is Better.LOWER
+    if metric.most is None:
+        change = abs(value) * share
+    else:
+        bad = value if lower else Decimal(repr(metric.most)) - value
+        change = max(bad * share, LEAST_MARGIN) if margin else Decimal(0)
+    return _limit("<=", value + change, metric) if lower else _limit(">=", value - change, metric)
+
+
+def _limit(comparison: str, value: Decimal, metric: Metric) -> tuple[str, ...]:
+    """A condition, or none where every value or no number at all would be within it."""
+    upper = comparison == "<="
+    text = rounded(value, up=upper)
+    limit = float(text)
+    trivial = metric.most is not None and limit >= metric.most if upper else limit <= (metric.least or 0.0)
+    return () if not math.isfinite(limit) or trivial else (f"{comparison} {text}",)
+
+
+def rounded(value: Decimal, *, up: bool) -> str:
+    """A number with three significant digits, never below `value` (`up`) or never above it.
+
+    Plain notation where that is short.
+    """
+    context = Context(prec=DIGITS, rounding=ROUND_CEILING if up else ROUND_FLOOR)
+    number = context.create_decimal(value).normalize(context)
+    return f"{number:f}" if -5 <= number.adjusted() <= 9 else str(number)

@@ -5,7 +5,7 @@ resampled with the same weights: what makes an image hard for both cancels out o
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from scipy.special import erfc, ndtri
 from scipy.stats import wilcoxon
 
 from mahtdiag.calibration.bootstrap import image_weights, percentile_interval
+from mahtdiag.diagnosis.metrics.measures import Columns, Paired
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -36,33 +37,12 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """M numbers of one run as functions of sums over its N images.
+class PairedNumber:
+    """A number by name, read in two runs; `reflected`: noise pushes it up, as it does MACE."""
 
-    `per_image` [N, C] is what is summed; `numbers` maps sums [..., C] to the numbers [..., M], NaN where one
-    is undefined. `alone` gives the i-th number of each image alone [N], None where one image has none.
-    """
-
-    per_image: NDArray[np.floating]
-    numbers: Callable[[Floats], Floats]
-    alone: Callable[[int], Floats | None]
-
-
-def never_alone(_: int) -> None:
-    """For numbers that one image does not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class PairedReading:
-    """Numbers by name, read in two runs over the same N images in the same order.
-
-    `pushed_up`: numbers that noise pushes up, such as MACE, whose intervals are reflected at the estimate.
-    """
-
-    names: tuple[str, ...]
-    a: Reading
-    b: Reading
-    pushed_up: frozenset[str] = frozenset()
+    name: str
+    paired: Paired
+    reflected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +63,7 @@ class Difference:
 
 
 def paired_differences(
-    readings: Sequence[PairedReading], *, resamples: int = RESAMPLES, seed: int = SEED
+    numbers: Sequence[PairedNumber], *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[Difference, ...]:
     """Every number that is defined in both runs, in order, with p-values corrected for their number.
 
@@ -94,22 +74,37 @@ def paired_differences(
     Sources: Efron, Tibshirani, An Introduction to the Bootstrap (1993); Wilcoxon, Biometrics Bulletin 1
     (1945); Holm, Scandinavian Journal of Statistics 6 (1979).
     """
-    images = len(readings[0].a.per_image) if readings else 0
-    drawn: list[list[Floats]] = [[] for _ in readings]
+    blocks = {id(columns): columns for number in numbers for columns in number.paired.columns}
+    images = next((len(a) for a, _ in blocks.values()), 0)
+    drawn: list[list[Floats]] = [[] for _ in numbers]
     if images > 1:
-        sums = [_PairedSums.of(reading) for reading in readings]
+        sums = [_PairedSums.of(*columns) for columns in blocks.values()]
         for weights in image_weights(images, resamples, seed):
-            for found, reading, (of_a, of_b) in zip(drawn, readings, _resampled(sums, weights), strict=True):
-                found.append(reading.b.numbers(of_b) - reading.a.numbers(of_a))
+            resampled = dict(zip(blocks, _resampled(sums, weights), strict=True))
+            for found, number in zip(drawn, numbers, strict=True):
+                a, b = _read(number.paired, resampled)
+                found.append(b - a)
+    totals = {key: (a.sum(axis=0), b.sum(axis=0)) for key, (a, b) in blocks.items()}
     differences = [
         difference
-        for reading, found in zip(readings, drawn, strict=True)
-        for difference in _differences(reading, np.concatenate(found) if found else None)
+        for number, found in zip(numbers, drawn, strict=True)
+        if (difference := _difference(number, totals, np.concatenate(found) if found else None)) is not None
     ]
     corrected = holm([difference.p_value for difference in differences])
     return tuple(
         replace(difference, p_holm=p_holm) for difference, p_holm in zip(differences, corrected, strict=True)
     )
+
+
+def _read(paired: Paired, sums: Mapping[int, Columns]) -> tuple[Floats, Floats]:
+    """A number in runs A and B `[...]` from the sums `[..., C]` of its columns, by their identity."""
+    a, b = (_side_by_side([sums[id(columns)][side] for columns in paired.columns]) for side in (0, 1))
+    return paired.of_a(a), paired.of_b(b)
+
+
+def _side_by_side(parts: Sequence[NDArray[np.floating]]) -> Floats:
+    """Columns `[..., C]` as one table, a single one without a copy."""
+    return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1), dtype=np.float64)
 
 
 def _is_exact(per_image: NDArray[np.floating]) -> Bools:
@@ -124,7 +119,7 @@ def _is_exact(per_image: NDArray[np.floating]) -> Bools:
 
 @dataclass(frozen=True, slots=True)
 class _PairedSums:
-    """What is summed for one reading in both runs: columns in single precision, if that is exact, and others.
+    """What is summed in both runs: columns in single precision, if that is exact, and others.
 
     Both runs are summed in products of the same shape, so that equal columns have equal sums to the last bit.
     """
@@ -134,9 +129,8 @@ class _PairedSums:
     double: tuple[Floats, Floats]
 
     @staticmethod
-    def of(reading: PairedReading) -> "_PairedSums":
-        """The columns of a reading, the exact ones apart."""
-        a, b = reading.a.per_image, reading.b.per_image
+    def of(a: NDArray[np.floating], b: NDArray[np.floating]) -> "_PairedSums":
+        """Columns `[N, C]` of both, the exact ones apart."""
         exact = _is_exact(a) & _is_exact(b)
         if exact.all():
             whole = a.astype(np.float32, copy=False), b.astype(np.float32, copy=False)
@@ -152,7 +146,7 @@ class _PairedSums:
 
 
 def _resampled(sums: Sequence[_PairedSums], weights: NDArray[np.uint8]) -> list[tuple[Floats, Floats]]:
-    """Sums of every reading in runs A and B, `[some, C]` each, under weights `[some, N]`.
+    """Sums of all columns in runs A and B, `[some, C]` each, under weights `[some, N]`.
 
     A few images at a time: their weights are converted once, and stay in the processor's cache; and all
     columns together, since one wide product costs less than many narrow ones.
@@ -182,26 +176,26 @@ def _ends(parts: Sequence[NDArray[np.floating]]) -> NDArray[np.int64]:
     return np.cumsum([part.shape[1] for part in parts])[:-1]
 
 
-def _differences(reading: PairedReading, drawn: Floats | None) -> list[Difference]:
-    """The differences of one reading, uncorrected; `drawn` [resamples, M], None for a single image."""
-    a, b = (side.numbers(side.per_image.sum(axis=0)) for side in (reading.a, reading.b))
-    found = []
-    for i, name in enumerate(reading.names):
-        if not np.isfinite(a[i]) or not np.isfinite(b[i]):
-            continue
-        difference = float(b[i] - a[i])
-        interval = None if drawn is None else percentile_interval(drawn[:, i])
-        if interval is not None and name in reading.pushed_up:
-            interval = 2.0 * difference - interval[1], 2.0 * difference - interval[0]
-        of_a, of_b = reading.a.alone(i), reading.b.alone(i)
-        if of_a is None or of_b is None:
-            method, p_value = Method.BOOTSTRAP, _interval_p(difference, interval)
-        else:
-            method, p_value = Method.WILCOXON, signed_rank_p(of_b - of_a)
-        found.append(
-            Difference(name, float(a[i]), float(b[i]), difference, interval, p_value, p_value, method)
-        )
-    return found
+def _difference(
+    number: PairedNumber, totals: Mapping[int, Columns], drawn: Floats | None
+) -> Difference | None:
+    """The difference of a number, uncorrected; `drawn` [resamples], None for a single image.
+
+    None where the number is not defined in both runs.
+    """
+    a, b = (float(value) for value in _read(number.paired, totals))
+    if not np.isfinite(a) or not np.isfinite(b):
+        return None
+    difference = b - a
+    interval = None if drawn is None else percentile_interval(drawn)
+    if interval is not None and number.reflected:
+        interval = 2.0 * difference - interval[1], 2.0 * difference - interval[0]
+    if number.paired.alone:
+        of_a, of_b = _read(number.paired, {id(columns): columns for columns in number.paired.columns})
+        method, p_value = Method.WILCOXON, signed_rank_p(of_b - of_a)
+    else:
+        method, p_value = Method.BOOTSTRAP, _interval_p(difference, interval)
+    return Difference(number.name, a, b, difference, interval, p_value, p_value, method)
 
 
 def signed_rank_p(differences: Floats) -> float:

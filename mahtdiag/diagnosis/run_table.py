@@ -253,9 +253,12 @@ class RunTable:
             return judged
 
     def with_values(self, **values: Values) -> "RunTable":
-        """The same images with other values in these columns; what follows from any is computed anew."""
+        """The same images with other values in these columns; what follows from them is computed anew."""
         changed = self._values | values
-        return RunTable(self.skeleton, changed, conditions=self.conditions, failures=self.failures)
+        table = RunTable(self.skeleton, changed, conditions=self.conditions, failures=self.failures)
+        if _FOLLOWED_FROM.isdisjoint(values):
+            table._once, table._part_of = dict(self._once), self._part_of
+        return table
 
     def record(self, row: int) -> ImageRecord:
         """One image with its findings."""
@@ -303,6 +306,14 @@ def _check(table: RunTable, points_px: Floats) -> Findings:
     limits, rules = table.conditions.limits, table.conditions.rules
     return check_anatomy(points_px, table.skeleton, image_size_px=table.sizes_px, limits=limits, rules=rules)
 
+
+_FOLLOWED_FROM: Final = frozenset(
+    (
+        *("pred_px", "gt_px", "width", "height", "spread_px2"),
+        *("second_share", "second_px", "argmax_px", "local_px"),
+    )
+)
+"""Columns that anything computed once follows from."""
 
 _FROM_RULES: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings)
 

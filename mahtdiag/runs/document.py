@@ -1,7 +1,7 @@
 """`run.json`, schema version 1: what was run, on what, with what result."""
 
 import json
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
@@ -9,10 +9,19 @@ from mahtdiag import __version__
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.checksums import content_sha256
-from mahtdiag.runs.results import AnatomySummary, ErrorTypesSummary, Gate, Losses, Metrics
+from mahtdiag.runs.results import NUMBER_SECTIONS, StoredGate
 from mahtdiag.runs.sections import Count, NonNegative, Section, Sha256, Text, UtcTime
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.skeleton import View
+
+if TYPE_CHECKING:
+    Metrics = Section
+    Losses = Section
+    AnatomySummary = Section
+    ErrorTypesSummary = Section
+else:
+    Metrics, Losses = NUMBER_SECTIONS["metrics"], NUMBER_SECTIONS["losses"]
+    AnatomySummary, ErrorTypesSummary = NUMBER_SECTIONS["anatomy"], NUMBER_SECTIONS["error_types"]
 
 SCHEMA_VERSION: Final = 1
 CHANGED: Final = "changed since the run was finished (checksum); restore the file or evaluate again"
@@ -125,7 +134,7 @@ class RunDocument(Section):
         default=None, description="heatmaps with two peaks; null where the peaks are not known"
     )
     calibration: dict[str, JsonValue] | None = None
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[StoredGate, ...] = ()
     failures: tuple[FailureEntry, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -1,137 +1,225 @@
-"""The results in `run.json`: errors, losses, violations, kinds of mistakes, gates."""
+"""The results in `run.json`: the numbers of the sections that are known beforehand, and the gates.
 
-from typing import Annotated, Literal, get_args
+The models of the numbers follow from the metrics: what a number can be, where it stands, whether every run
+has it. Only what a record of numbers is called, and says of itself, is written here.
+"""
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, ConfigDict, Field, create_model
+
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.metric import IntervalKind, Key, Metric
+from mahtdiag.diagnosis.metrics.registry import known_metrics
 from mahtdiag.runs.sections import Count, NonNegative, Section, Share, Text
 from mahtdiag.schema.skeleton import View
 
-PixelThreshold = Literal["2", "4", "8", "16"]
-MillimetreThreshold = Literal["2", "2.5", "3", "4"]
+ANY_KEY = "*"
+Path = tuple[str, ...]
+Definition = tuple[Any, Any]
+"""What pydantic makes a field of: its type, and its default, `...` or `Field(…)`."""
 
 
-def _all_thresholds(rates: dict[str, float], info: ValidationInfo) -> dict[str, float]:
-    expected = get_args(PixelThreshold if info.field_name == "sdr_px" else MillimetreThreshold)
-    if set(rates) != set(expected):
-        raise ValueError(f"needs a rate for each of {', '.join(expected)}")
-    return {threshold: rates[threshold] for threshold in expected}
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is said of a record of numbers beside the numbers.
 
-
-ShareInterval = tuple[Share, Share]
-PixelRates = Annotated[dict[PixelThreshold, Share], AfterValidator(_all_thresholds)]
-MillimetreRates = Annotated[dict[MillimetreThreshold, Share], AfterValidator(_all_thresholds)]
-
-
-class ErrorSummary(Section):
-    """Radial errors over annotated keypoints; the interval of the mean comes from resampling images."""
-
-    mean: NonNegative
-    median: NonNegative
-    std: NonNegative
-    p90: NonNegative
-    p95: NonNegative
-    max: NonNegative
-    ci95: tuple[NonNegative, NonNegative] | None = Field(description="[low, high]; null for one image")
-
-
-class RadialErrors(Section):
-    """Where keypoints went; millimetres where the pixel spacing is known.
-
-    `sdr`: success detection rate, the share of errors that are at most the threshold, 0..1; `sdr_…_ci95`:
-    its interval by threshold, null for one image.
+    `order`: fields that come first; `fields`: those that are no numbers, or are stored in a way of their own.
     """
 
-    radial_error_px: ErrorSummary
-    radial_error_mm: ErrorSummary | None = None
-    sdr_px: PixelRates
-    sdr_mm: MillimetreRates | None = None
-    sdr_px_ci95: dict[PixelThreshold, ShareInterval | None] = Field(default_factory=dict)
-    sdr_mm_ci95: dict[MillimetreThreshold, ShareInterval | None] = Field(default_factory=dict)
+    name: str
+    doc: str
+    order: Sequence[str] = ()
+    fields: Mapping[str, Definition] = field(default_factory=dict)
 
 
-class GroupErrors(RadialErrors):
-    """Radial errors of one vertebra or one corner, over its annotated keypoints."""
-
-    keypoints: Count
-
-
-class Metrics(RadialErrors):
-    """Where the keypoints went: all of them, and by vertebra and by corner, where any is annotated."""
-
-    by_vertebra: dict[str, NonNegative | None] = Field(
-        default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"
-    )
-    by_corner: dict[str, NonNegative | None] = Field(
-        default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"
-    )
-    vertebrae: dict[str, GroupErrors] = Field(default_factory=dict)
-    corners: dict[str, GroupErrors] = Field(default_factory=dict)
-    keypoints_measured: Count | None = None
-    keypoints_missing: Count | None = None
-
-
-class Losses(Section):
-    """Means over images, network frame, and their intervals by name; null where no image has the part."""
-
-    total: float | None = None
-    heatmap: float | None = None
-    coord: float | None = None
-    anatomical: float | None = None
-    order: float | None = None
-    parallel: float | None = None
-    ratio: float | None = None
-    uncertainty: float | None = None
-    heatmap_keypoint_share: Share | None = None
-    ci95: dict[str, tuple[float, float] | None] = Field(default_factory=dict)
-
-
-class CodeCounts(Section):
-    """How often one rule fired."""
-
-    images: Count
-    findings: Count
-
-
-class VertebraViolations(Section):
-    """Findings at one vertebra, and the share of images with any there."""
-
-    violations: Count
-    images_with_violations: Share
-    images_with_violations_ci95: ShareInterval | None = None
-
-
-class AnatomySummary(VertebraViolations):
-    """Violations among predictions: all of them, the share of images with any, per code and per vertebra.
-
-    `level_shifts`: images marked one level off as a whole. Intervals are exact ones of a share of images.
-    """
-
-    by_code: dict[str, CodeCounts] = Field(default_factory=dict)
-    vertebrae: dict[str, VertebraViolations] = Field(default_factory=dict)
-    level_shifts: Count | None = None
-
-
-class ErrorTypeEntry(Section):
-    """One kind of mistake: how many keypoints, which shares, and the mean error if only it were repaired."""
-
-    keypoints: Count
-    keypoint_share: Share
-    error_share: Share
-    repaired_mean_px: NonNegative
+_RADIAL = ("radial_error_px", "radial_error_mm", "sdr_px", "sdr_mm", "sdr_px_ci95", "sdr_mm_ci95")
+_MEANS: Definition = (
+    dict[str, NonNegative | None],
+    Field(default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"),
+)
+_ERRORS = _Record(
+    "ErrorSummary",
+    "Radial errors over annotated keypoints; the interval of the mean comes from resampling images.",
+)
+_GROUP = _Record(
+    "GroupErrors", "Radial errors of one vertebra or one corner, over its annotated keypoints.", _RADIAL
+)
+_RECORDS: Mapping[Path, _Record] = {
+    ("metrics",): _Record(
+        "Metrics",
+        "Where the keypoints went: all of them, and by vertebra and by corner, where any is annotated.",
+        _RADIAL,
+        {"by_vertebra": _MEANS, "by_corner": _MEANS},
+    ),
+    **{("metrics", *of, f"radial_error_{unit}"): _ERRORS
+       for of in ((), ("vertebrae", ANY_KEY), ("corners", ANY_KEY)) for unit in ("px", "mm")},
+    ("metrics", "vertebrae", ANY_KEY): _GROUP,
+    ("metrics", "corners", ANY_KEY): _GROUP,
+    ("losses",): _Record(
+        "Losses",
+        "Means over images, network frame, and their intervals by name; null where no image has the part.",
+        fields={
+            # Their range is left open, as earlier versions left it.
+            **dict.fromkeys(LOSS_NAMES, (float | None, None)),
+            "ci95": (dict[str, tuple[float, float] | None], Field(default_factory=dict)),
+        },
+    ),
+    ("anatomy",): _Record(
+        "AnatomySummary",
+        "Violations among predictions: all of them, the share of images with any, per code and per vertebra."
+        "\n\n`level_shifts`: images marked one level off as a whole. Intervals are exact ones of a share of "
+        "images.",
+        ("violations", "images_with_violations", "images_with_violations_ci95"),
+    ),
+    ("anatomy", "by_code", ANY_KEY): _Record("CodeCounts", "How often one rule fired."),
+    ("anatomy", "vertebrae", ANY_KEY): _Record(
+        "VertebraViolations",
+        "Findings at one vertebra, and the share of images with any there.",
+        ("violations", "images_with_violations"),
+    ),
+    ("error_types",): _Record(
+        "ErrorTypesSummary",
+        "Kinds of mistakes by name, and whole images marked one level off (+1: too low).",
+        ("keypoints", "mean_error_px", "by_type", "level_shifts"),
+        {
+            "mean_error_px": (NonNegative | None, ...),
+            # Runs of earlier versions have none.
+            "level_shifts": (Count, 0),
+            "level_shift_by_image": (dict[Text, int], Field(default_factory=dict)),
+        },
+    ),
+    ("error_types", "by_type", ANY_KEY): _Record(
+        "ErrorTypeEntry",
+        "One kind of mistake: how many keypoints, which shares, and the mean error if only it were repaired.",
+    ),
+}  # fmt: skip
 
 
-class ErrorTypesSummary(Section):
-    """Kinds of mistakes by name, and whole images marked one level off (+1: too low)."""
+class _Node:
+    """What stands at a place of `run.json`: a number or an interval of these metrics, or what lies below."""
 
-    keypoints: Count
-    mean_error_px: NonNegative | None
-    by_type: dict[str, ErrorTypeEntry] = Field(default_factory=dict)
-    level_shifts: Count = 0
-    level_shift_by_image: dict[Text, int] = Field(default_factory=dict)
+    def __init__(self) -> None:
+        self.numbers: list[Metric] = []
+        self.intervals: list[Metric] = []
+        self.keys: list[str] = []
+        self.below: dict[str, _Node] = {}
+
+    def at(self, path: Path) -> "_Node":
+        """The place at the end of a path; all keys of a table are one place."""
+        node = self
+        for part in path:
+            is_key = isinstance(part, Key)
+            if is_key and part not in node.keys:
+                node.keys.append(str(part))
+            node = node.below.setdefault(ANY_KEY if is_key else str(part), _Node())
+        return node
+
+    def every(self) -> Iterable[Metric]:
+        """All metrics here and below."""
+        yield from (*self.numbers, *self.intervals)
+        for node in self.below.values():
+            yield from node.every()
 
 
-class Gate(Section):
+def number_models(metrics: Iterable[Metric]) -> Mapping[str, type[Section]]:
+    """The models of the sections that hold these numbers, by name."""
+    root = _Node()
+    for metric in metrics:
+        root.at(metric.path).numbers.append(metric)
+    for metric in metrics:
+        if metric.interval is not IntervalKind.NONE:
+            root.at(metric.place_of_interval).intervals.append(metric)
+    made: dict[str, type[Section]] = {}
+    for section in dict.fromkeys(path[0] for path in _RECORDS):
+        _model((section,), root.below[section], made)
+    return made
+
+
+def _model(path: Path, node: _Node, made: dict[str, type[Section]]) -> type[Section]:
+    """The model of a record; records of the same name are alike."""
+    record = _RECORDS.get(path) or _Record(path[-1].title().replace("_", ""), "Numbers by name.")
+    if record.name not in made:
+        found = {name: _field((*path, name), below, made) for name, below in node.below.items()}
+        fields: dict[str, Any] = found | dict(record.fields)
+        order = [*record.order, *(name for name in fields if name not in record.order)]
+        made[record.name] = create_model(
+            record.name,
+            __base__=Section,
+            __doc__=record.doc,
+            __module__=__name__,
+            **{name: fields[name] for name in order},
+        )
+    return made[record.name]
+
+
+def _field(path: Path, node: _Node, made: dict[str, type[Section]]) -> Definition:
+    """A number, an interval, a table of either, a record, or a table of records."""
+    if node.numbers:
+        kind, is_required = _type_of(node.numbers[0]), node.numbers[0].required
+        return (kind, ...) if is_required else (kind | None, None)
+    if node.intervals:
+        bounds = _bounds(node.intervals[0])
+        told_beside = path[-1] != "ci95"
+        return (bounds, None if told_beside else Field(description="[low, high]; null for one image"))
+    if ANY_KEY in node.below:
+        return _table((*path, ANY_KEY), node, made)
+    return _or_null(_model(path, node, made), node)
+
+
+def _table(path: Path, node: _Node, made: dict[str, type[Section]]) -> Definition:
+    inner = node.below[ANY_KEY]
+    if inner.numbers:
+        # Not by group but by threshold: all of them, and no others.
+        return _or_null(_rates(node.keys, _type_of(inner.numbers[0])), node)
+    if inner.intervals:
+        of_thresholds = isinstance(inner.intervals[0].path[-1], Key)
+        keys: Any = Literal[tuple(node.keys)] if of_thresholds else str
+        return (dict[keys, _bounds(inner.intervals[0])], Field(default_factory=dict))  # type: ignore[misc]
+    return (dict[str, _model(path, inner, made)], Field(default_factory=dict))  # type: ignore[misc]
+
+
+def _or_null(kind: Any, node: _Node) -> Definition:
+    """Null where none of the numbers has what it needs."""
+    return (kind | None, None) if all(metric.need for metric in node.every()) else (kind, ...)
+
+
+def _type_of(metric: Metric) -> Any:
+    if metric.unit == "count":
+        return Count
+    if (metric.least, metric.most) == (0.0, 1.0):
+        return Share
+    if metric.least == 0.0 and metric.most is None:
+        return NonNegative
+    return Annotated[float, Field(ge=metric.least, le=metric.most)]
+
+
+def _bounds(metric: Metric) -> Any:
+    kind = _type_of(metric)
+    return tuple[kind, kind] | None  # type: ignore[valid-type]
+
+
+def _rates(thresholds: Sequence[str], kind: Any) -> Any:
+    def all_thresholds(rates: dict[str, float]) -> dict[str, float]:
+        if set(rates) != set(thresholds):
+            raise ValueError(f"needs a rate for each of {', '.join(thresholds)}")
+        return {threshold: rates[threshold] for threshold in thresholds}
+
+    return Annotated[dict[Literal[tuple(thresholds)], kind], AfterValidator(all_thresholds)]  # type: ignore[misc]
+
+
+MODELS = number_models(known_metrics())
+"""The models of all records of numbers, by name."""
+
+NUMBER_SECTIONS: Mapping[str, type[Section]] = {
+    path[0]: MODELS[record.name] for path, record in _RECORDS.items() if len(path) == 1
+}
+"""Those of the sections of `run.json`."""
+
+
+class StoredGate(Section):
     """One limit and what was measured against it; `value` null where it could not be measured.
 
     `value` is what was compared: the number, or the end of its 95 % interval that `bound` names; `estimate`
@@ -139,6 +227,10 @@ class Gate(Section):
     of kind `baseline` compares the paired difference to the run `baseline` with a margin. `reason` says why
     a gate without a value failed.
     """
+
+    # In the schema it is the only gate.
+    __qualname__ = "Gate"
+    model_config = ConfigDict(title="Gate")
 
     metric: Text
     comparison: str = "<="

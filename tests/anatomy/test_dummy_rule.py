@@ -8,7 +8,10 @@ from mahtdiag.anatomy.rules import RULES, Limits, get_rule, select_rules
 from mahtdiag.anatomy.sketch import Shape, Sign
 from mahtdiag.anatomy.wording import image_reason
 from mahtdiag.diagnosis.anatomy import judge
-from mahtdiag.diagnosis.violations import violation_numbers
+from mahtdiag.diagnosis.columns import Values
+from mahtdiag.diagnosis.metrics.registry import images_behind, metric_of
+from mahtdiag.diagnosis.numbers import numbers_of
+from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.reports.overlay.geometry import Box
 from mahtdiag.reports.overlay.quantities import shown_quantities
 from mahtdiag.reports.overlay.scene import Stage, make_scene
@@ -37,9 +40,6 @@ def test_a_rule_can_be_checked_without_being_registered() -> None:
     assert (finding.value, finding.limit) == pytest.approx((2.0, 1.5))
     assert finding.keypoints == (8, 9, 10, 11)
     assert [tally.images for tally in judge(["a", "b"], found).tallies] == [1, 0, 0, 0]
-    numbers = violation_numbers(found, None)["by_code"]
-    assert isinstance(numbers, dict)
-    assert numbers["A999"] == {"images": 1, "findings": 1}
 
 
 def test_a_registered_rule_is_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +49,16 @@ def test_a_registered_rule_is_like_any_other(monkeypatch: pytest.MonkeyPatch) ->
     assert Limits.of(View.LA)["A999"] == 2.5
     found = check_anatomy(one_wide_body(), AP, image_size_px=None)
     assert found.rules == (*RULES, DUMMY)
+    sides = dict.fromkeys(("width", "height"), np.full(2, 1000.0))
+    conditions = Conditions(Limits.of(View.AP), (*RULES, DUMMY))
+    values: dict[str, Values] = {"image": ("a", "b"), "pred_px": one_wide_body(), **sides}
+    table = RunTable(AP, values, conditions=conditions)
+    for counted in ("images", "findings"):
+        assert numbers_of(table)[f"anatomy.by_code.A999.{counted}"].value == 1
+    behind = images_behind("anatomy.by_code.A999.images", table, too_high=True)
+    assert behind is not None
+    assert [row.image for row in behind.images] == ["b"]
+    assert metric_of("anatomy.by_code.A999.images") is not None
     worst = next(tally for tally in judge(["a", "b"], found).tallies if tally.rule is DUMMY)
     assert (worst.images, worst.keypoints, worst.worst_image) == (1, 4, "b")
     assert "L3: 2.0 widths, usual 1.0: a dummy" in image_reason(found.of_image(1), AP, most=None)

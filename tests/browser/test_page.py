@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import ViewportSize, expect
 
-from mahtdiag.runs.results import Gate
+from mahtdiag.runs.results import StoredGate
 from mahtdiag.schema.samples import Failure
 from tests.workflows.report_runs import MISSED, PASSED, write_report_run
 
@@ -61,7 +61,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         name_of=names,
         failures=[Failure(f"failed {ATTACK}.jpg", f"{ENDING} <b>bold</b> & {{{{ 7 * 7 }}}} \u2028 \u202e")],
-        gates=(Gate(metric=f"losses.{ATTACK}", limit=1.0, value=None, passed=False),),
+        gates=(StoredGate(metric=f"losses.{ATTACK}", limit=1.0, value=None, passed=False),),
         checkpoint=f"models/net{ENDING}{ATTACK}.pt",
     )
     return report_of(told, folder)
@@ -127,7 +127,7 @@ def test_texts_from_outside_stay_texts(hostile: Path, open_report: Opener) -> No
     [((), "–", "--ink"), ((PASSED,), "✓", "--good"), ((PASSED, MISSED), "✕", "--bad")],
 )
 def test_the_verdict_is_seen_at_once(
-    tmp_path: Path, open_report: Opener, gates: tuple[Gate, ...], mark: str, colour: str
+    tmp_path: Path, open_report: Opener, gates: tuple[StoredGate, ...], mark: str, colour: str
 ) -> None:
     page = open_report(report_of(write_report_run(tmp_path, 2, gates=gates), tmp_path)).page
     shown = page.locator(".headline").evaluate(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.config.project_file import parse_settings
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, Margin
-from mahtdiag.diagnosis.metrics import Better, known_metrics
+from mahtdiag.diagnosis.metrics.metric import Better, IntervalKind
+from mahtdiag.diagnosis.metrics.registry import known_metrics
 from mahtdiag.schema.skeleton import View
 
 from .problems import problems_of
@@ -78,7 +79,7 @@ def test_every_known_number_has_limits_that_make_sense_and_limits_that_do_not() 
             inside = metric.most if metric.most is not None else 1.0
             assert len(gates_of({name: f"<= {inside}"}).limits) == 1
             bound = read_gates({name: f"upper <= {inside}"})[1]
-            assert bool(bound) is not metric.interval
+            assert bool(bound) is (metric.interval is IntervalKind.NONE)
         if metric.least is not None:
             assert "can never be kept" in problem_of({metric.name: f"<= {metric.least - 0.001}"})
             assert "can never be kept" in problem_of({metric.name: f"< {metric.least}"})

@@ -15,8 +15,7 @@ from mahtdiag.config import option_keys
 from mahtdiag.config.option_keys import OptionKey
 from mahtdiag.config.project_file import ProjectFile, file_text, parse_settings, toml_value
 from mahtdiag.config.settings import KEYS, Settings
-from mahtdiag.diagnosis.gates import Bound, Gate
-from mahtdiag.diagnosis.proposals import ProposedGate
+from mahtdiag.diagnosis.gates import Bound, Gate, ProposedGate
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.choices import CalibrationChoices

@@ -1,14 +1,10 @@
 """Two made-up runs over the same images, with every kind of number and some that are missing."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.findings import check_anatomy
-from mahtdiag.anatomy.rules import Limits
-from mahtdiag.diagnosis.compared_run import ComparedRun
-from mahtdiag.diagnosis.summary import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for
 
@@ -17,7 +13,7 @@ Floats = NDArray[np.float64]
 
 def run_of(
     pred_px: Floats, gt_px: Floats, view: View, *, seed: int = 0, spacing_mm: float = 0.2, sigma: bool = True
-) -> ComparedRun:
+) -> RunTable:
     """A run with these predictions; losses and σ are random, the spacing of the first image is unknown."""
     rng = np.random.default_rng(seed)
     images = len(gt_px)
@@ -26,24 +22,27 @@ def run_of(
     losses = {name: rng.random(images) for name in LOSS_NAMES}
     losses["coord"][-1] = np.nan
     sigma_px = np.repeat(rng.uniform(1.0, 5.0, (*pred_px.shape[:2], 1)), 2, axis=2)
-    return ComparedRun(
-        view=view,
-        gt_px=gt_px,
-        pred_px=pred_px,
-        error_px=np.hypot(*np.moveaxis(pred_px - gt_px, -1, 0)),
-        spacing_mm=spacing,
-        losses=losses,
-        findings=check_anatomy(
-            pred_px, view.skeleton, image_size_px=sizes_for(pred_px), limits=Limits.of(view)
-        ),
-        sigma_px=sigma_px if sigma else np.full_like(sigma_px, np.nan),
-        covariance_px2=None,
+    error_px = np.hypot(*np.moveaxis(pred_px - gt_px, -1, 0))
+    width, height = sizes_for(pred_px).T
+    return RunTable(
+        view.skeleton,
+        {
+            "image": tuple(f"{image:04d}.png" for image in range(images)),
+            "width": width,
+            "height": height,
+            "gt_px": gt_px,
+            "pred_px": pred_px,
+            "error_px": error_px,
+            "error_mm": error_px * spacing[:, None],
+            "sigma_px": sigma_px if sigma else np.full_like(sigma_px, np.nan),
+            **{f"loss_{name}": values for name, values in losses.items()},
+        },
     )
 
 
 def two_runs(
     images: int = 30, view: View = View.AP, *, seed: int = 0, worse: float = 1.0, odd: bool = True
-) -> tuple[ComparedRun, ComparedRun]:
+) -> tuple[RunTable, RunTable]:
     """Runs A and B: B is off `worse` times as far; images differ in how hard they are for both.
 
     Some labels are missing. `odd`: B has two corners swapped in an image, A one image a level too low.
@@ -59,22 +58,3 @@ def two_runs(
         preds[1][1, [8, 9]] = preds[1][1, [9, 8]]
         preds[0][2, :12] = whole[2, 4:16]
     return run_of(preds[0], gt, view, seed=1), run_of(preds[1], gt, view, seed=2)
-
-
-def taken(run: ComparedRun, rows: NDArray[np.int64]) -> ComparedRun:
-    """The same run on these images, in this order."""
-    return replace(
-        run,
-        gt_px=run.gt_px[rows],
-        pred_px=run.pred_px[rows],
-        error_px=run.error_px[rows],
-        spacing_mm=run.spacing_mm[rows],
-        losses={name: values[rows] for name, values in run.losses.items()},
-        findings=check_anatomy(
-            run.pred_px[rows],
-            run.view.skeleton,
-            image_size_px=sizes_for(run.pred_px[rows]),
-            limits=Limits.of(run.view),
-        ),
-        sigma_px=run.sigma_px[rows],
-    )

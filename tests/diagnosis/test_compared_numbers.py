@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image_level_shift
+from mahtdiag.anatomy.error_types import ErrorType, classify_errors
 from mahtdiag.calibration import calibration_report, collect_points
 from mahtdiag.calibration.bootstrap import image_weights, resampled_sums
 from mahtdiag.calibration.sums import (
@@ -18,65 +18,35 @@ from mahtdiag.calibration.sums import (
     numbers_of,
     sums_of,
 )
-from mahtdiag.diagnosis.anatomy import break_down_errors
-from mahtdiag.diagnosis.compared_run import ComparedRun, Ratios, image_blocks
 from mahtdiag.diagnosis.comparison import compare_runs, compared_names, is_compared
 from mahtdiag.diagnosis.gates import Margin
-from mahtdiag.diagnosis.metrics import known_metrics
-from mahtdiag.diagnosis.numbers import find_number
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.measures import TwoRuns
+from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
+from mahtdiag.diagnosis.numbers import as_content, estimate, find_number
 from mahtdiag.diagnosis.paired import Difference, Method
-from mahtdiag.diagnosis.summary import LOSS_NAMES, summarise
-from mahtdiag.diagnosis.violations import violation_numbers
-from mahtdiag.schema.skeleton import View
-from tests.diagnosis.builders import table_of
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.schema.skeleton import AP, LA, View
 
-from .compared import taken, two_runs
+from .compared import two_runs
 
 Floats = NDArray[np.float64]
 
 
-def found_in(a: ComparedRun, b: ComparedRun, *names: str, resamples: int = 60) -> dict[str, Difference]:
+def found_in(a: RunTable, b: RunTable, *names: str, resamples: int = 60) -> dict[str, Difference]:
     """Differences by name; all that are usually compared where none is named."""
-    asked = names or compared_names(a.view)
+    asked = names or compared_names(a.skeleton)
     margins = [Margin(name, 0.0, relative=False) for name in names]
     comparison = compare_runs(a, b, asked, margins, resamples=resamples)
     return {metric.name: metric.difference for metric in comparison.metrics}
 
 
-def alone(run: ComparedRun) -> dict[str, object]:
+def alone(run: RunTable) -> dict[str, object]:
     """What is said of one run, by the names of `run.json`; computed by the code that writes it."""
-    images = [str(i) for i in range(run.images)]
-    error_mm = run.error_px * run.spacing_mm[:, None]
-    summary = summarise(run.view, images, run.error_px, error_mm, run.losses, resamples=1)
-    shifts = int((whole_image_level_shift(run.pred_px, run.gt_px) != 0).sum())
-    types = break_down_errors(table_of(images, run.pred_px, run.gt_px))
+    metrics = metrics_of(run.skeleton).values()
     calibration = calibration_report(run.pred_px - run.gt_px, run.sigma_px, resamples=0)
-
-    def radial(found: object) -> dict[str, object]:
-        group: dict[str, object] = {}
-        for unit in ("px", "mm"):
-            statistics = getattr(found, f"radial_error_{unit}")
-            group[f"radial_error_{unit}"] = {
-                name: getattr(statistics, name) for name in ("mean", "median", "p90", "p95")
-            }
-            group[f"sdr_{unit}"] = {name: rate.value for name, rate in getattr(found, f"sdr_{unit}").items()}
-        return group
-
     return {
-        **radial(summary),
-        "by_vertebra": {group.name: group.mean.value for group in summary.by_vertebra},
-        "by_corner": {group.name: group.mean.value for group in summary.by_corner},
-        "vertebrae": {group.name: radial(group) for group in summary.by_vertebra},
-        "corners": {group.name: radial(group) for group in summary.by_corner},
-        "losses": {name: value.value for name, value in summary.losses.items()},
-        "anatomy": violation_numbers(run.findings, shifts),
-        "error_types": {
-            "level_shifts": shifts,
-            "by_type": {
-                row.error_type.title: {"keypoints": row.keypoints, "keypoint_share": row.keypoint_share}
-                for row in types.repairs
-            },
-        },
+        **as_content(metrics, estimate(metrics, run, resamples=1)),
         "calibration": calibration.as_json(),
     }
 
@@ -88,7 +58,7 @@ def test_every_number_is_the_one_that_a_run_alone_has(view: View) -> None:
     names = [
         metric.name
         for metric in known_metrics()
-        if is_compared(metric.name, view)
+        if is_compared(metric.name, view.skeleton)
         and all(find_number(each, metric.name) is not None for each in content)
     ]
     assert len(names) > 150
@@ -102,11 +72,11 @@ def test_every_number_is_the_one_that_a_run_alone_has(view: View) -> None:
 
 @pytest.mark.parametrize("view", list(View))
 def test_what_is_usually_compared_has_a_name_in_the_document(view: View) -> None:
-    names = compared_names(view)
+    names = compared_names(view.skeleton)
     known = {metric.name for metric in known_metrics()}
     assert set(names) <= known
     assert len(set(names)) == len(names)
-    assert all(is_compared(name, view) for name in names)
+    assert all(is_compared(name, view.skeleton) for name in names)
 
 
 def test_names_of_nothing_that_can_be_compared() -> None:
@@ -116,9 +86,9 @@ def test_names_of_nothing_that_can_be_compared() -> None:
         "error_types.by_type.jitter.error_share", "error_types.by_type.unknown.keypoints",
         "vertebrae.T12.sdr_px.2", "by_vertebra.S1", "anatomy.vertebrae.S1.violations",
     ):  # fmt: skip
-        assert not is_compared(name, View.AP), name
+        assert not is_compared(name, AP), name
         assert found_in(*two_runs(6), name) == {}
-    assert is_compared("by_vertebra.S1", View.LA)
+    assert is_compared("by_vertebra.S1", LA)
 
 
 def test_violations_and_mistakes_of_neither_run_are_left_out() -> None:
@@ -130,7 +100,7 @@ def test_violations_and_mistakes_of_neither_run_are_left_out() -> None:
     assert {n.split(".")[2] for n in found if n.startswith("error_types.by_type")} == kinds
 
 
-def types_of(run: ComparedRun) -> NDArray[np.int64]:
+def types_of(run: RunTable) -> NDArray[np.int64]:
     return classify_errors(run.pred_px, run.gt_px).types
 
 
@@ -155,7 +125,7 @@ def test_errors_count_where_both_runs_know_them() -> None:
 
 def test_no_spacing_no_millimetres() -> None:
     a, b = two_runs(6)
-    b.spacing_mm[:] = np.nan
+    b.error_mm[:] = np.nan
     assert not [name for name in found_in(a, b) if "_mm" in name]
 
 
@@ -164,10 +134,9 @@ def test_quantiles_under_resampling_against_sorting_every_resample(name: str) ->
     """The interval of a quantile by two sums per image against weighted quantiles, resample by resample."""
     a, b = two_runs(150, seed=4, worse=1.3)
     level = {"median": 0.5, "p90": 0.9, "p95": 0.95}[name.rpartition(".")[2]]
-    unit = a.spacing_mm[:, None] if "_mm" in name else np.ones((150, 1))
+    of_a, of_b = (run.error_mm if "_mm" in name else run.error_px for run in (a, b))
     drawn = [
-        weighted_quantile(b.error_px * unit, weights, level)
-        - weighted_quantile(a.error_px * unit, weights, level)
+        weighted_quantile(of_b, weights, level) - weighted_quantile(of_a, weights, level)
         for block in image_weights(150, 400, 0)
         for weights in block.astype(np.float64)
     ]
@@ -201,7 +170,7 @@ def test_calibration_under_resampling_against_whole_reports(name: str) -> None:
         rows = rng.integers(25, size=25)
         values = []
         for run in (a, b):
-            some = taken(run, rows)
+            some = run.taken(rows)
             report = calibration_report(some.pred_px - some.gt_px, some.sigma_px, resamples=0)
             values.append(find_number({"calibration": report.as_json()}, name) or 0.0)
         drawn.append(values[1] - values[0])
@@ -239,7 +208,7 @@ def test_without_a_usable_sigma_there_is_no_calibration() -> None:
 def test_the_order_of_the_images_changes_no_number() -> None:
     a, b = two_runs(25, View.LA)
     rows = np.random.default_rng(1).permutation(25)
-    one, other = found_in(a, b), found_in(taken(a, rows), taken(b, rows))
+    one, other = found_in(a, b), found_in(a.taken(rows), b.taken(rows))
     assert list(one) == list(other)
     for name, difference in one.items():
         assert other[name].a == pytest.approx(difference.a), name
@@ -261,7 +230,7 @@ def test_swapping_the_runs_turns_every_sign() -> None:
 @pytest.mark.parametrize("images", [1, 2, 9])
 def test_the_same_run_twice_has_no_difference(images: int) -> None:
     a, _ = two_runs(9)
-    a = taken(a, np.arange(images))
+    a = a.taken(np.arange(images))
     for name, difference in found_in(a, a).items():
         assert (difference.difference, difference.p_value, difference.p_holm) == (0.0, 1.0, 1.0), name
         assert difference.ci95 in (None, (0.0, 0.0)), name
@@ -279,10 +248,10 @@ def test_numbers_that_are_equal_in_both_runs_differ_by_exactly_nothing() -> None
 
 def test_means_of_losses_over_images_that_have_them_in_both_runs() -> None:
     a, b = two_runs(10)
-    b.losses["coord"][2] = np.nan
+    b.loss("coord")[2] = np.nan
     kept = [0, 1, *range(3, 9)]
     found = found_in(a, b)
-    assert found["losses.coord"].a == pytest.approx(float(a.losses["coord"][kept].mean()))
+    assert found["losses.coord"].a == pytest.approx(float(a.loss("coord")[kept].mean()))
     assert set(LOSS_NAMES) == {name.partition(".")[2] for name in found if name.startswith("losses")}
 
 
@@ -300,12 +269,6 @@ def test_sums_by_image_are_those_of_all_sums() -> None:
     scores = mean_scores(whole)
     for name in ("nll", "crps_px", "check", "interval"):
         np.testing.assert_allclose(scores[name], getattr(numbers(whole), name))
-
-
-def test_blocks_hold_every_image_once() -> None:
-    for images in (0, 1, 2048, 2049, 5000):
-        rows = [row for block in image_blocks(images) for row in np.arange(images)[block].tolist()]
-        assert rows == list(range(images))
 
 
 def test_weights_follow_the_law_of_drawing_with_replacement() -> None:
@@ -326,12 +289,14 @@ def test_weights_follow_the_law_of_drawing_with_replacement() -> None:
         next(image_weights(3, 0, 0))
 
 
-def test_ratios_of_an_image_alone_are_its_own_means() -> None:
-    ratios = Ratios(2)
-    ratios.mean("m", np.array([[1.0, 3.0], [5.0, np.nan]]), np.array([[2.0, 2.0], [7.0, 9.0]]))
-    reading = ratios.reading()
-    assert reading is not None
-    of_a, of_b = reading.a.alone(0), reading.b.alone(0)
-    assert of_a is not None
-    assert of_b is not None
-    assert (of_a.tolist(), of_b.tolist()) == ([2.0, 5.0], [2.0, 7.0])
+def test_an_image_alone_has_the_mean_of_its_own() -> None:
+    a, b = two_runs(4)
+    a.error_px[0, 3:] = np.nan
+    metric = metrics_of(AP)["radial_error_px.mean"]
+    paired = None if metric.measure is None else metric.measure.paired(TwoRuns(a, b))
+    assert paired is not None
+    assert paired.alone
+    for run, side, number in ((a, 0, paired.of_a), (b, 1, paired.of_b)):
+        sums = np.concatenate([columns[side] for columns in paired.columns], axis=1)
+        known = np.isfinite(a.error_px[0]) & np.isfinite(b.error_px[0])
+        assert number(sums)[0] == pytest.approx(float(run.error_px[0][known].mean()))

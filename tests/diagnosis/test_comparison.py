@@ -15,8 +15,9 @@ from mahtdiag.diagnosis.comparison import (
     compared_names,
 )
 from mahtdiag.diagnosis.gates import Margin
-from mahtdiag.diagnosis.metrics import Better
-from mahtdiag.schema.skeleton import View
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.metric import Better
+from mahtdiag.schema.skeleton import AP, View
 
 from .compared import run_of, two_runs
 
@@ -27,7 +28,7 @@ def compared(worse: float = 1.0, *margins: Margin, images: int = 60, resamples: 
     """B off so many times as far as A; by default the primary numbers decide."""
     a, b = two_runs(images, worse=worse, odd=False)
     chosen = margins or tuple(Margin(name, 0.0, relative=False) for name in PRIMARY)
-    return compare_runs(a, b, compared_names(View.AP), chosen, resamples=resamples)
+    return compare_runs(a, b, compared_names(AP), chosen, resamples=resamples)
 
 
 def outcome(comparison: Comparison, name: str = MEAN) -> JudgedMetric:
@@ -102,7 +103,7 @@ def test_a_number_that_a_run_lacks_is_missing_and_shows_nothing() -> None:
     margins = [
         Margin(name, 100.0, relative=False) for name in (MEAN, "calibration.mace", "radial_error_px.max")
     ]
-    found = compare_runs(a, b, compared_names(View.AP), margins, resamples=50)
+    found = compare_runs(a, b, compared_names(AP), margins, resamples=50)
     assert [judged.outcome for judged in found.judged] == [Outcome.WITHIN, Outcome.MISSING, Outcome.MISSING]
     assert (found.verdict, found.non_inferior) == (Verdict.SAME, False)
     assert found.judged[1].margin is None
@@ -117,7 +118,7 @@ def test_a_number_that_is_neither_better_nor_worse_decides_nothing() -> None:
 
 def test_a_single_image_shows_nothing() -> None:
     a, b = two_runs(1, worse=9.0, odd=False)
-    found = compare_runs(a, b, compared_names(View.AP), [Margin(MEAN, 99.0, relative=False)])
+    found = compare_runs(a, b, compared_names(AP), [Margin(MEAN, 99.0, relative=False)])
     assert (outcome(found).outcome, found.verdict, found.non_inferior) == (Outcome.OPEN, Verdict.SAME, False)
     assert {metric.difference.ci95 for metric in found.metrics} == {None}
     assert {metric.verdict for metric in found.metrics} == {Verdict.SAME, None}
@@ -148,11 +149,11 @@ def test_p_values_are_corrected_for_all_numbers_together() -> None:
 def test_chance_alone_rarely_makes_a_run_better_or_worse() -> None:
     """Explored numbers, all together: 5 % of comparisons may be wrong somewhere."""
     wrong = 0
-    names = [name for name in compared_names(View.AP) if name.startswith(("by_", "losses"))]
+    names = [name for name in compared_names(AP) if name.startswith(("by_", "losses"))]
     for seed in range(40):
         a, b = two_runs(30, seed=seed, odd=False)
         swap = np.random.default_rng(seed).random(30) < 0.5
-        for x, y in ((a.error_px, b.error_px), *zip(a.losses.values(), b.losses.values(), strict=True)):
+        for x, y in ((a.error_px, b.error_px), *((a.loss(name), b.loss(name)) for name in LOSS_NAMES)):
             x[swap], y[swap] = y[swap].copy(), x[swap].copy()
         found = compare_runs(a, b, names, (), resamples=200)
         wrong += any(metric.verdict is not Verdict.SAME for metric in found.metrics)
@@ -160,7 +161,7 @@ def test_chance_alone_rarely_makes_a_run_better_or_worse() -> None:
 
 
 def test_numbers_come_in_the_order_of_their_names() -> None:
-    names = compared_names(View.AP)
+    names = compared_names(AP)
     found = [metric.name for metric in compared().metrics]
     assert found == sorted(found, key=names.index)
 
@@ -180,6 +181,6 @@ def test_the_change_of_every_image() -> None:
 def test_a_spine_that_is_right_has_nothing_to_compare_but_zeros() -> None:
     a, _ = two_runs(5)
     exact = run_of(a.gt_px, a.gt_px, View.AP)
-    found = compare_runs(exact, exact, compared_names(View.AP), [Margin(MEAN, 0.0, relative=True)])
+    found = compare_runs(exact, exact, compared_names(AP), [Margin(MEAN, 0.0, relative=True)])
     assert outcome(found).outcome is Outcome.WITHIN
     assert outcome(found).margin == 0.0

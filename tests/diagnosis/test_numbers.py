@@ -2,7 +2,7 @@
 
 import pytest
 
-from mahtdiag.diagnosis.numbers import find_interval, find_number, numbers_of
+from mahtdiag.diagnosis.numbers import find_interval, find_number, paths_of
 
 CONTENT = {
     "images": {"failed": 0},
@@ -93,7 +93,7 @@ def test_find_interval(metric: str, interval: tuple[float, float] | None) -> Non
 
 
 def test_every_listed_number_is_found() -> None:
-    names = list(numbers_of(CONTENT))
+    names = list(paths_of(CONTENT))
     assert "calibration.groups.vertebra.L4.mace" in names
     assert "calibration.ci95.mace" not in names
     assert all(find_number(CONTENT, name) is not None for name in names)

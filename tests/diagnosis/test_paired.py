@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, kstest, norm, wilcoxon
 
 from mahtdiag.calibration.bootstrap import image_weights
-from mahtdiag.diagnosis.compared_run import Ratios
+from mahtdiag.diagnosis.metrics.measures import Mean, Paired, Terms, Total, TwoRuns
 from mahtdiag.diagnosis.paired import (
     Difference,
     Method,
-    PairedReading,
-    Reading,
+    PairedNumber,
     holm,
-    never_alone,
     paired_differences,
     signed_rank_p,
 )
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.schema.skeleton import AP
 
 Floats = NDArray[np.float64]
 RESAMPLES = 400
@@ -28,12 +28,33 @@ RESAMPLES = 400
 
 def means(a: Floats, b: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Difference:
     """The difference of the means of values `[N, K]`."""
-    ratios = Ratios(len(a))
-    ratios.mean("mean", a, b)
-    reading = ratios.reading()
-    assert reading is not None
-    (found,) = paired_differences([reading], resamples=resamples, seed=seed)
+    paired = Mean(ERRORS).paired(two_runs(a, b))
+    assert paired is not None
+    (found,) = paired_differences([PairedNumber("mean", paired)], resamples=resamples, seed=seed)
     return found
+
+
+def two_runs(a: Floats, b: Floats) -> TwoRuns:
+    """Runs with these errors and nothing else."""
+    names = tuple(str(image) for image in range(len(a)))
+    return TwoRuns(*(RunTable(AP, {"image": names, "error_px": errors}) for errors in (a, b)))
+
+
+ERRORS = Terms(lambda table: table.error_px, lambda table: np.isfinite(table.error_px))
+
+
+def numbers_of(a: Floats, b: Floats, divisor: float = 1.0, *, reflected: bool = False) -> list[PairedNumber]:
+    """A number per column `[N, C]`, its sum over a divisor, which an image alone does not have."""
+
+    def number(sums: Floats) -> Floats:
+        return np.asarray(sums[..., 0] / divisor)
+
+    return [
+        PairedNumber(
+            str(i), Paired(((a[:, i : i + 1], b[:, i : i + 1]),), number, number, alone=False), reflected
+        )
+        for i in range(a.shape[1])
+    ]
 
 
 def values(images: int, seed: int = 0, missing: float = 0.2) -> tuple[Floats, Floats]:
@@ -156,38 +177,34 @@ def test_a_single_image_has_no_interval() -> None:
 def test_nothing_to_compare_is_nothing() -> None:
     assert paired_differences([]) == ()
     unknown = np.full((4, 2), np.nan)
-    ratios = Ratios(4)
-    ratios.mean("known nowhere", unknown, unknown)
-    reading = ratios.reading()
-    assert reading is not None
-    assert paired_differences([reading]) == ()
-    assert Ratios(4).reading() is None
+    known_nowhere = Mean(ERRORS).paired(two_runs(unknown, unknown))
+    assert known_nowhere is not None
+    assert paired_differences([PairedNumber("mean", known_nowhere)]) == ()
 
 
 def test_sums_over_all_images_need_no_count() -> None:
-    ratios = Ratios(3)
-    ratios.total("findings", np.array([1.0, 0.0, 2.0]), np.array([0.0, 0.0, 5.0]))
-    reading = ratios.reading()
-    assert reading is not None
-    (found,) = paired_differences([reading], resamples=50)
+    paired = Total(ERRORS).paired(two_runs(np.array([[1.0], [0.0], [2.0]]), np.array([[0.0], [0.0], [5.0]])))
+    assert paired is not None
+    (found,) = paired_differences([PairedNumber("findings", paired)], resamples=50)
     assert (found.a, found.b, found.difference) == (3.0, 5.0, 2.0)
 
 
-def test_what_is_in_neither_run_can_be_left_out() -> None:
-    ratios = Ratios(3)
-    zero, one = np.zeros(3), np.array([0.0, 1.0, 0.0])
-    for name, b in (("kept: not asked for", zero), ("dropped", zero), ("kept: in one", one)):
-        ratios.total(name, zero, b)
-    ratios.mean("kept: a mean", one, one)
-    ratios.leave_out_absent(["dropped", "kept: in one"])
-    reading = ratios.reading()
-    assert reading is not None
-    assert reading.names == ("kept: not asked for", "kept: in one", "kept: a mean")
-    assert [found.b for found in paired_differences([reading], resamples=10)] == [
-        0.0,
-        1.0,
-        pytest.approx(1 / 3),
-    ]
+@pytest.mark.parametrize("b", [0.0, 1.0])
+def test_what_is_in_neither_run_is_known_as_such(b: float) -> None:
+    a = np.zeros((3, 1))
+    for measure in (Total(ERRORS), Mean(ERRORS)):
+        paired = measure.paired(two_runs(a, a + b))
+        assert paired is not None
+        assert paired.is_nothing is (b == 0.0)
+
+
+def test_numbers_over_the_same_keypoints_share_their_count() -> None:
+    runs = two_runs(*values(5))
+    small = Terms(lambda table: table.error_px <= 4.0, ERRORS.known)
+    one, other = Mean(ERRORS).paired(runs), Mean(small).paired(runs)
+    assert one is not None
+    assert other is not None
+    assert one.columns[1] is other.columns[1]
 
 
 def test_whole_numbers_and_others_are_summed_alike() -> None:
@@ -201,9 +218,7 @@ def test_whole_numbers_and_others_are_summed_alike() -> None:
     ]
     for table in tables:
         table[:, [1, 6]] = table[:, [6, 1]]
-    names = tuple(str(i) for i in range(9))
-    sides = [Reading(table, lambda sums: sums, never_alone) for table in tables]
-    found = paired_differences([PairedReading(names, sides[0], sides[1])], resamples=200, seed=4)
+    found = paired_differences(numbers_of(tables[0], tables[1]), resamples=200, seed=4)
     drawn = np.concatenate([weights @ (tables[1] - tables[0]) for weights in image_weights(90, 200, 4)])
     for i, difference in enumerate(found):
         low, high = np.quantile(drawn[:, i], [0.025, 0.975])
@@ -217,26 +232,24 @@ def test_p_values_of_intervals_are_uniform_where_there_is_no_difference() -> Non
     rng = np.random.default_rng(8)
     p_values = []
     for trial in range(300):
-        sides = [Reading(x, lambda sums: sums / 60.0, never_alone) for x in rng.normal(size=(2, 60, 1))]
-        (found,) = paired_differences([PairedReading(("n",), sides[0], sides[1])], resamples=300, seed=trial)
+        a, b = rng.normal(size=(2, 60, 1))
+        (found,) = paired_differences(numbers_of(a, b, 60.0), resamples=300, seed=trial)
         p_values.append(found.p_value)
     assert kstest(p_values, "uniform").pvalue > 0.001
 
 
 def test_numbers_too_large_for_single_precision_keep_every_digit() -> None:
     large = 2.0**24 * np.ones((3, 1))
-    sides = [Reading(large + off, lambda sums: sums, never_alone) for off in (0.0, 1.0)]
-    (found,) = paired_differences([PairedReading(("n",), sides[0], sides[1])], resamples=50)
+    (found,) = paired_differences(numbers_of(large, large + 1.0), resamples=50)
     assert (found.difference, found.ci95) == (3.0, (3.0, 3.0))
     assert found.p_value == 0.0
 
 
 def test_intervals_of_what_noise_pushes_up_are_reflected() -> None:
     a, b = np.random.default_rng(2).random((2, 12, 1)) ** 3
-    sides = [Reading(side, lambda sums: sums, never_alone) for side in (a, b)]
     plain, pushed = (
-        paired_differences([PairedReading(("n",), sides[0], sides[1], frozenset(names))], resamples=300)[0]
-        for names in ((), ("n",))
+        paired_differences(numbers_of(a, b, reflected=reflected), resamples=300)[0]
+        for reflected in (False, True)
     )
     assert plain.ci95 is not None
     turned = [2.0 * plain.difference - bound for bound in reversed(plain.ci95)]

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.config.gates import read_gates
-from mahtdiag.diagnosis.gates import judge_gates
-from mahtdiag.diagnosis.proposals import ProposedGate, propose_gates, rounded
+from mahtdiag.diagnosis.gates import ProposedGate, judge_gates, propose_gates, rounded
 
 ERRORS = st.floats(0, 1e300) | st.floats(0, 100)
 SHARES = st.floats(0, 1) | st.sampled_from([0.0, 1.0, 0.1, 0.9, 1 / 3])

@@ -4,22 +4,40 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from mahtdiag.anatomy.findings import Findings, check_anatomy
-from mahtdiag.anatomy.rules import RULES
-from mahtdiag.diagnosis.violations import exact_interval, violation_numbers
+from mahtdiag.diagnosis.metrics.registry import metrics_of
+from mahtdiag.diagnosis.numbers import as_content, estimate, exact_interval
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for
 
+Floats = NDArray[np.float64]
 
-def found_in(view: View, images: int, seed: int = 0) -> Findings:
-    """Findings in spines of which some have corners that lie far off."""
+
+def table_of(points: Floats, view: View) -> RunTable:
+    """Predictions alone."""
+    width, height = sizes_for(points).T
+    names = tuple(f"{image}.png" for image in range(len(points)))
+    return RunTable(view.skeleton, {"image": names, "pred_px": points, "width": width, "height": height})
+
+
+def spoiled(view: View, images: int, seed: int = 0) -> RunTable:
+    """Spines of which some have corners that lie far off."""
     rng = np.random.default_rng(seed)
     points = natural_spines(view, images)
     off = rng.random(points.shape[:2]) < 0.03
     points[off] += rng.normal(0.0, 60.0, (int(off.sum()), 2))
-    return check_anatomy(points, view.skeleton, image_size_px=sizes_for(points))
+    return table_of(points, view)
+
+
+def numbers_in(table: RunTable) -> dict[str, object]:
+    """The section `anatomy` of its `run.json`."""
+    metrics = [metric for metric in metrics_of(table.skeleton).values() if metric.section == "anatomy"]
+    section = as_content(metrics, estimate(metrics, table))["anatomy"]
+    assert isinstance(section, dict)
+    return section
 
 
 def share(numbers: object, name: str) -> dict[str, object]:
@@ -32,13 +50,14 @@ def share(numbers: object, name: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("view", list(View))
 def test_counts_against_loops(view: View) -> None:
-    findings = found_in(view, 40)
-    numbers = violation_numbers(findings, 3)
+    table = spoiled(view, 40)
+    numbers, findings = numbers_in(table), table.findings
     each = [finding for image in range(40) for finding in findings.of_image(image)]
     assert 5 < len({finding.image for finding in each}) < 40
     assert numbers["violations"] == len(each)
     assert numbers["images_with_violations"] == len({finding.image for finding in each}) / 40
-    assert numbers["level_shifts"] == 3
+    # Predictions alone are not marked one level off.
+    assert "level_shifts" not in numbers
     vertebrae = numbers["vertebrae"]
     assert isinstance(vertebrae, dict)
     assert list(vertebrae) == list(view.vertebrae)
@@ -57,19 +76,15 @@ def test_counts_against_loops(view: View) -> None:
 def test_the_order_of_the_images_has_no_say() -> None:
     points = natural_spines(View.LA, 20)
     points[::3, 5] += 70.0
-    sizes = sizes_for(points)
     order = np.random.default_rng(1).permutation(20)
-    numbers = [
-        violation_numbers(check_anatomy(points[rows], View.LA.skeleton, image_size_px=sizes[rows]), None)
-        for rows in (np.arange(20), order)
-    ]
+    numbers = [numbers_in(table_of(points[rows], View.LA)) for rows in (np.arange(20), order)]
     assert numbers[0] == numbers[1]
 
 
 def test_no_image_has_no_share_to_speak_of() -> None:
-    numbers = violation_numbers(Findings.none(View.AP.skeleton, 0, RULES), None)
+    numbers = numbers_in(table_of(np.empty((0, 20, 2)), View.AP))
     assert (numbers["violations"], numbers["images_with_violations"]) == (0, 0.0)
-    assert (numbers["images_with_violations_ci95"], numbers["level_shifts"]) == (None, None)
+    assert numbers["images_with_violations_ci95"] is None
 
 
 @given(st.integers(1, 300).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult
-from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, RankedImage, WorstImages
+from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
+from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 
@@ -25,7 +26,7 @@ HOSTILE = (
     "",
 )
 WORST = WorstImages(
-    "largest mean radial error", (RankedImage("b.png", "15.2 px"), RankedImage("a.png", "9.10 px"))
+    "largest mean radial error", (RankedImage("b.png", 15.2, "px"), RankedImage("a.png", 9.1, "px"))
 )
 FAILED = GateCase(
     GateResult(
@@ -86,7 +87,7 @@ def hostile_gate(name: str) -> GateResult:
 
 def hostile(name: str) -> CiRecord:
     """A record in which all that can come from outside is `name`."""
-    worst = WorstImages("largest loss", (RankedImage(name, "1.00"),))
+    worst = WorstImages("largest loss", (RankedImage(name, 1.0),))
     return CiRecord(
         command="evaluate",
         about=(("data", name),),

@@ -49,11 +49,13 @@ def run_report(view: View, labels: Floats, predictions: Floats) -> AnatomyReport
         check_anatomy(points, view.skeleton, image_size_px=sizes_for(points))
         for points in (labels, predictions)
     )
+    table = table_of(names, predictions, labels, cell_px=20.0)
     return AnatomyReport(
         source=Source.RUN,
         subject="runs/a",
+        judged=table,
         verdict=judge(names, found, of_labels),
-        diagnosis=diagnose_predictions(table_of(names, predictions, labels, cell_px=20.0)),
+        diagnosis=diagnose_predictions(table),
         failures=FAILURES,
         notes=("a note",),
         pictures=("runs/a/anatomy/cobb_deg.png",),
@@ -64,7 +66,8 @@ def label_report(view: View, points: Floats) -> AnatomyReport:
     """The report of an annotated set with these points."""
     found = check_anatomy(points, view.skeleton, image_size_px=sizes_for(points))
     names = [f"{n:04d}.jpg" for n in range(len(points))]
-    return AnatomyReport(Source.LABELS, "data", judge(names, found), None, FAILURES, ())
+    table = table_of(names, points, points)
+    return AnatomyReport(Source.LABELS, "data", table, judge(names, found), None, FAILURES, ())
 
 
 def printed(report: AnatomyReport, width: int = 80) -> str:

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names, is_compared
 from mahtdiag.diagnosis.gates import Margin
-from mahtdiag.diagnosis.metrics import known_metrics
+from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
 from mahtdiag.reports.json.comparison import comparison_json
 from mahtdiag.reports.overlay.draw import GAP_PX, HEADER_PX, Half, draw_side_by_side
 from mahtdiag.reports.tables.comparison import ChangedImage, ComparisonView, comparison_parts, title_of
 from mahtdiag.reports.tables.terminal import printable
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import LA, View
 from tests.diagnosis.compared import run_of, two_runs
 
 MEAN = "radial_error_px.mean"
@@ -26,7 +26,9 @@ def comparison(
     view: View = View.AP, images: int = 12, *, worse: float = 1.5, margin: float = 0.0
 ) -> Comparison:
     a, b = two_runs(images, view, worse=worse, odd=False)
-    return compare_runs(a, b, compared_names(view), [Margin(MEAN, margin, relative=False)], resamples=60)
+    return compare_runs(
+        a, b, compared_names(view.skeleton), [Margin(MEAN, margin, relative=False)], resamples=60
+    )
 
 
 def view_of(found: Comparison) -> ComparisonView:
@@ -71,7 +73,7 @@ def test_it_fits_into_80_columns_without_a_cut_number(view: View, images: int) -
 def test_astronomic_predictions_fit_as_well() -> None:
     a, b = two_runs(8, odd=False)
     far = run_of(b.gt_px + 3e8, b.gt_px, View.AP, seed=2)
-    text = text_of(view_of(compare_runs(a, far, compared_names(View.AP), (), resamples=60)))
+    text = text_of(view_of(compare_runs(a, far, compared_names(View.AP.skeleton), (), resamples=60)))
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     assert "e+08" in text
@@ -81,7 +83,7 @@ def test_astronomic_predictions_fit_as_well() -> None:
 def test_every_number_has_one_row_and_every_row_its_own_name(view: View) -> None:
     found = comparison(view)
     text = text_of(view_of(found))
-    titles = [title_of(metric.name) for metric in found.metrics]
+    titles = [title_of(each.metric) for each in found.metrics]
     for metric, title in zip(found.metrics, titles, strict=True):
         section = [name for name in titles if name == title]
         assert any(line.startswith(f"{title} ") for line in text.splitlines()), metric.name
@@ -90,11 +92,14 @@ def test_every_number_has_one_row_and_every_row_its_own_name(view: View) -> None
 
 def test_a_number_with_no_short_title_keeps_its_name() -> None:
     for metric in known_metrics():
-        if is_compared(metric.name, View.LA):
-            assert title_of(metric.name)
-    assert title_of("vertebrae.L5.sdr_px.2") == "vertebrae.L5.sdr_px.2"
-    assert title_of("anatomy.by_code.A101.findings") == "A101, findings"
-    assert title_of("calibration.radial.coverage.0.68.observed") == "68 % ellipse, %"
+        if is_compared(metric.name, View.LA.skeleton):
+            assert title_of(metric)
+    for name, title in (
+        ("vertebrae.L5.sdr_px.2", "vertebrae.L5.sdr_px.2"),
+        ("anatomy.by_code.A101.findings", "A101, findings"),
+        ("calibration.radial.coverage.0.68.observed", "68 % ellipse, %"),
+    ):
+        assert title_of(metrics_of(LA)[name]) == title
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.ci.markdown import code, markdown
-from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, RankedImage, WorstImages
+from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
 
@@ -162,7 +163,7 @@ def test_a_step_summary_holds_whatever_a_run_does(sign: str) -> None:
     """GitHub takes 1 MiB."""
     long = sign * 4_000
     worst = [
-        WorstImages(f"ranking {n}", tuple(RankedImage(long, "1 px") for _ in range(5))) for n in range(500)
+        WorstImages(f"ranking {n}", tuple(RankedImage(long, 1.0, "px") for _ in range(5))) for n in range(500)
     ]
     record = CiRecord(
         command="evaluate",

@@ -8,7 +8,9 @@ import pytest
 from rich.console import Console
 
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.diagnosis.summary import LOSS_NAMES, ErrorSummary, summarise
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.tables.evaluation import (
     AnatomyRow,
     CalibrationGlance,
@@ -18,7 +20,7 @@ from mahtdiag.reports.tables.evaluation import (
 )
 from mahtdiag.reports.tables.terminal import printable
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import LA, View
 
 WEIGHTS = {"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1}
 LOSSES = {
@@ -27,27 +29,27 @@ LOSSES = {
 }  # fmt: skip
 
 
-def summary(images: int, missing: bool = False, millimetres: bool = False) -> ErrorSummary:
+def summary(images: int, missing: bool = False, millimetres: bool = False) -> RunNumbers:
     rng = np.random.default_rng(3)
     error = rng.gamma(2.0, 5.0, (images, View.LA.keypoints))
     error[0, 4] = 471.25
     if missing:
         error[:, 20:] = np.nan
     mm = error * 0.2 if millimetres else np.full_like(error, np.nan)
-    losses = {name: np.full(images, LOSSES[name]) for name in LOSS_NAMES}
-    names = [f"LA/{i:04d}-F-055Y1.jpg" for i in range(images)]
-    return summarise(View.LA, names, error, mm, losses, resamples=50)
+    losses = {f"loss_{name}": np.full(images, LOSSES[name]) for name in LOSS_NAMES}
+    losses["loss_heatmap_keypoint_share"] = np.full(images, 0.08)
+    names = tuple(f"LA/{i:04d}-F-055Y1.jpg" for i in range(images))
+    return numbers_of(RunTable(LA, {"image": names, "error_px": error, "error_mm": mm, **losses}))
 
 
-def view(summary: ErrorSummary | None, name: str = "LA/0001-F-055Y1.jpg") -> EvaluationView:
+def view(numbers: RunNumbers | None, name: str = "LA/0001-F-055Y1.jpg") -> EvaluationView:
     return EvaluationView(
         title="ckpt.pt (mahtdiag) on data",
         subtitle="LA view",
         evaluated=9,
         failed=1,
-        summary=summary,
+        numbers=numbers,
         loss_weights=WEIGHTS,
-        keypoint_share=0.08,
         worst=tuple(WorstImage(name, 123.4, 471.25, LOSSES, ("A101", "A402")) for _ in range(3)),
         anatomy=(AnatomyRow("A101", "centre not below the one above", 2, 3), AnatomyRow("A201", "x", 0, 0)),
         images_with_violations=2 / 9,
@@ -76,10 +78,10 @@ def line(text: str, start: str) -> str:
 def test_every_number_stands_in_its_row() -> None:
     numbers = summary(9)
     text = printed(view(numbers))
-    assert f"{numbers.radial_error_px.mean:.2f}" in line(text, "mean, px")
-    assert f"{numbers.radial_error_px.median:.2f}" in line(text, "median, px")
+    assert f"{numbers['radial_error_px.mean'].value:.2f}" in line(text, "mean, px")
+    assert f"{numbers['radial_error_px.median'].value:.2f}" in line(text, "median, px")
     assert "471.2" in line(text, "largest, px")
-    assert f"{100 * numbers.sdr_px['4'].value:.1f} %" in line(text, "success detection rate, 4 px")
+    assert f"{100 * numbers['sdr_px.4'].value:.1f} %" in line(text, "success detection rate, 4 px")
     assert line(text, "L2").split()[:2] == ["L2", "36"]
     assert "0000-F-055Y1.jpg" in line(text, "L2")
     assert line(text, "coord").split() == ["coord", "10.0", "10.0", "to", "10.0", "0.5", "96.2", "%"]

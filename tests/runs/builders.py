@@ -19,7 +19,7 @@ from mahtdiag.runs.document import (
 )
 from mahtdiag.runs.folder import FlushLimits, RunFolder
 from mahtdiag.runs.reading import Run
-from mahtdiag.runs.results import AnatomySummary, CodeCounts, ErrorSummary, Gate, Losses, Metrics
+from mahtdiag.runs.results import NUMBER_SECTIONS, StoredGate
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
@@ -55,22 +55,27 @@ def header(total: int = 13, view: View = View.AP) -> RunDocument:
 
 def finished(start: RunDocument, evaluated: int, failed: int) -> RunDocument:
     """The same with every part filled in."""
-    summary = ErrorSummary(mean=3.0, median=2.5, std=1.0, p90=5.0, p95=6.0, max=9.0, ci95=(2.0, 4.0))
+    summary = {"mean": 3.0, "median": 2.5, "std": 1.0, "p90": 5.0, "p95": 6.0, "max": 9.0, "ci95": (2.0, 4.0)}
+    content: dict[str, dict[str, object]] = {
+        "metrics": {
+            "radial_error_px": summary,
+            "sdr_px": {"2": 0.4, "4": 0.8, "8": 0.9, "16": 1.0},
+            "by_vertebra": {"L1": 2.0, "L2": None},
+            "by_corner": {"UL": 3.0},
+        },
+        "losses": {"total": 1.5, "heatmap": 0.5, "heatmap_keypoint_share": 0.25},
+        "anatomy": {
+            "violations": 3,
+            "images_with_violations": 0.1,
+            "by_code": {"A101": {"images": 2, "findings": 3}},
+        },
+    }
     results = {
         "seconds": Seconds(total=12.5, forward=8.0, decode=3.0, analyse=1.0),
         "images": ImageCounts(total=evaluated + failed, evaluated=evaluated, failed=failed),
-        "metrics": Metrics(
-            radial_error_px=summary,
-            sdr_px={"2": 0.4, "4": 0.8, "8": 0.9, "16": 1.0},
-            by_vertebra={"L1": 2.0, "L2": None},
-            by_corner={"UL": 3.0},
-        ),
-        "losses": Losses(total=1.5, heatmap=0.5, heatmap_keypoint_share=0.25),
-        "anatomy": AnatomySummary(
-            violations=3, images_with_violations=0.1, by_code={"A101": CodeCounts(images=2, findings=3)}
-        ),
+        **{name: NUMBER_SECTIONS[name].model_validate(section) for name, section in content.items()},
         "calibration": {"mace": 0.05, "verdict": "too narrow"},
-        "gates": (Gate(metric="radial_error_px.mean", limit=4.0, value=3.0, passed=True),),
+        "gates": (StoredGate(metric="radial_error_px.mean", limit=4.0, value=3.0, passed=True),),
         "failures": (FailureEntry(image="0003 größe.jpg", reason="0 bytes"),),
         "notes": ("σ from the heatmap",),
     }

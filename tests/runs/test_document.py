@@ -10,7 +10,7 @@ from pydantic import JsonValue, ValidationError
 
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CheckpointSource, ImageCounts, RunDocument, json_schema, parse_document
-from mahtdiag.runs.results import ErrorSummary, Losses, Metrics
+from mahtdiag.runs.results import MODELS
 from mahtdiag.schema.skeleton import View
 
 from .builders import finished, header
@@ -63,12 +63,15 @@ def test_an_interrupted_run_has_null_results() -> None:
     assert [content[key] for key in results] == [None] * 5
 
 
+ERRORS = {"mean": 1.0, "median": 1.0, "std": 0.0, "p90": 1.0, "p95": 1.0, "max": 1.0, "ci95": None}
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_no_number_that_is_not_finite_gets_in(bad: float) -> None:
     with pytest.raises(ValidationError, match="finite number"):
-        ErrorSummary(mean=bad, median=1.0, std=1.0, p90=1.0, p95=1.0, max=1.0, ci95=None)
+        MODELS["ErrorSummary"].model_validate({**ERRORS, "mean": bad})
     with pytest.raises(ValidationError, match="finite number"):
-        Losses(total=bad)
+        MODELS["Losses"].model_validate({"total": bad})
     free_form = header().model_copy(update={"calibration": {"deep": [{"mace": bad}]}})
     with pytest.raises(ValueError, match="Out of range float values"):
         free_form.to_json()
@@ -111,13 +114,13 @@ def test_times_are_kept_in_utc_and_need_a_zone() -> None:
 
 
 def test_every_threshold_of_the_contract_and_no_other_is_accepted() -> None:
-    summary = ErrorSummary(mean=1.0, median=1.0, std=0.0, p90=1.0, p95=1.0, max=1.0, ci95=None)
+    summary, metrics = MODELS["ErrorSummary"].model_validate(ERRORS), MODELS["Metrics"]
     with pytest.raises(ValidationError, match="sdr_px"):
-        Metrics.model_validate({"radial_error_px": summary, "sdr_px": {"2": 1, "4": 1, "8": 1, "32": 1}})
+        metrics.model_validate({"radial_error_px": summary, "sdr_px": {"2": 1, "4": 1, "8": 1, "32": 1}})
     with pytest.raises(ValidationError, match="sdr_px"):
-        Metrics.model_validate({"radial_error_px": summary, "sdr_px": {"2": 1.0}})
+        metrics.model_validate({"radial_error_px": summary, "sdr_px": {"2": 1.0}})
     with pytest.raises(ValidationError, match="sdr_mm"):
-        Metrics.model_validate(
+        metrics.model_validate(
             {"radial_error_px": summary, "sdr_px": {"2": 1, "4": 1, "8": 1, "16": 1}, "sdr_mm": {"2": 1}}
         )
 

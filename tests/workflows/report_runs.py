@@ -18,7 +18,7 @@ from mahtdiag.runs.document import (
     RunDocument,
 )
 from mahtdiag.runs.folder import RunFolder
-from mahtdiag.runs.results import Gate
+from mahtdiag.runs.results import StoredGate
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
@@ -29,8 +29,10 @@ from .anatomy_runs import SETTINGS
 Floats = NDArray[np.float64]
 SIDE = 1000
 FAILED = Failure("zz-broken.jpg", "the JPEG is truncated after 12 bytes: copy it again")
-PASSED = Gate(metric="radial_error_px.mean", comparison="<=", limit=1000.0, value=10.0, passed=True)
-MISSED = Gate(metric="anatomy.images_with_violations", comparison="<=", limit=0.02, value=0.25, passed=False)
+PASSED = StoredGate(metric="radial_error_px.mean", comparison="<=", limit=1000.0, value=10.0, passed=True)
+MISSED = StoredGate(
+    metric="anatomy.images_with_violations", comparison="<=", limit=0.02, value=0.25, passed=False
+)
 MIRRORED, SHIFTED, PARTLY_LABELLED = 1, 2, 3
 
 
@@ -73,7 +75,7 @@ def write_report_run(
     *,
     name_of: Callable[[int], list[str]] = numbered,
     failures: Sequence[Failure] = (FAILED,),
-    gates: tuple[Gate, ...] = (),
+    gates: tuple[StoredGate, ...] = (),
     sigma: bool = True,
     spacing_mm: float | None = None,
     checkpoint: str = "models/net.pt",

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.runs.folder import RunFolder
-from mahtdiag.runs.results import Gate
+from mahtdiag.runs.results import StoredGate
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.skeleton import View
 
@@ -60,7 +60,7 @@ def write_run(
     settings: dict[str, JsonValue] | None = None,
     checkpoint: str = "network",
     pixel_spacing_mm: float | None = None,
-    gates: tuple[Gate, ...] = (),
+    gates: tuple[StoredGate, ...] = (),
     complete: bool = True,
     cwd: Path | None = None,
 ) -> Path:

@@ -11,7 +11,7 @@ from mahtdiag.calibration.report import Json
 from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
-from mahtdiag.runs.results import Gate as StoredGate
+from mahtdiag.runs.results import StoredGate
 from mahtdiag.workflows.calibration.gates import with_gates
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
 from mahtdiag.workflows.calibration.screen import as_json, view_of

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 
 from mahtdiag import __version__
+from mahtdiag.diagnosis.worst_images import WorstImages
 from mahtdiag.reports.ci.record import (
     CiRecord,
     GateCase,
-    WorstImages,
     images_in_words,
     interval_in_words,
+    score_in_words,
 )
 from mahtdiag.reports.numbers import counted, shorten
 from mahtdiag.reports.one_line import one_line
@@ -99,7 +100,10 @@ def _add_outcome(case: ET.Element, tag: str, kind: str, message: str, lines: Seq
 def _worst(worst: WorstImages | None) -> list[str]:
     if worst is None:
         return []
-    return [f"{worst.what}:", *(f"  {one_line(row.image)}  {row.value}".rstrip() for row in worst.images)]
+    return [
+        f"{worst.what}:",
+        *(f"  {one_line(row.image)}  {score_in_words(row)}".rstrip() for row in worst.images),
+    ]
 
 
 def _failures(failures: Sequence[Failure]) -> list[str]:

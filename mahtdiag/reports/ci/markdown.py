@@ -7,7 +7,8 @@ mention. The text is bounded, so that it fits into a step summary (1 MiB) whatev
 import re
 from collections.abc import Iterable, Sequence
 
-from mahtdiag.reports.ci.record import CiRecord, GateCase, WorstImages, interval_in_words
+from mahtdiag.diagnosis.worst_images import WorstImages
+from mahtdiag.reports.ci.record import CiRecord, GateCase, interval_in_words, score_in_words
 from mahtdiag.reports.numbers import ABSENT, counted, shorten
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.reports.tables.gates import metric_in_words
@@ -100,7 +101,7 @@ def _worst(record: CiRecord) -> list[str]:
 def _ranking(worst: WorstImages, metrics: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(metrics))
     named = [*map(code, distinct[:MOST_METRICS]), *(["…"] if len(distinct) > MOST_METRICS else [])]
-    images = ", ".join(f"{code(row.image)} {row.value}".strip() for row in worst.images)
+    images = ", ".join(f"{code(row.image)} {score_in_words(row)}".strip() for row in worst.images)
     behind = f" ({', '.join(named)})" if named else ""
     return f"- {worst.what}{behind}: {images}"
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.reports.numbers import counted, interval, number
+from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
+from mahtdiag.reports.numbers import counted, interval, number, pixels
 from mahtdiag.reports.tables.gates import metric_in_words
 from mahtdiag.schema.samples import Failure
 
@@ -11,22 +12,6 @@ Interval = tuple[float, float]
 
 DIGITS = (4, 6, 9)
 MOST_WHOLE = 1e15
-
-
-@dataclass(frozen=True, slots=True)
-class RankedImage:
-    """An image and, in words with unit, the number it is ranked by."""
-
-    image: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorstImages:
-    """The images that weigh most in a number, worst first; `what` they are ranked by."""
-
-    what: str
-    images: tuple[RankedImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +114,21 @@ class CiRecord:
 
 def images_in_words(worst: WorstImages) -> str:
     """`largest mean radial error: a.png 15.2 px, b.png 12.7 px`."""
-    named = (f"{row.image} {row.value}" if row.value else row.image for row in worst.images)
+    named = (f"{row.image} {score_in_words(row)}".rstrip() for row in worst.images)
     return f"{worst.what}: {', '.join(named)}"
+
+
+def score_in_words(row: RankedImage) -> str:
+    """`15.2 px`, `3 keypoints`, `+1.20 px (to 3.40)`; empty for an image that is named alone."""
+    if row.now is not None:
+        return f"{row.score:+.2f} {row.unit} (to {pixels(row.now)})"
+    if row.score is None:
+        return row.detail
+    if isinstance(row.score, int):
+        told = counted(row.score, row.unit) if row.unit else f"{row.score:,}"
+    else:
+        told = f"{number(row.score)} {row.unit}".rstrip()
+    return f"{told}{row.detail}"
 
 
 def interval_in_words(bounds: Interval | None) -> str:

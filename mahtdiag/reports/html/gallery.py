@@ -9,7 +9,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType
-from mahtdiag.diagnosis.summary import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View

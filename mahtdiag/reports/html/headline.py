@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from mahtdiag.diagnosis.summary import ErrorStatistics, Estimate
-from mahtdiag.reports.ci.record import GateCase, WorstImages
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.metrics.metric import Estimate
+from mahtdiag.diagnosis.worst_images import WorstImages
+from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.html.view import ReportView
 from mahtdiag.reports.numbers import counted, interval, number, percent, pixels
 
@@ -78,12 +80,11 @@ def look_at(metric: str) -> str:
 
 def tiles_of(view: ReportView) -> tuple[Tile, ...]:
     """The numbers that a reader looks for first."""
-    summary = view.summary
-    errors = summary.radial_error_mm or summary.radial_error_px
+    mean, median, p95 = (view.numbers[f"radial_error_{view.unit}.{of}"] for of in ("mean", "median", "p95"))
     tiles = [
-        Tile(f"mean error, {view.unit}", pixels(errors.mean), _interval(errors)),
-        Tile(f"median error, {view.unit}", pixels(errors.median), f"95 % are below {pixels(errors.p95)}"),
-        _rate_tile(summary.sdr_mm or summary.sdr_px, view.unit),
+        Tile(f"mean error, {view.unit}", pixels(mean.value), _interval(mean)),
+        Tile(f"median error, {view.unit}", pixels(median.value), f"95 % are below {pixels(p95.value)}"),
+        _rate_tile(view),
         _anatomy_tile(view),
     ]
     shifts = len(view.anatomy.diagnosis.level_shifts) if view.anatomy.diagnosis else 0
@@ -98,15 +99,16 @@ def tiles_of(view: ReportView) -> tuple[Tile, ...]:
     return tuple(tiles)
 
 
-def _interval(errors: ErrorStatistics) -> str:
-    return f"{interval(errors.ci95)} (95 %)" if errors.ci95 else "one image: no interval"
+def _interval(found: Estimate, scale: float = 1.0, unit: str = "") -> str:
+    return f"{interval(found.ci95, scale)}{unit} (95 %)" if found.ci95 else "one image: no interval"
 
 
-def _rate_tile(rates: dict[str, Estimate], unit: str) -> Tile:
+def _rate_tile(view: ReportView) -> Tile:
     """The success detection rate at the middle of the thresholds."""
-    threshold, rate = list(rates.items())[len(rates) // 2]
-    detail = f"{interval(rate.ci95, 100)} % (95 %)" if rate.ci95 else "one image: no interval"
-    return Tile(f"within {threshold} {unit}", percent(rate.value), detail)
+    thresholds = THRESHOLDS[view.unit]
+    threshold = f"{thresholds[len(thresholds) // 2]:g}"
+    rate = view.numbers[f"sdr_{view.unit}.{threshold}"]
+    return Tile(f"within {threshold} {view.unit}", percent(rate.value), _interval(rate, 100, " %"))
 
 
 def _anatomy_tile(view: ReportView) -> Tile:

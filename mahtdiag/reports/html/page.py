@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from mahtdiag import __version__
 from mahtdiag.reports import palette
+from mahtdiag.reports.ci.record import score_in_words
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.headline import tiles_of, verdict_of
 from mahtdiag.reports.html.sections import Plot, Section
@@ -70,6 +71,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["base64"] = _base64
+    environment.filters["score_in_words"] = score_in_words
     environment.tests["plot"] = lambda block: isinstance(block, Plot)
     environment.tests["line"] = lambda block: isinstance(block, Line)
     environment.tests["indented"] = lambda text: text.startswith(INDENT)

@@ -7,7 +7,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
-from mahtdiag.diagnosis.summary import SDR_MM, SDR_PX
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.metrics.metric import GroupKind
 from mahtdiag.reports.figures.bland_altman import bland_altman_figure, known_measurements
 from mahtdiag.reports.figures.calibration import figure_makers
 from mahtdiag.reports.figures.errors import (
@@ -78,8 +79,7 @@ def _plot(figure: Figure, name: str, description: str) -> Plot:
 
 
 def _errors(view: ReportView) -> Section:
-    error, thresholds = (view.error_px, SDR_PX) if view.unit == "px" else (view.error_mm, SDR_MM)
-    summary = view.summary
+    error, thresholds = view.error_px if view.unit == "px" else view.error_mm, THRESHOLDS[view.unit]
     with plot_style():
         distribution = _plot(
             distribution_figure(error, thresholds, view.unit),
@@ -93,10 +93,10 @@ def _errors(view: ReportView) -> Section:
         )
     diagnosis = view.anatomy.diagnosis
     kinds: Stack = (repair_table(diagnosis), level_shift_line(diagnosis)) if diagnosis else ()
-    table = error_summary_table(summary, evaluated=view.evaluated, failed=view.failed)
+    table = error_summary_table(view.numbers, evaluated=view.evaluated, failed=view.failed)
     groups = (
-        error_group_table("Radial error by vertebra", summary.by_vertebra, NAME_WIDTH),
-        error_group_table("Radial error by corner", summary.by_corner, NAME_WIDTH),
+        error_group_table("Radial error by vertebra", view.numbers, GroupKind.VERTEBRA, NAME_WIDTH),
+        error_group_table("Radial error by corner", view.numbers, GroupKind.CORNER, NAME_WIDTH),
     )
     ambiguous = tuple(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
     rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), ((table,), kinds), (groups,)]
@@ -104,7 +104,7 @@ def _errors(view: ReportView) -> Section:
 
 
 def _losses(view: ReportView) -> Section:
-    table = loss_table(view.summary.losses, view.loss_weights, view.keypoint_share)
+    table = loss_table(view.numbers, view.loss_weights)
     with plot_style():
         figure = _plot(
             loss_figure(view.losses, view.loss_weights),

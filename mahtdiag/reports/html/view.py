@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport
-from mahtdiag.diagnosis.summary import ErrorSummary
+from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.figures.calibration import PlotData
 from mahtdiag.reports.tables.calibration import CalibrationView
@@ -46,12 +46,11 @@ class ReportView:
     view: View
     evaluated: int
     failed: int
-    summary: ErrorSummary
+    numbers: RunNumbers
     error_px: Floats
     error_mm: Floats
     losses: Mapping[str, Floats]
     loss_weights: Mapping[str, float]
-    keypoint_share: float | None
     anatomy: AnatomyReport
     calibration: CalibrationPage | None
     no_calibration: str
@@ -63,4 +62,4 @@ class ReportView:
     @property
     def unit(self) -> str:
         """Millimetres where the pixel spacing is known for some image, else pixels."""
-        return "px" if self.summary.radial_error_mm is None else "mm"
+        return "px" if self.numbers.get("radial_error_mm.mean") is None else "mm"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.systematic import Estimate, SystematicError
 from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup
 from mahtdiag.diagnosis.measured import Measured, MeasuredPair
-from mahtdiag.diagnosis.summary import Estimate as MeanEstimate
+from mahtdiag.diagnosis.metrics.metric import Estimate as MeanEstimate
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number
 from mahtdiag.reports.tables.table import INDENT, Cells, Line, Part, Style, Table, table
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetric, Outcome, Verdict
-from mahtdiag.diagnosis.metrics import metric_of
+from mahtdiag.diagnosis.metrics.metric import Metric
 from mahtdiag.diagnosis.paired import Interval
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, pixels
 from mahtdiag.reports.tables.table import (
@@ -31,23 +31,6 @@ STYLES = {
     Outcome.BETTER: Style.GOOD,
     Verdict.WORSE: Style.BAD,
     Verdict.BETTER: Style.GOOD,
-}
-SECTIONS = (
-    ("Radial error", ("radial_error_", "sdr_")),
-    ("Mean radial error by vertebra, px", ("by_vertebra.", "vertebrae.")),
-    ("Mean radial error by corner, px", ("by_corner.", "corners.")),
-    ("Loss (mean over images, network frame)", ("losses.",)),
-    ("Anatomical violations: share of images, findings, images by code", ("anatomy.",)),
-    ("Error types: share of keypoints", ("error_types.",)),
-    ("Predicted uncertainty; of intervals and ellipses what they hold", ("calibration.",)),
-)
-CALIBRATION = {
-    "mace": "MACE",
-    "nll": "NLL",
-    "crps_px": "CRPS, px",
-    "sharpness_px": "sharpness, px",
-    "sigma_scale": "best σ scale",
-    "radial.mace": "MACE of ellipses",
 }
 
 
@@ -129,16 +112,14 @@ def judged_table(judged: Sequence[JudgedMetric]) -> Table:
 
 def metric_tables(metrics: Sequence[ComparedMetric], letter: str) -> Iterator[Table]:
     """Every number of both runs, by section; the last one explains the columns."""
-    sections = [
-        (title, chosen)
-        for title, prefixes in SECTIONS
-        if (chosen := [metric for metric in metrics if metric.name.startswith(prefixes)])
-    ]
+    sections: dict[str, list[ComparedMetric]] = {}
+    for metric in metrics:
+        sections.setdefault(metric.metric.table, []).append(metric)
     note = (
         f"p: Wilcoxon signed-rank over images (set-level numbers: bootstrap), corrected for all "
         f"{len(metrics)} numbers by Holm's method. better, worse: p < 0.05 and 0 outside the interval."
     )
-    for place, (title, chosen) in enumerate(sections, start=1):
+    for place, (title, chosen) in enumerate(sections.items(), start=1):
         yield metric_table(title, chosen, letter, note if place == len(sections) else "")
 
 
@@ -149,9 +130,11 @@ def metric_table(title: str, metrics: Sequence[ComparedMetric], letter: str, not
 
 
 def _metric_cells(metric: ComparedMetric) -> tuple[str | Cell, ...]:
-    found, scale = metric.difference, _scale(metric.name)
+    found = metric.difference
+    # Shares are shown in percent.
+    scale = 100.0 if metric.metric.unit == "share" else 1.0
     return (
-        title_of(metric.name),
+        title_of(metric.metric),
         number(scale * found.a),
         number(scale * found.b),
         _signed(scale * found.difference),
@@ -211,47 +194,9 @@ def _reason(judged: JudgedMetric) -> str:
     return f"{judged.name} by {number(abs(judged.worsening or 0.0))} ({interval(bounds)}{margin})"
 
 
-def title_of(name: str) -> str:
-    """A number's name as a row of its section calls it; what has no short one keeps its own."""
-    section, _, rest = name.partition(".")
-    unit = section.rpartition("_")[2]
-    if section.startswith("radial_error_"):
-        return f"{rest}, {unit}"
-    if section.startswith("sdr_"):
-        return f"within {rest} {unit}, %"
-    if section in ("by_vertebra", "by_corner"):
-        return rest
-    if section == "losses":
-        return f"  {rest}" if rest in ("order", "parallel", "ratio") else rest
-    short = {"anatomy": _anatomy_title, "error_types": _type_title, "calibration": _calibration_title}
-    return short[section](rest) if section in short else name
-
-
-def _anatomy_title(rest: str) -> str:
-    if rest.startswith("by_code."):
-        _, code, what = rest.split(".")
-        return code if what == "images" else f"{code}, findings"
-    return {"images_with_violations": "images with any, %", "violations": "findings"}.get(rest, rest)
-
-
-def _type_title(rest: str) -> str:
-    title, _, what = rest.removeprefix("by_type.").rpartition(".")
-    if what == "level_shifts":
-        return "images shifted"
-    return f"{title}, %" if what == "keypoint_share" else f"{title}, keypoints"
-
-
-def _calibration_title(rest: str) -> str:
-    if ".observed" in rest:
-        level = 100 * float(rest.removesuffix(".observed").rpartition("coverage.")[2])
-        return f"{level:g} % {'ellipse' if rest.startswith('radial') else 'interval'}, %"
-    return CALIBRATION.get(rest, rest)
-
-
-def _scale(name: str) -> float:
-    """Shares are shown in percent."""
-    metric = metric_of(name)
-    return 100.0 if metric is not None and metric.unit == "share" else 1.0
+def title_of(metric: Metric) -> str:
+    """A number as a row of its table calls it."""
+    return metric.short or metric.label
 
 
 def _bounds(interval: Interval | None, scale: float) -> str:

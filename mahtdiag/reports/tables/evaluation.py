@@ -8,7 +8,10 @@ import numpy as np
 from mahtdiag.diagnosis.ambiguity import Ambiguity
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate, GroupError
+from mahtdiag.diagnosis.metrics.errors import largest_in
+from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
+from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
+from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.reports.tables.agreement import ambiguity_parts
 from mahtdiag.reports.tables.anatomy import failures_table, level_shift_line, repair_table
@@ -70,15 +73,14 @@ class CalibrationGlance:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationView:
-    """All that the tables of a run need. `summary` is None where nothing was evaluated."""
+    """All that the tables of a run need. `numbers` is None where nothing was evaluated."""
 
     title: str
     subtitle: str
     evaluated: int
     failed: int
-    summary: ErrorSummary | None
+    numbers: RunNumbers | None
     loss_weights: dict[str, float]
-    keypoint_share: float | None
     worst: tuple[WorstImage, ...]
     anatomy: tuple[AnatomyRow, ...]
     images_with_violations: float
@@ -95,11 +97,11 @@ class EvaluationView:
 def evaluation_parts(view: EvaluationView, width: int = STANDARD_WIDTH) -> Iterator[Part]:
     """The tables of a run, one below the other; what a terminal has above 80 columns goes to file names."""
     yield from (Line(view.title, Style.STRONG), Line(view.subtitle), Line())
-    if view.summary is None:
+    if view.numbers is None:
         yield Line("Nothing was evaluated.", Style.BAD)
     else:
         name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
-        yield from _results(view, view.summary, name_width)
+        yield from _results(view, view.numbers, name_width)
     if view.gates:
         yield gates_table(view.gates)
     if view.failures:
@@ -109,11 +111,11 @@ def evaluation_parts(view: EvaluationView, width: int = STANDARD_WIDTH) -> Itera
     yield Line(f"run folder: {view.run_folder}{drawn}")
 
 
-def _results(view: EvaluationView, summary: ErrorSummary, name_width: int) -> Iterator[Part]:
-    yield summary_table(summary, evaluated=view.evaluated, failed=view.failed)
-    yield group_table("Radial error by vertebra", summary.by_vertebra, name_width)
-    yield group_table("Radial error by corner", summary.by_corner, name_width)
-    yield loss_table(summary.losses, view.loss_weights, view.keypoint_share)
+def _results(view: EvaluationView, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
+    yield summary_table(numbers, evaluated=view.evaluated, failed=view.failed)
+    yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width)
+    yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width)
+    yield loss_table(numbers, view.loss_weights)
     yield worst_table(view.worst, view.loss_weights, view.evaluated, name_width)
     yield violations_table(view.anatomy, view.evaluated, view.images_with_violations)
     if view.errors is not None:
@@ -139,40 +141,34 @@ def _calibration(glance: CalibrationGlance) -> Table:
     )
 
 
-def summary_table(summary: ErrorSummary, *, evaluated: int, failed: int) -> Table:
-    """Radial errors and success detection rates, with 95 % intervals."""
-    rows: list[Cells | None] = [*_error_rows(summary.radial_error_px, "px"), None]
-    if summary.radial_error_mm is not None:
-        rows += [*_error_rows(summary.radial_error_mm, "mm"), None]
-    for unit, rates in (("px", summary.sdr_px), ("mm", summary.sdr_mm or {})):
-        for threshold, rate in rates.items():
-            bounds = f"{interval(rate.ci95, 100)} %" if rate.ci95 else ABSENT
-            rows.append((f"success detection rate, {threshold} {unit}", percent(rate.value), bounds))
-    missing = f", {counted(summary.missing, 'keypoint')} not annotated" if summary.missing else ""
+def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int) -> Table:
+    """Radial errors and success detection rates, with 95 % intervals: lengths by unit, then shares."""
+    told = [(metric, found) for metric, found in numbers.of(ERRORS) if metric.unit != "count"]
+    rows: list[Cells | None] = []
+    for unit in dict.fromkeys(sorted((metric.unit for metric, _ in told), key=lambda unit: unit == "share")):
+        rows += [None] if rows else []
+        rows += [_number_cells(metric, found) for metric, found in told if metric.unit == unit]
+    keypoints, unlabelled = (int(numbers[f"keypoints_{name}"].value) for name in ("measured", "missing"))
+    missing = f", {counted(unlabelled, 'keypoint')} not annotated" if unlabelled else ""
     note = (
         f"{counted(evaluated, 'image')} evaluated, {failed} failed; "
-        f"{counted(summary.radial_error_px.count, 'keypoint')}{missing}. "
-        "Intervals: 2,000 bootstrap resamples of images."
+        f"{counted(keypoints, 'keypoint')}{missing}. Intervals: 2,000 bootstrap resamples of images."
     )
     return table("Radial error", ("", "value", "95 % interval"), rows, note=note)
 
 
-def _error_rows(statistics: ErrorStatistics, unit: str) -> Iterator[Cells]:
-    yield f"mean, {unit}", pixels(statistics.mean), interval(statistics.ci95)
-    for name, value in (
-        ("median", statistics.median),
-        ("standard deviation", statistics.std),
-        ("90th percentile", statistics.p90),
-        ("95th percentile", statistics.p95),
-        ("largest", statistics.max),
-    ):
-        yield f"{name}, {unit}", pixels(value)
+def _number_cells(metric: Metric, found: Estimate) -> Cells:
+    if metric.unit == "share":
+        value, bounds = percent(found.value), f"{interval(found.ci95, 100)} %" if found.ci95 else ABSENT
+    else:
+        value, bounds = pixels(found.value), interval(found.ci95)
+    return (metric.label, value) if metric.interval is IntervalKind.NONE else (metric.label, value, bounds)
 
 
-def loss_table(
-    losses: Mapping[str, Estimate], weights: Mapping[str, float], keypoint_share: float | None
-) -> Table:
+def loss_table(numbers: RunNumbers, weights: Mapping[str, float]) -> Table:
     """Mean of each loss part, its weight, and its share of the weighted sum."""
+    losses = {metric.path[-1]: found for metric, found in numbers.of(LOSSES)}
+    keypoint_share = losses.get(KEYPOINT_SHARE)
     shares = _shares({name: losses[name].value for name in PARTS if name in losses}, weights)
     rows: list[Cells | None] = []
     for name in PARTS:
@@ -187,7 +183,7 @@ def loss_table(
     note = ""
     if keypoint_share is not None:
         note = (
-            f"{percent(keypoint_share)} of the heatmap loss comes from keypoint pixels (target > 0.5), "
+            f"{percent(keypoint_share.value)} of the heatmap loss comes from keypoint pixels (target > 0.5), "
             "the rest from background."
         )
     columns = ("part", "mean", "95 % interval", "weight", "share")
@@ -205,21 +201,19 @@ def _shares(parts: Mapping[str, float], weights: Mapping[str, float]) -> dict[st
     return {name: weighted.get(name, 0.0) / total if total else 0.0 for name in parts}
 
 
-def group_table(title: str, groups: Sequence[GroupError], name_width: int = NAME_WIDTH) -> Table:
+def group_table(title: str, numbers: RunNumbers, kind: GroupKind, name_width: int = NAME_WIDTH) -> Table:
     """Radial error per vertebra or per corner, with the image that holds the largest."""
     columns = ("", "n", "mean px", "95 % interval", "median", "p95", "max", Column("max in image"))
     rows = (
         (
             group.name,
-            str(group.mean.count),
-            pixels(group.mean.value),
-            interval(group.mean.ci95),
-            pixels(group.median),
-            pixels(group.p95),
-            pixels(group.max),
-            short_name(group.worst_image, name_width),
+            str(of["keypoints"].value),
+            pixels(of["radial_error_px.mean"].value),
+            interval(of["radial_error_px.mean"].ci95),
+            *(pixels(of[f"radial_error_px.{name}"].value) for name in ("median", "p95", "max")),
+            short_name(largest_in(numbers.table, group), name_width),
         )
-        for group in groups
+        for group, of in numbers.by_group(ERRORS, kind).items()
     )
     return table(title, columns, rows)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.diagnosis.violations import violation_numbers
+from mahtdiag.diagnosis.metrics.registry import metrics_of
+from mahtdiag.diagnosis.numbers import as_content, estimate
+from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.figures.bland_altman import draw_bland_altman
 from mahtdiag.runs.files import write_file
@@ -109,7 +109,7 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
         report = _with_overlays(report, request, run, table, progress)
     baseline = request.settings.gates.baseline
     to_baseline = judge_baseline(baseline, run, limits, rules, only=f"{GATES}.")
-    report = _with_gates(report, table.findings, request.settings, to_baseline)
+    report = _with_gates(report, request.settings, to_baseline)
     return Anatomy(report, status_of(report.gates))
 
 
@@ -118,6 +118,7 @@ def report_of_run(run: Run, table: RunTable) -> AnatomyReport:
     return AnatomyReport(
         source=Source.RUN,
         subject=run.label,
+        judged=table,
         verdict=judge(table.image, table.findings, table.label_findings),
         diagnosis=diagnose_predictions(table),
         failures=table.failures,
@@ -164,18 +165,16 @@ def _with_overlays(
 
 
 def _with_gates(
-    report: AnatomyReport,
-    findings: Findings,
-    settings: Settings,
-    to_baseline: tuple[GateResult, ...] = (),
+    report: AnatomyReport, settings: Settings, to_baseline: tuple[GateResult, ...] = ()
 ) -> AnatomyReport:
     """The gates on `anatomy.…`, judged by the rules and limits in force now; a missing number fails.
 
     A level shift is one of predictions against their labels, so that labels alone are not judged by it.
     """
-    shifts = None if report.diagnosis is None else len(report.diagnosis.level_shifts)
-    content = {GATES: violation_numbers(findings, shifts)} if report.verdict.images else {}
-    limits = [gate for gate in settings.gates.limits if shifts is not None or gate.metric != SHIFTS]
+    metrics = [m for m in metrics_of(report.judged.skeleton).values() if m.section == GATES]
+    content = as_content(metrics, estimate(metrics, report.judged)) if report.verdict.images else {}
+    of_run = report.source is Source.RUN
+    limits = [gate for gate in settings.gates.limits if of_run or gate.metric != SHIFTS]
     gates, _ = judged(limits, content, report.verdict.view, only=f"{GATES}.")
     gates = (*gates, *to_baseline)
     return replace(report, gates=gates, notes=(*report.notes, *notes_on(gates)))
@@ -189,18 +188,23 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         require_apart(dataset.samples, request.out, request.cwd)
     samples, size_px, unreadable = with_sizes(dataset.samples, progress)
     points_px = np.array([sample.keypoints_px for sample in samples], dtype=np.float64)
-    findings = check_anatomy(
-        points_px.reshape(-1, dataset.view.keypoints, 2),
-        dataset.view.skeleton,
-        image_size_px=size_px,
-        limits=Limits.of(dataset.view, _set_limits(request, dataset.view)),
-        rules=rules,
+    skeleton, (width, height) = dataset.view.skeleton, size_px.reshape(-1, 2).T
+    table = RunTable(
+        skeleton,
+        {
+            "image": tuple(sample.image for sample in samples),
+            "pred_px": points_px.reshape(-1, skeleton.keypoints, 2),
+            "width": width,
+            "height": height,
+        },
+        conditions=Conditions(Limits.of(dataset.view, _set_limits(request, dataset.view)), rules),
     )
     failures = sorted((*dataset.failures, *unreadable), key=lambda failure: failure.image)
     report = AnatomyReport(
         source=Source.LABELS,
         subject=str(path),
-        verdict=judge([sample.image for sample in samples], findings),
+        judged=table,
+        verdict=judge(table.image, table.findings),
         diagnosis=None,
         failures=tuple(failures),
         notes=(*dataset.notes, *not_for_labels(request.settings.gates.baseline, f"{GATES}.")),
@@ -210,7 +214,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, progress, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
-    report = _with_gates(report, findings, request.settings)
+    report = _with_gates(report, request.settings)
     return Anatomy(report, ExitStatus.NOT_DONE if failures else status_of(report.gates))
 
 

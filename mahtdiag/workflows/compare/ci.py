@@ -7,11 +7,12 @@ import numpy as np
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.gates import Bound, Gate, GateResult
+from mahtdiag.diagnosis.metrics.registry import is_of_errors
+from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.reports.ci.record import (
     CiRecord,
     GateCase,
     NumberRow,
-    WorstImages,
     interval_in_words,
 )
 from mahtdiag.reports.numbers import number
@@ -19,8 +20,6 @@ from mahtdiag.reports.tables.comparison import ComparisonView, verdict_lines
 from mahtdiag.schema.samples import Failure
 from mahtdiag.workflows.compare.job import Compared
 from mahtdiag.workflows.compare.screen import views_of
-from mahtdiag.workflows.gates.ci import OF_ERRORS
-from mahtdiag.workflows.gates.worst_images import by_increase
 
 NO_INTERVAL = "no 95 % interval: too few images"
 
@@ -85,8 +84,7 @@ def _case(view: ComparisonView, judged: JudgedMetric, letter: str) -> GateCase:
         ci95=ends,
         reason=NO_INTERVAL if ends is None else None,
     )
-    of_errors = judged.name.startswith(OF_ERRORS)
-    return GateCase(result, _worse(view, letter) if of_errors and not passed else None)
+    return GateCase(result, _worse(view, letter) if is_of_errors(judged.name) and not passed else None)
 
 
 def _before(letter: str) -> str:

@@ -131,7 +131,7 @@ def _compared(a: Run, b: Run, margins: tuple[Margin, ...] | None, *, common: boo
 
 def judge_pair(pair: Pair, margins: tuple[Margin, ...]) -> Comparison:
     """All numbers that are usually compared and those with a margin."""
-    names = compared_names(pair.a.view)
+    names = compared_names(pair.a.skeleton)
     more = tuple(margin.metric for margin in margins if margin.metric not in names)
     return replace(compare_runs(pair.a, pair.b, (*names, *more), margins), lost=pair.lost)
 

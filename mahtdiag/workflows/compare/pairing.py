@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rules import Limits, Rule
-from mahtdiag.diagnosis.compared_run import ComparedRun
-from mahtdiag.diagnosis.comparison import is_compared
 from mahtdiag.diagnosis.matching import ListedImages, match_images
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.metric import Compared
+from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.diagnosis.summary import LOSS_NAMES
 from mahtdiag.errors import DataError, RunFolderError
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.tables import Columns
@@ -41,8 +41,8 @@ class Pair:
     `lost`: images that A has evaluated and B has failed on.
     """
 
-    a: ComparedRun
-    b: ComparedRun
+    a: RunTable
+    b: RunTable
     names_a: tuple[str, ...]
     names_b: tuple[str, ...]
     lost: tuple[str, ...]
@@ -121,18 +121,11 @@ def _same(a: Floats, b: Floats) -> NDArray[np.bool_]:
     return np.asarray(same.all(axis=tuple(range(1, same.ndim))))
 
 
-def _compared(table: RunTable, same_spacing: NDArray[np.bool_], losses: tuple[str, ...]) -> ComparedRun:
-    return ComparedRun(
-        view=table.view,
-        gt_px=table.gt_px,
-        pred_px=table.pred_px,
-        error_px=table.error_px,
-        spacing_mm=np.where(same_spacing, table.pixel_spacing_mm, np.nan),
-        losses={name: table.loss(name) for name in losses},
-        findings=table.findings,
-        sigma_px=table.sigma_px,
-        covariance_px2=table.covariance_px2,
-    )
+def _compared(table: RunTable, same_spacing: NDArray[np.bool_], losses: tuple[str, ...]) -> RunTable:
+    """A table with millimetres where both runs have the same spacing, and losses that both measure alike."""
+    spacing = np.where(same_spacing, table.pixel_spacing_mm, np.nan)
+    unlike = {f"loss_{name}": np.full(len(table), np.nan) for name in LOSS_NAMES if name not in losses}
+    return table.with_values(error_mm=table.error_px * spacing[:, None], **unlike)
 
 
 def _compared_losses(a: Run, b: Run) -> tuple[str, ...]:
@@ -154,12 +147,7 @@ def _sigma_notes(a: Run, b: Run) -> tuple[str, ...]:
 
 def why_missing(name: str, pair: Pair) -> str:
     """Why two runs cannot be compared by a number."""
-    if not is_compared(name, pair.a.view):
+    metric = metrics_of(pair.a.skeleton).get(name)
+    if metric is None or metric.compared is Compared.NEVER:
         return "not compared between runs; choose a mean, share, count or quantile over images"
-    if name.startswith("losses."):
-        return "the losses of the two runs are not known or not measured alike"
-    if name.startswith("calibration."):
-        return "σ is not known in both runs"
-    if "_mm." in name:
-        return "no image has a pixel spacing in both runs"
-    return "not known in both runs"
+    return "not known in both runs" if metric.need is None else metric.need.of_both

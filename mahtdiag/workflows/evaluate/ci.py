@@ -3,20 +3,21 @@
 from functools import cache, partial
 from pathlib import Path
 
-from mahtdiag.diagnosis.anatomy import JudgedImage, judge
 from mahtdiag.diagnosis.comparison import compare_runs
-from mahtdiag.diagnosis.summary import ErrorStatistics, ErrorSummary, Estimate
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
+from mahtdiag.diagnosis.metrics.registry import images_behind
+from mahtdiag.diagnosis.numbers import RunNumbers
+from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import MahtdiagError
-from mahtdiag.reports.ci.record import CiRecord, NumberRow, WorstImages, interval_in_words
+from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.numbers import interval, number, percent, pixels
 from mahtdiag.runs.reading import open_finished
 from mahtdiag.workflows.compare.pairing import pair_runs
 from mahtdiag.workflows.evaluate.job import Evaluation
 from mahtdiag.workflows.evaluate.results import RunResults
-from mahtdiag.workflows.gates.ci import WorstOf, gate_cases, other_notes
-from mahtdiag.workflows.gates.images import finder
+from mahtdiag.workflows.gates.ci import gate_cases, other_notes
 from mahtdiag.workflows.gates.judging import results_of
-from mahtdiag.workflows.gates.worst_images import by_increase
 
 MEAN_ERROR = "radial_error_px.mean"
 
@@ -25,7 +26,7 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
     """An evaluation: all gates, errors and rates, the images with the largest error."""
     results, document = evaluation.results, evaluation.results.document
     nothing = evaluation.not_done is not None and not document.images.evaluated
-    worst_of, gates = _finder(results), results_of(document.gates)
+    gates = results_of(document.gates)
     return CiRecord(
         command="evaluate",
         about=(
@@ -38,21 +39,11 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         judged=document.images.evaluated,
         failures=results.table.failures,
         failures_allowed=evaluation.not_done is None,
-        gates=gate_cases(gates, worst_of, cache(partial(_increases, results))),
+        gates=gate_cases(gates, results.table, cache(partial(_increases, results))),
         numbers=_evaluation_numbers(results),
-        worst=worst_of(MEAN_ERROR, True) if results.summary else None,
+        worst=images_behind(MEAN_ERROR, results.table, too_high=True) if results.numbers else None,
         notes=other_notes(document.notes, gates),
     )
-
-
-def _finder(results: RunResults) -> WorstOf:
-    table = results.table
-
-    def judged() -> tuple[JudgedImage, ...]:
-        return judge(table.image, table.findings).images
-
-    shifts = None if results.errors is None else results.errors.level_shifts
-    return finder(table, judged, shifts)
 
 
 def _increases(results: RunResults, baseline: str) -> WorstImages | None:
@@ -68,36 +59,32 @@ def _increases(results: RunResults, baseline: str) -> WorstImages | None:
 
 
 def _evaluation_numbers(results: RunResults) -> tuple[NumberRow, ...]:
-    document, summary = results.document, results.summary
-    if summary is None:
+    numbers = results.numbers
+    if numbers is None:
         return ()
-    rows = [*_error_rows(summary.radial_error_px, "px")]
-    if summary.radial_error_mm is not None:
-        rows += _error_rows(summary.radial_error_mm, "mm")
-    rows += _rate_rows(summary)
-    if "total" in summary.losses:
-        total = summary.losses["total"]
-        rows.append(NumberRow("loss", number(total.value), interval_in_words(total.ci95)))
-    if document.anatomy is not None:
-        share = percent(document.anatomy.images_with_violations)
-        rows.append(NumberRow("images with anatomical violations", share))
-    return tuple(rows)
-
-
-def _error_rows(statistics: ErrorStatistics, unit: str) -> list[NumberRow]:
-    return [
-        NumberRow(f"mean radial error, {unit}", pixels(statistics.mean), interval_in_words(statistics.ci95)),
-        NumberRow(f"median radial error, {unit}", pixels(statistics.median)),
-        NumberRow(f"95th percentile, {unit}", pixels(statistics.p95)),
+    rows = []
+    for unit in THRESHOLDS:
+        if f"radial_error_{unit}.mean" in numbers.found:
+            rows += _error_rows(numbers, unit)
+    rows += [
+        NumberRow(f"errors up to {metric.path[-1]} {unit}", percent(rate.value), _percents(rate))
+        for unit in THRESHOLDS
+        for metric, rate in numbers.of(ERRORS)
+        if metric.path[1] == f"sdr_{unit}"
     ]
+    total = numbers.get("losses.total")
+    if total is not None:
+        rows.append(NumberRow("loss", number(total.value), interval_in_words(total.ci95)))
+    share = percent(numbers["anatomy.images_with_violations"].value)
+    return (*rows, NumberRow("images with anatomical violations", share))
 
 
-def _rate_rows(summary: ErrorSummary) -> list[NumberRow]:
-    rates = [("px", summary.sdr_px), ("mm", summary.sdr_mm or {})]
+def _error_rows(numbers: RunNumbers, unit: str) -> list[NumberRow]:
+    mean, median, p95 = (numbers[f"radial_error_{unit}.{name}"] for name in ("mean", "median", "p95"))
     return [
-        NumberRow(f"errors up to {threshold} {unit}", percent(rate.value), _percents(rate))
-        for unit, by_threshold in rates
-        for threshold, rate in by_threshold.items()
+        NumberRow(f"mean radial error, {unit}", pixels(mean.value), interval_in_words(mean.ci95)),
+        NumberRow(f"median radial error, {unit}", pixels(median.value)),
+        NumberRow(f"95th percentile, {unit}", pixels(p95.value)),
     ]
 
 

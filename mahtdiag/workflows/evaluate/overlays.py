@@ -54,7 +54,7 @@ def picture_name(image: str) -> str:
 def write_overlays(setup: "Setup", results: "RunResults", folder: RunFolder, progress: Progress) -> int:
     """Draw and write the chosen overlays, and say how many; one that exists is drawn again."""
     rows = worst_images(results, setup.overlays)
-    if not rows or results.summary is None:
+    if not rows or results.numbers is None:
         return 0
     paths = {sample.image: sample.path for sample in setup.dataset.samples}
     titles = {rule.code: rule.title for rule in RULES}

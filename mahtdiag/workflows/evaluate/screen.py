@@ -1,7 +1,12 @@
 """From a finished run to what its tables show."""
 
+from collections.abc import Iterator
+
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.diagnosis.summary import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.anatomy import ANATOMY
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.metric import GroupKind
+from mahtdiag.diagnosis.numbers import RunNumbers, find_number
 from mahtdiag.reports.tables.evaluation import AnatomyRow, CalibrationGlance, EvaluationView, WorstImage
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.schema.choices import ImageChoice
@@ -12,23 +17,23 @@ from mahtdiag.workflows.gates.judging import results_of
 from mahtdiag.workflows.stored_weights import stored_weights
 
 WORST_ROWS = 8
+WITH_VIOLATIONS = "anatomy.images_with_violations"
 
 
 def view_of(evaluation: Evaluation) -> EvaluationView:
     """Everything that is printed at the end of `evaluate`."""
     results, document = evaluation.results, evaluation.results.document
-    losses = document.losses
+    numbers = results.numbers
     return EvaluationView(
         title=f"{document.checkpoint.path} ({document.checkpoint.format}) on {document.data.path}",
         subtitle=_subtitle(document),
         evaluated=document.images.evaluated,
         failed=document.images.failed,
-        summary=results.summary,
+        numbers=numbers,
         loss_weights=stored_weights(document),
-        keypoint_share=losses.heatmap_keypoint_share if losses else None,
         worst=_worst(results),
-        anatomy=_anatomy(document),
-        images_with_violations=document.anatomy.images_with_violations if document.anatomy else 0.0,
+        anatomy=tuple(_anatomy(numbers)),
+        images_with_violations=numbers[WITH_VIOLATIONS].value if numbers else 0.0,
         calibration=_calibration(document),
         gates=results_of(document.gates),
         failures=results.table.failures,
@@ -63,31 +68,23 @@ def _worst(results: RunResults) -> tuple[WorstImage, ...]:
     )
 
 
-def _anatomy(document: RunDocument) -> tuple[AnatomyRow, ...]:
-    counts = document.anatomy.by_code if document.anatomy else {}
-    return tuple(
-        AnatomyRow(rule.code, rule.title, counts[rule.code].images, counts[rule.code].findings)
-        for rule in RULES
-        if rule.code in counts
-    )
+def _anatomy(numbers: RunNumbers | None) -> Iterator[AnatomyRow]:
+    """The rules that were checked, and how often they fired."""
+    title_of = {rule.code: rule.title for rule in RULES}
+    for group, of in (numbers.by_group(ANATOMY, GroupKind.RULE) if numbers else {}).items():
+        images, findings = int(of["images"].value), int(of["findings"].value)
+        yield AnatomyRow(group.name, title_of[group.name], images, findings)
 
 
 def _calibration(document: RunDocument) -> CalibrationGlance | None:
     stored = document.calibration
     if stored is None:
         return None
-
-    def number(*keys: str) -> float | None:
-        value: object = stored
-        for key in keys:
-            value = value.get(key) if isinstance(value, dict) else None
-        return float(value) if isinstance(value, (int, float)) else None
-
     return CalibrationGlance(
-        mace=number("mace"),
-        radial_coverage_95=number("radial", "coverage", "0.95", "observed"),
-        sharpness_px=number("sharpness_px"),
-        sigma_scale=number("sigma_scale"),
-        spearman=number("spearman"),
+        mace=find_number(stored, "mace"),
+        radial_coverage_95=find_number(stored, "radial.coverage.0.95.observed"),
+        sharpness_px=find_number(stored, "sharpness_px"),
+        sigma_scale=find_number(stored, "sigma_scale"),
+        spearman=find_number(stored, "spearman"),
         verdict=str(stored.get("verdict", "")),
     )

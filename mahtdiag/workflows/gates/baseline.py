@@ -6,7 +6,7 @@ from pathlib import Path
 from mahtdiag.anatomy.rules import Limits, Rule
 from mahtdiag.diagnosis.comparison import Comparison, JudgedMetric, better_of, compare_runs
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, GateKind, GateResult, Margin
-from mahtdiag.diagnosis.metrics import Better
+from mahtdiag.diagnosis.metrics.metric import Better
 from mahtdiag.errors import MahtdiagError, RunFolderError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run, open_finished

@@ -5,22 +5,20 @@ from typing import TYPE_CHECKING
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.metrics.registry import images_behind, is_of_errors
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.worst_images import WorstImages
 from mahtdiag.errors import ExitStatus
-from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, WorstImages, interval_in_words
+from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, interval_in_words
 from mahtdiag.reports.numbers import counted, interval, number, percent
 from mahtdiag.reports.tables.calibration import NUMBERS
-from mahtdiag.workflows.gates import worst_images
 from mahtdiag.workflows.gates.judging import notes_on
-from mahtdiag.workflows.gates.worst_images import Ranking
 
 if TYPE_CHECKING:  # each command loads its own workflow alone
     from mahtdiag.workflows.anatomy.job import Anatomy
     from mahtdiag.workflows.calibration.job import Calibration
 
-WorstOf = Callable[[str, bool], WorstImages | None]
 Increases = Callable[[str], WorstImages | None]
-# Numbers whose change is the change of the mean errors of images.
-OF_ERRORS = ("radial_error_", "sdr_", "by_vertebra.", "by_corner.", "vertebrae.", "corners.")
 # The numbers of the calibration report that the summary shows, by key.
 SHOWN = ("sigma_scale", "mace", "ence", "sharpness_px", "nll", "crps_px", "spearman", "ause")
 LEVEL = "0.95"
@@ -35,12 +33,6 @@ def of_anatomy(anatomy: "Anatomy") -> CiRecord:
     """Judged predictions or labels: gates on `anatomy.…`, rules that fired, the most suspicious images."""
     report = anatomy.report
     verdict = report.verdict
-
-    def worst_of(metric: str, too_high: bool) -> WorstImages | None:
-        if metric.endswith(".level_shifts") and report.diagnosis is not None:
-            return worst_images.shifted_images(report.diagnosis.level_shifts)
-        return ranked(worst_images.by_violations(metric, verdict.view, verdict.images), too_high)
-
     return CiRecord(
         command="anatomy",
         about=((str(report.source), report.subject), ("view", str(verdict.view))),
@@ -48,9 +40,9 @@ def of_anatomy(anatomy: "Anatomy") -> CiRecord:
         judged=len(verdict.images),
         failures=report.failures,
         failures_allowed=anatomy.status is not ExitStatus.NOT_DONE,
-        gates=gate_cases(report.gates, worst_of),
+        gates=gate_cases(report.gates, report.judged),
         numbers=_anatomy_numbers(report),
-        worst=worst_of("anatomy.violations", True),
+        worst=images_behind("anatomy.violations", report.judged, too_high=True),
         notes=other_notes(report.notes, report.gates),
     )
 
@@ -58,14 +50,6 @@ def of_anatomy(anatomy: "Anatomy") -> CiRecord:
 def of_calibration(calibration: "Calibration") -> CiRecord:
     """A judged σ: the gates on `calibration.…`, its numbers, the images whose errors σ explains least."""
     document, inputs = calibration.run.document, calibration.inputs
-    images = inputs.table.image
-
-    def worst_of(metric: str, too_high: bool) -> WorstImages | None:
-        ranking = worst_images.by_sigma(
-            metric, calibration.run.view, images, inputs.residual_px, inputs.sigma_px
-        )
-        return ranked(ranking, too_high)
-
     return CiRecord(
         command="calibration",
         about=(
@@ -76,45 +60,38 @@ def of_calibration(calibration: "Calibration") -> CiRecord:
         ),
         said=calibration.report.verdict,
         judged=calibration.report.n_images,
-        gates=gate_cases(calibration.gates, worst_of),
+        gates=gate_cases(calibration.gates, inputs.table),
         numbers=_calibration_numbers(calibration),
-        worst=worst_of("calibration.mace", True),
+        worst=images_behind("calibration.mace", inputs.table, too_high=True),
         notes=other_notes(calibration.notes, calibration.gates),
     )
 
 
 def gate_cases(
-    results: Sequence[GateResult], worst_of: WorstOf, increases: Increases | None = None
+    results: Sequence[GateResult], table: RunTable, increases: Increases | None = None
 ) -> tuple[GateCase, ...]:
-    """The gates as a pipeline sees them.
+    """The gates as a pipeline sees them, with the images of the table behind those that failed.
 
-    `worst_of` finds the images behind one that failed, `increases` those whose error grew against the run of
-    that name.
+    `increases` finds those whose error grew against the run of that name.
     """
     return tuple(
-        GateCase(result, None if result.passed else _behind(result, worst_of, increases))
-        for result in results
+        GateCase(result, None if result.passed else _behind(result, table, increases)) for result in results
     )
 
 
-def _behind(result: GateResult, worst_of: WorstOf, increases: Increases | None) -> WorstImages | None:
+def _behind(result: GateResult, table: RunTable, increases: Increases | None) -> WorstImages | None:
     """The images behind a failed gate; a number that is missing has none."""
     if result.value is None:
         return None
-    metric = result.gate.metric.removeprefix("metrics.")
-    if increases is not None and result.baseline is not None and metric.startswith(OF_ERRORS):
+    name = result.gate.metric
+    if increases is not None and result.baseline is not None and is_of_errors(name):
         return increases(result.baseline)
-    return worst_of(result.gate.metric, result.value > result.gate.limit)
+    return images_behind(name, table, too_high=result.value > result.gate.limit)
 
 
 def other_notes(notes: Sequence[str], results: Sequence[GateResult]) -> tuple[str, ...]:
     """The notes that do not repeat the reason of a gate."""
     return tuple(note for note in notes if note not in notes_on(results))
-
-
-def ranked(ranking: Ranking | None, too_high: bool) -> WorstImages | None:
-    """The worst of a ranking, where there is one."""
-    return None if ranking is None else ranking.worst(too_high)
 
 
 def _anatomy_numbers(report: AnatomyReport) -> tuple[NumberRow, ...]:

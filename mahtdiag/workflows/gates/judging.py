@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult, judge_gates
 from mahtdiag.errors import ExitStatus
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.results import Gate as StoredGate
+from mahtdiag.runs.results import StoredGate
 from mahtdiag.schema.skeleton import View
 
 

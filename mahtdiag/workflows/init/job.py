@@ -8,7 +8,7 @@ from pathlib import Path
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.project_file import FILE_NAME, PROJECT_FILE, ProjectFile, file_text, toml_value
 from mahtdiag.config.settings import KEYS, Value
-from mahtdiag.diagnosis.proposals import propose_gates
+from mahtdiag.diagnosis.gates import propose_gates
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.models.checkpoint import CheckpointFormat
 from mahtdiag.models.formats import format_named

@@ -9,11 +9,11 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.anatomy.wording import group_reason, grouped
-from mahtdiag.diagnosis.anatomy import AnatomyReport, JudgedImage
+from mahtdiag.diagnosis.anatomy import JudgedImage
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.diagnosis.summary import LOSS_NAMES, summarise
-from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.html.gallery import Gallery, GalleryImage, Picture
 from mahtdiag.reports.html.view import CalibrationPage, Facts, ReportView
 from mahtdiag.reports.numbers import counted
@@ -25,7 +25,6 @@ from mahtdiag.workflows.anatomy.job import report_of_run
 from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate, plot_data
 from mahtdiag.workflows.calibration.screen import view_of as calibration_view
 from mahtdiag.workflows.gates.ci import gate_cases, other_notes
-from mahtdiag.workflows.gates.images import finder
 from mahtdiag.workflows.gates.judging import results_of
 from mahtdiag.workflows.stored_weights import stored_weights
 
@@ -36,7 +35,6 @@ def view_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportV
     """Everything but the gallery; by the rules and limits that the run was judged by."""
     document, view = run.document, run.view
     losses = {name: table.loss(name) for name in LOSS_NAMES}
-    share = table.loss_heatmap_keypoint_share
     anatomy = report_of_run(run, table)
     return ReportView(
         title=_title(document),
@@ -44,26 +42,19 @@ def view_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportV
         view=view,
         evaluated=len(table),
         failed=len(table.failures),
-        summary=summarise(view, table.image, table.error_px, table.error_mm, losses),
+        numbers=numbers_of(table),
         error_px=table.error_px,
         error_mm=table.error_mm,
         losses=losses,
         loss_weights=stored_weights(document),
-        keypoint_share=float(np.nanmean(share)) if np.isfinite(share).any() else None,
         anatomy=anatomy,
         calibration=_calibration(run, table),
         no_calibration="the run has no σ",
-        gates=_cases(gates, table, anatomy),
+        gates=gate_cases(gates, table),
         failures=table.failures,
         provenance=tuple(_provenance(run)),
         notes=(*other_notes(document.notes, (*results_of(document.gates), *gates)), *document.warnings),
     )
-
-
-def _cases(gates: tuple[GateResult, ...], table: RunTable, anatomy: AnatomyReport) -> tuple[GateCase, ...]:
-    """The gates with the images behind those that failed."""
-    shifts = anatomy.diagnosis.level_shifts if anatomy.diagnosis else None
-    return gate_cases(gates, finder(table, lambda: anatomy.verdict.images, shifts))
 
 
 def _title(document: RunDocument) -> str:

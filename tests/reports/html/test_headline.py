@@ -3,10 +3,11 @@
 import pytest
 
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.ci.record import GateCase, RankedImage, WorstImages
+from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
+from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.html.headline import FailedGate, look_at, verdict_of
 
-BEHIND = WorstImages("largest mean radial error", (RankedImage("a.jpg", "12.5 px"),))
+BEHIND = WorstImages("largest mean radial error", (RankedImage("a.jpg", 12.5, "px"),))
 
 
 def case(gate: Gate, value: float | None, passed: bool, worst: WorstImages | None = None) -> GateCase:

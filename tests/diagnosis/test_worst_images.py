@@ -7,15 +7,20 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors
-from mahtdiag.diagnosis.anatomy import JudgedImage, LevelShift
 from mahtdiag.diagnosis.columns import Values
+from mahtdiag.diagnosis.metrics.registry import images_behind, known_metrics, metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.ci.record import WorstImages
-from mahtdiag.schema.findings import Finding
+from mahtdiag.diagnosis.worst_images import (
+    WorstImages,
+    by_increase,
+    failed_images,
+    shifted_images,
+)
+from mahtdiag.reports.ci.record import score_in_words
+from mahtdiag.reports.numbers import number
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.gates import worst_images
-from tests.anatomy.spines import natural_spines
+from mahtdiag.schema.skeleton import LA, View
+from tests.anatomy.spines import natural_spines, sizes_for
 
 Floats = NDArray[np.float64]
 N, VIEW = 9, View.LA
@@ -110,18 +115,16 @@ UR = [k for k in EVERY if VIEW.corner_of[k] == "UR"]
 )
 def test_errors(metric: str, what: str, reduce: Callable[[list[float]], float], members: list[int]) -> None:
     keypoints = columns()
-    ranking = worst_images.by_errors(metric, keypoints)
-    assert ranking is not None
     scores = per_image(lambda n, k: float(keypoints.error_px[n, k]), reduce, members)
-    worst = ranking.worst(too_high=True)
+    worst = images_behind(metric, keypoints, too_high=True)
     assert worst is not None
     assert (worst.what, names(worst)) == (what, by_hand(scores))
     assert "0.png" not in names(worst)
     unit, factor = ("mm", 0.25) if "_mm" in metric else ("px", 1.0)
-    value, shown = worst.images[0].value.split()
+    value, shown = score_in_words(worst.images[0]).split()
     assert shown == unit
     assert float(value) == pytest.approx(factor * max(scores.values()), rel=0.01)
-    assert names(ranking.worst(too_high=False)) == by_hand(scores, largest=False)
+    assert names(images_behind(metric, keypoints, too_high=False)) == by_hand(scores, largest=False)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +138,7 @@ def test_errors(metric: str, what: str, reduce: Callable[[list[float]], float], 
 )
 def test_rates(metric: str, threshold: float, of: str, members: list[int]) -> None:
     keypoints = columns()
-    ranking = worst_images.by_errors(metric, keypoints)
-    assert ranking is not None
-    worst = ranking.worst(too_high=False)
+    worst = images_behind(metric, keypoints, too_high=False)
     assert worst is not None
     scores = per_image(
         lambda n, k: float(keypoints.error_px[n, k]),
@@ -145,9 +146,9 @@ def test_rates(metric: str, threshold: float, of: str, members: list[int]) -> No
         members,
     )
     assert (worst.what, names(worst)) == (f"most keypoints beyond {of}", by_hand(scores, least=0.0))
-    beyond, all_known = worst.images[0].value.split(" of ")
+    beyond, all_known = score_in_words(worst.images[0]).split(" of ")
     assert int(beyond) / int(all_known) == max(scores.values())
-    fewest = ranking.worst(too_high=True)
+    fewest = images_behind(metric, keypoints, too_high=True)
     assert fewest is not None
     assert (fewest.what, names(fewest)) == (f"fewest keypoints beyond {of}", by_hand(scores, largest=False))
 
@@ -161,18 +162,15 @@ def test_rates(metric: str, threshold: float, of: str, members: list[int]) -> No
     ],
 )
 def test_missing_labels(metric: str, too_high: bool, expected: list[tuple[str, str]]) -> None:
-    ranking = worst_images.by_errors(metric, columns())
-    assert ranking is not None
-    worst = ranking.worst(too_high)
+    worst = images_behind(metric, columns(), too_high=too_high)
     assert worst is not None
-    assert [(row.image, row.value) for row in worst.images] == expected
+    assert [(row.image, score_in_words(row)) for row in worst.images] == expected
 
 
 def test_numbers_that_no_image_stands_for() -> None:
-    assert worst_images.by_errors("seconds.total", columns()) is None
-    assert worst_images.by_loss("losses.none", images_of(np.arange(3.0))) is None
-    residual, sigma = np.ones((N, K, 2)), np.ones((N, K, 2))
-    assert worst_images.by_sigma("calibration.epistemic_share", VIEW, "abc", residual, sigma) is None
+    for name in ("seconds.total", "losses.none", "calibration.epistemic_share", "settings.heatmap_sigma",
+                 "calibration.groups.vertebra.L5.n_keypoints"):  # fmt: skip
+        assert images_behind(name, columns(), too_high=True) is None, name
 
 
 FIRST, LAST = [f"{n}.png" for n in range(5)], [f"{n}.png" for n in range(5, 0, -1)]
@@ -190,69 +188,82 @@ FIRST, LAST = [f"{n}.png" for n in range(5)], [f"{n}.png" for n in range(5, 0, -
 )  # fmt: skip
 def test_losses(metric: str, too_high: bool, what: str, expected: list[str]) -> None:
     """A part can be negative, and an image that has failed has none."""
-    ranking = worst_images.by_loss(metric, images_of(np.arange(6.0)))
-    assert ranking is not None
-    worst = ranking.worst(too_high)
+    worst = images_behind(metric, images_of(np.arange(6.0)), too_high=too_high)
     assert worst is not None
     assert (worst.what, names(worst)) == (what, expected)
 
 
-def finding(code: str, vertebra: str, severity: float) -> Finding:
-    """A finding that blames the last keypoint of each vertebra that it names."""
-    blamed = [
-        max(np.flatnonzero(np.array(VIEW.vertebra_of) == name).tolist()) for name in vertebra.split("/")
-    ]
-    return Finding(code, 0, vertebra, 1.0, "°", 0.5, severity, tuple(blamed))
-
-
-JUDGED = (
-    JudgedImage("b.png", 3.5, (finding("A201", "L3", 2.0), finding("A402", "L5", 4.0)), ()),
-    JudgedImage("a.png", 2.0, (finding("A201", "L4/L5", 9.0),), ()),
-    JudgedImage("c.png", 0.0, (), ()),
-)
+def broken(images: int = 8) -> RunTable:
+    """Spines of which all but the first have corners that lie far off."""
+    rng = np.random.default_rng(3)
+    points = natural_spines(VIEW, images)
+    off = rng.random(points.shape[:2]) < 0.06
+    off[0] = False
+    points[off] += rng.normal(0.0, 60.0, (int(off.sum()), 2))
+    width, height = sizes_for(points).T
+    names = tuple(f"{n}.png" for n in range(images))
+    return RunTable(LA, {"image": names, "pred_px": points, "width": width, "height": height})
 
 
 @pytest.mark.parametrize(
-    ("metric", "what", "expected"),
+    ("metric", "what", "rule", "vertebra"),
     [
-        ("anatomy.violations", "largest severity of violations",
-         ["b.png 3.50 (A201, A402)", "a.png 2.00 (A201)"]),
-        ("anatomy.by_code.A201.images", "largest severity of A201", ["a.png 9.00", "b.png 2.00"]),
-        ("anatomy.by_code.A402.findings", "largest severity of A402", ["b.png 4.00"]),
-        ("anatomy.vertebrae.L3.violations", "largest severity of violations in L3",
-         ["b.png 2.00 (A201, A402)"]),
-        ("anatomy.vertebrae.L5.violations", "largest severity of violations in L5",
-         ["a.png 9.00 (A201)", "b.png 4.00 (A201, A402)"]),
+        ("anatomy.by_code.{}.images", "largest severity of {}", True, ""),
+        ("anatomy.by_code.{}.findings", "largest severity of {}", True, ""),
+        ("anatomy.vertebrae.L3.violations", "largest severity of violations in L3", False, "L3"),
+        ("anatomy.vertebrae.L5.images_with_violations", "largest severity of violations in L5", False, "L5"),
     ],
-)  # fmt: skip
-def test_violations(metric: str, what: str, expected: list[str]) -> None:
-    worst = worst_images.by_violations(metric, VIEW, JUDGED).worst(too_high=True)
+)
+def test_violations_of_a_rule_or_at_a_vertebra(metric: str, what: str, rule: bool, vertebra: str) -> None:
+    table = broken()
+    counts = table.findings.images_by_code()
+    code = max(counts, key=lambda each: counts[each])
+    severity, codes = dict.fromkeys(table.image, 0.0), {}
+    for image, findings in zip(table.image, table.findings.per_image(), strict=True):
+        codes[image] = ", ".join(dict.fromkeys(each.code for each in findings))
+        for each in findings:
+            at = any(VIEW.vertebra_of[k] == vertebra for k in each.keypoints)
+            if each.code == code if rule else at:
+                severity[image] = max(severity[image], each.severity)
+    worst = images_behind(metric.format(code), table, too_high=True)
     assert worst is not None
-    assert (worst.what, [f"{row.image} {row.value}" for row in worst.images]) == (what, expected)
+    assert worst.what == what.format(code)
+    assert names(worst) == by_hand(severity, least=0.0)
+    for row in worst.images:
+        shown = number(severity[row.image])
+        assert score_in_words(row) == (shown if rule else f"{shown} ({codes[row.image]})")
+
+
+def test_the_most_suspicious_images() -> None:
+    table = broken()
+    severity = dict(zip(table.image, table.findings.image_severity().tolist(), strict=True))
+    worst = images_behind("anatomy.violations", table, too_high=True)
+    assert worst is not None
+    assert (worst.what, names(worst)) == ("largest severity of violations", by_hand(severity, least=0.0))
 
 
 def test_no_violation_no_image() -> None:
-    assert worst_images.by_violations("anatomy.violations", VIEW, JUDGED[2:]).worst(too_high=True) is None
-    assert worst_images.by_violations("anatomy.violations", VIEW, ()).worst(too_high=True) is None
+    table = broken()
+    for rows in ([0], []):
+        some = table.taken(np.array(rows, dtype=np.int64))
+        assert images_behind("anatomy.violations", some, too_high=True) is None
 
 
 def test_error_types() -> None:
     keypoints = columns()
     types = classify_errors(keypoints.pred_px, keypoints.gt_px).types
-    ranking = worst_images.by_error_type("error_types.by_type.jitter.keypoint_share", keypoints)
-    assert ranking is not None
     scores = {f"{n}.png": float((types[n] == ErrorType.JITTER).sum()) for n in range(N)}
-    worst = ranking.worst(too_high=True)
+    worst = images_behind("error_types.by_type.jitter.keypoint_share", keypoints, too_high=True)
     assert worst is not None
     assert (worst.what, names(worst)) == ("most keypoints of type jitter", by_hand(scores, least=0.0))
-    other = worst_images.by_error_type("error_types.mean_error_px", keypoints)
+    other = images_behind("error_types.mean_error_px", keypoints, too_high=True)
     assert other is not None
-    assert other.most == "largest mean radial error"
+    assert other.what == "largest mean radial error"
 
 
 def test_two_peaks() -> None:
     keypoints = columns()
-    worst = worst_images.by_ambiguity(keypoints).worst(too_high=True)
+    worst = images_behind("ambiguity.by_vertebra.L5.two_peaks", keypoints, too_high=True)
     counts = {f"{n}.png": float((keypoints.peaks.second_share[n] >= 0.5).sum()) for n in range(N)}
     assert names(worst) == by_hand(counts, least=0.0)
 
@@ -263,10 +274,6 @@ def test_sigma(metric: str, members: list[int], too_high: bool) -> None:
     """Overconfident or not, what is farthest off in σ comes first; σ of 0 or without a value says nothing."""
     keypoints = columns()
     residual = keypoints.pred_px - keypoints.gt_px
-    ranking = worst_images.by_sigma(
-        f"calibration.{metric}", VIEW, keypoints.image, residual, keypoints.sigma_px
-    )
-    assert ranking is not None
     scores: dict[str, float] = {}
     places: dict[str, str] = {}
     for n in range(N):
@@ -276,35 +283,27 @@ def test_sigma(metric: str, members: list[int], too_high: bool) -> None:
                 if sigma > 0 and abs(residual[n, k, axis]) / sigma > scores.get(f"{n}.png", -1.0):
                     scores[f"{n}.png"] = float(abs(residual[n, k, axis]) / sigma)
                     places[f"{n}.png"] = f"{VIEW.keypoint_names[k]} in {'xy'[axis]}"
-    worst = ranking.worst(too_high)
+    worst = images_behind(f"calibration.{metric}", keypoints, too_high=too_high)
     assert worst is not None
     assert names(worst) == by_hand(scores)
     for row in worst.images:
-        value, place = row.value.split(" σ at ")
+        value, place = score_in_words(row).split(" σ at ")
         assert float(value) == pytest.approx(scores[row.image], rel=0.01)
         assert place == places[row.image]
 
 
 def test_size_of_sigma() -> None:
     keypoints = columns()
-    residual = keypoints.pred_px - keypoints.gt_px
     for name, too_high, largest in (
         ("sharpness_px", True, True),
         ("sharpness_px", False, False),
         ("at_max_share", True, True),
     ):
-        ranking = worst_images.by_sigma(
-            f"calibration.{name}", VIEW, keypoints.image, residual, keypoints.sigma_px
-        )
-        assert ranking is not None
         scores = {f"{n}.png": float(np.nanmax(keypoints.sigma_px[n])) for n in range(N)}
-        assert names(ranking.worst(too_high)) == by_hand(scores, largest=largest)
-    ranking = worst_images.by_sigma(
-        "calibration.at_min_share", VIEW, keypoints.image, residual, keypoints.sigma_px
-    )
-    assert ranking is not None
+        worst = images_behind(f"calibration.{name}", keypoints, too_high=too_high)
+        assert names(worst) == by_hand(scores, largest=largest)
     smallest = {f"{n}.png": float(np.nanmin(keypoints.sigma_px[n])) for n in range(N)}
-    worst = ranking.worst(too_high=True)
+    worst = images_behind("calibration.at_min_share", keypoints, too_high=True)
     assert worst is not None
     assert (worst.what, names(worst)) == ("smallest σ", by_hand(smallest, largest=False))
 
@@ -312,27 +311,46 @@ def test_size_of_sigma() -> None:
 def test_increases() -> None:
     before = np.array([1.0, 2.0, np.nan, 4.0, 5.0, 6.0])
     now = np.array([1.5, 1.0, 9.0, 4.0, 8.25, np.nan])
-    ranking = worst_images.by_increase("abcdef", before, now)
-    worst = ranking.worst(too_high=True)
+    worst = by_increase("abcdef", before, now).worst(too_high=True)
     assert worst is not None
     assert worst.what == "largest increase of the mean radial error"
-    assert [(row.image, row.value) for row in worst.images] == [
+    assert [(row.image, score_in_words(row)) for row in worst.images] == [
         ("e", "+3.25 px (to 8.25)"),
         ("a", "+0.50 px (to 1.50)"),
     ]
-    assert worst_images.by_increase("ab", now[:2], now[:2]).worst(too_high=True) is None
+    assert by_increase("ab", now[:2], now[:2]).worst(too_high=True) is None
 
 
 def test_names_alone() -> None:
     failures = tuple(Failure(f"{n}.png", "empty") for n in range(7))
-    worst = worst_images.failed_images(failures)
+    worst = failed_images(failures)
     assert worst is not None
-    assert [(row.image, row.value) for row in worst.images] == [(f"{n}.png", "") for n in range(5)]
-    assert worst_images.failed_images(()) is None
-    shifted = worst_images.shifted_images((LevelShift("a.png", 1), LevelShift("b.png", -1)))
+    assert [(row.image, score_in_words(row)) for row in worst.images] == [(f"{n}.png", "") for n in range(5)]
+    assert failed_images(()) is None
+    shifted = shifted_images(("a.png", "c.png", "b.png"), np.array([1, 0, -1]))
     assert shifted is not None
-    assert [(row.image, row.value) for row in shifted.images] == [("a.png", "+1"), ("b.png", "-1")]
-    assert worst_images.shifted_images(()) is None
+    assert [(row.image, score_in_words(row)) for row in shifted.images] == [("a.png", "+1"), ("b.png", "-1")]
+    assert shifted_images(("a.png",), np.array([0])) is None
+
+
+def test_images_that_have_failed_or_are_marked_one_level_off() -> None:
+    gt = natural_spines(VIEW, 3)
+    pred = gt.copy()
+    pred[2, : K - 4] = gt[2, 4:]
+    values: dict[str, Values] = {"image": ("a.png", "b.png", "c.png"), "pred_px": pred, "gt_px": gt}
+    table = RunTable(LA, values, failures=[Failure("d.png", "empty")])
+    assert names(images_behind("images.failed", table, too_high=True)) == ["d.png"]
+    for section in ("anatomy", "error_types"):
+        worst = images_behind(f"{section}.level_shifts", table, too_high=True)
+        assert worst is not None
+        assert [(row.image, score_in_words(row)) for row in worst.images] == [("c.png", "+1")]
+
+
+def test_numbers_that_have_images_behind_them_for_every_skeleton() -> None:
+    without = {"seconds", "calibration"}
+    for metric in known_metrics():
+        assert (metric.behind is None) <= (metric.section in without), metric.name
+    assert "vertebrae.S1.radial_error_px.mean" not in metrics_of(View.AP.skeleton)
 
 
 def test_the_order_of_images_decides_nothing() -> None:
@@ -341,8 +359,7 @@ def test_the_order_of_images_decides_nothing() -> None:
     order = np.random.default_rng(0).permutation(N)
     shuffled = keypoints.taken(order)
     for metric in ("radial_error_px.mean", "radial_error_px.max", "sdr_px.8", "by_vertebra.L1"):
-        one, other = (worst_images.by_errors(metric, each) for each in (keypoints, shuffled))
-        assert one is not None
-        assert other is not None
-        assert one.worst(too_high=True) == other.worst(too_high=True)
-        assert one.worst(too_high=False) == other.worst(too_high=False)
+        for too_high in (True, False):
+            one, other = (images_behind(metric, each, too_high=too_high) for each in (keypoints, shuffled))
+            assert one is not None
+            assert one == other

@@ -1,0 +1,253 @@
+"""Calibration of σ: what `calibration` reports, and of it what two runs are compared by."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.calibration.points import Points, collect_points
+from mahtdiag.calibration.scores import COVERAGE_LEVELS
+from mahtdiag.calibration.sums import (
+    COUNT_COLUMNS,
+    SCORE_COLUMNS,
+    image_sums,
+    mean_scores,
+    numbers_of,
+)
+from mahtdiag.diagnosis.metrics.measures import Columns, Paired, TwoRuns
+from mahtdiag.diagnosis.metrics.metric import (
+    Better,
+    Compared,
+    Group,
+    IntervalKind,
+    Key,
+    Metric,
+    Need,
+    everything,
+)
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.worst_images import RankedImage, Ranking, largest_known, measured, of
+from mahtdiag.schema.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Of = Callable[[Floats], Floats]
+
+CALIBRATION, GROUPS = "calibration", "groups"
+SIGMA = Need("it has no σ; evaluate with --uncertainty heatmap", "σ is not known in both runs")
+TABLE = "Predicted uncertainty; of intervals and ellipses what they hold"
+# Below this share of each other two scores count as equal.
+ROUNDING = 1e-4
+_IMAGES_AT_ONCE = 2048
+
+NONE, PERCENTILE, REFLECTED = IntervalKind.NONE, IntervalKind.PERCENTILE, IntervalKind.REFLECTED
+ALWAYS, ASKED, NEVER = Compared.ALWAYS, Compared.ASKED, Compared.NEVER
+LOWER, HIGHER, NEITHER = Better.LOWER, Better.HIGHER, Better.NEITHER
+
+
+@dataclass(frozen=True, slots=True)
+class _OfScores:
+    """A function of sums of scores of two runs; `alone`: an image by itself has it too."""
+
+    number: Of
+    alone: bool = False
+
+    def value(self, _: RunTable) -> None:
+        """Told by the calibration report."""
+
+    def paired(self, runs: TwoRuns) -> Paired | None:
+        """Over keypoints with a label and a usable σ in both runs; None where there is none."""
+        found = runs.once(_sums)
+        return None if found is None else Paired((found[0],), self.number, self.number, self.alone)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfCounts:
+    """A function of counts by level, of which an image alone has too few."""
+
+    number: Of
+
+    def value(self, _: RunTable) -> None:
+        """Told by the calibration report."""
+
+    def paired(self, runs: TwoRuns) -> Paired | None:
+        """Over keypoints with a label and a usable σ in both runs; None where there is none."""
+        found = runs.once(_sums)
+        return None if found is None else Paired((found[1],), self.number, self.number, alone=False)
+
+
+def _of_scores(name: str) -> _OfScores:
+    return _OfScores(lambda sums: np.asarray(getattr(numbers_of(sums, SCORE_COLUMNS), name)))
+
+
+def _mean_score(name: str) -> _OfScores:
+    return _OfScores(lambda sums: mean_scores(sums)[name], alone=True)
+
+
+def _of_counts(name: str) -> _OfCounts:
+    return _OfCounts(lambda sums: np.asarray(getattr(numbers_of(sums, COUNT_COLUMNS), name)))
+
+
+def _of_level(name: str, level: int) -> _OfCounts:
+    return _OfCounts(lambda sums: np.asarray(getattr(numbers_of(sums, COUNT_COLUMNS), name)[..., level]))
+
+
+def calibration_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
+    """All numbers of the section `calibration` but those of its groups."""
+    whole = everything(skeleton)
+    metric = partial(_metric, whole)
+    return (
+        *(metric(name, NEITHER, unit="count") for name in ("n_keypoints", "n_images", "missing")),
+        *(metric(name, LOWER, unit="count") for name in ("invalid_sigma", "invalid_residual")),
+        metric("mace", LOWER, most=1.0, interval=REFLECTED, label="MACE", measure=_of_counts("mace"),
+               compared=ALWAYS, proposed=10),
+        metric("nll", LOWER, least=None, interval=PERCENTILE, label="NLL", measure=_mean_score("nll"),
+               compared=ALWAYS),
+        metric("crps_px", LOWER, unit="px", interval=PERCENTILE, label="CRPS, px",
+               measure=_mean_score("crps_px"), compared=ALWAYS),
+        metric("sharpness_px", NEITHER, unit="px", interval=PERCENTILE, label="sharpness, px",
+               measure=_of_scores("sharpness_px"), compared=ALWAYS),
+        metric("sigma_scale", NEITHER, interval=PERCENTILE, label="best σ scale",
+               measure=_of_scores("sigma_scale"), compared=ALWAYS, proposed=11),
+        *_coverage(whole, "coverage", "interval", ()),
+        metric("radial.mace", LOWER, most=1.0, interval=REFLECTED, label="MACE of ellipses",
+               measure=_of_counts("radial_mace"), compared=ALWAYS),
+        *_coverage(whole, "radial_coverage", "ellipse", ("radial",)),
+        metric("radial.sigma_scale", NEITHER, interval=PERCENTILE, measure=_of_scores("radial_sigma_scale"),
+               compared=ASKED),
+        *(metric(name, LOWER, most=1.0, interval=REFLECTED, measure=_of_counts(name), compared=ASKED)
+          for name in ("rmsce", "miscalibration_area")),
+        *(metric(name, LOWER, unit="px", interval=PERCENTILE, measure=_mean_score(name), compared=ASKED)
+          for name in ("check", "interval")),
+        *(metric(name, NEITHER, least=None, interval=PERCENTILE, measure=_of_scores(name), compared=ASKED)
+          for name in ("bias_x", "bias_y")),
+        metric("ence", LOWER, interval=REFLECTED),
+        metric("spearman", HIGHER, least=-1.0, most=1.0, interval=PERCENTILE),
+        metric("ause", LOWER, interval=PERCENTILE),
+        metric("auc_large_error", HIGHER, most=1.0),
+        *(metric(name, LOWER, most=1.0, unit="share") for name in ("at_min_share", "at_max_share")),
+        *(metric(name, NEITHER, most=1.0, unit="share") for name in ("aleatoric_share", "epistemic_share")),
+    )  # fmt: skip
+
+
+def _metric(
+    group: Group,
+    name: str,
+    better: Better,
+    *,
+    label: str = "",
+    least: float | None = 0.0,
+    most: float | None = None,
+    unit: str = "",
+    interval: IntervalKind = NONE,
+    measure: _OfScores | _OfCounts | None = None,
+    compared: Compared = NEVER,
+    proposed: int = 0,
+) -> Metric:
+    *record, number = name.split(".")
+    return Metric(
+        path=(CALIBRATION, *record, number),
+        label=label or name,
+        group=group,
+        better=better,
+        least=least,
+        most=most,
+        unit=unit,
+        measure=measure,
+        interval=interval,
+        interval_path=(CALIBRATION, *record, "ci95", number),
+        behind=behind_sigma(number, group),
+        need=SIGMA,
+        table=TABLE,
+        compared=compared,
+        proposed=proposed,
+    )
+
+
+def _coverage(group: Group, name: str, region: str, record: tuple[str, ...]) -> Iterator[Metric]:
+    """What share of the errors lies inside the intervals, or ellipses, of each level."""
+    for place, level in enumerate(COVERAGE_LEVELS):
+        path = (CALIBRATION, *record, "coverage", Key(f"{level:g}"))
+        yield Metric(
+            path=(*path, "observed"),
+            label=f"{100 * level:g} % {region}, %",
+            group=group,
+            better=NEITHER,
+            most=1.0,
+            unit="share",
+            measure=_of_level(name, place),
+            interval=PERCENTILE,
+            interval_path=(*path, "ci95"),
+            behind=behind_sigma("observed", group),
+            need=SIGMA,
+            table=TABLE,
+            compared=ALWAYS,
+        )
+
+
+def _sums(runs: TwoRuns) -> tuple[Columns, Columns] | None:
+    """Scores and counts by image of both runs, 0 for an image without a keypoint usable in both."""
+    images = len(runs.a)
+    scores = [np.zeros((images, len(SCORE_COLUMNS))) for _ in "ab"]
+    # One image has few residuals: single precision counts them exactly, in half the memory.
+    counts = [np.zeros((images, len(COUNT_COLUMNS)), dtype=np.float32) for _ in "ab"]
+    for first in range(0, images, _IMAGES_AT_ONCE):
+        some = slice(first, first + _IMAGES_AT_ONCE)
+        points = [_points(side, some) for side in (runs.a, runs.b)]
+        both = points[0].kept & points[1].kept
+        rows = some.start + np.flatnonzero(both.any(axis=1))
+        for side, of_run, each in zip((0, 1), (runs.a, runs.b), points, strict=True):
+            sums = image_sums(each if np.array_equal(each.kept, both) else _points(of_run, some, both))
+            scores[side][rows] = sums.take(SCORE_COLUMNS, axis=1)
+            counts[side][rows] = sums.take(COUNT_COLUMNS, axis=1)
+    if not scores[0].any():
+        return None
+    return (scores[0], scores[1]), (counts[0], counts[1])
+
+
+def _points(table: RunTable, some: slice, only: Bools | None = None) -> Points:
+    """The usable keypoints of some images, of those alone that are given `[n, K]`."""
+    residual = table.pred_px[some] - table.gt_px[some]
+    if only is not None:
+        residual[~only] = np.nan
+    covariance = table.covariance_px2
+    return collect_points(residual, table.sigma_px[some], None if covariance is None else covariance[some])
+
+
+def behind_sigma(number: str, group: Group) -> Callable[[RunTable], Ranking] | None:
+    """Ranks images by their largest |z|, z = error/σ per axis; by σ itself for its size and bounds.
+
+    None for counts and for shares of σ², which no image stands for.
+    """
+    if number in ("n_keypoints", "n_images", "missing", "invalid_sigma", "invalid_residual",
+                  "aleatoric_share", "epistemic_share"):  # fmt: skip
+        return None
+    if number in ("sharpness_px", "at_min_share", "at_max_share"):
+        return partial(_by_size, group=group, sign=-1.0 if number == "at_min_share" else 1.0)
+    return partial(_by_z, group=group)
+
+
+def _by_size(table: RunTable, group: Group, sign: float) -> Ranking:
+    sigma = group.of(table.sigma_px).reshape(len(table), -1)
+    of_image = sign * largest_known(sign * sigma)
+    return measured(f"σ{of(group.name)}", "px", of_image, table.image, rises=sign > 0)
+
+
+def _by_z(table: RunTable, group: Group) -> Ranking:
+    residual_px, sigma_px = (group.of(x) for x in (table.pred_px - table.gt_px, table.sigma_px))
+    usable = np.isfinite(residual_px) & np.isfinite(sigma_px) & (sigma_px > 0)
+    z = np.full(residual_px.shape, np.nan)
+    np.divide(np.abs(residual_px), sigma_px, out=z, where=usable)
+    by_axis = z.reshape(len(table), -1)
+    of_image = largest_known(by_axis)
+
+    def row(image: int) -> RankedImage:
+        largest = np.flatnonzero(by_axis[image] > (1 - ROUNDING) * of_image[image])
+        keypoint, axis = divmod(int(largest[0]), 2)
+        name = table.skeleton.keypoint_names[group.keypoints[keypoint]]
+        return RankedImage(table.image[image], float(of_image[image]), "σ", f" at {name} in {'xy'[axis]}")
+
+    most, fewest = (f"{word} error in σ{of(group.name)}" for word in ("largest", "smallest"))
+    return Ranking(most, fewest, table.image, of_image, row, rises=None)

@@ -1,0 +1,260 @@
+"""Radial errors: of all keypoints, of each vertebra and of each corner, in pixels and in millimetres."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.diagnosis.metrics.measures import Mean, Measure, Pooled, Quantile, Terms, Told
+from mahtdiag.diagnosis.metrics.metric import (
+    ERRORS,
+    EXAMPLE,
+    Better,
+    Compared,
+    Group,
+    GroupKind,
+    Images,
+    IntervalKind,
+    Key,
+    Metric,
+    Need,
+    corners,
+    everything,
+    vertebrae,
+)
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.worst_images import (
+    Ranking,
+    beyond,
+    counted,
+    largest_known,
+    mean_of_known,
+    measured,
+    of,
+)
+from mahtdiag.schema.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+THRESHOLDS = {"px": (2.0, 4.0, 8.0, 16.0), "mm": (2.0, 2.5, 3.0, 4.0)}
+"""Of success detection rates: the share of errors that do not exceed a threshold."""
+
+SPACING = Need(
+    "no image has a pixel spacing; give --pixel-spacing", "no image has a pixel spacing in both runs"
+)
+QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95}
+STATISTICS = {
+    "mean": "mean",
+    "median": "median",
+    "std": "standard deviation",
+    "p90": "90th percentile",
+    "p95": "95th percentile",
+    "max": "largest",
+}
+TABLES = {
+    GroupKind.ALL: "Radial error",
+    GroupKind.VERTEBRA: "Mean radial error by vertebra, px",
+    GroupKind.CORNER: "Mean radial error by corner, px",
+}
+"""Where a comparison shows the numbers of a group."""
+PLURALS = {GroupKind.VERTEBRA: "vertebrae", GroupKind.CORNER: "corners"}
+# Gates are proposed on those that say most with least.
+_PROPOSED = {("mm", "mean"): 2, ("mm", "p95"): 3, ("mm", "4"): 4,
+             ("px", "mean"): 5, ("px", "p95"): 6, ("px", "8"): 7}  # fmt: skip
+
+
+def error_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
+    """All numbers of the section `metrics`."""
+    whole = everything(skeleton)
+    groups = (*vertebrae(skeleton), *corners(skeleton))
+    radial = {group: tuple(_radial(group)) for group in (whole, *groups)}
+    return (
+        *radial[whole],
+        *(_mean_of_group(group, radial[group][0]) for group in groups),
+        *(metric for group in groups for metric in (*radial[group], _keypoints(group))),
+        *_counts(whole),
+    )
+
+
+def errors_of(table: RunTable, unit: str, group: Group) -> Floats:
+    """Radial errors of the keypoints of a group, `[N, k]`, in `px` or `mm`; NaN where unknown."""
+    return group.of(table.error_px if unit == "px" else table.error_mm)
+
+
+def largest_in(table: RunTable, group: Group) -> str:
+    """The image with the largest error of a keypoint of the group."""
+    error_px = errors_of(table, "px", group)
+    return table.image[int(np.where(np.isfinite(error_px), error_px, -1.0).max(axis=1).argmax())]
+
+
+def _radial(group: Group) -> Iterator[Metric]:
+    """Distribution of the errors of a group, and the share of them within each threshold, in both units."""
+    for unit, thresholds in THRESHOLDS.items():
+        terms = _errors(group, unit)
+        for statistic, words in STATISTICS.items():
+            yield _statistic(group, unit, statistic, words, terms)
+        for threshold in thresholds:
+            yield _rate(group, unit, threshold, terms)
+
+
+def _path(group: Group, *path: str) -> tuple[str, ...]:
+    of_group = (PLURALS[group.kind], Key(group.name)) if group.kind in PLURALS else ()
+    return (ERRORS, *of_group, *path)
+
+
+def _errors(group: Group, unit: str) -> Terms:
+    def values(table: RunTable) -> Floats:
+        return errors_of(table, unit, group)
+
+    return Terms(values, lambda table: np.isfinite(values(table)))
+
+
+def _measure(statistic: str, terms: Terms) -> Measure:
+    if statistic == "mean":
+        return Mean(terms)
+    if statistic in QUANTILES:
+        return Quantile(terms, QUANTILES[statistic])
+    return Pooled(terms, np.std if statistic == "std" else np.max)
+
+
+def _statistic(group: Group, unit: str, statistic: str, words: str, terms: Terms) -> Metric:
+    table, is_main, is_mean = f"radial_error_{unit}", group.kind is GroupKind.ALL, statistic == "mean"
+    compared = Compared.ALWAYS if is_main else Compared.ASKED
+    return Metric(
+        path=_path(group, table, statistic),
+        label=f"{words}, {unit}",
+        short=f"{statistic}, {unit}" if is_main else ".".join(_path(group, table, statistic)[1:]),
+        group=group,
+        better=Better.LOWER,
+        unit=unit,
+        measure=_measure(statistic, terms),
+        interval=IntervalKind.PERCENTILE if is_mean else IntervalKind.NONE,
+        interval_path=_path(group, table, "ci95"),
+        behind=_by_largest(group, unit) if statistic == "max" else by_mean_error(group, unit),
+        need=SPACING if unit == "mm" else None,
+        table=TABLES[group.kind],
+        compared=compared if is_mean or statistic in QUANTILES else Compared.NEVER,
+        proposed=_place(group, unit, statistic),
+        required=True,
+    )
+
+
+def _place(group: Group, unit: str, number: str) -> int:
+    """Of a gate among those that `init` proposes."""
+    if group.kind is GroupKind.VERTEBRA and (unit, number) == ("px", "mean"):
+        return EXAMPLE
+    return _PROPOSED.get((unit, number), 0) if group.kind is GroupKind.ALL else 0
+
+
+def _rate(group: Group, unit: str, threshold: float, terms: Terms) -> Metric:
+    is_main, key = group.kind is GroupKind.ALL, Key(f"{threshold:g}")
+    limit = f"{key} {unit}{of(group.name)}"
+
+    def is_reached(table: RunTable) -> Bools:
+        # A NaN is below no threshold.
+        return np.asarray(terms.values(table) <= threshold)
+
+    def behind(table: RunTable) -> Ranking:
+        return beyond(errors_of(table, unit, group), threshold, limit, table.image)
+
+    return Metric(
+        path=_path(group, f"sdr_{unit}", key),
+        label=f"success detection rate, {key} {unit}",
+        short=f"within {key} {unit}, %" if is_main else ".".join(_path(group, f"sdr_{unit}", key)[1:]),
+        group=group,
+        better=Better.HIGHER,
+        most=1.0,
+        unit="share",
+        measure=Mean(Terms(is_reached, terms.known)),
+        interval=IntervalKind.PERCENTILE,
+        interval_path=_path(group, f"sdr_{unit}_ci95", key),
+        behind=behind,
+        need=SPACING if unit == "mm" else None,
+        table=TABLES[group.kind],
+        compared=Compared.ALWAYS if is_main else Compared.ASKED,
+        proposed=_place(group, unit, key),
+        required=True,
+    )
+
+
+def _mean_of_group(group: Group, mean: Metric) -> Metric:
+    """The mean error of a group by its short name: `by_vertebra.L5`."""
+    return replace(
+        mean,
+        path=(ERRORS, f"by_{group.kind}", Key(group.name)),
+        label=group.name,
+        short="",
+        interval=IntervalKind.NONE,
+        interval_path=None,
+        compared=Compared.ALWAYS,
+        proposed=0,
+        required=False,
+    )
+
+
+def _keypoints(group: Group) -> Metric:
+    """How many keypoints of a group have an error; None where none has."""
+
+    def value(table: RunTable) -> int | None:
+        return int(np.isfinite(errors_of(table, "px", group)).sum()) or None
+
+    counted_keypoints = _count(group, _path(group, "keypoints"), Better.NEITHER, value)
+    return replace(counted_keypoints, required=True)
+
+
+def _counts(whole: Group) -> Iterator[Metric]:
+    """Keypoints that have an error, and those that have none."""
+
+    def with_error(table: RunTable) -> int:
+        return int(np.isfinite(table.error_px).sum())
+
+    def without_error(table: RunTable) -> int:
+        return int((~np.isfinite(table.error_px)).sum())
+
+    yield _count(whole, (ERRORS, "keypoints_measured"), Better.HIGHER, with_error)
+    missing = _count(whole, (ERRORS, "keypoints_missing"), Better.NEITHER, without_error)
+    yield replace(missing, behind=_by_missing(whole, rises=True))
+
+
+def _count(
+    group: Group, path: tuple[str, ...], better: Better, value: Callable[[RunTable], int | None]
+) -> Metric:
+    return Metric(
+        path=path,
+        label=path[-1].replace("_", " "),
+        group=group,
+        better=better,
+        unit="count",
+        measure=Told(value),
+        behind=_by_missing(group, rises=False),
+    )
+
+
+def by_mean_error(group: Group, unit: str = "px") -> Images:
+    """Ranks images by the mean radial error of a group."""
+
+    def behind(table: RunTable) -> Ranking:
+        score = mean_of_known(errors_of(table, unit, group))
+        return measured(f"mean radial error{of(group.name)}", unit, score, table.image)
+
+    return behind
+
+
+def _by_largest(group: Group, unit: str) -> Images:
+    def behind(table: RunTable) -> Ranking:
+        score = largest_known(errors_of(table, unit, group))
+        return measured(f"radial error of a keypoint{of(group.name)}", unit, score, table.image)
+
+    return behind
+
+
+def _by_missing(group: Group, *, rises: bool) -> Images:
+    def behind(table: RunTable) -> Ranking:
+        missing = np.isnan(errors_of(table, "px", group)).sum(axis=1).astype(np.float64)
+        return counted(
+            f"keypoints{of(group.name)} without error", "keypoint", missing, table.image, rises=rises
+        )
+
+    return behind

@@ -1,0 +1,267 @@
+"""How a number follows from the table of a run: means, totals, quantiles, and functions of other sums.
+
+A number that is a function of sums over images has one formula for its estimate, for resampled images and for
+the difference between two runs. Where two runs are compared, what counts is what both know.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.diagnosis.run_table import RunTable
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Values = Floats | Bools | NDArray[np.int64]
+Columns = tuple[NDArray[np.floating], NDArray[np.floating]]
+"""What is summed over the images of run A and of run B, `[N, C]` each."""
+
+Sums = tuple[Floats, NDArray[np.int64]]
+"""Sum and number of the known values of each image, `[N]`."""
+
+T = TypeVar("T")
+
+
+class TwoRuns:
+    """Runs A and B over the same N images in the same order, and what was found of both."""
+
+    def __init__(self, a: RunTable, b: RunTable) -> None:
+        self.a, self.b = a, b
+        self._once: dict[object, object] = {}
+        self._counts: list[Columns] = []
+
+    def once(self, compute: Callable[["TwoRuns"], T]) -> T:
+        """What a function says of both, computed the first time; the function is not a lambda."""
+        if compute not in self._once:
+            self._once[compute] = compute(self)
+        found: T = self._once[compute]  # type: ignore[assignment]
+        return found
+
+    def counted(self, count: NDArray[np.integer]) -> Columns:
+        """The same counts `[N]` for both: most numbers are means over the same keypoints, summed once."""
+        for known in self._counts:
+            if np.array_equal(known[0][:, 0], count):
+                return known
+        column = count.astype(np.float64)[:, np.newaxis]
+        self._counts.append((column, column))
+        return self._counts[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """A number of two runs as a function of sums over their images.
+
+    `columns` are summed, those that several numbers share once; `of_a` and `of_b` map the sums `[..., C]` of
+    all of them to the number `[...]`, NaN where it is undefined. `alone`: an image by itself has it too.
+    """
+
+    columns: tuple[Columns, ...]
+    of_a: Callable[[Floats], Floats]
+    of_b: Callable[[Floats], Floats]
+    alone: bool
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether what is summed first is 0 in every image of both runs."""
+        return not any(side.any() for side in self.columns[0])
+
+
+class Measure(Protocol):
+    """How a table yields a number; raises ColumnNotReadError where a table lacks what the number needs."""
+
+    def value(self, table: RunTable) -> float | None:
+        """The number; None where the run does not know it."""
+
+    def paired(self, runs: TwoRuns) -> Paired | None:
+        """The number of two runs; None where they cannot be compared by it, or one does not know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is summed over images: `values` of a table, `[N, …]`, where they are `known`, `[N, …]`."""
+
+    values: Callable[[RunTable], Values]
+    known: Callable[[RunTable], Bools]
+
+    def of(self, table: RunTable) -> Sums:
+        """Sum and number of the known values of each image, `[N]`."""
+        known = self.known(table)
+        return by_image(self.values(table), known), count_by_image(known)
+
+    def of_both(self, runs: TwoRuns) -> tuple[Columns, NDArray[np.int64]]:
+        """The same over the values that both runs know."""
+        known = self.known(runs.a) & self.known(runs.b)
+        a, b = (by_image(self.values(side), known)[:, np.newaxis] for side in (runs.a, runs.b))
+        return (a, b), count_by_image(known)
+
+    def pooled(self, table: RunTable) -> Floats | None:
+        """All known values together, `[M]`; None where there is none."""
+        known = _pooled(self.values(table), self.known(table))
+        return known if known.size else None
+
+    def sorted_in_both(self, runs: TwoRuns) -> tuple[Bools, tuple[Floats, Floats]] | None:
+        """Where both runs know a value, `[N, …]`, and the ascending values of each there; None if nowhere."""
+        known = self.known(runs.a) & self.known(runs.b)
+        a, b = (np.sort(_pooled(self.values(side), known)) for side in (runs.a, runs.b))
+        return (known, (a, b)) if known.any() else None
+
+
+def _pooled(values: Values, known: Bools) -> Floats:
+    """The known values together, `[M]`."""
+    return np.asarray(values[known], dtype=np.float64)
+
+
+def by_image(values: Values, known: Bools) -> Floats:
+    """Sum of the known values of each image, `[N, …]` to `[N]`."""
+    # Sums of booleans are several times faster than those of numbers.
+    kept = np.logical_and(values, known) if values.dtype == np.bool_ else np.where(known, values, 0)
+    return np.asarray(_flat(kept).sum(axis=1), dtype=np.float64)
+
+
+def count_by_image(known: Bools) -> NDArray[np.int64]:
+    """Number of known values of each image, `[N, …]` to `[N]`."""
+    return np.asarray(_flat(known).sum(axis=1))
+
+
+def _flat(values: NDArray[Any]) -> NDArray[Any]:
+    """`[N, …]` to `[N, M]`."""
+    return values.reshape(len(values), math.prod(values.shape[1:]))
+
+
+def quotient(sums: Floats) -> Floats:
+    """Sums `[..., 2]` of values and their number to means `[...]`, NaN where there is no value."""
+    means = np.full(sums.shape[:-1], np.nan)
+    np.divide(sums[..., 0], sums[..., 1], out=means, where=sums[..., 1] > 0)
+    return means
+
+
+def whole(sums: Floats) -> Floats:
+    """Sums `[..., 1]` as they are, `[...]`."""
+    return sums[..., 0]
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """Mean of the known values; `of_nothing` where there is none."""
+
+    terms: Terms
+    of_nothing: float | None = None
+
+    def value(self, table: RunTable) -> float | None:
+        """Sum over count."""
+        return self.of_sums(self.terms.of(table))
+
+    def of_sums(self, sums: Sums) -> float | None:
+        """The same from the sums of each image."""
+        total, count = np.stack(sums, axis=1).sum(axis=0)
+        return float(total / count) if count else self.of_nothing
+
+    def paired(self, runs: TwoRuns) -> Paired | None:
+        """Over the values that both runs know."""
+        sums, count = self.terms.of_both(runs)
+        return Paired((sums, runs.counted(count)), quotient, quotient, alone=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Sum of the known values, a whole number."""
+
+    terms: Terms
+
+    def value(self, table: RunTable) -> float | None:
+        """The sum."""
+        return int(self.terms.of(table)[0].sum())
+
+    def paired(self, runs: TwoRuns) -> Paired | None:
+        """Over the values that both runs know."""
+        return Paired((self.terms.of_both(runs)[0],), whole, whole, alone=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """A function of all known values together, `[M]`, which no sums over images tell."""
+
+    terms: Terms
+    reduce: Callable[[Floats], float]
+
+    def value(self, table: RunTable) -> float | None:
+        """None where nothing is known."""
+        known = self.terms.pooled(table)
+        return None if known is None else float(self.reduce(known))
+
+    def paired(self, _: TwoRuns) -> Paired | None:
+        """Never."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A number that the whole table tells at once."""
+
+    value: Callable[[RunTable], float | None]
+
+    def paired(self, _: TwoRuns) -> Paired | None:
+        """Never."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """A quantile of all known values together.
+
+    Of two runs it is a function of the share of values below its estimate. If a resample holds the share F*
+    of its values at or below the estimate, and the sample F, then its own quantile at level p lies where the
+    sample has its quantile at p − (F* − F): two sums per image instead of a sort per resample. Source:
+    Bahadur, Annals of Mathematical Statistics 37 (1966); Woodruff, Journal of the American Statistical
+    Association 47 (1952).
+    """
+
+    terms: Terms
+    level: float
+
+    def value(self, table: RunTable) -> float | None:
+        """By linear interpolation between ranks; None where nothing is known."""
+        known = self.terms.pooled(table)
+        return None if known is None else float(np.quantile(known, self.level))
+
+    def paired(self, runs: TwoRuns) -> Paired | None:
+        """Over the values that both runs know; the quantile of one image is another number."""
+        found = runs.once(self.terms.sorted_in_both)
+        if found is None:
+            return None
+        known, ordered = found
+        count = count_by_image(known)
+        below: list[Floats] = []
+        functions: list[_Below] = []
+        for side, values in zip((runs.a, runs.b), ordered, strict=True):
+            estimate = _at(values, np.array(self.level))
+            reached = by_image(np.asarray(self.terms.values(side) <= estimate), known)
+            below.append(reached[:, np.newaxis])
+            functions.append(_Below(values, self.level, float(reached.sum() / count.sum())))
+        columns = (below[0], below[1]), runs.counted(count)
+        return Paired(columns, functions[0], functions[1], alone=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """A quantile from the number of values at or below its estimate, and of all values."""
+
+    ordered: Floats
+    level: float
+    share: float
+
+    def __call__(self, sums: Floats) -> Floats:
+        """Sums `[..., 2]` to quantiles `[...]`, NaN where a resample has no value at all."""
+        return _at(self.ordered, np.clip(self.level - (quotient(sums) - self.share), 0.0, 1.0))
+
+
+def _at(ordered: Floats, level: Floats) -> Floats:
+    """Quantiles of ascending values, as `np.quantile` interpolates them; NaN at a NaN."""
+    place = level * (ordered.size - 1)
+    below = np.where(np.isfinite(place), place, 0.0).astype(np.int64)
+    above = np.minimum(below + 1, ordered.size - 1)
+    return np.asarray(ordered[below] + (ordered[above] - ordered[below]) * (place - below))

@@ -1,0 +1,281 @@
+"""The numbers of a run against numpy and loops; intervals that resample images."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS, largest_in
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
+from mahtdiag.diagnosis.metrics.registry import metrics_of
+from mahtdiag.diagnosis.numbers import estimate, numbers_of
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.schema.skeleton import CORNERS, View
+
+Floats = NDArray[np.float64]
+RESAMPLES = 300
+
+
+def errors(images: int, view: View = View.AP, seed: int = 0, missing: float = 0.1) -> Floats:
+    """Radial errors, some unknown; keypoints of an image go together."""
+    rng = np.random.default_rng(seed)
+    values = np.abs(rng.normal(4, 2, (images, 1)) + rng.normal(0, 2, (images, view.keypoints)))
+    values[rng.random(values.shape) < missing] = np.nan
+    return values
+
+
+def losses(images: int, seed: int = 1) -> dict[str, Floats]:
+    """Losses by name, of which one cannot be computed at all and one not everywhere."""
+    rng = np.random.default_rng(seed)
+    found = {name: rng.random(images) for name in LOSS_NAMES}
+    found["uncertainty"][:] = np.nan
+    found["coord"][0] = np.nan
+    return found
+
+
+def table_of(px: Floats, mm: Floats | None = None, view: View = View.AP) -> RunTable:
+    """A run with these errors, and the losses of so many images."""
+    return RunTable(
+        view.skeleton,
+        {
+            "image": tuple(f"{i}.png" for i in range(len(px))),
+            "error_px": px,
+            "error_mm": np.full_like(px, np.nan) if mm is None else mm,
+            **{f"loss_{name}": values for name, values in losses(len(px)).items()},
+        },
+    )
+
+
+def numbers(
+    px: Floats, mm: Floats | None = None, view: View = View.AP, seed: int = 0, resamples: int = RESAMPLES
+) -> Mapping[str, Estimate]:
+    """With few resamples."""
+    table = table_of(px, mm, view)
+    return estimate(metrics_of(view.skeleton).values(), table, resamples=resamples, seed=seed)
+
+
+def known(values: Floats) -> list[float]:
+    """What is known, as plain numbers."""
+    return [float(v) for v in values.ravel() if not math.isnan(v)]
+
+
+def quantile(values: list[float], q: float) -> float:
+    """Linear interpolation between ranks, written out."""
+    ordered = sorted(values)
+    place = q * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+@pytest.mark.parametrize("view", list(View))
+@pytest.mark.parametrize("images", [1, 2, 23])
+def test_statistics_against_loops(images: int, view: View) -> None:
+    px = errors(images, view)
+    found = numbers(px, view=view)
+    values = known(px)
+    mean = sum(values) / len(values)
+    expected = {
+        "mean": mean,
+        "median": quantile(values, 0.5),
+        "p90": quantile(values, 0.9),
+        "p95": quantile(values, 0.95),
+        "max": max(values),
+        "std": math.sqrt(sum((v - mean) ** 2 for v in values) / len(values)),
+    }
+    for name, value in expected.items():
+        assert found[f"radial_error_px.{name}"].value == pytest.approx(value)
+    assert found["radial_error_px.mean"].count == found["keypoints_measured"].value == len(values)
+    assert found["keypoints_missing"].value == px.size - len(values)
+    for threshold in THRESHOLDS["px"]:
+        rate = found[f"sdr_px.{threshold:g}"]
+        assert rate.value == pytest.approx(sum(v <= threshold for v in values) / len(values))
+        assert rate.count == len(values)
+    assert not [name for name in found if "_mm" in name]
+
+
+@pytest.mark.parametrize("view", list(View))
+def test_groups_against_loops(view: View) -> None:
+    px = errors(9, view)
+    table = table_of(px, view=view)
+    found, by_name = numbers_of(table), numbers(px, view=view)
+    for kind, short, names, of in (
+        (GroupKind.VERTEBRA, "by_vertebra", view.vertebrae, view.vertebra_of),
+        (GroupKind.CORNER, "by_corner", CORNERS, view.corner_of),
+    ):
+        groups = found.by_group("metrics", kind)
+        assert [group.name for group in groups] == list(names)
+        for group, told in groups.items():
+            values = {
+                (i, k): px[i, k]
+                for i in range(9)
+                for k in range(view.keypoints)
+                if of[k] == group.name and not np.isnan(px[i, k])
+            }
+            mean = told["radial_error_px.mean"]
+            assert mean.value == pytest.approx(sum(values.values()) / len(values))
+            assert mean.value == by_name[f"{short}.{group.name}"].value
+            assert mean.count == told["keypoints"].value == len(values)
+            assert told["radial_error_px.median"].value == pytest.approx(quantile([*values.values()], 0.5))
+            assert told["radial_error_px.p95"].value == pytest.approx(quantile([*values.values()], 0.95))
+            assert told["radial_error_px.max"].value == max(values.values())
+            assert largest_in(table, group) == f"{max(values, key=lambda place: values[place])[0]}.png"
+            assert "radial_error_mm.mean" not in told
+            for threshold in THRESHOLDS["px"]:
+                share = sum(v <= threshold for v in values.values()) / len(values)
+                assert told[f"sdr_px.{threshold:g}"].value == pytest.approx(share)
+
+
+def test_a_group_is_a_summary_of_its_keypoints_alone() -> None:
+    """In both units, with the same intervals: the images are drawn alike."""
+    px, members = errors(9), slice(8, 12)
+    mm = np.where(np.arange(9)[:, None] % 3 == 0, np.nan, 0.2 * px)
+    alone = np.full((2, *px.shape), np.nan)
+    alone[0, :, members], alone[1, :, members] = px[:, members], mm[:, members]
+    found, whole = numbers(px, mm), numbers(*alone)
+    third = {name.removeprefix("vertebrae.L3."): of for name, of in found.items() if ".L3." in name}
+    shared = [name for name in third if name in whole]
+    assert len(shared) == 2 * (6 + 4)
+    for name in shared:
+        assert third[name] == whole[name], name
+
+
+def test_losses_are_means_over_the_images_that_have_them() -> None:
+    found, given = numbers(errors(12)), losses(12)
+    told = {name.removeprefix("losses."): of for name, of in found.items() if name.startswith("losses.")}
+    assert set(told) == set(LOSS_NAMES) - {"uncertainty"}
+    for name, estimated in told.items():
+        values = known(given[name])
+        assert estimated.value == pytest.approx(sum(values) / len(values))
+        assert estimated.count == len(values) == (11 if name == "coord" else 12)
+
+
+def test_intervals_are_those_of_a_bootstrap_over_images() -> None:
+    """The same draws, the images of each draw really put together."""
+    px = errors(15)
+    found = numbers(px, seed=7)
+    draws = np.random.default_rng(7).multinomial(15, np.full(15, 1 / 15), size=RESAMPLES)
+    means, rates, l3 = [], [], []
+    for draw in draws:
+        pooled = np.concatenate([np.tile(px[i], n) for i, n in enumerate(draw)])
+        values = known(pooled)
+        means.append(sum(values) / len(values))
+        rates.append(sum(v <= 4 for v in values) / len(values))
+        third = known(np.concatenate([np.tile(px[i, 8:12], n) for i, n in enumerate(draw)]))
+        l3.append(sum(third) / len(third))
+    for name, values in (
+        ("radial_error_px.mean", means), ("sdr_px.4", rates), ("vertebrae.L3.radial_error_px.mean", l3),
+    ):  # fmt: skip
+        assert found[name].ci95 == pytest.approx((quantile(values, 0.025), quantile(values, 0.975)))
+
+
+def test_intervals_cover_the_truth() -> None:
+    """Images of 20 keypoints that share most of their error: resampling keypoints would cover far less."""
+    hits = 0
+    mean = [metrics_of(View.AP.skeleton)[name] for name in ("radial_error_px.mean", "sdr_px.4")]
+    for trial in range(200):
+        rng = np.random.default_rng(trial)
+        px = rng.gamma(4.0, 1.0, (40, 1)) + 0.2 * rng.random((40, 20))
+        interval = estimate(mean, table_of(px), resamples=200, seed=trial)["radial_error_px.mean"].ci95
+        assert interval is not None
+        hits += interval[0] <= 4.1 <= interval[1]
+    assert 0.87 <= hits / 200 <= 0.99
+
+
+def test_the_same_seed_gives_the_same_numbers() -> None:
+    px, name = errors(10), "radial_error_px.mean"
+    assert numbers(px) == numbers(px)
+    assert numbers(px, seed=1)[name].ci95 != numbers(px, seed=2)[name].ci95
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_the_order_of_images_has_no_say(seed: int) -> None:
+    table = table_of(errors(11))
+    mixed = table.taken(np.random.default_rng(seed).permutation(11))
+    metrics = metrics_of(View.AP.skeleton).values()
+    a, b = (estimate(metrics, each, resamples=50) for each in (table, mixed))
+    assert a.keys() == b.keys()
+    for name, first in a.items():
+        assert b[name].value == pytest.approx(first.value, rel=1e-12), name
+        assert b[name].count == first.count
+    for metric in metrics:
+        assert largest_in(table, metric.group) == largest_in(mixed, metric.group)
+
+
+def test_growing_all_errors_grows_their_statistics_alike() -> None:
+    px = errors(10)
+    one, three = numbers(px), numbers(3 * px)
+    for name in ("mean", "median", "std", "p90", "p95", "max"):
+        first, other = (found[f"radial_error_px.{name}"] for found in (one, three))
+        assert other.value == pytest.approx(3 * first.value, rel=1e-12)
+        if first.ci95 is not None:
+            assert other.ci95 == pytest.approx(tuple(3 * bound for bound in first.ci95), rel=1e-12)
+
+
+def test_one_image_has_no_interval() -> None:
+    found = numbers(errors(1), errors(1))
+    assert "radial_error_mm.mean" in found
+    assert all(each.ci95 is None for each in found.values())
+
+
+def test_millimetres_of_the_images_that_have_them() -> None:
+    px = errors(8)
+    mm = 0.5 * px
+    mm[3:] = np.nan
+    found = numbers(px, mm)
+    values = known(mm[:3])
+    assert found["radial_error_mm.mean"].value == pytest.approx(sum(values) / len(values))
+    assert found["radial_error_mm.mean"].count == len(values)
+    for threshold in THRESHOLDS["mm"]:
+        expected = sum(v <= threshold for v in values) / len(values)
+        assert found[f"sdr_mm.{threshold:g}"].value == pytest.approx(expected)
+    assert found["radial_error_px.mean"] == numbers(px)["radial_error_px.mean"]
+
+
+def test_an_error_on_the_threshold_is_a_success() -> None:
+    px = np.full((1, 20), np.nan)
+    px[0, :5] = [2.0, np.nextafter(2.0, 3.0), 4.0, 8.0, 16.0]
+    mm = np.full((1, 20), np.nan)
+    mm[0, :5] = [2.0, 2.5, np.nextafter(2.5, 3.0), 3.0, 4.0]
+    found = numbers(px, mm)
+    for unit, expected in (
+        ("px", {"2": 0.2, "4": 0.6, "8": 0.8, "16": 1.0}),
+        ("mm", {"2": 0.2, "2.5": 0.4, "3": 0.8, "4": 1.0}),
+    ):
+        assert {key: found[f"sdr_{unit}.{key}"].value for key in expected} == pytest.approx(expected)
+
+
+def test_a_group_without_labels_is_left_out() -> None:
+    px = errors(4, View.LA, missing=0.0)
+    px[:, 20:] = np.nan
+    px[:, 4:8] = np.nan
+    found = numbers_of(table_of(px, view=View.LA))
+    vertebrae, corners = (found.by_group("metrics", kind) for kind in (GroupKind.VERTEBRA, GroupKind.CORNER))
+    assert [group.name for group in vertebrae] == ["L1", "L3", "L4", "L5"]
+    assert [group.name for group in corners] == list(CORNERS)
+    assert found["keypoints_missing"].value == 4 * 6
+
+
+def test_an_image_without_labels_changes_nothing_but_the_count() -> None:
+    px = errors(6)
+    a, b = numbers(px), numbers(np.concatenate([px, np.full((1, 20), np.nan)]))
+    mean = "radial_error_px.mean"
+    assert b[mean].value == pytest.approx(a[mean].value)
+    assert b[mean].count == a[mean].count
+    assert b["keypoints_missing"].value == a["keypoints_missing"].value + 20
+
+
+def test_numbers_of_a_table_are_computed_once() -> None:
+    table = table_of(errors(4))
+    assert numbers_of(table) is numbers_of(table)
+
+
+def test_nothing_to_say() -> None:
+    found = numbers(np.full((3, 20), np.nan))
+    assert not [name for name in found if name.startswith(("radial", "sdr", "by_", "vertebrae", "corners"))]
