@@ -123,9 +123,9 @@ Sigma = Annotated[UncertaintySource | McDropout, BeforeValidator(parse_uncertain
 Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes), AfterValidator(known_codes)]
 
 
-def described(shown: object, meaning: str, option: str | None = None) -> Any:
-    """A key that need not be set: what `init` writes behind it, the default or an example, and its option."""
-    return Field(default=None, description=meaning, examples=[shown], json_schema_extra={"option": option})
+def described(shown: Value, meaning: str, option: str | None = None) -> Any:
+    """A key that need not be set: its default or an example, its meaning, its title on the command line."""
+    return Field(default=None, description=meaning, examples=[shown], title=option)
 
 
 def optional(key: OptionKey) -> Any:
@@ -317,14 +317,11 @@ class Key:
 
 
 def _keys_of(section: type[BaseModel]) -> tuple[Key, ...]:
-    keys = []
-    for name, field in section.model_fields.items():
-        if field.examples:
-            more = field.json_schema_extra
-            option = more.get("option") if isinstance(more, dict) else None
-            named = option if isinstance(option, str) else None
-            keys.append(Key(name, field.examples[0], field.description or "", named))
-    return tuple(keys)
+    return tuple(
+        Key(name, field.examples[0], field.description or "", field.title)
+        for name, field in section.model_fields.items()
+        if field.examples
+    )
 
 
 KEYS: Mapping[str, tuple[Key, ...]] = {

@@ -64,6 +64,15 @@ def test_every_key_with_an_option_is_a_setting_once() -> None:
         assert (key.shown, key.meaning) == (declared[option].shown, declared[option].meaning)
 
 
+def test_the_readme_names_every_option_as_the_help_does() -> None:
+    readme = README.read_text(encoding="utf-8").replace("\\|", "|")
+    for key in vars(option_keys).values():
+        if isinstance(key, OptionKey) and key.option.startswith("--"):
+            # A factory is named there as it is typed.
+            value = None if key is option_keys.FACTORY else key.metavar
+            assert f"`{key.option}{'' if value is None else f' {value}'}" in readme, key.option
+
+
 def test_the_defaults_that_are_shown_are_those_in_force() -> None:
     def shown(table: str) -> dict[str, object]:
         return {key.name: key.shown for key in KEYS[table]}
