@@ -14,8 +14,7 @@ from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import metadata_of, save_checkpoint
 from mahtdiag.schema.model_spec import ModelSpec, Normalization, UncertaintySpec, parse_normalization
 from mahtdiag.schema.skeleton import AP, View
-
-from .networks import SPEC, mahtnet, problems_of
+from tests.models.networks import SPEC, mahtnet, problems_of
 
 AP_SPEC = replace(
     SPEC,

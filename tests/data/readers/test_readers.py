@@ -11,8 +11,7 @@ from mahtdiag.data.readers import open_dataset, reader_of
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
 from mahtdiag.schema.skeleton import LA, View
-
-from .builders import write_pair
+from tests.data.builders import write_pair
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.formats import FORMATS, format_named, format_of
 from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import save_checkpoint
-
-from .networks import SPEC, mahtnet, plain, problems_of, write_torchscript
+from tests.models.networks import SPEC, mahtnet, plain, problems_of, write_torchscript
 
 
 class Programs(CheckpointFormat):

@@ -7,9 +7,8 @@ from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rule import Fires
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, Limits, select_rules
 from mahtdiag.schema.skeleton import AP, Skeleton, View
-
-from .naive import quantities
-from .spines import ANY_SKELETON, natural_spines, sizes_for, straight_spine
+from tests.anatomy.naive import quantities
+from tests.anatomy.spines import ANY_SKELETON, natural_spines, sizes_for, straight_spine
 
 
 def everything_fires(skeleton: Skeleton) -> Limits:

@@ -13,8 +13,7 @@ from PIL import Image
 from mahtdiag.data.images import decode_image
 from mahtdiag.data.images.containers import open_container
 from mahtdiag.errors import DataError
-
-from .builders import Pixels, colour, encoded, every_kind, radiograph, tiff_entry
+from tests.data.builders import Pixels, colour, encoded, every_kind, radiograph, tiff_entry
 
 FILES = every_kind()
 GREY, RGB = radiograph(40, 60), colour()

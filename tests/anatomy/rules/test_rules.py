@@ -9,8 +9,7 @@ from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits, get_rule, select
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.findings import RuleGroup
 from mahtdiag.schema.skeleton import Skeleton, View
-
-from .spines import ANY_SKELETON, straight_spine
+from tests.anatomy.spines import ANY_SKELETON, straight_spine
 
 
 def test_codes_are_permanent() -> None:

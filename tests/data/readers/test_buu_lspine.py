@@ -19,8 +19,7 @@ from mahtdiag.data.readers.buu_annotation import (
 from mahtdiag.errors import DataError
 from mahtdiag.schema.samples import Patient
 from mahtdiag.schema.skeleton import View
-
-from .builders import annotation, spine
+from tests.data.builders import annotation, spine
 
 VIEWS = st.sampled_from(list(View))
 

@@ -19,8 +19,7 @@ from mahtdiag.errors import CheckpointError
 from mahtdiag.models.checkpoint import Checkpoint
 from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import save_checkpoint
-
-from .networks import SPEC, mahtnet, plain, problems_of, write_torchscript
+from tests.models.networks import SPEC, mahtnet, plain, problems_of, write_torchscript
 
 
 class Payload:

@@ -18,8 +18,7 @@ from mahtdiag.models.loading import (
     load_model,
     without_prefixes,
 )
-
-from .networks import Plain, Twice, Wrapped, plain, problems_of, randomized
+from tests.models.networks import Plain, Twice, Wrapped, plain, problems_of, randomized
 
 Build = Callable[[], nn.Module]
 HERE = Path("x.pt")

@@ -16,8 +16,7 @@ from mahtdiag.data.images import ImageError, load_image, to_network_input
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.frames import FrameMap, ResizeMode, Size
 from mahtdiag.schema.model_spec import IMAGENET, ModelInput, Normalization
-
-from .builders import Pixels, colour, encoded, radiograph
+from tests.data.builders import Pixels, colour, encoded, radiograph
 
 SIDES = st.integers(16, 60)
 

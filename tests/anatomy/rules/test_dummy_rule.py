@@ -18,10 +18,9 @@ from mahtdiag.reports.overlay.scene import Stage, make_scene
 from mahtdiag.reports.tables.rule_text import rule_json, rule_text
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import AP, LA, View
+from tests.anatomy.rules.dummy_rule import DUMMY, register
+from tests.anatomy.spines import Floats, straight_spine
 from tests.reports.overlay_records import make_record
-
-from .dummy_rule import DUMMY, register
-from .spines import Floats, straight_spine
 
 
 def one_wide_body() -> Floats:

@@ -9,8 +9,7 @@ from mahtdiag.data.readers import open_dataset
 from mahtdiag.data.readers.buu_annotation import parse_annotation
 from mahtdiag.errors import DataError
 from mahtdiag.schema.skeleton import View
-
-from .builders import annotation, write_pair
+from tests.data.builders import annotation, write_pair
 
 
 def with_cells(row: int, *cells: str) -> bytes:

@@ -7,8 +7,7 @@ import torch
 
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.loading import load_model
-
-from .networks import problems_of, write_torchscript
+from tests.models.networks import problems_of, write_torchscript
 
 
 def test_with_trust_it_gives_what_the_network_gives(tmp_path: Path) -> None:

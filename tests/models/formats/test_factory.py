@@ -11,8 +11,7 @@ from torch import nn
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.formats.state_dict import build_from_factory
 from mahtdiag.models.loading import load_model
-
-from .networks import problems_of
+from tests.models.networks import problems_of
 
 CODE = """
 import torch
