@@ -79,7 +79,7 @@ def plot_data(residual: Floats, sigma: Floats, view: View = View.AP) -> PlotData
     points = collect_points(residual, sigma)
     distance, error = conformal_scores(points)
     return PlotData(
-        view=view,
+        skeleton=view.skeleton,
         report=report,
         z=points.residual_px / points.sigma_px,
         sigma_px=np.sqrt(np.mean(points.sigma_px**2, axis=1)),

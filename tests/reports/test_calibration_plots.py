@@ -22,10 +22,12 @@ from mahtdiag.reports.figures.calibration import (
     sparsification_figure,
     z_figure,
 )
-from mahtdiag.reports.figures.spine import sketch
-from mahtdiag.schema.skeleton import LL, LR, UL, UR, View
+from mahtdiag.reports.figures.spine import KeypointShare, sketch, spine_figure
+from mahtdiag.reports.figures.style import plot_style
+from mahtdiag.schema.skeleton import LL, LR, SKELETONS, UL, UR, Skeleton, View
 
 from .calibrated_view import Floats, plot_data, residuals
+from .overlay_records import THORACOLUMBAR
 
 
 def axes_of(figure: Figure) -> Axes:
@@ -103,17 +105,33 @@ def test_spine_shows_each_keypoints_coverage() -> None:
     assert "fewer than 20 keypoints" in title
 
 
-@pytest.mark.parametrize("view", View)
-def test_the_sketch_is_a_spine(view: View) -> None:
-    points = sketch(view)
-    assert points.shape == (view.keypoints, 2)
-    body = points[:20].reshape(5, 4, 2)
+@pytest.mark.parametrize(
+    "skeleton", [*SKELETONS, THORACOLUMBAR, replace(THORACOLUMBAR, view=View.LA)], ids=str
+)
+def test_the_sketch_is_a_spine(skeleton: Skeleton) -> None:
+    points = sketch(skeleton)
+    assert points.shape == (skeleton.keypoints, 2)
+    body = points[: skeleton.body_keypoints].reshape(-1, 4, 2)
     assert (body[:, UL, 0] < body[:, UR, 0]).all()
     assert (body[:, LL, 0] < body[:, LR, 0]).all()
     assert (body[:, UL, 1] < body[:, LL, 1]).all()
     assert (np.diff(body.mean(axis=1)[:, 1]) > 1.0).all()
-    gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)[~np.eye(view.keypoints, dtype=np.bool_)]
+    gaps = np.linalg.norm(points[:, None] - points[None], axis=-1)[
+        ~np.eye(skeleton.keypoints, dtype=np.bool_)
+    ]
     assert gaps.min() > 0.45  # the marks do not cover one another
+
+
+def test_a_spine_of_68_keypoints_is_drawn() -> None:
+    names = THORACOLUMBAR.keypoint_names
+    shares = {name: KeypointShare(0.5 + k / 200, 50, True) for k, name in enumerate(names)}
+    with plot_style():
+        figure = spine_figure(
+            THORACOLUMBAR, shares, ideal=0.9, title="t", subtitle="s", low_label="low", high_label="high"
+        )
+    shown = [text.get_text() for text in axes_of(figure).texts]
+    assert {*THORACOLUMBAR.vertebrae} <= {*shown}
+    assert f"{100 * shares['L5 LR'].share:.0f}" in shown
 
 
 def awkward(kind: str) -> tuple[Floats, Floats]:

@@ -21,7 +21,9 @@ from mahtdiag.reports.figures.errors import (
     violations_figure,
 )
 from mahtdiag.reports.figures.style import figure_bytes, plot_style
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, SKELETONS, Skeleton
+
+from .overlay_records import THORACOLUMBAR
 
 Floats = NDArray[np.float64]
 WEIGHTS = {"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1}
@@ -76,19 +78,19 @@ def test_any_errors_can_be_drawn(values: list[float]) -> None:
     styled(lambda: distribution_figure(np.array([values]), THRESHOLDS, "mm"))
 
 
-@pytest.mark.parametrize("view", list(View))
-def test_each_keypoint_has_its_mean_error(view: View) -> None:
-    found = np.tile(np.arange(1.0, view.keypoints + 1), (3, 1))
+@pytest.mark.parametrize("skeleton", [*SKELETONS, THORACOLUMBAR], ids=str)
+def test_each_keypoint_has_its_mean_error(skeleton: Skeleton) -> None:
+    found = np.tile(np.arange(1.0, skeleton.keypoints + 1), (3, 1))
     found[1] += 3.0
     found[2] = np.nan
     found[:, 0] = np.nan
-    axes = styled(lambda: error_spine_figure(view, found, "mm")).axes[0]
-    shown = [text for text in texts(axes) if text not in view.vertebrae]
-    assert shown == ["–", *(f"{k + 2.5:.2g}" for k in range(1, view.keypoints))]
+    axes = styled(lambda: error_spine_figure(skeleton, found, "mm")).axes[0]
+    shown = [text for text in texts(axes) if text not in skeleton.vertebrae]
+    assert shown == ["–", *(f"{k + 2.5:.2g}" for k in range(1, skeleton.keypoints))]
 
 
 def test_no_error_at_all() -> None:
-    styled(lambda: error_spine_figure(View.AP, np.zeros((2, 20)), "px"))
+    styled(lambda: error_spine_figure(AP, np.zeros((2, 20)), "px"))
     styled(lambda: distribution_figure(np.zeros((2, 20)), THRESHOLDS, "px"))
 
 

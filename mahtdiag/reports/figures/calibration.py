@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.report import Curve
 from mahtdiag.reports.figures.spine import KeypointShare, spine_figure
-from mahtdiag.reports.figures.style import BLUE, INK, MUTED, VERMILLION, figure_bytes, new_plot, plot_style
+from mahtdiag.reports.figures.style import (
+    BLUE,
+    INK,
+    MUTED,
+    VERMILLION,
+    figure_bytes,
+    new_plot,
+    plot_style,
+    titled,
+)
 from mahtdiag.reports.numbers import counted, number, percent
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 
@@ -34,7 +43,7 @@ class PlotData:
     `conformal_limit`: on error / σ for `conformal_coverage`, infinite if there are too few keypoints.
     """
 
-    view: View
+    skeleton: Skeleton
     report: CalibrationReport
     z: Floats
     sigma_px: Floats
@@ -67,11 +76,6 @@ def _counted(report: CalibrationReport) -> str:
     return f"{counted(report.n_keypoints, 'keypoint')} in {counted(report.n_images, 'image')}"
 
 
-def _titled(axes: Axes, title: str, report: CalibrationReport) -> None:
-    axes.set_title(f"{title}\n", fontsize=12)
-    axes.text(0.0, 1.02, _counted(report), transform=axes.transAxes, color=MUTED, fontsize=9)
-
-
 def reliability_figure(data: PlotData) -> Figure:
     """Share of errors inside the predicted interval (per axis) and ellipse, by nominal level."""
     report = data.report
@@ -100,7 +104,7 @@ def reliability_figure(data: PlotData) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0))
-    _titled(axes, "Is σ as large as the errors?", report)
+    titled(axes, "Is σ as large as the errors?", _counted(report))
     return figure
 
 
@@ -135,7 +139,7 @@ def sparsification_figure(data: PlotData) -> Figure:
     axes.set_ylabel("mean error of the rest, px")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     area = "undefined" if report.ause is None else f"{percent(report.ause)} of the mean error"
-    _titled(axes, f"Does σ find the errors? AUSE {area}", report)
+    titled(axes, f"Does σ find the errors? AUSE {area}", _counted(report))
     return figure
 
 
@@ -163,7 +167,7 @@ def z_figure(data: PlotData) -> Figure:
     )
     axes.set_ylabel("density")
     axes.legend(loc="upper left", ncols=2, fontsize=9)
-    _titled(axes, "Are the errors Gaussian, without bias, and as wide as σ?", data.report)
+    titled(axes, "Are the errors Gaussian, without bias, and as wide as σ?", _counted(data.report))
     return figure
 
 
@@ -200,7 +204,7 @@ def error_sigma_figure(data: PlotData) -> Figure:
     axes.set_xlabel("σ, px (root mean square of both axes)")
     axes.set_ylabel("radial error, px")
     axes.legend(loc="upper left", fontsize=9)
-    _titled(axes, "Are uncertain keypoints the wrong ones?", data.report)
+    titled(axes, "Are uncertain keypoints the wrong ones?", _counted(data.report))
     return figure
 
 
@@ -232,7 +236,7 @@ def coverage_figure(data: PlotData) -> Figure:
         for name, group in groups.items()
     }
     return spine_figure(
-        data.view,
+        data.skeleton,
         shares,
         ideal=COVERAGE,
         title="Where is σ wrong?",

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from mahtdiag.reports.figures.spine import draw_bodies, draw_mark, frame_spine, sketch
+from mahtdiag.reports.figures.spine import draw_bodies, draw_mark, frame_spine, sketch, spine_plot
 from mahtdiag.reports.figures.style import (
     BLUE,
     DPI,
@@ -23,9 +22,10 @@ from mahtdiag.reports.figures.style import (
     PURPLE,
     VERMILLION,
     new_plot,
+    titled,
 )
 from mahtdiag.reports.numbers import counted, number, percent
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -
     lower.legend(loc="best", fontsize=9, handlelength=1.0)
     lower.set_xlabel(f"radial error, {unit}")
     lower.set_ylabel("share of keypoints up to here")
-    _titled(upper, "How large are the errors?", counted(known.size, "keypoint"))
+    titled(upper, "How large are the errors?", counted(known.size, "keypoint"))
     return figure
 
 
@@ -92,9 +92,9 @@ def _shown_range(known: Floats, thresholds: Sequence[float]) -> tuple[float, flo
     return min(0.25 * min(thresholds), floor), top
 
 
-def error_spine_figure(view: View, error: Floats, unit: str) -> Figure:
+def error_spine_figure(skeleton: Skeleton, error: Floats, unit: str) -> Figure:
     """Mean error of each keypoint, `[N, K]`, on a schematic spine; grey where none is known."""
-    figure, axes = new_plot(6.0, 6.8)
+    figure, axes = spine_plot(skeleton, 6.0, 6.8)
     known = np.isfinite(error)
     count = known.sum(axis=0)
     means = np.divide(
@@ -103,8 +103,8 @@ def error_spine_figure(view: View, error: Floats, unit: str) -> Figure:
     finite = means[np.isfinite(means)]
     norm = Normalize(0.0, float(finite.max()) or 1.0)
     colours = LinearSegmentedColormap.from_list("error", [PALE, VERMILLION])
-    places = sketch(view)
-    draw_bodies(axes, view, places)
+    places = sketch(skeleton)
+    draw_bodies(axes, skeleton, places)
     for mean, place in zip(means.tolist(), places, strict=True):
         draw_mark(axes, place, number(mean, 2), colours(norm(mean)) if np.isfinite(mean) else NO_DATA)
     frame_spine(axes, places)
@@ -115,7 +115,7 @@ def error_spine_figure(view: View, error: Floats, unit: str) -> Figure:
         f"mean radial error of each keypoint, {unit}; {counted(int(count.sum()), 'keypoint')}",
         color=MUTED, fontsize=9, fontweight="normal", loc="left",
     )  # fmt: skip
-    figure.supxlabel(f"{view} view, left and right as in the image", color=MUTED, fontsize=9)
+    figure.supxlabel(f"{skeleton.view} view, left and right as in the image", color=MUTED, fontsize=9)
     return figure
 
 
@@ -150,7 +150,7 @@ def loss_figure(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Fi
     lower.set_xlabel("images, the largest loss first")
     lower.set_ylabel("contribution to the loss")
     lower.legend(loc="upper right", fontsize=9, ncols=2)
-    _titled(upper, "What is the loss made of?", counted(len(next(iter(parts.values()))), "image"))
+    titled(upper, "What is the loss made of?", counted(len(next(iter(parts.values()))), "image"))
     return figure
 
 
@@ -187,8 +187,3 @@ def violations_figure(rules: Sequence[RuleCount], images: int) -> Figure:
         "Which spines are impossible, and why?", x=0.007, ha="left", fontsize=12, fontweight="bold"
     )
     return figure
-
-
-def _titled(axes: Axes, title: str, subtitle: str) -> None:
-    axes.set_title(f"{title}\n", fontsize=12)
-    axes.text(0.0, 1.02, subtitle, transform=axes.transAxes, color=MUTED, fontsize=9)

@@ -24,14 +24,18 @@ from mahtdiag.reports.figures.style import (
     VERMILLION,
     new_plot,
 )
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]
 
 BODY_HEIGHT = 1.0
 DISC_HEIGHT = {View.AP: 0.56, View.LA: 0.80}
-LA_TILT_DEG = (12.0, 8.0, 3.0, -5.0, -15.0, -27.0)
-"""Tilt of each vertebra of the lateral sketch: a lordosis, front at the left."""
+LA_TILT_DEG = {"L1": 12.0, "L2": 8.0, "L3": 3.0, "L4": -5.0, "L5": -15.0, "S1": -27.0}
+"""Tilt of each vertebra of the lateral sketch, others stand upright: a lordosis, front at the left."""
+# Half the width of the uppermost body, and how much more the lowest has.
+HALF_WIDTH = {View.AP: (0.95, 0.2), View.LA: (0.92, 0.08)}
+# So many vertebrae have room in a figure of the usual height.
+USUAL_VERTEBRAE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +47,36 @@ class KeypointShare:
     enough: bool
 
 
-def sketch(view: View) -> Floats:
+def sketch(skeleton: Skeleton) -> Floats:
     """Places of the keypoints of a schematic spine, [K, 2], y down, in heights of a vertebra."""
     points, centre = [], np.zeros(2)
-    for v, name in enumerate(view.vertebrae):
-        tilt = radians(LA_TILT_DEG[v]) if view is View.LA else 0.0
+    narrowest, wider = HALF_WIDTH[skeleton.view]
+    tilts = [_tilt(name, skeleton.view) for name in skeleton.vertebrae]
+    for v, (name, tilt, below) in enumerate(
+        zip(skeleton.vertebrae, tilts, [*tilts[1:], tilts[-1]], strict=True)
+    ):
         across, down = np.array([np.cos(tilt), np.sin(tilt)]), np.array([-np.sin(tilt), np.cos(tilt)])
-        half = (0.95 + 0.05 * v) if view is View.AP else (0.92 + 0.02 * v)
-        edge = -BODY_HEIGHT / 2
-        ends = [centre + edge * down - half * across, centre + edge * down + half * across]
-        if name != "S1":
-            ends += [centre - edge * down - half * across, centre - edge * down + half * across]
-        points += ends
-        step = radians(LA_TILT_DEG[v + 1]) if view is View.LA and v + 1 < len(LA_TILT_DEG) else tilt
-        middle = (tilt + step) / 2
-        centre = centre + (BODY_HEIGHT + DISC_HEIGHT[view]) * np.array([-np.sin(middle), np.cos(middle)])
+        half = narrowest + wider * v / max(1, len(skeleton.bodies) - 1)
+        for edge in (-BODY_HEIGHT / 2, BODY_HEIGHT / 2)[: 1 + (name in skeleton.bodies)]:
+            points += [centre + edge * down - half * across, centre + edge * down + half * across]
+        middle = (tilt + below) / 2
+        step = BODY_HEIGHT + DISC_HEIGHT[skeleton.view]
+        centre = centre + step * np.array([-np.sin(middle), np.cos(middle)])
     return np.array(points)
 
 
+def _tilt(vertebra: str, view: View) -> float:
+    """How far a vertebra of the sketch leans, in radians."""
+    return radians(LA_TILT_DEG.get(vertebra, 0.0)) if view is View.LA else 0.0
+
+
+def spine_plot(skeleton: Skeleton, width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of this size in inches, taller where the spine has more vertebrae than usual."""
+    return new_plot(width, height * max(1.0, len(skeleton.vertebrae) / USUAL_VERTEBRAE))
+
+
 def spine_figure(
-    view: View,
+    skeleton: Skeleton,
     shares: Mapping[str, KeypointShare],
     *,
     ideal: float,
@@ -71,15 +85,15 @@ def spine_figure(
     low_label: str,
     high_label: str,
 ) -> Figure:
-    """Coloured by the distance from `ideal`; keypoints are named as the view names them, absent ones grey."""
-    figure, axes = new_plot(6.0, 8.2)
-    places = sketch(view)
+    """Coloured by the distance from `ideal`; keypoints go by their names, absent ones are grey."""
+    figure, axes = spine_plot(skeleton, 6.0, 8.2)
+    places = sketch(skeleton)
     colours = LinearSegmentedColormap.from_list("coverage", [VERMILLION, PALE, BLUE])
     reach = max([0.1, *(abs(item.share - ideal) for item in shares.values() if item.enough)])
     norm = Normalize(ideal - reach, ideal + reach)
-    draw_bodies(axes, view, places)
+    draw_bodies(axes, skeleton, places)
     small = False
-    for name, place in zip(view.keypoint_names, places, strict=True):
+    for name, place in zip(skeleton.keypoint_names, places, strict=True):
         item = shares.get(name)
         known = item is not None and item.enough
         fill = colours(norm(item.share)) if item is not None and known else NO_DATA
@@ -98,7 +112,7 @@ def spine_figure(
     note = "numbers in %" + ("; * fewer than 20 keypoints, too few to judge" if small else "")
     figure.suptitle(title, x=0.007, ha="left", fontsize=12, fontweight="bold")
     axes.set_title(f"{subtitle}\n{note}", color=MUTED, fontsize=9, fontweight="normal", loc="left")
-    figure.supxlabel(f"{view} view, left and right as in the image", color=MUTED, fontsize=9)
+    figure.supxlabel(f"{skeleton.view} view, left and right as in the image", color=MUTED, fontsize=9)
     return figure
 
 
@@ -118,11 +132,11 @@ def _readable(fill: str | tuple[float, ...]) -> str:
     return MARK_INK if 0.299 * fill[0] + 0.587 * fill[1] + 0.114 * fill[2] > 0.5 else "white"
 
 
-def draw_bodies(axes: Axes, view: View, places: Floats) -> None:
+def draw_bodies(axes: Axes, skeleton: Skeleton, places: Floats) -> None:
     """Outlines of the vertebrae of a sketch, with their names."""
-    for v, name in enumerate(view.vertebrae):
-        corners = places[CORNERS_PER_VERTEBRA * v : CORNERS_PER_VERTEBRA * (v + 1)]
-        if len(corners) == CORNERS_PER_VERTEBRA:
+    for name in skeleton.vertebrae:
+        corners = places[skeleton.keypoints_of(name)]
+        if name in skeleton.bodies:
             axes.add_patch(Polygon(corners[[0, 1, 3, 2]], facecolor=BODY, edgecolor=MUTED, linewidth=1.2))
             middle = corners.mean(axis=0)
         else:

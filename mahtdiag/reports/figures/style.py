@@ -61,6 +61,12 @@ def new_plot(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def titled(axes: Axes, title: str, subtitle: str) -> None:
+    """A title at the left with a smaller line below it."""
+    axes.set_title(f"{title}\n", fontsize=12)
+    axes.text(0.0, 1.02, subtitle, transform=axes.transAxes, color=MUTED, fontsize=9)
+
+
 def figure_bytes(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
     """A figure as a file that depends on nothing but what is drawn."""
     buffer = io.BytesIO()

@@ -12,7 +12,7 @@ from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, View
+from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Floats = NDArray[np.float64]
@@ -70,7 +70,7 @@ class Gallery:
     `rule_titles` by code, `weights` of the loss parts by name.
     """
 
-    view: View
+    skeleton: Skeleton
     images: tuple[GalleryImage, ...]
     failed: tuple[tuple[str, str], ...]
     rule_titles: Mapping[str, str]
@@ -87,8 +87,8 @@ def gallery_json(gallery: Gallery) -> Markup:
     """Everything but the pictures; nothing in it can end the script block or open a tag."""
     names = [kind for kind in ErrorType if kind is not ErrorType.UNKNOWN]
     content: dict[str, Json] = {
-        "keypoints": [*gallery.view.keypoint_names],
-        "outlines": _outlines(gallery.view),
+        "keypoints": [*gallery.skeleton.keypoint_names],
+        "outlines": _outlines(gallery.skeleton),
         "losses": [*LOSS_NAMES],
         "weights": {name: float(weight) for name, weight in gallery.weights.items()},
         "types": {str(int(kind)): kind.title for kind in names},
@@ -107,14 +107,10 @@ def script_json(content: Json) -> Markup:
     return Markup(text)
 
 
-def _outlines(view: View) -> list[Json]:
+def _outlines(skeleton: Skeleton) -> list[Json]:
     """Keypoint indices around each vertebra; an endplate alone is a line."""
-    outlines: list[Json] = []
-    for first in range(0, view.keypoints, CORNERS_PER_VERTEBRA):
-        whole = first + CORNERS_PER_VERTEBRA <= view.keypoints
-        corners = (0, 1, 3, 2) if whole else (0, 1)
-        outlines.append([first + corner for corner in corners])
-    return outlines
+    around = {name: [UL, UR, LR, LL] if name in skeleton.bodies else [UL, UR] for name in skeleton.vertebrae}
+    return [skeleton.keypoints_of(name)[corners].tolist() for name, corners in around.items()]
 
 
 def _image_json(image: GalleryImage) -> Json:

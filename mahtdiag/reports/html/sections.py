@@ -87,7 +87,7 @@ def _errors(view: ReportView) -> Section:
             f"Histogram of the radial errors in {view.unit}, and the share of keypoints up to each error",
         )
         spine = _plot(
-            error_spine_figure(view.view, error, view.unit),
+            error_spine_figure(view.view.skeleton, error, view.unit),
             "error-spine",
             f"Mean radial error of each keypoint in {view.unit} on a schematic spine",
         )

@@ -154,7 +154,7 @@ def plot_data(inputs: CalibrationInputs, report: CalibrationReport) -> PlotData:
     points = collect_points(inputs.residual_px, inputs.sigma_px, inputs.covariance_px2)
     distance, _ = conformal_scores(points)
     return PlotData(
-        view=inputs.run.view,
+        skeleton=inputs.run.view.skeleton,
         report=report,
         z=points.residual_px / points.sigma_px,
         # One σ for both axes, so that the ellipse d·σ can be drawn as a line over it.

@@ -114,7 +114,7 @@ def gallery_of(
             )
         )
     return Gallery(
-        view=view.view,
+        skeleton=view.view.skeleton,
         images=tuple(shown),
         failed=tuple((failure.image, failure.reason) for failure in view.failures),
         rule_titles={rule.code: rule.title for rule in RULES},
