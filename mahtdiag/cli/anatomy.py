@@ -7,7 +7,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
-from mahtdiag.cli.output import progress_shown, rendered, write_bytes, write_text
+from mahtdiag.cli.output import progress_shown, write_result
 from mahtdiag.config.option_keys import RESULT
 from mahtdiag.errors import UsageError
 
@@ -124,16 +124,16 @@ def anatomy_command(
 
 def _write(report: "AnatomyReport", csv: Path | None, printed: options.OutputFormat | None) -> None:
     """The table for the annotation tool, and what is printed."""
-    from mahtdiag.reports.json.anatomy import anatomy_csv, anatomy_json
+    from mahtdiag.reports.json.anatomy import anatomy_content
+    from mahtdiag.reports.rendering import CSV, Result, file_content
+    from mahtdiag.reports.tables.anatomy import anatomy_parts
     from mahtdiag.runs.files import write_named
 
     if csv is not None:
-        write_named("--csv", csv, anatomy_csv(report).encode())
-    if printed is options.OutputFormat.JSON:
-        # JSON is UTF-8 whatever the terminal's encoding is.
-        write_bytes(anatomy_json(report).encode(), report.subject)
-    elif printed is options.OutputFormat.TABLE:
-        write_text(_tables(report), report.subject)
+        write_named("--csv", csv, file_content(CSV, report))
+    if printed is not None:
+        result = Result(lambda columns: anatomy_parts(report, columns), lambda: anatomy_content(report))
+        write_result(result, printed, report.subject)
 
 
 def _codes(option: str, given: list[str] | None) -> tuple[str, ...] | None:
@@ -148,15 +148,10 @@ def _codes(option: str, given: list[str] | None) -> tuple[str, ...] | None:
 
 def _explain(code: str, settings: "Settings", output_format: options.OutputFormat) -> None:
     from mahtdiag.anatomy.rules import get_rule
-    from mahtdiag.reports.tables.rule_text import rule_json, rule_text
+    from mahtdiag.reports.rendering import Result
+    from mahtdiag.reports.tables.rule_text import rule_content, rule_parts
     from mahtdiag.schema.skeleton import View
 
     rule, limits = get_rule(code), {view: settings.anatomy.limits_of(view) for view in View}
-    text = rule_json if output_format is options.OutputFormat.JSON else rule_text
-    write_text(text(rule, limits), "the table of rules")
-
-
-def _tables(report: "AnatomyReport") -> str:
-    from mahtdiag.reports.tables.anatomy import anatomy_parts
-
-    return rendered(lambda columns: anatomy_parts(report, columns))
+    result = Result(lambda _: rule_parts(rule, limits), lambda: rule_content(rule, limits))
+    write_result(result, output_format, "the table of rules")

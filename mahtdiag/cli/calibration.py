@@ -1,6 +1,5 @@
 """`mahtdiag calibration`: a run in, tables or JSON and pictures out."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
-from mahtdiag.cli.output import rendered, tell, write_text
+from mahtdiag.cli.output import tell, write_result
 from mahtdiag.config.option_keys import RESULT
 
 if TYPE_CHECKING:
@@ -85,17 +84,9 @@ def calibration_command(
 
 
 def _print(calibration: "Calibration", output_format: options.OutputFormat) -> None:
-    from mahtdiag.workflows.calibration.screen import as_json
-
-    if output_format is options.OutputFormat.JSON:
-        text = json.dumps(as_json(calibration), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    else:
-        text = _tables(calibration)
-    write_text(text, str(calibration.run.path))
-
-
-def _tables(calibration: "Calibration") -> str:
+    from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.calibration import calibration_parts
-    from mahtdiag.workflows.calibration.screen import view_of
+    from mahtdiag.workflows.calibration.screen import as_json, view_of
 
-    return rendered(lambda _: calibration_parts(view_of(calibration)))
+    result = Result(lambda _: calibration_parts(view_of(calibration)), lambda: as_json(calibration))
+    write_result(result, output_format, str(calibration.run.path))

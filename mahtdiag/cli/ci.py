@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,17 +143,16 @@ class CiResults:
         for option, path in self._files.items():
             if path.name in RUN_FILES:
                 raise UsageError(f"{option} {path}: the name of a run's own file; name another")
-        if self.take_stdout and output_format is OutputFormat.JSON:
+        if self.take_stdout and output_format is not OutputFormat.TABLE:
             option = next(option for option, path in self._files.items() if path == STDOUT)
-            raise UsageError(f"{option} -: --format json has standard output; name a file")
+            raise UsageError(f"{option} -: --format {output_format} has standard output; name a file")
 
     def _content(self, option: str, record: "CiRecord") -> bytes:
-        from mahtdiag.reports.ci.junit import junit_xml
-        from mahtdiag.reports.ci.markdown import markdown
+        from mahtdiag.reports import rendering
 
-        if option == "--junit":
-            return junit_xml(record, self._started, time.perf_counter() - self._clock)
-        return markdown(record).encode()
+        timed = replace(record, started=self._started, seconds=time.perf_counter() - self._clock)
+        renderer = rendering.named(rendering.PIPELINE, option.removeprefix("--"))
+        return rendering.file_content(renderer, timed)
 
     def _add_to_summary(self, record: "CiRecord") -> None:
         """Add to the step summary; one that cannot be written costs the summary, not the result."""
@@ -170,8 +170,7 @@ class CiResults:
     def _annotate(self, record: "CiRecord") -> None:
         if not self._annotates:
             return
-        from mahtdiag.reports.ci.github import annotations
+        from mahtdiag.reports.ci.github import annotation_lines
 
         sys.stdout.flush()
-        for annotation in annotations(record):
-            typer.echo(annotation, err=True)
+        typer.echo(annotation_lines(record), err=True, nl=False)

@@ -7,15 +7,12 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
-from mahtdiag.cli.output import progress_shown, rendered, write_bytes, write_text
+from mahtdiag.cli.output import progress_shown, write_result
 from mahtdiag.config.option_keys import DATA_SET, RESULT
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mahtdiag.reports.tables.comparison import ComparisonView
     from mahtdiag.workflows.compare.job import Compared
 
 JUDGING = "Verdict"
@@ -117,24 +114,20 @@ def _with_overlays(compared: "Compared", choice: ImageChoice, out: Path, cwd: Pa
 
 
 def _print(compared: "Compared", output_format: options.OutputFormat) -> None:
-    from mahtdiag.reports.json.comparison import comparison_json
+    from mahtdiag.reports.json.comparison import comparison_content
+    from mahtdiag.reports.rendering import Result
+    from mahtdiag.reports.tables.comparison import comparison_parts
     from mahtdiag.workflows.compare.screen import views_of
 
     views = views_of(compared)
-    if output_format is options.OutputFormat.JSON:
-        # JSON is UTF-8 whatever the terminal's encoding is; bytes of a name that are no text are escaped.
-        write_bytes(comparison_json(views).encode("utf-8", "backslashreplace"), "the run folders")
-    else:
-        write_text(_tables(views), "the run folders")
+    result = Result(
+        lambda columns: (part for view in views for part in comparison_parts(view, columns)),
+        lambda: comparison_content(views),
+    )
+    write_result(result, output_format, "the run folders")
 
 
 def _overlays(given: str | None, out: Path | None) -> ImageChoice:
     if out is None and given not in (None, "none"):
         raise UsageError("--overlays needs --out DIR, the folder to draw into")
     return DEFAULT_OVERLAYS if given is None else options.image_choice("--overlays", given)
-
-
-def _tables(views: "Sequence[ComparisonView]") -> str:
-    from mahtdiag.reports.tables.comparison import comparison_parts
-
-    return rendered(lambda columns: (part for view in views for part in comparison_parts(view, columns)))

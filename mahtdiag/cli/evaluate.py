@@ -1,5 +1,6 @@
 """`mahtdiag evaluate`: options in, tables or JSON out."""
 
+import json
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -10,7 +11,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
-from mahtdiag.cli.output import progress_shown, rendered, write_bytes, write_text
+from mahtdiag.cli.output import progress_shown, write_result
 from mahtdiag.errors import MahtdiagError, UsageError
 
 if TYPE_CHECKING:
@@ -88,14 +89,12 @@ def _evaluate(
 
 
 def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> None:
-    if output_format is options.OutputFormat.JSON:
-        write_bytes((evaluation.path / "run.json").read_bytes(), str(evaluation.path))
-    else:
-        write_text(_tables(evaluation), str(evaluation.path))
-
-
-def _tables(evaluation: "Evaluation") -> str:
+    from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.evaluation import evaluation_parts
     from mahtdiag.workflows.evaluate.screen import view_of
 
-    return rendered(lambda columns: evaluation_parts(view_of(evaluation), columns))
+    result = Result(
+        lambda columns: evaluation_parts(view_of(evaluation), columns),
+        lambda: json.loads((evaluation.path / "run.json").read_bytes()),
+    )
+    write_result(result, output_format, str(evaluation.path))

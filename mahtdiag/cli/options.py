@@ -2,13 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mahtdiag.config import option_keys as keys
 from mahtdiag.config.option_keys import NETWORK, RESULT, OptionKey
 from mahtdiag.errors import UsageError
+from mahtdiag.reports.rendering import FORMATS, TABLE
 from mahtdiag.schema import choices
 from mahtdiag.schema.choices import (
     CoordinateConvention,
@@ -27,11 +28,15 @@ class ViewChoice(StrEnum):
     AUTO = "auto"
 
 
-class OutputFormat(StrEnum):
-    """`--format`."""
+if TYPE_CHECKING:
 
-    TABLE = "table"
-    JSON = "json"
+    class OutputFormat(StrEnum):
+        """`--format`."""
+
+        TABLE = TABLE
+
+else:
+    OutputFormat = StrEnum("OutputFormat", {format.name.upper(): format.name for format in FORMATS})
 
 
 def _setting(key: OptionKey) -> Any:

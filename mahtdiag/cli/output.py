@@ -1,35 +1,28 @@
 """The one place that writes results to standard output."""
 
-import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from mahtdiag.errors import MahtdiagError
 
 if TYPE_CHECKING:
-    from mahtdiag.reports.tables.table import Part
+    from mahtdiag.reports.rendering import Result
     from mahtdiag.workflows.progress import Progress
 
-# What every table fits into; on a narrower terminal lines wrap, but no number is cut.
-LEAST_COLUMNS = 80
 IN_ACTIONS = "GITHUB_ACTIONS"
 
 
-def rendered(make: "Callable[[int], Iterable[Part]]") -> str:
-    """The text of what `make` returns for the columns of the terminal, coloured if that shows colours."""
-    from rich.console import Console
+def write_result(result: "Result", output_format: str, kept_in: str) -> None:
+    """Write what a command has found in one of the formats and see it through, as `write_bytes` does."""
+    from mahtdiag.reports import rendering
 
-    from mahtdiag.reports.tables.terminal import printable
-
-    terminal = Console()
-    columns = max(LEAST_COLUMNS, terminal.width)
-    console = Console(file=io.StringIO(), width=columns, force_terminal=terminal.is_terminal)
-    with console.capture() as printed:
-        console.print(printable(make(columns)))
-    return defused(printed.get())
+    rendered = rendering.named(rendering.FORMATS, output_format).render(result)
+    if isinstance(rendered, bytes):
+        write_bytes(rendered, kept_in)
+    else:
+        write_text(defused(rendered), kept_in)
 
 
 def progress_shown() -> "Progress":

@@ -1,16 +1,19 @@
 """`mahtdiag report`: a run in, one HTML page out."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mahtdiag.cli import options
-from mahtdiag.cli.output import progress_shown, rendered, write_text
+from mahtdiag.cli.output import progress_shown, write_result
 from mahtdiag.schema.choices import DEFAULT_GALLERY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mahtdiag.reports.rendering import Json
+    from mahtdiag.reports.tables.table import Line
     from mahtdiag.workflows.report.job import Report
 
 RunFolder = Annotated[
@@ -54,14 +57,15 @@ def report_command(
     Exit status: 0 done, 1 a gate failed, 2 could not be done (for instance an unfinished run).
     """
     from mahtdiag.config.project_file import read_settings
+    from mahtdiag.reports.rendering import Result
     from mahtdiag.workflows.report.job import ReportRequest, write_report
 
     chosen = options.image_choice("--images", images)
     cwd = Path.cwd()
     request = ReportRequest(read_settings(config, cwd), run, out, chosen, data, cwd)
     report = write_report(request, progress_shown())
-    text = _json(report, cwd) if output_format is options.OutputFormat.JSON else _lines(report, cwd)
-    write_text(text, str(report.path))
+    result = Result(lambda _: _lines(report, cwd), lambda: _content(report, cwd))
+    write_result(result, output_format, str(report.path))
     raise typer.Exit(int(report.status))
 
 
@@ -70,7 +74,7 @@ def _from(cwd: Path, path: Path) -> str:
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
-def _lines(report: "Report", cwd: Path) -> str:
+def _lines(report: "Report", cwd: Path) -> "Iterable[Line]":
     from mahtdiag.reports.tables.table import Line
 
     failed = [gate for gate in report.gates if not gate.passed]
@@ -79,11 +83,11 @@ def _lines(report: "Report", cwd: Path) -> str:
     if report.gates:
         lines.append(f"gates: {len(failed)} of {len(report.gates)} failed")
     lines += [f"note: {note}" for note in report.notes]
-    return rendered(lambda columns: map(Line, lines))
+    return map(Line, lines)
 
 
-def _json(report: "Report", cwd: Path) -> str:
-    content = {
+def _content(report: "Report", cwd: Path) -> "dict[str, Json]":
+    return {
         "report": _from(cwd, report.path),
         "run": _from(cwd, report.run),
         "bytes": report.bytes,
@@ -96,4 +100,3 @@ def _json(report: "Report", cwd: Path) -> str:
         "gates": [gate.as_json() for gate in report.gates],
         "notes": list(report.notes),
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -15,9 +15,11 @@ from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.figures.bland_altman import draw_bland_altman
-from mahtdiag.reports.json.anatomy import CSV_COLUMNS, anatomy_content, anatomy_csv, anatomy_json
+from mahtdiag.reports.json.anatomy import CSV_COLUMNS, anatomy_content, anatomy_csv
+from mahtdiag.reports.json.text import json_bytes
+from mahtdiag.reports.rendering import Result
 from mahtdiag.reports.tables.anatomy import anatomy_parts
-from mahtdiag.reports.tables.rule_text import rule_json, rule_text
+from mahtdiag.reports.tables.rule_text import rule_content, rule_text
 from mahtdiag.reports.tables.terminal import printable
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
@@ -76,6 +78,11 @@ def printed(report: AnatomyReport, width: int = 80) -> str:
     with console.capture() as text:
         console.print(printable(anatomy_parts(report, width)))
     return text.get()
+
+
+def anatomy_json(report: AnatomyReport) -> str:
+    """The report as `--format json` prints it."""
+    return json_bytes(Result(lambda _: (), lambda: anatomy_content(report))).decode()
 
 
 @pytest.mark.parametrize("view", list(View))
@@ -179,7 +186,7 @@ def test_gates_are_shown() -> None:
 def test_a_path_that_is_no_text_is_escaped() -> None:
     labels = natural_spines(View.AP, 2)
     report = replace(label_report(View.AP, labels), subject="data\udcff")
-    assert json.loads(anatomy_json(report).encode())["subject"] == "data\\udcff"
+    assert json.loads(anatomy_json(report))["subject"] == "data\\udcff"
 
 
 def test_csv_ranks_suspicious_then_unreadable_then_clean() -> None:
@@ -221,7 +228,9 @@ def test_limits_of_a_project_stand_beside_the_defaults() -> None:
     rule = next(rule for rule in RULES if rule.code == "A203")
     text = rule_text(rule, {View.LA: {"A203": 30.0, "A201": 50.0}, View.AP: {"A203": 17.0}})
     assert [line for line in text.splitlines() if line.startswith("Set here")] == ["Set here: 30° in LA."]
-    content = json.loads(rule_json(rule, {View.LA: {"A203": 30.0}}))
+    content = json.loads(
+        json_bytes(Result(lambda _: (), lambda: rule_content(rule, {View.LA: {"A203": 30.0}})))
+    )
     assert (content["code"], content["formula"]) == ("A203", rule.formula)
     assert content["limits"]["A203"]["default"] == {"AP": 17.0, "LA": 20.0}
     assert content["limits"]["A203"]["in_force"] == {"AP": 17.0, "LA": 30.0}

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -12,8 +13,10 @@ from rich.console import Console
 from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names, is_compared
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
-from mahtdiag.reports.json.comparison import comparison_json
+from mahtdiag.reports.json.comparison import comparison_content
+from mahtdiag.reports.json.text import json_bytes
 from mahtdiag.reports.overlay.draw import GAP_PX, HEADER_PX, Half, draw_side_by_side
+from mahtdiag.reports.rendering import Result
 from mahtdiag.reports.tables.comparison import ChangedImage, ComparisonView, comparison_parts, title_of
 from mahtdiag.reports.tables.terminal import printable
 from mahtdiag.schema.skeleton import LA, View
@@ -146,17 +149,15 @@ def test_images_that_did_not_change_have_no_table() -> None:
     assert "B is closer in no image." in text
 
 
-def contents(text: str) -> dict[str, object]:
-    def refuse(constant: str) -> float:
-        raise AssertionError(constant)
-
-    content: dict[str, object] = json.loads(text, parse_constant=refuse)
+def contents(views: Sequence[ComparisonView]) -> dict[str, object]:
+    text = json_bytes(Result(lambda _: (), lambda: comparison_content(views)))
+    content: dict[str, object] = json.loads(text)
     return content
 
 
 def test_json_is_complete_and_has_no_nan() -> None:
     found = comparison(images=1)
-    content = contents(comparison_json([view_of(found)]))
+    content = contents([view_of(found)])
     assert list(content) == [
         "a", "b", "checkpoints", "view", "images", "metrics", "judged", "verdict", "non_inferior", "worse",
         "better", "lost", "notes",
@@ -171,7 +172,7 @@ def test_json_is_complete_and_has_no_nan() -> None:
 def test_json_of_missing_numbers_is_null() -> None:
     a, b = two_runs(5, odd=False)
     margins = [Margin("calibration.spearman", 0.1, relative=False)]
-    content = contents(comparison_json([view_of(compare_runs(a, b, (MEAN,), margins, resamples=20))]))
+    content = contents([view_of(compare_runs(a, b, (MEAN,), margins, resamples=20))])
     assert content["judged"] == [
         {
             "metric": "calibration.spearman", "margin": None, "worsening": None, "worsening_ci95": None,
@@ -183,7 +184,7 @@ def test_json_of_missing_numbers_is_null() -> None:
 
 def test_json_of_several_runs() -> None:
     views = [view_of(comparison(images=5)), replace(view_of(comparison(images=6)), b="runs/third")]
-    content = contents(comparison_json(views))
+    content = contents(views)
     pairs = content["comparisons"]
     assert isinstance(pairs, list)
     assert [(pair["a"], pair["b"], pair["images"]) for pair in pairs] == [
@@ -195,7 +196,7 @@ def test_json_of_several_runs() -> None:
 
 def test_more_images_are_counted_than_named() -> None:
     view = view_of(comparison())
-    content = contents(comparison_json([replace(view, worse=view.worse[:1], worse_images=5000)]))
+    content = contents([replace(view, worse=view.worse[:1], worse_images=5000)])
     worse = content["worse"]
     assert isinstance(worse, dict)
     assert (worse["images"], len(worse["most"])) == (5000, 1)

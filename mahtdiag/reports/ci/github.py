@@ -35,6 +35,11 @@ def annotations(record: CiRecord) -> tuple[str, ...]:
     return tuple(found)
 
 
+def annotation_lines(record: CiRecord) -> str:
+    """The annotations of a record as the runner reads them, one a line."""
+    return "".join(f"{annotation}\n" for annotation in annotations(record))
+
+
 def _gate_lines(gate: GateCase) -> list[str]:
     return [gate.sentence, *([images_in_words(gate.worst)] if gate.worst else [])]
 

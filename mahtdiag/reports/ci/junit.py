@@ -4,7 +4,7 @@ Only what the schemas of Ant, Jenkins and GitLab have in common is used, so that
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from xml.etree import ElementTree as ET
 
 from mahtdiag import __version__
@@ -25,21 +25,21 @@ MOST_LISTED = 100
 LONGEST_MESSAGE = 500
 
 
-def junit_xml(record: CiRecord, started: datetime, seconds: float) -> bytes:
-    """The whole file: UTF-8, indented, a newline at the end; equal records differ in the two times alone."""
+def junit_xml(record: CiRecord) -> bytes:
+    """The whole file: UTF-8, indented, a newline at the end."""
     suite = ET.Element(
         "testsuite",
         {
             "name": f"mahtdiag {record.command}",
             "package": "mahtdiag",
             "id": "0",
-            "timestamp": f"{started.astimezone(UTC):%Y-%m-%dT%H:%M:%S}",
+            "timestamp": f"{record.started.astimezone(UTC):%Y-%m-%dT%H:%M:%S}",
             "hostname": "localhost",
             "tests": str(1 + len(record.gates)),
             "failures": str(len(record.failed_gates) + _images_fail(record)),
             "errors": str(int(bool(record.problems))),
             "skipped": "0",
-            "time": f"{seconds:.3f}",
+            "time": f"{record.seconds:.3f}",
         },
     )
     properties = ET.SubElement(suite, "properties")

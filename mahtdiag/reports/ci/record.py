@@ -1,6 +1,7 @@
 """What a pipeline is told of a command: one record behind JUnit, Markdown and annotations."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
@@ -10,6 +11,7 @@ from mahtdiag.schema.samples import Failure
 
 Interval = tuple[float, float]
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DIGITS = (4, 6, 9)
 MOST_WHOLE = 1e15
 
@@ -67,6 +69,7 @@ class CiRecord:
     `about`: what was judged, as names and values. `said`: the verdict in words. `problems`: why the command
     could not be done, empty if it was. `judged` images of the set, and `failures`, those that could not be;
     `failures_allowed`: whether they leave the exit status alone. `worst`: shown where no gate failed.
+    `started` and `seconds`: when the command began, and how long it took so far.
     """
 
     command: str
@@ -80,6 +83,8 @@ class CiRecord:
     numbers: tuple[NumberRow, ...] = ()
     worst: WorstImages | None = None
     notes: tuple[str, ...] = ()
+    started: datetime = EPOCH
+    seconds: float = 0.0
 
     @property
     def failed_gates(self) -> tuple[GateCase, ...]:

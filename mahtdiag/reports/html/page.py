@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
@@ -34,13 +35,25 @@ TONES: Final = {
 SCRIPTS: Final = ("elements.js", "drawing.js", "details.js", "gallery.js", "page.js")
 
 
-def render_report(view: ReportView, sections: Sequence[Section], gallery: Gallery | None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A run as it is shown: `sections`, which `sections_of` has drawn from the same view, and the images.
+
+    `gallery` None leaves the images out.
+    """
+
+    view: ReportView
+    sections: Sequence[Section]
+    gallery: Gallery | None
+
+
+def render_page(page: Page) -> bytes:
     """The page as UTF-8. It loads nothing: what it is allowed to run and show is listed in its head.
 
-    `sections`: what `sections_of` has drawn from the same view; `gallery` None leaves the images out. The
-    same input gives the same bytes. Every text is escaped where it is put in, and no
-    name can pose as another by signs that reorder it.
+    The same input gives the same bytes. Every text is escaped where it is put in, and no name can pose as
+    another by signs that reorder it.
     """
+    view, gallery = page.view, page.gallery
     style, script = _style(), _script()
     template = templates().get_template(TEMPLATE)
     text = template.render(
@@ -50,7 +63,7 @@ def render_report(view: ReportView, sections: Sequence[Section], gallery: Galler
         verdict=verdict_of(view.gates),
         gates=gates_table([case.result for case in view.gates]) if view.gates else None,
         tiles=tiles_of(view),
-        sections=sections,
+        sections=page.sections,
         gallery_json="" if gallery is None else gallery_json(gallery),
         style=Markup(style),
         script=Markup(script),

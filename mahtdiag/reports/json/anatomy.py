@@ -2,32 +2,27 @@
 
 import csv
 import io
-import json
 import math
 
 from mahtdiag.anatomy.systematic import Estimate, SystematicError
 from mahtdiag.anatomy.wording import finding_reason, image_reason
 from mahtdiag.diagnosis.anatomy import AnatomyReport, AnatomyVerdict, JudgedImage, PredictionDiagnosis, Source
 from mahtdiag.diagnosis.measured import Measured, MeasuredPair
+from mahtdiag.reports.json.text import escaped
+from mahtdiag.reports.rendering import Json
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.skeleton import View
 
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 CSV_COLUMNS = ("rank", "image", "status", "severity", "codes", "keypoints", "reason")
 
 
-def anatomy_json(report: AnatomyReport) -> str:
-    """What `--format json` prints: two spaces, a newline at the end; what is not known is null."""
-    return json.dumps(anatomy_content(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
-    """The same as plain values."""
+    """What `--format json` prints, as plain values; what is not known is None."""
     verdict = report.verdict
     content: dict[str, Json] = {
         "view": str(verdict.view),
         "source": str(report.source),
-        "subject": _text(report.subject),
+        "subject": escaped(report.subject),
         "images": [_image(image, verdict.view, report.source) for image in verdict.images],
         "by_code": {
             tally.rule.code: {
@@ -42,19 +37,14 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
         "images_with_violations": verdict.share_violating,
         "gates": [{**result.as_json()} for result in report.gates],
         "failures": [{"image": f.image, "reason": f.reason} for f in report.failures],
-        "notes": [_text(note) for note in report.notes],
+        "notes": [escaped(note) for note in report.notes],
     }
     if verdict.label_violating is not None:
         content["labels"] = _labels(verdict)
     if report.diagnosis is not None:
         content |= _diagnosis(report.diagnosis)
-        content["pictures"] = [_text(picture) for picture in report.pictures]
+        content["pictures"] = [escaped(picture) for picture in report.pictures]
     return content
-
-
-def _text(text: str) -> str:
-    """As JSON can hold it: bytes of a path that are no text are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _image(image: JudgedImage, view: View, source: Source) -> dict[str, Json]:

@@ -1,24 +1,19 @@
 """Comparisons as JSON: no NaN, what is not known is null."""
 
-import json
 from collections.abc import Sequence
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.comparison import ChangedImage, ComparisonView
 
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
-
-def comparison_json(views: Sequence[ComparisonView]) -> str:
+def comparison_content(views: Sequence[ComparisonView]) -> dict[str, Json]:
     """What `--format json` prints: the first pair, and of more than two runs every pair in `comparisons`."""
-    contents = [comparison_content(view) for view in views]
-    content = contents[0]
-    if len(contents) > 1:
-        content = {**content, "comparisons": [*contents]}
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    pairs = [_pair(view) for view in views]
+    return pairs[0] if len(pairs) == 1 else {**pairs[0], "comparisons": pairs}
 
 
-def comparison_content(view: ComparisonView) -> dict[str, Json]:
+def _pair(view: ComparisonView) -> dict[str, Json]:
     """One pair as plain values."""
     comparison = view.comparison
     return {

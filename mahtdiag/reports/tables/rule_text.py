@@ -1,16 +1,22 @@
 """`--explain`: what an anatomical rule means."""
 
-import json
 from collections.abc import Iterator, Mapping
 from textwrap import fill
 
 from mahtdiag.anatomy.rule import LimitSpec
 from mahtdiag.anatomy.rules import Rule
+from mahtdiag.reports.rendering import Json
+from mahtdiag.reports.tables.table import Line
 from mahtdiag.schema.skeleton import View
 
 WIDTH = 80
 SetLimits = Mapping[View, Mapping[str, float]]
 NOTHING_SET: SetLimits = {}
+
+
+def rule_parts(rule: Rule, settings: SetLimits = NOTHING_SET) -> tuple[Line, ...]:
+    """What a terminal shows of it."""
+    return tuple(map(Line, rule_text(rule, settings).splitlines()))
 
 
 def rule_text(rule: Rule, settings: SetLimits = NOTHING_SET) -> str:
@@ -31,9 +37,9 @@ def rule_text(rule: Rule, settings: SetLimits = NOTHING_SET) -> str:
     return "\n".join(lines) + "\n"
 
 
-def rule_json(rule: Rule, settings: SetLimits = NOTHING_SET) -> str:
+def rule_content(rule: Rule, settings: SetLimits = NOTHING_SET) -> dict[str, Json]:
     """The same for programs: `limits` by key, each with its default and the limit in force by view."""
-    limits = {
+    limits: dict[str, Json] = {
         limit.key: {
             "unit": limit.unit,
             "fires": str(limit.fires),
@@ -43,7 +49,7 @@ def rule_json(rule: Rule, settings: SetLimits = NOTHING_SET) -> str:
         }
         for limit in rule.limits
     }
-    content = {
+    return {
         "code": rule.code,
         "group": str(rule.group),
         "title": rule.title,
@@ -51,7 +57,6 @@ def rule_json(rule: Rule, settings: SetLimits = NOTHING_SET) -> str:
         "formula": rule.formula,
         "limits": limits,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def _in_force(limit: LimitSpec, view: View, settings: SetLimits) -> float:

@@ -1,14 +1,16 @@
 """Tables and sentences as a terminal shows them."""
 
+import io
 from collections.abc import Iterable
 from typing import Final
 
 from rich import box
-from rich.console import Group, OverflowMethod, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mahtdiag.reports.tables.table import Column, Part, Style, Table
+from mahtdiag.reports.rendering import Result
+from mahtdiag.reports.tables.table import STANDARD_WIDTH, Column, Part, Style, Table
 
 # Titles and notes below this width would wrap too often.
 LEAST_WIDTH: Final = 66
@@ -21,6 +23,19 @@ STYLES: Final = {
     Style.BAD: "bold red",
     Style.DIM: "table.caption",
 }
+
+
+def printed(result: Result) -> str:
+    """The tables for the terminal that standard output is, coloured if it shows colours.
+
+    On one narrower than 80 columns lines wrap, but no number is cut.
+    """
+    terminal = Console()
+    columns = max(STANDARD_WIDTH, terminal.width)
+    console = Console(file=io.StringIO(), width=columns, force_terminal=terminal.is_terminal)
+    with console.capture() as text:
+        console.print(printable(result.parts(columns)))
+    return text.get()
 
 
 def printable(parts: Iterable[Part]) -> RenderableType:

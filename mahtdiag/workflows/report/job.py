@@ -12,7 +12,7 @@ from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.html.gallery import Picture
-from mahtdiag.reports.html.page import render_report
+from mahtdiag.reports.html.page import Page, render_page
 from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.numbers import counted
 from mahtdiag.reports.one_line import one_line
@@ -95,7 +95,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     gallery = None
     if request.images != NO_IMAGES:
         gallery = gallery_of(view, table, rows, pictures, notes)
-    content = render_report(view, sections, gallery)
+    content = render_page(Page(view, sections, gallery))
     return Report(
         path=_written(request, run, content),
         run=run.path,

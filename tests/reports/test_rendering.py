@@ -1,0 +1,96 @@
+"""Renderers: each found by its name, and one more is one more choice of every command."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from mahtdiag.reports.json.text import json_bytes
+from mahtdiag.reports.rendering import FORMATS, PIPELINE, Renderer, Result, file_content, named
+from mahtdiag.reports.tables.table import Line, table
+
+from .ci_records import RESULT
+
+SOMETHING = Result(
+    lambda columns: (Line(f"{columns} columns"), table("A title", ("a", "b"), (("x", "1"),))),
+    lambda: {"a": 1.5, "file": "ü\udcff", "nothing": None},
+)
+MORE = """
+import sys
+from dataclasses import dataclass
+from mahtdiag.reports import rendering
+
+@dataclass(frozen=True)
+class Count:
+    name: str = "count"
+
+    def render(self, result):
+        return f"{len(list(result.parts(80)))} parts, {len(result.content())} values\\n"
+
+rendering.FORMATS += (Count(),)
+from mahtdiag.cli.commands import app
+
+for arguments in {calls!r}:
+    try:
+        app(arguments, prog_name="mahtdiag", standalone_mode=False)
+    except SystemExit:
+        pass
+"""
+
+
+def run(*calls: list[str]) -> str:
+    """What a process prints whose registry holds one more renderer."""
+    script = MORE.replace("{calls!r}", repr(calls))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_renderer_that_is_registered_is_a_choice_of_every_command() -> None:
+    commands = ("evaluate", "anatomy", "calibration", "compare", "report")
+    text = run(*([command, "--help"] for command in commands))
+    assert text.count("table|json|count") == len(commands)
+
+
+def test_a_renderer_that_is_registered_writes_results() -> None:
+    text = run(["anatomy", "--explain", "A201", "--format", "count"])
+    assert text.endswith(" parts, 6 values\n")
+
+
+@dataclass(frozen=True)
+class Upper:
+    """A renderer that is no part of the product."""
+
+    name: str = "upper"
+
+    def render(self, result: Result) -> str:
+        return " ".join(part.text.upper() for part in result.parts(99) if isinstance(part, Line))
+
+
+def test_a_renderer_takes_the_tables_or_the_values() -> None:
+    renderers: tuple[Renderer[Result], ...] = (*FORMATS, Upper())
+    assert named(renderers, "upper").render(SOMETHING) == "99 COLUMNS"
+    assert file_content(Upper(), SOMETHING) == b"99 COLUMNS"
+    printed = named(renderers, "table").render(SOMETHING)
+    assert isinstance(printed, str)
+    assert printed.splitlines()[1].strip() == "A title"
+    assert json.loads(json_bytes(SOMETHING)) == {"a": 1.5, "file": "ü\udcff", "nothing": None}
+    assert json_bytes(SOMETHING) == named(renderers, "json").render(SOMETHING)
+    assert "ü\\udcff" in json_bytes(SOMETHING).decode()
+
+
+@pytest.mark.parametrize("renderer", PIPELINE, ids=lambda renderer: str(renderer.name))
+def test_every_renderer_of_a_pipeline_names_the_command(renderer: Renderer[object]) -> None:
+    assert b"mahtdiag evaluate" in file_content(renderer, RESULT)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'xml' is not one of 'table', 'json'"):
+        named(FORMATS, "xml")
+
+
+def test_nan_is_no_json() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        json_bytes(Result(lambda _: (), lambda: {"a": float("nan")}))
