@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from mahtdiag.reports.overlay.png import is_signed
+from mahtdiag.reports.overlay.image import is_signed
 from mahtdiag.runs.files import reporting_write_errors
 
 Task = TypeVar("Task")

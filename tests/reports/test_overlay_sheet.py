@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgba
 from numpy.typing import NDArray
 
-from mahtdiag.reports.overlay.geometry import Box
 from mahtdiag.reports.overlay.lettering import Lettering, width_px
+from mahtdiag.reports.overlay.scene import Box
 from mahtdiag.reports.overlay.sheet import Sheet, closed, joined, rgb_bytes
 from mahtdiag.schema.frames import Size
 

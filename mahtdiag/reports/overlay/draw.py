@@ -18,17 +18,21 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.sketch import Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.numbers import pixels
-from mahtdiag.reports.overlay.geometry import Box
-from mahtdiag.reports.overlay.image import Image, for_display
+from mahtdiag.reports.overlay.image import Image, for_display, png_bytes
 from mahtdiag.reports.overlay.lettering import Lettering, shorten
-from mahtdiag.reports.overlay.marks import draw_marks
+from mahtdiag.reports.overlay.marks import (
+    Mark,
+    Quantity,
+    draw_marks,
+    draw_quantities,
+    draw_second_peaks,
+    shown_quantities,
+)
 from mahtdiag.reports.overlay.names import write_names
-from mahtdiag.reports.overlay.panel import COLUMN_PX, DETAILS, PanelLayout, draw_panel, lay_out, panel_blocks
-from mahtdiag.reports.overlay.png import png_bytes
-from mahtdiag.reports.overlay.quantities import Quantity, draw_quantities, draw_second_peaks, shown_quantities
-from mahtdiag.reports.overlay.rows import Mark
-from mahtdiag.reports.overlay.scene import Scene, Stage, make_scene
+from mahtdiag.reports.overlay.panel import COLUMN_PX, PanelLayout, draw_panel, lay_out
+from mahtdiag.reports.overlay.scene import Box, Scene, Stage, make_scene
 from mahtdiag.reports.overlay.sheet import FRAME_Z, Brush, Sheet
+from mahtdiag.reports.overlay.words import DETAILS, panel_blocks
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import Skeleton

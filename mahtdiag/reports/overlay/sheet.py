@@ -19,7 +19,7 @@ from matplotlib.transforms import Affine2D, Bbox, Transform
 from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
-from mahtdiag.reports.overlay.geometry import Box
+from mahtdiag.reports.overlay.scene import Box
 from mahtdiag.schema.frames import Size
 
 Points = NDArray[np.float64]

@@ -16,7 +16,7 @@ from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, RunFolderError, UsageError
 from mahtdiag.reports.overlay.draw import draw_overlay
-from mahtdiag.reports.overlay.png import signed
+from mahtdiag.reports.overlay.image import signed
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice

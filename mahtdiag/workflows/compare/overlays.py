@@ -11,7 +11,7 @@ from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, RunFolderError
 from mahtdiag.reports.overlay.draw import Half, draw_overlay, draw_side_by_side
-from mahtdiag.reports.overlay.png import signed
+from mahtdiag.reports.overlay.image import signed
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice

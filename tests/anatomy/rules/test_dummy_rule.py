@@ -12,9 +12,8 @@ from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.metrics.registry import images_behind, metric_of
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
-from mahtdiag.reports.overlay.geometry import Box
-from mahtdiag.reports.overlay.quantities import shown_quantities
-from mahtdiag.reports.overlay.scene import Stage, make_scene
+from mahtdiag.reports.overlay.marks import shown_quantities
+from mahtdiag.reports.overlay.scene import Box, Stage, make_scene
 from mahtdiag.reports.tables.rule_text import rule_content, rule_text
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import AP, LA, View
