@@ -59,8 +59,8 @@ class Named(Generic[R]):
 
 TABLE: Final = "table"
 FORMATS: tuple[Renderer[Result], ...] = (
-    Named(TABLE, "mahtdiag.reports.tables.terminal:printed"),
-    Named("json", "mahtdiag.reports.json.text:json_bytes"),
+    Named(TABLE, "mahtdiag.reports.tables.table:printed"),
+    Named("json", "mahtdiag.reports.json:json_bytes"),
 )
 """What `--format` offers for the result of any command."""
 

@@ -12,7 +12,7 @@ from mahtdiag.calibration import Change, RecalibrationRow
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.numbers import number, percent
 from mahtdiag.reports.tables.calibration import CalibrationView, advice, calibration_parts, counts
-from mahtdiag.reports.tables.terminal import printable
+from mahtdiag.reports.tables.table import printable
 
 from .calibrated_view import residuals, view_of
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names, is_compared
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
+from mahtdiag.reports.json import json_bytes
 from mahtdiag.reports.json.comparison import comparison_content
-from mahtdiag.reports.json.text import json_bytes
 from mahtdiag.reports.overlay.draw import GAP_PX, HEADER_PX, Half, draw_side_by_side
 from mahtdiag.reports.rendering import Result
 from mahtdiag.reports.tables.comparison import ChangedImage, ComparisonView, comparison_parts, title_of
-from mahtdiag.reports.tables.terminal import printable
+from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.skeleton import LA, View
 from tests.diagnosis.compared import run_of, two_runs
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult
 from mahtdiag.reports.tables.gates import compared_value, gates_table
-from mahtdiag.reports.tables.terminal import printable
+from mahtdiag.reports.tables.table import printable
 
 NUMBERS = st.floats(-1e9, 1e9)
 

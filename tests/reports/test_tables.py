@@ -18,7 +18,7 @@ from mahtdiag.reports.tables.evaluation import (
     WorstImage,
     evaluation_parts,
 )
-from mahtdiag.reports.tables.terminal import printable
+from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import LA, View
 

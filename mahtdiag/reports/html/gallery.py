@@ -1,9 +1,11 @@
-"""What the gallery knows of every image, as JSON inside the page."""
+"""What the gallery knows of every image, as JSON inside the page, and its small pictures."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
+import cv2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.reports.one_line import one_line
+from mahtdiag.reports.overlay.image import Image, for_display
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 
@@ -20,6 +23,15 @@ Ints = NDArray[np.int64]
 
 DECIMALS_PX = 1
 SIGNIFICANT = 4
+# So many images at most have pictures of this height, in pixels, beside each other.
+HEIGHTS: Final = ((60, 1000), (150, 800), (400, 640))
+LEAST_HEIGHT: Final = 480
+# A page of 60 MB holds 42 MB of JPEG as text (4 signs for 3 bytes) and a few MB of everything else.
+ALL_BYTES: Final = 40_000_000
+MOST_BYTES: Final = 160_000
+QUALITIES: Final = (85, 75, 60, 45, 30)
+SHRINK: Final = 0.7
+SMALLEST_HEIGHT: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +165,32 @@ def _rounded(values: Floats, decimals: int = DECIMALS_PX) -> list[Json]:
     """Numbers in one flat list, null where there is none."""
     flat: Sequence[float] = np.round(values, decimals).reshape(-1).tolist()
     return [value if np.isfinite(value) else None for value in flat]
+
+
+def picture_height(count: int) -> int:
+    """The height of the pictures of a gallery of so many images, in pixels."""
+    return next((height for most, height in HEIGHTS if count <= most), LEAST_HEIGHT)
+
+
+def picture_bytes(count: int) -> int:
+    """How large a picture of such a gallery may be."""
+    return min(MOST_BYTES, ALL_BYTES // max(1, count))
+
+
+def small_picture(image: Image, covers: Size, height: int, most_bytes: int) -> Picture:
+    """A grey JPEG of at most this height and so many bytes, in the best quality that fits.
+
+    `covers`: the original pixels that the whole of `image` shows. Grey values are shown as in overlays.
+    """
+    rows, columns = image.shape[:2]
+    height = min(height, rows)
+    while True:
+        size = Size(height, max(1, round(columns * height / rows)))
+        grey = for_display(image, size)[0][:, :, 0]
+        for quality in QUALITIES:
+            done, encoded = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            if not done:
+                raise RuntimeError("OpenCV could not encode a JPEG")
+            if encoded.size <= most_bytes or (quality == QUALITIES[-1] and height <= SMALLEST_HEIGHT):
+                return Picture(encoded.tobytes(), covers)
+        height = max(SMALLEST_HEIGHT, int(SHRINK * height))

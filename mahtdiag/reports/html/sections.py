@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import GroupKind
-from mahtdiag.reports.figures.bland_altman import bland_altman_figure, known_measurements
 from mahtdiag.reports.figures.calibration import figure_makers
 from mahtdiag.reports.figures.errors import (
     RuleCount,
+    bland_altman_figure,
     distribution_figure,
     error_spine_figure,
+    known_measurements,
     loss_figure,
     violations_figure,
 )

@@ -8,7 +8,7 @@ from mahtdiag.anatomy.systematic import Estimate, SystematicError
 from mahtdiag.anatomy.wording import finding_reason, image_reason
 from mahtdiag.diagnosis.anatomy import AnatomyReport, AnatomyVerdict, JudgedImage, PredictionDiagnosis, Source
 from mahtdiag.diagnosis.measured import Measured, MeasuredPair
-from mahtdiag.reports.json.text import escaped
+from mahtdiag.reports.json import escaped
 from mahtdiag.reports.rendering import Json
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.skeleton import View

@@ -14,7 +14,7 @@ from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.numbers import as_content, estimate
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
-from mahtdiag.reports.figures.bland_altman import draw_bland_altman
+from mahtdiag.reports.figures.errors import draw_bland_altman
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, ImageChoice

@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import decode_reduced
 from mahtdiag.errors import DataError
-from mahtdiag.reports.html.gallery import Picture
-from mahtdiag.reports.html.pictures import picture_bytes, picture_height, small_picture
+from mahtdiag.reports.html.gallery import Picture, picture_bytes, picture_height, small_picture
 from mahtdiag.workflows.progress import Progress
 
 GONE = "the file is gone"

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mahtdiag.reports.html.gallery import Picture
-from mahtdiag.reports.html.pictures import LEAST_HEIGHT, picture_bytes, picture_height, small_picture
+from mahtdiag.reports.html.gallery import LEAST_HEIGHT, Picture, picture_bytes, picture_height, small_picture
 from mahtdiag.schema.frames import Size
 
 LIMIT_BYTES = 60_000_000
