@@ -1,12 +1,12 @@
 """From the numbers of a batch to one record per image: original pixels, losses, violations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.schema.frames import FrameMap
@@ -28,6 +28,7 @@ class RecordMaker:
     `pixel_spacing_mm` holds for the images that have no spacing of their own. `sigma_factors` `[K]`
     multiply σ and its parts; the uncertainty loss and the clamp bounds are those of the head as it is. After
     repeated passes, losses on places judge the mean place, and the head's σ is that of all passes.
+    `found`: names and findings of every batch, so that nothing is judged again at the end.
     """
 
     spec: ModelSpec
@@ -36,6 +37,7 @@ class RecordMaker:
     pixel_spacing_mm: float | None = None
     sigma_factors: Floats | None = None
     rules: tuple[Rule, ...] = RULES
+    found: list[tuple[tuple[str, ...], Findings]] = field(default_factory=list)
 
     def records(
         self,
@@ -50,7 +52,9 @@ class RecordMaker:
         sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
         findings = check_anatomy(
             places.pred_px, self.spec.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules
-        ).per_image()
+        )
+        self.found.append((tuple(sample.image for sample in samples), findings))
+        of_image = findings.per_image()
         records: list[ImageRecord] = []
         failures: list[Failure] = []
         for i, (sample, image) in enumerate(zip(samples, images, strict=True)):
@@ -71,7 +75,7 @@ class RecordMaker:
                     age_years=sample.patient.age_years,
                     losses=losses[i],
                     keypoints=_keypoints(places, reading, i, spacing, self.loss.uncertainty_loss, frames[i]),
-                    findings=findings[i],
+                    findings=of_image[i],
                 )
             )
         return records, failures

@@ -159,6 +159,10 @@ class RunTable:
         except KeyError:
             raise ColumnNotReadError(f"a table that was read without {name}") from None
 
+    def has(self, column: Column[Any]) -> bool:
+        """Whether a column can be asked for."""
+        return column.compute is not None or column.name in self._values
+
     def loss(self, name: str) -> Floats:
         """A part of the loss of each image `[N]`, network frame, by its name in `run.json`."""
         return cast(Floats, self.values_of(f"loss_{name}"))
@@ -247,10 +251,22 @@ class RunTable:
                     return table
             conditions = replace(self.conditions, limits=limits, rules=rules)
             judged = RunTable(self.skeleton, self._values, conditions=conditions, failures=self.failures)
+            judged._values = self._values
             judged._once = {of: found for of, found in self._once.items() if of not in _FROM_RULES}
             judged._judged = self._judged
             self._judged.append(judged)
             return judged
+
+    def read_also(self, values: Mapping[str, Values]) -> None:
+        """Further columns of the same images, for this table and those of it by other limits and rules."""
+        self._values.update(values)
+
+    def know_findings(self, images: Sequence[str], findings: Findings) -> None:
+        """What the limits and rules in force find in these images; of use where they are all of the table."""
+        rows = {image: row for row, image in enumerate(images)}
+        if rows.keys() >= set(self.image):
+            places = np.array([rows[image] for image in self.image], dtype=np.int64)
+            self._once[_findings] = findings.taken(places)
 
     def with_values(self, **values: Values) -> "RunTable":
         """The same images with other values in these columns; what follows from them is computed anew."""

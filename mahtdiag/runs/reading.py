@@ -14,6 +14,7 @@ from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
 from mahtdiag.runs.latest import is_latest, latest_run
 from mahtdiag.runs.parts import Parts, iter_tables, row_count
 from mahtdiag.runs.tables import Columns, images_schema, keypoints_schema, read_images, read_keypoints
+from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 
 DOCUMENT: Final = "run.json"
@@ -33,7 +34,7 @@ class Run:
     document: RunDocument
     merged: bool
     cwd: Path = Path()
-    _read: dict[frozenset[str], RunTable] = field(default_factory=dict, compare=False, repr=False)
+    _read: list[RunTable] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def view(self) -> View:
@@ -50,8 +51,8 @@ class Run:
         return str(path.relative_to(self.cwd) if path.is_relative_to(self.cwd) else path)
 
     def closed(self) -> "Run":
-        """The same run without the tables that were read."""
-        return replace(self, _read={})
+        """The same run, of which nothing is held in memory."""
+        return replace(self, _read=[])
 
     @property
     def sealed(self) -> bool:
@@ -59,27 +60,34 @@ class Run:
         return self.document.checksums is not None
 
     def table(self, columns: Columns = COLUMNS) -> RunTable:
-        """The evaluated images and those that failed, read once; some columns need less time and memory.
+        """The evaluated images and those that failed, always the same table; it has these columns at least.
+
+        Some columns need less time and memory than all; those that are there already are not read again.
 
         Raises:
             RunFolderError: a table is missing or damaged, or does not fit the other.
         """
-        wanted = frozenset(column.name for column in columns)
-        for known, table in self._read.items():
-            if wanted <= known:
-                return table
-        self._read[wanted] = self._table([column for column in columns if column.compute is None])
-        return self._read[wanted]
+        if not self._read:
+            self._read.append(self._with((RunTable.image, *columns)))
+        (table,) = self._read
+        missing = [column for column in columns if not table.has(column)]
+        if missing:
+            table.read_also(self._values((RunTable.image, *missing))[0])
+        return table
 
-    def _table(self, columns: Columns) -> RunTable:
-        of_images = [RunTable.image, *(c for c in columns if not c.of_keypoints and c is not RunTable.image)]
-        of_keypoints = [column for column in columns if column.of_keypoints]
+    def _with(self, columns: Columns) -> RunTable:
+        values, failures = self._values(columns)
+        return RunTable(self.view.skeleton, values, conditions=self.document.conditions, failures=failures)
+
+    def _values(self, columns: Columns) -> tuple[dict[str, Values], tuple[Failure, ...]]:
+        wanted = [column for column in dict.fromkeys(columns) if column.compute is None]
+        of_images = [column for column in wanted if not column.of_keypoints]
+        of_keypoints = [column for column in wanted if column.of_keypoints]
         images, failures = read_images(self._image_rows(of_images), of_images)
         names, keypoints = self._keypoints(of_keypoints)
         if names != images[RunTable.image.name]:
             raise RunFolderError(f"{self.label}: its tables list different images; damaged, evaluate again")
-        values, how = images | keypoints, self.document.conditions
-        return RunTable(self.view.skeleton, values, conditions=how, failures=failures)
+        return images | keypoints, failures
 
     def _image_rows(self, columns: Columns) -> pa.Table:
         shas = (RunTable.image_sha256, RunTable.annotation_sha256)

@@ -25,7 +25,7 @@ def test_they_are_those_of_the_whole_table(
     monkeypatch.setattr(folder_module, "IMAGES_PER_ROW_GROUP", 3)
     uninterrupted(tmp_path / "x", view)
     run = open_run(tmp_path / "x", tmp_path)
-    found, whole = run.table(FEW), run.table()
+    found, whole = run.table(FEW), run.closed().table()
     assert (found.image, found.failures) == (whole.image, whole.failures)
     assert len(found.failures) == FAILED
     for column in FEW:
@@ -34,6 +34,11 @@ def test_they_are_those_of_the_whole_table(
         if column not in (RunTable.image, RunTable.level_shift, *FEW):
             with pytest.raises(ColumnNotReadError, match=f"without {column.name}"):
                 getattr(found, column.name)
+    # One table per run: what is missing is read when it is asked for.
+    assert run.table() is found
+    for column in COLUMNS:
+        a, b = getattr(found, column.name), getattr(whole, column.name)
+        assert a == b if isinstance(a, tuple) else np.array_equal(a, b, equal_nan=True)
 
 
 def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:

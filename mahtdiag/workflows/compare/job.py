@@ -119,7 +119,7 @@ def _compared(a: Run, b: Run, margins: tuple[Margin, ...] | None, *, common: boo
     judged = tuple(judged for judged in comparison.judged if judged.name not in missing)
     return ComparedPair(
         a=a,
-        b=b.closed(),
+        b=b,
         label_a=a.label,
         label_b=b.label,
         names_a=pair.names_a,

@@ -63,7 +63,8 @@ def with_overlays(compared: Compared, choice: ImageChoice, folder: Path, progres
     pairs = []
     for number, pair in enumerate(compared.pairs, start=2):
         notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, progress)
-        pairs.append(replace(pair, notes=(*pair.notes, *notes)))
+        # All columns of many runs together would be much; those of the first are needed again.
+        pairs.append(replace(pair, b=pair.b.closed(), notes=(*pair.notes, *notes)))
     return replace(compared, pairs=tuple(pairs))
 
 

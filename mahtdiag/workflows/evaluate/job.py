@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.checks import outside_image
 from mahtdiag.data.images import ImageError, load_image
@@ -87,17 +88,21 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tup
     clock = _Clock(folder.document)
     try:
         keep_work(True)
-        _infer(setup, folder, clock, progress)
+        found = _infer(setup, folder, clock, progress)
         known = folder.document.model_copy(update={"settings": settings_of(setup)})
         run = replace(folder.tables(), cwd=cwd)
+        if found:
+            images = [image for names, _ in found for image in names]
+            judged = run.table().judged_by(setup.limits, setup.rules)
+            judged.know_findings(images, Findings.chain([findings for _, findings in found]))
         results = read_results(run, folder.document if folder.complete else known)
         overlays = write_overlays(setup, results, folder, progress)
         document = folder.document
         if not folder.complete:
             document = results.document.model_copy(update=_at_the_end(setup, clock))
         baseline = judge_baseline(setup.gates.baseline, results.run, setup.limits, setup.rules)
-        judged = with_gates(document, setup.gates.limits, baseline)
-        for note in folder.finish(judged, cwd):
+        document = with_gates(document, setup.gates.limits, baseline)
+        for note in folder.finish(document, cwd):
             progress.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, _at_the_end(setup, clock))
@@ -107,9 +112,12 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tup
     return results, overlays
 
 
-def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", progress: Progress) -> None:
+def _infer(
+    setup: Setup, folder: RunFolder, clock: "_Clock", progress: Progress
+) -> list[tuple[tuple[str, ...], Findings]]:
+    """Evaluates what is not in the folder yet; names and findings of what was evaluated now."""
     if folder.complete:
-        return
+        return []
     samples, done = setup.dataset.samples, folder.finished_batches()
     finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
     progress.start("evaluating", len(samples), finished)
@@ -132,6 +140,7 @@ def _infer(setup: Setup, folder: RunFolder, clock: "_Clock", progress: Progress)
         clock.add(inferred.seconds + Seconds(analyse=time.perf_counter() - started))
         progress.advance(len(records) + len(failures))
     progress.stop()
+    return maker.found
 
 
 def image_reader(setup: Setup) -> LoadImage:
