@@ -35,7 +35,7 @@ def report_lines(images: int) -> list[str]:
     pred = label + rng.normal(0.0, ERROR_PX, label.shape)
     rules = seconds(lambda: check_anatomy(pred, VIEW.skeleton, image_size_px=size), 3)
     bootstrap = seconds(lambda: fit_systematic_error(pred, label))
-    agreement = seconds(lambda: measure_agreement(pred, label, VIEW))
+    agreement = seconds(lambda: measure_agreement(pred, label, VIEW.skeleton))
     return [
         f"{images:,} images of {VIEW.keypoints} keypoints, one core",
         f"  all rules                             {rules:6.2f} s   (target at 100,000: 2 s)",

@@ -21,7 +21,7 @@ from mahtdiag.diagnosis.measured import Measured, measure_agreement
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]
 
@@ -64,17 +64,22 @@ class RuleTally:
 
 @dataclass(frozen=True, slots=True)
 class AnatomyVerdict:
-    """Findings in N images of one view: every image, most suspicious first, and a tally of every rule.
+    """Findings in N images of one skeleton: every image, most suspicious first, and a tally of every rule.
 
     `violating`: images in which anything fired; `label_violating` the same for the labels, None where labels
     are what is judged.
     """
 
-    view: View
+    skeleton: Skeleton
     images: tuple[JudgedImage, ...]
     tallies: tuple[RuleTally, ...]
     violating: int
     label_violating: int | None
+
+    @property
+    def view(self) -> View:
+        """The projection."""
+        return self.skeleton.view
 
     @property
     def share_violating(self) -> float:
@@ -150,7 +155,7 @@ def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None 
     order = sorted(range(len(images)), key=lambda row: (-severity[row], images[row]))
     fired = findings.fired()
     return AnatomyVerdict(
-        view=findings.skeleton.view,
+        skeleton=findings.skeleton,
         images=tuple(
             JudgedImage(
                 images[row],
@@ -227,6 +232,6 @@ def diagnose_predictions(table: RunTable) -> PredictionDiagnosis:
         in_px=in_px,
         in_cells=in_cells,
         sentence=explain_systematic_error(in_px, in_cells) if in_px else None,
-        measured=measure_agreement(pred_px, label_px, table.view),
+        measured=measure_agreement(pred_px, label_px, table.skeleton),
         ambiguity=ambiguity_of(table),
     )

@@ -19,7 +19,7 @@ from mahtdiag.anatomy.measurements import (
     measurement_columns,
     meyerding_grade,
 )
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]
 MEYERDING = (1, 2, 3, 4, 5)
@@ -66,16 +66,15 @@ class Measured:
     facing_unknown: int
 
 
-def measure_agreement(pred_px: Floats, label_px: Floats, view: View) -> Measured:
-    """Every measurement of the view, on predictions and labels `[N, K, 2]`, and how well the two agree.
+def measure_agreement(pred_px: Floats, label_px: Floats, skeleton: Skeleton) -> Measured:
+    """Every measurement of the projection, on predictions and labels `[N, K, 2]`, and how well the two agree.
 
     Lateral predictions are measured under the facing of their labels: they show the same patient.
     """
     labelled: LateralMeasurements | FrontalMeasurements
     predicted: LateralMeasurements | FrontalMeasurements
-    skeleton = view.skeleton
     meyerding, unknown = None, 0
-    if view is View.LA:
+    if skeleton.view is View.LA:
         facing = facing_from_lordosis(label_px, skeleton)
         unknown = int((facing == 0).sum())
         labelled = measure_lateral(label_px, skeleton, facing)

@@ -14,7 +14,7 @@ from mahtdiag.schema.frames import CoordinateConvention, FrameMap, NetworkFrames
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySource, UncertaintySpec
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.samples import LoadedImage, Patient, Sample
-from mahtdiag.schema.skeleton import View, skeleton_with
+from mahtdiag.schema.skeleton import Skeleton, View, skeleton_with
 
 Floats = NDArray[np.float64]
 ORIGINAL, INPUT, HEATMAP = Size(211, 150), Size(96, 64), Size(24, 32)
@@ -35,9 +35,15 @@ def spine(view: View, original: Size, seed: int = 0) -> Floats:
     return np.array(points) + rng.normal(0, 0.5, (view.keypoints, 2))
 
 
-def table_of(names: Sequence[str], pred_px: Floats, label_px: Floats, cell_px: float = 0.0) -> RunTable:
+def table_of(
+    names: Sequence[str],
+    pred_px: Floats,
+    label_px: Floats,
+    cell_px: float = 0.0,
+    skeleton: Skeleton | None = None,
+) -> RunTable:
     """Predictions and labels `[N, K, 2]` as a run has them; its heatmaps have cells of this size, if any."""
-    skeleton = skeleton_with(label_px.shape[1])
+    skeleton = skeleton or skeleton_with(label_px.shape[1])
     assert skeleton is not None
     sides = {"width": np.full(len(names), 100 * cell_px), "height": np.full(len(names), 100 * cell_px)}
     cells = Size(100, 100)

@@ -105,11 +105,11 @@ def test_measurements_of_a_slip() -> None:
     endplate = label[:, 21] - label[:, 20]
     label[:, 18:20] += 0.4 * endplate[:, None]
     predicted[:, 18:20] += 0.7 * endplate[:, None]
-    measured = measure_agreement(predicted, label, View.LA)
+    measured = measure_agreement(predicted, label, View.LA.skeleton)
     slip = next(pair for pair in measured.pairs if (pair.name, pair.level) == ("slip_percent", "L5/S1"))
     assert slip.difference.bias == pytest.approx(30.0)
     assert measured.meyerding is not None
     assert measured.meyerding[1, 2] == 3
     assert measured.meyerding.sum() == 15
     assert measured.facing_unknown == 0
-    assert measure_agreement(label[:, :20], label[:, :20], View.AP).meyerding is None
+    assert measure_agreement(label[:, :20], label[:, :20], View.AP.skeleton).meyerding is None

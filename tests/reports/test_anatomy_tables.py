@@ -22,8 +22,8 @@ from mahtdiag.reports.tables.anatomy import anatomy_parts
 from mahtdiag.reports.tables.rule_text import rule_content, rule_text
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.skeleton import View
-from tests.anatomy.spines import natural_spines, sizes_for
+from mahtdiag.schema.skeleton import Skeleton, View
+from tests.anatomy.spines import T1_TO_L5, natural_spines, sizes_for
 from tests.diagnosis.builders import table_of
 
 Floats = NDArray[np.float64]
@@ -64,11 +64,12 @@ def run_report(view: View, labels: Floats, predictions: Floats) -> AnatomyReport
     )
 
 
-def label_report(view: View, points: Floats) -> AnatomyReport:
+def label_report(of: Skeleton | View, points: Floats) -> AnatomyReport:
     """The report of an annotated set with these points."""
-    found = check_anatomy(points, view.skeleton, image_size_px=sizes_for(points))
+    skeleton = of.skeleton if isinstance(of, View) else of
+    found = check_anatomy(points, skeleton, image_size_px=sizes_for(points))
     names = [f"{n:04d}.jpg" for n in range(len(points))]
-    table = table_of(names, points, points)
+    table = table_of(names, points, points, skeleton=skeleton)
     return AnatomyReport(Source.LABELS, "data", table, judge(names, found), None, FAILURES, ())
 
 
@@ -255,3 +256,19 @@ def test_no_plot_without_a_pair() -> None:
     one = natural_spines(View.AP, 1)
     single = diagnose_predictions(table_of("a", one, one)).measured.pairs
     assert len(draw_bland_altman(single)) == 6
+
+
+def test_a_whole_spine_is_reported_under_its_own_names() -> None:
+    points = natural_spines(T1_TO_L5, 2)
+    points[1, 67] = np.nan
+    points[1, 4:8] = points[1, [5, 4, 7, 6]]
+    report = label_report(T1_TO_L5, points)
+    text = printed(report)
+    assert "L5 LR: no place" in text
+    assert "T2: left corners" in text
+    (image, _) = json.loads(anatomy_json(report))["images"]
+    missing = next(finding for finding in image["findings"] if finding["code"] == "A603")
+    assert (missing["keypoints"], missing["vertebra"]) == ([67], "L5")
+    row = next(csv.DictReader(io.StringIO(anatomy_csv(report))))
+    assert "L5 LR" in row["keypoints"]
+    assert "T2 UL" in row["keypoints"]

@@ -11,7 +11,7 @@ from mahtdiag.diagnosis.measured import Measured, MeasuredPair
 from mahtdiag.reports.json import escaped
 from mahtdiag.reports.rendering import Json
 from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 CSV_COLUMNS = ("rank", "image", "status", "severity", "codes", "keypoints", "reason")
 
@@ -23,7 +23,7 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
         "view": str(verdict.view),
         "source": str(report.source),
         "subject": escaped(report.subject),
-        "images": [_image(image, verdict.view, report.source) for image in verdict.images],
+        "images": [_image(image, verdict.skeleton, report.source) for image in verdict.images],
         "by_code": {
             tally.rule.code: {
                 "images": tally.images,
@@ -47,21 +47,21 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
     return content
 
 
-def _image(image: JudgedImage, view: View, source: Source) -> dict[str, Json]:
+def _image(image: JudgedImage, skeleton: Skeleton, source: Source) -> dict[str, Json]:
     content: dict[str, Json] = {
         "image": image.image,
         "severity": image.severity,
         "codes": list(image.codes),
-        "reason": image_reason(image.findings, view.skeleton, most=None),
-        "findings": [_finding(finding, view) for finding in image.findings],
+        "reason": image_reason(image.findings, skeleton, most=None),
+        "findings": [_finding(finding, skeleton) for finding in image.findings],
     }
     if source is Source.RUN:
         content["label_codes"] = list(image.label_codes)
-        content["label_findings"] = [_finding(finding, view) for finding in image.label_findings]
+        content["label_findings"] = [_finding(finding, skeleton) for finding in image.label_findings]
     return content
 
 
-def _finding(finding: Finding, view: View) -> dict[str, Json]:
+def _finding(finding: Finding, skeleton: Skeleton) -> dict[str, Json]:
     return {
         "code": finding.code,
         "value": finding.value,
@@ -70,7 +70,7 @@ def _finding(finding: Finding, view: View) -> dict[str, Json]:
         "vertebra": finding.vertebra,
         "keypoints": list(finding.keypoints),
         "severity": finding.severity,
-        "reason": finding_reason(finding, view.skeleton),
+        "reason": finding_reason(finding, skeleton),
     }
 
 
@@ -168,17 +168,17 @@ def anatomy_csv(report: AnatomyReport) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    view, images = report.verdict.view, report.verdict.images
-    suspicious = [_row(image, view) for image in images if image.findings]
+    skeleton, images = report.verdict.skeleton, report.verdict.images
+    suspicious = [_row(image, skeleton) for image in images if image.findings]
     failed = [(failure.image, "unreadable", "", "", "", failure.reason) for failure in report.failures]
-    clean = [_row(image, view) for image in images if not image.findings]
+    clean = [_row(image, skeleton) for image in images if not image.findings]
     for rank, row in enumerate([*suspicious, *failed, *clean], start=1):
         writer.writerow((rank, *row))
     return buffer.getvalue()
 
 
-def _row(image: JudgedImage, view: View) -> tuple[str, ...]:
-    names = view.keypoint_names
+def _row(image: JudgedImage, skeleton: Skeleton) -> tuple[str, ...]:
+    names = skeleton.keypoint_names
     blamed = sorted({k for finding in image.findings for k in finding.keypoints})
     return (
         image.image,
@@ -186,5 +186,5 @@ def _row(image: JudgedImage, view: View) -> tuple[str, ...]:
         f"{image.severity:.3f}",
         " ".join(image.codes),
         ", ".join(names[k] for k in blamed),
-        image_reason(image.findings, view.skeleton, most=None),
+        image_reason(image.findings, skeleton, most=None),
     )

@@ -138,7 +138,7 @@ def worst_images(report: AnatomyReport, wider: int) -> Part:
     if not shown:
         return Line("No rule fired in any image.\n")
     what = "Worst images" if report.source is Source.RUN else "Most suspicious labels"
-    skeleton = verdict.view.skeleton
+    skeleton = verdict.skeleton
     reason_width = STANDARD_WIDTH + wider - _name_width(wider) - 15
     return table(
         f"{what}: {len(shown)} of {verdict.violating}",

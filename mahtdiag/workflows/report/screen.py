@@ -20,7 +20,7 @@ from mahtdiag.reports.numbers import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.anatomy.job import report_of_run
 from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate, plot_data
 from mahtdiag.workflows.calibration.screen import view_of as calibration_view
@@ -105,7 +105,7 @@ def gallery_of(
                 mean_error_px=float(table.radial_error_px[row]),
                 max_error_px=float(table.max_error_px[row]),
                 losses={loss: float(view.losses[loss][row]) for loss in LOSS_NAMES},
-                findings=_findings(judged[name], view.view),
+                findings=_findings(judged[name], view.anatomy.verdict.skeleton),
                 label_codes=judged[name].label_codes,
                 severity=judged[name].severity,
                 level_shift=int(table.level_shift[row]),
@@ -123,10 +123,9 @@ def gallery_of(
     )
 
 
-def _findings(image: JudgedImage, view: View) -> tuple[tuple[str, str], ...]:
+def _findings(image: JudgedImage, skeleton: Skeleton) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (group[0].code, group_reason(group, view.skeleton))
-        for group in grouped(image.findings, view.skeleton)
+        (group[0].code, group_reason(group, skeleton)) for group in grouped(image.findings, skeleton)
     )
 
 
