@@ -1,25 +1,37 @@
 """A rule that is written in one file arrives everywhere: nothing else knows the rules by name."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
+from rich.console import Console
 
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, get_rule, select_rules
 from mahtdiag.anatomy.sketch import Shape, Sign
 from mahtdiag.anatomy.wording import image_reason
+from mahtdiag.config.project_file import parse_settings
 from mahtdiag.diagnosis.anatomy import judge
 from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.metrics.registry import images_behind, metric_of
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
+from mahtdiag.errors import ExitStatus
+from mahtdiag.reports.json.anatomy import anatomy_content, anatomy_csv
 from mahtdiag.reports.overlay.marks import shown_quantities
 from mahtdiag.reports.overlay.scene import Box, Stage, make_scene
+from mahtdiag.reports.tables.anatomy import anatomy_parts
 from mahtdiag.reports.tables.rule_text import rule_content, rule_text
+from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import AP, LA, View
+from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
+from mahtdiag.workflows.progress import NoProgress
 from tests.anatomy.rules.dummy_rule import DUMMY, register
 from tests.anatomy.spines import Floats, straight_spine
 from tests.reports.overlay_records import make_record
+from tests.workflows.anatomy_runs import write_run
 
 
 def one_wide_body() -> Floats:
@@ -80,3 +92,30 @@ def test_what_a_rule_sketches_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     ((shape, places),) = drawn.shapes
     assert shape is Shape.RING
     np.testing.assert_allclose(places, points[8:12] + 0.5)
+
+
+def test_a_registered_rule_reaches_gates_table_json_and_csv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(monkeypatch)
+    labels = np.stack([straight_spine(AP)] * 2)
+    write_run(tmp_path / "runs" / "a", labels, one_wide_body(), View.AP)
+    name = "anatomy.by_code.A999.images"
+    settings = parse_settings({"gates": {name: "== 0"}, "anatomy": {"limits": {"A999": 1.75}}}, "x.toml")
+    judged = judge_anatomy(
+        AnatomyRequest(settings, None, None, None, None, None, False, tmp_path), NoProgress()
+    )
+    assert judged.status is ExitStatus.GATE_FAILED
+    assert [(gate.gate.metric, gate.value) for gate in judged.report.gates] == [(name, 1.0)]
+    content = anatomy_content(judged.report)
+    assert isinstance(content["by_code"], dict)
+    assert content["by_code"]["A999"] == {
+        "images": 1, "findings": 1, "keypoints": 4, "group": "shape", "worst_image": "0001.jpg"
+    }  # fmt: skip
+    assert "A999" in anatomy_csv(judged.report)
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    with console.capture() as text:
+        console.print(printable(anatomy_parts(judged.report, 80)))
+    rows = [line.split() for line in text.get().splitlines()]
+    assert "A999" in [row[0] for row in rows if row]
+    assert "a dummy" in text.get()
