@@ -27,8 +27,8 @@ from mahtdiag.reports.overlay.image import png_bytes
 from mahtdiag.schema.records import ImageLosses, ImageRecord
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
-from mahtdiag.workflows.evaluate.overlays import second_peaks_of
 from mahtdiag.workflows.evaluate.setup import Setup, prepare
+from mahtdiag.workflows.pictures import second_peaks_of
 from mahtdiag.workflows.progress import NoProgress
 
 ROUNDS: Final = 5

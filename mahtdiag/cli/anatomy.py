@@ -101,8 +101,8 @@ def anatomy_command(
     with ci_results("anatomy", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
+        from mahtdiag.workflows.anatomy.ci import of_anatomy
         from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
-        from mahtdiag.workflows.gates.ci import of_anatomy
 
         request = AnatomyRequest(
             settings=settings,

@@ -69,9 +69,9 @@ def calibration_command(
     with ci_results("calibration", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
+        from mahtdiag.workflows.calibration.ci import of_calibration
         from mahtdiag.workflows.calibration.gates import with_gates
         from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate
-        from mahtdiag.workflows.gates.ci import of_calibration
 
         request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
         calibration = with_gates(calibrate(request), settings.gates)

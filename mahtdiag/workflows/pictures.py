@@ -1,21 +1,33 @@
 """Pictures of a command: drawn in threads, in order, after those of an earlier command are gone."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
 
+import numpy as np
+
+from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.reports.overlay.image import is_signed
 from mahtdiag.runs.files import reporting_write_errors
+from mahtdiag.schema.choices import ImageChoice
+from mahtdiag.schema.records import Floats, ImageRecord
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 # Python itself runs in one thread at a time, and each thread holds an image or two.
 MOST_WORKERS: Final = 4
+
+OVERLAYS: Final = "overlays"
+"""The folder of overlays, in that of their command."""
+
+# A file name has at most 255 bytes, and needs some of them while it is written.
+_LONGEST_STEM_BYTES: Final = 200
 
 
 def usual_workers() -> int:
@@ -76,3 +88,37 @@ def _drawn_by(command: str, path: Path) -> bool:
             return is_signed(file, command)
     except OSError:
         return False
+
+
+def worst_rows(error_px: Floats, choice: ImageChoice) -> list[int]:
+    """Places of the largest of these errors, unknown ones last."""
+    order: list[int] = np.argsort(-np.nan_to_num(error_px, nan=-1.0), kind="stable").tolist()
+    return order[: choice.most]
+
+
+def picture_name(image: str) -> str:
+    """File name of an image's overlay, without a folder."""
+    stem = PurePosixPath(image).stem
+    if len(stem.encode()) > _LONGEST_STEM_BYTES:
+        kept = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore")
+        stem = f"{kept}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
+    return f"{stem}.png"
+
+
+def second_peaks_of(record: ImageRecord) -> Floats | None:
+    """Where ambiguous heatmaps peak again, `[K, 2]` in original pixels, NaN elsewhere; None if not known."""
+    peaks = record.keypoints.peaks
+    if peaks is None:
+        return None
+    return np.where(has_two_peaks(peaks)[:, None], peaks.second, np.nan)
+
+
+def overlay_notes(drawn: int, missing: list[str], folder: Path | str) -> tuple[str, ...]:
+    """How many overlays were drawn and where, and which could not be."""
+    notes = []
+    if drawn:
+        notes.append(f"{drawn} overlay{'s' if drawn > 1 else ''} in {folder}")
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        notes.append(f"no overlay of {missing[0]}{more}: the image is gone or another one now")
+    return tuple(notes)

@@ -23,8 +23,14 @@ from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, second_peaks_of
-from mahtdiag.workflows.pictures import in_order, remove_pictures, usual_workers
+from mahtdiag.workflows.pictures import (
+    in_order,
+    overlay_notes,
+    picture_name,
+    remove_pictures,
+    second_peaks_of,
+    usual_workers,
+)
 from mahtdiag.workflows.progress import Progress
 
 Floats = NDArray[np.float64]

@@ -17,8 +17,14 @@ from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare.job import Compared, ComparedPair
-from mahtdiag.workflows.evaluate.overlays import overlay_notes, picture_name, second_peaks_of
-from mahtdiag.workflows.pictures import in_order, remove_pictures, usual_workers
+from mahtdiag.workflows.pictures import (
+    in_order,
+    overlay_notes,
+    picture_name,
+    remove_pictures,
+    second_peaks_of,
+    usual_workers,
+)
 from mahtdiag.workflows.progress import Progress
 
 WORSE, BETTER = "worse", "better"

@@ -96,7 +96,7 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tup
             judged = run.table().judged_by(setup.limits, setup.rules)
             judged.know_findings(images, Findings.chain([findings for _, findings in found]))
         results = read_results(run, folder.document if folder.complete else known)
-        overlays = write_overlays(setup, results, folder, progress)
+        overlays = _draw(setup, results, folder, progress)
         document = folder.document
         if not folder.complete:
             document = results.document.model_copy(update=_at_the_end(setup, clock))
@@ -141,6 +141,20 @@ def _infer(
         progress.advance(len(records) + len(failures))
     progress.stop()
     return maker.found
+
+
+def _draw(setup: Setup, results: RunResults, folder: RunFolder, progress: Progress) -> int:
+    """Overlays of the worst images by the rules and limits of now; how many."""
+    if results.numbers is None:
+        return 0
+    return write_overlays(
+        results.table.judged_by(setup.limits, setup.rules),
+        folder,
+        progress,
+        choice=setup.overlays,
+        paths={sample.image: sample.path for sample in setup.dataset.samples},
+        workers=setup.workers,
+    )
 
 
 def image_reader(setup: Setup) -> LoadImage:

@@ -11,13 +11,13 @@ from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.runs.checksums import digest
 from mahtdiag.runs.document import FailureEntry, ImageCounts, RunDocument
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.results import NUMBER_SECTIONS
 from mahtdiag.runs.sections import Section
 from mahtdiag.workflows.calibration.choices import choices_of
 from mahtdiag.workflows.calibration.inputs import VarianceShares, judge, read_inputs, shares_json
-from mahtdiag.workflows.evaluate.setup import digest
 
 CURVES = ("curve", "sparsification", "adversarial")
 

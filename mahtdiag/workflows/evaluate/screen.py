@@ -11,9 +11,9 @@ from mahtdiag.reports.tables.evaluation import AnatomyRow, CalibrationGlance, Ev
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.workflows.evaluate.job import Evaluation
-from mahtdiag.workflows.evaluate.overlays import worst_images
 from mahtdiag.workflows.evaluate.results import RunResults
 from mahtdiag.workflows.gates.judging import results_of
+from mahtdiag.workflows.pictures import worst_rows
 from mahtdiag.workflows.stored_weights import stored_weights
 
 WORST_ROWS = 8
@@ -64,7 +64,7 @@ def _worst(results: RunResults) -> tuple[WorstImage, ...]:
             losses={name: float(table.loss(name)[i]) for name in LOSS_NAMES},
             codes=table.violations[i],
         )
-        for i in worst_images(results, ImageChoice.parse(f"worst:{WORST_ROWS}"))
+        for i in worst_rows(results.table.radial_error_px, ImageChoice.parse(f"worst:{WORST_ROWS}"))
     )
 
 

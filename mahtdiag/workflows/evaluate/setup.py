@@ -1,8 +1,6 @@
 """Everything `evaluate` decides before the first image is read."""
 
-import hashlib
 import platform
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +17,7 @@ from mahtdiag.engine.device import describe_device, resolve_device
 from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
+from mahtdiag.runs.checksums import digest
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size
@@ -171,11 +170,6 @@ def listing_sha256(dataset: Dataset) -> str:
     lines = [f"{sample.image}\0{sample.annotation_sha256}" for sample in dataset.samples]
     lines += [f"{failure.image}\0{failure.annotation_sha256}" for failure in dataset.failures]
     return digest(lines)
-
-
-def digest(lines: Sequence[str]) -> str:
-    """SHA-256 over lines in sorted order."""
-    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def settings_of(setup: Setup) -> dict[str, JsonValue]:

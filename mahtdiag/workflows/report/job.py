@@ -19,9 +19,9 @@ from mahtdiag.reports.one_line import one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.choices import NO_IMAGES, ImageChoice
-from mahtdiag.workflows.evaluate.overlays import worst_rows
 from mahtdiag.workflows.gates.baseline import judge_baseline
 from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
+from mahtdiag.workflows.pictures import worst_rows
 from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.report.pictures import Wanted, finished_pictures, start_pictures
 from mahtdiag.workflows.report.screen import gallery_of, view_of
