@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
-from mahtdiag.diagnosis.metrics.metric import Estimate
+from mahtdiag.diagnosis.metrics.losses import LOSSES
+from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
+from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.diagnosis.worst_images import WorstImages
 from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.html.view import ReportView
@@ -44,16 +46,9 @@ class Tile:
     alarm: bool = False
 
 
-# What to look at when a gate on these numbers fails, by the beginning of its metric; else the errors.
-_LOOKS = (
-    ("anatomy.by_code.", "code:"),
-    ("anatomy.level_shifts", "type:shift"),
-    ("anatomy.", "code:any"),
-    ("error_types.level_shifts", "type:shift"),
-    ("calibration.", "sort:sigma"),
-    ("images.", "status:failed"),
-    ("losses.", "sort:"),
-)
+# What to look at when a gate on a number of these sections fails; else the errors.
+_LOOKS = {"anatomy": "code:any", "calibration": "sort:sigma", "images": "status:failed"}
+SHIFTS = "level_shifts"
 
 
 def verdict_of(gates: tuple[GateCase, ...]) -> Verdict:
@@ -69,13 +64,16 @@ def verdict_of(gates: tuple[GateCase, ...]) -> Verdict:
     return Verdict("failed", headline, tuple(found))
 
 
-def look_at(metric: str) -> str:
+def look_at(name: str) -> str:
     """How the gallery shows the images behind a number of `run.json`."""
-    for start, look in _LOOKS:
-        if metric.startswith(start):
-            name = metric[len(start) :].partition(".")[0]
-            return f"{look}{name}" if look.endswith(":") else look
-    return "sort:error"
+    metric = metric_of(name)
+    if metric is not None and metric.group.kind is GroupKind.RULE:
+        return f"code:{metric.group.name}"
+    if metric is not None and metric.section == LOSSES:
+        return f"sort:{metric.path[-1]}"
+    if metric is not None and metric.path[-1] == SHIFTS:
+        return "type:shift"
+    return _LOOKS.get(name.partition(".")[0], "sort:error")
 
 
 def tiles_of(view: ReportView) -> tuple[Tile, ...]:
