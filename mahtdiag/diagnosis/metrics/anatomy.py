@@ -10,7 +10,7 @@ from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.columns import ColumnNotReadError
 from mahtdiag.diagnosis.metrics.error_types import level_shifts
-from mahtdiag.diagnosis.metrics.measures import Mean, Terms, Total
+from mahtdiag.diagnosis.metrics.measures import Mean, Terms, Total, every_image
 from mahtdiag.diagnosis.metrics.metric import (
     Better,
     Compared,
@@ -67,10 +67,6 @@ def _chosen(findings: Findings, group: Group) -> Bools:
     return np.ones(len(findings), dtype=np.bool_)
 
 
-def _every_image(table: RunTable) -> Bools:
-    return np.ones(len(table), dtype=np.bool_)
-
-
 def _found(group: Group) -> Iterator[Metric]:
     """The share of images with a finding, and the findings."""
     is_main = group.kind is GroupKind.ALL
@@ -84,7 +80,7 @@ def _found(group: Group) -> Iterator[Metric]:
         better=Better.LOWER,
         most=1.0,
         unit="share",
-        measure=Mean(Terms(_has_any(group), _every_image), of_nothing=0.0),
+        measure=Mean(Terms(_has_any(group), every_image), of_nothing=0.0),
         interval=IntervalKind.EXACT,
         behind=by_severity(group),
         table=TABLE,
@@ -99,7 +95,7 @@ def _found(group: Group) -> Iterator[Metric]:
         group=group,
         better=Better.LOWER,
         unit="count",
-        measure=Total(Terms(_number(group), _every_image)),
+        measure=Total(Terms(_number(group), every_image)),
         behind=by_severity(group),
         table=TABLE,
         compared=compared,
@@ -119,7 +115,7 @@ def _by_rule(group: Group) -> Iterator[Metric]:
             group=group,
             better=Better.LOWER,
             unit="count",
-            measure=Total(Terms(values, _every_image)),
+            measure=Total(Terms(values, every_image)),
             behind=by_severity(group),
             table=TABLE,
             compared=compared,

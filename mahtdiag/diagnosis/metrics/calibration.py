@@ -33,7 +33,6 @@ from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Of = Callable[[Floats], Floats]
 
 CALIBRATION, GROUPS = "calibration", "groups"
 SIGMA = Need("it has no σ; evaluate with --uncertainty heatmap", "σ is not known in both runs")
@@ -48,10 +47,14 @@ LOWER, HIGHER, NEITHER = Better.LOWER, Better.HIGHER, Better.NEITHER
 
 
 @dataclass(frozen=True, slots=True)
-class _OfScores:
-    """A function of sums of scores of two runs; `alone`: an image by itself has it too."""
+class _OfSums:
+    """A function of sums of two runs, of scores (0) or of counts by level (1).
 
-    number: Of
+    `alone`: an image by itself has the number too, as it has no number of counts.
+    """
+
+    sums: int
+    number: Callable[[Floats], Floats]
     alone: bool = False
 
     def value(self, _: RunTable) -> None:
@@ -60,38 +63,23 @@ class _OfScores:
     def paired(self, runs: TwoRuns) -> Paired | None:
         """Over keypoints with a label and a usable σ in both runs; None where there is none."""
         found = runs.once(_sums)
-        return None if found is None else Paired((found[0],), self.number, self.number, self.alone)
+        return None if found is None else Paired((found[self.sums],), self.number, self.number, self.alone)
 
 
-@dataclass(frozen=True, slots=True)
-class _OfCounts:
-    """A function of counts by level, of which an image alone has too few."""
-
-    number: Of
-
-    def value(self, _: RunTable) -> None:
-        """Told by the calibration report."""
-
-    def paired(self, runs: TwoRuns) -> Paired | None:
-        """Over keypoints with a label and a usable σ in both runs; None where there is none."""
-        found = runs.once(_sums)
-        return None if found is None else Paired((found[1],), self.number, self.number, alone=False)
+def _of_scores(name: str) -> _OfSums:
+    return _OfSums(0, lambda sums: np.asarray(getattr(numbers_of(sums, SCORE_COLUMNS), name)))
 
 
-def _of_scores(name: str) -> _OfScores:
-    return _OfScores(lambda sums: np.asarray(getattr(numbers_of(sums, SCORE_COLUMNS), name)))
+def _mean_score(name: str) -> _OfSums:
+    return _OfSums(0, lambda sums: mean_scores(sums)[name], alone=True)
 
 
-def _mean_score(name: str) -> _OfScores:
-    return _OfScores(lambda sums: mean_scores(sums)[name], alone=True)
+def _of_counts(name: str) -> _OfSums:
+    return _OfSums(1, lambda sums: np.asarray(getattr(numbers_of(sums, COUNT_COLUMNS), name)))
 
 
-def _of_counts(name: str) -> _OfCounts:
-    return _OfCounts(lambda sums: np.asarray(getattr(numbers_of(sums, COUNT_COLUMNS), name)))
-
-
-def _of_level(name: str, level: int) -> _OfCounts:
-    return _OfCounts(lambda sums: np.asarray(getattr(numbers_of(sums, COUNT_COLUMNS), name)[..., level]))
+def _of_level(name: str, level: int) -> _OfSums:
+    return _OfSums(1, lambda sums: np.asarray(getattr(numbers_of(sums, COUNT_COLUMNS), name)[..., level]))
 
 
 def calibration_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
@@ -142,7 +130,7 @@ def _metric(
     most: float | None = None,
     unit: str = "",
     interval: IntervalKind = NONE,
-    measure: _OfScores | _OfCounts | None = None,
+    measure: _OfSums | None = None,
     compared: Compared = NEVER,
     proposed: int = 0,
 ) -> Metric:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, RepairRow, repair_table
 from mahtdiag.diagnosis.metrics.errors import by_mean_error
-from mahtdiag.diagnosis.metrics.measures import Mean, Terms, Told, Total
+from mahtdiag.diagnosis.metrics.measures import Mean, Terms, Told, Total, every_image
 from mahtdiag.diagnosis.metrics.metric import Better, Compared, Group, GroupKind, Key, Metric, everything
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import Ranking, WorstImages, counted, shifted_images
@@ -57,7 +57,7 @@ def level_shifts(section: str, whole: Group, label: str, table: str, compared: C
         group=whole,
         better=Better.LOWER,
         unit="count",
-        measure=Total(Terms(_is_shifted, _is_known_image)),
+        measure=Total(Terms(_is_shifted, every_image)),
         behind=_by_shift,
         table=table,
         compared=compared,
@@ -156,10 +156,6 @@ def _is_known(table: RunTable) -> Bools:
 
 def _is_shifted(table: RunTable) -> Bools:
     return np.asarray(table.level_shift != 0)
-
-
-def _is_known_image(table: RunTable) -> Bools:
-    return np.ones(len(table), dtype=np.bool_)
 
 
 def _by_shift(table: RunTable) -> WorstImages | None:

@@ -122,6 +122,11 @@ def by_image(values: Values, known: Bools) -> Floats:
     return np.asarray(_flat(kept).sum(axis=1), dtype=np.float64)
 
 
+def every_image(table: RunTable) -> Bools:
+    """What is known of every image, `[N]`."""
+    return np.ones(len(table), dtype=np.bool_)
+
+
 def count_by_image(known: Bools) -> NDArray[np.int64]:
     """Number of known values of each image, `[N, …]` to `[N]`."""
     return np.asarray(_flat(known).sum(axis=1))
