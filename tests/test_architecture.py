@@ -131,3 +131,10 @@ def test_every_workflow_has_a_test_that_imports_it() -> None:
         name for file in tests for name in re.findall(r"from mahtdiag\.workflows\.(\w+)", file.read_text())
     }
     assert jobs - imported == set()
+
+
+def test_settings_of_a_run_are_read_by_name_in_one_room() -> None:
+    """Elsewhere they are typed: `document.resolved`, `document.conditions`."""
+    by_name = re.compile(r"document\.settings\b|\bstored\[\"|settings\[\"(?!model|data|evaluate)")
+    elsewhere = [file for file in FILES if file.parent.name != "runs"]
+    assert [str(file) for file in elsewhere if by_name.search(file.read_text(encoding="utf-8"))] == []

@@ -153,15 +153,20 @@ class RunDocument(Section):
         return self
 
     @property
+    def resolved(self) -> RunSettings:
+        """Its settings, and what they mean."""
+        return RunSettings(self.settings)
+
+    @property
     def sigma_source(self) -> str:
         """`head`, `heatmap`, `mc-dropout` or `ensemble`: where σ came from."""
-        return RunSettings(self.settings).sigma_source(ensemble=bool(self.checkpoint.members))
+        return self.resolved.sigma_source(ensemble=bool(self.checkpoint.members))
 
     @property
     def conditions(self) -> Conditions:
         """What the numbers of the run follow from."""
         ensemble = bool(self.checkpoint.members)
-        return RunSettings(self.settings).conditions(self.view.skeleton, ensemble=ensemble)
+        return self.resolved.conditions(self.view.skeleton, ensemble=ensemble)
 
     def with_status(self, status: RunStatus) -> "RunDocument":
         """The same document with another status, checked again."""

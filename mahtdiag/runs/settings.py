@@ -8,18 +8,26 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.run_table import Conditions
+from mahtdiag.runs.checksums import FREE_SETTINGS
+from mahtdiag.schema.choices import LOSS_WEIGHTS
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
-from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintySource
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS, UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
+ANATOMY = ("anatomy_limits", "anatomy_rules")
+READING = (
+    "input_size", "resize", "normalize", "channels", "coords", "heatmap_size", "heatmap_sigma", "decode",
+    "softargmax_beta", "uncertainty", "sigma_within", "uncertainty_as", "uncertainty_frame", "recalibration",
+)  # fmt: skip
+"""Settings that decide what a prediction and its σ are."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
     """The settings of a run; what an earlier version did not write is what that version did."""
 
-    stored: Mapping[str, JsonValue]
+    stored: dict[str, JsonValue]
 
     def conditions(self, skeleton: Skeleton, *, ensemble: bool) -> Conditions:
         """What the numbers of a run follow from."""
@@ -30,7 +38,7 @@ class RunSettings:
         return Conditions(
             limits=self.limits(skeleton.view),
             rules=self.rules,
-            decode=str(self.stored.get("decode")),
+            decode=self.decode,
             heatmap_sigma=float(sigma) if isinstance(sigma, int | float) else None,
             frames=self.frames,
             sigma_source=self.sigma_source(ensemble=ensemble),
@@ -90,6 +98,80 @@ class RunSettings:
         """Keys of `[model]` that the checkpoint did not settle; None where the run does not say."""
         stored = self.stored.get("given")
         return tuple(map(str, stored)) if isinstance(stored, list) else None
+
+    @property
+    def input_size(self) -> str:
+        """Size of the network's input, in words."""
+        return str(self.stored.get("input_size"))
+
+    @property
+    def decode(self) -> str:
+        """How heatmaps became places."""
+        return str(self.stored.get("decode"))
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the parts of the loss; the published ones where the run does not say."""
+        found = {part: self._of("loss").get(f"lambda_{part}") for part in LOSS_WEIGHTS}
+        return {
+            part: float(weight) if isinstance(weight, int | float) else LOSS_WEIGHTS[part]
+            for part, weight in found.items()
+        }
+
+    @property
+    def sigma_bounds(self) -> tuple[float, float]:
+        """Where the uncertainty loss clamps σ, model-input pixels; the published ones where it is silent."""
+        low, high = (self._of("loss").get(name) for name in ("min_sigma", "max_sigma"))
+        return (
+            low if isinstance(low, float) else SIGMA_BOUNDS[0],
+            high if isinstance(high, float) else SIGMA_BOUNDS[1],
+        )
+
+    @property
+    def calibration(self) -> Mapping[str, JsonValue]:
+        """How σ was judged, by the keys of `[calibration]`; empty where the run does not say."""
+        return self._of("calibration")
+
+    @property
+    def dropout_passes(self) -> str:
+        """`20` of `mc-dropout:20`; empty where there were none."""
+        return str(self.stored.get("uncertainty")).partition(":")[2]
+
+    @property
+    def sigma_within(self) -> UncertaintySource | None:
+        """Where the σ of a single one of several passes came from, if anywhere."""
+        within = self.stored.get("sigma_within")
+        known = within in (UncertaintySource.HEAD, UncertaintySource.HEATMAP)
+        return UncertaintySource(str(within)) if known else None
+
+    def reading(self, sigma_source: str) -> dict[str, JsonValue]:
+        """The settings that decide what a prediction and its σ are, where σ comes from this source."""
+        found = {name: self.stored[name] for name in READING if name in self.stored}
+        asked = self.stored.get("uncertainty")
+        found["uncertainty"] = str(asked) if sigma_source == DROPOUT else sigma_source
+        earlier = found.pop("recalibration", None)
+        if isinstance(earlier, dict):
+            found["recalibration"] = earlier.get("sha256")
+        if found["uncertainty"] == UncertaintySource.HEATMAP:
+            # What the head emits does not matter where it is not read.
+            found = {n: v for n, v in found.items() if n not in ("uncertainty_as", "uncertainty_frame")}
+        return found
+
+    def by_subject(self) -> tuple[Mapping[str, JsonValue], Mapping[str, JsonValue]]:
+        """All settings but those of anatomy, and the anatomical limits, as they are stored."""
+        others = {name: value for name, value in self.stored.items() if name not in ANATOMY}
+        return others, self._of(ANATOMY[0])
+
+    def differing(self, other: "RunSettings") -> dict[str, tuple[JsonValue, JsonValue]]:
+        """Settings that may change a number and are others in another run, with their values in both."""
+        pairs = {name: (self.stored.get(name), other.stored.get(name)) for name in self.stored | other.stored}
+        return {
+            name: both for name, both in pairs.items() if both[0] != both[1] and name not in FREE_SETTINGS
+        }
+
+    def _of(self, section: str) -> Mapping[str, JsonValue]:
+        stored = self.stored.get(section)
+        return stored if isinstance(stored, dict) else {}
 
     def table(self, name: str) -> Mapping[str, JsonValue]:
         """What was set of a table of `mahtdiag.toml`, among more: `loss` and `calibration` lie apart."""

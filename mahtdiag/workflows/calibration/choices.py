@@ -1,6 +1,5 @@
 """How σ is judged: what the configuration says, else what the run was judged by, else the defaults."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import get_args
 
@@ -8,8 +7,6 @@ from pydantic import JsonValue, ValidationError
 
 from mahtdiag.config.settings import CalibrationGroup, CalibrationSettings
 from mahtdiag.runs.document import RunDocument
-
-SECTION = "calibration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +25,8 @@ class CalibrationChoices:
 
 def choices_of(settings: CalibrationSettings, document: RunDocument | None = None) -> CalibrationChoices:
     """The choices for a run; `settings` first, then those in its `document`."""
-    stored = None if document is None else document.settings.get(SECTION)
     try:
-        known = CalibrationSettings.model_validate(stored if isinstance(stored, Mapping) else {})
+        known = CalibrationSettings.model_validate({} if document is None else document.resolved.calibration)
     except ValidationError:
         # Of another version: what is set here and the defaults are known, and shown.
         known = CalibrationSettings()

@@ -11,7 +11,6 @@ from mahtdiag.calibration.report import Json
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.reading import Run
-from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA
 from mahtdiag.workflows.calibration.choices import CalibrationChoices
@@ -178,7 +177,7 @@ def _units(run: Run, table: RunTable) -> HeadUnits:
 
     Without a size nothing is suspected: every comparison with NaN is false.
     """
-    how, settings = table.conditions, RunSettings(run.document.settings)
+    how, settings = table.conditions, run.document.resolved
     if how.frames is None or how.sigma_source != UncertaintySource.HEAD or settings.recalibrated:
         return HeadUnits(np.nan)
     input_px, cell_px = np.full((2, len(table), 1, 2), np.nan)

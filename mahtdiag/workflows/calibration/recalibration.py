@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pydantic import JsonValue
 
 from mahtdiag.calibration import (
     Change,
@@ -30,19 +29,13 @@ from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import ConformalLimits, Recalibration, SigmaFactors
-from mahtdiag.runs.settings import DROPOUT
-from mahtdiag.schema.model_spec import UncertaintySource
+from mahtdiag.runs.settings import READING
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.inputs import CalibrationInputs, Floats
 
 FOLDS = 5
 MIN_KEYPOINTS = 20
 SCOPES: tuple[Scope, ...] = ("global", "keypoint")
-READING = (
-    "input_size", "resize", "normalize", "channels", "coords", "heatmap_size", "heatmap_sigma", "decode",
-    "softargmax_beta", "uncertainty", "sigma_within", "uncertainty_as", "uncertainty_frame", "recalibration",
-)  # fmt: skip
-"""Settings that decide what a prediction and its σ are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +100,7 @@ def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -
         view=document.view,
         checkpoint=document.checkpoint,
         data=document.data,
-        reading=reading_settings(document),
+        reading=document.resolved.reading(document.sigma_source),
         n_images=int(collect_points(inputs.residual_px, inputs.sigma_px).n_images),
         n_keypoints=scale.n,
         sigma_scale=SigmaFactors(
@@ -119,21 +112,6 @@ def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -
         conformal_px=tuple(_limits(row.limits, names) for row in fitted.conformal.disc_px),
         image_sha256=tuple(sorted({sha for sha in inputs.table.image_sha256 if sha})),
     )
-
-
-def reading_settings(document: RunDocument) -> dict[str, JsonValue]:
-    """The settings of a run that its predictions and σ depend on."""
-    found = {name: document.settings[name] for name in READING if name in document.settings}
-    asked = document.settings.get("uncertainty")
-    dropout = document.sigma_source == DROPOUT
-    found["uncertainty"] = str(asked) if dropout else document.sigma_source
-    earlier = found.pop("recalibration", None)
-    if isinstance(earlier, dict):
-        found["recalibration"] = earlier.get("sha256")
-    if found["uncertainty"] == UncertaintySource.HEATMAP:
-        # What the head emits does not matter where it is not read.
-        found = {n: v for n, v in found.items() if n not in ("uncertainty_as", "uncertainty_frame")}
-    return found
 
 
 def require_other_data(inputs: CalibrationInputs, factors: Recalibration, file: Path) -> None:
@@ -158,7 +136,7 @@ def require_same_reading(run: RunDocument, factors: Recalibration, file: Path, n
             f"{file}: fitted for another checkpoint ({factors.checkpoint.path}, sha256 "
             f"{factors.checkpoint.sha256[:12]}…) than that of {name} ({run.checkpoint.path}); fit again"
         )
-    now = reading_settings(run)
+    now = run.resolved.reading(run.sigma_source)
     differ = [
         f"{setting} {factors.reading.get(setting)} there, {now.get(setting)} here"
         for setting in READING

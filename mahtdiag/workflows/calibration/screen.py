@@ -8,7 +8,7 @@ from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationVi
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
-from mahtdiag.schema.model_spec import SIGMA_BOUNDS, UncertaintySource
+from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.inputs import shares_json
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
@@ -35,20 +35,9 @@ def view_of(calibration: Calibration) -> CalibrationView:
         no_recalibration=calibration.no_recalibration,
         applied=_recalibration(calibration.applied, _fitted_on(calibration.factors)),
         gates=calibration.gates,
-        sigma_bounds=_bounds(document),
+        sigma_bounds=document.resolved.sigma_bounds,
         resamples=calibration.inputs.choices.resamples,
         closing=_closing(calibration),
-    )
-
-
-def _bounds(document: RunDocument) -> tuple[float, float]:
-    """Where the uncertainty loss of a run clamps σ."""
-    loss = document.settings.get("loss")
-    known = loss if isinstance(loss, dict) else {}
-    low, high = (known.get(name) for name in ("min_sigma", "max_sigma"))
-    return (
-        low if isinstance(low, float) else SIGMA_BOUNDS[0],
-        high if isinstance(high, float) else SIGMA_BOUNDS[1],
     )
 
 
@@ -61,19 +50,17 @@ def source_in_words(document: RunDocument) -> str:
         words = _passes_in_words(document)
     else:
         words = WITHIN.get(UncertaintySource.HEAD, source) if source == UncertaintySource.HEAD else source
-    return f"{words}, recalibrated" if "recalibration" in document.settings else words
+    return f"{words}, recalibrated" if document.resolved.recalibrated else words
 
 
 def _passes_in_words(document: RunDocument) -> str:
     """`the disagreement of 20 passes with dropout and the head`."""
     members = len(document.checkpoint.members)
-    passes = str(document.settings.get("uncertainty")).partition(":")[2]
+    passes, within = document.resolved.dropout_passes, document.resolved.sigma_within
     who = f"{members} networks" if members else ""
     if passes:
         who = f"{passes} passes with dropout" + (f" of each of {who}" if who else "")
-    within = document.settings.get("sigma_within")
-    known = within in (UncertaintySource.HEAD, UncertaintySource.HEATMAP)
-    more = f", and {WITHIN[UncertaintySource(str(within))]}" if known else ""
+    more = "" if within is None else f", and {WITHIN[within]}"
     return f"from the disagreement of {who}{more}"
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from mahtdiag.diagnosis.matching import Matching
 from mahtdiag.reports.numbers import counted
-from mahtdiag.runs.checksums import FREE_SETTINGS
 from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.settings import ANATOMY
 
 NAMED = 3
 # Settings of the network frame, in which losses are measured.
@@ -50,17 +50,10 @@ def failure_notes(a: str, b: str, matching: Matching) -> tuple[str, ...]:
     return tuple(f"{kind}: {named(images)}" for kind, images in kinds if images)
 
 
-def differing_settings(a: RunDocument, b: RunDocument) -> dict[str, tuple[object, object]]:
-    """Settings that may change a number, by name, with their values in both runs."""
-    names = [*a.settings, *(name for name in b.settings if name not in a.settings)]
-    pairs = {name: (a.settings.get(name), b.settings.get(name)) for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and name not in FREE_SETTINGS}
-
-
 def setting_notes(a: str, b: str, documents: tuple[RunDocument, RunDocument]) -> Iterator[str]:
     """How the runs were made differently, and what that means for the numbers."""
-    differing = differing_settings(*documents)
-    judged = [name for name in ("anatomy_limits", "anatomy_rules") if differing.pop(name, None)]
+    differing = documents[0].resolved.differing(documents[1].resolved)
+    judged = [name for name in ANATOMY if differing.pop(name, None)]
     frame = [name for name in LOSS_FRAME if name in differing]
     told = [
         f"{name} {old} → {new}"
@@ -79,4 +72,4 @@ def setting_notes(a: str, b: str, documents: tuple[RunDocument, RunDocument]) ->
 
 def has_same_loss_frame(a: RunDocument, b: RunDocument) -> bool:
     """Whether the losses of both runs are measured in the same frame and with the same parameters."""
-    return not any(name in differing_settings(a, b) for name in LOSS_FRAME)
+    return a.resolved.differing(b.resolved).keys().isdisjoint(LOSS_FRAME)

@@ -14,7 +14,6 @@ from mahtdiag.workflows.evaluate.job import Evaluation
 from mahtdiag.workflows.evaluate.results import RunResults
 from mahtdiag.workflows.gates.judging import results_of
 from mahtdiag.workflows.pictures import worst_rows
-from mahtdiag.workflows.stored_weights import stored_weights
 
 WORST_ROWS = 8
 WITH_VIOLATIONS = "anatomy.images_with_violations"
@@ -30,7 +29,7 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
         evaluated=document.images.evaluated,
         failed=document.images.failed,
         numbers=numbers,
-        loss_weights=stored_weights(document),
+        loss_weights=document.resolved.loss_weights,
         worst=_worst(results),
         anatomy=tuple(_anatomy(numbers)),
         images_with_violations=numbers[WITH_VIOLATIONS].value if numbers else 0.0,
@@ -47,9 +46,9 @@ def view_of(evaluation: Evaluation) -> EvaluationView:
 
 def _subtitle(document: RunDocument) -> str:
     seconds = f", {document.seconds.total:.1f} s" if document.seconds else ""
-    settings = document.settings
+    settings = document.resolved
     return (
-        f"{document.view} view, input {settings['input_size']}, decode {settings['decode']}, "
+        f"{document.view} view, input {settings.input_size}, decode {settings.decode}, "
         f"{document.environment.device}{seconds}"
     )
 

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.gates import GateSettings
-from mahtdiag.config.settings import ModelSettings, Settings
+from mahtdiag.config.settings import LossSettings, ModelSettings, Settings
 from mahtdiag.data.dataset import Dataset, ViewEvidence
 from mahtdiag.data.readers import reader_of
 from mahtdiag.engine.device import describe_device, resolve_device
@@ -22,7 +22,7 @@ from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocu
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelSpec
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.calibration.choices import CalibrationChoices, choices_of
 from mahtdiag.workflows.evaluate.members import (
     Member,
@@ -37,7 +37,6 @@ from mahtdiag.workflows.evaluate.members import (
 )
 from mahtdiag.workflows.evaluate.sigma_correction import SigmaCorrection, read_correction
 from mahtdiag.workflows.evaluate.specification import settle_view
-from mahtdiag.workflows.evaluate.training_loss import loss_of
 from mahtdiag.workflows.pictures import usual_workers
 
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
@@ -94,7 +93,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     if settings.data.view not in (None, "auto"):
         evidence.insert(0, ViewEvidence(View(str(settings.data.view)), "--view"))
     view = settle_view([*evidence, *data_says])
-    loss = loss_of(settings.loss, members[0].spec.skeleton)
+    loss = _loss(settings.loss, members[0].spec.skeleton)
     precision = settings.evaluate.precision or Precision.FP32
     setup = Setup(
         members=members,
@@ -124,6 +123,14 @@ def _corrected(setup: Setup, file: Path) -> Setup:
     """The same with the factors of a file, which must have been fitted on runs like this one."""
     run = header(setup, datetime.now(UTC))
     return replace(setup, correction=read_correction(file, run, setup.dataset.samples))
+
+
+def _loss(settings: LossSettings, skeleton: Skeleton) -> MAHTNetLoss:
+    """The loss with the parameters of `[loss]`, a value per image; UsageError where they do not agree."""
+    try:
+        return MAHTNetLoss(view=skeleton, reduction="none", **settings.model_dump(exclude_none=True))
+    except ValueError as error:
+        raise UsageError(f"[loss]: {error}") from None
 
 
 def _required(settings: Settings) -> tuple[str, Path]:

@@ -16,7 +16,6 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.latest import LATEST, RUNS
 from mahtdiag.runs.reading import Run, open_run
-from mahtdiag.runs.settings import RunSettings
 
 OWN_COORDINATES = "network"
 KEPT_OF_EVALUATE = ("precision", "allow_failures")
@@ -131,7 +130,7 @@ def _project(run: Run, request: InitRequest) -> tuple[ProjectFile, tuple[str, ..
 
 def _values(table: str, document: RunDocument) -> dict[str, Value]:
     """What the run was made with, by the keys of a table; those without a value are left out."""
-    stored, found = RunSettings(document.settings).table(table), dict[str, Value]()
+    stored, found = document.resolved.table(table), dict[str, Value]()
     for key in KEYS[table]:
         value = stored.get(key.name)
         if isinstance(value, list):
@@ -149,7 +148,7 @@ def _other_than_shown(table: str, document: RunDocument) -> dict[str, Value]:
 
 def _settled(document: RunDocument, known: Mapping[str, Value]) -> dict[str, Value]:
     """Keys of `[model]` that the run was given, because its checkpoint does not say them."""
-    given = RunSettings(document.settings).given
+    given = document.resolved.given
     if given is None:
         given = () if _describes_itself(document) else tuple(known)
     return {name: value for name, value in known.items() if name in (*given, "factory")}
@@ -214,7 +213,7 @@ def _remarks(document: RunDocument, margin: float) -> dict[str, tuple[str, ...]]
     }
     if _describes_itself(document):
         found["model"] = ("The checkpoint says the rest itself; a key that is set here wins over it.",)
-    if RunSettings(document.settings).recalibrated:
+    if document.resolved.recalibrated:
         found["evaluate"] = ("The run multiplied σ by the factors of a file: name it as recalibration.",)
     return found
 

@@ -26,9 +26,6 @@ from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate, pl
 from mahtdiag.workflows.calibration.screen import view_of as calibration_view
 from mahtdiag.workflows.gates.ci import gate_cases, other_notes
 from mahtdiag.workflows.gates.judging import results_of
-from mahtdiag.workflows.stored_weights import stored_weights
-
-APART = ("anatomy_limits", "anatomy_rules")
 
 
 def view_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportView:
@@ -46,7 +43,7 @@ def view_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportV
         error_px=table.error_px,
         error_mm=table.error_mm,
         losses=losses,
-        loss_weights=stored_weights(document),
+        loss_weights=document.resolved.loss_weights,
         anatomy=anatomy,
         calibration=_calibration(run, table),
         no_calibration="the run has no σ",
@@ -156,10 +153,9 @@ def _provenance(run: Run) -> Iterator[Facts]:
     )
     environment = document.environment.model_dump(mode="json", exclude_none=True)
     yield Facts("Environment", tuple(_flat(environment)))
-    settings = {name: value for name, value in document.settings.items() if name not in APART}
+    settings, limits = document.resolved.by_subject()
     yield Facts("Settings", tuple(_flat(settings)))
-    limits = document.settings.get(APART[0])
-    if isinstance(limits, dict):
+    if limits:
         yield Facts("Anatomical limits", tuple(_flat(limits)))
 
 
