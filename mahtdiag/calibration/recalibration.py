@@ -59,11 +59,11 @@ class RecalibrationRow:
 
     scope: Scope | None
     mace: float
+    radial_mace: float
     nll: float
     crps_px: float
     sigma_scale: float
     sharpness_px: float
-    radial_mace: float
     coverage_90: float
 
 

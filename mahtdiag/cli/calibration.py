@@ -70,8 +70,7 @@ def calibration_command(
         settings = read_settings(config, cwd)
 
         from mahtdiag.workflows.calibration.ci import of_calibration
-        from mahtdiag.workflows.calibration.gates import with_gates
-        from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate
+        from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate, with_gates
 
         request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
         calibration = with_gates(calibrate(request), settings.gates)

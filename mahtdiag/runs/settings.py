@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 
 from pydantic import JsonValue
 
@@ -34,7 +35,7 @@ class RunSettings:
         sigma, factors = self.stored.get("heatmap_sigma"), self.sigma_factors
         by_keypoint = None
         if factors is not None:
-            by_keypoint = tuple(float(str(factors.get(name))) for name in skeleton.keypoint_names)
+            by_keypoint = tuple(float(str(factors.get(name, nan))) for name in skeleton.keypoint_names)
         return Conditions(
             limits=self.limits(skeleton.view),
             rules=self.rules,

@@ -18,7 +18,7 @@ from mahtdiag.config.settings import KEYS, Settings
 from mahtdiag.diagnosis.gates import Bound, Gate, ProposedGate
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.calibration.choices import CalibrationChoices
+from mahtdiag.workflows.calibration.judged_sigma import CalibrationChoices
 
 README = Path(__file__).parents[2] / "README.md"
 GATES = (

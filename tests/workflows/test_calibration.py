@@ -12,8 +12,7 @@ from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.runs.results import StoredGate
-from mahtdiag.workflows.calibration.gates import with_gates
-from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
+from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate, with_gates
 from mahtdiag.workflows.calibration.screen import as_json, view_of
 
 from .sigma_runs import calibrated, write_run
@@ -52,7 +51,7 @@ def test_numbers_are_those_of_the_report(tmp_path: Path) -> None:
 def test_the_latest_run_is_the_default(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "old", *calibrated(12), cwd=tmp_path)
     write_run(tmp_path / "runs" / "new", *calibrated(14), cwd=tmp_path)
-    assert judged(tmp_path).report.n_images == 14
+    assert judged(tmp_path).sigma.report.n_images == 14
 
 
 def test_json_has_the_keys_of_the_contract_and_no_nan(tmp_path: Path) -> None:
@@ -90,7 +89,7 @@ def test_a_place_without_room_for_pictures_costs_only_them(tmp_path: Path) -> No
     calibration = judged(tmp_path, "run", pictures=True)
     assert calibration.pictures == ()
     assert "pictures not written" in calibration.notes[0]
-    assert calibration.report.n_images == 12
+    assert calibration.sigma.report.n_images == 12
 
 
 def test_a_run_without_sigma_says_what_to_do(tmp_path: Path) -> None:
@@ -156,7 +155,7 @@ def test_no_labels_at_all(tmp_path: Path) -> None:
     residual, sigma = calibrated(3)
     write_run(tmp_path / "run", np.full_like(residual, np.nan), sigma)
     calibration = judged(tmp_path, "run", pictures=True)
-    assert "nothing to judge" in calibration.report.verdict
+    assert "nothing to judge" in calibration.sigma.report.verdict
     assert calibration.pictures == ()
     assert "no pictures" in calibration.notes[0]
     json.dumps(as_json(calibration), allow_nan=False)
@@ -192,7 +191,7 @@ def test_a_gate_on_what_is_not_there_fails_and_names_the_nearest(tmp_path: Path)
 def test_an_interrupted_run_is_judged_as_far_as_it_got(tmp_path: Path) -> None:
     write_run(tmp_path / "run", *calibrated(12), complete=False)
     calibration = judged(tmp_path, "run")
-    assert calibration.report.n_images == 12
+    assert calibration.sigma.report.n_images == 12
     assert "interrupted" in calibration.notes[0]
     with pytest.raises(UsageError, match="finish it with evaluate --resume first"):
         calibrate(CalibrationRequest(Path("run"), Path("f.json"), None, False, tmp_path))
@@ -204,7 +203,7 @@ def test_a_clamped_head_is_told_from_one_that_goes_beyond_the_bound(tmp_path: Pa
     at_max = sigma >= bound
     beyond = write_run(tmp_path / "beyond", residual, sigma, at_max=at_max)
     clamped = write_run(tmp_path / "clamped", residual, np.minimum(sigma, bound), at_max=at_max)
-    reports = [judged(tmp_path, path.name).report for path in (beyond, clamped)]
+    reports = [judged(tmp_path, path.name).sigma.report for path in (beyond, clamped)]
     assert [report.at_max_share for report in reports] == [at_max.mean(), at_max.mean()]
     assert reports[0].status == "calibrated"
     assert [fault.code for fault in reports[1].faults][:1] == ["clamped"]

@@ -1,5 +1,6 @@
 """From a judged σ to what a pipeline is told of it."""
 
+from mahtdiag.calibration import CalibrationReport
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.numbers import interval, number, percent
@@ -14,26 +15,25 @@ LEVEL = "0.95"
 
 def of_calibration(calibration: Calibration) -> CiRecord:
     """A judged σ: the gates on `calibration.…`, its numbers, the images whose errors σ explains least."""
-    document, inputs = calibration.run.document, calibration.inputs
+    run, sigma = calibration.run, calibration.sigma
     return CiRecord(
         command="calibration",
         about=(
-            ("run", calibration.shown(calibration.run.path)),
-            ("checkpoint", document.checkpoint.path),
-            ("data", document.data.path),
-            ("view", str(document.view)),
+            ("run", run.label),
+            ("checkpoint", run.document.checkpoint.path),
+            ("data", run.document.data.path),
+            ("view", str(run.view)),
         ),
-        said=calibration.report.verdict,
-        judged=calibration.report.n_images,
-        gates=gate_cases(calibration.gates, inputs.table),
-        numbers=_calibration_numbers(calibration),
-        worst=images_behind("calibration.mace", inputs.table, too_high=True),
+        said=sigma.report.verdict,
+        judged=sigma.report.n_images,
+        gates=gate_cases(calibration.gates, sigma.table),
+        numbers=_calibration_numbers(sigma.report),
+        worst=images_behind("calibration.mace", sigma.table, too_high=True),
         notes=other_notes(calibration.notes, calibration.gates),
     )
 
 
-def _calibration_numbers(calibration: Calibration) -> tuple[NumberRow, ...]:
-    report = calibration.report
+def _calibration_numbers(report: CalibrationReport) -> tuple[NumberRow, ...]:
     names = {key: name for name, key, _ in NUMBERS}
     rows = [
         NumberRow(names[key], number(getattr(report, key)), interval_in_words(report.ci95.get(key)))

@@ -1,11 +1,12 @@
 """`calibration`: does σ mean what it says? Numbers, pictures, words, and what to do about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from mahtdiag.calibration import CalibrationReport, collect_points, conformal_limit, conformal_scores
+from mahtdiag.calibration import conformal_limit, conformal_scores
+from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus, UsageError
@@ -13,8 +14,13 @@ from mahtdiag.reports.figures.calibration import PlotData, calibration_pictures
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.runs.recalibration import Recalibration, read_recalibration, write_recalibration
-from mahtdiag.workflows.calibration.choices import choices_of
-from mahtdiag.workflows.calibration.inputs import CalibrationInputs, judge, read_inputs
+from mahtdiag.workflows.calibration.judged_sigma import (
+    SECTION,
+    JudgedSigma,
+    choices_of,
+    judge_sigma,
+    require_sigma,
+)
 from mahtdiag.workflows.calibration.recalibration import (
     Recalibrated,
     cross_fit,
@@ -22,7 +28,8 @@ from mahtdiag.workflows.calibration.recalibration import (
     judge_factors,
     require_other_data,
 )
-from mahtdiag.workflows.gates.judging import status_of
+from mahtdiag.workflows.gates.baseline import judge_baseline
+from mahtdiag.workflows.gates.judging import judged, notes_on, status_of
 
 PICTURES = "calibration"
 AS_THE_RUN = CalibrationSettings()
@@ -46,28 +53,26 @@ class CalibrationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is known of a run's σ.
+    """What is known of a run's σ, and what can be done about it.
 
     `recalibrated`: cross-fitted on this run, or None with the reason in `no_recalibration`. `applied`: the
     factors of a file on this run, and `factors` that file's content.
     """
 
-    run: Run
-    inputs: CalibrationInputs
-    report: CalibrationReport
+    sigma: JudgedSigma
     recalibrated: Recalibrated | None
     no_recalibration: str | None
-    factors: Recalibration | None
-    applied: Recalibrated | None
-    fitted: Path | None
-    pictures: tuple[Path, ...]
-    gates: tuple[GateResult, ...]
-    notes: tuple[str, ...]
-    cwd: Path
+    factors: Recalibration | None = None
+    applied: Recalibrated | None = None
+    fitted: Path | None = None
+    pictures: tuple[Path, ...] = ()
+    gates: tuple[GateResult, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def shown(self, path: Path) -> str:
-        """A path as a user in the current folder would write it."""
-        return str(path.relative_to(self.cwd) if path.is_relative_to(self.cwd) else path)
+    @property
+    def run(self) -> Run:
+        """The run that is judged."""
+        return self.sigma.run
 
     @property
     def status(self) -> ExitStatus:
@@ -75,51 +80,48 @@ class Calibration:
         return status_of(self.gates)
 
 
-def calibrate(request: CalibrationRequest, run: Run | None = None) -> Calibration:
-    """Judge the σ of a run, which may be open already; write pictures and factors if asked.
+def calibrate(request: CalibrationRequest) -> Calibration:
+    """Judge the σ of a run; write pictures into its folder and factors into a file if asked.
 
     Raises MahtdiagError where the run cannot be read or has no σ, or the factors cannot be fitted or judged.
     """
     if request.fit is not None and request.apply is not None:
         raise UsageError("--fit and --apply exclude each other: fit on one run, then apply to another")
-    run = run or open_run(request.run, request.cwd)
+    run = open_run(request.run, request.cwd)
     factors = None if request.apply is None else read_recalibration(request.cwd / request.apply)
-    inputs = read_inputs(run, choices_of(request.settings, run.document))
     if factors is not None and request.apply is not None:
-        require_other_data(inputs, factors, request.apply)
-    report = judge(inputs)
-    recalibrated, reason = _cross_fit(inputs)
+        require_sigma(run)
+        require_other_data(run, factors, request.apply)
+    found = calibration_of(run, request.settings)
     if request.fit is not None:
-        if recalibrated is None:
-            raise UsageError(f"--fit {request.fit}: {reason}")
-        write_recalibration(request.cwd / request.fit, fitted_file(inputs, recalibrated, request.fit))
-    pictures, notes = _write_pictures(inputs, report) if request.pictures else ((), ())
-    return Calibration(
-        run=run,
-        inputs=inputs,
-        report=report,
-        recalibrated=recalibrated,
-        no_recalibration=reason,
+        if found.recalibrated is None:
+            raise UsageError(f"--fit {request.fit}: {found.no_recalibration}")
+        write_recalibration(
+            request.cwd / request.fit, fitted_file(found.sigma, found.recalibrated, request.fit)
+        )
+    pictures, notes = _write_pictures(found.sigma) if request.pictures else ((), ())
+    return replace(
+        found,
         factors=factors,
-        applied=None if factors is None else _judged(inputs, factors, request.apply),
+        applied=None if factors is None else _applied(found.sigma, factors, request.apply),
         fitted=request.fit,
         pictures=pictures,
-        gates=(),
         notes=(*_interrupted(run), *notes),
-        cwd=request.cwd,
     )
 
 
-def _cross_fit(inputs: CalibrationInputs) -> tuple[Recalibrated | None, str | None]:
+def calibration_of(run: Run, settings: CalibrationSettings = AS_THE_RUN) -> Calibration:
+    """The judged σ of an open run, and what factors fitted on it are worth; raises as `judge_sigma`."""
+    sigma = judge_sigma(run, choices_of(settings, run.document))
     try:
-        return cross_fit(inputs), None
+        return Calibration(sigma, cross_fit(sigma), None)
     except ValueError as error:
-        return None, str(error)
+        return Calibration(sigma, None, str(error))
 
 
-def _judged(inputs: CalibrationInputs, factors: Recalibration, file: Path | None) -> Recalibrated:
+def _applied(sigma: JudgedSigma, factors: Recalibration, file: Path | None) -> Recalibrated:
     try:
-        return judge_factors(inputs, factors)
+        return judge_factors(sigma, factors)
     except ValueError as error:
         raise UsageError(f"--apply {file}: {error}; choose a run with labels and σ") from error
 
@@ -130,17 +132,24 @@ def _interrupted(run: Run) -> tuple[str, ...]:
     return (f"{run.path} was interrupted: the images that it got to are judged",)
 
 
-def _write_pictures(
-    inputs: CalibrationInputs, report: CalibrationReport
-) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+def with_gates(calibration: Calibration, gates: GateSettings) -> Calibration:
+    """The same with the gates on metrics that begin with `calibration.`; others are for other commands."""
+    run, only = calibration.run, f"{SECTION}."
+    limits, _ = judged(gates.limits, {SECTION: calibration.sigma.numbers()}, run.view, only=only)
+    by = calibration.sigma.table.conditions
+    results = (*limits, *judge_baseline(gates.baseline, run, by.limits, by.rules, only=only))
+    return replace(calibration, gates=results, notes=(*calibration.notes, *notes_on(results)))
+
+
+def _write_pictures(sigma: JudgedSigma) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     """Draw and write; a run folder that cannot be written to costs the pictures, not the numbers."""
-    if report.n_keypoints == 0:
+    if sigma.report.n_keypoints == 0:
         return (), ("no pictures: no keypoint has both a label and a valid σ",)
-    folder = inputs.run.path / PICTURES
+    folder = sigma.run.path / PICTURES
     written: list[Path] = []
     try:
         folder.mkdir(exist_ok=True)
-        for name, content in calibration_pictures(plot_data(inputs, report)):
+        for name, content in calibration_pictures(plot_data(sigma)):
             with replacing(folder / name) as file:
                 file.write(content)
             written.append(folder / name)
@@ -149,13 +158,13 @@ def _write_pictures(
     return tuple(written), ()
 
 
-def plot_data(inputs: CalibrationInputs, report: CalibrationReport) -> PlotData:
+def plot_data(sigma: JudgedSigma) -> PlotData:
     """What the pictures of a judged run show."""
-    points = collect_points(inputs.residual_px, inputs.sigma_px, inputs.covariance_px2)
+    points = sigma.points()
     distance, _ = conformal_scores(points)
     return PlotData(
-        skeleton=inputs.run.view.skeleton,
-        report=report,
+        skeleton=sigma.run.view.skeleton,
+        report=sigma.report,
         z=points.residual_px / points.sigma_px,
         # One σ for both axes, so that the ellipse d·σ can be drawn as a line over it.
         sigma_px=np.sqrt(np.mean(points.sigma_px**2, axis=1)),

@@ -28,10 +28,11 @@ from mahtdiag.calibration import (
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.reading import Run
 from mahtdiag.runs.recalibration import ConformalLimits, Recalibration, SigmaFactors
 from mahtdiag.runs.settings import READING
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.calibration.inputs import CalibrationInputs, Floats
+from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma
 
 FOLDS = 5
 MIN_KEYPOINTS = 20
@@ -51,43 +52,41 @@ class Recalibrated:
     conformal: ConformalTable
 
 
-def cross_fit(inputs: CalibrationInputs) -> Recalibrated:
+def cross_fit(judged: JudgedSigma) -> Recalibrated:
     """Fit on all images, judge by cross-fitting; ValueError says why that is not possible."""
-    residual, sigma = inputs.residual_px, inputs.sigma_px
+    residual, sigma = judged.residual_px, judged.table.sigma_px
     scale = fit_sigma_scale(residual, sigma)
     after = {scope: cross_fitted_sigma(residual, sigma, scope=scope, folds=FOLDS) for scope in SCOPES}
-    conformal = fit_conformal_table(*_scores(inputs), folds=FOLDS)
-    return _compared(inputs, after, scale, conformal)
+    conformal = fit_conformal_table(*conformal_scores(judged.points()), folds=FOLDS)
+    return _compared(judged, after, scale, conformal)
 
 
-def judge_factors(inputs: CalibrationInputs, factors: Recalibration) -> Recalibrated:
+def judge_factors(judged: JudgedSigma, factors: Recalibration) -> Recalibrated:
     """Factors from a file on images that they were not fitted on; ValueError if there is nothing to judge."""
     scale, conformal = _scale(factors), _conformal(factors)
-    after = {scope: apply_sigma_scale(inputs.sigma_px, scale, scope) for scope in SCOPES}
-    return _compared(inputs, after, scale, judge_conformal_table(*_scores(inputs), conformal))
+    after = {scope: apply_sigma_scale(judged.table.sigma_px, scale, scope) for scope in SCOPES}
+    return _compared(
+        judged, after, scale, judge_conformal_table(*conformal_scores(judged.points()), conformal)
+    )
 
 
 def _compared(
-    inputs: CalibrationInputs, after: Mapping[Scope, ArrayLike], scale: SigmaScale, conformal: ConformalTable
+    judged: JudgedSigma, after: Mapping[Scope, ArrayLike], scale: SigmaScale, conformal: ConformalTable
 ) -> Recalibrated:
-    residual, before = inputs.residual_px, inputs.sigma_px
+    residual, before = judged.residual_px, judged.table.sigma_px
     rows = [recalibration_row(None, residual, before)]
     rows += [recalibration_row(scope, residual, sigma) for scope, sigma in after.items()]
     changes = dict(zip(after, nll_changes(residual, before, *after.values()), strict=True))
     return Recalibrated(tuple(rows), changes, scale, conformal)
 
 
-def _scores(inputs: CalibrationInputs) -> tuple[Floats, Floats]:
-    return conformal_scores(collect_points(inputs.residual_px, inputs.sigma_px, inputs.covariance_px2))
-
-
-def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -> Recalibration:
+def fitted_file(judged: JudgedSigma, fitted: Recalibrated, option: Path) -> Recalibration:
     """What `--fit` writes.
 
     Raises:
         UsageError: the run is not complete, or has too little to fit on.
     """
-    document, scale = inputs.run.document, fitted.scale
+    document, scale = judged.run.document, fitted.scale
     if document.status != "complete" or document.data.sha256 is None:
         raise UsageError(f"--fit {option}: the run was interrupted; finish it with evaluate --resume first")
     if scale.n < MIN_KEYPOINTS:
@@ -95,13 +94,13 @@ def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -
             f"--fit {option}: {scale.n} keypoints are too few, at least {MIN_KEYPOINTS} are needed; "
             "evaluate more images"
         )
-    names = document.view.keypoint_names
+    names = document.view.skeleton.keypoint_names
     return Recalibration(
         view=document.view,
         checkpoint=document.checkpoint,
         data=document.data,
         reading=document.resolved.reading(document.sigma_source),
-        n_images=int(collect_points(inputs.residual_px, inputs.sigma_px).n_images),
+        n_images=collect_points(judged.residual_px, judged.table.sigma_px).n_images,
         n_keypoints=scale.n,
         sigma_scale=SigmaFactors(
             common=scale.common,
@@ -110,18 +109,26 @@ def fitted_file(inputs: CalibrationInputs, fitted: Recalibrated, option: Path) -
         ),
         conformal_d=tuple(_limits(row.limits, names) for row in fitted.conformal.ellipse),
         conformal_px=tuple(_limits(row.limits, names) for row in fitted.conformal.disc_px),
-        image_sha256=tuple(sorted({sha for sha in inputs.table.image_sha256 if sha})),
+        image_sha256=tuple(sorted({sha for sha in judged.table.image_sha256 if sha})),
     )
 
 
-def require_other_data(inputs: CalibrationInputs, factors: Recalibration, file: Path) -> None:
+def require_other_data(run: Run, factors: Recalibration, file: Path) -> None:
     """Factors are judged only on what they were made for and on images that they have not seen.
 
     Raises:
         UsageError: another view, checkpoint or reading of its output, or images that they were fitted on.
     """
-    require_same_reading(inputs.run.document, factors, file, str(inputs.run.path))
-    _require_unseen(inputs, factors, file)
+    require_same_reading(run.document, factors, file, str(run.path))
+    seen, table = set(factors.image_sha256), run.table()
+    again = [name for name, sha in zip(table.image, table.image_sha256, strict=True) if sha in seen]
+    if again or run.document.data.sha256 == factors.data.sha256:
+        count = f"{len(again)} of its {len(table)} images" if again else "the same data"
+        example = f" ({again[0]})" if again else ""
+        raise UsageError(
+            f"{file}: fitted on {count}{example}, so {run.path} cannot judge it; give a run on other "
+            "images, or leave out --apply to see this run cross-fitted"
+        )
 
 
 def require_same_reading(run: RunDocument, factors: Recalibration, file: Path, name: str) -> None:
@@ -146,18 +153,6 @@ def require_same_reading(run: RunDocument, factors: Recalibration, file: Path, n
         raise UsageError(f"{file}: fitted with other settings ({'; '.join(differ)}); fit again")
 
 
-def _require_unseen(inputs: CalibrationInputs, factors: Recalibration, file: Path) -> None:
-    seen, table = set(factors.image_sha256), inputs.table
-    again = [name for name, sha in zip(table.image, table.image_sha256, strict=True) if sha in seen]
-    if again or inputs.run.document.data.sha256 == factors.data.sha256:
-        count = f"{len(again)} of its {len(table)} images" if again else "the same data"
-        example = f" ({again[0]})" if again else ""
-        raise UsageError(
-            f"{file}: fitted on {count}{example}, so {inputs.run.path} cannot judge it; give a run on other "
-            "images, or leave out --apply to see this run cross-fitted"
-        )
-
-
 def _limits(radii: ConformalRadii, names: tuple[str, ...]) -> ConformalLimits:
     return ConformalLimits(
         coverage=radii.coverage,
@@ -172,7 +167,7 @@ def _finite(limit: float) -> float | None:
 
 
 def _scale(factors: Recalibration) -> SigmaScale:
-    names, stored = factors.view.keypoint_names, factors.sigma_scale
+    names, stored = factors.view.skeleton.keypoint_names, factors.sigma_scale
     return SigmaScale(
         stored.common,
         np.array([stored.by_keypoint[name] for name in names]),
@@ -193,7 +188,7 @@ def _radii(limits: ConformalLimits, view: View) -> ConformalRadii:
     def bound(limit: float | None) -> float:
         return math.inf if limit is None else limit
 
-    names = view.keypoint_names
+    names = view.skeleton.keypoint_names
     return ConformalRadii(
         limits.coverage,
         bound(limits.pooled),

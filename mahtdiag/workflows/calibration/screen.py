@@ -1,6 +1,7 @@
 """From a judged run to what is printed: the tables' view and the JSON."""
 
 import math
+from dataclasses import asdict
 
 from mahtdiag.calibration import ConformalRow, ConformalTable
 from mahtdiag.calibration.report import Json
@@ -10,7 +11,6 @@ from mahtdiag.runs.recalibration import Recalibration
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
 from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.calibration.inputs import shares_json
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
 from mahtdiag.workflows.calibration.recalibration import FOLDS, Recalibrated
 
@@ -23,20 +23,20 @@ WITHIN = {
 
 def view_of(calibration: Calibration) -> CalibrationView:
     """Everything that the tables show."""
-    document, shares = calibration.run.document, calibration.inputs.shares
+    document, sigma = calibration.run.document, calibration.sigma
     return CalibrationView(
         title=f"Calibration of {document.checkpoint.path} on {document.data.path}",
         source=f"{document.view} view; σ: {source_in_words(document)}",
-        large_error=calibration.inputs.large_error,
-        report=calibration.report,
-        aleatoric_share=None if shares is None else shares.aleatoric,
-        epistemic_share=None if shares is None else shares.epistemic,
+        large_error=sigma.large_error,
+        report=sigma.report,
+        aleatoric_share=None if sigma.shares is None else sigma.shares.aleatoric,
+        epistemic_share=None if sigma.shares is None else sigma.shares.epistemic,
         recalibration=_recalibration(calibration.recalibrated, CROSS_FITTED),
         no_recalibration=calibration.no_recalibration,
         applied=_recalibration(calibration.applied, _fitted_on(calibration.factors)),
         gates=calibration.gates,
         sigma_bounds=document.resolved.sigma_bounds,
-        resamples=calibration.inputs.choices.resamples,
+        resamples=sigma.choices.resamples,
         closing=_closing(calibration),
     )
 
@@ -84,33 +84,31 @@ def _closing(calibration: Calibration) -> tuple[str, ...]:
     if calibration.fitted is not None:
         lines.append(f"factors and conformal regions: {calibration.fitted}")
     if calibration.pictures:
-        lines.append(
-            f"{len(calibration.pictures)} pictures: {calibration.shown(calibration.run.path / PICTURES)}"
-        )
+        folder = calibration.run.named(calibration.run.path / PICTURES)
+        lines.append(f"{len(calibration.pictures)} pictures: {folder}")
     return tuple(lines)
 
 
 def as_json(calibration: Calibration) -> dict[str, Json]:
     """What `--format json` prints: the report's keys, and those of the run, the factors and the gates."""
-    document, view = calibration.run.document, calibration.run.view
-    content: dict[str, Json] = {
-        "run": _text(calibration.shown(calibration.run.path)),
-        "status": document.status,
-        "view": str(view),
-        "uncertainty": calibration.inputs.source,
-        "large_error": calibration.inputs.large_error,
-        "settings": calibration.inputs.choices.as_settings(),
-    }
-    report = calibration.report.as_json()
+    run, sigma = calibration.run, calibration.sigma
+    report = sigma.report.as_json()
     report["verdict_status"] = report.pop("status")
-    content |= report
-    content |= shares_json(calibration.inputs.shares)
-    content["recalibration"] = _recalibrated_json(calibration.recalibrated, view)
-    content["no_recalibration"] = calibration.no_recalibration
-    content["applied"] = _recalibrated_json(calibration.applied, view)
-    content["pictures"] = [_text(calibration.shown(path)) for path in calibration.pictures]
-    content["gates"] = [{**result.as_json()} for result in calibration.gates]
-    return content
+    return {
+        "run": _text(run.label),
+        "status": run.document.status,
+        "view": str(run.view),
+        "uncertainty": run.document.sigma_source,
+        "large_error": sigma.large_error,
+        "settings": sigma.choices.as_settings(),
+        **report,
+        **sigma.shares_json(),
+        "recalibration": _recalibrated_json(calibration.recalibrated, run.view),
+        "no_recalibration": calibration.no_recalibration,
+        "applied": _recalibrated_json(calibration.applied, run.view),
+        "pictures": [_text(run.named(path)) for path in calibration.pictures],
+        "gates": [{**result.as_json()} for result in calibration.gates],
+    }
 
 
 def _text(path: str) -> str:
@@ -122,19 +120,7 @@ def _recalibrated_json(found: Recalibrated | None, view: View) -> Json:
     if found is None:
         return None
     return {
-        "rows": [
-            {
-                "scope": row.scope or "none",
-                "mace": row.mace,
-                "radial_mace": row.radial_mace,
-                "nll": row.nll,
-                "crps_px": row.crps_px,
-                "sigma_scale": row.sigma_scale,
-                "sharpness_px": row.sharpness_px,
-                "coverage_90": row.coverage_90,
-            }
-            for row in found.rows
-        ],
+        "rows": [{**asdict(row), "scope": row.scope or "none"} for row in found.rows],
         "nll_change": {
             scope: {"value": change.value, "ci95": None if change.ci95 is None else list(change.ci95)}
             for scope, change in found.changes.items()
@@ -165,7 +151,7 @@ def _conformal_json(table: ConformalTable, view: View) -> Json:
 
 
 def _named(values: list[float | None], view: View) -> dict[str, Json]:
-    return dict(zip(view.keypoint_names, values, strict=True))
+    return dict(zip(view.skeleton.keypoint_names, values, strict=True))
 
 
 def _finite(value: float) -> float | None:

@@ -121,7 +121,7 @@ def repetition_of(members: Sequence[Member], settings: ModelSettings) -> dict[st
 
 
 def sigma_source_of(members: Sequence[Member], settings: ModelSettings) -> str:
-    """Where σ comes from, after `auto` has been settled: see `calibration_inputs.sigma_source`."""
+    """Where σ comes from, after `auto` has been settled: see `RunSettings.sigma_source`."""
     if isinstance(settings.uncertainty, McDropout):
         return DROPOUT
     source = members[0].spec.uncertainty.source

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.report import Json
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
@@ -16,10 +15,7 @@ from mahtdiag.runs.document import FailureEntry, ImageCounts, RunDocument
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.results import NUMBER_SECTIONS
 from mahtdiag.runs.sections import Section
-from mahtdiag.workflows.calibration.choices import choices_of
-from mahtdiag.workflows.calibration.inputs import VarianceShares, judge, read_inputs, shares_json
-
-CURVES = ("curve", "sparsification", "adversarial")
+from mahtdiag.workflows.calibration.judged_sigma import choices_of, has_sigma, judge_sigma
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +87,6 @@ def _data_sha256(table: RunTable) -> str:
 
 def _calibration(run: Run, known: RunDocument) -> dict[str, Json] | None:
     """Calibration of σ as `mahtdiag calibration` judges it, or None where the run has no σ."""
-    if np.isnan(run.table().sigma_px).all():
+    if not has_sigma(run.table()):
         return None
-    inputs = read_inputs(run, choices_of(CalibrationSettings(), known))
-    return calibration_numbers(judge(inputs), inputs.shares)
-
-
-def calibration_numbers(report: CalibrationReport, shares: VarianceShares | None) -> dict[str, Json]:
-    """What `run.json` holds of a calibration, and what gates on it limit."""
-    return without_curves(report) | shares_json(shares)
-
-
-def without_curves(report: CalibrationReport) -> dict[str, Json]:
-    """The numbers of a report as JSON; curves are for pictures and can be computed again."""
-    content = report.as_json()
-    radial = content["radial"]
-    if isinstance(radial, dict):
-        content["radial"] = {name: value for name, value in radial.items() if name != "curve"}
-    return {name: value for name, value in content.items() if name not in CURVES}
+    return judge_sigma(run, choices_of(CalibrationSettings(), known)).numbers()

@@ -23,7 +23,7 @@ from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.skeleton import Skeleton, View
-from mahtdiag.workflows.calibration.choices import CalibrationChoices, choices_of
+from mahtdiag.workflows.calibration.judged_sigma import CalibrationChoices, choices_of
 from mahtdiag.workflows.evaluate.members import (
     Member,
     checkpoint_paths,

@@ -22,7 +22,8 @@ from mahtdiag.runs.reading import Run
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.anatomy.job import report_of_run
-from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate, plot_data
+from mahtdiag.workflows.calibration.job import calibration_of, plot_data
+from mahtdiag.workflows.calibration.judged_sigma import has_sigma
 from mahtdiag.workflows.calibration.screen import view_of as calibration_view
 from mahtdiag.workflows.gates.ci import gate_cases, other_notes
 from mahtdiag.workflows.gates.judging import results_of
@@ -67,11 +68,11 @@ def _subtitle(run: Run) -> str:
 
 
 def _calibration(run: Run, table: RunTable) -> CalibrationPage | None:
-    if np.isnan(table.sigma_px).all():
+    if not has_sigma(table):
         return None
-    found = calibrate(CalibrationRequest(run.path, None, None, False, run.cwd), run)
-    known = found.report.n_keypoints > 0
-    return CalibrationPage(calibration_view(found), plot_data(found.inputs, found.report) if known else None)
+    found = calibration_of(run)
+    known = found.sigma.report.n_keypoints > 0
+    return CalibrationPage(calibration_view(found), plot_data(found.sigma) if known else None)
 
 
 def gallery_of(

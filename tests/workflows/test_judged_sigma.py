@@ -1,4 +1,4 @@
-"""What is read from a run: groups, large errors, covariances, and the units that σ could have."""
+"""What σ is judged by: groups, large errors, covariances, and the units that it could have."""
 
 import math
 from pathlib import Path
@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 from pydantic import JsonValue
 
+from mahtdiag.calibration import CalibrationReport, HeadUnits
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CheckpointMember
-from mahtdiag.runs.reading import open_run
-from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.calibration.inputs import (
-    CalibrationInputs,
+from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.workflows.calibration.judged_sigma import (
+    JudgedSigma,
     age_band,
-    judge,
-    read_inputs,
+    groups_of,
+    head_units,
+    judge_sigma,
+    large_errors,
     variance_shares,
 )
 from mahtdiag.workflows.calibration.screen import source_in_words
@@ -24,22 +28,34 @@ from tests.runs.builders import unseal
 from .sigma_runs import HEIGHT, WIDTH, Floats, calibrated, write_run
 
 
-def inputs_of(path: Path) -> CalibrationInputs:
-    return read_inputs(open_run(path, path.parent))
+def opened(path: Path) -> Run:
+    return open_run(path, path.parent)
+
+
+def judged(path: Path) -> JudgedSigma:
+    return judge_sigma(opened(path))
+
+
+def report_of(path: Path) -> CalibrationReport:
+    return judged(path).report
+
+
+def units_of(path: Path) -> HeadUnits:
+    return head_units(opened(path))
 
 
 def test_residuals_and_sigma_come_back(tmp_path: Path) -> None:
     residual, sigma = calibrated(4)
     residual[1, 3] = np.nan
-    inputs = inputs_of(write_run(tmp_path / "run", residual, sigma))
-    np.testing.assert_allclose(inputs.residual_px, residual, atol=1e-9)
-    np.testing.assert_array_equal(inputs.sigma_px, sigma)
-    assert inputs.source == "head"
-    assert inputs.covariance_px2 is None
+    found = judged(write_run(tmp_path / "run", residual, sigma))
+    np.testing.assert_allclose(found.residual_px, residual, atol=1e-9)
+    np.testing.assert_array_equal(found.table.sigma_px, sigma)
+    assert found.table.conditions.sigma_source == "head"
+    assert found.table.covariance_px2 is None
 
 
 def test_groups_name_vertebra_corner_keypoint_sex_and_age(tmp_path: Path) -> None:
-    report = judge(inputs_of(write_run(tmp_path / "run", *calibrated(40, View.LA), view=View.LA)))
+    report = report_of(write_run(tmp_path / "run", *calibrated(40, View.LA), view=View.LA))
     names: dict[str, set[str]] = {}
     for group in report.groups:
         names.setdefault(group.kind, set()).add(group.name)
@@ -64,18 +80,20 @@ def test_a_large_error_is_a_tenth_of_the_width_or_4_mm(tmp_path: Path) -> None:
     residual[:] = 0.0
     residual[0, 4:8] = np.nan
     residual[1, 2] = np.nan
-    by_width = inputs_of(write_run(tmp_path / "width", residual, sigma))
+    by_width, words = large_errors(opened(write_run(tmp_path / "width", residual, sigma)).table(), 4.0)
     expected = np.full((3, 20), 20.0)
     expected[0, 4:8] = np.nan  # without a label the vertebra has no width
-    np.testing.assert_allclose(by_width.large_error_px, expected)
-    assert by_width.large_error == "10 % of vertebra width"
-    by_mm = inputs_of(write_run(tmp_path / "mm", residual, sigma, pixel_spacing_mm=0.2))
-    np.testing.assert_allclose(by_mm.large_error_px, 20.0)
-    assert by_mm.large_error == "4 mm"
+    np.testing.assert_allclose(by_width, expected)
+    assert words == "10 % of vertebra width"
+    assert judged(tmp_path / "width").large_error == words
+    by_mm = write_run(tmp_path / "mm", residual, sigma, pixel_spacing_mm=0.2)
+    limit_px, words = large_errors(opened(by_mm).table(), 4.0)
+    np.testing.assert_allclose(limit_px, 20.0)
+    assert words == "4 mm"
 
 
 def test_units_of_a_head_in_input_pixels(tmp_path: Path) -> None:
-    units = inputs_of(write_run(tmp_path / "run", *calibrated(2))).units
+    units = units_of(write_run(tmp_path / "run", *calibrated(2)))
     per_input = [WIDTH / 250, HEIGHT / 500]
     np.testing.assert_allclose(np.broadcast_to(units.px_per_unit, (2, 20, 2))[1, 7], per_input)
     assert units.others is not None
@@ -87,7 +105,7 @@ def test_units_of_a_head_in_input_pixels(tmp_path: Path) -> None:
 
 def test_units_of_a_head_in_cells(tmp_path: Path) -> None:
     settings = {"uncertainty_frame": "heatmap", "resize": "letterbox"}
-    units = inputs_of(write_run(tmp_path / "run", *calibrated(2), settings={**settings})).units
+    units = units_of(write_run(tmp_path / "run", *calibrated(2), settings={**settings}))
     # Letterbox keeps the aspect ratio: one factor, 4 px per input pixel; cells are half as wide as high.
     np.testing.assert_allclose(np.broadcast_to(units.px_per_unit, (2, 20, 2))[0, 0], [8.0, 16.0])
     assert units.others is not None
@@ -99,7 +117,7 @@ def test_nothing_is_suspected_where_the_frame_is_unknown(
     tmp_path: Path, settings: dict[str, str | None]
 ) -> None:
     residual, sigma = calibrated(60)
-    report = judge(inputs_of(write_run(tmp_path / "run", residual, sigma**2, settings={**settings})))
+    report = report_of(write_run(tmp_path / "run", residual, sigma**2, settings={**settings}))
     assert "log_variance" not in {fault.code for fault in report.faults}
     assert report.status == "faulty"
 
@@ -109,7 +127,7 @@ def head_that_means(unit_px: Floats, log_variance: bool, tmp_path: Path) -> str:
     residual, sigma = calibrated(60)
     in_head = sigma / 4.0  # input pixels
     said = in_head**2 if log_variance else in_head * 4.0 / unit_px
-    return judge(inputs_of(write_run(tmp_path / "run", residual, said * 4.0))).verdict
+    return report_of(write_run(tmp_path / "run", residual, said * 4.0)).verdict
 
 
 def test_a_head_in_cells_is_told(tmp_path: Path) -> None:
@@ -126,11 +144,12 @@ def test_the_spread_of_a_heatmap_has_no_head_to_blame(tmp_path: Path) -> None:
     wrong = (sigma / 4.0) ** 2 * 4.0
     spread = np.stack([wrong[..., 0] ** 2, np.zeros(wrong.shape[:2]), wrong[..., 1] ** 2], axis=-1)
     run = write_run(tmp_path / "run", residual, wrong, spread_px2=spread, settings={"uncertainty": "heatmap"})
-    inputs = inputs_of(run)
-    assert inputs.source == "heatmap"
-    assert inputs.covariance_px2 is not None
-    np.testing.assert_allclose(inputs.covariance_px2[0, 0], np.diag(wrong[0, 0] ** 2))
-    report = judge(inputs)
+    found = judged(run)
+    assert found.table.conditions.sigma_source == "heatmap"
+    covariance = found.table.covariance_px2
+    assert covariance is not None
+    np.testing.assert_allclose(covariance[0, 0], np.diag(wrong[0, 0] ** 2))
+    report = found.report
     assert report.status == "faulty"
     assert "head" not in report.verdict
 
@@ -146,7 +165,7 @@ def test_ellipses_of_a_recalibrated_heatmap_have_the_factors_too(tmp_path: Path)
     }
     corrected = sigma * factors[:, None]
     run = write_run(tmp_path / "run", residual, corrected, spread_px2=spread, settings=settings)
-    covariance = inputs_of(run).covariance_px2
+    covariance = opened(run).table().covariance_px2
     assert covariance is not None
     np.testing.assert_allclose(covariance[..., [0, 1], [0, 1]], corrected**2)
     np.testing.assert_allclose(covariance[..., 0, 1], 0.3 * corrected[..., 0] ** 2)
@@ -156,11 +175,11 @@ def test_a_recalibrated_head_has_no_unit_to_be_wrong_about(tmp_path: Path) -> No
     residual, sigma = calibrated(60)
     settings: dict[str, JsonValue] = {"recalibration": {"sha256": "0" * 64}}
     plain, corrected = (
-        inputs_of(write_run(tmp_path / name, residual, sigma * 4, settings=more))
+        units_of(write_run(tmp_path / name, residual, sigma * 4, settings=more))
         for name, more in (("plain", None), ("corrected", settings))
     )
-    assert np.isfinite(plain.units.px_per_unit).all()
-    assert np.isnan(corrected.units.px_per_unit).all()
+    assert np.isfinite(plain.px_per_unit).all()
+    assert np.isnan(corrected.px_per_unit).all()
 
 
 def test_shares_by_a_loop_over_what_is_known() -> None:
@@ -220,7 +239,7 @@ def test_where_sigma_comes_from(
 def test_keypoints_are_named(tmp_path: Path) -> None:
     residual, sigma = calibrated(60)
     residual[:, 7, 1] += 2.0 * sigma[:, 7, 1]
-    report = judge(inputs_of(write_run(tmp_path / "run", residual, sigma)))
+    report = report_of(write_run(tmp_path / "run", residual, sigma))
     assert "keypoint L2 LR" in report.verdict
     assert "keypoint L2 LR" in report.faults[0].sentence
 
@@ -228,7 +247,7 @@ def test_keypoints_are_named(tmp_path: Path) -> None:
 def test_the_last_keypoint_is_named(tmp_path: Path) -> None:
     residual, sigma = calibrated(60, View.LA)
     residual[:, 21] *= 3.0
-    verdict = judge(inputs_of(write_run(tmp_path / "run", residual, sigma, view=View.LA))).verdict
+    verdict = report_of(write_run(tmp_path / "run", residual, sigma, view=View.LA)).verdict
     assert "keypoint S1 UR needs" in verdict
 
 
@@ -238,4 +257,24 @@ def test_tables_of_different_images_are_refused(tmp_path: Path) -> None:
     unseal(one)
     (other / "images.parquet").replace(one / "images.parquet")
     with pytest.raises(RunFolderError, match="list different images"):
-        inputs_of(one)
+        judged(one)
+
+
+def test_a_whole_spine_has_widths_and_groups_of_every_vertebra() -> None:
+    """17 bodies, no last endplate: 10 px wide at the top, 1 px wider from one vertebra to the next."""
+    names = (*(f"T{i}" for i in range(1, 13)), *(f"L{i}" for i in range(1, 6)))
+    spine = Skeleton("whole", View.AP, names)
+    gt_px = np.zeros((2, 68, 2))
+    gt_px[:, 1::2, 0] = np.repeat(np.arange(10.0, 27.0), 2)
+    table = RunTable(
+        spine,
+        {
+            "image": ("a", "b"), "gt_px": gt_px, "pixel_spacing_mm": np.full(2, np.nan),
+            "sex": (None, None), "age_years": np.full(2, np.nan),
+        },
+    )  # fmt: skip
+    limit_px, _ = large_errors(table, 4.0)
+    np.testing.assert_allclose(limit_px, np.repeat(np.arange(1.0, 2.7, 0.1), 4)[None].repeat(2, axis=0))
+    groups = groups_of(table)
+    assert set(groups) == {"vertebra", "corner", "keypoint"}
+    assert np.asarray(groups["keypoint"])[-1] == "L5 LR"

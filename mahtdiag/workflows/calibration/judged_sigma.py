@@ -1,0 +1,237 @@
+"""How the σ of a run is judged, and every number that comes of it: the one way for all commands."""
+
+from dataclasses import asdict, dataclass
+from typing import get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import JsonValue, ValidationError
+
+from mahtdiag.calibration import CalibrationReport, HeadUnits, calibration_report, collect_points
+from mahtdiag.calibration.points import Points
+from mahtdiag.calibration.report import Json
+from mahtdiag.config.settings import CalibrationGroup, CalibrationSettings
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.reading import Run
+from mahtdiag.schema.model_spec import UncertaintySource
+
+Floats = NDArray[np.float64]
+
+SECTION = "calibration"
+LARGE_ERROR_WIDTHS = 0.1
+AGE_BANDS = ((0, 20), (20, 40), (40, 60), (60, 80))
+OLDEST_BAND = "80 and older"
+CURVES = ("curve", "sparsification", "adversarial")
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationChoices:
+    """Resamples of images behind an interval and their seed, kinds of groups, and what a large error is."""
+
+    resamples: int = 2000
+    seed: int = 0
+    groups: tuple[str, ...] = get_args(CalibrationGroup)
+    large_error_mm: float = 4.0
+
+    def as_settings(self) -> dict[str, JsonValue]:
+        """As `run.json` keeps them."""
+        return {**asdict(self), "groups": list(self.groups)}
+
+
+def choices_of(settings: CalibrationSettings, document: RunDocument | None = None) -> CalibrationChoices:
+    """The choices for a run; `settings` first, then those in its `document`."""
+    try:
+        stored = {} if document is None else document.resolved.calibration
+        known = CalibrationSettings.model_validate(stored)
+    except ValidationError:
+        # Of another version: what is set here and the defaults are known, and shown.
+        known = CalibrationSettings()
+    both = known.overridden_by(settings)
+    return CalibrationChoices(**{name: value for name, value in both if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class VarianceShares:
+    """Mean over keypoints and axes of the share of σ² within passes (aleatoric) and between (epistemic)."""
+
+    aleatoric: float
+    epistemic: float
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSigma:
+    """The σ of a run with all numbers about it.
+
+    `shares`: how σ² is made up, None where its parts are not told apart. `large_error`: what counts as a
+    large error, in words.
+    """
+
+    run: Run
+    table: RunTable
+    choices: CalibrationChoices
+    report: CalibrationReport
+    shares: VarianceShares | None
+    large_error: str
+
+    @property
+    def residual_px(self) -> Floats:
+        """Predicted − true, `[N, K, 2]`; NaN where unlabelled."""
+        return residual_px(self.table)
+
+    def points(self) -> Points:
+        """The keypoints that can be judged."""
+        return collect_points(self.residual_px, self.table.sigma_px, self.table.covariance_px2)
+
+    def shares_json(self) -> dict[str, Json]:
+        """The shares by their names in JSON, null where the parts of σ are not told apart."""
+        return {f"{part}_share": getattr(self.shares, part, None) for part in ("aleatoric", "epistemic")}
+
+    def numbers(self) -> dict[str, Json]:
+        """What `run.json` holds and gates limit: no curves, which are for pictures and can be drawn again."""
+        content = self.report.as_json()
+        radial = content["radial"]
+        if isinstance(radial, dict):
+            content["radial"] = {name: value for name, value in radial.items() if name != "curve"}
+        return {name: of for name, of in content.items() if name not in CURVES} | self.shares_json()
+
+
+def has_sigma(table: RunTable) -> bool:
+    """Whether any keypoint has a σ."""
+    return not np.isnan(table.sigma_px).all()
+
+
+def require_sigma(run: Run) -> RunTable:
+    """The table of a run with σ to judge.
+
+    Raises:
+        RunFolderError: a table is missing, damaged or does not fit the other, nothing was evaluated, or the
+            run has no σ.
+    """
+    table = run.table()
+    if not len(table):
+        raise RunFolderError(f"{run.path}: no image was evaluated, so there is nothing to judge")
+    if not has_sigma(table):
+        raise RunFolderError(
+            f"{run.path}: the run has no σ; if the network has no uncertainty head, "
+            "evaluate again with --uncertainty heatmap"
+        )
+    return table
+
+
+def judge_sigma(run: Run, choices: CalibrationChoices | None = None) -> JudgedSigma:
+    """Judge the σ of all evaluated images of a run, by these choices or as the run was judged.
+
+    Raises what `require_sigma` raises.
+    """
+    table = require_sigma(run)
+    choices = choices or choices_of(CalibrationSettings(), run.document)
+    limit_px, in_words = large_errors(table, choices.large_error_mm)
+    report = calibration_report(
+        residual_px(table),
+        table.sigma_px,
+        covariance_px2=table.covariance_px2,
+        at_min=table.at_min,
+        at_max=table.at_max,
+        large_error_px=limit_px,
+        groups={kind: of for kind, of in groups_of(table).items() if kind in choices.groups},
+        keypoint_names=table.skeleton.keypoint_names,
+        units=head_units(run),
+        resamples=choices.resamples,
+        seed=choices.seed,
+    )
+    shares = variance_shares(table.sigma_aleatoric_px, table.sigma_epistemic_px)
+    return JudgedSigma(run, table, choices, report, shares, in_words)
+
+
+def residual_px(table: RunTable) -> Floats:
+    """Predicted − true, `[N, K, 2]`; NaN where unlabelled."""
+    return table.pred_px - table.gt_px
+
+
+def variance_shares(aleatoric_px: Floats, epistemic_px: Floats) -> VarianceShares | None:
+    """Shares of σ² over the keypoints and axes where both parts are known and σ is above 0; else None."""
+    within, between = aleatoric_px**2, epistemic_px**2
+    total = within + between
+    known = np.isfinite(total) & (total > 0)
+    if not known.any():
+        return None
+    share = float(np.mean(between[known] / total[known]))
+    return VarianceShares(1.0 - share, share)
+
+
+def large_errors(table: RunTable, limit_mm: float) -> tuple[Floats, str]:
+    """What counts as a large error, `[N, K]` in pixels and in words.
+
+    A length where the pixel spacing is known, otherwise 10 % of the width of the labelled vertebra.
+    """
+    spacing = table.pixel_spacing_mm
+    known = np.isfinite(spacing) & (spacing > 0)
+    in_px = limit_mm / np.where(known, spacing, 1.0)
+    limit = np.where(known[:, None], in_px[:, None], LARGE_ERROR_WIDTHS * _widths_px(table))
+    names = [f"{limit_mm:g} mm"] if known.any() else []
+    names += [] if known.all() else [f"{100 * LARGE_ERROR_WIDTHS:g} % of vertebra width"]
+    return limit, " or ".join(names)
+
+
+def _widths_px(table: RunTable) -> Floats:
+    """Mean length of the labelled endplates of each keypoint's vertebra, `[N, K]`; NaN without one."""
+    skeleton = table.skeleton
+    widths = np.full(table.gt_px.shape[:2], np.nan)
+    for vertebra in skeleton.vertebrae:
+        own = skeleton.keypoints_of(vertebra)
+        left, right = (table.gt_px[:, own[side::2]] for side in (0, 1))
+        lengths = np.linalg.norm(right - left, axis=-1)
+        count = np.isfinite(lengths).sum(axis=1)
+        mean = np.nansum(lengths, axis=1) / np.maximum(count, 1)
+        widths[:, own] = np.where(count > 0, mean, np.nan)[:, None]
+    return widths
+
+
+def groups_of(table: RunTable) -> dict[str, ArrayLike]:
+    """Labels by kind, of keypoints `[K]` or images `[N, 1]`; kinds of which nothing is known are absent."""
+    skeleton = table.skeleton
+    groups: dict[str, ArrayLike] = {
+        "vertebra": np.array(skeleton.vertebra_of),
+        "corner": np.array(skeleton.corner_of),
+        "keypoint": np.array(skeleton.keypoint_names),
+    }
+    sex = np.array([sex or "" for sex in table.sex])[:, None]
+    age = np.array([age_band(float(years)) for years in table.age_years])[:, None]
+    for kind, labels in (("sex", sex), ("age band", age)):
+        if (labels != "").any():
+            groups[kind] = labels
+    return groups
+
+
+def age_band(years: float) -> str:
+    """Twenty years of age as a name; empty where the age is unknown."""
+    if not np.isfinite(years):
+        return ""
+    return next((f"{low} to {high - 1}" for low, high in AGE_BANDS if years < high), OLDEST_BAND)
+
+
+def head_units(run: Run) -> HeadUnits:
+    """Sizes of the units that a head's σ is, or could have been meant, in; NaN if it is no head's.
+
+    Without a size nothing is suspected: every comparison with NaN is false.
+    """
+    table, settings = run.table(), run.document.resolved
+    how = table.conditions
+    if how.frames is None or how.sigma_source != UncertaintySource.HEAD or settings.recalibrated:
+        return HeadUnits(np.nan)
+    input_px, cell_px = np.full((2, len(table), 1, 2), np.nan)
+    for frame, rows in table.frames():
+        input_px[rows], cell_px[rows] = 1.0 / frame.input_per_original, frame.original_per_cell
+    whole_px = input_px * how.frames.network_input.xy
+    in_cells = settings.sigma_in_cells
+    others: dict[str, ArrayLike] = (
+        {"model-input pixels": input_px} if in_cells else {"heatmap cells": cell_px}
+    )
+    others |= {
+        "original pixels": 1.0,
+        "units of the model input (0 to 1)": whole_px,
+        "units of the model input (−1 to 1)": whole_px / 2.0,
+    }
+    return HeadUnits(cell_px if in_cells else input_px, others)
