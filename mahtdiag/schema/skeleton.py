@@ -23,7 +23,11 @@ Ints = NDArray[np.int64]
 
 
 class View(StrEnum):
-    """A projection: anteroposterior or lateral."""
+    """A projection: anteroposterior (20 keypoints) or lateral (22: S1's upper endplate comes last).
+
+    Keypoint index = 4·vertebra + corner; corners are upper-left, upper-right, lower-left, lower-right as
+    seen in the image (left = smaller x). S1 is 20 (left end) and 21 (right end).
+    """
 
     AP = "AP"
     LA = "LA"
