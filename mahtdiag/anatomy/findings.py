@@ -60,15 +60,11 @@ class Findings:
         kept = self.rows(np.repeat(first, counts) + within)
         return replace(kept, images=len(images), image=np.repeat(np.arange(len(images)), counts))
 
-    def numbered(self, first: int) -> "Findings":
-        """The same findings, of images numbered from `first`."""
-        return replace(self, image=self.image + first)
-
     @staticmethod
     def chain(parts: Sequence["Findings"]) -> "Findings":
         """Findings of consecutive sets of images, as of one set."""
         firsts = np.cumsum([0, *(part.images for part in parts)]).tolist()
-        moved = [part.numbered(first) for part, first in zip(parts, firsts[:-1], strict=True)]
+        moved = [replace(p, image=p.image + first) for p, first in zip(parts, firsts[:-1], strict=True)]
         return _concatenated(moved, firsts[-1])
 
     @staticmethod

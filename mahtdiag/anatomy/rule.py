@@ -181,11 +181,6 @@ class Rule:
     sketch: Callable[[Spine, Finding], Sketch | None]
     names_points: bool = False
 
-    @property
-    def unit(self) -> str:
-        """Unit of the measured value (several where a rule measures several quantities)."""
-        return ", ".join(dict.fromkeys(limit.unit for limit in self.limits))
-
     def say(self, finding: Finding, limit: LimitSpec) -> str:
         """What is wrong, with the value of the finding and of an ordinary spine.
 
