@@ -15,8 +15,8 @@ _OUTLIER_MADS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number with its 95 % confidence interval."""
+class Fitted:
+    """A fitted number with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -36,11 +36,11 @@ class SystematicError:
     `axes_exchanged`: exchanging x and y of the predictions would more than halve the median error.
     """
 
-    shift_x: Estimate
-    shift_y: Estimate
-    scale_x: Estimate
-    scale_y: Estimate
-    rotation_deg: Estimate
+    shift_x: Fitted
+    shift_y: Fitted
+    scale_x: Fitted
+    scale_y: Fitted
+    rotation_deg: Fitted
     centre: tuple[float, float]
     keypoints: int
     images: int
@@ -71,14 +71,14 @@ def fit_systematic_error(
         return None
     low, high = np.nanpercentile(_resampled(moments, resamples, seed), [2.5, 97.5], axis=0)
     shift_x, shift_y, scale_x, scale_y, turn = (
-        Estimate(float(v), float(a), float(b)) for v, a, b in zip(fitted, low, high, strict=True)
+        Fitted(float(v), float(a), float(b)) for v, a, b in zip(fitted, low, high, strict=True)
     )
     return SystematicError(
         shift_x=shift_x,
         shift_y=shift_y,
-        scale_x=Estimate(1 + scale_x.value, 1 + scale_x.low, 1 + scale_x.high),
-        scale_y=Estimate(1 + scale_y.value, 1 + scale_y.low, 1 + scale_y.high),
-        rotation_deg=Estimate(*(float(np.degrees(v)) for v in (turn.value, turn.low, turn.high))),
+        scale_x=Fitted(1 + scale_x.value, 1 + scale_x.low, 1 + scale_x.high),
+        scale_y=Fitted(1 + scale_y.value, 1 + scale_y.low, 1 + scale_y.high),
+        rotation_deg=Fitted(*(float(np.degrees(v)) for v in (turn.value, turn.low, turn.high))),
         centre=(float(centre[0]), float(centre[1])),
         keypoints=int(known.sum()),
         images=images,
@@ -191,7 +191,7 @@ _MIRRORED = {
 }
 
 
-def _factor(axis: str, scale: Estimate) -> str:
+def _factor(axis: str, scale: Fitted) -> str:
     """Three decimals, or as many as a small factor needs to be seen."""
     values = (f"{v:.3f}" if abs(v) >= 0.1 else f"{v:.3g}" for v in (scale.value, scale.low, scale.high))
     return "{} in {axis} ({} to {})".format(*values, axis=axis)

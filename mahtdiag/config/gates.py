@@ -186,8 +186,8 @@ def _problem_of_name(metric: str, view: View | None) -> str | None:
         hint = f"did you mean {near}?" if near else "its numbers are those of run.json"
         return f"no number of a run has this name; {hint}"
     vertebra = vertebra_of(metric)
-    if view is not None and vertebra is not None and vertebra not in view.vertebrae:
-        return f"{view} images have no {vertebra}; they have {', '.join(view.vertebrae)}"
+    if view is not None and vertebra is not None and vertebra not in view.skeleton.vertebrae:
+        return f"{view} images have no {vertebra}; they have {', '.join(view.skeleton.vertebrae)}"
     return None
 
 

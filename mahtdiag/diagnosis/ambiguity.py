@@ -13,7 +13,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import Ranking, counted
 from mahtdiag.schema.model_spec import DecodeMethod
 from mahtdiag.schema.readings import PeakPlaces
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -163,12 +163,14 @@ def _of_table(table: RunTable) -> Ambiguity | None:
     if sigma_px is None:
         return None
     decode = table.conditions.decode
-    return find_ambiguity(table.image, table.view, table.gt_px, table.pred_px, table.peaks, sigma_px, decode)
+    return find_ambiguity(
+        table.image, table.skeleton, table.gt_px, table.pred_px, table.peaks, sigma_px, decode
+    )
 
 
 def find_ambiguity(
     images: Sequence[str],
-    view: View,
+    skeleton: Skeleton,
     label_px: Floats,
     pred_px: Floats,
     peaks: PeakPlaces,
@@ -196,8 +198,9 @@ def find_ambiguity(
         for method, places in ((DecodeMethod.LOCAL, peaks.local), (DecodeMethod.ARGMAX, peaks.argmax))
         if method != decode
     }
-    members = {name: np.array([v == name for v in view.vertebra_of]) for name in view.vertebrae}
-    groups = {"all": np.ones(view.keypoints, dtype=np.bool_), **members}
+    vertebra_of = np.array(skeleton.vertebra_of)
+    members = {name: vertebra_of == name for name in skeleton.vertebrae}
+    groups = {"all": np.ones(skeleton.keypoints, dtype=np.bool_), **members}
     means = _mean_changes(groups, changes, two, resamples, seed)
     total, *by_vertebra = (
         AmbiguousGroup(
@@ -222,7 +225,7 @@ def find_ambiguity(
         by_vertebra=tuple(by_vertebra),
         by_keypoint=tuple(
             KeypointAmbiguity(name, int(two[:, k].sum()), int(between[:, k].sum()))
-            for k, name in enumerate(view.keypoint_names)
+            for k, name in enumerate(skeleton.keypoint_names)
         ),
         ambiguous_images=tuple(images[int(row)] for row in np.flatnonzero(two.any(1))),
         sentences=_sentences(by_vertebra, decode),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mahtdiag.anatomy.systematic import (
-    Estimate,
+    Fitted,
     SystematicError,
     explain_systematic_error,
     fit_systematic_error,
@@ -159,7 +159,7 @@ def test_a_small_factor_is_seen() -> None:
 
 
 def test_an_interval_that_holds_nothing_says_nothing() -> None:
-    none, unsure = Estimate(0.0, -1.0, 1.0), Estimate(0.5, -0.1, 1.1)
-    one = Estimate(1.0, 0.9, 1.1)
+    none, unsure = Fitted(0.0, -1.0, 1.0), Fitted(0.5, -0.1, 1.1)
+    one = Fitted(1.0, 0.9, 1.1)
     found = SystematicError(unsure, unsure, one, one, none, (0.0, 0.0), 100, 10, False)
     assert explain_systematic_error(found, found) is None

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.ambiguity import Ambiguity, find_ambiguity, has_two_peaks, lies_between
 from mahtdiag.schema.readings import PeakPlaces
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, View
 
 Floats = NDArray[np.float64]
 N, K, FIRST_L5 = 12, View.AP.keypoints, 16
@@ -29,7 +29,7 @@ def scene(share: float = 0.8, affected: int = 9) -> tuple[Floats, Floats, PeakPl
 
 def found(label: Floats, pred: Floats, peaks: PeakPlaces, decode: str = "soft-argmax") -> Ambiguity:
     names = [f"{n:02d}.jpg" for n in range(N)]
-    result = find_ambiguity(names, View.AP, label, pred, peaks, SIGMA_PX, decode)
+    result = find_ambiguity(names, AP, label, pred, peaks, SIGMA_PX, decode)
     assert result is not None
     return result
 
@@ -99,7 +99,7 @@ def test_other_units_change_nothing_but_pixels() -> None:
     one = found(label, pred, peaks)
     larger = PeakPlaces(peaks.second_share, 2 * peaks.second, 2 * peaks.argmax, 2 * peaks.local)
     names = [f"{n:02d}.jpg" for n in range(N)]
-    two = find_ambiguity(names, View.AP, 2 * label, 2 * pred, larger, 2 * SIGMA_PX, "soft-argmax")
+    two = find_ambiguity(names, AP, 2 * label, 2 * pred, larger, 2 * SIGMA_PX, "soft-argmax")
     assert two is not None
     assert two.by_keypoint == one.by_keypoint
     values = [group.changes[0].everywhere for group in (one.total, two.total)]
@@ -126,13 +126,13 @@ def test_unknown_peaks_say_nothing() -> None:
     label, pred, _ = scene()
     unknown = np.full_like(label, np.nan)
     nothing = PeakPlaces(unknown[..., 0], unknown, unknown, unknown)
-    assert find_ambiguity(["a"] * N, View.AP, label, pred, nothing, SIGMA_PX, "dark") is None
+    assert find_ambiguity(["a"] * N, AP, label, pred, nothing, SIGMA_PX, "dark") is None
 
 
 def test_one_image() -> None:
     label, pred, peaks = scene()
     alone = PeakPlaces(peaks.second_share[:1], peaks.second[:1], peaks.argmax[:1], peaks.local[:1])
-    result = find_ambiguity(["a"], View.AP, label[:1], pred[:1], alone, SIGMA_PX[:1], "soft-argmax")
+    result = find_ambiguity(["a"], AP, label[:1], pred[:1], alone, SIGMA_PX[:1], "soft-argmax")
     assert result is not None
     assert result.total.changes[0].sure is None
     assert result.as_json()["ambiguous_images"] == ["a"]

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 
-from mahtdiag.anatomy.systematic import Estimate, SystematicError
+from mahtdiag.anatomy.systematic import Fitted, SystematicError
 from mahtdiag.anatomy.wording import finding_reason, image_reason
 from mahtdiag.diagnosis.anatomy import AnatomyReport, AnatomyVerdict, JudgedImage, PredictionDiagnosis, Source
 from mahtdiag.diagnosis.measured import Measured, MeasuredPair
@@ -125,7 +125,7 @@ def _systematic(error: SystematicError | None) -> Json:
     }
 
 
-def _estimate(estimate: Estimate) -> Json:
+def _estimate(estimate: Fitted) -> Json:
     return {"value": _known(estimate.value), "ci95": _interval((estimate.low, estimate.high))}
 
 

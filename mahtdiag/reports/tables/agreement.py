@@ -6,10 +6,10 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.systematic import Estimate, SystematicError
+from mahtdiag.anatomy.systematic import Fitted, SystematicError
 from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup
 from mahtdiag.diagnosis.measured import Measured, MeasuredPair
-from mahtdiag.diagnosis.metrics.metric import Estimate as MeanEstimate
+from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number
 from mahtdiag.reports.tables.table import INDENT, Cells, Line, Part, Style, Table, table
 
@@ -43,7 +43,7 @@ def systematic_table(in_px: SystematicError, in_cells: SystematicError | None, s
     )
 
 
-def _estimate(estimate: Estimate, digits: int = 3) -> list[str]:
+def _estimate(estimate: Fitted, digits: int = 3) -> list[str]:
     low, high = number(estimate.low, digits), number(estimate.high, digits)
     return [number(estimate.value, digits), f"{low} to {high}"]
 
@@ -139,5 +139,5 @@ def _ambiguous(group: AmbiguousGroup) -> list[str]:
     return [group.name, *(str(count) for count in counts), *changes]
 
 
-def _change(estimate: MeanEstimate | None) -> str:
+def _change(estimate: Estimate | None) -> str:
     return ABSENT if estimate is None else f"{estimate.value:+.2f}"
