@@ -104,6 +104,7 @@ def anatomy_command(
         from mahtdiag.workflows.anatomy.ci import of_anatomy
         from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
 
+        ci.begin_work()
         request = AnatomyRequest(
             settings=settings,
             run=run,

@@ -72,6 +72,7 @@ def calibration_command(
         from mahtdiag.workflows.calibration.ci import of_calibration
         from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate, with_gates
 
+        ci.begin_work()
         request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
         calibration = with_gates(calibrate(request), settings.gates)
         for note in calibration.notes:

@@ -16,6 +16,7 @@ from mahtdiag.cli.options import OutputFormat
 from mahtdiag.cli.output import IN_ACTIONS, tell, write_bytes
 from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
 from mahtdiag.runs.files import write_named
+from mahtdiag.workflows.interruption import keep_work
 
 if TYPE_CHECKING:
     from mahtdiag.reports.ci.record import CiRecord
@@ -93,6 +94,10 @@ class CiResults:
     def take_stdout(self) -> bool:
         """Whether one of the files is standard output, which then has no room for tables."""
         return STDOUT in self._files.values()
+
+    def begin_work(self) -> None:
+        """Everything slow is imported: an interruption is to be told to whoever reads the files."""
+        keep_work(self._wanted)
 
     def report(self, make: "Callable[[], CiRecord]") -> None:
         """Take the result; it is made only where somebody reads it."""

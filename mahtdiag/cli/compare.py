@@ -97,6 +97,7 @@ def compare_command(
         from mahtdiag.workflows.compare.ci import of_comparison
         from mahtdiag.workflows.compare.job import CompareRequest, compare
 
+        ci.begin_work()
         given = tuple(margins or ())
         compared = compare(CompareRequest(tuple(runs), settings, cwd, given, strict=strict, common=common))
         if out is not None:

@@ -1,7 +1,7 @@
 """From when on Ctrl-C and SIGTERM are a KeyboardInterrupt; before that they end the process at once.
 
 Modules may swallow what is raised while they are imported, or abort the process. Only a job that keeps what
-it has done needs it raised, and no sooner than it has something to keep.
+it has done, or tells a pipeline how it ended, needs it raised, and no sooner than it has something to keep.
 """
 
 _can_be_kept = False

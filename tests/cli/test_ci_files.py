@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,7 +16,7 @@ from tests.reports.junit_subset import problems
 from tests.workflows.anatomy_runs import write_run
 
 from . import networks
-from .command import Desk, Finished, finish, start
+from .command import Desk, Finished, environment, finish, start
 from .test_interruption import PAUSE, SLOW, interrupted_at, wait_until
 
 EXPECTED = Path(__file__).parent / "expected_ci"
@@ -214,6 +216,21 @@ def test_an_interruption_is_an_error(desk: Desk, monkeypatch: pytest.MonkeyPatch
     done = interrupted_at(desk, "image-2", signal.SIGTERM)
     assert done.status == 130
     assert error_of(desk.path / "ci.xml") == "interrupted; run can be finished with --resume"
+
+
+@pytest.mark.parametrize("files", [FILES, ()])
+def test_an_interruption_of_what_reads_runs_is_told_too(tmp_path: Path, files: tuple[str, ...]) -> None:
+    code = (
+        "import signal, sys; from mahtdiag.workflows.calibration import job\n"
+        "job.calibrate = lambda *_: signal.raise_signal(signal.SIGINT)\n"
+        f"from mahtdiag.cli.app import main; sys.argv = {['mahtdiag', 'calibration', *files]!r}; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+    if files:
+        assert error_of(tmp_path / "ci.xml") == "interrupted"
 
 
 def test_a_killed_command_leaves_no_success_behind(desk: Desk) -> None:
