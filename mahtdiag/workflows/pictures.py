@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -11,11 +11,17 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
-from mahtdiag.reports.overlay.image import is_signed
-from mahtdiag.runs.files import reporting_write_errors
+from mahtdiag.errors import DataError
+from mahtdiag.reports.overlay.draw import draw_overlay
+from mahtdiag.reports.overlay.image import is_signed, signed
+from mahtdiag.runs.files import reporting_write_errors, write_file
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import Floats, ImageRecord
+from mahtdiag.schema.skeleton import Skeleton
+from mahtdiag.workflows.progress import Progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -103,6 +109,57 @@ def picture_name(image: str) -> str:
         kept = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore")
         stem = f"{kept}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
     return f"{stem}.png"
+
+
+def image_of(places: Sequence[Path], name: str, sha256: str | None) -> Image | None:
+    """The pixels of an image, from the first place that still holds it; None where none does.
+
+    `sha256`: what its content has to be; None where that is not known.
+    """
+    for path in places:
+        try:
+            content = path.read_bytes()
+            if sha256 is None or hashlib.sha256(content).hexdigest() == sha256:
+                return decode_image(content, name)
+        except (OSError, ValueError, DataError):
+            continue
+    return None
+
+
+def overlay_of(
+    image: Image, record: ImageRecord, skeleton: Skeleton, *, labels_judged: bool = False
+) -> bytes:
+    """The overlay of an image with all that its record says of it."""
+    return draw_overlay(
+        image,
+        record,
+        skeleton,
+        rule_titles={rule.code: rule.title for rule in RULES},
+        labels_judged=labels_judged,
+        second_peaks=second_peaks_of(record),
+    )
+
+
+def draw_into(
+    folder: Path,
+    command: str,
+    draw: Callable[[Task], bytes | None],
+    tasks: Sequence[tuple[str, Task]],
+    progress: Progress,
+) -> list[Task]:
+    """Draws every task into the file of its name, signed by the command; returns those of which none came.
+
+    Raises RunFolderError where the folder cannot be written to.
+    """
+    gone = []
+    with in_order(draw, (task for _, task in tasks), usual_workers()) as pictures:
+        for (name, task), png in zip(tasks, pictures, strict=True):
+            progress.advance(1)
+            if png is None:
+                gone.append(task)
+            else:
+                write_file(folder, name, signed(png, command))
+    return gone
 
 
 def second_peaks_of(record: ImageRecord) -> Floats | None:

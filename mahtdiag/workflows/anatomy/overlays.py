@@ -1,6 +1,5 @@
 """Overlays of judged images: what is anatomically wrong in predictions, or in labels alone."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,27 +8,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.files import RecordedFiles
-from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.errors import DataError, RunFolderError, UsageError
-from mahtdiag.reports.overlay.draw import draw_overlay
-from mahtdiag.reports.overlay.image import signed
-from mahtdiag.runs.files import write_file
+from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.samples import Sample
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.pictures import (
-    in_order,
+    draw_into,
+    image_of,
     overlay_notes,
+    overlay_of,
     picture_name,
     remove_pictures,
-    second_peaks_of,
-    usual_workers,
 )
 from mahtdiag.workflows.progress import Progress
 
@@ -129,45 +123,23 @@ def draw_judged(
     problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
     if problems and not there:
         return overlay_notes(0, problems, folder)
-    drawn = 0
+    overlay = partial(_overlay, view=view, labels_judged=labels_judged)
+    tasks = [(picture_name(subject.record.image), subject) for subject in there]
     progress.start("overlays", len(there))
     try:
         remove_pictures(folder, "*.png", COMMAND)
-        overlay = partial(_overlay, view=view, labels_judged=labels_judged)
-        with in_order(overlay, there, usual_workers()) as overlays:
-            for subject, png in zip(there, overlays, strict=True):
-                progress.advance(1)
-                if png is None:
-                    problems.append(subject.record.image)
-                    continue
-                write_file(folder, picture_name(subject.record.image), signed(png, COMMAND))
-                drawn += 1
+        gone = draw_into(folder, COMMAND, overlay, tasks, progress)
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:
         progress.stop()
+    problems += [subject.record.image for subject in gone]
+    drawn = len(there) - len(gone)
     return overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
 
 
 def _overlay(subject: Subject, *, view: View, labels_judged: bool) -> bytes | None:
     """The picture of one image; None where it is gone or another one now."""
-    try:
-        image = _image_of(subject)
-    except (OSError, ValueError, DataError):
-        return None
-    return draw_overlay(
-        image,
-        subject.record,
-        view.skeleton,
-        rule_titles={rule.code: rule.title for rule in RULES},
-        labels_judged=labels_judged,
-        second_peaks=second_peaks_of(subject.record),
-    )
-
-
-def _image_of(subject: Subject) -> Image:
-    """Its pixels. Raises OSError or DataError where it cannot be read, ValueError where it has changed."""
-    content = subject.path.read_bytes()
-    if subject.sha256 is not None and hashlib.sha256(content).hexdigest() != subject.sha256:
-        raise ValueError(f"{subject.path}: another image since the run")
-    return decode_image(content, subject.record.image)
+    record = subject.record
+    image = image_of([subject.path], record.image, subject.sha256)
+    return None if image is None else overlay_of(image, record, view.skeleton, labels_judged=labels_judged)

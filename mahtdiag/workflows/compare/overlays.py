@@ -1,29 +1,24 @@
 """The images that changed most between two runs, each drawn twice side by side."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.files import RecordedFiles
-from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.errors import DataError, RunFolderError
-from mahtdiag.reports.overlay.draw import Half, draw_overlay, draw_side_by_side
-from mahtdiag.reports.overlay.image import signed
-from mahtdiag.runs.files import write_file
+from mahtdiag.errors import RunFolderError
+from mahtdiag.reports.overlay.draw import Half, draw_side_by_side
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare.job import Compared, ComparedPair
 from mahtdiag.workflows.pictures import (
-    in_order,
+    draw_into,
+    image_of,
     overlay_notes,
+    overlay_of,
     picture_name,
     remove_pictures,
-    second_peaks_of,
-    usual_workers,
 )
 from mahtdiag.workflows.progress import Progress
 
@@ -95,7 +90,12 @@ def draw_changed(
     progress.start("overlays", total)
     try:
         for name, rows in zip((WORSE, BETTER), chosen, strict=True):
-            missing += _draw(pair, rows, sides, folder / name, progress)
+            # The number keeps the order, and apart what is called the same in two folders.
+            tasks = [
+                (f"{n:02d}-{picture_name(pair.names_a[row])}", row) for n, row in enumerate(rows, start=1)
+            ]
+            gone = draw_into(folder / name, COMMAND, partial(_drawn, pair, sides), tasks, progress)
+            missing += [pair.names_a[row] for row in gone]
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:
@@ -103,51 +103,16 @@ def draw_changed(
     return overlay_notes(total - len(missing), missing, pair.a.named(folder))
 
 
-def _draw(
-    pair: ComparedPair,
-    rows: Sequence[int],
-    sides: tuple[_Side, _Side],
-    folder: Path,
-    progress: Progress,
-) -> list[str]:
-    """Draw these images; returns the names of those that are gone."""
-    missing = []
-    with in_order(lambda row: _drawn(pair, row, sides), rows, usual_workers()) as pictures:
-        for place, (row, png) in enumerate(zip(rows, pictures, strict=True), start=1):
-            name = pair.names_a[row]
-            progress.advance(1)
-            if png is None:
-                missing.append(name)
-                continue
-            # The number keeps the order, and apart what is called the same in two folders.
-            write_file(folder, f"{place:02d}-{picture_name(name)}", signed(png, COMMAND))
-    return missing
-
-
-def _drawn(pair: ComparedPair, row: int, sides: tuple[_Side, _Side]) -> bytes | None:
+def _drawn(pair: ComparedPair, sides: tuple[_Side, _Side], row: int) -> bytes | None:
     """One image as both runs saw it; None where it is gone."""
     names = pair.names_a[row], pair.names_b[row]
     records = [side.record(name) for side, name in zip(sides, names, strict=True)]
     places = [side.files.path(name) for side, name in zip(sides, names, strict=True)]
-    image = _image(names[0], places, records[0])
+    image = image_of(places, names[0], records[0].image_sha256)
     if image is None:
         return None
-    titles = {rule.code: rule.title for rule in RULES}
     halves = []
     for letter, side, record in zip("AB", sides, records, strict=True):
-        peaks = second_peaks_of(record)
-        png = draw_overlay(image, record, pair.a.view.skeleton, rule_titles=titles, second_peaks=peaks)
+        png = overlay_of(image, record, side.table.skeleton)
         halves.append(Half(png, letter, side.label, record.radial_error_px))
     return draw_side_by_side(halves[0], halves[1])
-
-
-def _image(name: str, places: Sequence[Path], record: ImageRecord) -> Image | None:
-    """The pixels of the image that was evaluated, from the first place that still holds it."""
-    for path in places:
-        try:
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() == record.image_sha256:
-                return decode_image(content, name)
-        except (OSError, DataError):
-            continue
-    return None

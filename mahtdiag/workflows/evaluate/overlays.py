@@ -3,19 +3,17 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.images import decode_image
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
-from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.workflows.pictures import (
     MOST_WORKERS,
     OVERLAYS,
     in_order,
+    overlay_of,
     picture_name,
-    second_peaks_of,
     worst_rows,
 )
 from mahtdiag.workflows.progress import Progress
@@ -37,7 +35,6 @@ def write_overlays(
     rows = worst_rows(table.radial_error_px, choice)
     if not rows:
         return 0
-    titles = {rule.code: rule.title for rule in RULES}
 
     def overlay(row: int) -> tuple[str, bytes | Exception]:
         record = table.record(row)
@@ -45,9 +42,7 @@ def write_overlays(
             image = decode_image(Path(paths[record.image]).read_bytes(), record.image)
         except (OSError, DataError) as error:
             return record.image, error
-        return record.image, draw_overlay(
-            image, record, table.skeleton, rule_titles=titles, second_peaks=second_peaks_of(record)
-        )
+        return record.image, overlay_of(image, record, table.skeleton)
 
     drawn = 0
     progress.start("overlays", len(rows))
