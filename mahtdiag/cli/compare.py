@@ -118,12 +118,12 @@ def _print(compared: "Compared", output_format: options.OutputFormat) -> None:
     from mahtdiag.reports.json.comparison import comparison_content
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.comparison import comparison_parts
-    from mahtdiag.workflows.compare.screen import views_of
+    from mahtdiag.workflows.compare.screen import results_of
 
-    views = views_of(compared)
+    results = results_of(compared)
     result = Result(
-        lambda columns: (part for view in views for part in comparison_parts(view, columns)),
-        lambda: comparison_content(views),
+        lambda columns: (part for each in results for part in comparison_parts(each, columns)),
+        lambda: comparison_content(results),
     )
     write_result(result, output_format, "the run folders")
 

@@ -107,6 +107,12 @@ class Comparison:
         """Mean error of B less that of A, per image."""
         return self.error_b_px - self.error_a_px
 
+    def changed(self) -> tuple[list[int], list[int]]:
+        """Images in which B is further off, the worst first, and those in which it is closer, best first."""
+        change = np.nan_to_num(self.change_px)
+        order = np.argsort(-change, kind="stable")
+        return order[change[order] > 0].tolist(), order[change[order] < 0][::-1].tolist()
+
     @property
     def verdict(self) -> Verdict:
         """Worse if a number that decides is shown to be worse beyond its margin, or images were lost.

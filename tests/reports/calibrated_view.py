@@ -17,7 +17,7 @@ from mahtdiag.calibration import (
     recalibration_row,
 )
 from mahtdiag.reports.figures.calibration import PlotData
-from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationView
+from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
@@ -32,7 +32,7 @@ def residuals(images: int = 40, view: View = View.AP, factor: float = 1.0) -> tu
     return sigma * rng.normal(size=sigma.shape), sigma / factor
 
 
-def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> CalibrationView:
+def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> CalibrationResult:
     """All tables of these residuals."""
     ages = np.resize(["20 to 39", "80 and older"], len(residual))[:, None]
     groups = {
@@ -48,7 +48,7 @@ def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibratio
         after = cross_fitted_sigma(residual, sigma)
         own = cross_fitted_sigma(residual, sigma, scope="keypoint")
         changes = nll_changes(residual, sigma, after, own, resamples=200)
-        recalibration = RecalibrationView(
+        recalibration = RecalibrationResult(
             rows=(
                 recalibration_row(None, residual, sigma),
                 recalibration_row("global", residual, after),
@@ -59,7 +59,7 @@ def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibratio
             conformal=fit_conformal_table(*conformal_scores(collect_points(residual, sigma))),
             where="Fitted here.",
         )
-    return CalibrationView(
+    return CalibrationResult(
         title="Calibration of a-checkpoint.pt on data",
         source="AP view",
         large_error="10 % of vertebra width",

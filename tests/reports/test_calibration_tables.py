@@ -11,13 +11,13 @@ from rich.console import Console
 from mahtdiag.calibration import Change, RecalibrationRow
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.numbers import number, percent
-from mahtdiag.reports.tables.calibration import CalibrationView, advice, calibration_parts, counts
+from mahtdiag.reports.tables.calibration import CalibrationResult, advice, calibration_parts, counts
 from mahtdiag.reports.tables.table import printable
 
 from .calibrated_view import residuals, view_of
 
 
-def printed(view: CalibrationView, width: int = 80) -> str:
+def printed(view: CalibrationResult, width: int = 80) -> str:
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(printable(calibration_parts(view)))

@@ -14,10 +14,10 @@ from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_nam
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
 from mahtdiag.reports.json import json_bytes
-from mahtdiag.reports.json.comparison import comparison_content
+from mahtdiag.reports.json.comparison import MOST_IMAGES, comparison_content
 from mahtdiag.reports.overlay.draw import GAP_PX, HEADER_PX, Half, draw_side_by_side
 from mahtdiag.reports.rendering import Result
-from mahtdiag.reports.tables.comparison import ChangedImage, ComparisonView, comparison_parts, title_of
+from mahtdiag.reports.tables.comparison import ComparisonResult, comparison_parts, title_of
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.skeleton import LA, View
 from tests.diagnosis.compared import run_of, two_runs
@@ -34,40 +34,32 @@ def comparison(
     )
 
 
-def view_of(found: Comparison) -> ComparisonView:
-    rows = [
-        ChangedImage(f"AP/{row:04d}-F-050Y0.jpg", f"{row}.jpg", 1.0, 1.0 + float(change))
-        for row, change in enumerate(found.change_px)
-    ]
-    worse = tuple(row for row in rows if row.change_px > 0)
-    better = tuple(row for row in rows if row.change_px < 0)
-    return ComparisonView(
+def result_of(found: Comparison) -> ComparisonResult:
+    return ComparisonResult(
         view=View.AP,
         a="runs/base",
         b="runs/new",
         checkpoint_a="base.pt",
         checkpoint_b="new.pt",
         comparison=found,
-        worse=worse,
-        better=better,
-        worse_images=len(worse),
-        better_images=len(better),
+        names_a=[f"AP/{row:04d}-F-050Y0.jpg" for row in range(found.images)],
+        names_b=[f"{row}.jpg" for row in range(found.images)],
         strict=False,
         notes=("something worth reading",),
     )
 
 
-def text_of(view: ComparisonView, width: int = 80) -> str:
+def text_of(result: ComparisonResult, width: int = 80) -> str:
     console = Console(width=width, color_system=None)
     with console.capture() as printed:
-        console.print(printable(comparison_parts(view, width)))
+        console.print(printable(comparison_parts(result, width)))
     return printed.get()
 
 
 @pytest.mark.parametrize("view", list(View))
 @pytest.mark.parametrize("images", [1, 2, 30])
 def test_it_fits_into_80_columns_without_a_cut_number(view: View, images: int) -> None:
-    text = text_of(view_of(comparison(view, images)))
+    text = text_of(result_of(comparison(view, images)))
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     assert "nan" not in text.lower()
@@ -76,7 +68,7 @@ def test_it_fits_into_80_columns_without_a_cut_number(view: View, images: int) -
 def test_astronomic_predictions_fit_as_well() -> None:
     a, b = two_runs(8, odd=False)
     far = run_of(b.gt_px + 3e8, b.gt_px, View.AP, seed=2)
-    text = text_of(view_of(compare_runs(a, far, compared_names(View.AP.skeleton), (), resamples=60)))
+    text = text_of(result_of(compare_runs(a, far, compared_names(View.AP.skeleton), (), resamples=60)))
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     assert "e+08" in text
@@ -85,7 +77,7 @@ def test_astronomic_predictions_fit_as_well() -> None:
 @pytest.mark.parametrize("view", list(View))
 def test_every_number_has_one_row_and_every_row_its_own_name(view: View) -> None:
     found = comparison(view)
-    text = text_of(view_of(found))
+    text = text_of(result_of(found))
     titles = [title_of(each.metric) for each in found.metrics]
     for metric, title in zip(found.metrics, titles, strict=True):
         section = [name for name in titles if name == title]
@@ -116,19 +108,21 @@ def test_a_number_with_no_short_title_keeps_its_name() -> None:
     ],
 )
 def test_the_verdict_is_a_sentence(worse: float, margin: float, strict: bool, expected: str) -> None:
-    view = replace(view_of(comparison(images=40, worse=worse, margin=margin)), strict=strict)
-    text = " ".join(text_of(view, 200).splitlines())
+    result = replace(result_of(comparison(images=40, worse=worse, margin=margin)), strict=strict)
+    text = " ".join(text_of(result, 200).splitlines())
     assert expected in text
     assert ("strict: " in text) is strict
 
 
 def test_lost_images_are_in_the_verdict() -> None:
     found = replace(comparison(worse=0.3), lost=("a.png", "b.png"))
-    assert "verdict: B is worse than A: it failed on 2 images that A has evaluated" in text_of(view_of(found))
+    assert "verdict: B is worse than A: it failed on 2 images that A has evaluated" in text_of(
+        result_of(found)
+    )
 
 
 def test_of_several_runs_each_has_its_letter() -> None:
-    text = text_of(replace(view_of(comparison(images=40)), letter="D"))
+    text = text_of(replace(result_of(comparison(images=40)), letter="D"))
     assert "\nD  runs/new (new.pt)\n" in text
     assert " D − A " in text
     assert "\nverdict: D is worse than A: " in text
@@ -136,28 +130,29 @@ def test_of_several_runs_each_has_its_letter() -> None:
 
 
 def test_names_from_outside_are_no_markup() -> None:
-    view = view_of(comparison())
-    odd = replace(view.worse[0], image="[red]odd[/red].jpg")
-    text = text_of(replace(view, a="[bold]x", worse=(odd,), notes=("[link=x]note",)), 100)
+    result = result_of(comparison(images=4))
+    names = ["[red]odd[/red].jpg"] * 4
+    text = text_of(replace(result, a="[bold]x", names_a=names, notes=("[link=x]note",)), 100)
     for name in ("[bold]x", "[red]odd[/red].jpg", "[link=x]note"):
         assert name in text
 
 
 def test_images_that_did_not_change_have_no_table() -> None:
-    text = text_of(replace(view_of(comparison()), worse=(), better=()))
+    found = comparison()
+    text = text_of(result_of(replace(found, error_b_px=found.error_a_px)))
     assert "B is further off in no image." in text
     assert "B is closer in no image." in text
 
 
-def contents(views: Sequence[ComparisonView]) -> dict[str, object]:
-    text = json_bytes(Result(lambda _: (), lambda: comparison_content(views)))
+def contents(results: Sequence[ComparisonResult]) -> dict[str, object]:
+    text = json_bytes(Result(lambda _: (), lambda: comparison_content(results)))
     content: dict[str, object] = json.loads(text)
     return content
 
 
 def test_json_is_complete_and_has_no_nan() -> None:
     found = comparison(images=1)
-    content = contents([view_of(found)])
+    content = contents([result_of(found)])
     assert list(content) == [
         "a", "b", "checkpoints", "view", "images", "metrics", "judged", "verdict", "non_inferior", "worse",
         "better", "lost", "notes",
@@ -172,7 +167,7 @@ def test_json_is_complete_and_has_no_nan() -> None:
 def test_json_of_missing_numbers_is_null() -> None:
     a, b = two_runs(5, odd=False)
     margins = [Margin("calibration.spearman", 0.1, relative=False)]
-    content = contents([view_of(compare_runs(a, b, (MEAN,), margins, resamples=20))])
+    content = contents([result_of(compare_runs(a, b, (MEAN,), margins, resamples=20))])
     assert content["judged"] == [
         {
             "metric": "calibration.spearman", "margin": None, "worsening": None, "worsening_ci95": None,
@@ -183,8 +178,8 @@ def test_json_of_missing_numbers_is_null() -> None:
 
 
 def test_json_of_several_runs() -> None:
-    views = [view_of(comparison(images=5)), replace(view_of(comparison(images=6)), b="runs/third")]
-    content = contents(views)
+    results = [result_of(comparison(images=5)), replace(result_of(comparison(images=6)), b="runs/third")]
+    content = contents(results)
     pairs = content["comparisons"]
     assert isinstance(pairs, list)
     assert [(pair["a"], pair["b"], pair["images"]) for pair in pairs] == [
@@ -195,12 +190,20 @@ def test_json_of_several_runs() -> None:
 
 
 def test_more_images_are_counted_than_named() -> None:
-    view = view_of(comparison())
-    content = contents([replace(view, worse=view.worse[:1], worse_images=5000)])
-    worse = content["worse"]
+    errors = np.arange(5000.0)
+    result = result_of(replace(comparison(), error_a_px=np.zeros(5000), error_b_px=errors + 1.0))
+    worse = contents([result])["worse"]
     assert isinstance(worse, dict)
-    assert (worse["images"], len(worse["most"])) == (5000, 1)
-    assert "B is further off in 5000 of " in text_of(replace(view, worse_images=5000))
+    assert (worse["images"], len(worse["most"])) == (5000, MOST_IMAGES)
+    most = {
+        "image": "AP/4999-F-050Y0.jpg",
+        "image_b": "4999.jpg",
+        "a": 0.0,
+        "b": 5000.0,
+        "difference": 5000.0,
+    }
+    assert worse["most"][0] == most
+    assert "B is further off in 5000 of 5,000 images, the most in these 8" in text_of(result)
 
 
 def png_of(height: int, width: int, grey: int) -> bytes:

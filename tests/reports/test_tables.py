@@ -14,7 +14,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.tables.evaluation import (
     AnatomyRow,
     CalibrationGlance,
-    EvaluationView,
+    EvaluationResult,
     WorstImage,
     evaluation_parts,
 )
@@ -42,8 +42,8 @@ def summary(images: int, missing: bool = False, millimetres: bool = False) -> Ru
     return numbers_of(RunTable(LA, {"image": names, "error_px": error, "error_mm": mm, **losses}))
 
 
-def view(numbers: RunNumbers | None, name: str = "LA/0001-F-055Y1.jpg") -> EvaluationView:
-    return EvaluationView(
+def view(numbers: RunNumbers | None, name: str = "LA/0001-F-055Y1.jpg") -> EvaluationResult:
+    return EvaluationResult(
         title="ckpt.pt (mahtdiag) on data",
         subtitle="LA view",
         evaluated=9,
@@ -65,7 +65,7 @@ def view(numbers: RunNumbers | None, name: str = "LA/0001-F-055Y1.jpg") -> Evalu
     )
 
 
-def printed(content: EvaluationView, width: int = 80) -> str:
+def printed(content: EvaluationResult, width: int = 80) -> str:
     stream = io.StringIO()
     Console(file=stream, width=width).print(printable(evaluation_parts(content, width)))
     return stream.getvalue()
@@ -139,5 +139,5 @@ def test_no_nan_is_ever_printed() -> None:
     text = printed(content)
     assert "nan" not in text.lower().replace("nancy", "")
     worst = WorstImage("x.jpg", 1.0, 2.0, {**LOSSES, "uncertainty": math.nan}, ())
-    one = EvaluationView(**{**{f: getattr(content, f) for f in content.__slots__}, "worst": (worst,)})
+    one = EvaluationResult(**{**{f: getattr(content, f) for f in content.__slots__}, "worst": (worst,)})
     assert "nan" not in printed(one).lower()

@@ -89,7 +89,7 @@ def test_the_same_run_twice(tmp_path: Path) -> None:
     for each in found.comparison.metrics:
         assert (each.difference.difference, each.difference.p_value) == (0.0, 1.0)
     assert {judged.outcome for judged in found.comparison.judged} == {Outcome.WITHIN}
-    assert found.changed() == ([], [])
+    assert found.comparison.changed() == ([], [])
     assert found.notes == ("A and B are the same run, which cannot differ from itself",)
     assert compared(tmp_path, a, a, strict=True).status is ExitStatus.OK
 
@@ -307,7 +307,7 @@ def test_which_images_changed_most(tmp_path: Path) -> None:
     images = image_set(6)
     a, b = run(tmp_path, "a", images, 3.0), run(tmp_path, "b", images, 3.0, Options(seed=1))
     found = pair(tmp_path, a, b)
-    worse, better = found.changed()
+    worse, better = found.comparison.changed()
     change = found.comparison.change_px
     assert sorted([*worse, *better]) == list(range(6))
     assert [change[row] for row in worse] == sorted(change[change > 0], reverse=True)

@@ -9,7 +9,7 @@ from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
 from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.diagnosis.worst_images import WorstImages
 from mahtdiag.reports.ci.record import GateCase
-from mahtdiag.reports.html.view import ReportView
+from mahtdiag.reports.html.content import ReportContent
 from mahtdiag.reports.numbers import counted, interval, number, percent, pixels
 
 Status = Literal["passed", "failed", "open"]
@@ -28,7 +28,7 @@ class FailedGate:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Ruling:
     """May this checkpoint ship?"""
 
     status: Status
@@ -51,17 +51,17 @@ _LOOKS = {"anatomy": "code:any", "calibration": "sort:sigma", "images": "status:
 SHIFTS = "level_shifts"
 
 
-def verdict_of(gates: tuple[GateCase, ...]) -> Verdict:
+def verdict_of(gates: tuple[GateCase, ...]) -> Ruling:
     """What the gates say; without any, nothing is promised."""
     failed = [case for case in gates if not case.passed]
     if not gates:
-        return Verdict("open", "No gate is set: these numbers were not judged.", ())
+        return Ruling("open", "No gate is set: these numbers were not judged.", ())
     if not failed:
         every = "The gate" if len(gates) == 1 else f"All {len(gates)} gates"
-        return Verdict("passed", f"{every} passed.", ())
+        return Ruling("passed", f"{every} passed.", ())
     headline = f"{len(failed)} of {len(gates)} gates failed." if len(gates) > 1 else "The gate failed."
     found = (FailedGate(case.sentence, look_at(case.result.gate.metric), case.worst) for case in failed)
-    return Verdict("failed", headline, tuple(found))
+    return Ruling("failed", headline, tuple(found))
 
 
 def look_at(name: str) -> str:
@@ -76,24 +76,26 @@ def look_at(name: str) -> str:
     return _LOOKS.get(name.partition(".")[0], "sort:error")
 
 
-def tiles_of(view: ReportView) -> tuple[Tile, ...]:
+def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
     """The numbers that a reader looks for first."""
-    mean, median, p95 = (view.numbers[f"radial_error_{view.unit}.{of}"] for of in ("mean", "median", "p95"))
+    mean, median, p95 = (
+        report.numbers[f"radial_error_{report.unit}.{of}"] for of in ("mean", "median", "p95")
+    )
     tiles = [
-        Tile(f"mean error, {view.unit}", pixels(mean.value), _interval(mean)),
-        Tile(f"median error, {view.unit}", pixels(median.value), f"95 % are below {pixels(p95.value)}"),
-        _rate_tile(view),
-        _anatomy_tile(view),
+        Tile(f"mean error, {report.unit}", pixels(mean.value), _interval(mean)),
+        Tile(f"median error, {report.unit}", pixels(median.value), f"95 % are below {pixels(p95.value)}"),
+        _rate_tile(report),
+        _anatomy_tile(report),
     ]
-    shifts = len(view.anatomy.diagnosis.level_shifts) if view.anatomy.diagnosis else 0
+    shifts = len(report.anatomy.diagnosis.level_shifts) if report.anatomy.diagnosis else 0
     if shifts:
         tiles.append(Tile("marked one level off", counted(shifts, "image"), "every vertebra misnamed", True))
-    if view.calibration is not None:
-        report = view.calibration.tables.report
-        scale = f"best σ scale {number(report.sigma_scale)}"
-        tiles.append(Tile("σ: MACE", number(report.mace), scale))
-    failed = f"{view.failed:,} failed" if view.failed else "none failed"
-    tiles.append(Tile("images evaluated", f"{view.evaluated:,}", failed, bool(view.failed)))
+    if report.calibration is not None:
+        sigma = report.calibration.tables.report
+        scale = f"best σ scale {number(sigma.sigma_scale)}"
+        tiles.append(Tile("σ: MACE", number(sigma.mace), scale))
+    failed = f"{report.failed:,} failed" if report.failed else "none failed"
+    tiles.append(Tile("images evaluated", f"{report.evaluated:,}", failed, bool(report.failed)))
     return tuple(tiles)
 
 
@@ -101,16 +103,16 @@ def _interval(found: Estimate, scale: float = 1.0, unit: str = "") -> str:
     return f"{interval(found.ci95, scale)}{unit} (95 %)" if found.ci95 else "one image: no interval"
 
 
-def _rate_tile(view: ReportView) -> Tile:
+def _rate_tile(report: ReportContent) -> Tile:
     """The success detection rate at the middle of the thresholds."""
-    thresholds = THRESHOLDS[view.unit]
+    thresholds = THRESHOLDS[report.unit]
     threshold = f"{thresholds[len(thresholds) // 2]:g}"
-    rate = view.numbers[f"sdr_{view.unit}.{threshold}"]
-    return Tile(f"within {threshold} {view.unit}", percent(rate.value), _interval(rate, 100, " %"))
+    rate = report.numbers[f"sdr_{report.unit}.{threshold}"]
+    return Tile(f"within {threshold} {report.unit}", percent(rate.value), _interval(rate, 100, " %"))
 
 
-def _anatomy_tile(view: ReportView) -> Tile:
-    verdict = view.anatomy.verdict
+def _anatomy_tile(report: ReportContent) -> Tile:
+    verdict = report.anatomy.verdict
     labels = verdict.label_violating or 0
     return Tile(
         "impossible spines",

@@ -13,10 +13,10 @@ from markupsafe import Markup
 from mahtdiag import __version__
 from mahtdiag.reports import palette
 from mahtdiag.reports.ci.record import score_in_words
+from mahtdiag.reports.html.content import ReportContent
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.headline import tiles_of, verdict_of
-from mahtdiag.reports.html.sections import Plot, Section
-from mahtdiag.reports.html.view import ReportView
+from mahtdiag.reports.html.sections import Chapter, Plot
 from mahtdiag.reports.one_line import safe_lines
 from mahtdiag.reports.tables.gates import gates_table
 from mahtdiag.reports.tables.table import INDENT, Line, Style
@@ -37,13 +37,13 @@ SCRIPTS: Final = ("elements.js", "drawing.js", "details.js", "gallery.js", "page
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A run as it is shown: `sections`, which `sections_of` has drawn from the same view, and the images.
+    """A run as it is shown: `sections`, which `sections_of` has drawn from the same report, and the images.
 
     `gallery` None leaves the images out.
     """
 
-    view: ReportView
-    sections: Sequence[Section]
+    report: ReportContent
+    sections: Sequence[Chapter]
     gallery: Gallery | None
 
 
@@ -53,16 +53,16 @@ def render_page(page: Page) -> bytes:
     The same input gives the same bytes. Every text is escaped where it is put in, and no name can pose as
     another by signs that reorder it.
     """
-    view, gallery = page.view, page.gallery
+    report, gallery = page.report, page.gallery
     style, script = _style(), _script()
     template = templates().get_template(TEMPLATE)
     text = template.render(
-        view=view,
+        report=report,
         gallery=gallery,
         version=__version__,
-        verdict=verdict_of(view.gates),
-        gates=gates_table([case.result for case in view.gates]) if view.gates else None,
-        tiles=tiles_of(view),
+        verdict=verdict_of(report.gates),
+        gates=gates_table([case.result for case in report.gates]) if report.gates else None,
+        tiles=tiles_of(report),
         sections=page.sections,
         gallery_json="" if gallery is None else gallery_json(gallery),
         style=Markup(style),

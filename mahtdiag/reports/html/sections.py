@@ -20,8 +20,8 @@ from mahtdiag.reports.figures.errors import (
     violations_figure,
 )
 from mahtdiag.reports.figures.style import plot_style
+from mahtdiag.reports.html.content import CalibrationPage, ReportContent
 from mahtdiag.reports.html.svg import inline_svg
-from mahtdiag.reports.html.view import CalibrationPage, ReportView
 from mahtdiag.reports.tables.agreement import (
     agreement_table,
     ambiguity_parts,
@@ -29,7 +29,7 @@ from mahtdiag.reports.tables.agreement import (
     systematic_table,
 )
 from mahtdiag.reports.tables.anatomy import level_shift_line, repair_table, tally_table, worst_images
-from mahtdiag.reports.tables.calibration import CalibrationView, coverage_table, group_table, summary_table
+from mahtdiag.reports.tables.calibration import CalibrationResult, coverage_table, group_table, summary_table
 from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import loss_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
@@ -53,7 +53,7 @@ Stack = tuple[Block, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class Chapter:
     """A part of the page. `rows` hold one or two stacks of blocks, which stand beside each other."""
 
     name: str
@@ -61,74 +61,74 @@ class Section:
     rows: tuple[tuple[Stack, ...], ...]
 
 
-def sections_of(view: ReportView) -> Iterator[Section]:
+def sections_of(report: ReportContent) -> Iterator[Chapter]:
     """Every part between the verdict and the gallery."""
-    yield _errors(view)
-    yield _losses(view)
-    yield _anatomy(view.anatomy)
-    if view.anatomy.diagnosis is not None:
-        yield _measurements(view.anatomy.diagnosis)
-    if view.calibration is not None:
-        yield _calibration(view.calibration)
+    yield _errors(report)
+    yield _losses(report)
+    yield _anatomy(report.anatomy)
+    if report.anatomy.diagnosis is not None:
+        yield _measurements(report.anatomy.diagnosis)
+    if report.calibration is not None:
+        yield _calibration(report.calibration)
     else:
-        text = f"Not judged: {view.no_calibration}."
-        yield Section("uncertainty", "Predicted uncertainty", (((Line(text),),),))
+        text = f"Not judged: {report.no_calibration}."
+        yield Chapter("uncertainty", "Predicted uncertainty", (((Line(text),),),))
 
 
 def _plot(figure: Figure, name: str, description: str) -> Plot:
     return Plot(inline_svg(figure, name, description))
 
 
-def _errors(view: ReportView) -> Section:
-    error, thresholds = view.error_px if view.unit == "px" else view.error_mm, THRESHOLDS[view.unit]
+def _errors(report: ReportContent) -> Chapter:
+    error, thresholds = report.error_px if report.unit == "px" else report.error_mm, THRESHOLDS[report.unit]
     with plot_style():
         distribution = _plot(
-            distribution_figure(error, thresholds, view.unit),
+            distribution_figure(error, thresholds, report.unit),
             "error-distribution",
-            f"Histogram of the radial errors in {view.unit}, and the share of keypoints up to each error",
+            f"Histogram of the radial errors in {report.unit}, and the share of keypoints up to each error",
         )
         spine = _plot(
-            error_spine_figure(view.view.skeleton, error, view.unit),
+            error_spine_figure(report.view.skeleton, error, report.unit),
             "error-spine",
-            f"Mean radial error of each keypoint in {view.unit} on a schematic spine",
+            f"Mean radial error of each keypoint in {report.unit} on a schematic spine",
         )
-    diagnosis = view.anatomy.diagnosis
+    diagnosis = report.anatomy.diagnosis
     kinds: Stack = (repair_table(diagnosis), level_shift_line(diagnosis)) if diagnosis else ()
-    table = error_summary_table(view.numbers, evaluated=view.evaluated, failed=view.failed)
+    table = error_summary_table(report.numbers, evaluated=report.evaluated, failed=report.failed)
     groups = (
-        error_group_table("Radial error by vertebra", view.numbers, GroupKind.VERTEBRA, NAME_WIDTH),
-        error_group_table("Radial error by corner", view.numbers, GroupKind.CORNER, NAME_WIDTH),
+        error_group_table("Radial error by vertebra", report.numbers, GroupKind.VERTEBRA, NAME_WIDTH),
+        error_group_table("Radial error by corner", report.numbers, GroupKind.CORNER, NAME_WIDTH),
     )
     ambiguous = tuple(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
     rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), ((table,), kinds), (groups,)]
-    return Section("errors", "Errors", tuple([*rows, (ambiguous,)] if ambiguous else rows))
+    return Chapter("errors", "Errors", tuple([*rows, (ambiguous,)] if ambiguous else rows))
 
 
-def _losses(view: ReportView) -> Section:
-    table = loss_table(view.numbers, view.loss_weights)
+def _losses(report: ReportContent) -> Chapter:
+    table = loss_table(report.numbers, report.loss_weights)
     with plot_style():
         figure = _plot(
-            loss_figure(view.losses, view.loss_weights),
+            loss_figure(report.losses, report.loss_weights),
             "loss-parts",
             "Mean weighted parts of the loss, and how they add up in each image",
         )
-    return Section("losses", "Losses", (((figure,), (table,)),))
+    return Chapter("losses", "Losses", (((figure,), (table,)),))
 
 
-def _anatomy(report: AnatomyReport) -> Section:
+def _anatomy(report: AnatomyReport) -> Chapter:
     verdict = report.verdict
     rules = [RuleCount(t.rule.code, t.rule.title, t.images, t.label_images or 0) for t in verdict.tallies]
     if not any(rule.images or rule.label_images for rule in rules):
         nothing = Line("No rule fired in any image, nor in any label.")
-        return Section("anatomy", "Anatomical violations", (((nothing,),),))
+        return Chapter("anatomy", "Anatomical violations", (((nothing,),),))
     with plot_style():
         figure = violations_figure(rules, len(verdict.images))
         plot = _plot(figure, "violations", "Images in which each anatomical rule fired")
     worst, table = worst_images(report, WIDER), tally_table(verdict, "predictions", WIDER)
-    return Section("anatomy", "Anatomical violations", (((plot,), (worst,)), ((table,),)))
+    return Chapter("anatomy", "Anatomical violations", (((plot,), (worst,)), ((table,),)))
 
 
-def _measurements(diagnosis: PredictionDiagnosis) -> Section:
+def _measurements(diagnosis: PredictionDiagnosis) -> Chapter:
     measured = diagnosis.measured
     plots: dict[int, list[Block]] = {1: [], 2: [], 3: []}
     with plot_style():
@@ -147,14 +147,14 @@ def _measurements(diagnosis: PredictionDiagnosis) -> Section:
     page: list[tuple[Stack, ...]] = [(left, right) if right else (left,)]
     page += [tuple((plot,) for plot in plots[2][first : first + 2]) for first in range(0, len(plots[2]), 2)]
     page += [((plot,),) for plot in plots[3]]
-    return Section("measurements", "Clinical measurements", tuple(page))
+    return Chapter("measurements", "Clinical measurements", tuple(page))
 
 
-def _calibration(page: CalibrationPage) -> Section:
+def _calibration(page: CalibrationPage) -> Chapter:
     tables, report = page.tables, page.tables.report
     first: Stack = (Line(report.verdict, Style.STRONG), Line(tables.source))
     if page.plots is None:
-        return Section("uncertainty", "Predicted uncertainty", ((first,),))
+        return Chapter("uncertainty", "Predicted uncertainty", ((first,),))
     plots: dict[str, Stack] = {}
     with plot_style():
         for name, make in figure_makers().items():
@@ -166,7 +166,7 @@ def _calibration(page: CalibrationPage) -> Section:
         (plots["error-sigma"], (coverage_table(report),)),
         ((summary_table(tables), *_groups(tables)),),
     )
-    return Section("uncertainty", "Predicted uncertainty", rows)
+    return Chapter("uncertainty", "Predicted uncertainty", rows)
 
 
 _DESCRIPTIONS = {
@@ -178,7 +178,7 @@ _DESCRIPTIONS = {
 }
 
 
-def _groups(tables: CalibrationView) -> Iterator[Part]:
+def _groups(tables: CalibrationResult) -> Iterator[Part]:
     for kind in GROUPS_SHOWN:
         groups = [group for group in tables.report.groups if group.kind == kind]
         if len(groups) > 1:

@@ -4,32 +4,36 @@ from collections.abc import Sequence
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
 from mahtdiag.reports.rendering import Json
-from mahtdiag.reports.tables.comparison import ChangedImage, ComparisonView
+from mahtdiag.reports.tables.comparison import ComparisonResult
+
+MOST_IMAGES = 1000
+"""A comparison of 100,000 images does not name each; `images.parquet` of the runs has them all."""
 
 
-def comparison_content(views: Sequence[ComparisonView]) -> dict[str, Json]:
+def comparison_content(results: Sequence[ComparisonResult]) -> dict[str, Json]:
     """What `--format json` prints: the first pair, and of more than two runs every pair in `comparisons`."""
-    pairs = [_pair(view) for view in views]
+    pairs = [_pair(result) for result in results]
     return pairs[0] if len(pairs) == 1 else {**pairs[0], "comparisons": pairs}
 
 
-def _pair(view: ComparisonView) -> dict[str, Json]:
+def _pair(result: ComparisonResult) -> dict[str, Json]:
     """One pair as plain values."""
-    comparison = view.comparison
+    comparison = result.comparison
+    worse, better = comparison.changed()
     return {
-        "a": view.a,
-        "b": view.b,
-        "checkpoints": {"a": view.checkpoint_a, "b": view.checkpoint_b},
-        "view": str(view.view),
+        "a": result.a,
+        "b": result.b,
+        "checkpoints": {"a": result.checkpoint_a, "b": result.checkpoint_b},
+        "view": str(result.view),
         "images": comparison.images,
         "metrics": {metric.name: _metric(metric) for metric in comparison.metrics},
         "judged": [_judged(judged) for judged in comparison.judged],
         "verdict": str(comparison.verdict),
         "non_inferior": comparison.non_inferior,
-        "worse": _changed(view.worse, view.worse_images),
-        "better": _changed(view.better, view.better_images),
+        "worse": _changed(result, worse),
+        "better": _changed(result, better),
         "lost": [*comparison.lost],
-        "notes": [*view.notes],
+        "notes": [*result.notes],
     }
 
 
@@ -59,16 +63,17 @@ def _judged(judged: JudgedMetric) -> dict[str, Json]:
     }
 
 
-def _changed(images: Sequence[ChangedImage], count: int) -> dict[str, Json]:
+def _changed(result: ComparisonResult, rows: Sequence[int]) -> dict[str, Json]:
     """How many, and the most changed of them by name."""
+    comparison = result.comparison
     most: list[Json] = [
         {
-            "image": image.image,
-            "image_b": image.image_b,
-            "a": image.a_px,
-            "b": image.b_px,
-            "difference": image.change_px,
+            "image": result.names_a[row],
+            "image_b": result.names_b[row],
+            "a": float(comparison.error_a_px[row]),
+            "b": float(comparison.error_b_px[row]),
+            "difference": float(comparison.change_px[row]),
         }
-        for image in images
+        for row in rows[:MOST_IMAGES]
     ]
-    return {"images": count, "most": most}
+    return {"images": len(rows), "most": most}

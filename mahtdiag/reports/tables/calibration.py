@@ -40,7 +40,7 @@ NUMBERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class RecalibrationView:
+class RecalibrationResult:
     """A before/after table with what it was fitted and judged on.
 
     `rows`: σ as it came, one factor, one factor per keypoint; `common` is the one factor. `changes`: of the
@@ -55,7 +55,7 @@ class RecalibrationView:
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationView:
+class CalibrationResult:
     """Everything that the tables show. `recalibration` is None where `no_recalibration` says why.
 
     The two shares of σ² are None where its parts are not told apart. `sigma_bounds`: where the uncertainty
@@ -66,9 +66,9 @@ class CalibrationView:
     source: str
     large_error: str
     report: CalibrationReport
-    recalibration: RecalibrationView | None
+    recalibration: RecalibrationResult | None
     no_recalibration: str | None
-    applied: RecalibrationView | None
+    applied: RecalibrationResult | None
     closing: tuple[str, ...]
     aleatoric_share: float | None = None
     epistemic_share: float | None = None
@@ -77,24 +77,24 @@ class CalibrationView:
     resamples: int = 2000
 
 
-def calibration_parts(view: CalibrationView) -> Iterator[Part]:
+def calibration_parts(result: CalibrationResult) -> Iterator[Part]:
     """All tables, one below the other, in 80 columns."""
-    report = view.report
-    yield from (Line(view.title, Style.STRONG), Line(view.source), Line())
+    report = result.report
+    yield from (Line(result.title, Style.STRONG), Line(result.source), Line())
     yield from (Line(report.verdict, STATUS_STYLE.get(report.status, Style.DOUBTFUL)), Line())
     if report.n_keypoints:
-        yield from (summary_table(view), coverage_table(report))
+        yield from (summary_table(result), coverage_table(report))
         kinds = dict.fromkeys(group.kind for group in report.groups)
         by_kind = [[group for group in report.groups if group.kind == kind] for kind in kinds]
         yield from (group_table(groups) for groups in sorted(by_kind, key=_kind_order) if len(groups) > 1)
-    shown = view.applied or view.recalibration
+    shown = result.applied or result.recalibration
     if shown is not None:
         yield from (recalibration_table(shown), conformal_table(shown))
-    elif view.no_recalibration is not None:
-        yield Line(f"No recalibration: {view.no_recalibration}.")
-    if view.gates:
-        yield gates_table(view.gates)
-    yield from map(Line, view.closing)
+    elif result.no_recalibration is not None:
+        yield Line(f"No recalibration: {result.no_recalibration}.")
+    if result.gates:
+        yield gates_table(result.gates)
+    yield from map(Line, result.closing)
 
 
 def _kind_order(groups: Sequence[GroupCalibration]) -> int:
@@ -114,10 +114,10 @@ def counts(report: CalibrationReport) -> str:
     return text
 
 
-def summary_table(view: CalibrationView) -> Table:
+def summary_table(result: CalibrationResult) -> Table:
     """Every number with its interval and its definition; `–` with a reason below where it is undefined."""
-    report, bins = view.report, view.report.quantile_bins
-    lines = [f"{counts(report)}. Intervals: {view.resamples:,} resamples of images."]
+    report, bins = result.report, result.report.quantile_bins
+    lines = [f"{counts(report)}. Intervals: {result.resamples:,} resamples of images."]
     if bins:
         shares = " ".join(ABSENT if j is None else f"{j:.2f}" for j in bins.jaccard)
         lines.append(f"Fifths by σ against fifths by error, Jaccard index, lowest first: {shares}.")
@@ -125,22 +125,22 @@ def summary_table(view: CalibrationView) -> Table:
     return table(
         "Numbers",
         ("", "value", "95 % interval", Column("what it is", wraps="words")),
-        _number_rows(view),
+        _number_rows(result),
         note="\n".join(lines),
         note_style=PLAIN,
     )
 
 
-def _number_rows(view: CalibrationView) -> Iterator[Cells | None]:
-    report = view.report
+def _number_rows(result: CalibrationResult) -> Iterator[Cells | None]:
+    report = result.report
     for name, key, meaning in NUMBERS:
         if name:
             yield name, number(getattr(report, key)), interval(report.ci95.get(key)), meaning
         else:
             yield None
-    yield "AUC", number(report.auc_large_error), "", f"finds errors > {view.large_error}"
+    yield "AUC", number(report.auc_large_error), "", f"finds errors > {result.large_error}"
     yield None
-    low, high = view.sigma_bounds
+    low, high = result.sigma_bounds
     yield "at lower bound", percent(report.at_min_share), "", f"σ at or below {low:g} model-input px"
     yield "at upper bound", percent(report.at_max_share), "", f"σ at or above {high:g} model-input px"
     subgroups = report.adversarial
@@ -148,9 +148,9 @@ def _number_rows(view: CalibrationView) -> Iterator[Cells | None]:
     worst = None if subgroups is None else float(subgroups.worst_mace[1])
     ninth = "" if subgroups is None else f"worst MACE of random {percent(float(subgroups.share[1]), 0)}"
     yield "worst subgroup", number(worst), "", f"{ninth} of the residuals"
-    if view.aleatoric_share is not None and view.epistemic_share is not None:
-        yield "aleatoric share", percent(view.aleatoric_share), "", "mean share of σ² within passes"
-        yield "epistemic share", percent(view.epistemic_share), "", "mean share of σ² between passes"
+    if result.aleatoric_share is not None and result.epistemic_share is not None:
+        yield "aleatoric share", percent(result.aleatoric_share), "", "mean share of σ² within passes"
+        yield "epistemic share", percent(result.epistemic_share), "", "mean share of σ² between passes"
 
 
 def _undefined(report: CalibrationReport) -> list[tuple[str, str]]:
@@ -211,9 +211,9 @@ def _signed(value: float | None) -> str:
     return ABSENT if value is None else f"{value:+.2f}"
 
 
-def recalibration_table(view: RecalibrationView) -> Table:
+def recalibration_table(result: RecalibrationResult) -> Table:
     """Calibration with σ as it came, with one factor, and with one factor per keypoint."""
-    names = {None: "as it came", "global": f"× {view.common:.3g}", "keypoint": "× one per keypoint"}
+    names = {None: "as it came", "global": f"× {result.common:.3g}", "keypoint": "× one per keypoint"}
     return table(
         "Recalibration",
         ("σ", "MACE", "radial", "NLL", "CRPS px", "σ scale", "sharpness", "in 90 %"),
@@ -224,19 +224,19 @@ def recalibration_table(view: RecalibrationView) -> Table:
                 pixels(row.sharpness_px),
                 percent(row.coverage_90),
             )
-            for row in view.rows
+            for row in result.rows
         ),
-        note=f"{view.where} {advice(view)}",
+        note=f"{result.where} {advice(result)}",
         note_style=PLAIN,
     )
 
 
-def advice(view: RecalibrationView) -> str:
+def advice(result: RecalibrationResult) -> str:
     """What the before/after table calls for."""
-    before, *after = view.rows
+    before, *after = result.rows
     best = min(after, key=lambda row: row.nll)
-    change = view.changes[best.scope or "global"]
-    factor = f"One factor ({view.common:.2f})" if best.scope == "global" else "One factor per keypoint"
+    change = result.changes[best.scope or "global"]
+    factor = f"One factor ({result.common:.2f})" if best.scope == "global" else "One factor per keypoint"
     by = f"NLL {before.nll:.2f} to {best.nll:.2f}, change {_change(change)}"
     if change.is_rise:
         return f"{factor} makes it worse ({by}): the spread is not what is wrong, do not rescale."
@@ -255,9 +255,9 @@ def _change(change: Change) -> str:
     return value if change.ci95 is None else f"{value} ({change.ci95[0]:+.2f} to {change.ci95[1]:+.2f})"
 
 
-def conformal_table(view: RecalibrationView) -> Table:
+def conformal_table(result: RecalibrationResult) -> Table:
     """Regions that keep their promise whatever the distribution: their size, and what they held."""
-    kinds = (("ellipse, σ", view.conformal.ellipse), ("disc, px", view.conformal.disc_px))
+    kinds = (("ellipse, σ", result.conformal.ellipse), ("disc, px", result.conformal.disc_px))
     unbounded = any(len(row.limits.unbounded) for _, of_kind in kinds for row in of_kind)
     few = " ∞: too few images to promise this share, the region is unbounded." if unbounded else ""
     return table(
@@ -265,7 +265,7 @@ def conformal_table(view: RecalibrationView) -> Table:
         ("promised", Column("region"), "one for all", "held", "one per keypoint", "held"),
         (row for kind, of_kind in kinds for row in (*_conformal_rows(kind, of_kind), None)),
         note="An ellipse of so many σ, or a disc, around the prediction; held: share of keypoints inside. "
-        f"{view.where}{few}",
+        f"{result.where}{few}",
         note_style=PLAIN,
     )
 

@@ -22,8 +22,6 @@ from mahtdiag.reports.tables.table import (
 )
 from mahtdiag.schema.skeleton import View
 
-MOST_IMAGES = 1000
-"""A comparison of 100,000 images does not name each; `images.parquet` of the runs has them all."""
 SHOWN_IMAGES = 8
 SMALLEST_P = 0.001
 STYLES = {
@@ -35,26 +33,10 @@ STYLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedImage:
-    """An image whose mean radial error is another in B; `image_b` is its name there."""
-
-    image: str
-    image_b: str
-    a_px: float
-    b_px: float
-
-    @property
-    def change_px(self) -> float:
-        """How much further off B is."""
-        return self.b_px - self.a_px
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonView:
+class ComparisonResult:
     """Run B against run A; of several runs, `letter` tells which of them B is.
 
-    `worse` and `better`: the most changed images first, at most `MOST_IMAGES` of `worse_images` and
-    `better_images`.
+    `names_a` and `names_b`: what the compared images are called in either.
     """
 
     view: View
@@ -63,30 +45,28 @@ class ComparisonView:
     checkpoint_a: str
     checkpoint_b: str
     comparison: Comparison
-    worse: tuple[ChangedImage, ...]
-    better: tuple[ChangedImage, ...]
-    worse_images: int
-    better_images: int
+    names_a: Sequence[str]
+    names_b: Sequence[str]
     strict: bool
     notes: tuple[str, ...]
     letter: str = "B"
 
 
-def comparison_parts(view: ComparisonView, width: int = STANDARD_WIDTH) -> Iterator[Part]:
+def comparison_parts(result: ComparisonResult, width: int = STANDARD_WIDTH) -> Iterator[Part]:
     """Everything about one pair of runs; what a terminal has above 80 columns goes to file names."""
-    comparison = view.comparison
-    yield Line(f"A  {view.a} ({view.checkpoint_a})", Style.STRONG)
-    yield Line(f"{view.letter}  {view.b} ({view.checkpoint_b})", Style.STRONG)
-    yield Line(f"{view.view} view, {counted(comparison.images, 'image')} in both, paired by content")
+    comparison = result.comparison
+    yield Line(f"A  {result.a} ({result.checkpoint_a})", Style.STRONG)
+    yield Line(f"{result.letter}  {result.b} ({result.checkpoint_b})", Style.STRONG)
+    yield Line(f"{result.view} view, {counted(comparison.images, 'image')} in both, paired by content")
     yield Line()
     if comparison.judged:
         yield judged_table(comparison.judged)
-    yield from metric_tables(comparison.metrics, view.letter)
+    yield from metric_tables(comparison.metrics, result.letter)
     name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
-    yield changed_images(f"{view.letter} is further off", view, view.worse, view.worse_images, name_width)
-    yield changed_images(f"{view.letter} is closer", view, view.better, view.better_images, name_width)
-    yield from (Line(f"note: {note}") for note in view.notes)
-    yield from verdict_lines(view)
+    for how, rows in zip(("further off", "closer"), comparison.changed(), strict=True):
+        yield changed_images(f"{result.letter} is {how}", result, rows, name_width)
+    yield from (Line(f"note: {note}") for note in result.notes)
+    yield from verdict_lines(result)
 
 
 def judged_table(judged: Sequence[JudgedMetric]) -> Table:
@@ -144,45 +124,43 @@ def _metric_cells(metric: ComparedMetric) -> tuple[str | Cell, ...]:
     )
 
 
-def changed_images(
-    how: str, view: ComparisonView, images: Sequence[ChangedImage], count: int, name_width: int
-) -> Part:
+def changed_images(how: str, result: ComparisonResult, rows: Sequence[int], name_width: int) -> Part:
     """The images in which a run is most further off, or closer, by mean radial error."""
-    if not images:
+    if not rows:
         return Line(f"{how} in no image.\n")
-    shown = images[:SHOWN_IMAGES]
-    most = f", the most in these {len(shown)}" if count > len(shown) else ""
+    comparison, shown = result.comparison, rows[:SHOWN_IMAGES]
+    most = f", the most in these {len(shown)}" if len(rows) > len(shown) else ""
     return table(
-        f"{how} in {count} of {counted(view.comparison.images, 'image')}{most}",
-        ("image", "A, mean px", f"{view.letter}, mean px", f"{view.letter} − A"),
+        f"{how} in {len(rows)} of {counted(comparison.images, 'image')}{most}",
+        ("image", "A, mean px", f"{result.letter}, mean px", f"{result.letter} − A"),
         (
             (
-                short_name(image.image, name_width),
-                pixels(image.a_px),
-                pixels(image.b_px),
-                _signed(image.change_px),
+                short_name(result.names_a[row], name_width),
+                pixels(comparison.error_a_px[row]),
+                pixels(comparison.error_b_px[row]),
+                _signed(comparison.change_px[row]),
             )
-            for image in shown
+            for row in shown
         ),
     )
 
 
-def verdict_lines(view: ComparisonView) -> Iterator[Line]:
+def verdict_lines(result: ComparisonResult) -> Iterator[Line]:
     """The verdict in a sentence, with what led to it; another one where `--strict` finds it open."""
-    comparison = view.comparison
+    comparison = result.comparison
     verdict = comparison.verdict
     if verdict is Verdict.SAME:
         yield Line(
-            f"verdict: {view.letter} is neither shown to be worse than A beyond the margin nor to be better"
+            f"verdict: {result.letter} is neither shown to be worse than A beyond the margin nor to be better"
         )
     else:
         outcome = Outcome.WORSE if verdict is Verdict.WORSE else Outcome.BETTER
         reasons = [_reason(each) for each in comparison.judged if each.outcome is outcome]
         if comparison.lost and verdict is Verdict.WORSE:
             reasons.append(f"it failed on {counted(len(comparison.lost), 'image')} that A has evaluated")
-        yield Line(f"verdict: {view.letter} is {verdict} than A: {'; '.join(reasons)}", STYLES[verdict])
+        yield Line(f"verdict: {result.letter} is {verdict} than A: {'; '.join(reasons)}", STYLES[verdict])
     open_ = [each.name for each in comparison.judged if each.outcome in (Outcome.OPEN, Outcome.MISSING)]
-    if view.strict and open_:
+    if result.strict and open_:
         yield Line(f"strict: not shown to be within the margin: {', '.join(open_)}", Style.BAD)
 
 

@@ -72,7 +72,7 @@ class CalibrationGlance:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationView:
+class EvaluationResult:
     """All that the tables of a run need. `numbers` is None where nothing was evaluated."""
 
     title: str
@@ -94,35 +94,35 @@ class EvaluationView:
     ambiguity: Ambiguity | None = None
 
 
-def evaluation_parts(view: EvaluationView, width: int = STANDARD_WIDTH) -> Iterator[Part]:
+def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> Iterator[Part]:
     """The tables of a run, one below the other; what a terminal has above 80 columns goes to file names."""
-    yield from (Line(view.title, Style.STRONG), Line(view.subtitle), Line())
-    if view.numbers is None:
+    yield from (Line(result.title, Style.STRONG), Line(result.subtitle), Line())
+    if result.numbers is None:
         yield Line("Nothing was evaluated.", Style.BAD)
     else:
         name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
-        yield from _results(view, view.numbers, name_width)
-    if view.gates:
-        yield gates_table(view.gates)
-    if view.failures:
-        yield failures_table("Not evaluated", view.failures)
-    yield from (Line(f"note: {note}") for note in view.notes)
-    drawn = f", {view.overlays} overlays in {view.run_folder}/overlays" if view.overlays else ""
-    yield Line(f"run folder: {view.run_folder}{drawn}")
+        yield from _results(result, result.numbers, name_width)
+    if result.gates:
+        yield gates_table(result.gates)
+    if result.failures:
+        yield failures_table("Not evaluated", result.failures)
+    yield from (Line(f"note: {note}") for note in result.notes)
+    drawn = f", {result.overlays} overlays in {result.run_folder}/overlays" if result.overlays else ""
+    yield Line(f"run folder: {result.run_folder}{drawn}")
 
 
-def _results(view: EvaluationView, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
-    yield summary_table(numbers, evaluated=view.evaluated, failed=view.failed)
+def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
+    yield summary_table(numbers, evaluated=result.evaluated, failed=result.failed)
     yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width)
     yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width)
-    yield loss_table(numbers, view.loss_weights)
-    yield worst_table(view.worst, view.loss_weights, view.evaluated, name_width)
-    yield violations_table(view.anatomy, view.evaluated, view.images_with_violations)
-    if view.errors is not None:
-        yield from (repair_table(view.errors), level_shift_line(view.errors))
-    yield from ambiguity_parts(view.ambiguity)
-    if view.calibration is not None:
-        yield _calibration(view.calibration)
+    yield loss_table(numbers, result.loss_weights)
+    yield worst_table(result.worst, result.loss_weights, result.evaluated, name_width)
+    yield violations_table(result.anatomy, result.evaluated, result.images_with_violations)
+    if result.errors is not None:
+        yield from (repair_table(result.errors), level_shift_line(result.errors))
+    yield from ambiguity_parts(result.ambiguity)
+    if result.calibration is not None:
+        yield _calibration(result.calibration)
 
 
 def _calibration(glance: CalibrationGlance) -> Table:

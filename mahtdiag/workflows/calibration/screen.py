@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from mahtdiag.calibration import ConformalRow, ConformalTable
 from mahtdiag.calibration.report import Json
-from mahtdiag.reports.tables.calibration import CalibrationView, RecalibrationView
+from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
@@ -21,10 +21,10 @@ WITHIN = {
 }
 
 
-def view_of(calibration: Calibration) -> CalibrationView:
+def view_of(calibration: Calibration) -> CalibrationResult:
     """Everything that the tables show."""
     document, sigma = calibration.run.document, calibration.sigma
-    return CalibrationView(
+    return CalibrationResult(
         title=f"Calibration of {document.checkpoint.path} on {document.data.path}",
         source=f"{document.view} view; σ: {source_in_words(document)}",
         large_error=sigma.large_error,
@@ -64,10 +64,10 @@ def _passes_in_words(document: RunDocument) -> str:
     return f"from the disagreement of {who}{more}"
 
 
-def _recalibration(found: Recalibrated | None, where: str) -> RecalibrationView | None:
+def _recalibration(found: Recalibrated | None, where: str) -> RecalibrationResult | None:
     if found is None:
         return None
-    return RecalibrationView(found.rows, found.scale.common, found.changes, found.conformal, where)
+    return RecalibrationResult(found.rows, found.scale.common, found.changes, found.conformal, where)
 
 
 def _fitted_on(factors: Recalibration | None) -> str:

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.gates import Bound, Gate, GateResult
 from mahtdiag.diagnosis.metrics.registry import is_of_errors
@@ -16,94 +14,94 @@ from mahtdiag.reports.ci.record import (
     interval_in_words,
 )
 from mahtdiag.reports.numbers import number
-from mahtdiag.reports.tables.comparison import ComparisonView, verdict_lines
+from mahtdiag.reports.tables.comparison import ComparisonResult, verdict_lines
 from mahtdiag.schema.samples import Failure
 from mahtdiag.workflows.compare.job import Compared
-from mahtdiag.workflows.compare.screen import views_of
+from mahtdiag.workflows.compare.screen import results_of
 
 NO_INTERVAL = "no 95 % interval: too few images"
 
 
 def of_comparison(compared: Compared) -> CiRecord:
     """Runs against the first: the numbers that decide, those that differ, the images that got worse."""
-    views = views_of(compared)
-    letters = [view.letter for view in views]
-    several = len(views) > 1
-    lost = [failure for view in views for failure in _lost(view)]
+    pairs = results_of(compared)
+    letters = [pair.letter for pair in pairs]
+    several = len(pairs) > 1
+    lost = [failure for pair in pairs for failure in _lost(pair)]
     return CiRecord(
         command="compare",
-        about=(("A", views[0].a), *((letter, view.b) for letter, view in zip(letters, views, strict=True))),
+        about=(("A", pairs[0].a), *((letter, pair.b) for letter, pair in zip(letters, pairs, strict=True))),
         said=" ".join(
-            _said(view, letter if several else "") for letter, view in zip(letters, views, strict=True)
+            _said(pair, letter if several else "") for letter, pair in zip(letters, pairs, strict=True)
         ),
-        judged=max(view.comparison.images for view in views),
+        judged=max(pair.comparison.images for pair in pairs),
         failures=tuple(lost),
         failures_allowed=not lost,
         gates=tuple(
-            _case(view, judged, letter if several else "")
-            for letter, view in zip(letters, views, strict=True)
-            for judged in view.comparison.judged
+            _case(pair, judged, letter if several else "")
+            for letter, pair in zip(letters, pairs, strict=True)
+            for judged in pair.comparison.judged
         ),
         numbers=tuple(
             row
-            for letter, view in zip(letters, views, strict=True)
-            for row in _numbers(view, letter if several else "")
+            for letter, pair in zip(letters, pairs, strict=True)
+            for row in _numbers(pair, letter if several else "")
         ),
-        worst=_worse(views[0]) if not several else None,
-        notes=tuple(dict.fromkeys(note for view in views for note in view.notes)),
+        worst=_worse(pairs[0]) if not several else None,
+        notes=tuple(dict.fromkeys(note for pair in pairs for note in pair.notes)),
     )
 
 
-def _said(view: ComparisonView, letter: str) -> str:
+def _said(pair: ComparisonResult, letter: str) -> str:
     if letter:
-        return f"{letter}: {view.comparison.verdict}."
-    return " ".join(line.text for line in verdict_lines(view)).removeprefix("verdict: ")
+        return f"{letter}: {pair.comparison.verdict}."
+    return " ".join(line.text for line in verdict_lines(pair)).removeprefix("verdict: ")
 
 
-def _lost(view: ComparisonView) -> Iterator[Failure]:
-    for image in view.comparison.lost:
-        yield Failure(image, f"evaluated in {view.a}, failed in {view.b}")
+def _lost(pair: ComparisonResult) -> Iterator[Failure]:
+    for image in pair.comparison.lost:
+        yield Failure(image, f"evaluated in {pair.a}, failed in {pair.b}")
 
 
-def _case(view: ComparisonView, judged: JudgedMetric, letter: str) -> GateCase:
+def _case(pair: ComparisonResult, judged: JudgedMetric, letter: str) -> GateCase:
     """How much worse a run is, against its margin.
 
     The end of the interval that has to keep the margin is the lower one, or the upper one where a run must
     be shown to be no worse.
     """
-    bound = Bound.UPPER if view.strict else Bound.LOWER
+    bound = Bound.UPPER if pair.strict else Bound.LOWER
     ends = judged.worsening_ci95
     passed = judged.outcome in (Outcome.BETTER, Outcome.WITHIN) or (
-        judged.outcome is Outcome.OPEN and not view.strict
+        judged.outcome is Outcome.OPEN and not pair.strict
     )
     result = GateResult(
         Gate(f"{_before(letter)}{judged.name} worse by", "<=", judged.margin or 0.0, bound),
-        value=None if ends is None else ends[1 if view.strict else 0],
+        value=None if ends is None else ends[1 if pair.strict else 0],
         passed=passed,
         estimate=judged.worsening,
         ci95=ends,
         reason=NO_INTERVAL if ends is None else None,
     )
-    return GateCase(result, _worse(view, letter) if is_of_errors(judged.name) and not passed else None)
+    return GateCase(result, _worse(pair, letter) if is_of_errors(judged.name) and not passed else None)
 
 
 def _before(letter: str) -> str:
     return f"{letter}: " if letter else ""
 
 
-def _worse(view: ComparisonView, letter: str = "") -> WorstImages | None:
-    images = view.worse
-    a_px, b_px = (np.array([getattr(image, name) for image in images]) for name in ("a_px", "b_px"))
-    found = by_increase([image.image for image in images], a_px, b_px).worst(too_high=True)
+def _worse(pair: ComparisonResult, letter: str = "") -> WorstImages | None:
+    comparison, (rows, _) = pair.comparison, pair.comparison.changed()
+    names = [pair.names_a[row] for row in rows]
+    found = by_increase(names, comparison.error_a_px[rows], comparison.error_b_px[rows]).worst(too_high=True)
     if found is None or not letter:
         return found
     return replace(found, what=f"{found.what} in {letter}")
 
 
-def _numbers(view: ComparisonView, letter: str) -> Iterator[NumberRow]:
+def _numbers(pair: ComparisonResult, letter: str) -> Iterator[NumberRow]:
     """The numbers that decide and those that differ by more than chance."""
-    judged = {each.name for each in view.comparison.judged}
-    for metric in view.comparison.metrics:
+    judged = {each.name for each in pair.comparison.judged}
+    for metric in pair.comparison.metrics:
         if metric.name in judged or metric.verdict in (Verdict.BETTER, Verdict.WORSE):
             yield _number(metric, letter)
 

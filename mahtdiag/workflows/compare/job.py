@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from mahtdiag.config.gates import parse_margin
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.comparison import (
@@ -50,12 +48,6 @@ class ComparedPair:
     names_b: tuple[str, ...]
     comparison: Comparison
     notes: tuple[str, ...]
-
-    def changed(self) -> tuple[list[int], list[int]]:
-        """Images in which B is further off, the worst first, and those in which it is closer, best first."""
-        change = np.nan_to_num(self.comparison.change_px)
-        order = np.argsort(-change, kind="stable")
-        return order[change[order] > 0].tolist(), order[change[order] < 0][::-1].tolist()
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def draw_changed(
 
     `choice`: how many of either. Pictures go to `folder/worse` and `folder/better`.
     """
-    chosen = [rows[: choice.most] for rows in pair.changed()]
+    chosen = [rows[: choice.most] for rows in pair.comparison.changed()]
     total = sum(map(len, chosen))
     if not total:
         return ()

@@ -7,7 +7,7 @@ from mahtdiag.diagnosis.metrics.anatomy import ANATOMY
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import GroupKind
 from mahtdiag.diagnosis.numbers import RunNumbers, find_number
-from mahtdiag.reports.tables.evaluation import AnatomyRow, CalibrationGlance, EvaluationView, WorstImage
+from mahtdiag.reports.tables.evaluation import AnatomyRow, CalibrationGlance, EvaluationResult, WorstImage
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.workflows.evaluate.job import Evaluation
@@ -19,11 +19,11 @@ WORST_ROWS = 8
 WITH_VIOLATIONS = "anatomy.images_with_violations"
 
 
-def view_of(evaluation: Evaluation) -> EvaluationView:
+def view_of(evaluation: Evaluation) -> EvaluationResult:
     """Everything that is printed at the end of `evaluate`."""
     results, document = evaluation.results, evaluation.results.document
     numbers = results.numbers
-    return EvaluationView(
+    return EvaluationResult(
         title=f"{document.checkpoint.path} ({document.checkpoint.format}) on {document.data.path}",
         subtitle=_subtitle(document),
         evaluated=document.images.evaluated,

@@ -14,8 +14,8 @@ from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.reports.html.content import CalibrationPage, Facts, ReportContent
 from mahtdiag.reports.html.gallery import Gallery, GalleryImage, Picture
-from mahtdiag.reports.html.view import CalibrationPage, Facts, ReportView
 from mahtdiag.reports.numbers import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
@@ -29,12 +29,12 @@ from mahtdiag.workflows.gates.ci import gate_cases, other_notes
 from mahtdiag.workflows.gates.judging import results_of
 
 
-def view_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportView:
+def view_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportContent:
     """Everything but the gallery; by the rules and limits that the run was judged by."""
     document, view = run.document, run.view
     losses = {name: table.loss(name) for name in LOSS_NAMES}
     anatomy = report_of_run(run, table)
-    return ReportView(
+    return ReportContent(
         title=_title(document),
         subtitle=_subtitle(run),
         view=view,
@@ -76,7 +76,7 @@ def _calibration(run: Run, table: RunTable) -> CalibrationPage | None:
 
 
 def gallery_of(
-    view: ReportView,
+    view: ReportContent,
     table: RunTable,
     rows: Sequence[int],
     pictures: Sequence[Picture | str],

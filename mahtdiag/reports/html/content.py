@@ -10,7 +10,7 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.figures.calibration import PlotData
-from mahtdiag.reports.tables.calibration import CalibrationView
+from mahtdiag.reports.tables.calibration import CalibrationResult
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 
@@ -29,12 +29,12 @@ class Facts:
 class CalibrationPage:
     """What is known of σ; `plots` is None where no keypoint has both an error and a σ."""
 
-    tables: CalibrationView
+    tables: CalibrationResult
     plots: PlotData | None
 
 
 @dataclass(frozen=True, slots=True)
-class ReportView:
+class ReportContent:
     """A finished run of N evaluated images with K keypoints.
 
     `error_px` and `error_mm` `[N, K]`, `losses` by name `[N]`; NaN where there is no value. `calibration` is
