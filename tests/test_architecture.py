@@ -5,8 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -14,6 +18,8 @@ PACKAGE = ROOT / "mahtdiag"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 400
 MOST_FUNCTION_LINES = 55
+MOST_FLOORS = 6
+WORKFLOWS = "mahtdiag.workflows"
 HEAVY = ("torch", "cv2", "matplotlib", "pyarrow", "scipy", "pandas")
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
@@ -34,7 +40,7 @@ def copied(folder: Path) -> Path:
 def test_imports_obey_the_contracts() -> None:
     result = lint_imports(ROOT)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "3 kept, 0 broken" in result.stdout
+    assert "4 kept, 0 broken" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,11 @@ def test_imports_obey_the_contracts() -> None:
         ("heatmaps/peaks.py", "import pathlib", "the maths is pure"),
         ("runs/folder.py", "import rich", "only the front door and the reports speak to a person"),
         ("errors.py", "import typer", "only the front door and the reports speak to a person"),
+        (
+            "workflows/init/job.py",
+            "import mahtdiag.workflows.report.job",
+            "a job uses another only where it has to",
+        ),
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path: Path, file: str, line: str, contract: str) -> None:
@@ -138,3 +149,103 @@ def test_settings_of_a_run_are_read_by_name_in_one_room() -> None:
     by_name = re.compile(r"document\.settings\b|\bstored\[\"|settings\[\"(?!model|data|evaluate)")
     elsewhere = [file for file in FILES if file.parent.name != "runs"]
     assert [str(file) for file in elsewhere if by_name.search(file.read_text(encoding="utf-8"))] == []
+
+
+def longest_chain(imports: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """The longest way down from a module over what it imports."""
+
+    @cache
+    def below(module: str) -> tuple[str, ...]:
+        ways = (below(other) for other in sorted(imports.get(module, ())))
+        return (module, *max(ways, key=len, default=()))
+
+    return max(map(below, sorted(imports)), key=len, default=())
+
+
+def imports_inside(package: str) -> dict[str, frozenset[str]]:
+    """What every module of a package imports of it."""
+    graph = grimp.build_graph("mahtdiag", cache_dir=None)
+    inside = {name for name in graph.modules if name.startswith(f"{package}.")}
+    return {name: frozenset(graph.find_modules_directly_imported_by(name)) & inside for name in inside}
+
+
+def test_no_workflow_stands_above_six_floors() -> None:
+    chain = longest_chain(imports_inside(WORKFLOWS))
+    assert len(chain) <= MOST_FLOORS, " → ".join(name.removeprefix(f"{WORKFLOWS}.") for name in chain)
+
+
+def test_a_long_chain_is_found() -> None:
+    imports = {
+        "a": frozenset("bc"),
+        "b": frozenset("d"),
+        "c": frozenset(),
+        "d": frozenset("e"),
+        "e": frozenset(),
+    }
+    assert longest_chain(imports) == ("a", "b", "d", "e")
+    assert longest_chain({}) == ()
+
+
+def of_a_project(table: ast.expr) -> bool:
+    """Settings that are on their way into a file, by table and key."""
+    return ast.unparse(table) == "project.settings"
+
+
+def settings_by_string(source: str) -> Iterator[str]:
+    """Where a setting of a run is looked up by name: `settings["decode"]`, `"loss" in a.settings`.
+
+    Also by a name that a variable holds, where it is looked up in the settings of something.
+    """
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Subscript(value=table, slice=key):
+                pass
+            case ast.Call(func=ast.Attribute(value=table, attr="get" | "pop" | "setdefault"), args=[key, *_]):
+                pass
+            case ast.Compare(left=key, ops=[ast.In() | ast.NotIn()], comparators=[table]):
+                pass
+            case _:
+                continue
+        of_something = (
+            isinstance(table, ast.Attribute) and table.attr == "settings" and not of_a_project(table)
+        )
+        alone = isinstance(table, ast.Name) and table.id.endswith("settings")
+        if of_something or (alone and isinstance(key, ast.Constant) and isinstance(key.value, str)):
+            yield f"line {node.lineno}: {ast.unparse(node)}"
+
+
+# `config` reads and writes the settings of a project, of which those of a run are made.
+OWNERS_OF_SETTINGS = ("runs", "config")
+
+
+@pytest.mark.parametrize(
+    "room", sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__")
+)
+def test_settings_of_a_run_have_types_outside_runs(room: str) -> None:
+    if room not in OWNERS_OF_SETTINGS:
+        files = sorted((PACKAGE / room).rglob("*.py"))
+        found = {str(file.relative_to(PACKAGE)): list(settings_by_string(file.read_text())) for file in files}
+        assert {file: places for file, places in found.items() if places} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ['settings["decode"]', 'a.settings.get("loss")', "run.document.settings[name]", '"x" in stored_settings'],
+)
+def test_a_setting_by_string_is_found(source: str) -> None:
+    assert len(list(settings_by_string(f"def f():\n    return {source}\n"))) == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["settings.decode", "limits['A201']", "settings[view]", "run.settings.loss"]
+)
+def test_typed_settings_pass(source: str) -> None:
+    assert list(settings_by_string(source)) == []
+
+
+def test_every_job_is_in_the_contract_of_jobs() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (named,) = (contract["modules"] for contract in contracts if contract["type"] == "independence")
+    assert set(named) == {
+        f"{WORKFLOWS}.{path.parent.name}" for path in (PACKAGE / "workflows").glob("*/*.py")
+    }

@@ -10,8 +10,7 @@ from mahtdiag.diagnosis.metrics.metric import Better
 from mahtdiag.errors import MahtdiagError, RunFolderError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run, open_finished
-from mahtdiag.workflows.compare.notes import named
-from mahtdiag.workflows.compare.pairing import Pair, pair_runs, require_images, why_missing
+from mahtdiag.workflows.compare.pairing import Pair, named, pair_runs, require_images, why_missing
 
 ONE_IMAGE = "a single image has no interval; compare on two images or more"
 
