@@ -91,15 +91,17 @@ def load_batches(
 
 
 @dataclass(frozen=True, slots=True)
-class Seconds:
+class BatchSeconds:
     """Time spent so far; `decode` is summed over the decoding threads."""
 
     forward: float = 0.0
     decode: float = 0.0
     analyse: float = 0.0
 
-    def __add__(self, other: "Seconds") -> "Seconds":
-        return Seconds(self.forward + other.forward, self.decode + other.decode, self.analyse + other.analyse)
+    def __add__(self, other: "BatchSeconds") -> "BatchSeconds":
+        return BatchSeconds(
+            self.forward + other.forward, self.decode + other.decode, self.analyse + other.analyse
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class InferredBatch:
     batch: LoadedBatch
     reading: BatchReading | None
     frames: tuple[FrameMap, ...]
-    seconds: Seconds = field(default_factory=Seconds)
+    seconds: BatchSeconds = field(default_factory=BatchSeconds)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Runner:
         """One result per batch, in order; a batch without a readable image passes through."""
         for batch in batches:
             if batch.tensor is None:
-                yield InferredBatch(batch, None, (), Seconds(decode=batch.decode_seconds))
+                yield InferredBatch(batch, None, (), BatchSeconds(decode=batch.decode_seconds))
                 continue
             frames = tuple(self.frame_map(image.original) for image in batch.images)
             reading, seconds = self.read(batch.index, batch.tensor, _centres(batch.samples, frames))
@@ -143,7 +145,7 @@ class Runner:
             self.spec.input.convention,
         )
 
-    def read(self, index: int, images: Tensor, centres: Floats) -> tuple[BatchReading, Seconds]:
+    def read(self, index: int, images: Tensor, centres: Floats) -> tuple[BatchReading, BatchSeconds]:
         """One forward pass and what it leaves; `index` numbers the batch, for whoever needs a seed."""
         started = time.perf_counter()
         outputs = self._forward(images)
@@ -160,7 +162,7 @@ class Runner:
                 weight=self.weight,
             )
         analysed = time.perf_counter()
-        return reading, Seconds(forward=forwarded - started, analyse=analysed - forwarded)
+        return reading, BatchSeconds(forward=forwarded - started, analyse=analysed - forwarded)
 
     def _head_kind(self, outputs: ModelOutputs) -> UncertaintyKind | None:
         """What the head emits, None where σ is not taken from it: a broken head then harms nobody."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.inference import Runner, Seconds
+from mahtdiag.engine.inference import BatchSeconds, Runner
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.readings import BatchReading, Floats
 
@@ -45,9 +45,9 @@ class RepeatedRunner(Runner):
             with_sigma=with_sigma,
         )
 
-    def read(self, index: int, images: Tensor, centres: Floats) -> tuple[BatchReading, Seconds]:
+    def read(self, index: int, images: Tensor, centres: Floats) -> tuple[BatchReading, BatchSeconds]:
         """All passes over one batch; heatmaps are gone before the next pass begins."""
-        readings, seconds = [], Seconds()
+        readings, seconds = [], BatchSeconds()
         for member in self.members:
             for number in range(self.passes):
                 with drawing_from(seed_of(index, number), self.device) if self.seeded else nullcontext():

@@ -9,23 +9,27 @@ folder.finish(document, cwd)  # or, when interrupted, folder.interrupt(document)
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue
 
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.checksums import file_sha256
+from mahtdiag.runs.checksums import FREE_SETTINGS, file_sha256
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import remove_temporary_files, replacing, reporting_write_errors, write_file
 from mahtdiag.runs.latest import publish_latest
 from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, Parts, consecutive_ranges, write_table
 from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS, PARTS, Run, read_document, require_unchanged
-from mahtdiag.runs.resuming import differences
 from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure
+
+_ABSENT: Final = "not set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,3 +309,42 @@ def _remove_unstarted(folder: RunFolder) -> None:
     folder._clean()
     with suppress(OSError):
         folder.path.rmdir()
+
+
+def differences(stored: RunDocument, new: RunDocument) -> tuple[str, ...]:
+    """Everything that would make the rest of a run incomparable with its beginning, as `name: old → new`.
+
+    Compared: versions, view, checkpoint content, data (listing, format, number of images), kind of device,
+    precision, and all settings but `FREE_SETTINGS`. Not compared: paths, times, and the rest of the machine.
+    """
+    pairs: dict[str, tuple[JsonValue, JsonValue]] = {
+        "mahtdiag": (stored.mahtdiag, new.mahtdiag),
+        "view": (stored.view.value, new.view.value),
+        "checkpoint sha256": (stored.checkpoint.sha256, new.checkpoint.sha256),
+        "data format": (stored.data.format, new.data.format),
+        "images": (stored.images.total, new.images.total),
+        "image names and annotations (sha256)": (stored.data.listing_sha256, new.data.listing_sha256),
+        "device": (stored.environment.device_kind, new.environment.device_kind),
+        "precision": (stored.environment.precision, new.environment.precision),
+    }
+    before, after = _settings(stored), _settings(new)
+    for name in [*before, *(name for name in after if name not in before)]:
+        pairs[name] = (before.get(name, _ABSENT), after.get(name, _ABSENT))
+    return tuple(f"{name}: {_shown(old)} → {_shown(now)}" for name, (old, now) in pairs.items() if old != now)
+
+
+def _settings(document: RunDocument) -> dict[str, JsonValue]:
+    kept = {name: value for name, value in document.settings.items() if name not in FREE_SETTINGS}
+    return dict(_flat("", kept))
+
+
+def _flat(prefix: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(f"{prefix}.{name}" if prefix else name, inner)
+    elif prefix:
+        yield prefix, value
+
+
+def _shown(value: JsonValue) -> str:
+    return "none" if value is None else str(value)

@@ -11,10 +11,9 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.checks import outside_image
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.diagnosis.records import RecordMaker
-from mahtdiag.engine.inference import LoadImage, Seconds, load_batches
+from mahtdiag.engine.inference import BatchSeconds, LoadImage, load_batches
 from mahtdiag.errors import ExitStatus, InterruptedRunError
-from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.document import Seconds as StoredSeconds
+from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.latest import default_run_path
 from mahtdiag.runs.lock import has_work_left, sole_writer
@@ -137,7 +136,7 @@ def _infer(
             records, wrong = maker.records(batch.samples, batch.images, inferred.frames, inferred.reading)
             failures += wrong
         folder.append(batch.index, records, failures)
-        clock.add(inferred.seconds + Seconds(analyse=time.perf_counter() - started))
+        clock.add(inferred.seconds + BatchSeconds(analyse=time.perf_counter() - started))
         progress.advance(len(records) + len(failures))
     progress.stop()
     return maker.found
@@ -189,19 +188,19 @@ class _Clock:
     """Seconds spent, on top of what an interrupted run had already spent."""
 
     def __init__(self, document: RunDocument) -> None:
-        self._before = document.seconds or StoredSeconds(total=0.0)
+        self._before = document.seconds or Seconds(total=0.0)
         self._started = time.perf_counter()
-        self._spent = Seconds()
+        self._spent = BatchSeconds()
 
-    def add(self, seconds: Seconds) -> None:
+    def add(self, seconds: BatchSeconds) -> None:
         """Count what a batch took."""
         self._spent = self._spent + seconds
 
     @property
-    def stored(self) -> StoredSeconds:
+    def stored(self) -> Seconds:
         """As `run.json` keeps it."""
         before = self._before
-        return StoredSeconds(
+        return Seconds(
             total=before.total + time.perf_counter() - self._started,
             forward=(before.forward or 0.0) + self._spent.forward,
             decode=(before.decode or 0.0) + self._spent.decode,
