@@ -7,17 +7,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.tables.evaluation import (
-    AnatomyRow,
-    CalibrationGlance,
-    EvaluationResult,
-    WorstImage,
-    evaluation_parts,
-)
+from mahtdiag.reports.tables.evaluation import EvaluationResult, evaluation_parts
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import LA, View
@@ -29,7 +25,16 @@ LOSSES = {
 }  # fmt: skip
 
 
-def summary(images: int, missing: bool = False, millimetres: bool = False) -> RunNumbers:
+RULES = {"anatomy.by_code.A101": (2, 3), "anatomy.by_code.A201": (0, 0)}
+CALIBRATION = {
+    "mace": 0.05, "radial": {"coverage": {"0.95": {"observed": 0.9}}}, "sharpness_px": 3.2,
+    "sigma_scale": None, "spearman": 0.4, "verdict": "Overconfident by 1.3.",
+}  # fmt: skip
+
+
+def summary(
+    images: int, missing: bool = False, millimetres: bool = False, name: str = "", unknown: str = ""
+) -> RunNumbers:
     rng = np.random.default_rng(3)
     error = rng.gamma(2.0, 5.0, (images, View.LA.keypoints))
     error[0, 4] = 471.25
@@ -37,12 +42,27 @@ def summary(images: int, missing: bool = False, millimetres: bool = False) -> Ru
         error[:, 20:] = np.nan
     mm = error * 0.2 if millimetres else np.full_like(error, np.nan)
     losses = {f"loss_{name}": np.full(images, LOSSES[name]) for name in LOSS_NAMES}
+    if unknown:
+        losses[f"loss_{unknown}"] = np.full(images, math.nan)
     losses["loss_heatmap_keypoint_share"] = np.full(images, 0.08)
-    names = tuple(f"LA/{i:04d}-F-055Y1.jpg" for i in range(images))
-    return numbers_of(RunTable(LA, {"image": names, "error_px": error, "error_mm": mm, **losses}))
+    names = tuple(name or f"LA/{i:04d}-F-055Y1.jpg" for i in range(images))
+    of_images: dict[str, Values] = {
+        "radial_error_px": np.array([123.4, *np.linspace(50, 1, images - 1)]),
+        "max_error_px": np.full(images, 471.25),
+        "violations": (("A101", "A402"),) * images,
+    }
+    columns = {"image": names, "error_px": error, "error_mm": mm, **losses, **of_images}
+    numbers = numbers_of(RunTable(LA, columns))
+    counts = {
+        f"{code}.{what}": Estimate(float(count))
+        for code, of in RULES.items()
+        for what, count in zip(("images", "findings"), of, strict=True)
+    }
+    found = {**numbers.found, **counts, "anatomy.images_with_violations": Estimate(2 / 9)}
+    return RunNumbers(numbers.table, found)
 
 
-def view(numbers: RunNumbers | None, name: str = "LA/0001-F-055Y1.jpg") -> EvaluationResult:
+def view(numbers: RunNumbers | None) -> EvaluationResult:
     return EvaluationResult(
         title="ckpt.pt (mahtdiag) on data",
         subtitle="LA view",
@@ -50,10 +70,7 @@ def view(numbers: RunNumbers | None, name: str = "LA/0001-F-055Y1.jpg") -> Evalu
         failed=1,
         numbers=numbers,
         loss_weights=WEIGHTS,
-        worst=tuple(WorstImage(name, 123.4, 471.25, LOSSES, ("A101", "A402")) for _ in range(3)),
-        anatomy=(AnatomyRow("A101", "centre not below the one above", 2, 3), AnatomyRow("A201", "x", 0, 0)),
-        images_with_violations=2 / 9,
-        calibration=CalibrationGlance(0.05, 0.9, 3.2, None, 0.4, "Overconfident by 1.3."),
+        calibration=CALIBRATION,
         gates=(
             GateResult(Gate("radial_error_px.mean", "<=", 4.0), 3.5, True),
             GateResult(Gate("calibration.mace", "<=", 0.05), None, False),
@@ -93,7 +110,7 @@ def test_every_number_stands_in_its_row() -> None:
 
 
 def test_worst_images_show_every_part_and_its_share() -> None:
-    row = line(printed(view(summary(9))), "0001-F-055Y1.jpg")
+    row = line(printed(view(summary(9))), "0000-F-055Y1.jpg")
     assert row.split()[1:] == ["123", "471", "5.20", "0.0010", "0%", "10", "96%", "0.20", "0%", "1.8", "3%"]
 
 
@@ -105,7 +122,7 @@ def test_failures_by_name_and_reason_without_markup() -> None:
 @pytest.mark.parametrize("width", [80, 100, 160])
 @pytest.mark.parametrize("name", ["LA/0001-F-055Y1.jpg", "LA/" + "sehr langer Name " * 5 + "ä.jpg"])
 def test_fits_the_terminal(width: int, name: str) -> None:
-    text = printed(view(summary(9, millimetres=True), name), width)
+    text = printed(view(summary(9, millimetres=True, name=name)), width)
     assert max(len(row) for row in text.splitlines()) <= width
     # rich cuts with an ellipsis at the end of a cell; ours is in the middle of a name
     assert not [row for row in text.splitlines() if "… " in row or row.rstrip().endswith("…")]
@@ -138,6 +155,4 @@ def test_no_nan_is_ever_printed() -> None:
     content = view(summary(1))
     text = printed(content)
     assert "nan" not in text.lower().replace("nancy", "")
-    worst = WorstImage("x.jpg", 1.0, 2.0, {**LOSSES, "uncertainty": math.nan}, ())
-    one = EvaluationResult(**{**{f: getattr(content, f) for f in content.__slots__}, "worst": (worst,)})
-    assert "nan" not in printed(one).lower()
+    assert "nan" not in printed(view(summary(1, unknown="uncertainty"))).lower()

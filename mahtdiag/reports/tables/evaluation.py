@@ -1,17 +1,20 @@
 """What `evaluate` prints at the end: every table of a finished run, in reading order."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from mahtdiag.anatomy.rules import RULE_BY_CODE
 from mahtdiag.diagnosis.ambiguity import Ambiguity
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.metrics.anatomy import ANATOMY
 from mahtdiag.diagnosis.metrics.errors import largest_in
 from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
-from mahtdiag.diagnosis.numbers import RunNumbers
+from mahtdiag.diagnosis.numbers import RunNumbers, find_number
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.reports.tables.agreement import ambiguity_parts
 from mahtdiag.reports.tables.anatomy import failures_table, level_shift_line, repair_table
@@ -32,6 +35,9 @@ from mahtdiag.reports.tables.table import (
 )
 from mahtdiag.schema.samples import Failure
 
+WORST_ROWS = 8
+WITH_VIOLATIONS = "anatomy.images_with_violations"
+IN_ELLIPSES = "radial.coverage.0.95.observed"
 # Room for four violation codes.
 CODES_WIDTH = 20
 PARTS = ("heatmap", "coord", "anatomical", "uncertainty")
@@ -39,41 +45,8 @@ SHORT_PART = {"heatmap": "heatmap", "coord": "coord", "anatomical": "anatom.", "
 
 
 @dataclass(frozen=True, slots=True)
-class WorstImage:
-    """A row of the table of the worst images; losses are unweighted, NaN where a part is absent."""
-
-    image: str
-    error_px: float
-    max_error_px: float
-    losses: Mapping[str, float]
-    codes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AnatomyRow:
-    """How often one rule fired."""
-
-    code: str
-    title: str
-    images: int
-    findings: int
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationGlance:
-    """The few calibration numbers that belong beside the errors; None where undefined."""
-
-    mace: float | None
-    radial_coverage_95: float | None
-    sharpness_px: float | None
-    sigma_scale: float | None
-    spearman: float | None
-    verdict: str
-
-
-@dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """All that the tables of a run need. `numbers` is None where nothing was evaluated."""
+    """A finished run. `numbers` is None where nothing was evaluated, `calibration` as `run.json` has it."""
 
     title: str
     subtitle: str
@@ -81,10 +54,7 @@ class EvaluationResult:
     failed: int
     numbers: RunNumbers | None
     loss_weights: dict[str, float]
-    worst: tuple[WorstImage, ...]
-    anatomy: tuple[AnatomyRow, ...]
-    images_with_violations: float
-    calibration: CalibrationGlance | None
+    calibration: Mapping[str, object] | None
     gates: tuple[GateResult, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
@@ -116,8 +86,8 @@ def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> 
     yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width)
     yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width)
     yield loss_table(numbers, result.loss_weights)
-    yield worst_table(result.worst, result.loss_weights, result.evaluated, name_width)
-    yield violations_table(result.anatomy, result.evaluated, result.images_with_violations)
+    yield worst_table(numbers.table, result.loss_weights, name_width)
+    yield violations_table(numbers)
     if result.errors is not None:
         yield from (repair_table(result.errors), level_shift_line(result.errors))
     yield from ambiguity_parts(result.ambiguity)
@@ -125,18 +95,19 @@ def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> 
         yield _calibration(result.calibration)
 
 
-def _calibration(glance: CalibrationGlance) -> Table:
+def _calibration(stored: Mapping[str, object]) -> Table:
+    """The few calibration numbers that belong beside the errors."""
     return table(
         "Predicted uncertainty",
         ("", "value", "ideal"),
         (
-            ("mean absolute calibration error (MACE)", number(glance.mace), "0"),
-            ("95 % ellipses hold the keypoint", percent(glance.radial_coverage_95), "95.0 %"),
-            ("σ scale that fits best", number(glance.sigma_scale), "1"),
-            ("sharpness (root mean square σ), px", number(glance.sharpness_px), ""),
-            ("rank correlation of σ and error", number(glance.spearman), "1"),
+            ("mean absolute calibration error (MACE)", number(find_number(stored, "mace")), "0"),
+            ("95 % ellipses hold the keypoint", percent(find_number(stored, IN_ELLIPSES)), "95.0 %"),
+            ("σ scale that fits best", number(find_number(stored, "sigma_scale")), "1"),
+            ("sharpness (root mean square σ), px", number(find_number(stored, "sharpness_px")), ""),
+            ("rank correlation of σ and error", number(find_number(stored, "spearman")), "1"),
         ),
-        note=glance.verdict,
+        note=str(stored.get("verdict", "")),
         note_style=Style.PLAIN,
     )
 
@@ -218,35 +189,44 @@ def group_table(title: str, numbers: RunNumbers, kind: GroupKind, name_width: in
     return table(title, columns, rows)
 
 
-def worst_table(
-    worst: Sequence[WorstImage], weights: Mapping[str, float], total: int, name_width: int = NAME_WIDTH
-) -> Table:
+def worst_table(images: RunTable, weights: Mapping[str, float], name_width: int = NAME_WIDTH) -> Table:
     """The worst images by mean radial error: errors in pixels, then every loss part and its share.
 
     Violation codes are added where there is room for them.
     """
-    shown = [part for part in PARTS if any(np.isfinite(image.losses[part]) for image in worst)]
+    order = np.argsort(-np.nan_to_num(images.radial_error_px, nan=-1.0), kind="stable")
+    worst: list[int] = order[:WORST_ROWS].tolist()
+    shown = [part for part in PARTS if np.isfinite(images.loss(part)[worst]).any()]
     roomy = name_width >= NAME_WIDTH + CODES_WIDTH
     name_width -= CODES_WIDTH if roomy else 0
     rows: list[Cells] = []
-    for image in worst:
-        shares = _shares({part: image.losses[part] for part in shown}, weights)
-        numbers = (image.error_px, image.max_error_px, image.losses["total"])
-        parts = [f"{number(image.losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
-        codes = [" ".join(image.codes) or ABSENT] if roomy else []
-        rows.append((short_name(image.image, name_width), *map(number, numbers), *parts, *codes))
-    title = f"Worst {len(worst)} of {total} images: radial error in px, loss and its parts with their shares"
+    for row in worst:
+        losses = {part: float(images.loss(part)[row]) for part in shown}
+        shares = _shares(losses, weights)
+        numbers = (images.radial_error_px[row], images.max_error_px[row], images.loss("total")[row])
+        parts = [f"{number(losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
+        codes = [" ".join(images.violations[row]) or ABSENT] if roomy else []
+        rows.append((short_name(images.image[row], name_width), *map(number, numbers), *parts, *codes))
+    what = "radial error in px, loss and its parts with their shares"
     columns = ("image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
-    return table(title, (*columns, *([Column("violations")] if roomy else [])), rows)
+    return table(
+        f"Worst {len(worst)} of {len(images)} images: {what}",
+        (*columns, *([Column("violations")] if roomy else [])),
+        rows,
+    )
 
 
-def violations_table(rules: Sequence[AnatomyRow], images: int, share: float) -> Table:
+def violations_table(numbers: RunNumbers) -> Table:
     """Anatomical violations among the predictions: the rules that fired, the most frequent first."""
-    title = f"Anatomical violations among the predictions: {percent(share)} of images"
-    fired = sorted((rule for rule in rules if rule.images), key=lambda rule: (-rule.images, rule.code))
-    rows = [
-        (rule.code, rule.title, f"{rule.images} ({percent(rule.images / images, 0)})", str(rule.findings))
-        for rule in fired
-    ]
+    by_rule = numbers.by_group(ANATOMY, GroupKind.RULE)
+    fired = {group.name: of for group, of in by_rule.items() if of["images"].value}
+    rows = []
+    for code, of in sorted(fired.items(), key=lambda item: (-item[1]["images"].value, item[0])):
+        images, findings = int(of["images"].value), int(of["findings"].value)
+        share = percent(images / len(numbers.table), 0)
+        rows.append((code, RULE_BY_CODE[code].title, f"{images} ({share})", str(findings)))
+    title = (
+        f"Anatomical violations among the predictions: {percent(numbers[WITH_VIOLATIONS].value)} of images"
+    )
     columns = ("code", Column("rule"), "images", "findings")
     return table(title, columns, rows or [(ABSENT, "no rule fired", "0", "0")])
