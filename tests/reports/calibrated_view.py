@@ -54,7 +54,7 @@ def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibratio
                 recalibration_row("global", residual, after),
                 recalibration_row("keypoint", residual, own),
             ),
-            common=fit_sigma_scale(residual, sigma).common,
+            scale=fit_sigma_scale(residual, sigma),
             changes={"global": changes[0], "keypoint": changes[1]},
             conformal=fit_conformal_table(*conformal_scores(collect_points(residual, sigma))),
             where="Fitted here.",

@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from mahtdiag.calibration import Change, RecalibrationRow
+from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.numbers import number, percent
 from mahtdiag.reports.tables.calibration import CalibrationResult, advice, calibration_parts, counts
@@ -167,5 +168,7 @@ def test_advice_follows_the_numbers(mace: float, change: Change, words: str) -> 
     view = view_of(*residuals()).recalibration
     assert view is not None
     rows = (row(None, 0.1, 3.0), row("global", mace, 3.0 + change.value), row("keypoint", 0.1, 4.0))
-    changed = replace(view, rows=rows, common=2.0, changes={"global": change, "keypoint": Change(1.0, None)})
+    scale = replace(view.scale, common=2.0)
+    changes: dict[Scope, Change] = {"global": change, "keypoint": Change(1.0, None)}
+    changed = replace(view, rows=rows, scale=scale, changes=changes)
     assert words in advice(changed)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from mahtdiag.calibration import calibration_report
-from mahtdiag.calibration.report import Json
 from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
+from mahtdiag.reports.rendering import Json
 from mahtdiag.runs.results import StoredGate
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate, with_gates
-from mahtdiag.workflows.calibration.screen import as_json, view_of
+from mahtdiag.workflows.calibration.screen import content_of, view_of
 
 from .sigma_runs import calibrated, write_run
 
@@ -42,7 +42,7 @@ def test_numbers_are_those_of_the_report(tmp_path: Path) -> None:
     residual, sigma = calibrated(30)
     write_run(tmp_path / "run", residual, sigma)
     expected = calibration_report(residual, sigma)
-    found = as_json(judged(tmp_path, "run"))
+    found = content_of(judged(tmp_path, "run"))
     for name in ("mace", "nll", "sigma_scale", "spearman", "ause", "ence", "sharpness_px"):
         assert found[name] == pytest.approx(getattr(expected, name), rel=1e-9)
     assert (found["n_keypoints"], found["n_images"]) == (600, 30)
@@ -60,7 +60,7 @@ def test_json_has_the_keys_of_the_contract_and_no_nan(tmp_path: Path) -> None:
     sigma[1, 1] = np.nan
     sigma[2, 2], sigma[3, 3], sigma[4, 4] = 0.0, -1.0, np.inf
     write_run(tmp_path / "run", residual, sigma)
-    found = as_json(judged(tmp_path, "run"))
+    found = content_of(judged(tmp_path, "run"))
     assert set(found) >= KEYS
     text = json.dumps(found, allow_nan=False)
     assert json.loads(text)["coverage"].keys() == {"0.5", "0.68", "0.9", "0.95"}
@@ -109,7 +109,7 @@ def test_nothing_evaluated(tmp_path: Path) -> None:
 def test_one_image(tmp_path: Path) -> None:
     write_run(tmp_path / "run", *calibrated(1))
     calibration = judged(tmp_path, "run", pictures=True)
-    found = as_json(calibration)
+    found = content_of(calibration)
     assert "Too few images" in str(found["verdict"])
     assert calibration.no_recalibration == "1 usable image(s): cross-fitting needs at least 2"
     assert part(found, "coverage", "0.9", "ci95") is None
@@ -121,7 +121,7 @@ def test_fewer_than_20_keypoints(tmp_path: Path) -> None:
     residual, sigma = calibrated(15)
     residual[:, 1:] = np.nan
     write_run(tmp_path / "run", residual, sigma)
-    found = as_json(judged(tmp_path, "run", pictures=True))
+    found = content_of(judged(tmp_path, "run", pictures=True))
     assert "Too few keypoints for a verdict: 15 keypoints" in str(found["verdict"])
     with pytest.raises(UsageError, match="15 keypoints are too few, at least 20"):
         calibrate(CalibrationRequest(Path("run"), Path("f.json"), None, False, tmp_path))
@@ -132,7 +132,7 @@ def test_all_residuals_zero(tmp_path: Path) -> None:
     residual, sigma = calibrated(15)
     write_run(tmp_path / "run", np.zeros_like(residual), sigma)
     calibration = judged(tmp_path, "run", pictures=True)
-    found = as_json(calibration)
+    found = content_of(calibration)
     assert "All residuals are 0" in str(found["verdict"])
     assert (found["spearman"], found["ause"]) == (None, None)
     assert "all residuals are 0" in str(calibration.no_recalibration)
@@ -145,7 +145,7 @@ def test_all_residuals_zero(tmp_path: Path) -> None:
 def test_constant_sigma_has_no_ranking(tmp_path: Path) -> None:
     residual, sigma = calibrated(60)
     write_run(tmp_path / "run", residual, np.full_like(sigma, 8.0))
-    found = as_json(judged(tmp_path, "run", pictures=True))
+    found = content_of(judged(tmp_path, "run", pictures=True))
     assert "Constant σ" in str(found["verdict"])
     assert (found["spearman"], found["auc_large_error"], found["quantile_bins"]) == (None, None, None)
     assert "ranks nothing" in str(part(found, "reasons", "spearman"))
@@ -158,7 +158,7 @@ def test_no_labels_at_all(tmp_path: Path) -> None:
     assert "nothing to judge" in calibration.sigma.report.verdict
     assert calibration.pictures == ()
     assert "no pictures" in calibration.notes[0]
-    json.dumps(as_json(calibration), allow_nan=False)
+    json.dumps(content_of(calibration), allow_nan=False)
 
 
 @pytest.mark.parametrize(("limit", "status"), [("<= 1", ExitStatus.OK), ("<= 0", ExitStatus.GATE_FAILED)])
@@ -170,7 +170,7 @@ def test_gates_on_calibration_decide_the_status(tmp_path: Path, limit: str, stat
     settings, problems = read_gates({"radial_error_px.mean": "<= 0", metric: limit})
     calibration = with_gates(judged(tmp_path, "run"), settings)
     assert (problems, calibration.status) == ((), status)
-    found = as_json(calibration)
+    found = content_of(calibration)
     value, interval = (part(found, "radial", "coverage", "0.9", name) for name in ("observed", "ci95"))
     expected = {"metric": metric, "comparison": "<=", "limit": float(limit[3:]), "value": value,
                 "passed": status is ExitStatus.OK, "bound": "estimate", "view": None, "vertebra": None,
@@ -185,7 +185,7 @@ def test_a_gate_on_what_is_not_there_fails_and_names_the_nearest(tmp_path: Path)
     calibration = with_gates(judged(tmp_path, "run"), GateSettings((Gate("calibration.maec", "<=", 1.0),)))
     assert calibration.status is ExitStatus.GATE_FAILED
     assert "did you mean calibration.mace?" in calibration.notes[-1]
-    json.dumps(as_json(calibration), allow_nan=False)
+    json.dumps(content_of(calibration), allow_nan=False)
 
 
 def test_an_interrupted_run_is_judged_as_far_as_it_got(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.runs.recalibration import read_recalibration
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
-from mahtdiag.workflows.calibration.screen import as_json, view_of
+from mahtdiag.workflows.calibration.screen import content_of, view_of
 
 from .sigma_runs import calibrated, sha256_of, write_run
 
@@ -74,7 +74,7 @@ def test_too_few_images_for_a_region_leave_it_open(tmp_path: Path) -> None:
     found = read_recalibration(tmp_path / FILE)
     assert set(found.conformal_d[2].by_keypoint.values()) == {None}
     assert found.conformal_d[2].pooled is not None
-    json.dumps(as_json(calibration), allow_nan=False)
+    json.dumps(content_of(calibration), allow_nan=False)
 
 
 def test_factors_mend_another_run(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_factors_mend_another_run(tmp_path: Path) -> None:
     shown = view_of(calibration).applied
     assert shown is not None
     assert shown.where == "Fitted on 800 keypoints in 40 images of data, judged on this run."
-    found = as_json(calibration)
+    found = content_of(calibration)
     assert found["applied"] is not None
     json.dumps(found, allow_nan=False)
 

@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mahtdiag.calibration import CalibrationReport, Change, ConformalRow, ConformalTable, RecalibrationRow
+from mahtdiag.calibration import (
+    CalibrationReport,
+    Change,
+    ConformalRow,
+    ConformalTable,
+    RecalibrationRow,
+    SigmaScale,
+)
 from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.calibration.report import Coverage
@@ -43,12 +50,12 @@ NUMBERS = (
 class RecalibrationResult:
     """A before/after table with what it was fitted and judged on.
 
-    `rows`: σ as it came, one factor, one factor per keypoint; `common` is the one factor. `changes`: of the
+    `rows`: σ as it came, one factor, one factor per keypoint; `scale` holds the factors. `changes`: of the
     NLL, by scope. `where`: in words, what the factors were fitted on and judged on.
     """
 
     rows: tuple[RecalibrationRow, ...]
-    common: float
+    scale: SigmaScale
     changes: Mapping[Scope, Change]
     conformal: ConformalTable
     where: str
@@ -75,6 +82,7 @@ class CalibrationResult:
     gates: tuple[GateResult, ...] = ()
     sigma_bounds: tuple[float, float] = SIGMA_BOUNDS
     resamples: int = 2000
+    pictures: tuple[str, ...] = ()
 
 
 def calibration_parts(result: CalibrationResult) -> Iterator[Part]:
@@ -213,7 +221,7 @@ def _signed(value: float | None) -> str:
 
 def recalibration_table(result: RecalibrationResult) -> Table:
     """Calibration with σ as it came, with one factor, and with one factor per keypoint."""
-    names = {None: "as it came", "global": f"× {result.common:.3g}", "keypoint": "× one per keypoint"}
+    names = {None: "as it came", "global": f"× {result.scale.common:.3g}", "keypoint": "× one per keypoint"}
     return table(
         "Recalibration",
         ("σ", "MACE", "radial", "NLL", "CRPS px", "σ scale", "sharpness", "in 90 %"),
@@ -236,7 +244,9 @@ def advice(result: RecalibrationResult) -> str:
     before, *after = result.rows
     best = min(after, key=lambda row: row.nll)
     change = result.changes[best.scope or "global"]
-    factor = f"One factor ({result.common:.2f})" if best.scope == "global" else "One factor per keypoint"
+    factor = (
+        f"One factor ({result.scale.common:.2f})" if best.scope == "global" else "One factor per keypoint"
+    )
     by = f"NLL {before.nll:.2f} to {best.nll:.2f}, change {_change(change)}"
     if change.is_rise:
         return f"{factor} makes it worse ({by}): the spread is not what is wrong, do not rescale."

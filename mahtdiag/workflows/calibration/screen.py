@@ -1,16 +1,13 @@
 """From a judged run to what is printed: the tables' view and the JSON."""
 
-import math
-from dataclasses import asdict
-
-from mahtdiag.calibration import ConformalRow, ConformalTable
-from mahtdiag.calibration.report import Json
+from mahtdiag.reports.json import escaped
+from mahtdiag.reports.json.calibration import calibration_content
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
 from mahtdiag.schema.model_spec import UncertaintySource
-from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
 from mahtdiag.workflows.calibration.recalibration import FOLDS, Recalibrated
 
@@ -38,6 +35,7 @@ def view_of(calibration: Calibration) -> CalibrationResult:
         sigma_bounds=document.resolved.sigma_bounds,
         resamples=sigma.choices.resamples,
         closing=_closing(calibration),
+        pictures=tuple(calibration.run.named(path) for path in calibration.pictures),
     )
 
 
@@ -67,7 +65,7 @@ def _passes_in_words(document: RunDocument) -> str:
 def _recalibration(found: Recalibrated | None, where: str) -> RecalibrationResult | None:
     if found is None:
         return None
-    return RecalibrationResult(found.rows, found.scale.common, found.changes, found.conformal, where)
+    return RecalibrationResult(found.rows, found.scale, found.changes, found.conformal, where)
 
 
 def _fitted_on(factors: Recalibration | None) -> str:
@@ -89,70 +87,15 @@ def _closing(calibration: Calibration) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def as_json(calibration: Calibration) -> dict[str, Json]:
-    """What `--format json` prints: the report's keys, and those of the run, the factors and the gates."""
+def content_of(calibration: Calibration) -> dict[str, Json]:
+    """What `--format json` prints."""
     run, sigma = calibration.run, calibration.sigma
-    report = sigma.report.as_json()
-    report["verdict_status"] = report.pop("status")
-    return {
-        "run": _text(run.label),
+    about: dict[str, Json] = {
+        "run": escaped(run.label),
         "status": run.document.status,
         "view": str(run.view),
         "uncertainty": run.document.sigma_source,
         "large_error": sigma.large_error,
         "settings": sigma.choices.as_settings(),
-        **report,
-        **sigma.shares_json(),
-        "recalibration": _recalibrated_json(calibration.recalibrated, run.view),
-        "no_recalibration": calibration.no_recalibration,
-        "applied": _recalibrated_json(calibration.applied, run.view),
-        "pictures": [_text(run.named(path)) for path in calibration.pictures],
-        "gates": [{**result.as_json()} for result in calibration.gates],
     }
-
-
-def _text(path: str) -> str:
-    """A path as JSON can hold it: bytes that are no text are escaped."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _recalibrated_json(found: Recalibrated | None, view: View) -> Json:
-    if found is None:
-        return None
-    return {
-        "rows": [{**asdict(row), "scope": row.scope or "none"} for row in found.rows],
-        "nll_change": {
-            scope: {"value": change.value, "ci95": None if change.ci95 is None else list(change.ci95)}
-            for scope, change in found.changes.items()
-        },
-        "sigma_scale": {
-            "common": found.scale.common,
-            "by_keypoint": _named(found.scale.by_keypoint.tolist(), view),
-        },
-        "conformal": _conformal_json(found.conformal, view),
-    }
-
-
-def _conformal_json(table: ConformalTable, view: View) -> Json:
-    def rows(part: tuple[ConformalRow, ...]) -> list[Json]:
-        return [
-            {
-                "coverage": row.limits.coverage,
-                "pooled": _finite(row.limits.pooled),
-                "pooled_held": row.held_pooled,
-                "by_keypoint": _named([_finite(float(v)) for v in row.limits.by_keypoint], view),
-                "by_keypoint_held": row.held_by_keypoint,
-                "n": row.limits.n,
-            }
-            for row in part
-        ]
-
-    return {"d": rows(table.ellipse), "px": rows(table.disc_px)}
-
-
-def _named(values: list[float | None], view: View) -> dict[str, Json]:
-    return dict(zip(view.skeleton.keypoint_names, values, strict=True))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return calibration_content(view_of(calibration), run.view.skeleton, about)
