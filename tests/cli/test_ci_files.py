@@ -12,7 +12,7 @@ import pytest
 
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines
-from tests.reports.junit_subset import problems
+from tests.reports.ci.junit_subset import problems
 from tests.workflows.anatomy_runs import write_run
 
 from . import networks

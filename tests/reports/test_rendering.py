@@ -10,8 +10,7 @@ import pytest
 from mahtdiag.reports.json import json_bytes
 from mahtdiag.reports.rendering import FORMATS, PIPELINE, Renderer, Result, file_content, named
 from mahtdiag.reports.tables.table import Line, table
-
-from .ci_records import RESULT
+from tests.reports.ci.ci_records import RESULT
 
 SOMETHING = Result(
     lambda columns: (Line(f"{columns} columns"), table("A title", ("a", "b"), (("x", "1"),))),

@@ -30,7 +30,7 @@ from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
 from mahtdiag.workflows.progress import NoProgress
 from tests.anatomy.rules.dummy_rule import DUMMY, register
 from tests.anatomy.spines import Floats, straight_spine
-from tests.reports.overlay_records import make_record
+from tests.reports.overlay.overlay_records import make_record
 from tests.workflows.anatomy_runs import write_run
 
 

@@ -16,8 +16,7 @@ from mahtdiag.workflows.compare.job import CompareRequest, compare
 from mahtdiag.workflows.gates.baseline import judge_baseline
 from mahtdiag.workflows.gates.judging import notes_on, results_of, stored
 from tests.runs.builders import unseal
-
-from .compared_folders import Options, image_set, write_run
+from tests.workflows.compared_folders import Options, image_set, write_run
 
 MEAN, SHARE = "radial_error_px.mean", "sdr_px.4"
 MARGINS = {MEAN: "+0.3", SHARE: "-5 %", "anatomy.violations": "+1", "calibration.mace": "+10 %"}

@@ -14,8 +14,7 @@ from mahtdiag.reports.rendering import Json
 from mahtdiag.runs.results import StoredGate
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate, with_gates
 from mahtdiag.workflows.calibration.screen import content_of, view_of
-
-from .sigma_runs import calibrated, write_run
+from tests.workflows.sigma_runs import calibrated, write_run
 
 KEYS = {
     "n_keypoints", "n_images", "mace", "rmsce", "miscalibration_area", "sharpness_px", "nll", "crps_px",

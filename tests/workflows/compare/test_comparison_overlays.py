@@ -13,8 +13,7 @@ from mahtdiag.workflows.compare.job import Compared, CompareRequest, compare
 from mahtdiag.workflows.compare.overlays import with_overlays
 from mahtdiag.workflows.progress import NoProgress
 from tests.anatomy.spines import IMAGE_SIZE
-
-from .compared_folders import Options, Pictured, image_set, renamed, write_run
+from tests.workflows.compared_folders import Options, Pictured, image_set, renamed, write_run
 
 
 def on_disk(folder: Path, images: list[Pictured]) -> list[Pictured]:

@@ -22,8 +22,14 @@ from mahtdiag.reports.overlay.words import Style
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
-
-from .overlay_records import NO_LOSSES, THORACOLUMBAR, finding, make_record, spine, without_labels
+from tests.reports.overlay.overlay_records import (
+    NO_LOSSES,
+    THORACOLUMBAR,
+    finding,
+    make_record,
+    spine,
+    without_labels,
+)
 
 Pixels = NDArray[np.int64]
 GREY = np.full((650, 550), 128, dtype=np.uint8)
@@ -291,7 +297,7 @@ def test_the_users_matplotlibrc_does_not_matter(tmp_path: Path) -> None:
     """In a process of its own, where no text has been set before."""
     script = (
         "import sys, hashlib, numpy as np\n"
-        "from tests.reports.overlay_records import finding, make_record\n"
+        "from tests.reports.overlay.overlay_records import finding, make_record\n"
         "from mahtdiag.reports.overlay.draw import draw_overlay\n"
         "from mahtdiag.schema.skeleton import AP\n"
         "grey = np.full((650, 550), 128, np.uint8)\n"
@@ -301,7 +307,7 @@ def test_the_users_matplotlibrc_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text(STRANGE_STYLE)
     done = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "MATPLOTLIBRC": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -314,7 +320,7 @@ def test_the_users_matplotlibrc_does_not_matter(tmp_path: Path) -> None:
 def test_pyplot_is_not_loaded_and_nothing_is_written(tmp_path: Path) -> None:
     script = (
         "import sys, numpy as np\n"
-        "from tests.reports.overlay_records import make_record\n"
+        "from tests.reports.overlay.overlay_records import make_record\n"
         "from mahtdiag.reports.overlay.draw import draw_overlay\n"
         "from mahtdiag.schema.skeleton import AP\n"
         "import os; os.chdir(sys.argv[1])\n"
@@ -322,7 +328,7 @@ def test_pyplot_is_not_loaded_and_nothing_is_written(tmp_path: Path) -> None:
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert os.listdir() == []\n"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, str(tmp_path)],
         cwd=root,

@@ -14,8 +14,7 @@ from mahtdiag.reports.ci.markdown import code, markdown
 from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
-
-from .ci_records import HOSTILE, NOT_DONE, PLAIN, RESULT, WORST, hostile, hostile_gate
+from tests.reports.ci.ci_records import HOSTILE, NOT_DONE, PLAIN, RESULT, WORST, hostile, hostile_gate
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 TAGS = {

@@ -12,8 +12,7 @@ from mahtdiag.runs.recalibration import read_recalibration
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
 from mahtdiag.workflows.calibration.screen import content_of, view_of
-
-from .sigma_runs import calibrated, sha256_of, write_run
+from tests.workflows.sigma_runs import calibrated, sha256_of, write_run
 
 FILE = Path("factors.json")
 

@@ -10,8 +10,7 @@ from mahtdiag.reports.ci.github import annotations
 from mahtdiag.reports.ci.record import CiRecord
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
-
-from .ci_records import FAILED, HOSTILE, NOT_DONE, PASSED, PLAIN, RESULT, hostile
+from tests.reports.ci.ci_records import FAILED, HOSTILE, NOT_DONE, PASSED, PLAIN, RESULT, hostile
 
 
 @dataclass(frozen=True)

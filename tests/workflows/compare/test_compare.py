@@ -18,8 +18,7 @@ from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.compare.job import Compared, ComparedPair, CompareRequest, compare
 from mahtdiag.workflows.compare.pairing import columns_of
 from tests.runs.builders import unseal
-
-from .compared_folders import Options, Pictured, image_set, renamed, sha256_of, write_run
+from tests.workflows.compared_folders import Options, Pictured, image_set, renamed, sha256_of, write_run
 
 MEAN = "radial_error_px.mean"
 

@@ -22,8 +22,7 @@ from mahtdiag.reports.figures.errors import (
 )
 from mahtdiag.reports.figures.style import figure_bytes, plot_style
 from mahtdiag.schema.skeleton import AP, SKELETONS, Skeleton
-
-from .overlay_records import THORACOLUMBAR
+from tests.reports.overlay.overlay_records import THORACOLUMBAR
 
 Floats = NDArray[np.float64]
 WEIGHTS = {"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1}

@@ -21,8 +21,7 @@ from mahtdiag.reports.overlay.words import Row, panel_blocks, pixels
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
-
-from .overlay_records import NO_LOSSES, finding, make_record, spine, without_labels
+from tests.reports.overlay.overlay_records import NO_LOSSES, finding, make_record, spine, without_labels
 
 
 def panel(record: ImageRecord, skeleton: Skeleton = AP, worst: int = 3, **titles: str) -> dict[str, str]:

@@ -19,9 +19,8 @@ from mahtdiag.workflows.anatomy.overlays import Subject, draw_judged, subjects_o
 from mahtdiag.workflows.progress import NoProgress
 from tests.anatomy.spines import natural_spines
 from tests.data.builders import write_pair
-
-from .anatomy_runs import HEIGHT, WIDTH, write_run
-from .report_runs import MIRRORED, write_report_run
+from tests.workflows.anatomy_runs import HEIGHT, WIDTH, write_run
+from tests.workflows.report_runs import MIRRORED, write_report_run
 
 ALL = ImageChoice.parse("all")
 

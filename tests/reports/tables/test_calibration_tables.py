@@ -14,8 +14,7 @@ from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.numbers import number, percent
 from mahtdiag.reports.tables.calibration import CalibrationResult, advice, calibration_parts, counts
 from mahtdiag.reports.tables.table import printable
-
-from .calibrated_view import residuals, view_of
+from tests.reports.tables.calibrated_view import residuals, view_of
 
 
 def printed(view: CalibrationResult, width: int = 80) -> str:

@@ -21,9 +21,8 @@ from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
-
-from .overlay_records import make_record, spine
-from .test_overlays import GREY, count, decode, drawn
+from tests.reports.overlay.overlay_records import make_record, spine
+from tests.reports.overlay.test_overlays import GREY, count, decode, drawn
 
 Points = NDArray[np.float64]
 BOX = Box(0, 0, 1000, 800)

@@ -24,8 +24,7 @@ from mahtdiag.workflows.calibration.judged_sigma import (
 )
 from mahtdiag.workflows.calibration.screen import source_in_words
 from tests.runs.builders import unseal
-
-from .sigma_runs import HEIGHT, WIDTH, Floats, calibrated, write_run
+from tests.workflows.sigma_runs import HEIGHT, WIDTH, Floats, calibrated, write_run
 
 
 def opened(path: Path) -> Run:

@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 
 from mahtdiag.reports.ci.record import CiRecord, images_in_words, told_apart
 from mahtdiag.schema.samples import Failure
-
-from .ci_records import BASELINE, BOUND, FAILED, MISSING, NOT_DONE, PASSED, PLAIN, RESULT, WORST
+from tests.reports.ci.ci_records import (
+    BASELINE,
+    BOUND,
+    FAILED,
+    MISSING,
+    NOT_DONE,
+    PASSED,
+    PLAIN,
+    RESULT,
+    WORST,
+)
 
 ONE = (Failure("a.png", "x"),)
 

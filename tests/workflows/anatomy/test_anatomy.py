@@ -16,8 +16,7 @@ from mahtdiag.workflows.anatomy.job import Anatomy, AnatomyRequest, judge_anatom
 from mahtdiag.workflows.progress import NoProgress
 from tests.anatomy.spines import natural_spines
 from tests.data.builders import annotation, write_pair
-
-from .anatomy_runs import CELL_PX, SETTINGS, write_run
+from tests.workflows.anatomy_runs import CELL_PX, SETTINGS, write_run
 
 Floats = NDArray[np.float64]
 PICTURES = {

@@ -22,8 +22,7 @@ from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.progress import NoProgress
 from mahtdiag.workflows.report.job import Report, ReportRequest, write_report
-
-from .report_runs import FAILED, MISSED, PASSED, SHIFTED, Told, numbered, write_report_run
+from tests.workflows.report_runs import FAILED, MISSED, PASSED, SHIFTED, Told, numbered, write_report_run
 
 NO_SETTINGS = Settings()
 

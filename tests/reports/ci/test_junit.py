@@ -13,9 +13,8 @@ from mahtdiag.reports.ci.junit import junit_xml
 from mahtdiag.reports.ci.record import CiRecord
 from mahtdiag.reports.one_line import one_line
 from mahtdiag.schema.samples import Failure
-
-from .ci_records import FAILED, HOSTILE, NOT_DONE, PASSED, PLAIN, RESULT, STARTED, hostile
-from .junit_subset import problems
+from tests.reports.ci.ci_records import FAILED, HOSTILE, NOT_DONE, PASSED, PLAIN, RESULT, STARTED, hostile
+from tests.reports.ci.junit_subset import problems
 
 TIMED = replace(RESULT, started=STARTED, seconds=1.0)
 RECORDS = {"result": RESULT, "not done": NOT_DONE, "plain": PLAIN}
