@@ -232,7 +232,7 @@ def make_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         object.__setattr__(self, "seconds", seconds)
 
     monkeypatch.setattr("mahtdiag.runs.folder.FlushLimits.__init__", short_limits)
-    monkeypatch.setattr("mahtdiag.workflows.evaluate.overlays.draw_overlay", lambda *_, **__: b"an overlay")
+    monkeypatch.setattr("mahtdiag.workflows.pictures.draw_overlay", lambda *_, **__: b"an overlay")
 
 
 def one_more(desk: Desk, name: str) -> Finished:
