@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 from rich.progress import track
 
-from mahtdiag.data.readers.buu_annotation import format_annotation
 from mahtdiag.schema.skeleton import View
+from training.annotations import format_annotation
 from training.radiographs import Radiograph, draw_radiograph
 
 FIRST_SEED = 101

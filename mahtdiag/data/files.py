@@ -1,7 +1,11 @@
-"""What lies in a data folder: image and annotation files by stem, and the folders of the views."""
+"""What lies in a data folder: images and annotations by stem, the folders of the views, pixel spacings."""
 
+import csv
+import io
+import math
 import os
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +15,8 @@ from mahtdiag.schema.skeleton import View
 
 SPACING_FILE: Final = "pixel_spacing.csv"
 IMAGE_EXTENSIONS: Final = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"))
+# Spacings of detectors lie between 0.05 and 0.5 mm; the limits only catch another unit.
+_SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +85,21 @@ def list_folder(path: Path, annotations: str) -> Listing:
                 stem, extension = os.path.splitext(entry.name)
                 extension = extension.lower()
                 # A link to nowhere or to itself is listed, so that it is reported when it is read.
-                if (extension == annotations or extension in IMAGE_EXTENSIONS) and _is_file(entry):
+                listed = entry.is_symlink() or entry.is_file()
+                if listed and (extension == annotations or extension in IMAGE_EXTENSIONS):
                     files = by_stem.setdefault(unicodedata.normalize("NFC", stem), ([], []))
                     files[extension == annotations].append(entry.name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        problem = "no such folder" if isinstance(error, FileNotFoundError) else "not a folder"
+        wanted = "give the folder that holds the images and their annotations"
+        raise DataError(f"{shown(path)}: {problem}: {wanted}") from error
     except OSError as error:
-        raise DataError(_folder_problem(path, error)) from error
+        raise DataError(f"{shown(path)}: cannot be listed: {error.strerror or error}") from error
     sorted_entries = {
         stem: Entry(tuple(sorted(images)), tuple(sorted(annotated)))
         for stem, (images, annotated) in sorted(by_stem.items())
     }
     return Listing(path, sorted_entries, tuple(sorted(folders)))
-
-
-def _is_file(entry: "os.DirEntry[str]") -> bool:
-    return entry.is_symlink() or entry.is_file()
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
@@ -112,6 +119,14 @@ def shown(name: str | Path) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(sign) if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
+
+
+def read_file(path: str | Path, name: str) -> bytes:
+    """The bytes of a file that messages call `name`. Raises DataError where it cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
 
 
 class RecordedFiles:
@@ -147,10 +162,64 @@ def _escaped(sign: str) -> str:
     return f"\\x{code - 0xDC00 if code >= 0xDC00 else code:02x}"
 
 
-def _folder_problem(path: Path, error: OSError) -> str:
-    where = shown(path)
-    if isinstance(error, FileNotFoundError):
-        return f"{where}: no such folder: give the folder that holds the images and their annotations"
-    if isinstance(error, NotADirectoryError):
-        return f"{where}: not a folder: give the folder that holds the images and their annotations"
-    return f"{where}: cannot be listed: {error.strerror or error}"
+def read_spacing(*folders: Path) -> dict[str, float]:
+    """Spacings by image name (see `parse_spacing`) from the spacing files of these folders; later ones win.
+
+    Raises DataError where a spacing file cannot be read or is wrong.
+    """
+    spacing_mm: dict[str, float] = {}
+    for path in (folder / SPACING_FILE for folder in folders):
+        if os.path.lexists(path) and not path.is_dir():
+            spacing_mm |= parse_spacing(read_file(path, shown(path)), shown(path))
+    return spacing_mm
+
+
+def parse_spacing(content: bytes, name: str) -> dict[str, float]:
+    """Read rows of `image,mm`, for example `0001-F-037Y0.jpg,0.143`.
+
+    The image is named with or without extension and view folder; blank lines are skipped, and so is a first
+    line that says `image,mm`. Raises DataError with every problem: a row without two cells, a spacing that is
+    not a number between 0.005 and 5 mm, an image named twice.
+    """
+    spacing_mm: dict[str, float] = {}
+    problems: list[str] = []
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), skipinitialspace=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{name}: not a CSV in UTF-8 ({error}): write rows of image,mm") from error
+    for number, row in enumerate(rows, start=1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or (number == 1 and cells == ["image", "mm"]):
+            continue
+        key = unicodedata.normalize("NFC", cells[0])
+        if len(cells) != 2 or not key:
+            problems.append(f"{name}: line {number}: expected image,mm")
+        elif (mm := _millimetres(cells[1])) is None:
+            limits = f"between {_SMALLEST_MM} and {_LARGEST_MM} mm"
+            problems.append(f"{name}: line {number}: '{cells[1]}' is not a spacing {limits}")
+        elif key in spacing_mm:
+            problems.append(f"{name}: line {number}: {key} is named twice")
+        else:
+            spacing_mm[key] = mm
+    if problems:
+        raise DataError(*problems)
+    return spacing_mm
+
+
+def spacing_of(image: str, spacing_mm: Mapping[str, float]) -> float | None:
+    """Millimetres per pixel of an image, or None where no row names it; the most exact name wins.
+
+    `image` is its path relative to the data folder, with forward slashes.
+    """
+    path = unicodedata.normalize("NFC", image)
+    file_name = path.rpartition("/")[2]
+    names = (path, path.rpartition(".")[0], file_name, file_name.rpartition(".")[0])
+    return next((spacing_mm[name] for name in names if name in spacing_mm), None)
+
+
+def _millimetres(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and _SMALLEST_MM <= value <= _LARGEST_MM else None

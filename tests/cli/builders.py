@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mahtdiag.data.readers.buu_annotation import format_annotation
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintyKind, UncertaintySpec
 from mahtdiag.schema.skeleton import View
+from training.annotations import format_annotation
 from training.radiographs import draw_radiograph
 
 from . import networks

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mahtdiag.data.readers.buu_annotation import format_annotation
 from mahtdiag.schema.skeleton import View
+from training.annotations import format_annotation
 
 Pixels = NDArray[np.uint8 | np.uint16]
 AnyPixels = NDArray[np.uint8 | np.uint16 | np.int32 | np.float32 | np.bool_]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mahtdiag.data.dataset import Dataset
 from mahtdiag.data.files import RecordedFiles, list_folder, shown
-from mahtdiag.data.images import ImageError, read_image_size
+from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
@@ -300,7 +300,7 @@ def test_a_link_to_itself_is_one_failed_image(tmp_path: Path) -> None:
     dataset = open_dataset(tmp_path, AP)
     assert names(dataset) == ["a.png", "b.png"]
     assert list(reasons(dataset)) == ["c.csv"]
-    with pytest.raises(ImageError, match=r"^b\.png: cannot be read: "):
+    with pytest.raises(DataError, match=r"^b\.png: cannot be read: "):
         read_image_size(dataset.samples[1].path, "b.png")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mahtdiag.data.pixel_spacing import parse_spacing, spacing_of
+from mahtdiag.data.files import parse_spacing, spacing_of
 from mahtdiag.errors import DataError
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.data.files import read_file
 from mahtdiag.data.images.containers import open_container
 from mahtdiag.errors import DataError, UsageError
 from mahtdiag.schema.frames import Placement, Size
@@ -54,12 +55,10 @@ def load_image(path: str | Path, name: str, spec: ModelInput) -> LoadedImage:
     Raises ImageError, one line, for a file that cannot be read or decoded, and UsageError where `spec`
     contradicts itself.
     """
+    sha256 = None
     try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{name}: cannot be read: {error.strerror or error}") from error
-    sha256 = hashlib.sha256(content).hexdigest()
-    try:
+        content = read_file(path, name)
+        sha256 = hashlib.sha256(content).hexdigest()
         image = decode_image(content, name)
     except DataError as error:
         raise ImageError(*error.problems, image_sha256=sha256) from error
@@ -69,14 +68,9 @@ def load_image(path: str | Path, name: str, spec: ModelInput) -> LoadedImage:
 def read_image_size(path: str | Path, name: str) -> Size:
     """The size that an image file states, without decoding it. Safe to call from threads.
 
-    Raises ImageError, one line, for a file that cannot be read or is damaged as far as its structure tells.
+    Raises DataError, one line, for a file that cannot be read or is damaged as far as its structure tells.
     """
-    try:
-        return open_container(Path(path).read_bytes(), name).size
-    except OSError as error:
-        raise ImageError(f"{name}: cannot be read: {error.strerror or error}") from error
-    except DataError as error:
-        raise ImageError(*error.problems) from error
+    return open_container(read_file(path, name), name).size
 
 
 def decode_image(content: bytes, name: str) -> Image:

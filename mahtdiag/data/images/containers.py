@@ -174,30 +174,13 @@ class _Tag:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Byte order, and the widths in which classic TIFF and BigTIFF differ."""
-
-    order: str
-    first: int
-    count: str
-    offset: str
-    entry_bytes: int
-    value_at: int
-
-    def number(self, content: bytes, place: int, code: str) -> int:
-        if place >= len(content):
-            raise struct.error("number behind the end of the file")
-        return int(struct.unpack_from(self.order + code, content, place)[0])
-
-
 def _open_tiff(content: bytes, name: str) -> Container:
     """Read the directories of a classic or big TIFF.
 
     Reduced copies (previews, pyramid levels) behind the image are not pages.
     """
     try:
-        pages = _directories(content, _layout(content))
+        pages = _directories(content)
     except struct.error:
         raise DataError(f"{name}: the TIFF is truncated or damaged: copy it again") from None
     full = [page for page in pages if not (_SUBFILE in page and page[_SUBFILE].value & _REDUCED_COPY)]
@@ -213,43 +196,40 @@ def _open_tiff(content: bytes, name: str) -> Container:
     return Container("TIFF", size, _as_stored(content, first), photometric == _WHITE_IS_ZERO)
 
 
-def _layout(content: bytes) -> _Layout:
+def _directories(content: bytes) -> list[dict[int, _Tag]]:
+    """The known tags of every directory of a classic or big TIFF.
+
+    Raises struct.error where the chain of directories is broken.
+    """
     order = "<" if content.startswith(b"II") else ">"
-    if struct.unpack_from(order + "H", content, 2)[0] == 43:
-        return _Layout(order, 8, "Q", "Q", 20, 12)
-    return _Layout(order, 4, "H", "I", 12, 8)
 
+    def number(place: int, code: str) -> int:
+        if place >= len(content):
+            raise struct.error("number behind the end of the file")
+        return int(struct.unpack_from(order + code, content, place)[0])
 
-def _directories(content: bytes, layout: _Layout) -> list[dict[int, _Tag]]:
-    """The known tags of every directory. Raises struct.error where the chain of them is broken."""
+    is_big = number(2, "H") == 43
+    first, count, offset, entry_bytes, value_at = (8, "Q", "Q", 20, 12) if is_big else (4, "H", "I", 12, 8)
     pages: list[dict[int, _Tag]] = []
     seen: set[int] = set()
-    place = layout.number(content, layout.first, layout.offset)
+    place = number(first, offset)
     while place:
         if place in seen or len(seen) == _MOST_DIRECTORIES:
             raise struct.error("directories without an end")
         seen.add(place)
-        entries = layout.number(content, place, layout.count)
-        start = place + struct.calcsize("<" + layout.count)
-        end = start + entries * layout.entry_bytes
+        start = place + struct.calcsize("<" + count)
+        end = start + number(place, count) * entry_bytes
         if end > len(content):
             raise struct.error("directory behind the end of the file")
-        pages.append(_tags(content, layout, range(start, end, layout.entry_bytes)))
-        place = layout.number(content, end, layout.offset)
+        pages.append({})
+        for entry in range(start, end, entry_bytes):
+            tag, code = number(entry, "H"), _FORMATS.get(number(entry + 2, "H"))
+            if tag in _KNOWN and code is not None:
+                pages[-1][tag] = _Tag(number(entry + value_at, code), entry + value_at, order + code)
+        place = number(end, offset)
     if not pages:
         raise struct.error("no directory")
     return pages
-
-
-def _tags(content: bytes, layout: _Layout, places: range) -> dict[int, _Tag]:
-    tags: dict[int, _Tag] = {}
-    for place in places:
-        number = layout.number(content, place, "H")
-        code = _FORMATS.get(layout.number(content, place + 2, "H"))
-        if number in _KNOWN and code is not None:
-            value_at = place + layout.value_at
-            tags[number] = _Tag(layout.number(content, value_at, code), value_at, layout.order + code)
-    return tags
 
 
 def _as_stored(content: bytes, page: dict[int, _Tag]) -> bytes:

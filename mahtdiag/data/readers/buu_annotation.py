@@ -1,12 +1,9 @@
 """One annotation of BUU-LSPINE: a CSV of a radiograph, one row per endplate."""
 
 import codecs
-import hashlib
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -14,7 +11,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.errors import DataError
 from mahtdiag.schema.samples import LISTHESIS_NAMES, Patient
-from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
+from mahtdiag.schema.skeleton import AP, LA, Skeleton, View
 
 COLUMNS: Final = ("x1", "y1", "x2", "y2", "label")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -34,21 +31,12 @@ class Annotation:
     """One annotation file.
 
     `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, missing only where that was allowed;
-    `listhesis` has one code per endplate, in file order; `sha256` is that of the file's bytes.
+    `listhesis` has one code per endplate, in file order.
     """
 
     skeleton: Skeleton
     keypoints_px: NDArray[np.float64]
     listhesis: tuple[int, ...]
-    sha256: str
-
-
-def read_annotation(path: Path, name: str) -> bytes:
-    """The bytes of an annotation file. Raises DataError where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
 
 
 def rows_wanted(skeleton: Skeleton) -> str:
@@ -83,23 +71,24 @@ def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False
     skeleton = _SKELETONS_BY_ROWS.get(len(cells))
     if skeleton is None:
         lateral = f"an {LA} annotation {LA.endplates} (then {LA.endplate_names[-1]})"
-        problems.append(f"{name}: {_count(len(cells), 'row')}, {rows_wanted(AP)}, {lateral}")
+        problems.append(f"{name}: {counted(len(cells), 'row')}, {rows_wanted(AP)}, {lateral}")
     widths = {len(row) for row in cells}
     if len(cells) > 1 and len(widths) == 1 and len(COLUMNS) not in widths:
         # One mistake, said once.
         problems.append(
-            f"{name}: all rows have {_count(len(cells[0]), 'column')}, expected {','.join(COLUMNS)}"
+            f"{name}: all rows have {counted(len(cells[0]), 'column')}, expected {','.join(COLUMNS)}"
         )
         raise DataError(*problems)
     values = [_row(row, name, index, problems, missing_allowed) for index, row in enumerate(cells)]
     if problems or skeleton is None:
-        raise DataError(*_at_most(problems, name))
+        if len(problems) > _MOST_PROBLEMS:
+            problems[_MOST_PROBLEMS:] = [f"{name}: and {len(problems) - _MOST_PROBLEMS} more problems"]
+        raise DataError(*problems)
     table = np.array(values, dtype=np.float64)
     return Annotation(
         skeleton=skeleton,
         keypoints_px=table[:, :4].reshape(skeleton.keypoints, 2).copy(),
         listhesis=tuple(int(label) for label in table[:, 4]),
-        sha256=hashlib.sha256(content).hexdigest(),
     )
 
 
@@ -116,25 +105,6 @@ def looks_like_annotation(content: bytes) -> bool:
     rows = [_cells(line) for line in _LINE_END.split(text) if line.strip()]
     wanted = len(COLUMNS)
     return not rows or any(len(row) == wanted and all(map(_is_numeric, row[:4])) for row in rows)
-
-
-def format_annotation(keypoints_px: NDArray[np.float64], listhesis: Sequence[int], decimals: int = 2) -> str:
-    """Write an annotation as `parse_annotation` reads it, coordinates rounded to `decimals` places.
-
-    `keypoints_px` is `[K, 2]` with the K of a skeleton, `listhesis` one code per endplate. Raises ValueError
-    for another shape, a missing keypoint (the format cannot leave one out) or an unknown code.
-    """
-    skeleton = skeleton_with(len(keypoints_px))
-    if skeleton is None or keypoints_px.shape[1:] != (2,) or len(listhesis) != skeleton.endplates:
-        raise ValueError(f"no view has keypoints {keypoints_px.shape} and {len(listhesis)} labels")
-    if not np.isfinite(keypoints_px).all():
-        raise ValueError("BUU-LSPINE cannot express a missing keypoint")
-    if not set(listhesis) <= set(range(len(LISTHESIS_NAMES))):
-        raise ValueError(f"listhesis codes are 0 to {len(LISTHESIS_NAMES) - 1}, got {sorted(set(listhesis))}")
-    # Adding zero turns the -0.0 that rounding may leave into 0.0.
-    endplates = (np.round(keypoints_px, decimals) + 0.0).reshape(skeleton.endplates, 4)
-    rows = zip(endplates, listhesis, strict=True)
-    return "".join(",".join(f"{value:.{decimals}f}" for value in ends) + f",{code}\n" for ends, code in rows)
 
 
 def parse_file_name(stem: str) -> Patient | None:
@@ -179,7 +149,8 @@ def _is_header(cells: list[str]) -> bool:
     return any(cells) and not any(_is_numeric(cell) or _NOT_FINITE.fullmatch(cell) for cell in cells)
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
@@ -187,36 +158,28 @@ def _row(cells: list[str], name: str, index: int, problems: list[str], missing_a
     """The five numbers of one row; what is wrong with it is added to `problems`."""
     row = f"{name}: row {index + 1}{_ENDPLATE_IN_WORDS.get(index, '')}"
     if len(cells) != len(COLUMNS):
-        problems.append(f"{row}: {_count(len(cells), 'column')}, expected {','.join(COLUMNS)}")
+        problems.append(f"{row}: {counted(len(cells), 'column')}, expected {','.join(COLUMNS)}")
     values: list[float] = []
     for column, (cell, title) in enumerate(zip(cells, COLUMNS, strict=False), start=1):
-        if missing_allowed and title != "label" and _is_missing(cell):
-            values.append(math.nan)
-            continue
-        wrong = _cell_problem(cell, title)
+        value = float(cell) if _is_numeric(cell) else math.nan
+        gap = not cell or _NOT_FINITE.fullmatch(cell) or math.isinf(value)
+        wrong = None if gap and missing_allowed and title != "label" else _cell_problem(cell, title)
         if wrong is not None:
             problems.append(f"{row}, column {column} ({title}): {wrong}")
-        values.append(math.nan if wrong else float(cell))
+        values.append(math.nan if gap else value)
     return values
-
-
-def _is_missing(cell: str) -> bool:
-    if not cell or _NOT_FINITE.fullmatch(cell):
-        return True
-    return _is_numeric(cell) and not math.isfinite(float(cell))
 
 
 def _cell_problem(cell: str, title: str) -> str | None:
     if not cell:
         return "empty: every endplate must be annotated"
+    if _NOT_FINITE.fullmatch(cell):
+        return f"'{cell}' is not a finite number: every endplate must be annotated"
     if not _is_numeric(cell):
-        if _NOT_FINITE.fullmatch(cell):
-            return f"'{cell}' is not a finite number: every endplate must be annotated"
         return f"'{_short(cell)}' is not a number"
-    value = float(cell)
-    if not math.isfinite(value):
+    if math.isinf(float(cell)):
         return f"'{_short(cell)}' is not a finite number"
-    if title == "label" and value not in range(len(LISTHESIS_NAMES)):
+    if title == "label" and float(cell) not in range(len(LISTHESIS_NAMES)):
         return f"'{_short(cell)}' is not a label: 0 to {len(LISTHESIS_NAMES) - 1}, 0 is normal"
     return None
 
@@ -224,9 +187,3 @@ def _cell_problem(cell: str, title: str) -> str | None:
 def _short(text: str, longest: int = 40) -> str:
     shown = text if len(text) <= longest else text[: longest - 1] + "…"
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in shown)
-
-
-def _at_most(problems: list[str], name: str) -> list[str]:
-    if len(problems) <= _MOST_PROBLEMS:
-        return problems
-    return [*problems[:_MOST_PROBLEMS], f"{name}: and {len(problems) - _MOST_PROBLEMS} more problems"]

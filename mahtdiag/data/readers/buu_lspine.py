@@ -9,15 +9,25 @@ from pathlib import Path
 from typing import Final
 
 from mahtdiag.data.dataset import Dataset, ViewEvidence, settle
-from mahtdiag.data.files import SPACING_FILE, DataFolder, Entry, Listing, list_folder, open_folder, shown
-from mahtdiag.data.pixel_spacing import read_spacing, spacing_of
+from mahtdiag.data.files import (
+    SPACING_FILE,
+    DataFolder,
+    Entry,
+    Listing,
+    list_folder,
+    open_folder,
+    read_file,
+    read_spacing,
+    shown,
+    spacing_of,
+)
 from mahtdiag.data.readers.buu_annotation import (
     FILE_NAME_DIGITS,
     Annotation,
+    counted,
     looks_like_annotation,
     parse_annotation,
     parse_file_name,
-    read_annotation,
     rows_wanted,
     view_of_file_name,
 )
@@ -75,7 +85,7 @@ class BuuLspine:
         """
         folder = open_folder(path, EXTENSION)
         if not folder.view_folders and not folder.top.entries:
-            raise DataError(_nothing_at_all(folder.top))
+            raise DataError(_nothing(folder.top))
         settled = settle(_evidence_in(folder), path) if view is None else view
         listing, prefix = _listing_of(folder, settled)
         spacing_mm = read_spacing(*dict.fromkeys((folder.top.path, listing.path)))
@@ -133,18 +143,17 @@ class _Pairs:
         """One line for each kind of file that was left out."""
         if self.other_view:
             other = next(view for view in FILE_NAME_DIGITS if view is not self.view)
-            files = "image" if self.other_view == 1 else "images"
-            yield f"{self.other_view} {files} of the {other} view left out, by file name"
+            yield f"{counted(self.other_view, 'image')} of the {other} view left out, by file name"
         if self.unrelated:
             names = ", ".join(self.unrelated[:3]) + (", …" if len(self.unrelated) > 3 else "")
-            files = f"{len(self.unrelated)} CSV file" + ("" if len(self.unrelated) == 1 else "s")
+            files = counted(len(self.unrelated), "CSV file")
             yield f"{files} left out, neither annotation nor named like an image: {names}"
 
     def _pair(self, stem: str, image: str, annotation_name: str) -> None:
         name = self.prefix + shown(annotation_name)
         sha256: str | None = None
         try:
-            content = read_annotation(self.folder / annotation_name, name)
+            content = read_file(self.folder / annotation_name, name)
             sha256 = hashlib.sha256(content).hexdigest()
             annotation = parse_annotation(content, name, missing_allowed=self.missing_allowed)
             self._check_view(stem, annotation, name)
@@ -158,7 +167,7 @@ class _Pairs:
                 path=os.path.join(self.folder, image),
                 skeleton=annotation.skeleton,
                 keypoints_px=annotation.keypoints_px,
-                annotation_sha256=annotation.sha256,
+                annotation_sha256=sha256,
                 listhesis=annotation.listhesis,
                 patient=parse_file_name(stem) or Patient(),
                 pixel_spacing_mm=spacing_of(record_name, self.spacing_mm) if self.spacing_mm else None,
@@ -186,7 +195,7 @@ class _Pairs:
         for annotation_name in names:
             name = self.prefix + shown(annotation_name)
             try:
-                content = read_annotation(self.folder / annotation_name, name)
+                content = read_file(self.folder / annotation_name, name)
             except DataError as error:
                 self.failures.append(Failure(name, f"annotation without image; {error}"))
                 continue
@@ -251,14 +260,14 @@ def _spread(listing: Listing) -> list[str]:
 def _view_of_rows(path: Path) -> View | None:
     """What the rows of an annotation say, None where it is wrong."""
     try:
-        return parse_annotation(read_annotation(path, path.name), path.name).skeleton.view
+        return parse_annotation(read_file(path, path.name), path.name).skeleton.view
     except DataError:
         return None
 
 
 def _is_annotation(path: Path) -> bool:
     try:
-        content = read_annotation(path, path.name)
+        content = read_file(path, path.name)
     except DataError:
         return False
     return bool(content.strip()) and looks_like_annotation(content)
@@ -268,8 +277,8 @@ def _left_at_the_top(folder: DataFolder) -> Iterator[str]:
     images = sum(len(entry.images) for entry in folder.top.entries.values())
     if folder.view_folders and images:
         folders = " and ".join(folder.view_folders.values())
-        files = "image" if images == 1 else "images"
-        yield f"{images} {files} in {shown(folder.top.path)} itself left out, the set lies in {folders}"
+        where = f"{shown(folder.top.path)} itself"
+        yield f"{counted(images, 'image')} in {where} left out, the set lies in {folders}"
 
 
 def _without_spacing(samples: Sequence[Sample], spacing_mm: Mapping[str, float]) -> Iterator[str]:
@@ -278,15 +287,11 @@ def _without_spacing(samples: Sequence[Sample], spacing_mm: Mapping[str, float])
         yield f"{SPACING_FILE} names {len(samples) - without} of {len(samples)} images"
 
 
-def _nothing(listing: Listing, view: View, other_view: int) -> str:
+def _nothing(listing: Listing, view: View | None = None, other_view: int = 0) -> str:
     where = shown(listing.path)
     if other_view:
         return f"{where}: no {view} image, but {other_view} named for the other view: pass the other --view"
-    return _nothing_at_all(listing)
-
-
-def _nothing_at_all(listing: Listing) -> str:
     return (
-        f"{shown(listing.path)}: no image and no annotation: a set has NAME.jpg, .png, .tif or .bmp beside"
+        f"{where}: no image and no annotation: a set has NAME.jpg, .png, .tif or .bmp beside"
         f" NAME{EXTENSION}, in one folder or in AP and LA"
     )

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mahtdiag.data.checks import is_normalised
-from mahtdiag.data.images import ImageError, read_image_size
+from mahtdiag.data.dataset import is_normalised
+from mahtdiag.data.images import read_image_size
+from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Floats
 from mahtdiag.schema.samples import Failure, Sample
@@ -43,7 +44,7 @@ def with_sizes(
 def _size_of(sample: Sample) -> Size | Failure:
     try:
         size = read_image_size(sample.path, sample.image)
-    except ImageError as error:
+    except DataError as error:
         reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
         return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
     if is_normalised(sample.keypoints_px, size):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.checks import outside_image
+from mahtdiag.data.dataset import outside_image
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import BatchSeconds, LoadImage, load_batches
