@@ -37,7 +37,7 @@ def report_lines(images: int) -> list[str]:
     bootstrap = seconds(lambda: fit_systematic_error(pred, label))
     agreement = seconds(lambda: measure_agreement(pred, label, VIEW.skeleton))
     return [
-        f"{images:,} images of {VIEW.keypoints} keypoints, one core",
+        f"{images:,} images of {VIEW.skeleton.keypoints} keypoints, one core",
         f"  all rules                             {rules:6.2f} s   (target at 100,000: 2 s)",
         f"  bootstrap of the systematic error     {bootstrap:6.2f} s",
         f"  agreement of all measurements         {agreement:6.2f} s",

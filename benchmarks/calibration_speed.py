@@ -54,11 +54,11 @@ def peak_gigabytes() -> float:
 
 def report_lines(images: int) -> list[str]:
     """Time of all numbers, without and with resamples, and the memory that took."""
-    data = calibrated(np.random.default_rng(0), images, VIEW.keypoints)
+    data = calibrated(np.random.default_rng(0), images, VIEW.skeleton.keypoints)
     groups = {
-        "vertebra": np.array(VIEW.vertebra_of),
-        "corner": np.array(VIEW.corner_of),
-        "keypoint": np.array(VIEW.keypoint_names),
+        "vertebra": np.array(VIEW.skeleton.vertebra_of),
+        "corner": np.array(VIEW.skeleton.corner_of),
+        "keypoint": np.array(VIEW.skeleton.keypoint_names),
         "sex": np.resize(["F", "M"], images)[:, None],
     }
 
@@ -69,7 +69,7 @@ def report_lines(images: int) -> list[str]:
 
     plain, resampled = seconds(numbers(0), 2), seconds(numbers(2000))
     return [
-        f"{images:,} images of {VIEW.keypoints} keypoints, one core",
+        f"{images:,} images of {VIEW.skeleton.keypoints} keypoints, one core",
         f"  all numbers, four kinds of groups     {plain:6.2f} s   (target at 100,000: 3 s)",
         f"  the same with 2,000 resamples         {resampled:6.2f} s   (target at 100,000: 30 s)",
         f"  peak memory, input included           {peak_gigabytes():6.2f} GB  (target at 100,000: 2 GB)",

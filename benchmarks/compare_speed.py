@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 Values = NDArray[np.generic] | Sequence[str]
 
 VIEW = View.LA
-K = VIEW.keypoints
+K = VIEW.skeleton.keypoints
 WIDTH, HEIGHT = 2000, 3000
 BOUNDS = ("at_min_x", "at_min_y", "at_max_x", "at_max_y")
 RULES = ("A201", "A203", "A301", "A501")
@@ -92,8 +92,8 @@ def _keypoints(numbers: NDArray[np.int64], rng: np.random.Generator, error_px: f
     columns: dict[str, Values] = {
         "image": np.repeat(np.array(_names(numbers), dtype=object), K),
         "index": np.tile(np.arange(K), len(numbers)),
-        "vertebra": VIEW.vertebra_of * len(numbers),
-        "corner": VIEW.corner_of * len(numbers),
+        "vertebra": VIEW.skeleton.vertebra_of * len(numbers),
+        "corner": VIEW.skeleton.corner_of * len(numbers),
         "gt_x": label_px[:, 0], "gt_y": label_px[:, 1],
         "pred_x": pred_px[:, 0], "pred_y": pred_px[:, 1],
         "error_px": error, "error_mm": 0.15 * error,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LUMBAR_KEYPOINTS, View
+from mahtdiag.schema.skeleton import AP, CORNERS_PER_VERTEBRA, View
 from validation.label_audit import DOUBTS, read_set
 
 Floats = NDArray[np.float64]
@@ -66,7 +66,7 @@ def clean_aasce(labels_path: Path, errors_path: Path) -> CleanSet:
     audited = read_set(labels_path, errors_path)
     labels = json.loads(labels_path.read_text(encoding="utf-8"))
     points = np.array([label["points"] for label in labels], dtype=np.float64)
-    above = points[:, -LUMBAR_KEYPOINTS - CORNERS_PER_VERTEBRA : -LUMBAR_KEYPOINTS]
+    above = points[:, -AP.body_keypoints - CORNERS_PER_VERTEBRA : -AP.body_keypoints]
     right = audited.right
     names = tuple(str(n) for n in np.flatnonzero(right))
     return CleanSet(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import label_widths_px
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, LUMBAR_KEYPOINTS, UL, UR
+from mahtdiag.schema.skeleton import AP, CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, UL, UR
 from validation.injection_sets import CleanSet
 
 Floats = NDArray[np.float64]
@@ -66,7 +66,7 @@ def _vertebra(rng: np.random.Generator, first: int = 0) -> slice:
 
 
 def _height_px(points: Floats) -> float:
-    body = points[:LUMBAR_KEYPOINTS]
+    body = points[: AP.body_keypoints]
     return float(np.median(np.linalg.norm(body[LL::4] - body[UL::4], axis=-1)))
 
 
@@ -95,7 +95,7 @@ def vertebrae_exchanged(clean: CleanSet, image: int, rng: np.random.Generator) -
     """Two vertebrae under each other's names."""
     points: Floats = clean.points_px[image].copy()
     one, other = (int(v) for v in rng.choice(len(LUMBAR), 2, replace=False))
-    body = points[:LUMBAR_KEYPOINTS].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2)
+    body = points[: AP.body_keypoints].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2)
     body[[one, other]] = body[[other, one]]
     return points
 
@@ -111,9 +111,9 @@ def level_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> Floa
     """One of L1 to L4 left out, those above it, T12 included, under the names of the ones below."""
     points: Floats = clean.points_px[image].copy()
     missing = int(rng.integers(0, len(LUMBAR) - 1))
-    body = points[:LUMBAR_KEYPOINTS].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2).copy()
+    body = points[: AP.body_keypoints].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2).copy()
     kept = np.concatenate([clean.above_px[image][None], np.delete(body, missing, axis=0)])
-    points[:LUMBAR_KEYPOINTS] = kept.reshape(LUMBAR_KEYPOINTS, 2)
+    points[: AP.body_keypoints] = kept.reshape(AP.body_keypoints, 2)
     return points
 
 

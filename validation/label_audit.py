@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits
-from mahtdiag.schema.skeleton import AP, LUMBAR_KEYPOINTS, View
+from mahtdiag.schema.skeleton import AP, View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -70,7 +70,7 @@ def read_set(labels_path: Path, errors_path: Path) -> AuditedSet:
         elif error["lumbar_affected"]:
             wrong[n] = True
             kinds[n] = kinds[n] or error["kind"]
-    points = np.array([label["points"] for label in labels], dtype=np.float64)[:, -LUMBAR_KEYPOINTS:]
+    points = np.array([label["points"] for label in labels], dtype=np.float64)[:, -AP.body_keypoints :]
     size = np.array([[label["width"], label["height"]] for label in labels], dtype=np.float64)
     patients = tuple(patient_of(label.get("filename", str(label["index"]))) for label in labels)
     return AuditedSet(points, size, wrong, ~wrong & ~doubtful, tuple(kinds), patients)

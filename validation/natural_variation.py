@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.geometry import Geometry, measure_geometry
 from mahtdiag.anatomy.rules import select_rules
-from mahtdiag.schema.skeleton import AP, LUMBAR_KEYPOINTS
+from mahtdiag.schema.skeleton import AP
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -33,7 +33,7 @@ NEVER_BROKEN = ("A101", "A103", "A401", "A402", "A603")
 def quantities(points_px: Floats) -> dict[str, Floats]:
     """The seven quantities of L1–L5, `[rows, N]` each, of keypoints `[N, K, 2]`; NaN where one is missing."""
     with np.errstate(all="ignore"):
-        return _quantities(measure_geometry(points_px[:, :LUMBAR_KEYPOINTS], AP, None))
+        return _quantities(measure_geometry(points_px[:, : AP.body_keypoints], AP, None))
 
 
 def _quantities(geometry: Geometry) -> dict[str, Floats]:
@@ -60,7 +60,7 @@ def beyond_natural(points_px: Floats) -> Bools:
     """Images `[N]` in which L1–L5 leave the natural variation, or break what no clean image breaks."""
     large = [(values > LARGEST[name]).any(axis=0) for name, values in quantities(points_px).items()]
     never = check_anatomy(
-        points_px[:, :LUMBAR_KEYPOINTS], AP, image_size_px=None, rules=select_rules(NEVER_BROKEN)
+        points_px[:, : AP.body_keypoints], AP, image_size_px=None, rules=select_rules(NEVER_BROKEN)
     )
     broken: Bools = never.image_severity() > 0
     beyond: Bools = np.logical_or.reduce([*large, broken])

@@ -202,7 +202,7 @@ class RunFolder:
         if not self.complete:
             final = document.with_status("complete")
             self.tables()
-            counts = (final.images.total, final.images.evaluated * final.view.keypoints)
+            counts = (final.images.total, final.images.evaluated * final.view.skeleton.keypoints)
             if counts != self._merged_rows:
                 raise ValueError(
                     f"run.json has {counts} images and keypoints, the tables {self._merged_rows}"
@@ -271,7 +271,7 @@ class RunFolder:
                 self.path / KEYPOINTS,
                 self._parts.keypoints(),
                 keypoints_schema(view),
-                IMAGES_PER_ROW_GROUP * view.keypoints,
+                IMAGES_PER_ROW_GROUP * view.skeleton.keypoints,
             )
         self._merged_rows = (images, keypoints)
 

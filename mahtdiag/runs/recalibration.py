@@ -62,7 +62,7 @@ class Recalibration(Section):
 
     @model_validator(mode="after")
     def _every_keypoint(self) -> "Recalibration":
-        names = set(self.view.keypoint_names)
+        names = set(self.view.skeleton.keypoint_names)
         tables: list[Mapping[str, object]] = [self.sigma_scale.by_keypoint, self.sigma_scale.counts]
         for limits in (*self.conformal_d, *self.conformal_px):
             tables += [limits.by_keypoint, limits.counts]

@@ -37,48 +37,6 @@ class View(StrEnum):
         """The skeleton that radiographs of this projection are marked with."""
         return next(skeleton for skeleton in SKELETONS if skeleton.view is self)
 
-    # TRANSITION: until every room asks the skeleton itself.
-    @property
-    def keypoints(self) -> int:
-        """As the skeleton has it."""
-        return self.skeleton.keypoints
-
-    @property
-    def endplates(self) -> int:
-        """As the skeleton has it."""
-        return self.skeleton.endplates
-
-    @property
-    def vertebrae(self) -> tuple[str, ...]:
-        """As the skeleton has it."""
-        return self.skeleton.vertebrae
-
-    @property
-    def vertebra_of(self) -> tuple[str, ...]:
-        """As the skeleton has it."""
-        return self.skeleton.vertebra_of
-
-    @property
-    def corner_of(self) -> tuple[str, ...]:
-        """As the skeleton has it."""
-        return self.skeleton.corner_of
-
-    @property
-    def keypoint_names(self) -> tuple[str, ...]:
-        """As the skeleton has it."""
-        return self.skeleton.keypoint_names
-
-    @property
-    def endplate_names(self) -> tuple[str, ...]:
-        """As the skeleton has it."""
-        return self.skeleton.endplate_names
-
-    @staticmethod
-    def from_keypoints(count: int) -> "View | None":
-        """As `skeleton_with`."""
-        found = skeleton_with(count)
-        return None if found is None else found.view
-
 
 @dataclass(frozen=True)
 class Skeleton:
@@ -167,6 +125,3 @@ ALL_VERTEBRAE: Final = tuple(dict.fromkeys(name for skeleton in SKELETONS for na
 def skeleton_with(keypoints: int) -> Skeleton | None:
     """The skeleton of so many keypoints, or None: the one place where a count tells what it counts."""
     return next((skeleton for skeleton in SKELETONS if skeleton.keypoints == keypoints), None)
-
-
-LUMBAR_KEYPOINTS: Final = AP.body_keypoints  # TRANSITION: ask the skeleton

@@ -165,7 +165,7 @@ def test_the_large_view_says_what_is_wrong(small: Path, open_report: Opener) -> 
     expect(page.locator(".findings")).to_contain_text("A402")
     expect(page.locator(".findings")).to_contain_text("L3: left corners")
     rows = page.locator(".keypoints tbody tr")
-    expect(rows).to_have_count(View.AP.keypoints)
+    expect(rows).to_have_count(View.AP.skeleton.keypoints)
     expect(rows.nth(8)).to_contain_text("left-right swap")
     # Emphasis changes the letters, not the place of the cells.
     assert (
@@ -187,7 +187,7 @@ def test_keypoints_without_a_label_are_not_drawn(small: Path, open_report: Opene
     expect(first).to_contain_text("L1 UL–")
     drawn = page.locator("#detail .layer.label .dots").get_attribute("d")
     assert drawn is not None
-    assert (drawn.count("M"), "null" in drawn) == (View.AP.keypoints - 4, False)
+    assert (drawn.count("M"), "null" in drawn) == (View.AP.skeleton.keypoints - 4, False)
 
 
 def test_marks_lie_where_the_record_says(small: Path, open_report: Opener) -> None:

@@ -32,7 +32,7 @@ def spine(view: View, original: Size, seed: int = 0) -> Floats:
             points += [(middle - half, y), (middle + half, y)]
     if view is View.LA:
         points += [(original.width / 2 - half, 5.6 * step), (original.width / 2 + half, 5.6 * step)]
-    return np.array(points) + rng.normal(0, 0.5, (view.keypoints, 2))
+    return np.array(points) + rng.normal(0, 0.5, (view.skeleton.keypoints, 2))
 
 
 def table_of(

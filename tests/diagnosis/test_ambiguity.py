@@ -9,7 +9,7 @@ from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.skeleton import AP, View
 
 Floats = NDArray[np.float64]
-N, K, FIRST_L5 = 12, View.AP.keypoints, 16
+N, K, FIRST_L5 = 12, View.AP.skeleton.keypoints, 16
 SIGMA_PX = np.tile([4.0, 2.0], (N, 1))
 
 

@@ -24,7 +24,7 @@ RESAMPLES = 300
 def errors(images: int, view: View = View.AP, seed: int = 0, missing: float = 0.1) -> Floats:
     """Radial errors, some unknown; keypoints of an image go together."""
     rng = np.random.default_rng(seed)
-    values = np.abs(rng.normal(4, 2, (images, 1)) + rng.normal(0, 2, (images, view.keypoints)))
+    values = np.abs(rng.normal(4, 2, (images, 1)) + rng.normal(0, 2, (images, view.skeleton.keypoints)))
     values[rng.random(values.shape) < missing] = np.nan
     return values
 
@@ -105,8 +105,8 @@ def test_groups_against_loops(view: View) -> None:
     table = table_of(px, view=view)
     found, by_name = numbers_of(table), numbers(px, view=view)
     for kind, short, names, of in (
-        (GroupKind.VERTEBRA, "by_vertebra", view.vertebrae, view.vertebra_of),
-        (GroupKind.CORNER, "by_corner", CORNERS, view.corner_of),
+        (GroupKind.VERTEBRA, "by_vertebra", view.skeleton.vertebrae, view.skeleton.vertebra_of),
+        (GroupKind.CORNER, "by_corner", CORNERS, view.skeleton.corner_of),
     ):
         groups = found.by_group("metrics", kind)
         assert [group.name for group in groups] == list(names)
@@ -114,7 +114,7 @@ def test_groups_against_loops(view: View) -> None:
             values = {
                 (i, k): px[i, k]
                 for i in range(9)
-                for k in range(view.keypoints)
+                for k in range(view.skeleton.keypoints)
                 if of[k] == group.name and not np.isnan(px[i, k])
             }
             mean = told["radial_error_px.mean"]

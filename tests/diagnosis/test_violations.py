@@ -60,9 +60,9 @@ def test_counts_against_loops(view: View) -> None:
     assert "level_shifts" not in numbers
     vertebrae = numbers["vertebrae"]
     assert isinstance(vertebrae, dict)
-    assert list(vertebrae) == list(view.vertebrae)
-    for name in view.vertebrae:
-        own = [f for f in each if any(view.vertebra_of[k] == name for k in f.keypoints)]
+    assert list(vertebrae) == list(view.skeleton.vertebrae)
+    for name in view.skeleton.vertebrae:
+        own = [f for f in each if any(view.skeleton.vertebra_of[k] == name for k in f.keypoints)]
         assert share(vertebrae, name)["violations"] == len(own)
         assert share(vertebrae, name)["images_with_violations"] == len({f.image for f in own}) / 40
     for code in {finding.code for finding in each}:

@@ -24,7 +24,7 @@ from tests.anatomy.spines import natural_spines, sizes_for
 
 Floats = NDArray[np.float64]
 N, VIEW = 9, View.LA
-K = VIEW.keypoints
+K = VIEW.skeleton.keypoints
 
 
 def columns(seed: int = 1) -> RunTable:
@@ -95,8 +95,8 @@ def mean(values: list[float]) -> float:
 
 
 EVERY = list(range(K))
-L5 = [k for k in EVERY if VIEW.vertebra_of[k] == "L5"]
-UR = [k for k in EVERY if VIEW.corner_of[k] == "UR"]
+L5 = [k for k in EVERY if VIEW.skeleton.vertebra_of[k] == "L5"]
+UR = [k for k in EVERY if VIEW.skeleton.corner_of[k] == "UR"]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_violations_of_a_rule_or_at_a_vertebra(metric: str, what: str, rule: boo
     for image, findings in zip(table.image, table.findings.per_image(), strict=True):
         codes[image] = ", ".join(dict.fromkeys(each.code for each in findings))
         for each in findings:
-            at = any(VIEW.vertebra_of[k] == vertebra for k in each.keypoints)
+            at = any(VIEW.skeleton.vertebra_of[k] == vertebra for k in each.keypoints)
             if each.code == code if rule else at:
                 severity[image] = max(severity[image], each.severity)
     worst = images_behind(metric.format(code), table, too_high=True)
@@ -282,7 +282,7 @@ def test_sigma(metric: str, members: list[int], too_high: bool) -> None:
                 sigma = keypoints.sigma_px[n, k, axis]
                 if sigma > 0 and abs(residual[n, k, axis]) / sigma > scores.get(f"{n}.png", -1.0):
                     scores[f"{n}.png"] = float(abs(residual[n, k, axis]) / sigma)
-                    places[f"{n}.png"] = f"{VIEW.keypoint_names[k]} in {'xy'[axis]}"
+                    places[f"{n}.png"] = f"{VIEW.skeleton.keypoint_names[k]} in {'xy'[axis]}"
     worst = images_behind(f"calibration.{metric}", keypoints, too_high=too_high)
     assert worst is not None
     assert names(worst) == by_hand(scores)

@@ -20,7 +20,7 @@ def column(view: View = View.AP, width: float = 60.0, height: float = 40.0, gap:
     tops = torch.arange(5, dtype=torch.float64) * (height + gap)
     boxes = (corners + torch.stack([torch.full((5,), 100.0), tops + 50.0], -1)[:, None]).reshape(20, 2)
     sacrum = torch.tensor([[100.0, 0.0], [100.0 + width, 0.0]]) + torch.tensor([0.0, 50 + 5 * (height + gap)])
-    return torch.cat([boxes, sacrum])[None, : view.keypoints].double()
+    return torch.cat([boxes, sacrum])[None, : view.skeleton.keypoints].double()
 
 
 def terms(points: Tensor, view: View = View.AP) -> dict[str, float]:
@@ -73,8 +73,10 @@ def test_crossed_corners_are_invisible_to_parallel() -> None:
 @pytest.mark.parametrize("view", list(View))
 def test_left_right_mirroring_is_invisible(view: View) -> None:
     """Known blind spot, both of a flipped image and of corners that are named the wrong way round."""
-    points = column(view) + 5.0 * torch.rand(1, view.keypoints, 2, generator=torch.Generator().manual_seed(2))
-    swap = torch.arange(view.keypoints).view(-1, 2).flip(-1).flatten()
+    points = column(view) + 5.0 * torch.rand(
+        1, view.skeleton.keypoints, 2, generator=torch.Generator().manual_seed(2)
+    )
+    swap = torch.arange(view.skeleton.keypoints).view(-1, 2).flip(-1).flatten()
     expected = terms(points, view)
     mirrored = points * torch.tensor([-1.0, 1.0])
     assert terms(mirrored, view) == pytest.approx(expected, abs=1e-9)
@@ -112,7 +114,7 @@ def test_ratio_counts_jumps_between_neighbours() -> None:
 )
 def test_translation_changes_nothing(seed: int, dx: float, dy: float, view: View) -> None:
     generator = torch.Generator().manual_seed(seed)
-    points = 100.0 * torch.rand(1, view.keypoints, 2, generator=generator, dtype=torch.float64)
+    points = 100.0 * torch.rand(1, view.skeleton.keypoints, 2, generator=generator, dtype=torch.float64)
     moved = points + torch.tensor([dx, dy], dtype=torch.float64)
     assert terms(moved, view) == pytest.approx(terms(points, view), abs=1e-8)
 
@@ -122,7 +124,7 @@ def test_translation_changes_nothing(seed: int, dx: float, dy: float, view: View
 def test_scaling_changes_the_order_term_alone(seed: int, factor: float, view: View) -> None:
     """Known blind spot: the order term is in pixels, so it grows with the input."""
     generator = torch.Generator().manual_seed(seed)
-    points = 100.0 * torch.rand(1, view.keypoints, 2, generator=generator, dtype=torch.float64)
+    points = 100.0 * torch.rand(1, view.skeleton.keypoints, 2, generator=generator, dtype=torch.float64)
     before, after = terms(points, view), terms(factor * points, view)
     assert after["order"] == pytest.approx(factor * before["order"], abs=1e-9)
     assert after["parallel"] == pytest.approx(before["parallel"], abs=1e-4)

@@ -152,7 +152,7 @@ def test_anatomical(skeleton: Skeleton, data: st.DataObject) -> None:
 )
 def test_combined(seed: int, weights: tuple[float, float, float, float], use_focal: bool, view: View) -> None:
     random = np.random.default_rng(seed)
-    k = view.keypoints
+    k = view.skeleton.keypoints
     pred, target = random.uniform(0, 1, (2, 2, k, 2, 3))
     p, t = random.uniform(0, 300, (2, 2, k, 2))
     log_sigma = random.uniform(-3, 3, (2, k))

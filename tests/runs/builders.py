@@ -85,7 +85,7 @@ def finished(start: RunDocument, evaluated: int, failed: int) -> RunDocument:
 def record(name: str, view: View = View.AP) -> ImageRecord:
     """An image record whose numbers follow from its name; one keypoint is not annotated."""
     random = np.random.default_rng(list(name.encode()))
-    k = view.keypoints
+    k = view.skeleton.keypoints
 
     def numbers(*shape: int) -> NDArray[np.float64]:
         return random.normal(100.0, 30.0, shape)

@@ -30,7 +30,7 @@ from .builders import (
 def test_arrays_have_the_shapes_of_their_names(tmp_path: Path, view: View) -> None:
     uninterrupted(tmp_path / "x", view)
     run = open_run(tmp_path / "x", tmp_path)
-    table, k = run.table(), view.keypoints
+    table, k = run.table(), view.skeleton.keypoints
     assert run.view is table.view is view
     for points in (
         table.gt_px,

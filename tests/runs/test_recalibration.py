@@ -16,7 +16,7 @@ from mahtdiag.runs.recalibration import (
 )
 from mahtdiag.schema.skeleton import View
 
-NAMES = View.AP.keypoint_names
+NAMES = View.AP.skeleton.keypoint_names
 
 
 def factors() -> Recalibration:

@@ -62,13 +62,13 @@ def test_a_file_says_who_wrote_it_and_of_which_view(view: View, tmp_path: Path) 
 @pytest.mark.parametrize("view", list(View))
 def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
     records = [record(name, view) for name in ("b.jpg", "a é.jpg", "a.jpg")]
-    parts = np.random.default_rng(3).random((2, view.keypoints, 2))
+    parts = np.random.default_rng(3).random((2, view.skeleton.keypoints, 2))
     told_apart = replace(records[1].keypoints, sigma_aleatoric_px=parts[0], sigma_epistemic_px=parts[1])
     records[1] = replace(records[1], keypoints=told_apart)
     expected = []
     for r in sorted(records, key=lambda r: r.image):
         x = r.keypoints
-        for i in range(view.keypoints):
+        for i in range(view.skeleton.keypoints):
             cells = {
                 "image": r.image,
                 "index": i,
@@ -169,7 +169,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 
 @st.composite
 def records(draw: st.DrawFn, view: View) -> ImageRecord:
-    k = view.keypoints
+    k = view.skeleton.keypoints
 
     def numbers(*shape: int) -> NDArray[np.float64]:
         return draw(hnp.arrays(np.float64, shape, elements=NUMBERS))

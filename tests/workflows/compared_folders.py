@@ -116,7 +116,7 @@ def write_run(
 
 
 def _record(image: Pictured, pred_px: Floats, options: Options) -> ImageRecord:
-    k, sigma_px = options.view.keypoints, options.sigma_px
+    k, sigma_px = options.view.skeleton.keypoints, options.sigma_px
     error_px = np.hypot(*(pred_px - image.label_px).T)
     unknown, mean = np.full((k, 2), np.nan), float(error_px.mean())
     return ImageRecord(

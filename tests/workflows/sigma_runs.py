@@ -37,14 +37,14 @@ def sha256_of(text: str) -> str:
 def calibrated(images: int, view: View = View.AP, seed: int = 0) -> tuple[Floats, Floats]:
     """Residuals and σ of a model whose σ is right, [N, K, 2] each."""
     rng = np.random.default_rng(seed)
-    one = np.exp(rng.normal(np.log(8.0), 0.5, size=(images, view.keypoints, 1)))
+    one = np.exp(rng.normal(np.log(8.0), 0.5, size=(images, view.skeleton.keypoints, 1)))
     sigma = np.repeat(one, 2, axis=2)
     return sigma * rng.normal(size=sigma.shape), sigma
 
 
 def labels(view: View) -> Floats:
     """A straight spine in original pixels, [K, 2]: vertebrae 200 px wide."""
-    k = np.arange(view.keypoints)
+    k = np.arange(view.skeleton.keypoints)
     return np.stack([400.0 + 200.0 * (k % 2), 300.0 + 100.0 * (k // 2)], axis=1)
 
 
@@ -79,7 +79,7 @@ def write_run(
         images=ImageCounts(total=images),
     )
     folder = RunFolder.create(path, header)
-    spread = np.full((images, view.keypoints, 3), np.nan) if spread_px2 is None else spread_px2
+    spread = np.full((images, view.skeleton.keypoints, 3), np.nan) if spread_px2 is None else spread_px2
     bound = np.zeros(sigma_px.shape, dtype=np.bool_) if at_max is None else at_max
     folder.append(
         0,
@@ -107,7 +107,7 @@ def _record(
     at_max: NDArray[np.bool_],
     pixel_spacing_mm: float | None,
 ) -> ImageRecord:
-    k = view.keypoints
+    k = view.skeleton.keypoints
     pred = labels(view)
     gt = pred - residual_px
     error = np.linalg.norm(residual_px, axis=-1)

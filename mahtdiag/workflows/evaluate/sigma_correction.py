@@ -47,7 +47,7 @@ def read_correction(file: Path, run: RunDocument, samples: Sequence[Sample]) -> 
     found = read_recalibration(file)
     require_same_reading(run, found, file, "this evaluation")
     _require_unseen(found, samples, file)
-    names = run.view.keypoint_names
+    names = run.view.skeleton.keypoint_names
     return SigmaCorrection(
         hashlib.sha256(file.read_bytes()).hexdigest(),
         found.sigma_scale.common,

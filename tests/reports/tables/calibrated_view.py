@@ -27,7 +27,7 @@ Change = Callable[[Floats, Floats], tuple[Floats, Floats]]
 def residuals(images: int = 40, view: View = View.AP, factor: float = 1.0) -> tuple[Floats, Floats]:
     """Residuals and σ [N, K, 2] of a model whose σ is too small by `factor`."""
     rng = np.random.default_rng(0)
-    one = np.exp(rng.normal(2.0, 0.5, size=(images, view.keypoints, 1)))
+    one = np.exp(rng.normal(2.0, 0.5, size=(images, view.skeleton.keypoints, 1)))
     sigma = np.repeat(one, 2, axis=2)
     return sigma * rng.normal(size=sigma.shape), sigma / factor
 
@@ -36,8 +36,8 @@ def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibratio
     """All tables of these residuals."""
     ages = np.resize(["20 to 39", "80 and older"], len(residual))[:, None]
     groups = {
-        "vertebra": np.array(view.vertebra_of),
-        "keypoint": np.array(view.keypoint_names),
+        "vertebra": np.array(view.skeleton.vertebra_of),
+        "keypoint": np.array(view.skeleton.keypoint_names),
         "age band": ages,
     }
     report = calibration_report(
@@ -74,7 +74,7 @@ def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibratio
 def plot_data(residual: Floats, sigma: Floats, view: View = View.AP) -> PlotData:
     """All pictures of these residuals."""
     report = calibration_report(
-        residual, sigma, groups={"keypoint": np.array(view.keypoint_names)}, resamples=50
+        residual, sigma, groups={"keypoint": np.array(view.skeleton.keypoint_names)}, resamples=50
     )
     points = collect_points(residual, sigma)
     distance, error = conformal_scores(points)

@@ -155,7 +155,7 @@ def test_json_keeps_the_contract(view: View) -> None:
         assert (image["severity"] == 0) == (not image["findings"])
         for found in image["findings"]:
             assert {"code", "value", "unit", "limit", "vertebra", "keypoints"} <= found.keys()
-            assert all(0 <= k < view.keypoints for k in found["keypoints"])
+            assert all(0 <= k < view.skeleton.keypoints for k in found["keypoints"])
     assert list(content["by_code"]) == [rule.code for rule in RULES]
     for code, counts in content["by_code"].items():
         with_code = [image for image in content["images"] if code in image["codes"]]

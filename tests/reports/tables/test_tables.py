@@ -36,7 +36,7 @@ def summary(
     images: int, missing: bool = False, millimetres: bool = False, name: str = "", unknown: str = ""
 ) -> RunNumbers:
     rng = np.random.default_rng(3)
-    error = rng.gamma(2.0, 5.0, (images, View.LA.keypoints))
+    error = rng.gamma(2.0, 5.0, (images, View.LA.skeleton.keypoints))
     error[0, 4] = 471.25
     if missing:
         error[:, 20:] = np.nan

@@ -60,7 +60,7 @@ def test_groups_name_vertebra_corner_keypoint_sex_and_age(tmp_path: Path) -> Non
         names.setdefault(group.kind, set()).add(group.name)
     assert names["vertebra"] == {"L1", "L2", "L3", "L4", "L5", "S1"}
     assert names["corner"] == {"UL", "UR", "LL", "LR"}
-    assert names["keypoint"] == set(View.LA.keypoint_names)
+    assert names["keypoint"] == set(View.LA.skeleton.keypoint_names)
     assert names["axis"] == {"x", "y"}
     assert names["sex"] == {"F", "M"}
     assert names["age band"] == {"20 to 39", "40 to 59"}
@@ -157,7 +157,7 @@ def test_ellipses_of_a_recalibrated_heatmap_have_the_factors_too(tmp_path: Path)
     residual, sigma = calibrated(6)
     factors = np.linspace(0.5, 2.0, 20)
     spread = np.stack([sigma[..., 0] ** 2, 0.3 * sigma[..., 0] ** 2, sigma[..., 1] ** 2], axis=-1)
-    by_keypoint = dict(zip(View.AP.keypoint_names, factors.tolist(), strict=True))
+    by_keypoint = dict(zip(View.AP.skeleton.keypoint_names, factors.tolist(), strict=True))
     settings: dict[str, JsonValue] = {
         "uncertainty": "heatmap",
         "recalibration": {"sha256": "0" * 64, "common": 1.0, "by_keypoint": {**by_keypoint}},

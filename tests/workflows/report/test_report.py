@@ -92,7 +92,7 @@ def test_a_page_for_every_view(tmp_path: Path, view: View) -> None:
     assert report.bytes == report.path.stat().st_size
     assert (report.evaluated, report.failed, report.shown, report.without_picture) == (8, 1, 8, 0)
     assert (report.status, report.notes) == (ExitStatus.OK, ())
-    assert gallery_of(report)["keypoints"] == list(view.keypoint_names)
+    assert gallery_of(report)["keypoints"] == list(view.skeleton.keypoint_names)
 
 
 def test_the_gallery_holds_what_the_run_holds(plain: tuple[Told, Report]) -> None:
