@@ -13,7 +13,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
 
 if TYPE_CHECKING:
-    from mahtdiag.workflows.compare.job import Compared
+    from mahtdiag.workflows.compare.job import ComparedRuns
 
 JUDGING = "Verdict"
 
@@ -108,13 +108,13 @@ def compare_command(
         raise typer.Exit(int(compared.status))
 
 
-def _with_overlays(compared: "Compared", choice: ImageChoice, out: Path, cwd: Path) -> "Compared":
+def _with_overlays(compared: "ComparedRuns", choice: ImageChoice, out: Path, cwd: Path) -> "ComparedRuns":
     from mahtdiag.workflows.compare.overlays import with_overlays
 
     return with_overlays(compared, choice, cwd / out, progress_shown())
 
 
-def _print(compared: "Compared", output_format: options.OutputFormat) -> None:
+def _print(compared: "ComparedRuns", output_format: options.OutputFormat) -> None:
     from mahtdiag.reports.json.comparison import comparison_content
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.comparison import comparison_parts

@@ -15,7 +15,7 @@ from mahtdiag.anatomy.rule import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
-from mahtdiag.config.settings import KEYS, WRONG_LIMITS, Key, Settings, Value
+from mahtdiag.config.settings import KEYS, WRONG_LIMITS, SettingKey, Settings, Value
 from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.skeleton import View
@@ -188,7 +188,7 @@ def file_text(project: ProjectFile) -> str:
     return "\n".join([*lines, *_gates(project)]) + "\n"
 
 
-def _line(key: Key, given: Mapping[str, Value], known: Mapping[str, Value]) -> str:
+def _line(key: SettingKey, given: Mapping[str, Value], known: Mapping[str, Value]) -> str:
     if key.name in given:
         return _aligned(f"{key.name} = {toml_value(given[key.name])}", key.meaning)
     return _aligned(f"# {key.name} = {toml_value(known.get(key.name, key.shown))}", key.meaning)

@@ -133,7 +133,7 @@ def optional(key: OptionKey) -> Any:
     return described(key.shown, key.meaning, key.option)
 
 
-class Section(BaseModel):
+class SettingsTable(BaseModel):
     """A table of the configuration: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
@@ -156,7 +156,7 @@ class Section(BaseModel):
         return self.model_copy(update=changes)
 
 
-class ModelSettings(Section):
+class ModelSettings(SettingsTable):
     """`[model]`: the checkpoint, its input, and how its output is read."""
 
     checkpoint: str | None = optional(keys.CHECKPOINT)
@@ -174,7 +174,7 @@ class ModelSettings(Section):
     uncertainty_frame: UncertaintyFrame | None = optional(keys.UNCERTAINTY_FRAME)
 
 
-class DataSettings(Section):
+class DataSettings(SettingsTable):
     """`[data]`: the annotated set."""
 
     path: str | None = optional(keys.DATA)
@@ -182,7 +182,7 @@ class DataSettings(Section):
     pixel_spacing_mm: PositiveFloat | None = optional(keys.PIXEL_SPACING)
 
 
-class EvaluateSettings(Section):
+class EvaluateSettings(SettingsTable):
     """`[evaluate]`: where and how to run."""
 
     device: str | None = optional(keys.DEVICE)
@@ -205,7 +205,7 @@ def possible_limits(limits: dict[str, float]) -> dict[str, float]:
     return limits
 
 
-class AnatomySettings(Section):
+class AnatomySettings(SettingsTable):
     """`[anatomy]`: which violation rules are checked, and their limits, per view where they differ."""
 
     select: Codes = described(("A1", "A2", "A3", "A4", "A5", "A6"), "rules to check, codes or prefixes")
@@ -237,7 +237,7 @@ class AnatomySettings(Section):
         return {**self.limits, **(self.ap if view is View.AP else self.la)}
 
 
-class LossSettings(Section):
+class LossSettings(SettingsTable):
     """`[loss]`: the parameters of `MAHTNetLoss` that the network was trained with; see there."""
 
     truths: ClassVar[frozenset[str]] = frozenset({"use_focal"})
@@ -273,7 +273,7 @@ class LossSettings(Section):
         return {name: value for name, value in self if value is not None}
 
 
-class CalibrationSettings(Section):
+class CalibrationSettings(SettingsTable):
     """`[calibration]`: how σ is judged, by `evaluate` and by `calibration`."""
 
     resamples: Annotated[int, Field(ge=FEWEST_RESAMPLES, le=MOST_RESAMPLES, strict=True)] | None = described(
@@ -284,7 +284,7 @@ class CalibrationSettings(Section):
     large_error_mm: PositiveFloat | None = described(4.0, "the error that a large σ should find")
 
 
-class Settings(Section):
+class Settings(SettingsTable):
     """The whole configuration; `[gates]` is read apart, see `config.gates`."""
 
     model: ModelSettings = ModelSettings()
@@ -307,7 +307,7 @@ class Settings(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SettingKey:
     """A key of the file: its name, its default or an example, its meaning in a line, its option if any."""
 
     name: str
@@ -316,15 +316,15 @@ class Key:
     option: str | None
 
 
-def _keys_of(section: type[BaseModel]) -> tuple[Key, ...]:
+def _keys_of(section: type[BaseModel]) -> tuple[SettingKey, ...]:
     return tuple(
-        Key(name, field.examples[0], field.description or "", field.title)
+        SettingKey(name, field.examples[0], field.description or "", field.title)
         for name, field in section.model_fields.items()
         if field.examples
     )
 
 
-KEYS: Mapping[str, tuple[Key, ...]] = {
+KEYS: Mapping[str, tuple[SettingKey, ...]] = {
     name: _keys_of(field.annotation)
     for name, field in Settings.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)

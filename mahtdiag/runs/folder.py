@@ -23,7 +23,7 @@ from mahtdiag.runs.checksums import FREE_SETTINGS, file_sha256
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import remove_temporary_files, replacing, reporting_write_errors, write_file
 from mahtdiag.runs.latest import publish_latest
-from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, Parts, consecutive_ranges, write_table
+from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, PartFiles, consecutive_ranges, write_table
 from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS, PARTS, Run, read_document, require_unchanged
 from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema
 from mahtdiag.schema.records import ImageRecord
@@ -55,7 +55,7 @@ class RunFolder:
         self._document = header
         self._limits = limits
         self._clock = clock
-        self._parts = Parts(path / PARTS, header.view)
+        self._parts = PartFiles(path / PARTS, header.view)
         self._finished: frozenset[int] = frozenset()
         self._waiting: dict[int, tuple[Sequence[ImageRecord], Sequence[Failure]]] = {}
         self._waiting_since = 0.0
@@ -300,7 +300,7 @@ def _require_free(path: Path, header: RunDocument) -> None:
             raise RunFolderError(f"{path}: a file, not a folder; choose another --out")
         if (path / DOCUMENT).exists():
             raise RunFolderError(f"{path}: holds a run; continue it with --resume or choose another --out")
-        parts = Parts(path / PARTS, header.view)
+        parts = PartFiles(path / PARTS, header.view)
         if any(not parts.is_unstarted(entry) for entry in path.rglob("*")):
             raise RunFolderError(f"{path}: exists and is not empty; choose another --out")
 

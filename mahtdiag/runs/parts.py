@@ -60,7 +60,7 @@ def consecutive_ranges(batches: Iterable[int]) -> list[BatchRange]:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class PartFiles:
     """The parts of one run folder."""
 
     root: Path

@@ -12,7 +12,7 @@ from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.checksums import file_sha256
 from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
 from mahtdiag.runs.latest import is_latest, latest_run
-from mahtdiag.runs.parts import Parts, iter_tables, row_count
+from mahtdiag.runs.parts import PartFiles, iter_tables, row_count
 from mahtdiag.runs.tables import Columns, images_schema, keypoints_schema, read_images, read_keypoints
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
@@ -105,8 +105,8 @@ class Run:
         return read_keypoints(parts.keypoints(), rows, columns, skeleton, parts.root / "keypoints")
 
     @property
-    def _parts(self) -> Parts:
-        return Parts(self.path / PARTS, self.view)
+    def _parts(self) -> PartFiles:
+        return PartFiles(self.path / PARTS, self.view)
 
 
 def open_run(path: Path | None, cwd: Path) -> Run:

@@ -16,13 +16,13 @@ from mahtdiag.reports.ci.record import (
 from mahtdiag.reports.numbers import number
 from mahtdiag.reports.tables.comparison import ComparisonResult, verdict_lines
 from mahtdiag.schema.samples import Failure
-from mahtdiag.workflows.compare.job import Compared
+from mahtdiag.workflows.compare.job import ComparedRuns
 from mahtdiag.workflows.compare.screen import results_of
 
 NO_INTERVAL = "no 95 % interval: too few images"
 
 
-def of_comparison(compared: Compared) -> CiRecord:
+def of_comparison(compared: ComparedRuns) -> CiRecord:
     """Runs against the first: the numbers that decide, those that differ, the images that got worse."""
     pairs = results_of(compared)
     letters = [pair.letter for pair in pairs]

@@ -51,7 +51,7 @@ class ComparedPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedRuns:
     """Every run against the first."""
 
     pairs: tuple[ComparedPair, ...]
@@ -67,7 +67,7 @@ class Compared:
         return ExitStatus.GATE_FAILED if failed else ExitStatus.OK
 
 
-def compare(request: CompareRequest) -> Compared:
+def compare(request: CompareRequest) -> ComparedRuns:
     """Compare every run with the first.
 
     Raises MahtdiagError for runs that cannot be read or compared, and margins on what is not compared.
@@ -77,7 +77,7 @@ def compare(request: CompareRequest) -> Compared:
     margins = _margins(request)
     first, *others = (open_finished(path, request.cwd) for path in request.runs)
     pairs = tuple(_compared(first, run, margins, common=request.common) for run in others)
-    return Compared(pairs, request.strict)
+    return ComparedRuns(pairs, request.strict)
 
 
 def _margins(request: CompareRequest) -> tuple[Margin, ...] | None:

@@ -11,7 +11,7 @@ from mahtdiag.reports.overlay.draw import Half, draw_side_by_side
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.workflows.compare.job import Compared, ComparedPair
+from mahtdiag.workflows.compare.job import ComparedPair, ComparedRuns
 from mahtdiag.workflows.pictures import (
     draw_into,
     image_of,
@@ -50,7 +50,9 @@ class _Side:
         return self.table.record(self.rows[name])
 
 
-def with_overlays(compared: Compared, choice: ImageChoice, folder: Path, progress: Progress) -> Compared:
+def with_overlays(
+    compared: ComparedRuns, choice: ImageChoice, folder: Path, progress: Progress
+) -> ComparedRuns:
     """The same, with what was drawn told in the notes; every run but the first gets a folder if several.
 
     Pictures of an earlier comparison in `folder` are removed.
@@ -69,7 +71,7 @@ def with_overlays(compared: Compared, choice: ImageChoice, folder: Path, progres
     return replace(compared, pairs=tuple(pairs))
 
 
-def _noted(compared: Compared, note: str) -> Compared:
+def _noted(compared: ComparedRuns, note: str) -> ComparedRuns:
     pairs = (replace(pair, notes=(*pair.notes, note)) for pair in compared.pairs)
     return replace(compared, pairs=tuple(pairs))
 

@@ -3,10 +3,10 @@
 from string import ascii_uppercase
 
 from mahtdiag.reports.tables.comparison import ComparisonResult
-from mahtdiag.workflows.compare.job import Compared, ComparedPair
+from mahtdiag.workflows.compare.job import ComparedPair, ComparedRuns
 
 
-def results_of(compared: Compared) -> tuple[ComparisonResult, ...]:
+def results_of(compared: ComparedRuns) -> tuple[ComparisonResult, ...]:
     """One per pair of runs."""
     return tuple(
         _result_of(pair, letter_of(number), strict=compared.strict)

@@ -15,7 +15,7 @@ from mahtdiag.errors import DataError, ExitStatus, MahtdiagError, RunFolderError
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.compare.job import Compared, ComparedPair, CompareRequest, compare
+from mahtdiag.workflows.compare.job import ComparedPair, ComparedRuns, CompareRequest, compare
 from mahtdiag.workflows.compare.pairing import columns_of
 from tests.runs.builders import unseal
 from tests.workflows.compared_folders import Options, Pictured, image_set, renamed, sha256_of, write_run
@@ -38,7 +38,7 @@ def compared(
     margins: tuple[str, ...] = (),
     strict: bool = False,
     common: bool = False,
-) -> Compared:
+) -> ComparedRuns:
     paths = tuple(map(Path, runs))
     return compare(
         CompareRequest(paths, settings or Settings(), folder, margins, strict=strict, common=common)

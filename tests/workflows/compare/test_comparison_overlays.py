@@ -9,7 +9,7 @@ import pytest
 
 from mahtdiag.config.settings import Settings
 from mahtdiag.schema.choices import ImageChoice
-from mahtdiag.workflows.compare.job import Compared, CompareRequest, compare
+from mahtdiag.workflows.compare.job import ComparedRuns, CompareRequest, compare
 from mahtdiag.workflows.compare.overlays import with_overlays
 from mahtdiag.workflows.progress import NoProgress
 from tests.anatomy.spines import IMAGE_SIZE
@@ -36,7 +36,7 @@ def images(tmp_path: Path) -> list[Pictured]:
     return on_disk(tmp_path, image_set(6))
 
 
-def compared(folder: Path, *names: str) -> Compared:
+def compared(folder: Path, *names: str) -> ComparedRuns:
     return compare(CompareRequest(tuple(Path("runs") / name for name in names), Settings(), folder))
 
 
