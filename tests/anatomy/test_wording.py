@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.findings import check_anatomy, finding_reason, grouped, image_reason, limit_of
 from mahtdiag.anatomy.rule import Fires, LimitSpec, amount
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
-from mahtdiag.anatomy.wording import finding_reason, grouped, image_reason, limit_of
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View
 

@@ -4,11 +4,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.metrics.metric import Compared
+from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 from tests.anatomy.spines import natural_spines, sizes_for
 
 Floats = NDArray[np.float64]
+
+
+def is_compared(name: str, skeleton: Skeleton) -> bool:
+    """Whether a number is a mean, share, count or quantile over images, which has a paired interval."""
+    metric = metrics_of(skeleton).get(name)
+    return metric is not None and metric.compared is not Compared.NEVER
 
 
 def run_of(

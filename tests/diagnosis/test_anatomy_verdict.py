@@ -6,8 +6,7 @@ import pytest
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import select_rules
-from mahtdiag.diagnosis.anatomy import LevelShift, diagnose_predictions, judge
-from mahtdiag.diagnosis.measured import measure_agreement
+from mahtdiag.diagnosis.anatomy import LevelShift, diagnose_predictions, judge, measure_agreement
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, straight_spine
 from tests.diagnosis.builders import table_of

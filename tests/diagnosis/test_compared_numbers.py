@@ -18,7 +18,7 @@ from mahtdiag.calibration.sums import (
     numbers_of,
     sums_of,
 )
-from mahtdiag.diagnosis.comparison import compare_runs, compared_names, is_compared
+from mahtdiag.diagnosis.comparison import compare_runs, compared_names
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.measures import TwoRuns
@@ -28,7 +28,7 @@ from mahtdiag.diagnosis.paired import Difference, Method
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import AP, LA, View
 
-from .compared import two_runs
+from .compared import is_compared, two_runs
 
 Floats = NDArray[np.float64]
 

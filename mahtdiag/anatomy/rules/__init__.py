@@ -6,19 +6,15 @@ from difflib import get_close_matches
 from math import isfinite
 
 from mahtdiag.anatomy.rule import LimitSpec, Rule
-from mahtdiag.anatomy.rules import aspect, levels, ordering, parallelism, points, shape
+from mahtdiag.anatomy.rules import aspect, ordering, parallelism, points, shape
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.skeleton import View
 
 __all__ = ("LIMIT_BY_KEY", "RULES", "RULE_BY_CODE", "Limits", "Rule", "get_rule", "nearest", "select_rules")
 
-RULES: tuple[Rule, ...] = (
-    *ordering.RULES,
-    *parallelism.RULES,
-    *aspect.RULES,
-    *shape.RULES,
-    *levels.RULES,
-    *points.RULES,
+FILES = (ordering, parallelism, aspect, shape, points)
+RULES: tuple[Rule, ...] = tuple(
+    sorted((rule for file in FILES for rule in file.RULES), key=lambda rule: rule.code)
 )
 RULE_BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
 LIMIT_BY_KEY: dict[str, LimitSpec] = {limit.key: limit for rule in RULES for limit in rule.limits}

@@ -1,4 +1,4 @@
-"""Anatomical violations: findings, images with any, by rule and by vertebra."""
+"""Anatomical violations, by rule and by vertebra; and kinds of mistakes: how many, and what they cost."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.error_types import ErrorType, RepairRow, repair_table
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.columns import ColumnNotReadError
-from mahtdiag.diagnosis.metrics.error_types import level_shifts
-from mahtdiag.diagnosis.metrics.measures import Mean, Terms, Total, every_image
+from mahtdiag.diagnosis.metrics.errors import by_mean_error
+from mahtdiag.diagnosis.metrics.measures import Mean, Terms, Told, Total, every_image
 from mahtdiag.diagnosis.metrics.metric import (
     Better,
     Compared,
@@ -23,21 +24,165 @@ from mahtdiag.diagnosis.metrics.metric import (
     vertebrae,
 )
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.diagnosis.worst_images import RankedImage, Ranking, of
+from mahtdiag.diagnosis.worst_images import RankedImage, Ranking, WorstImages, counted, of, shifted_images
 from mahtdiag.schema.skeleton import Skeleton
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 ANATOMY, BY_CODE = "anatomy", "by_code"
-TABLE = "Anatomical violations: share of images, findings, images by code"
+ANATOMY_TABLE = "Anatomical violations: share of images, findings, images by code"
+ERROR_TYPES, BY_TYPE = "error_types", "by_type"
+ERROR_TYPE_TABLE = "Error types: share of keypoints"
+KINDS = tuple(kind for kind in ErrorType if kind is not ErrorType.UNKNOWN)
+
+
+def error_type_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
+    """All numbers of the section `error_types`."""
+    whole = everything(skeleton)
+    return (
+        Metric(
+            path=(ERROR_TYPES, "keypoints"),
+            label="keypoints",
+            group=whole,
+            better=Better.NEITHER,
+            unit="count",
+            measure=Total(Terms(_is_known, _is_known)),
+            behind=by_mean_error(whole),
+            required=True,
+        ),
+        Metric(
+            path=(ERROR_TYPES, "mean_error_px"),
+            label="mean error, px",
+            group=whole,
+            better=Better.LOWER,
+            unit="px",
+            measure=Told(mean_error_px),
+            behind=by_mean_error(whole),
+        ),
+        level_shifts(ERROR_TYPES, whole, "images shifted", ERROR_TYPE_TABLE, Compared.ALWAYS),
+        *(metric for kind in KINDS for metric in _of_kind(kind, whole)),
+    )
+
+
+def level_shifts(section: str, whole: Group, label: str, table: str, compared: Compared) -> Metric:
+    """How many images are marked one level off as a whole."""
+    return Metric(
+        path=(section, "level_shifts"),
+        label=label,
+        group=whole,
+        better=Better.LOWER,
+        unit="count",
+        measure=Total(Terms(_is_shifted, every_image)),
+        behind=_by_shift,
+        table=table,
+        compared=compared,
+    )
+
+
+def _of_kind(kind: ErrorType, whole: Group) -> Iterator[Metric]:
+    group = Group(GroupKind.ERROR_TYPE, kind.title, whole.keypoints)
+    better = Better.HIGHER if kind is ErrorType.GOOD else Better.LOWER
+
+    def is_of_kind(table: RunTable) -> Bools:
+        return np.asarray(table.error_types.types == kind)
+
+    def behind(table: RunTable) -> Ranking:
+        count = is_of_kind(table).sum(axis=1).astype(np.float64)
+        return counted(f"keypoints of type {kind.title}", "keypoint", count, table.image)
+
+    # A kind that never happened is 0, so that a gate on it finds a number.
+    terms = Terms(is_of_kind, _is_known)
+    keypoints = Metric(
+        path=(ERROR_TYPES, BY_TYPE, Key(kind.title), "keypoints"),
+        label=f"{kind.title}, keypoints",
+        group=group,
+        better=better,
+        unit="count",
+        measure=Total(terms),
+        behind=behind,
+        table=ERROR_TYPE_TABLE,
+        compared=Compared.ASKED,
+        required=True,
+    )
+    yield keypoints
+    yield replace(
+        keypoints,
+        path=(*keypoints.path[:-1], "keypoint_share"),
+        label=f"{kind.title}, %",
+        most=1.0,
+        unit="share",
+        measure=Mean(terms, of_nothing=0.0),
+        compared=Compared.ALWAYS,
+    )
+    yield from _costs(kind, replace(keypoints, compared=Compared.NEVER))
+
+
+def _costs(kind: ErrorType, keypoints: Metric) -> Iterator[Metric]:
+    """The share of all errors that mistakes of this kind are, and what is left if only they were repaired."""
+
+    def error_share(table: RunTable) -> float:
+        row = _repair(table, kind)
+        return row.error_share if row else 0.0
+
+    def repaired_mean_px(table: RunTable) -> float:
+        row = _repair(table, kind)
+        return row.repaired_mean_px if row else mean_error_px(table) or 0.0
+
+    yield replace(
+        keypoints,
+        path=(*keypoints.path[:-1], "error_share"),
+        label=f"{kind.title}, share of the error",
+        most=1.0,
+        unit="share",
+        measure=Told(error_share),
+    )
+    yield replace(
+        keypoints,
+        path=(*keypoints.path[:-1], "repaired_mean_px"),
+        label=f"{kind.title} repaired: mean error, px",
+        better=Better.LOWER,
+        unit="px",
+        measure=Told(repaired_mean_px),
+    )
+
+
+def mean_error_px(table: RunTable) -> float | None:
+    """Mean error of the keypoints whose kind of mistake is known; None where there is none."""
+    known = _is_known(table)
+    return float(table.error_types.error_px[known].mean()) if known.any() else None
+
+
+def repairs_of(table: RunTable) -> tuple[RepairRow, ...]:
+    """What each kind of mistake costs, the largest gain first."""
+    return table.once(_repairs)
+
+
+def _repairs(table: RunTable) -> tuple[RepairRow, ...]:
+    return repair_table(table.error_types)
+
+
+def _repair(table: RunTable, kind: ErrorType) -> RepairRow | None:
+    return next((row for row in repairs_of(table) if row.error_type is kind), None)
+
+
+def _is_known(table: RunTable) -> Bools:
+    return np.asarray(table.error_types.types != ErrorType.UNKNOWN)
+
+
+def _is_shifted(table: RunTable) -> Bools:
+    return np.asarray(table.level_shift != 0)
+
+
+def _by_shift(table: RunTable) -> WorstImages | None:
+    return shifted_images(table.image, table.level_shift)
 
 
 def anatomy_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
     """All numbers of the section `anatomy`."""
     whole = everything(skeleton)
     rules = (Group(GroupKind.RULE, rule.code, whole.keypoints) for rule in RULES)
-    shifts = level_shifts(ANATOMY, whole, "level_shifts", TABLE, Compared.ASKED)
+    shifts = level_shifts(ANATOMY, whole, "level_shifts", ANATOMY_TABLE, Compared.ASKED)
     return (
         *_found(whole),
         *(metric for group in rules for metric in _by_rule(group)),
@@ -83,7 +228,7 @@ def _found(group: Group) -> Iterator[Metric]:
         measure=Mean(Terms(_has_any(group), every_image), of_nothing=0.0),
         interval=IntervalKind.EXACT,
         behind=by_severity(group),
-        table=TABLE,
+        table=ANATOMY_TABLE,
         compared=compared,
         proposed=8 if is_main else 0,
         required=True,
@@ -97,7 +242,7 @@ def _found(group: Group) -> Iterator[Metric]:
         unit="count",
         measure=Total(Terms(_number(group), every_image)),
         behind=by_severity(group),
-        table=TABLE,
+        table=ANATOMY_TABLE,
         compared=compared,
         required=True,
     )
@@ -105,19 +250,19 @@ def _found(group: Group) -> Iterator[Metric]:
 
 def _by_rule(group: Group) -> Iterator[Metric]:
     """Images in which a rule fired, and its findings."""
-    for counted, label, values, compared in (
+    for what, label, values, compared in (
         ("images", group.name, _has_any(group), Compared.ALWAYS),
         ("findings", f"{group.name}, findings", _number(group), Compared.ASKED),
     ):
         yield Metric(
-            path=(ANATOMY, BY_CODE, Key(group.name), counted),
+            path=(ANATOMY, BY_CODE, Key(group.name), what),
             label=label,
             group=group,
             better=Better.LOWER,
             unit="count",
             measure=Total(Terms(values, every_image)),
             behind=by_severity(group),
-            table=TABLE,
+            table=ANATOMY_TABLE,
             compared=compared,
             required=True,
         )

@@ -1,20 +1,12 @@
-"""Training losses: means over images, network frame."""
+"""Training losses, means over images in the network frame; and wall time, images evaluated and failed."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.metrics.measures import Mean, Terms, Told
-from mahtdiag.diagnosis.metrics.metric import (
-    Better,
-    Compared,
-    IntervalKind,
-    Key,
-    Metric,
-    Need,
-    everything,
-)
+from mahtdiag.diagnosis.metrics.metric import Better, Compared, IntervalKind, Key, Metric, Need, everything
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.diagnosis.worst_images import Ranking, measured
+from mahtdiag.diagnosis.worst_images import Ranking, WorstImages, failed_images, measured
 from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -27,6 +19,9 @@ _OPEN = ("total", "uncertainty")
 # Parts of the anatomical loss.
 _INNER = ("order", "parallel", "ratio")
 _WORDS = {"total": "loss", KEYPOINT_SHARE: "share of keypoints in the heatmap loss"}
+SECONDS, IMAGES = "seconds", "images"
+PARTS = ("total", "forward", "decode", "analyse")
+COUNTS = {"total": Better.HIGHER, "evaluated": Better.HIGHER, "failed": Better.LOWER}
 ALIKE = Need("", "the losses of the two runs are not known or not measured alike")
 
 
@@ -75,3 +70,20 @@ def _keypoint_share(skeleton: Skeleton) -> Metric:
 
 def _by_loss(table: RunTable, name: str) -> Ranking:
     return measured(_WORDS.get(name, f"{name} loss"), "", table.loss(name), table.image)
+
+
+def run_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
+    """All numbers of the sections `seconds` and `images`."""
+    of = everything(skeleton)
+    return (
+        *(Metric((SECONDS, part), f"{part}, s", of, Better.LOWER, unit="s") for part in PARTS),
+        *(
+            Metric((IMAGES, name), f"images {name}", of, better, unit="count", behind=_failed,
+                   proposed=1 if name == "failed" else 0)
+            for name, better in COUNTS.items()
+        ),
+    )  # fmt: skip
+
+
+def _failed(table: RunTable) -> WorstImages | None:
+    return failed_images(table.failures)

@@ -12,11 +12,10 @@ from types import MappingProxyType
 from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.ambiguity import by_two_peaks
-from mahtdiag.diagnosis.metrics.anatomy import anatomy_metrics
+from mahtdiag.diagnosis.metrics.anatomy import anatomy_metrics, error_type_metrics
 from mahtdiag.diagnosis.metrics.calibration import behind_sigma, calibration_metrics
-from mahtdiag.diagnosis.metrics.error_types import error_type_metrics
 from mahtdiag.diagnosis.metrics.errors import error_metrics
-from mahtdiag.diagnosis.metrics.losses import loss_metrics
+from mahtdiag.diagnosis.metrics.losses import loss_metrics, run_metrics
 from mahtdiag.diagnosis.metrics.metric import (
     ERRORS,
     GroupKind,
@@ -27,7 +26,6 @@ from mahtdiag.diagnosis.metrics.metric import (
     vertebrae,
     worst_of,
 )
-from mahtdiag.diagnosis.metrics.run import run_metrics
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import WorstImages
 from mahtdiag.schema.skeleton import ALL_VERTEBRAE, SKELETONS, Skeleton

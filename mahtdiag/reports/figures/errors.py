@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, Percent
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.measurements import BlandAltman
-from mahtdiag.diagnosis.measured import MeasuredPair
+from mahtdiag.diagnosis.anatomy import MeasuredPair
 from mahtdiag.reports.figures.spine import draw_bodies, draw_mark, frame_spine, sketch, spine_plot
 from mahtdiag.reports.figures.style import (
     BLUE,

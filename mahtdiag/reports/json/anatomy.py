@@ -4,10 +4,17 @@ import csv
 import io
 import math
 
+from mahtdiag.anatomy.findings import finding_reason, image_reason
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
-from mahtdiag.anatomy.wording import finding_reason, image_reason
-from mahtdiag.diagnosis.anatomy import AnatomyReport, AnatomyVerdict, JudgedImage, PredictionDiagnosis, Source
-from mahtdiag.diagnosis.measured import Measured, MeasuredPair
+from mahtdiag.diagnosis.anatomy import (
+    AnatomyReport,
+    AnatomyVerdict,
+    JudgedImage,
+    Measured,
+    MeasuredPair,
+    PredictionDiagnosis,
+    Source,
+)
 from mahtdiag.reports.json import escaped
 from mahtdiag.reports.rendering import Json
 from mahtdiag.schema.findings import Finding

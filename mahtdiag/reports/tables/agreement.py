@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
 from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup
-from mahtdiag.diagnosis.measured import Measured, MeasuredPair
+from mahtdiag.diagnosis.anatomy import Measured, MeasuredPair
 from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.reports.numbers import ABSENT, counted, interval, number
 from mahtdiag.reports.tables.table import INDENT, Cells, Line, Part, Style, Table, table

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from mahtdiag.anatomy.findings import group_reason, grouped
 from mahtdiag.anatomy.rule import amount
-from mahtdiag.anatomy.wording import group_reason, grouped
 from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,

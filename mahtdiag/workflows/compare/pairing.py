@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rules import Limits, Rule
-from mahtdiag.diagnosis.matching import ListedImages, Matching, match_images
+from mahtdiag.diagnosis.comparison import ListedImages, Matching, match_images
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import Compared
 from mahtdiag.diagnosis.metrics.registry import metrics_of

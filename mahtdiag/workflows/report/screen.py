@@ -7,8 +7,8 @@ from pathlib import PurePath
 import numpy as np
 from pydantic import JsonValue
 
+from mahtdiag.anatomy.findings import group_reason, grouped
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.anatomy.wording import group_reason, grouped
 from mahtdiag.diagnosis.anatomy import JudgedImage
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names, is_compared
+from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
 from mahtdiag.reports.json import json_bytes
@@ -20,7 +20,7 @@ from mahtdiag.reports.rendering import Result
 from mahtdiag.reports.tables.comparison import ComparisonResult, comparison_parts, title_of
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.skeleton import LA, View
-from tests.diagnosis.compared import run_of, two_runs
+from tests.diagnosis.compared import is_compared, run_of, two_runs
 
 MEAN = "radial_error_px.mean"
 
