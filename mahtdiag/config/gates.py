@@ -9,7 +9,14 @@ from difflib import get_close_matches
 
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, Margin
 from mahtdiag.diagnosis.metrics.metric import Better, IntervalKind, Metric
-from mahtdiag.diagnosis.metrics.registry import is_open, known_metrics, metric_of, nearest_name, vertebra_of
+from mahtdiag.diagnosis.metrics.registry import (
+    is_open,
+    known_metrics,
+    metric_of,
+    nearest_name,
+    vertebra_of,
+    without_section,
+)
 from mahtdiag.schema.skeleton import View
 
 SECTION, BASELINE, RUN = "gates", "baseline", "run"
@@ -103,6 +110,7 @@ def parse_margin(metric: str, value: object) -> Margin:
     found = _MARGIN.fullmatch(value) if isinstance(value, str) else None
     if found is None or not math.isfinite(float(found[2])):
         raise ValueError(f"expected {_MARGIN_FORM}")
+    metric = without_section(metric)
     margin = Margin(metric, float(found[2]) / (100.0 if found[3] else 1.0), relative=bool(found[3]))
     known = metric_of(metric)
     problem = (

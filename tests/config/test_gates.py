@@ -199,11 +199,12 @@ def test_numbers_of_open_sections_are_left_to_the_run() -> None:
         ("sdr_px.8", "-0.02", (0.02, False)),
         ("sdr_px.8", "−2 %", (0.02, True)),
         ("sdr_px.8", "0.02", (0.02, False)),
+        ("metrics.radial_error_px.mean", "+0.3", (0.3, False)),
     ],
 )
 def test_margins(metric: str, text: str, margin: tuple[float, bool]) -> None:
     baseline = gates_of({"baseline": {"run": "runs/good", metric: text}}).baseline
-    assert baseline == BaselineGates("runs/good", (Margin(metric, *margin),))
+    assert baseline == BaselineGates("runs/good", (Margin(metric.removeprefix("metrics."), *margin),))
 
 
 def test_margins_stand_beside_limits() -> None:

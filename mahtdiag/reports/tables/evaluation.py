@@ -41,6 +41,7 @@ IN_ELLIPSES = "radial.coverage.0.95.observed"
 # Room for four violation codes.
 CODES_WIDTH = 20
 PARTS = ("heatmap", "coord", "anatomical", "uncertainty")
+ANATOMICAL_TERMS = ("order", "parallel", "ratio")
 SHORT_PART = {"heatmap": "heatmap", "coord": "coord", "anatomical": "anatom.", "uncertainty": "uncert."}
 
 
@@ -138,7 +139,8 @@ def _number_cells(metric: Metric, found: Estimate) -> Cells:
 
 def loss_table(numbers: RunNumbers, weights: Mapping[str, float]) -> Table:
     """Mean of each loss part, its weight, and its share of the weighted sum."""
-    losses = {metric.path[-1]: found for metric, found in numbers.of(LOSSES)}
+    metrics = {metric.path[-1]: (metric, found) for metric, found in numbers.of(LOSSES)}
+    losses = {name: found for name, (_, found) in metrics.items()}
     keypoint_share = losses.get(KEYPOINT_SHARE)
     shares = _shares({name: losses[name].value for name in PARTS if name in losses}, weights)
     rows: list[Cells | None] = []
@@ -146,8 +148,10 @@ def loss_table(numbers: RunNumbers, weights: Mapping[str, float]) -> Table:
         if name in losses:
             rows.append((*_estimate(name, losses[name]), f"{weights[name]:g}", percent(shares[name])))
         if name == "anatomical":
-            terms = [term for term in ("order", "parallel", "ratio") if term in losses]
+            terms = [term for term in ANATOMICAL_TERMS if term in losses]
             rows += [_estimate(f"{INDENT}{term}", losses[term]) for term in terms]
+    own_place = (*PARTS, *ANATOMICAL_TERMS, "total", KEYPOINT_SHARE)
+    rows += [_estimate(metric.label, of) for name, (metric, of) in metrics.items() if name not in own_place]
     rows.append(None)
     if "total" in losses:
         rows.append(_estimate("total", losses["total"]))

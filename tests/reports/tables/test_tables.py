@@ -9,14 +9,17 @@ from rich.console import Console
 
 from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.gates import Gate, GateResult
+from mahtdiag.diagnosis.metrics import registry
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
-from mahtdiag.diagnosis.metrics.metric import Estimate
+from mahtdiag.diagnosis.metrics.losses import LOSSES as LOSS_SECTION
+from mahtdiag.diagnosis.metrics.measures import Told
+from mahtdiag.diagnosis.metrics.metric import Better, Estimate, Metric, everything
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.tables.evaluation import EvaluationResult, evaluation_parts
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.skeleton import LA, View
+from mahtdiag.schema.skeleton import LA, Skeleton, View
 
 WEIGHTS = {"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1}
 LOSSES = {
@@ -107,6 +110,16 @@ def test_every_number_stands_in_its_row() -> None:
     assert "A201" not in text
     assert "note: 3 files left out" in text
     assert "2 overlays in runs/x/overlays" in text
+
+
+def test_a_loss_that_is_registered_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def smoothness(skeleton: Skeleton) -> tuple[Metric, ...]:
+        path = (LOSS_SECTION, "smoothness")
+        return (Metric(path, "smoothness", everything(skeleton), Better.LOWER, measure=Told(lambda _: 7.25)),)
+
+    assert "smoothness" not in printed(view(summary(9)))
+    monkeypatch.setattr(registry, "FAMILIES", (*registry.FAMILIES, smoothness))
+    assert "7.25" in line(printed(view(summary(9))), "smoothness")
 
 
 def test_worst_images_show_every_part_and_its_share() -> None:
