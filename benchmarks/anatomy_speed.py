@@ -13,12 +13,12 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-from mahtdiag.diagnosis.measured import measure_agreement
 from rich.text import Text
 
 from benchmarks.calibration_speed import THREADS, seconds, use_one_core
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.systematic import fit_systematic_error
+from mahtdiag.diagnosis.anatomy import measure_agreement
 from mahtdiag.schema.skeleton import View
 from validation.injection_sets import SAMPLE_DATA, annotated_set
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.error_types import ErrorType, RepairRow, repair_table
+from mahtdiag.anatomy.error_types import ErrorType, RepairRow
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.measurements import (
     BlandAltman,
@@ -28,6 +28,7 @@ from mahtdiag.anatomy.rules import Rule
 from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.samples import Failure
@@ -295,11 +296,10 @@ def _blamed_keypoints(findings: Findings, rows: NDArray[np.intp]) -> int:
 def break_down_errors(table: RunTable) -> ErrorBreakdown:
     """Error types and level shifts of predictions."""
     errors, shift, images = table.error_types, table.level_shift, table.image
-    known = errors.types != ErrorType.UNKNOWN
     return ErrorBreakdown(
-        repairs=repair_table(errors),
-        keypoints=int(known.sum()),
-        mean_error_px=float(errors.error_px[known].mean()) if known.any() else None,
+        repairs=table.once(repairs_of),
+        keypoints=int((errors.types != ErrorType.UNKNOWN).sum()),
+        mean_error_px=mean_error_px(table),
         level_shifts=tuple(LevelShift(images[int(row)], int(shift[row])) for row in np.flatnonzero(shift)),
     )
 

@@ -6,13 +6,13 @@ from difflib import get_close_matches
 from math import isfinite
 
 from mahtdiag.anatomy.rule import LimitSpec, Rule
-from mahtdiag.anatomy.rules import aspect, ordering, parallelism, points, shape
+from mahtdiag.anatomy.rules import likeness, ordering, points, shape
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.skeleton import View
 
 __all__ = ("LIMIT_BY_KEY", "RULES", "RULE_BY_CODE", "Limits", "Rule", "get_rule", "nearest", "select_rules")
 
-FILES = (ordering, parallelism, aspect, shape, points)
+FILES = (ordering, likeness, shape, points)
 RULES: tuple[Rule, ...] = tuple(
     sorted((rule for file in FILES for rule in file.RULES), key=lambda rule: rule.code)
 )

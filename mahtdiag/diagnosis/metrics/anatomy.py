@@ -154,16 +154,12 @@ def mean_error_px(table: RunTable) -> float | None:
 
 
 def repairs_of(table: RunTable) -> tuple[RepairRow, ...]:
-    """What each kind of mistake costs, the largest gain first."""
-    return table.once(_repairs)
-
-
-def _repairs(table: RunTable) -> tuple[RepairRow, ...]:
+    """What each kind of mistake costs, the largest gain first; computed by `RunTable.once`."""
     return repair_table(table.error_types)
 
 
 def _repair(table: RunTable, kind: ErrorType) -> RepairRow | None:
-    return next((row for row in repairs_of(table) if row.error_type is kind), None)
+    return next((row for row in table.once(repairs_of) if row.error_type is kind), None)
 
 
 def _is_known(table: RunTable) -> Bools:
