@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import measure_geometry
-from mahtdiag.anatomy.rule import ROUNDING, Fires, LimitSpec, Measure, Rule
+from mahtdiag.anatomy.rule import ROUNDING, Fires, LimitSpec, Quantity, Rule
 from mahtdiag.anatomy.rules import RULE_BY_CODE, Limits, select_rules
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.skeleton import Skeleton
@@ -231,7 +231,7 @@ def _beyond(values: Floats, fires: Fires, limit: float) -> Bools:
     return values < limit - slack if fires is Fires.BELOW else values <= limit + slack
 
 
-def _fired(measure: Measure, key: int, present: Bools, limits: Limits, nothing: Findings) -> Findings:
+def _fired(measure: Quantity, key: int, present: Bools, limits: Limits, nothing: Findings) -> Findings:
     """The values of one quantity that break its limit. `present` `[K, n]`: keypoints that are annotated."""
     spec = nothing.broken[key]
     limit = limits.in_force(spec)

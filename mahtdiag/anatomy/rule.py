@@ -146,7 +146,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Quantity:
     """One quantity, to be held against the limit `key`.
 
     `values` `[R, n]`, NaN where it cannot be measured; `places`: what the rows stand for, and whom a finding
@@ -176,7 +176,7 @@ class Rule:
     meaning: str
     formula: str
     limits: tuple[LimitSpec, ...]
-    measure: Callable[[Geometry, Mapping[str, float]], tuple[Measure, ...]]
+    measure: Callable[[Geometry, Mapping[str, float]], tuple[Quantity, ...]]
     sentence: str | Callable[[Finding, LimitSpec], str]
     sketch: Callable[[Spine, Finding], Sketch | None]
     names_points: bool = False

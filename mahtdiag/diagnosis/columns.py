@@ -16,7 +16,7 @@ _TEXTS: Final = ("string", "list<string>")
 _OF_KEYPOINTS: Final = "keypoints."
 
 
-class Table(Protocol):
+class HasColumns(Protocol):
     """What has columns."""
 
     def values_of(self, name: str) -> Values:
@@ -66,8 +66,8 @@ class Column(Generic[V]):
     @overload
     def __get__(self, table: None, owner: type) -> "Column[V]": ...
     @overload
-    def __get__(self, table: Table, owner: type) -> V: ...
-    def __get__(self, table: Table | None, owner: type) -> "Column[V] | V":
+    def __get__(self, table: HasColumns, owner: type) -> V: ...
+    def __get__(self, table: HasColumns | None, owner: type) -> "Column[V] | V":
         if table is None:
             return self
         if self.compute is not None:

@@ -13,8 +13,8 @@ from mahtdiag.anatomy.rule import (
     ROUNDING,
     Fires,
     LimitSpec,
-    Measure,
     Places,
+    Quantity,
     Rule,
     amount,
     degrees,
@@ -60,10 +60,10 @@ _LEANING_LAST_PLATE = (
 )
 
 
-def _wedge_of_bodies(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _wedge_of_bodies(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Angle between the two endplates of each vertebra, degrees."""
     angle_deg = np.abs(geometry.tilt_changes_deg[0::2])
-    return (Measure("A201", angle_deg, Places.bodies(geometry.skeleton)),)
+    return (Quantity("A201", angle_deg, Places.bodies(geometry.skeleton)),)
 
 
 def _angle_of_body(spine: Spine, finding: Finding) -> Sketch:
@@ -89,17 +89,17 @@ A201 = Rule(
 )
 
 
-def _wedge_of_discs(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _wedge_of_discs(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Angle between the endplates around each disc, degrees; above a last endplate it has its own limit."""
     wedge_deg = np.abs(geometry.tilt_changes_deg[1::2])
     inner = len(geometry.skeleton.bodies) - 1
     return _last_apart("A202", "A202-S1", wedge_deg, Places.discs(geometry.skeleton), inner)
 
 
-def _last_apart(key: str, key_last: str, values: Floats, places: Places, inner: int) -> tuple[Measure, ...]:
+def _last_apart(key: str, key_last: str, values: Floats, places: Places, inner: int) -> tuple[Quantity, ...]:
     """The first `inner` rows under one key; what a last endplate adds to them under another."""
     above, last = slice(0, inner), slice(inner, None)
-    measures = (Measure(key, values[above], places[above]), Measure(key_last, values[last], places[last]))
+    measures = (Quantity(key, values[above], places[above]), Quantity(key_last, values[last], places[last]))
     return measures if values.shape[0] > inner else measures[:1]
 
 
@@ -125,7 +125,7 @@ A202 = Rule(
 )
 
 
-def _leaning(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _leaning(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """How far each endplate leans against those next to it, degrees, where that peaks.
 
     An inner endplate: its tilt minus the mean of its two neighbours'. The first and the last have one
@@ -229,13 +229,13 @@ _SOURCE_BAND = (
 _SIZES = f"AP: {AASCE} LA: the AP limit is kept; no lateral set was at hand."
 
 
-def _width_over_height(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _width_over_height(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Width/height of each vertebra, between 1/1000 and 1000; unknown where it has neither."""
     width, height = geometry.widths, geometry.heights
     ratio = width / np.maximum(height, width / _LARGEST_RATIO)
     ratio = np.where(width + height > SMALLEST, np.maximum(ratio, 1 / _LARGEST_RATIO), np.nan)
     bodies = Places.bodies(geometry.skeleton)
-    return (Measure("A301-min", ratio, bodies), Measure("A301-max", ratio, bodies))
+    return (Quantity("A301-min", ratio, bodies), Quantity("A301-max", ratio, bodies))
 
 
 def _outside_the_band(finding: Finding, limit: LimitSpec) -> str:
@@ -270,12 +270,12 @@ _WIDTH = LimitSpec("A302-width", "of the mean width", Fires.ABOVE, 0.41, 0.41, 0
 _HEIGHT = LimitSpec("A302-height", "of the mean height", Fires.ABOVE, 0.95, 0.95, 0.08, _SIZES, (0.0, 2.0))
 
 
-def _jumps(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _jumps(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Change of width and of height from each body to the next, over their mean (0…2)."""
     pairs = Places.pairs(geometry.skeleton)[slice(0, len(geometry.skeleton.bodies) - 1)]
     return (
-        Measure(_WIDTH.key, _relative_change(geometry.widths), pairs),
-        Measure(_HEIGHT.key, _relative_change(geometry.heights), pairs),
+        Quantity(_WIDTH.key, _relative_change(geometry.widths), pairs),
+        Quantity(_HEIGHT.key, _relative_change(geometry.heights), pairs),
     )
 
 

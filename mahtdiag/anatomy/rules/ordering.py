@@ -12,8 +12,8 @@ from mahtdiag.anatomy.rule import (
     READERS,
     Fires,
     LimitSpec,
-    Measure,
     Places,
+    Quantity,
     Rule,
     amount,
     usual,
@@ -23,11 +23,11 @@ from mahtdiag.schema.findings import Finding, RuleGroup
 from mahtdiag.schema.skeleton import LL, LR, UL, UR
 
 
-def _descent(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _descent(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """How far each centre lies below the one above, in heights."""
     y = geometry.centres.y
     drop = (y[1:] - y[:-1]) / geometry.height
-    return (Measure("A101", drop, Places.pairs(geometry.skeleton)),)
+    return (Quantity("A101", drop, Places.pairs(geometry.skeleton)),)
 
 
 def _out_of_order(finding: Finding, limit: LimitSpec) -> str:
@@ -58,9 +58,9 @@ A101 = Rule(
 )
 
 
-def _gap(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _gap(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Gap between neighbouring endplates, in heights, negative where they overlap."""
-    return (Measure("A102", geometry.gaps / geometry.height, Places.discs(geometry.skeleton)),)
+    return (Quantity("A102", geometry.gaps / geometry.height, Places.discs(geometry.skeleton)),)
 
 
 def _shared_area(spine: Spine, finding: Finding) -> Sketch:
@@ -94,7 +94,7 @@ A102 = Rule(
 )
 
 
-def _extent_down(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _extent_down(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Extent from the upper to the lower endplate along the spine, in heights; the larger side counts.
 
     One crossed side alone is a crossed outline (A401), not an exchange.
@@ -103,7 +103,7 @@ def _extent_down(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measu
     left = (geometry.corner(LL) - geometry.corner(UL)).dot(axes)
     right = (geometry.corner(LR) - geometry.corner(UR)).dot(axes)
     down = np.fmax(left, right) / geometry.height
-    return (Measure("A103", down, Places.bodies(geometry.skeleton)),)
+    return (Quantity("A103", down, Places.bodies(geometry.skeleton)),)
 
 
 def _upper_to_lower(spine: Spine, finding: Finding) -> Sketch:
@@ -135,7 +135,7 @@ _FAR = LimitSpec("A501-max", "usual spacings", Fires.ABOVE, 1.4, 1.5, 1.0, _SPAC
 _GAP = LimitSpec("A501-gap", "heights", Fires.ABOVE, 1.25, 1.25, 0.44, _SPECIFIED)
 
 
-def _rhythm(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _rhythm(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Centre spacing of the bodies over what this spine's bodies and discs lead one to expect, and disc gap
     in heights (also above a last endplate).
     """
@@ -143,9 +143,9 @@ def _rhythm(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, .
     ratio = geometry.spacings[inner] / _expected_spacings(geometry, geometry.gaps[inner])
     discs = Places.discs(geometry.skeleton)
     return (
-        Measure(_CLOSE.key, ratio, discs[inner]),
-        Measure(_FAR.key, ratio, discs[inner]),
-        Measure(_GAP.key, geometry.gaps / geometry.height, discs),
+        Quantity(_CLOSE.key, ratio, discs[inner]),
+        Quantity(_FAR.key, ratio, discs[inner]),
+        Quantity(_GAP.key, geometry.gaps / geometry.height, discs),
     )
 
 

@@ -11,8 +11,8 @@ from mahtdiag.anatomy.rule import (
     READERS,
     Fires,
     LimitSpec,
-    Measure,
     Places,
+    Quantity,
     Rule,
     first_keypoints,
 )
@@ -21,13 +21,13 @@ from mahtdiag.schema.findings import Finding, RuleGroup
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR
 
 
-def _beyond_the_edge(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _beyond_the_edge(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """How far the farthest keypoint of each vertebra lies beyond the edge, in heights."""
     if geometry.outside is None:
         return ()
     beyond = geometry.outside / geometry.height
     farthest = np.fmax.reduceat(beyond, first_keypoints(geometry.skeleton), axis=0)
-    return (Measure("A601", farthest, Places.vertebrae(geometry.skeleton), beyond > limits["A601"]),)
+    return (Quantity("A601", farthest, Places.vertebrae(geometry.skeleton), beyond > limits["A601"]),)
 
 
 def _left_at(spine: Spine, finding: Finding) -> Sketch:
@@ -50,11 +50,11 @@ A601 = Rule(
 )
 
 
-def _to_the_nearest(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _to_the_nearest(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Distance from a vertebra's keypoints to the nearest other keypoint of the image, in heights."""
     distance = _nearest(geometry) / geometry.height
     closest = np.fmin.reduceat(distance, first_keypoints(geometry.skeleton), axis=0)
-    return (Measure("A602", closest, Places.vertebrae(geometry.skeleton), distance < limits["A602"]),)
+    return (Quantity("A602", closest, Places.vertebrae(geometry.skeleton), distance < limits["A602"]),)
 
 
 def _nearest(geometry: Geometry) -> Floats:
@@ -92,11 +92,11 @@ A602 = Rule(
 )
 
 
-def _missing(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _missing(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Number of missing keypoints of each vertebra."""
     missing = geometry.missing
     count = np.add.reduceat(missing.astype(np.float64), first_keypoints(geometry.skeleton), axis=0)
-    return (Measure("A603", count, Places.vertebrae(geometry.skeleton), missing),)
+    return (Quantity("A603", count, Places.vertebrae(geometry.skeleton), missing),)
 
 
 def _nothing(spine: Spine, finding: Finding) -> Sketch:

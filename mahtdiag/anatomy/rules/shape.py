@@ -13,8 +13,8 @@ from mahtdiag.anatomy.rule import (
     L5_BODY,
     Fires,
     LimitSpec,
-    Measure,
     Places,
+    Quantity,
     Rule,
     amount,
     first_keypoints,
@@ -72,12 +72,12 @@ def _crosses(out: Floats) -> Bools:
     return crosses
 
 
-def _depth_of_crossing(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _depth_of_crossing(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Depth of the crossing in heights, 0 where the outline does not cross itself."""
     out = _standing_out(geometry)
     depth = np.minimum(out.max(axis=0), -out.min(axis=0)) / geometry.height
     depth = np.where(np.isnan(depth) | _crosses(out), depth, 0.0)
-    return (Measure("A401", depth, Places.bodies(geometry.skeleton)),)
+    return (Quantity("A401", depth, Places.bodies(geometry.skeleton)),)
 
 
 def _crossing(spine: Spine, finding: Finding) -> Sketch | None:
@@ -113,14 +113,14 @@ def _axes_of(geometry: Geometry, rows_per_vertebra: int) -> Vectors:
     return Vectors(geometry.axes.x[vertebrae], geometry.axes.y[vertebrae])
 
 
-def _extent_across(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _extent_across(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Extent from left to right across the spine in widths, the larger of a vertebra's endplates.
 
     One exchanged endplate alone is a crossed outline (A401).
     """
     across = geometry.endplates.cross(_axes_of(geometry, rows_per_vertebra=2))
     reach = np.fmax.reduceat(across, np.arange(0, across.shape[0], 2), axis=0) / geometry.width
-    return (Measure("A402", reach, Places.vertebrae(geometry.skeleton)),)
+    return (Quantity("A402", reach, Places.vertebrae(geometry.skeleton)),)
 
 
 def _left_to_right(spine: Spine, finding: Finding) -> Sketch:
@@ -142,7 +142,7 @@ A402 = Rule(
 )
 
 
-def _least_prominent(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _least_prominent(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """How far the least prominent corner stands out, in heights; crossed outlines are A401's.
 
     Unknown for four equal points, which are A602's.
@@ -156,7 +156,7 @@ def _least_prominent(geometry: Geometry, limits: Mapping[str, float]) -> tuple[M
     dented = np.zeros_like(geometry.missing)
     of_bodies = geometry.skeleton.body_keypoints
     dented[:of_bodies] = np.swapaxes(oriented == least, 0, 1).reshape(of_bodies, -1)
-    return (Measure("A403", values, Places.bodies(geometry.skeleton), dented),)
+    return (Quantity("A403", values, Places.bodies(geometry.skeleton), dented),)
 
 
 def _dented(finding: Finding, limit: LimitSpec) -> str:
@@ -239,10 +239,10 @@ def _partners(values: Floats) -> Floats:
     return values.reshape(-1, 2, values.shape[1])[:, ::-1].reshape(values.shape)
 
 
-def _largest(key: str, geometry: Geometry, distances: Floats, limit: float) -> Measure:
+def _largest(key: str, geometry: Geometry, distances: Floats, limit: float) -> Quantity:
     """The largest distance of each vertebra's corners, `[K, n]`, blamed on those beyond the limit."""
     largest = np.fmax.reduceat(distances, first_keypoints(geometry.skeleton), axis=0)
-    return Measure(key, largest, Places.vertebrae(geometry.skeleton), distances > limit)
+    return Quantity(key, largest, Places.vertebrae(geometry.skeleton), distances > limit)
 
 
 def _expected_corners(spine: Spine, finding: Finding) -> Sketch | None:
@@ -272,7 +272,7 @@ def _expected_place(points: Points, keypoint: int) -> Points:
     return np.asarray(places[int(np.hypot(*(places - points[keypoint]).T).argmin())], dtype=np.float64)
 
 
-def _steps_out(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _steps_out(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Distance of a corner, across the spine, from the middle of the corners above and below it on its side,
     in heights, the largest of a vertebra; a corner less far off than one of those two does not count. The
     first and the last endplate have no such neighbours.
@@ -298,7 +298,7 @@ A404 = Rule(
 )
 
 
-def _steps_out_alone(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _steps_out_alone(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """How far a corner steps out of its side by itself, in heights, the largest of a vertebra; a corner that
     does so less than the one above or below it does not count.
     """

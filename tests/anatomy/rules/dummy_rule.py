@@ -8,14 +8,14 @@ import pytest
 
 from mahtdiag.anatomy import rules
 from mahtdiag.anatomy.geometry import Geometry
-from mahtdiag.anatomy.rule import Fires, LimitSpec, Measure, Places, Rule, amount
+from mahtdiag.anatomy.rule import Fires, LimitSpec, Places, Quantity, Rule, amount
 from mahtdiag.anatomy.sketch import Shape, Sign, Sketch, Spine
 from mahtdiag.schema.findings import Finding, RuleGroup
 
 
-def _width(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Measure, ...]:
+def _width(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Width of a body over the median width."""
-    return (Measure("A999", geometry.widths / geometry.width, Places.bodies(geometry.skeleton)),)
+    return (Quantity("A999", geometry.widths / geometry.width, Places.bodies(geometry.skeleton)),)
 
 
 def _sentence(finding: Finding, limit: LimitSpec) -> str:
