@@ -19,8 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from mahtdiag.heatmaps.decoding import soft_argmax
-from mahtdiag.heatmaps.targets import gaussian_targets
+from mahtdiag.heatmaps import gaussian_targets, soft_argmax
 from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint

@@ -1,13 +1,13 @@
-"""From heatmaps to what is kept of them: places, peak values, spreads, flags."""
+"""From points to heatmaps, and from heatmaps to what is kept: places, peak values, spreads, flags."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import dark, moments
 from mahtdiag.heatmaps.peaks import cut_windows, find_peaks, reading_dtype, stretch_maxima
 from mahtdiag.heatmaps.second_peak import SecondPeaks, find_second_peaks
+from mahtdiag.heatmaps.subpixel import dark, dark_radius, local_moments, moments_radius
 from mahtdiag.schema.model_spec import DecodeMethod, Decoding
 
 
@@ -45,15 +45,15 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
     second = find_second_peaks(heatmaps, peaks, maxima, decoding.heatmap_sigma)
     del maxima
     sigma, longest = decoding.heatmap_sigma, max(heatmaps.shape[2:])
-    near, wide = dark.window_radius(sigma, longest), moments.window_radius(sigma, longest)
+    near, wide = dark_radius(sigma, longest), moments_radius(sigma, longest)
     windows = cut_windows(heatmaps, peaks, max(near, wide))
-    centroid, spread = moments.local_moments(windows.within(wide), peaks, sigma)
+    centroid, spread = local_moments(windows.within(wide), peaks, sigma)
     highest = peaks.settled(peaks.points)
     match decoding.method:
         case DecodeMethod.LOCAL:
             points = centroid
         case DecodeMethod.DARK:
-            points = dark.dark(windows.within(near), peaks, sigma)
+            points = dark(windows.within(near), peaks, sigma)
         case DecodeMethod.SOFT_ARGMAX:
             points = torch.empty_like(highest)
             # Image by image: this one needs a copy of what it reads.
@@ -89,3 +89,20 @@ def soft_argmax(heatmaps: Tensor, beta: float = 1.0) -> Tensor:
     x = torch.arange(width, device=heatmaps.device, dtype=heatmaps.dtype)
     y = torch.arange(height, device=heatmaps.device, dtype=heatmaps.dtype)
     return torch.stack([(columns * x).sum(-1) / total, (rows * y).sum(-1) / total], -1)
+
+
+def gaussian_targets(points: Tensor, sigma: float, height: int, width: int) -> Tensor:
+    """Gaussian heatmaps with peak 1: exp(−((x−cx)² + (y−cy)²)/(2σ²)).
+
+    Points `[..., 2]` (x, y) and σ in heatmap cells -> `[..., height, width]`. A missing point (NaN) gives a
+    heatmap of NaN, which every loss leaves out. Points need not lie on a cell or inside the map. Raises
+    ValueError unless σ is positive and the points have two coordinates.
+    """
+    if points.shape[-1:] != (2,):
+        raise ValueError(f"points must be [..., 2], not {list(points.shape)}")
+    if not sigma > 0:
+        raise ValueError(f"sigma must be positive, not {sigma}")
+    cells = (torch.arange(side, device=points.device, dtype=points.dtype) for side in (width, height))
+    centres = points.unsqueeze(-1).unbind(-2)
+    columns, rows = (torch.exp(-((i - c) ** 2) / (2 * sigma**2)) for i, c in zip(cells, centres, strict=True))
+    return rows.unsqueeze(-1) * columns.unsqueeze(-2)

@@ -3,16 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mahtdiag.losses.reduction import (
-    Parts,
-    Reduction,
-    check_not_negative,
-    check_reduction,
-    mean_where,
-    reduce_images,
-)
+from mahtdiag.losses.reduction import Loss, Parts, Reduction, check_not_negative, mean_where, reduce_images
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton, View
 
 TINY = 1e-6
@@ -41,7 +34,7 @@ class _Bodies:
         return self.corners[:, :, end] - self.corners[:, :, start]
 
 
-class AnatomicalStructureLoss(nn.Module):
+class AnatomicalStructureLoss(Loss):
     """λ_order·order + λ_parallel·parallel + λ_ratio·ratio, on one set of coordinates.
 
     - order: mean over consecutive vertebrae (with S1 in LA) of max(0, −(y[v+1] − y[v])), y of the centres;
@@ -63,8 +56,7 @@ class AnatomicalStructureLoss(nn.Module):
         view: Skeleton | View | str = View.AP,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__()
-        check_reduction(reduction)
+        super().__init__(reduction)
         check_not_negative(
             lambda_order=lambda_order, lambda_parallel=lambda_parallel, lambda_ratio=lambda_ratio
         )
@@ -72,7 +64,6 @@ class AnatomicalStructureLoss(nn.Module):
         self.lambda_parallel = lambda_parallel
         self.lambda_ratio = lambda_ratio
         self.skeleton = view if isinstance(view, Skeleton) else View(view).skeleton
-        self.reduction: Reduction = reduction
 
     def forward(self, coords: Tensor) -> AnatomicalParts:
         """The three terms and their sum; ValueError unless `coords` is `[B, K, 2]` with the skeleton's K."""

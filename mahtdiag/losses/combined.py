@@ -1,11 +1,11 @@
 """The combined loss that trains a network and whose parts `evaluate` reports per image."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mahtdiag.losses.anatomical import AnatomicalStructureLoss
 from mahtdiag.losses.coordinate import UncertaintyLoss, WingLoss
 from mahtdiag.losses.heatmap import Emphasis, FocalHeatmapLoss, FocalWeight, HeatmapMSELoss
-from mahtdiag.losses.reduction import LossParts, Reduction, check_not_negative, check_reduction, mean_where
+from mahtdiag.losses.reduction import Loss, LossParts, Reduction, check_not_negative, mean_where
 from mahtdiag.schema.choices import LOSS_WEIGHTS
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -13,7 +13,7 @@ from mahtdiag.schema.skeleton import Skeleton, View
 MSE = FocalWeight(gamma=0.0)
 
 
-class MAHTNetLoss(nn.Module):
+class MAHTNetLoss(Loss):
     """Weighted sum of heatmap, coordinate, anatomical and uncertainty losses, each also returned by name.
 
     total = λ_heatmap·heatmap + λ_coord·coord + λ_anatomical·anatomical + λ_uncertainty·uncertainty, with
@@ -44,8 +44,7 @@ class MAHTNetLoss(nn.Module):
         min_sigma: float = SIGMA_BOUNDS[0],
         max_sigma: float = SIGMA_BOUNDS[1],
     ) -> None:
-        super().__init__()
-        check_reduction(reduction)
+        super().__init__(reduction)
         check_not_negative(
             lambda_heatmap=lambda_heatmap,
             lambda_coord=lambda_coord,
@@ -64,7 +63,6 @@ class MAHTNetLoss(nn.Module):
             lambda_order, lambda_parallel, lambda_ratio, view, "none"
         )
         self.uncertainty_loss = UncertaintyLoss(min_sigma, max_sigma, "none")
-        self.reduction: Reduction = reduction
 
     @property
     def focal_weight(self) -> FocalWeight:

@@ -3,42 +3,33 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mahtdiag.losses.reduction import Reduction, check_positive, check_reduction, mean_where, reduce_images
+from mahtdiag.losses.reduction import Loss, Reduction, check_positive, mean_where, reduce_images
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 
 
-def check_points(pred: Tensor, target: Tensor) -> None:
-    """Raise ValueError unless both are `[B, K, 2]` and alike."""
+def labelled_differences(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """p − t `[B, K, 2]`, and where a keypoint is annotated `[B, K]`: both coordinates are numbers.
+
+    The difference is 0 elsewhere: no NaN of a missing keypoint reaches a value or a gradient. Raises
+    ValueError unless both are `[B, K, 2]` and alike.
+    """
     if pred.shape != target.shape or pred.ndim != 3 or pred.shape[-1] != 2:
         raise ValueError(
             f"coordinates must be [B, K, 2] and alike: predicted {list(pred.shape)}, "
             f"target {list(target.shape)}"
         )
+    labelled = ~target.isnan().any(-1)
+    return torch.where(labelled.unsqueeze(-1), pred - target, 0.0), labelled
 
 
-def labelled_points(target: Tensor) -> Tensor:
-    """Where a keypoint is annotated: both coordinates are numbers. `[B, K, 2]` -> `[B, K]`."""
-    return ~target.isnan().any(-1)
-
-
-def differences(pred: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-    """p − t, 0 where nothing is labelled: no NaN of a missing keypoint reaches a value or a gradient."""
-    return torch.where(labelled.unsqueeze(-1), pred - target, 0.0)
-
-
-class _CoordinateLoss(nn.Module):
+class _CoordinateLoss(Loss):
     """Mean over labelled keypoints and both axes of a value of d = |p−t|.
 
     Shapes: coordinates `[B, K, 2]` in model-input pixels; result `[B]` or a scalar. Missing keypoints have
     NaN targets and are left out; an image without any gives NaN. A NaN prediction makes the result NaN.
     """
-
-    def __init__(self, reduction: Reduction = "mean") -> None:
-        super().__init__()
-        check_reduction(reduction)
-        self.reduction: Reduction = reduction
 
     def per_axis(self, distance: Tensor) -> Tensor:
         """Value of each absolute difference."""
@@ -50,9 +41,8 @@ class _CoordinateLoss(nn.Module):
 
     def per_image(self, pred_coords: Tensor, target_coords: Tensor) -> tuple[Tensor, Tensor]:
         """Value of each image `[B]`, and which images have a label `[B]`."""
-        check_points(pred_coords, target_coords)
-        labelled = labelled_points(target_coords)
-        values = self.per_axis(differences(pred_coords, target_coords, labelled).abs()).mean(-1)
+        differences, labelled = labelled_differences(pred_coords, target_coords)
+        values = self.per_axis(differences.abs()).mean(-1)
         return mean_where(values, labelled), labelled.any(-1)
 
 
@@ -89,7 +79,7 @@ class SmoothL1Loss(_CoordinateLoss):
         return torch.where(distance < self.beta, 0.5 * distance**2 / self.beta, distance - 0.5 * self.beta)
 
 
-class UncertaintyLoss(nn.Module):
+class UncertaintyLoss(Loss):
     """(p−t)²/(2σ²) + ln σ with σ = clamp(exp(log_sigma), min_sigma, max_sigma), mean over keypoints and axes.
 
     This is the Gaussian negative log-likelihood less its constant ½·ln 2π. A clamped σ has no gradient.
@@ -105,14 +95,12 @@ class UncertaintyLoss(nn.Module):
         max_sigma: float = SIGMA_BOUNDS[1],
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__()
-        check_reduction(reduction)
+        super().__init__(reduction)
         check_positive(min_sigma=min_sigma, max_sigma=max_sigma)
         if not min_sigma < max_sigma:
             raise ValueError(f"min_sigma {min_sigma} must be below max_sigma {max_sigma}")
         self.min_sigma = min_sigma
         self.max_sigma = max_sigma
-        self.reduction: Reduction = reduction
 
     def forward(self, pred_coords: Tensor, target_coords: Tensor, log_sigma: Tensor) -> Tensor:
         """Reduce the likelihood; ValueError if a shape is not as documented."""
@@ -122,17 +110,15 @@ class UncertaintyLoss(nn.Module):
         self, pred_coords: Tensor, target_coords: Tensor, log_sigma: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Value of each image `[B]`, and which images have a label `[B]`."""
-        check_points(pred_coords, target_coords)
+        differences, labelled = labelled_differences(pred_coords, target_coords)
         if log_sigma.shape not in (pred_coords.shape, pred_coords.shape[:2]):
             raise ValueError(
                 f"log_sigma must be {list(pred_coords.shape[:2])} or {list(pred_coords.shape)}, "
                 f"not {list(log_sigma.shape)}"
             )
-        labelled = labelled_points(target_coords)
         if log_sigma.ndim == 2:
             log_sigma = log_sigma.unsqueeze(-1)
         # Clamping the logarithm is clamping σ, but exp cannot overflow: inf times a zero gradient is NaN.
         log_sigma = log_sigma.clamp(math.log(self.min_sigma), math.log(self.max_sigma))
-        squared = differences(pred_coords, target_coords, labelled) ** 2
-        values = (0.5 * squared * (-2 * log_sigma).exp() + log_sigma).mean(-1)
+        values = (0.5 * differences**2 * (-2 * log_sigma).exp() + log_sigma).mean(-1)
         return mean_where(values, labelled), labelled.any(-1)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mahtdiag.losses.reduction import (
+    Loss,
     Reduction,
     check_not_negative,
     check_positive,
-    check_reduction,
     mean_where,
     reduce_images,
 )
@@ -35,18 +35,13 @@ def focal_weight(target: Tensor, gamma: float, emphasis: Emphasis) -> Tensor:
     return ((1 - target).clamp(min=0) if emphasis == "background" else 1 + target) ** gamma
 
 
-class _HeatmapLoss(nn.Module):
+class _HeatmapLoss(Loss):
     """Mean over pixels, then over labelled keypoints, of a value per pixel.
 
     Shapes: heatmaps `[B, K, H, W]`; result `[B]` or a scalar. A keypoint is missing when its target holds a
     NaN: it is left out of the mean, and an image without any labelled keypoint gives NaN. A NaN prediction
     is not missing: it makes the result NaN.
     """
-
-    def __init__(self, reduction: Reduction = "mean") -> None:
-        super().__init__()
-        check_reduction(reduction)
-        self.reduction: Reduction = reduction
 
     def per_pixel(self, pred: Tensor, target: Tensor) -> Tensor:
         """Value of each pixel, same shape as the heatmaps."""

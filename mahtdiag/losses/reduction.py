@@ -1,19 +1,23 @@
-"""From per-keypoint values to one value per image and to a batch, and the named parts of a loss."""
+"""What all losses share: from per-keypoint values to one per image and to a batch, and named parts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Reduction = Literal["mean", "none"]
 
 
-def check_reduction(reduction: str) -> None:
-    """Raise ValueError unless `reduction` is `mean` or `none`."""
-    if reduction not in ("mean", "none"):
-        raise ValueError(f"reduction is 'mean' or 'none', not {reduction!r}")
+class Loss(nn.Module):
+    """Base of the losses: one value per image, or their mean. Raises ValueError for another `reduction`."""
+
+    def __init__(self, reduction: Reduction) -> None:
+        super().__init__()
+        if reduction not in ("mean", "none"):
+            raise ValueError(f"reduction is 'mean' or 'none', not {reduction!r}")
+        self.reduction: Reduction = reduction
 
 
 def check_positive(**parameters: float) -> None:
@@ -63,20 +67,16 @@ class Parts(Mapping[str, Tensor]):
         return id(self)
 
     def __getitem__(self, name: str) -> Tensor:
-        value = getattr(self, name, None) if name in self._names() else None
-        if value is None:
+        if name not in tuple(self):
             raise KeyError(name)
-        tensor: Tensor = value
+        tensor: Tensor = getattr(self, name)
         return tensor
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in self._names() if getattr(self, name) is not None)
+        return (field.name for field in fields(self) if getattr(self, field.name) is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    def _names(self) -> tuple[str, ...]:
-        return tuple(field.name for field in fields(self))
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,21 +63,14 @@ def _named(output: object) -> ModelOutputs | None:
 
 
 def _from_mapping(output: Mapping[str, object]) -> ModelOutputs | None:
-    heatmaps = output.get("heatmaps")
-    coords = [output[name] for name in _COORDS_NAMES if name in output]
-    uncertainty = [(output[name], kind) for name, kind in _UNCERTAINTY_NAMES.items() if name in output]
-    parts = [heatmaps, *coords, *(value for value, _ in uncertainty)]
-    if len(coords) > 1 or len(uncertainty) > 1 or not all(isinstance(part, Tensor) for part in parts):
+    known = [name for name in ("heatmaps", *_COORDS_NAMES, *_UNCERTAINTY_NAMES) if name in output]
+    tensors = {name: value for name in known if isinstance(value := output[name], Tensor)}
+    coords = [tensors[name] for name in _COORDS_NAMES if name in tensors]
+    uncertainty = [(tensors[name], kind) for name, kind in _UNCERTAINTY_NAMES.items() if name in tensors]
+    if "heatmaps" not in tensors or len(tensors) < len(known) or len(coords) > 1 or len(uncertainty) > 1:
         return None
     value, kind = uncertainty[0] if uncertainty else (None, None)
-    first = coords[0] if coords else None
-    assert isinstance(heatmaps, Tensor)
-    return ModelOutputs(
-        heatmaps,
-        first if isinstance(first, Tensor) else None,
-        value if isinstance(value, Tensor) else None,
-        kind,
-    )
+    return ModelOutputs(tensors["heatmaps"], coords[0] if coords else None, value, kind)
 
 
 def _fits(outputs: ModelOutputs, batch: int) -> bool:
