@@ -84,6 +84,7 @@ def _to_host(
     sigma: Tensor | None,
     own_coords: bool,
 ) -> BatchReading:
+    # By the names of `BatchReading` and `PeakPlaces`.
     on_device = {
         "points": reading.points,
         "spread": reading.spread,
@@ -103,10 +104,11 @@ def _to_host(
     if sigma is not None:
         on_device["sigma"] = sigma
     host = _in_one_transfer(on_device)
-    flags = host["flags"].astype(np.int64)
-    finite = (host["finite"] != 0) & ((flags & int(HeatmapFlag.NOT_FINITE)) == 0)
+    peaks = PeakPlaces(**{name: host.pop(name) for name in ("second_share", "second", "argmax", "local")})
+    flags = host.pop("flags").astype(np.int64)
+    finite = (host.pop("finite") != 0) & ((flags & int(HeatmapFlag.NOT_FINITE)) == 0)
     finite &= np.isfinite(host["points"]).all(-1)
-    coords, own_sigma = host.get("coords"), host.get("sigma")
+    coords, own_sigma = host.pop("coords", None), host.pop("sigma", None)
     if coords is not None:
         finite &= np.isfinite(coords).all(-1)
     if own_sigma is not None:
@@ -114,17 +116,12 @@ def _to_host(
     height, width = outputs.heatmaps.shape[-2:]
     return BatchReading(
         heatmap_size=(height, width),
-        points=host["points"],
-        spread=host["spread"],
-        peak=host["peak"],
         flags=flags,
         finite=finite,
-        loss_mse=host["loss_mse"],
-        loss_focal=host["loss_focal"],
-        keypoint_share=host["keypoint_share"],
         coords=coords,
         sigma=own_sigma,
-        peaks=PeakPlaces(host["second_share"], host["second"], host["argmax"], host["local"]),
+        peaks=peaks,
+        **host,
     )
 
 

@@ -1,9 +1,10 @@
-"""Batches through a network: decoding a few ahead, forward pass and analysis, with the seconds each took."""
+"""Batches through a network on its device: decoding a few ahead, forward pass, analysis, their seconds."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,8 +12,7 @@ import torch
 from torch import Tensor
 
 from mahtdiag.engine.analysis import analyse
-from mahtdiag.engine.device import forward_mode, synchronize
-from mahtdiag.errors import MahtdiagError, ModelOutputError
+from mahtdiag.errors import DeviceError, MahtdiagError, ModelOutputError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import FrameMap, Size
@@ -23,6 +23,51 @@ from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 
 LoadImage = Callable[[Sample], LoadedImage | Failure]
 BATCHES_AHEAD = 2
+DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU; DeviceError tells what there is if a named one is not."""
+    known = available_devices()
+    kinds = [kind for kind in ("cuda", "mps", "cpu") if any(there.startswith(kind) for there in known)]
+    if name == "auto":
+        return torch.device(kinds[0])
+    if name not in known and name not in kinds:
+        raise DeviceError(f"--device {name}: not available here; available: {', '.join(known)}")
+    return torch.device(name)
+
+
+def available_devices() -> list[str]:
+    """Names that `--device` takes on this machine."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["auto", "cpu", *(f"cuda:{index}" for index in range(count)), *mps]
+
+
+def describe_device(device: torch.device) -> str:
+    """A name for people and for run.json, for example `cuda (NVIDIA H100)`."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+@contextmanager
+def forward_mode(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Inference without gradients, under autocast unless the precision is fp32."""
+    with torch.inference_mode():
+        if precision is Precision.FP32:
+            yield
+            return
+        with torch.autocast(device.type, DTYPES[precision]):
+            yield
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device, so that a clock read afterwards tells the truth."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,8 @@ class RepeatedRunner(Runner):
         members: Sequence[Runner], *, dropout_passes: int | None = None, with_sigma: bool = True
     ) -> "RepeatedRunner":
         """All members once, or with so many passes each under dropout that somebody has switched on."""
-        first = members[0]
         return RepeatedRunner(
-            first.predict,
-            first.spec,
-            first.device,
-            first.precision,
-            first.heatmap_size,
-            first.weight,
+            **vars(members[0]),
             members=tuple(members),
             passes=dropout_passes or 1,
             seeded=dropout_passes is not None,
@@ -90,17 +84,18 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
     # Outputs that are no numbers are recorded as such; they need no warning as well.
     with np.errstate(over="ignore", invalid="ignore"):
         points = np.stack([reading.points for reading in readings])
-        places = points * _input_per_cell(first, input_size) if coords is None else coords
+        per_cell = input_size.xy / Size(*first.heatmap_size).xy
+        places = points * per_cell if coords is None else coords
         return BatchReading(
             heatmap_size=first.heatmap_size,
             points=_mean(points),
-            spread=_mean(np.stack([reading.spread for reading in readings])),
-            peak=_mean(np.stack([reading.peak for reading in readings])),
+            spread=_mean([reading.spread for reading in readings]),
+            peak=_mean([reading.peak for reading in readings]),
             flags=np.bitwise_or.reduce([reading.flags for reading in readings]),
             finite=np.logical_and.reduce([reading.finite for reading in readings]),
-            loss_mse=_mean(np.stack([reading.loss_mse for reading in readings])),
-            loss_focal=_mean(np.stack([reading.loss_focal for reading in readings])),
-            keypoint_share=_mean(np.stack([reading.keypoint_share for reading in readings])),
+            loss_mse=_mean([reading.loss_mse for reading in readings]),
+            loss_focal=_mean([reading.loss_focal for reading in readings]),
+            keypoint_share=_mean([reading.keypoint_share for reading in readings]),
             coords=None if coords is None else _mean(coords),
             sigma=None if sigma is None else _root_mean_square(sigma),
             between=np.sqrt(np.mean((places - _mean(places)) ** 2, axis=0)) if with_sigma else None,
@@ -112,15 +107,10 @@ def _stacked(arrays: list[Floats | None]) -> Floats | None:
     return np.stack(known) if len(known) == len(arrays) else None
 
 
-def _input_per_cell(reading: BatchReading, input_size: Size) -> Floats:
-    """Model-input pixels per heatmap cell, (x, y)."""
-    height, width = reading.heatmap_size
-    return input_size.xy / Size(height, width).xy
-
-
-def _mean(values: Floats) -> Floats:
+def _mean(values: Sequence[Floats] | Floats) -> Floats:
     """Mean over passes; of equal values exactly that value."""
-    mean: Floats = values[0] + np.mean(values - values[0], axis=0)
+    passes = np.asarray(values)
+    mean: Floats = passes[0] + np.mean(passes - passes[0], axis=0)
     return mean
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mahtdiag.engine.device import (
+from mahtdiag.engine.inference import (
     DTYPES,
     available_devices,
     describe_device,

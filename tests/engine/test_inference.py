@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.device import DTYPES
-from mahtdiag.engine.inference import InferredBatch, Runner, probe
+from mahtdiag.engine.inference import DTYPES, InferredBatch, Runner, probe
 from mahtdiag.errors import MahtdiagError, ModelOutputError
 from mahtdiag.heatmaps import gaussian_targets
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss

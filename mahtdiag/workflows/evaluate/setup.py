@@ -13,8 +13,7 @@ from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import LossSettings, ModelSettings, Settings
 from mahtdiag.data.dataset import Dataset, ViewEvidence
 from mahtdiag.data.readers import reader_of
-from mahtdiag.engine.device import describe_device, resolve_device
-from mahtdiag.engine.inference import Runner
+from mahtdiag.engine.inference import Runner, describe_device, resolve_device
 from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.checksums import digest
