@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -156,7 +156,7 @@ class InferredBatch:
     batch: LoadedBatch
     reading: BatchReading | None
     frames: tuple[FrameMap, ...]
-    seconds: BatchSeconds = field(default_factory=BatchSeconds)
+    seconds: BatchSeconds
 
 
 @dataclass(frozen=True)

@@ -79,17 +79,16 @@ def stretch_maxima(heatmaps: Tensor) -> Tensor:
     return heatmaps.reshape(*heatmaps.shape[:-1], width // length, length).amax(-1)
 
 
-def find_peaks(heatmaps: Tensor, maxima: Tensor | None = None, border: int = 1) -> Peaks:
+def find_peaks(heatmaps: Tensor, maxima: Tensor) -> Peaks:
     """Highest cell of each heatmap `[B, K, H, W]`, with flags.
 
-    `maxima`: those of `stretch_maxima`, if they are known. They cost one read of the heatmaps; the search for
-    the place then touches one row each. A peak fewer
-    than `border` cells from the edge is flagged; a heatmap whose cells are all equal is flagged flat and has
-    no peak, so its middle is given. Values and places are at least float32, whatever the heatmaps are: bf16
-    has no cell between 256 and 258.
+    `maxima`: those of `stretch_maxima`, which cost one read of the heatmaps; the search for the place then
+    touches one row each. A peak in an outermost row or column is flagged; a heatmap whose cells are all equal
+    is flagged flat and has no peak, so its middle is given. Values and places are at least float32, whatever
+    the heatmaps are: bf16 has no cell between 256 and 258.
     """
     height, width = heatmaps.shape[-2:]
-    row_maxima = (stretch_maxima(heatmaps) if maxima is None else maxima).amax(-1)
+    row_maxima = maxima.amax(-1)
     value, row = row_maxima.max(-1)
     finite = value.isfinite()
     best_row = heatmaps.gather(2, row[..., None, None].expand(-1, -1, 1, width)).squeeze(2)
@@ -100,7 +99,7 @@ def find_peaks(heatmaps: Tensor, maxima: Tensor | None = None, border: int = 1) 
     placed = finite & ~flat
     column = torch.where(placed, column, (width - 1) // 2)
     row = torch.where(placed, row, (height - 1) // 2)
-    at_border = (column < border) | (row < border) | (column >= width - border) | (row >= height - border)
+    at_border = (column < 1) | (row < 1) | (column >= width - 1) | (row >= height - 1)
     flags = (
         (~finite).long() * HeatmapFlag.NOT_FINITE
         + flat.long() * HeatmapFlag.FLAT

@@ -59,13 +59,13 @@ def centroid_radius(sigma: float) -> int:
 
 
 def spread_radius(sigma: float) -> int:
-    """Window radius of the spread: wide enough for a blob of twice the trained width."""
+    """Window radius of the spread, never below the centroid's: it holds a blob of twice the trained width."""
     return max(3, math.ceil(5.0 * sigma))
 
 
 def moments_radius(sigma: float, longest: int) -> int:
     """Radius of the window that `local_moments` needs in heatmaps of at most `longest` cells a side."""
-    return min(max(centroid_radius(sigma), spread_radius(sigma)), longest)
+    return min(spread_radius(sigma), longest)
 
 
 def _weights(windows: Windows, peaks: Peaks) -> Tensor:

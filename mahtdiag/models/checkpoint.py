@@ -15,8 +15,6 @@ from mahtdiag.schema.model_spec import ModelSpec
 if TYPE_CHECKING:
     from torch import nn
 
-_READ_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -31,11 +29,9 @@ class Checkpoint:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file; an error if it cannot be read or is empty."""
-        digest = hashlib.sha256()
         try:
             with self.path.open("rb") as file:
-                while block := file.read(_READ_BYTES):
-                    digest.update(block)
+                digest = hashlib.file_digest(file, "sha256")
                 if not file.tell():
                     raise CheckpointError(f"{self.path}: the checkpoint is empty")
         except FileNotFoundError:

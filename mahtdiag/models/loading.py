@@ -60,15 +60,12 @@ def activate_dropout(network: nn.Module) -> int:
     a forward pass calls as a function, in attention layers for instance, stays as it is. Gal & Ghahramani,
     Dropout as a Bayesian Approximation, ICML 2016.
     """
-    layers = [module for module in network.modules() if "dropout" in _class_name(module).lower()]
+    names = {m: str(getattr(m, "original_name", type(m).__name__)) for m in network.modules()}
+    layers = [module for module, name in names.items() if "dropout" in name.lower()]
     for layer in layers:
         # Not `train()`, which would reach what lies inside of a layer, normalisation for example.
         layer.training = True
     return len(layers)
-
-
-def _class_name(module: nn.Module) -> str:
-    return str(getattr(module, "original_name", type(module).__name__))
 
 
 def find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:

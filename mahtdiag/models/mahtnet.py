@@ -1,7 +1,7 @@
 """The built-in network: a compact multi-scale anatomical heatmap transformer."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
@@ -66,10 +66,6 @@ class MahtNetConfig:
     def token_dim(self) -> int:
         """Channels of a token, those of stride 32."""
         return self.channels[-1]
-
-    def as_dict(self) -> dict[str, str | int | float]:
-        """Plain data for a checkpoint's metadata."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

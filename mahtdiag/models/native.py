@@ -1,5 +1,6 @@
 """The product's own checkpoints: a state dict beside a block of plain data that says how to run it."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -108,7 +109,7 @@ def metadata_of(network: MahtNet, spec: ModelSpec) -> CheckpointMetadata:
     """The block that describes this network and this specification."""
     return CheckpointMetadata.model_validate(
         {
-            "config": network.config.as_dict(),
+            "config": asdict(network.config),
             "view": spec.view,
             "input": {
                 "height": spec.input.size.height,

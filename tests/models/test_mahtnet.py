@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -299,7 +300,7 @@ def test_it_can_be_exported() -> None:
 
 def test_configuration_round_trip() -> None:
     config = MahtNetConfig("LA", 3, 10, 2, 1, 3, 5, 0.25)
-    plain = json.loads(json.dumps(config.as_dict()))
+    plain = json.loads(json.dumps(asdict(config)))
     assert MahtNetConfig.from_dict(plain) == config
     assert MahtNetConfig.from_dict({}) == MahtNetConfig()
     assert config.channels == (10, 20, 40, 60)
