@@ -1,7 +1,6 @@
 """The second peak of a heatmap: another place where the keypoint may be."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -29,33 +28,6 @@ class SecondPeaks:
     points: Tensor
 
 
-@dataclass(frozen=True)
-class _Stretches:
-    """Stretches of rows, by heatmap (batch, keypoint), row and number along the row `[n]` each."""
-
-    batch: Tensor
-    keypoint: Tensor
-    row: Tensor
-    number: Tensor
-
-    def of(self, choice: Tensor | slice) -> "_Stretches":
-        """Some of them."""
-        return _Stretches(self.batch[choice], self.keypoint[choice], self.row[choice], self.number[choice])
-
-    def cut(self, step: int) -> Iterator["_Stretches"]:
-        """All of them, at most so many at a time."""
-        return (self.of(slice(start, start + step)) for start in range(0, len(self.row), step))
-
-
-@dataclass(frozen=True)
-class _Tops:
-    """Local maxima: number of the heatmap in the batch `[n]`, value `[n]`, place (x, y) `[n, 2]`."""
-
-    heatmap: Tensor
-    value: Tensor
-    place: Tensor
-
-
 def find_second_peaks(heatmaps: Tensor, peaks: Peaks, maxima: Tensor, sigma: float) -> SecondPeaks:
     """The highest local maximum of each heatmap `[B, K, H, W]` more than 3 σ (Euclid) from its first peak.
 
@@ -72,14 +44,18 @@ def find_second_peaks(heatmaps: Tensor, peaks: Peaks, maxima: Tensor, sigma: flo
     points = torch.full_like(peaks.points, math.nan)
     reaching = maxima >= least[..., None, None]
     for images in _groups(reaching, step):
-        batch, keypoint, row, number = reaching[images].nonzero().unbind(-1)
-        found = _Stretches(batch + images.start, keypoint, row, number)
+        # Stretches `[n, 4]`: batch, keypoint, row, number along the row.
+        found = reaching[images].nonzero()
+        found[:, 0] += images.start
         tops = []
-        for part in found.cut(step):
-            beyond = part.of(_reaches(heatmaps, part, peaks, length, least, sigma))
-            tops += [_highest(heatmaps, few, peaks, length, sigma) for few in beyond.cut(max(1, step // 16))]
+        for part in torch.split(found, step):
+            beyond = part[_reaches(heatmaps, part, peaks, length, least, sigma)]
+            few = torch.split(beyond, max(1, step // 16))
+            tops += [
+                _highest(heatmaps, stretches, peaks, length, sigma) for stretches in few if len(stretches)
+            ]
         if tops:
-            _choose(share, points, peaks, [top for top in tops if len(top.value)], least)
+            _choose(share, points, peaks, tops, least)
     return SecondPeaks(share, points)
 
 
@@ -94,11 +70,11 @@ def _groups(reaching: Tensor, step: int) -> list[slice]:
     return [*groups, slice(first, len(counts))] if counts else []
 
 
-def _choose(share: Tensor, points: Tensor, peaks: Peaks, tops: list["_Tops"], least: Tensor) -> None:
+def _choose(
+    share: Tensor, points: Tensor, peaks: Peaks, tops: list[tuple[Tensor, Tensor, Tensor]], least: Tensor
+) -> None:
     """Fill in the highest of each heatmap's local maxima, of equal ones the first in reading order."""
-    heatmap = torch.cat([top.heatmap for top in tops])
-    value = torch.cat([top.value for top in tops])
-    place = torch.cat([top.place for top in tops])
+    heatmap, value, place = (torch.cat(parts) for parts in zip(*tops, strict=True))
     enough = value >= least.flatten()[heatmap]
     heatmap, value, place = heatmap[enough], value[enough], place[enough]
     count, maps = len(value), least.numel()
@@ -112,43 +88,49 @@ def _choose(share: Tensor, points: Tensor, peaks: Peaks, tops: list["_Tops"], le
     points.view(-1, 2)[known] = place[chosen].to(points.dtype)
 
 
-def _near(stretches: _Stretches, peaks: Peaks, sigma: float) -> tuple[Tensor, Tensor]:
+def _near(stretches: Tensor, peaks: Peaks, sigma: float) -> tuple[Tensor, Tensor]:
     """Column of the first peak and how far along the row 3 σ reach, `[n, 1]` each; −1 where they do not."""
-    at = stretches.batch, stretches.keypoint
-    dy = stretches.row - peaks.row[at]
+    batch, keypoint, row, _ = stretches.unbind(-1)
+    at = batch, keypoint
+    dy = row - peaks.row[at]
     left = (APART_SIGMAS * sigma) ** 2 - dy * dy
     reach = torch.where(left >= 0, left.clamp(min=0).sqrt(), -1.0)
     return peaks.column[at].unsqueeze(-1), reach.unsqueeze(-1)
 
 
 def _reaches(
-    heatmaps: Tensor, stretches: _Stretches, peaks: Peaks, length: int, least: Tensor, sigma: float
+    heatmaps: Tensor, stretches: Tensor, peaks: Peaks, length: int, least: Tensor, sigma: float
 ) -> Tensor:
     """Which stretches `[n]` have a cell that is high enough and far enough from the first peak."""
-    batch, keypoint = stretches.batch, stretches.keypoint
+    batch, keypoint, row, number = stretches.unbind(-1)
     keypoints, height, width = heatmaps.shape[1:]
-    row = (batch * keypoints + keypoint) * height + stretches.row
-    cells = heatmaps.reshape(-1, length).index_select(0, row * (width // length) + stretches.number)
+    line = (batch * keypoints + keypoint) * height + row
+    cells = heatmaps.reshape(-1, length).index_select(0, line * (width // length) + number)
     column, reach = _near(stretches, peaks, sigma)
-    start = (stretches.number * length).unsqueeze(-1) - column
+    start = (number * length).unsqueeze(-1) - column
     offset = torch.arange(length, device=start.device, dtype=reach.dtype) + start
     far = offset.abs_() > reach
     return (far & (cells >= least[batch, keypoint].unsqueeze(-1))).any(-1)
 
 
-def _highest(heatmaps: Tensor, stretches: _Stretches, peaks: Peaks, length: int, sigma: float) -> _Tops:
-    """The highest local maximum in each stretch, −∞ where there is none."""
+def _highest(
+    heatmaps: Tensor, stretches: Tensor, peaks: Peaks, length: int, sigma: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The highest local maximum in each of n stretches, −∞ where there is none.
+
+    Number of its heatmap in the batch `[n]`, value `[n]`, place (x, y) `[n, 2]`.
+    """
     height, width = heatmaps.shape[-2:]
-    columns = torch.arange(-1, length + 1, device=stretches.row.device)
-    columns = columns + (stretches.number * length).unsqueeze(-1)
+    batch, keypoint, middle, number = stretches.unbind(-1)
+    columns = torch.arange(-1, length + 1, device=number.device) + (number * length).unsqueeze(-1)
     outside = (columns < 0) | (columns >= width)
     columns = columns.clamp(0, width - 1)
-    batch, keypoint = stretches.batch.unsqueeze(-1), stretches.keypoint.unsqueeze(-1)
+    at = batch.unsqueeze(-1), keypoint.unsqueeze(-1)
 
     def row(shift: int) -> Tensor:
-        number = stretches.row + shift
-        beside = (number < 0) | (number >= height)
-        cells = heatmaps[batch, keypoint, number.clamp(0, height - 1).unsqueeze(-1), columns]
+        shifted = middle + shift
+        beside = (shifted < 0) | (shifted >= height)
+        cells = heatmaps[*at, shifted.clamp(0, height - 1).unsqueeze(-1), columns]
         return cells.to(reading_dtype(heatmaps)).masked_fill(outside | beside.unsqueeze(-1), -math.inf)
 
     here, before, after = row(0), _three(row(-1)), _three(row(1))
@@ -157,8 +139,8 @@ def _highest(heatmaps: Tensor, stretches: _Stretches, peaks: Peaks, length: int,
     column, reach = _near(stretches, peaks, sigma)
     top = top & ((columns[:, 1:-1] - column).abs() > reach)
     value, place = cells.masked_fill(~top, -math.inf).max(-1)
-    heatmap = stretches.batch * heatmaps.shape[1] + stretches.keypoint
-    return _Tops(heatmap, value, torch.stack([stretches.number * length + place, stretches.row], -1))
+    heatmap = batch * heatmaps.shape[1] + keypoint
+    return heatmap, value, torch.stack([number * length + place, middle], -1)
 
 
 def _three(cells: Tensor) -> Tensor:

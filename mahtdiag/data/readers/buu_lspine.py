@@ -128,14 +128,13 @@ class _Pairs:
             self._other_view(stem, entry)
         elif not entry.images:
             self._annotations_alone(stem, entry.annotations)
-        elif len(entry.images) > 1:
-            both = " and ".join(map(shown, entry.images))
-            self._fail(entry.images, f"several images of one name, {both}: keep one")
+        elif max(len(entry.images), len(entry.annotations)) > 1:
+            several = len(entry.images) > 1
+            kind, files = ("images", entry.images) if several else ("annotations", entry.annotations)
+            both = " and ".join(map(shown, files))
+            self._fail(entry.images, f"several {kind} of one name, {both}: keep one")
         elif not entry.annotations:
             self._fail(entry.images, f"no annotation: {self.prefix}{shown(stem)}{EXTENSION} is missing")
-        elif len(entry.annotations) > 1:
-            both = " and ".join(map(shown, entry.annotations))
-            self._fail(entry.images, f"several annotations of one name, {both}: keep one")
         else:
             self._pair(stem, entry.images[0], entry.annotations[0])
 
@@ -170,7 +169,7 @@ class _Pairs:
                 annotation_sha256=sha256,
                 listhesis=annotation.listhesis,
                 patient=parse_file_name(stem) or Patient(),
-                pixel_spacing_mm=spacing_of(record_name, self.spacing_mm) if self.spacing_mm else None,
+                pixel_spacing_mm=spacing_of(record_name, self.spacing_mm),
             )
         )
 
@@ -197,20 +196,18 @@ class _Pairs:
             try:
                 content = read_file(self.folder / annotation_name, name)
             except DataError as error:
-                self.failures.append(Failure(name, f"annotation without image; {error}"))
+                self._fail((annotation_name,), f"annotation without image; {error}")
                 continue
             if looks_like_annotation(content):
                 reason = f"annotation without image: no {shown(stem)}.png, .jpg, .tif or .bmp beside it"
-                sha256 = hashlib.sha256(content).hexdigest()
-                self.failures.append(Failure(name, reason, annotation_sha256=sha256))
+                self._fail((annotation_name,), reason, hashlib.sha256(content).hexdigest())
             else:
                 self.unrelated.append(name)
 
-    def _fail(self, images: Sequence[str], reason: str, annotation_sha256: str | None = None) -> None:
-        self.failures.extend(
-            Failure(self.prefix + shown(image), reason, annotation_sha256=annotation_sha256)
-            for image in images
-        )
+    def _fail(self, files: Sequence[str], reason: str, sha256: str | None = None) -> None:
+        """Each of these files is a failure; `sha256` is that of the annotation."""
+        for file in files:
+            self.failures.append(Failure(self.prefix + shown(file), reason, annotation_sha256=sha256))
 
 
 def _listing_of(folder: DataFolder, view: View) -> tuple[Listing, str]:
