@@ -17,7 +17,7 @@ def complete_run(desk: Desk, *arguments: str) -> bytes:
 def interrupted_run(desk: Desk, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     """A run that is interrupted after all its images, before its overlays."""
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
