@@ -1,7 +1,7 @@
 """The settings of a run as `run.json` holds them, and what they mean."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -10,9 +10,9 @@ from pydantic import JsonValue
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.runs.checksums import FREE_SETTINGS
-from mahtdiag.schema.choices import LOSS_WEIGHTS
+from mahtdiag.schema.choices import LOSS_WEIGHTS, ImageChoice, Precision
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
-from mahtdiag.schema.model_spec import SIGMA_BOUNDS, UncertaintyFrame, UncertaintySource
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelSpec, UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
@@ -25,10 +25,83 @@ READING = (
 
 
 @dataclass(frozen=True, slots=True)
+class Repetition:
+    """Repeated passes: the σ that was asked for (`mc-dropout:20`, `auto`), and that of a single pass."""
+
+    asked: str
+    within: UncertaintySource
+
+
+@dataclass(frozen=True, slots=True)
 class RunSettings:
     """The settings of a run; what an earlier version did not write is what that version did."""
 
     stored: dict[str, JsonValue]
+
+    @staticmethod
+    def of_network(spec: ModelSpec, heatmap_size: Size) -> "RunSettings":
+        """The settings by which a network's input and output are read."""
+        return RunSettings(
+            {
+                "view": str(spec.view),
+                "input_size": str(spec.input.size),
+                "resize": str(spec.input.resize),
+                "normalize": spec.input.normalization.name,
+                "channels": spec.input.channels,
+                "coords": str(spec.input.convention),
+                "heatmap_size": str(heatmap_size),
+                "heatmap_sigma": spec.decoding.heatmap_sigma,
+                "decode": "network" if spec.decoding.own_coords else str(spec.decoding.method),
+                "softargmax_beta": spec.decoding.softargmax_beta,
+                "uncertainty": str(spec.uncertainty.source),
+                "uncertainty_as": None if spec.uncertainty.kind is None else str(spec.uncertainty.kind),
+                "uncertainty_frame": str(spec.uncertainty.frame),
+            }
+        )
+
+    def with_run(
+        self,
+        *,
+        factory: str | None,
+        loss: Mapping[str, JsonValue],
+        calibration: Mapping[str, JsonValue],
+        repetition: Repetition | None,
+        sigma_source: str,
+        given: Sequence[str],
+        recalibration: Mapping[str, JsonValue] | None,
+        pixel_spacing_mm: float | None,
+        limits: Limits,
+        rules: Sequence[Rule],
+        batch_size: int,
+        precision: Precision,
+        workers: int,
+        overlays: ImageChoice,
+        allow_failures: int,
+    ) -> "RunSettings":
+        """The same with how the run was made, judged and executed: every setting that decides a number."""
+        passes: dict[str, JsonValue] = {}
+        if repetition is not None:
+            passes = {"uncertainty": repetition.asked, "sigma_within": str(repetition.within)}
+        return RunSettings(
+            {
+                **self.stored,
+                "factory": factory,
+                "loss": {**loss},
+                "calibration": {**calibration},
+                **passes,
+                "uncertainty_source": sigma_source,
+                "given": list(given),
+                **({} if recalibration is None else {"recalibration": {**recalibration}}),
+                "pixel_spacing_mm": pixel_spacing_mm,
+                "anatomy_limits": dict(limits.values),
+                "anatomy_rules": [rule.code for rule in rules],
+                "batch_size": batch_size,
+                "precision": str(precision),
+                "workers": workers,
+                "overlays": str(overlays),
+                "allow_failures": allow_failures,
+            }
+        )
 
     def conditions(self, skeleton: Skeleton, *, ensemble: bool) -> Conditions:
         """What the numbers of a run follow from."""

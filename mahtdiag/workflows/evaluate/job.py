@@ -21,7 +21,7 @@ from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.samples import Failure, LoadedImage, Sample
 from mahtdiag.workflows.evaluate.overlays import write_overlays
 from mahtdiag.workflows.evaluate.results import RunResults, read_results
-from mahtdiag.workflows.evaluate.setup import Setup, header, prepare, settings_of
+from mahtdiag.workflows.evaluate.setup import Setup, header, prepare
 from mahtdiag.workflows.gates.baseline import judge_baseline
 from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
 from mahtdiag.workflows.interruption import keep_work
@@ -88,7 +88,7 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tup
     try:
         keep_work(True)
         found = _infer(setup, folder, clock, progress)
-        known = folder.document.model_copy(update={"settings": settings_of(setup)})
+        known = folder.document.model_copy(update={"settings": setup.settings.stored})
         run = replace(folder.tables(), cwd=cwd)
         if found:
             images = [image for names, _ in found for image in names]
@@ -210,7 +210,7 @@ class _Clock:
 
 def _at_the_end(setup: Setup, clock: _Clock) -> dict[str, object]:
     """What `run.json` learns last; a resumed run may have gone on with other workers or overlays."""
-    return {"seconds": clock.stored, "settings": settings_of(setup)}
+    return {"seconds": clock.stored, "settings": setup.settings.stored}
 
 
 def _leave_readable(folder: RunFolder, update: dict[str, object]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import JsonValue
 
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.dataset import ViewEvidence
@@ -17,7 +16,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
-from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
+from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, Repetition, RunSettings
 from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
@@ -75,12 +74,12 @@ def _load(path: Path, settings: ModelSettings, device: torch.device, trust: bool
 def _require_agreement(members: Sequence[Member]) -> None:
     """Means and variances are those of one thing: all that decides what a place and a σ are must agree."""
     first = members[0]
-    expected = reading_of(first.spec, first.heatmap_size)
+    expected = RunSettings.of_network(first.spec, first.heatmap_size)
     problems = []
     for member in members[1:]:
-        found = reading_of(member.spec, member.heatmap_size)
-        differ = [f"{name} {expected[name]} and {found[name]}" for name in expected
-                  if found[name] != expected[name]]  # fmt: skip
+        found = RunSettings.of_network(member.spec, member.heatmap_size)
+        pairs = expected.differing(found).items()
+        differ = [f"{name} {ours} and {theirs}" for name, (ours, theirs) in pairs]
         if differ:
             problems.append(
                 f"{first.path}, {member.path} are no ensemble: {'; '.join(differ)}; give networks that agree"
@@ -89,35 +88,13 @@ def _require_agreement(members: Sequence[Member]) -> None:
         raise UsageError(*problems)
 
 
-def reading_of(spec: ModelSpec, heatmap_size: Size) -> dict[str, JsonValue]:
-    """The settings by which a network's input and output are read, by their names in `run.json`."""
-    return {
-        "view": str(spec.view),
-        "input_size": str(spec.input.size),
-        "resize": str(spec.input.resize),
-        "normalize": spec.input.normalization.name,
-        "channels": spec.input.channels,
-        "coords": str(spec.input.convention),
-        "heatmap_size": str(heatmap_size),
-        "heatmap_sigma": spec.decoding.heatmap_sigma,
-        "decode": "network" if spec.decoding.own_coords else str(spec.decoding.method),
-        "softargmax_beta": spec.decoding.softargmax_beta,
-        "uncertainty": str(spec.uncertainty.source),
-        "uncertainty_as": None if spec.uncertainty.kind is None else str(spec.uncertainty.kind),
-        "uncertainty_frame": str(spec.uncertainty.frame),
-    }
-
-
-def repetition_of(members: Sequence[Member], settings: ModelSettings) -> dict[str, JsonValue]:
-    """What `run.json` says of repeated passes: the σ that was asked for, and that of a single pass."""
+def repetition_of(members: Sequence[Member], settings: ModelSettings) -> Repetition | None:
+    """What was asked of repeated passes; None where every batch is read once."""
     if not is_repeated(members, settings):
-        return {}
+        return None
     source = members[0].spec.uncertainty.source
     within = UncertaintySource.HEAD if source in HEAD else source
-    return {
-        "uncertainty": str(settings.uncertainty or UncertaintySource.AUTO),
-        "sigma_within": str(within),
-    }
+    return Repetition(str(settings.uncertainty or UncertaintySource.AUTO), within)
 
 
 def sigma_source_of(members: Sequence[Member], settings: ModelSettings) -> str:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.gates import GateSettings
@@ -18,6 +17,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.runs.checksums import digest
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
+from mahtdiag.runs.settings import Repetition, RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelSpec
@@ -27,7 +27,6 @@ from mahtdiag.workflows.evaluate.members import (
     Member,
     checkpoint_paths,
     load_members,
-    reading_of,
     repetition_of,
     runner_of,
     sigma_source_of,
@@ -53,7 +52,7 @@ class Setup:
     members: tuple[Member, ...]
     runner: Runner
     given: tuple[str, ...]
-    repetition: dict[str, JsonValue]
+    repetition: Repetition | None
     sigma_source: str
     loss: MAHTNetLoss
     dataset: Dataset
@@ -78,6 +77,27 @@ class Setup:
     def spec(self) -> ModelSpec:
         """How the network's input and output are to be read."""
         return self.runner.spec
+
+    @property
+    def settings(self) -> RunSettings:
+        """Every setting that decides a number, as resolved."""
+        return RunSettings.of_network(self.spec, self.runner.heatmap_size).with_run(
+            factory=self.factory,
+            loss=self.loss.settings(),
+            calibration=self.calibration.as_settings(),
+            repetition=self.repetition,
+            sigma_source=self.sigma_source,
+            given=self.given,
+            recalibration=None if self.correction is None else self.correction.as_settings(),
+            pixel_spacing_mm=self.pixel_spacing_mm,
+            limits=self.limits,
+            rules=self.rules,
+            batch_size=self.batch_size,
+            precision=self.runner.precision,
+            workers=self.workers,
+            overlays=self.overlays,
+            allow_failures=self.allow_failures,
+        )
 
 
 def prepare(settings: Settings, *, trust: bool) -> Setup:
@@ -163,7 +183,7 @@ def header(setup: Setup, started: datetime) -> RunDocument:
             path=str(dataset.path), format=dataset.format, listing_sha256=listing_sha256(dataset)
         ),
         view=setup.spec.view,
-        settings=settings_of(setup),
+        settings=setup.settings.stored,
         environment=environment_of(setup),
         started=started,
         images=ImageCounts(total=len(dataset.samples) + len(dataset.failures)),
@@ -176,29 +196,6 @@ def listing_sha256(dataset: Dataset) -> str:
     lines = [f"{sample.image}\0{sample.annotation_sha256}" for sample in dataset.samples]
     lines += [f"{failure.image}\0{failure.annotation_sha256}" for failure in dataset.failures]
     return digest(lines)
-
-
-def settings_of(setup: Setup) -> dict[str, JsonValue]:
-    """Every setting that decides a number, as resolved."""
-    correction = setup.correction
-    return {
-        **reading_of(setup.spec, setup.runner.heatmap_size),
-        "factory": setup.factory,
-        "loss": {**setup.loss.settings()},
-        "calibration": setup.calibration.as_settings(),
-        **setup.repetition,
-        "uncertainty_source": setup.sigma_source,
-        "given": list(setup.given),
-        **({} if correction is None else {"recalibration": correction.as_settings()}),
-        "pixel_spacing_mm": setup.pixel_spacing_mm,
-        "anatomy_limits": dict(setup.limits.values),
-        "anatomy_rules": [rule.code for rule in setup.rules],
-        "batch_size": setup.batch_size,
-        "precision": str(setup.runner.precision),
-        "workers": setup.workers,
-        "overlays": str(setup.overlays),
-        "allow_failures": setup.allow_failures,
-    }
 
 
 def environment_of(setup: Setup) -> Environment:

@@ -16,6 +16,7 @@ from mahtdiag.engine.repeated import RepeatedRunner
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
+from mahtdiag.runs.settings import Repetition
 from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import (
@@ -88,7 +89,7 @@ def test_one_checkpoint_is_run_as_ever(tmp_path: Path) -> None:
     members = load(write(tmp_path / "a.pt"))
     runner = runner_of(members, ModelSettings(), CPU, Precision.FP32)
     assert type(runner) is Runner
-    assert repetition_of(members, ModelSettings()) == {}
+    assert repetition_of(members, ModelSettings()) is None
     source = source_of(members)
     assert source.sha256 == hashlib.sha256((tmp_path / "a.pt").read_bytes()).hexdigest()
     assert (source.path, source.format, source.members) == (str(tmp_path / "a.pt"), "mahtdiag", ())
@@ -115,7 +116,7 @@ def test_what_an_ensemble_takes_sigma_from(
 ) -> None:
     settings = ModelSettings.model_validate({"uncertainty": asked})
     members = load(write(tmp_path / "a.pt"), write(tmp_path / "b.pt", seed=1), settings=settings)
-    assert repetition_of(members, settings) == {"uncertainty": asked or "auto", "sigma_within": within}
+    assert repetition_of(members, settings) == Repetition(asked or "auto", UncertaintySource(within))
     runner = runner_of(members, settings, CPU, Precision.FP32)
     assert isinstance(runner, RepeatedRunner)
     assert (len(runner.members), runner.passes, runner.seeded) == (2, 1, False)
@@ -177,7 +178,7 @@ def test_dropout_of_a_scripted_network_is_switched_on(tmp_path: Path) -> None:
     with torch.inference_mode():
         one, other = (members[0].model.predict(images).heatmaps for _ in range(2))
     assert not torch.equal(one, other)
-    assert repetition_of(members, SCRIPT_OPTIONS) == {"uncertainty": "mc-dropout:3", "sigma_within": "none"}
+    assert repetition_of(members, SCRIPT_OPTIONS) == Repetition("mc-dropout:3", UncertaintySource.NONE)
 
 
 @pytest.mark.parametrize(("kind", "share"), [("traced", 0.5), ("frozen", 0.5), ("scripted", None)])
