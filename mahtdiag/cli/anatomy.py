@@ -125,7 +125,7 @@ def anatomy_command(
 
 def _write(report: "AnatomyReport", csv: Path | None, printed: options.OutputFormat | None) -> None:
     """The table for the annotation tool, and what is printed."""
-    from mahtdiag.reports.json.anatomy import anatomy_content
+    from mahtdiag.reports.json import anatomy_content
     from mahtdiag.reports.rendering import CSV, Result, file_content
     from mahtdiag.reports.tables.anatomy import anatomy_parts
     from mahtdiag.runs.files import write_named

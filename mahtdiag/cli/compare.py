@@ -115,7 +115,7 @@ def _with_overlays(compared: "ComparedRuns", choice: ImageChoice, out: Path, cwd
 
 
 def _print(compared: "ComparedRuns", output_format: options.OutputFormat) -> None:
-    from mahtdiag.reports.json.comparison import comparison_content
+    from mahtdiag.reports.json import comparison_content
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.comparison import comparison_parts
     from mahtdiag.workflows.compare.screen import results_of

@@ -3,6 +3,7 @@
 Importing this module imports none of them.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -60,18 +61,18 @@ class Named(Generic[R]):
 TABLE: Final = "table"
 FORMATS: tuple[Renderer[Result], ...] = (
     Named(TABLE, "mahtdiag.reports.tables.table:printed"),
-    Named("json", "mahtdiag.reports.json:json_bytes"),
+    Named("json", "mahtdiag.reports.rendering:json_bytes"),
 )
 """What `--format` offers for the result of any command."""
 
 PIPELINE: "tuple[Renderer[CiRecord], ...]" = (
     Named("junit", "mahtdiag.reports.ci.junit:junit_xml"),
-    Named("markdown", "mahtdiag.reports.ci.markdown:markdown"),
+    Named("markdown", "mahtdiag.reports.ci.github:markdown"),
     Named("annotations", "mahtdiag.reports.ci.github:annotation_lines"),
 )
 """What a pipeline is told, whatever the command."""
 
-CSV: "Renderer[AnatomyReport]" = Named("csv", "mahtdiag.reports.json.anatomy:anatomy_csv")
+CSV: "Renderer[AnatomyReport]" = Named("csv", "mahtdiag.reports.json:anatomy_csv")
 HTML: "Renderer[Page]" = Named("html", "mahtdiag.reports.html.page:render_page")
 
 
@@ -87,3 +88,17 @@ def file_content(renderer: Renderer[R], result: R) -> bytes:
     """What a file of it holds; text is UTF-8."""
     rendered = renderer.render(result)
     return rendered.encode() if isinstance(rendered, str) else rendered
+
+
+def json_bytes(result: Result) -> bytes:
+    """Two spaces, a newline at the end, UTF-8 whatever a terminal's encoding is, no NaN.
+
+    Bytes of a file name that are no text are escapes.
+    """
+    text = json.dumps(result.content(), indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def escaped(text: str) -> Json:
+    """As JSON can hold it: bytes of a path that are no text are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

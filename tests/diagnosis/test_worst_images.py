@@ -17,7 +17,7 @@ from mahtdiag.diagnosis.worst_images import (
     shifted_images,
 )
 from mahtdiag.reports.ci.record import score_in_words
-from mahtdiag.reports.numbers import number
+from mahtdiag.reports.text import number
 from mahtdiag.schema.samples import Failure
 from mahtdiag.schema.skeleton import LA, View
 from tests.anatomy.spines import natural_spines, sizes_for

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.reports.numbers import ABSENT, interval, number, percent, pixels, shorten
+from mahtdiag.reports.text import ABSENT, interval, number, percent, pixels, shorten
 
 
 @pytest.mark.parametrize(

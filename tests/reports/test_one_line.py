@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.reports.one_line import one_line
+from mahtdiag.reports.text import one_line
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mahtdiag.reports.json import json_bytes
-from mahtdiag.reports.rendering import FORMATS, PIPELINE, Renderer, Result, file_content, named
+from mahtdiag.reports.rendering import FORMATS, PIPELINE, Renderer, Result, file_content, json_bytes, named
 from mahtdiag.reports.tables.table import Line, table
 from tests.reports.ci.ci_records import RESULT
 

@@ -16,8 +16,7 @@ from mahtdiag.reports.ci.record import (
     interval_in_words,
     score_in_words,
 )
-from mahtdiag.reports.numbers import counted, shorten
-from mahtdiag.reports.one_line import one_line
+from mahtdiag.reports.text import counted, one_line, shorten
 from mahtdiag.schema.samples import Failure
 
 IMAGES = "images evaluated"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
-from mahtdiag.reports.numbers import counted, interval, number, pixels
-from mahtdiag.reports.tables.gates import metric_in_words
+from mahtdiag.reports.tables.table import metric_in_words
+from mahtdiag.reports.text import counted, interval, number, pixels
 from mahtdiag.schema.samples import Failure
 
 Interval = tuple[float, float]

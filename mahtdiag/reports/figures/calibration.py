@@ -23,7 +23,7 @@ from mahtdiag.reports.figures.style import (
     plot_style,
     titled,
 )
-from mahtdiag.reports.numbers import counted, number, percent
+from mahtdiag.reports.text import counted, number, percent
 from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]

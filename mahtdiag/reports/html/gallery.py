@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
-from mahtdiag.reports.one_line import one_line
 from mahtdiag.reports.overlay.image import Image, for_display
+from mahtdiag.reports.text import one_line
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 

@@ -9,8 +9,8 @@ from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
 from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.diagnosis.worst_images import WorstImages
 from mahtdiag.reports.ci.record import GateCase
-from mahtdiag.reports.html.content import ReportContent
-from mahtdiag.reports.numbers import counted, interval, number, percent, pixels
+from mahtdiag.reports.html.sections import ReportContent
+from mahtdiag.reports.text import counted, interval, number, percent, pixels
 
 Status = Literal["passed", "failed", "open"]
 

@@ -13,13 +13,11 @@ from markupsafe import Markup
 from mahtdiag import __version__
 from mahtdiag.reports import palette
 from mahtdiag.reports.ci.record import score_in_words
-from mahtdiag.reports.html.content import ReportContent
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.headline import tiles_of, verdict_of
-from mahtdiag.reports.html.sections import Chapter, Plot
-from mahtdiag.reports.one_line import safe_lines
-from mahtdiag.reports.tables.gates import gates_table
-from mahtdiag.reports.tables.table import INDENT, Line, Style
+from mahtdiag.reports.html.sections import Chapter, Plot, ReportContent
+from mahtdiag.reports.tables.table import INDENT, Line, Style, gates_table
+from mahtdiag.reports.text import safe_lines
 
 FOLDER: Final = "templates"
 TEMPLATE: Final = "report.html.j2"

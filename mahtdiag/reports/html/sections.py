@@ -1,15 +1,19 @@
-"""The parts of the page, in reading order: pictures and tables from the records of a run."""
+"""What the page shows, and its parts in reading order: pictures and tables from the records of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import GroupKind
-from mahtdiag.reports.figures.calibration import figure_makers
+from mahtdiag.diagnosis.numbers import RunNumbers
+from mahtdiag.reports.ci.record import GateCase
+from mahtdiag.reports.figures.calibration import PlotData, figure_makers
 from mahtdiag.reports.figures.errors import (
     RuleCount,
     bland_altman_figure,
@@ -20,20 +24,75 @@ from mahtdiag.reports.figures.errors import (
     violations_figure,
 )
 from mahtdiag.reports.figures.style import plot_style
-from mahtdiag.reports.html.content import CalibrationPage, ReportContent
 from mahtdiag.reports.html.svg import inline_svg
-from mahtdiag.reports.tables.agreement import (
+from mahtdiag.reports.tables.anatomy import (
     agreement_table,
     ambiguity_parts,
+    level_shift_line,
     meyerding_table,
+    repair_table,
     systematic_table,
+    tally_table,
+    worst_images,
 )
-from mahtdiag.reports.tables.anatomy import level_shift_line, repair_table, tally_table, worst_images
 from mahtdiag.reports.tables.calibration import CalibrationResult, coverage_table, group_table, summary_table
 from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import loss_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
 from mahtdiag.reports.tables.table import Line, Part, Style
+from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.skeleton import View
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Names and values of one kind: the checkpoint, the data, the machine."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPage:
+    """What is known of σ; `plots` is None where no keypoint has both an error and a σ."""
+
+    tables: CalibrationResult
+    plots: PlotData | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportContent:
+    """A finished run of N evaluated images with K keypoints.
+
+    `error_px` and `error_mm` `[N, K]`, `losses` by name `[N]`; NaN where there is no value. `calibration` is
+    None where `no_calibration` says why.
+    """
+
+    title: str
+    subtitle: str
+    view: View
+    evaluated: int
+    failed: int
+    numbers: RunNumbers
+    error_px: Floats
+    error_mm: Floats
+    losses: Mapping[str, Floats]
+    loss_weights: Mapping[str, float]
+    anatomy: AnatomyReport
+    calibration: CalibrationPage | None
+    no_calibration: str
+    gates: tuple[GateCase, ...]
+    failures: tuple[Failure, ...]
+    provenance: tuple[Facts, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def unit(self) -> str:
+        """Millimetres where the pixel spacing is known for some image, else pixels."""
+        return "px" if self.numbers.get("radial_error_mm.mean") is None else "mm"
+
 
 NAME_WIDTH = 40
 WIDER = 60

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.sketch import Sign
 from mahtdiag.reports import palette
-from mahtdiag.reports.numbers import pixels
 from mahtdiag.reports.overlay.image import Image, for_display, png_bytes
 from mahtdiag.reports.overlay.lettering import Lettering, shorten
 from mahtdiag.reports.overlay.marks import (
@@ -29,10 +28,10 @@ from mahtdiag.reports.overlay.marks import (
     shown_quantities,
 )
 from mahtdiag.reports.overlay.names import write_names
-from mahtdiag.reports.overlay.panel import COLUMN_PX, PanelLayout, draw_panel, lay_out
+from mahtdiag.reports.overlay.panel import COLUMN_PX, DETAILS, PanelLayout, draw_panel, lay_out, panel_blocks
 from mahtdiag.reports.overlay.scene import Box, Scene, Stage, make_scene
 from mahtdiag.reports.overlay.sheet import FRAME_Z, Brush, Sheet
-from mahtdiag.reports.overlay.words import DETAILS, panel_blocks
+from mahtdiag.reports.text import pixels
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import Skeleton

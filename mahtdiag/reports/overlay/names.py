@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.lettering import Lettering, width_px
 from mahtdiag.reports.overlay.marks import HEAD_PX, RING_PX, Quantity, known, off_stage_arrow
+from mahtdiag.reports.overlay.panel import pixels
 from mahtdiag.reports.overlay.scene import Box, Scene, edges
 from mahtdiag.reports.overlay.sheet import EMPHASIS_Z, Brush
-from mahtdiag.reports.overlay.words import pixels
 from mahtdiag.reports.tables.anatomy import measured
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord

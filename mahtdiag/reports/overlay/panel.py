@@ -1,15 +1,282 @@
-"""The panel of an overlay: its blocks in one column beside the radiograph, or several below it."""
+"""The panel of an overlay: rows of words and numbers in blocks, beside the radiograph or below it."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 import numpy as np
 
+from mahtdiag.anatomy.error_types import whole_image_level_shift
+from mahtdiag.anatomy.sketch import Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.lettering import Lettering, shorten, width_px
-from mahtdiag.reports.overlay.marks import draw_swatch
+from mahtdiag.reports.overlay.marks import MAX_FINDINGS, Mark, draw_swatch, most_severe
+from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, SIGMAS, usable_sigma, worst_keypoints
 from mahtdiag.reports.overlay.sheet import LABEL_Z, Brush
-from mahtdiag.reports.overlay.words import Block, Row, Style
+from mahtdiag.reports.text import ABSENT, number
+from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.skeleton import Skeleton
+
+SHORT_UNIT: Final = {
+    "": "",
+    "°": "°",
+    "usual spacings": "× usual",
+    "of the mean width": " of mean",
+    "of the mean height": " of mean",
+}
+MAX_LISTED: Final = 8
+
+
+class Style(Enum):
+    """How a row of the panel looks."""
+
+    TITLE = auto()
+    HEAD = auto()
+    PLAIN = auto()
+    DETAIL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the panel: text at the left, a number at the right, or a mark and its meaning."""
+
+    left: str
+    right: str = ""
+    style: Style = Style.PLAIN
+    mark: Mark | Sign | None = None
+
+
+Block = tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How much the panel says of findings: titles of the worst, and how many rows of the others."""
+
+    titles: bool
+    further_rows: int
+
+
+# From the most to the least, for panels that would not fit on a screen.
+FULL: Final = Detail(titles=True, further_rows=12)
+DETAILS: Final = (FULL, Detail(titles=False, further_rows=12), Detail(False, 4), Detail(False, 0))
+
+
+def pixels(value: float) -> str:
+    """A length in original pixels."""
+    if not math.isfinite(value):
+        return ABSENT
+    if abs(value) >= 1e5:
+        return f"{value:.1e} px"
+    return f"{value:.1f} px" if abs(value) >= 9.95 else f"{value:.2f} px"
+
+
+def _length(value_px: float, spacing_mm: float | None) -> str:
+    if spacing_mm is None or not math.isfinite(value_px):
+        return pixels(value_px)
+    millimetres = value_px * spacing_mm
+    return f"{pixels(value_px)} · {millimetres:.1f} mm" if millimetres < 1e5 else pixels(value_px)
+
+
+def panel_blocks(
+    record: ImageRecord,
+    skeleton: Skeleton,
+    shown_per_original: float,
+    worst: int,
+    titles: Mapping[str, str],
+    marks: Mapping[Mark | Sign, bool],
+    *,
+    stretched: bool,
+    labels_judged: bool = False,
+    detail: Detail = FULL,
+) -> list[Block]:
+    """All blocks of the panel, in reading order; a block that would say nothing is left out.
+
+    With `labels_judged` there is nothing to say of predictions.
+    """
+    title = _title(record, skeleton, shown_per_original, stretched)
+    findings = findings_block(record, titles, detail)
+    if labels_judged:
+        blocks = [title, _labelled(record, skeleton), findings, _legend(marks)]
+    else:
+        blocks = [
+            title,
+            _errors(record, skeleton),
+            _worst(record, skeleton, worst),
+            _sigma(record),
+            level_shift_block(record),
+            findings,
+            _losses(record),
+            _legend(marks),
+        ]
+    return [block for block in blocks if block]
+
+
+def _title(record: ImageRecord, skeleton: Skeleton, shown_per_original: float, stretched: bool) -> Block:
+    folder, _, name = record.image.rpartition("/")
+    shown = f"shown at {100 * shown_per_original:.0f} %"
+    spacing = record.pixel_spacing_mm
+    rows = [
+        Row(name or "image without a name", style=Style.TITLE),
+        Row(f"{skeleton.view} · {record.width} × {record.height} px · {shown}"),
+        Row("pixel spacing unknown" if spacing is None else f"{number(spacing)} mm per pixel"),
+    ]
+    if stretched:
+        rows.append(Row("grey values stretched for display", style=Style.DETAIL))
+    if folder:
+        rows.append(Row(f"in {folder}/", style=Style.DETAIL))
+    return tuple(rows)
+
+
+def _errors(record: ImageRecord, skeleton: Skeleton) -> Block:
+    keypoints, spacing = record.keypoints, record.pixel_spacing_mm
+    labelled = np.isfinite(keypoints.gt_px).all(axis=1)
+    predicted = np.isfinite(keypoints.pred_px).all(axis=1)
+    rows = [
+        Row("Radial error", style=Style.HEAD),
+        Row("mean", _length(record.radial_error_px, spacing)),
+        Row("largest", _length(record.max_error_px, spacing)),
+        Row("keypoints labelled", f"{labelled.sum()} of {skeleton.keypoints}"),
+    ]
+    if not labelled.all():
+        rows.append(Row("labels missing, not drawn", str((~labelled).sum())))
+    if not predicted.all():
+        rows.append(Row("predictions undefined, not drawn", str((~predicted).sum())))
+    for what, points in (("labels", keypoints.gt_px), ("predictions", keypoints.pred_px)):
+        known = points[np.isfinite(points).all(axis=1)]
+        outside = ((known < -0.5) | (known > np.array([record.width, record.height]) - 0.5)).any(axis=1)
+        if outside.any():
+            rows.append(Row(f"{what} outside the image", str(outside.sum())))
+    return tuple(rows)
+
+
+def _labelled(record: ImageRecord, skeleton: Skeleton) -> Block:
+    labelled = int(np.isfinite(record.keypoints.gt_px).all(axis=1).sum())
+    return (Row("Labels", style=Style.HEAD), Row("keypoints labelled", f"{labelled} of {skeleton.keypoints}"))
+
+
+def _worst(record: ImageRecord, skeleton: Skeleton, worst: int) -> Block:
+    keypoints = record.keypoints
+    sigma = usable_sigma(keypoints.sigma_px)
+    chosen = worst_keypoints(keypoints.error_px, worst)
+    rows = [Row("Worst keypoints", style=Style.HEAD)]
+    for k in chosen[:MAX_LISTED]:
+        in_sigma = float(np.hypot(*((keypoints.pred_px[k] - keypoints.gt_px[k]) / sigma[k])))
+        beside = f" · {in_sigma:.1f} σ" if math.isfinite(in_sigma) and in_sigma < 1e4 else ""
+        length = _length(float(keypoints.error_px[k]), record.pixel_spacing_mm)
+        rows.append(Row(skeleton.keypoint_names[k], length + beside))
+    if len(chosen) > MAX_LISTED:
+        rows.append(Row(f"and {len(chosen) - MAX_LISTED} more", style=Style.DETAIL))
+    return tuple(rows) if chosen else ()
+
+
+def _sigma(record: ImageRecord) -> Block:
+    keypoints = record.keypoints
+    sigma = usable_sigma(keypoints.sigma_px)
+    given = np.isfinite(sigma).all(axis=1)
+    head = Row("Predicted σ per axis", style=Style.HEAD)
+    if not given.any():
+        return (head, Row("none given"))
+    values = sigma[given]
+    rows = [
+        head,
+        Row("median", pixels(float(np.median(values)))),
+        Row("range", f"{pixels(float(values.min())).removesuffix(' px')} to {pixels(float(values.max()))}"),
+    ]
+    known = given & np.isfinite(keypoints.gt_px).all(axis=1) & np.isfinite(keypoints.pred_px).all(axis=1)
+    if known.any():
+        offset = (keypoints.pred_px[known] - keypoints.gt_px[known]) / sigma[known]
+        inside = int((np.hypot(offset[:, 0], offset[:, 1]) <= SIGMAS).sum())
+        expected = SHARE_IN_ELLIPSE * int(known.sum())
+        rows.append(
+            Row(f"labels inside {SIGMAS:g} σ", f"{inside} of {known.sum()} · expected {expected:.1f}")
+        )
+    if not given.all():
+        rows.append(Row("σ missing or not positive", str((~given).sum())))
+    return tuple(rows)
+
+
+def _losses(record: ImageRecord) -> Block:
+    losses = record.losses
+    rows = [
+        Row("Loss", style=Style.HEAD),
+        Row("total, weighted", number(losses.total)),
+        Row("heatmap", number(losses.heatmap)),
+    ]
+    if math.isfinite(losses.keypoint_share):
+        rows.append(
+            Row("   from keypoint pixels", f"{100 * losses.keypoint_share:.0f} %", style=Style.DETAIL)
+        )
+    rows += [
+        Row("coordinates", number(losses.coord)),
+        Row("anatomical", number(losses.anatomical)),
+        Row("   order", number(losses.order), style=Style.DETAIL),
+        Row("   parallel", number(losses.parallel), style=Style.DETAIL),
+        Row("   ratio", number(losses.ratio), style=Style.DETAIL),
+        Row("uncertainty", number(losses.uncertainty)),
+        Row("parts are shown before weighting", style=Style.DETAIL),
+    ]
+    return tuple(rows)
+
+
+def _legend(marks: Mapping[Mark | Sign, bool]) -> Block:
+    meaning: dict[Mark | Sign, str] = {
+        Mark.LABEL: "label",
+        Mark.PREDICTION: "prediction",
+        Mark.ERROR: "error: from label to prediction",
+        Mark.SPREAD: f"{SIGMAS:g} σ of the prediction",
+        Mark.WORST: "largest errors, with name and error",
+        Mark.FINDING: "blamed by a finding, with its code",
+        Mark.OFF_STAGE: "prediction outside the picture",
+        Mark.SECOND_PEAK: "ambiguous: second heatmap peak",
+        **{sign: str(sign) for sign in Sign},
+    }
+    rows = [Row(text, mark=mark) for mark, text in meaning.items() if marks.get(mark)]
+    return (Row("Legend", style=Style.HEAD), *rows) if rows else ()
+
+
+def level_shift_block(record: ImageRecord) -> Block:
+    """The most dangerous mistake of a lumbar model: each outline looks right, each name is wrong."""
+    points = record.keypoints
+    shift = int(whole_image_level_shift(points.pred_px[None], points.gt_px[None])[0])
+    if shift == 0:
+        return ()
+    return (Row("Level shift", f"all one level too {'low' if shift > 0 else 'high'}", style=Style.HEAD),)
+
+
+def findings_block(record: ImageRecord, titles: Mapping[str, str], detail: Detail) -> Block:
+    """The worst findings with value and limit, the others by code."""
+    if not record.findings:
+        return (Row("Anatomical findings", "none", style=Style.HEAD),)
+    by_severity = most_severe(record.findings)
+    rows = [Row("Anatomical findings", str(len(by_severity)), style=Style.HEAD)]
+    explained: set[str] = set()
+    for finding in by_severity[:MAX_FINDINGS]:
+        unit = SHORT_UNIT.get(finding.unit, f" {finding.unit}")
+        value = f"{number(finding.value)}{unit}" if math.isfinite(finding.value) else ""
+        limit = f" · limit {number(finding.limit)}" if value and math.isfinite(finding.limit) else ""
+        rows.append(Row(f"{finding.code} {finding.vertebra}".rstrip(), value + limit))
+        if detail.titles and finding.code in titles and finding.code not in explained:
+            explained.add(finding.code)
+            rows.append(Row(f"   {titles[finding.code]}", style=Style.DETAIL))
+    return (*rows, *_further(by_severity[MAX_FINDINGS:], detail.further_rows))
+
+
+def _further(findings: tuple[Finding, ...], most: int) -> Block:
+    """The findings that are not drawn, one row a code with the places where it fired."""
+    places: dict[str, list[str]] = {}
+    for finding in findings:
+        places.setdefault(finding.code, []).append(finding.vertebra)
+    listed = list(places.items())[:most]
+    rows = [Row(f"also {code} {', '.join(names)}".rstrip(), style=Style.DETAIL) for code, names in listed]
+    left = len(findings) - sum(len(names) for _, names in listed)
+    if left:
+        rows.append(Row(f"and {left} more", style=Style.DETAIL))
+    return tuple(rows)
+
 
 COLUMN_PX: Final = 370
 MARGIN_PX: Final = 18

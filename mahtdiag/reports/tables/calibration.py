@@ -15,9 +15,8 @@ from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.calibration.report import Coverage
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.reports.tables.gates import gates_table
-from mahtdiag.reports.tables.table import Cells, Column, Line, Part, Style, Table, table
+from mahtdiag.reports.tables.table import Cells, Column, Line, Part, Style, Table, gates_table, table
+from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 
 MOST_GROUPS = 8

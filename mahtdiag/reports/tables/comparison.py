@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.metrics.metric import Metric
 from mahtdiag.diagnosis.paired import Interval
-from mahtdiag.reports.numbers import ABSENT, counted, interval, number, pixels
 from mahtdiag.reports.tables.table import (
     LONGEST_NAME,
     NAME_WIDTH,
@@ -20,6 +19,7 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
+from mahtdiag.reports.text import ABSENT, counted, interval, number, pixels
 from mahtdiag.schema.skeleton import View
 
 SHOWN_IMAGES = 8

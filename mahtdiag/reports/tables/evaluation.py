@@ -15,10 +15,7 @@ from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.numbers import RunNumbers, find_number
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.numbers import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.reports.tables.agreement import ambiguity_parts
-from mahtdiag.reports.tables.anatomy import failures_table, level_shift_line, repair_table
-from mahtdiag.reports.tables.gates import gates_table
+from mahtdiag.reports.tables.anatomy import ambiguity_parts, failures_table, level_shift_line, repair_table
 from mahtdiag.reports.tables.table import (
     INDENT,
     LONGEST_NAME,
@@ -30,9 +27,11 @@ from mahtdiag.reports.tables.table import (
     Part,
     Style,
     Table,
+    gates_table,
     short_name,
     table,
 )
+from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.schema.samples import Failure
 
 WORST_ROWS = 8

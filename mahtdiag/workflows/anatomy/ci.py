@@ -4,7 +4,7 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport, Source
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.errors import ExitStatus
 from mahtdiag.reports.ci.record import CiRecord, NumberRow
-from mahtdiag.reports.numbers import counted, percent
+from mahtdiag.reports.text import counted, percent
 from mahtdiag.workflows.anatomy.job import Anatomy
 from mahtdiag.workflows.gates.ci import gate_cases, other_notes
 

@@ -3,8 +3,8 @@
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
-from mahtdiag.reports.numbers import interval, number, percent
 from mahtdiag.reports.tables.calibration import NUMBERS
+from mahtdiag.reports.text import interval, number, percent
 from mahtdiag.workflows.calibration.job import Calibration
 from mahtdiag.workflows.gates.ci import gate_cases, other_notes
 

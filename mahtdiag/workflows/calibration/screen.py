@@ -1,8 +1,7 @@
 """From a judged run to what is printed: the tables' view and the JSON."""
 
-from mahtdiag.reports.json import escaped
-from mahtdiag.reports.json.calibration import calibration_content
-from mahtdiag.reports.rendering import Json
+from mahtdiag.reports.json import calibration_content
+from mahtdiag.reports.rendering import Json, escaped
 from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration

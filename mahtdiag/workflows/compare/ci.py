@@ -13,8 +13,8 @@ from mahtdiag.reports.ci.record import (
     NumberRow,
     interval_in_words,
 )
-from mahtdiag.reports.numbers import number
 from mahtdiag.reports.tables.comparison import ComparisonResult, verdict_lines
+from mahtdiag.reports.text import number
 from mahtdiag.schema.samples import Failure
 from mahtdiag.workflows.compare.job import ComparedRuns
 from mahtdiag.workflows.compare.screen import results_of

@@ -17,7 +17,7 @@ from mahtdiag.diagnosis.metrics.metric import Compared
 from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, RunFolderError
-from mahtdiag.reports.numbers import counted
+from mahtdiag.reports.text import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import ANATOMY

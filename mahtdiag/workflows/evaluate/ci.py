@@ -11,7 +11,7 @@ from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
-from mahtdiag.reports.numbers import interval, number, percent, pixels
+from mahtdiag.reports.text import interval, number, percent, pixels
 from mahtdiag.runs.reading import open_finished
 from mahtdiag.workflows.compare.pairing import pair_runs
 from mahtdiag.workflows.evaluate.job import Evaluation

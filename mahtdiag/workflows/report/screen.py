@@ -14,9 +14,9 @@ from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.html.content import CalibrationPage, Facts, ReportContent
 from mahtdiag.reports.html.gallery import Gallery, GalleryImage, Picture
-from mahtdiag.reports.numbers import counted
+from mahtdiag.reports.html.sections import CalibrationPage, Facts, ReportContent
+from mahtdiag.reports.text import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.frames import Size

@@ -17,7 +17,7 @@ from mahtdiag.diagnosis.metrics.registry import images_behind, metric_of
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.errors import ExitStatus
-from mahtdiag.reports.json.anatomy import anatomy_content, anatomy_csv
+from mahtdiag.reports.json import anatomy_content, anatomy_csv
 from mahtdiag.reports.overlay.marks import shown_quantities
 from mahtdiag.reports.overlay.scene import Box, Stage, make_scene
 from mahtdiag.reports.tables.anatomy import anatomy_parts

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
-from mahtdiag.reports.ci.markdown import code, markdown
+from mahtdiag.reports.ci.github import code, markdown
 from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow
-from mahtdiag.reports.one_line import one_line
+from mahtdiag.reports.text import one_line
 from mahtdiag.schema.samples import Failure
 from tests.reports.ci.ci_records import HOSTILE, NOT_DONE, PLAIN, RESULT, WORST, hostile, hostile_gate
 

@@ -5,8 +5,7 @@ from xml.etree.ElementTree import Element
 
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.html.page import templates
-from mahtdiag.reports.tables.gates import gates_table
-from mahtdiag.reports.tables.table import Cell, Line, Part, Style, table
+from mahtdiag.reports.tables.table import Cell, Line, Part, Style, gates_table, table
 
 GATES = {"a": 0.5, "b": None}
 

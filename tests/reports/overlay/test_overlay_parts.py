@@ -15,9 +15,8 @@ from mahtdiag.reports.overlay.image import for_display
 from mahtdiag.reports.overlay.lettering import printable, shorten, width_px
 from mahtdiag.reports.overlay.marks import Mark
 from mahtdiag.reports.overlay.names import Placer
-from mahtdiag.reports.overlay.panel import block_height, lay_out
+from mahtdiag.reports.overlay.panel import Row, block_height, lay_out, panel_blocks, pixels
 from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, Box, Stage, exit_point, worst_keypoints
-from mahtdiag.reports.overlay.words import Row, panel_blocks, pixels
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, Skeleton

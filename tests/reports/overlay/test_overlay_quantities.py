@@ -15,8 +15,8 @@ from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.marks import MAX_FINDINGS, Mark, Quantity, shown_quantities
 from mahtdiag.reports.overlay.names import Placer
+from mahtdiag.reports.overlay.panel import DETAILS, panel_blocks
 from mahtdiag.reports.overlay.scene import Box, Scene, Stage, arc, clipped, extended, make_scene
-from mahtdiag.reports.overlay.words import DETAILS, panel_blocks
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.lettering import width_px
-from mahtdiag.reports.overlay.panel import FONT_PX
-from mahtdiag.reports.overlay.words import Style
+from mahtdiag.reports.overlay.panel import FONT_PX, Style
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton

@@ -11,9 +11,9 @@ from rich.console import Console
 from mahtdiag.calibration import Change, RecalibrationRow
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.numbers import number, percent
 from mahtdiag.reports.tables.calibration import CalibrationResult, advice, calibration_parts, counts
 from mahtdiag.reports.tables.table import printable
+from mahtdiag.reports.text import number, percent
 from tests.reports.tables.calibrated_view import residuals, view_of
 
 

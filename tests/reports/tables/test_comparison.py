@@ -13,10 +13,9 @@ from rich.console import Console
 from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
-from mahtdiag.reports.json import json_bytes
-from mahtdiag.reports.json.comparison import MOST_IMAGES, comparison_content
+from mahtdiag.reports.json import MOST_IMAGES, comparison_content
 from mahtdiag.reports.overlay.draw import GAP_PX, HEADER_PX, Half, draw_side_by_side
-from mahtdiag.reports.rendering import Result
+from mahtdiag.reports.rendering import Result, json_bytes
 from mahtdiag.reports.tables.comparison import ComparisonResult, comparison_parts, title_of
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.skeleton import LA, View

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult
-from mahtdiag.reports.tables.gates import compared_value, gates_table
-from mahtdiag.reports.tables.table import printable
+from mahtdiag.reports.tables.table import compared_value, gates_table, printable
 
 NUMBERS = st.floats(-1e9, 1e9)
 

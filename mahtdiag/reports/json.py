@@ -1,11 +1,14 @@
-"""The anatomical verdict as JSON and as CSV: every image, no NaN."""
+"""What `--format json` prints, as plain values: no NaN, what is not known is null; and `anatomy` as CSV."""
 
 import csv
 import io
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from mahtdiag.anatomy.findings import finding_reason, image_reason
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
+from mahtdiag.calibration import ConformalRow, ConformalTable
 from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,
@@ -15,8 +18,10 @@ from mahtdiag.diagnosis.anatomy import (
     PredictionDiagnosis,
     Source,
 )
-from mahtdiag.reports.json import escaped
-from mahtdiag.reports.rendering import Json
+from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
+from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
+from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.skeleton import Skeleton
 
@@ -195,3 +200,133 @@ def _row(image: JudgedImage, skeleton: Skeleton) -> tuple[str, ...]:
         ", ".join(names[k] for k in blamed),
         image_reason(image.findings, skeleton, most=None),
     )
+
+
+def calibration_content(
+    result: CalibrationResult, skeleton: Skeleton, about: Mapping[str, Json]
+) -> dict[str, Json]:
+    """What `--format json` prints: `about` the run, the report's keys, those of the factors and the gates."""
+    report = result.report.as_json()
+    report["verdict_status"] = report.pop("status")
+    return {
+        **about,
+        **report,
+        "aleatoric_share": result.aleatoric_share,
+        "epistemic_share": result.epistemic_share,
+        "recalibration": _recalibration(result.recalibration, skeleton),
+        "no_recalibration": result.no_recalibration,
+        "applied": _recalibration(result.applied, skeleton),
+        "pictures": [escaped(path) for path in result.pictures],
+        "gates": [gate.as_json() for gate in result.gates],
+    }
+
+
+def _recalibration(found: RecalibrationResult | None, skeleton: Skeleton) -> Json:
+    if found is None:
+        return None
+    return {
+        "rows": [{**asdict(row), "scope": row.scope or "none"} for row in found.rows],
+        "nll_change": {
+            scope: {"value": change.value, "ci95": None if change.ci95 is None else list(change.ci95)}
+            for scope, change in found.changes.items()
+        },
+        "sigma_scale": {
+            "common": found.scale.common,
+            "by_keypoint": _named(found.scale.by_keypoint.tolist(), skeleton),
+        },
+        "conformal": _conformal(found.conformal, skeleton),
+    }
+
+
+def _conformal(table: ConformalTable, skeleton: Skeleton) -> Json:
+    def rows(part: tuple[ConformalRow, ...]) -> list[Json]:
+        return [
+            {
+                "coverage": row.limits.coverage,
+                "pooled": _known(row.limits.pooled),
+                "pooled_held": row.held_pooled,
+                "by_keypoint": _named([_known(float(v)) for v in row.limits.by_keypoint], skeleton),
+                "by_keypoint_held": row.held_by_keypoint,
+                "n": row.limits.n,
+            }
+            for row in part
+        ]
+
+    return {"d": rows(table.ellipse), "px": rows(table.disc_px)}
+
+
+def _named(values: list[float | None], skeleton: Skeleton) -> dict[str, Json]:
+    return dict(zip(skeleton.keypoint_names, values, strict=True))
+
+
+MOST_IMAGES = 1000
+"""A comparison of 100,000 images does not name each; `images.parquet` of the runs has them all."""
+
+
+def comparison_content(results: Sequence[ComparisonResult]) -> dict[str, Json]:
+    """What `--format json` prints: the first pair, and of more than two runs every pair in `comparisons`."""
+    pairs = [_compared_pair(result) for result in results]
+    return pairs[0] if len(pairs) == 1 else {**pairs[0], "comparisons": pairs}
+
+
+def _compared_pair(result: ComparisonResult) -> dict[str, Json]:
+    """One pair as plain values."""
+    comparison = result.comparison
+    worse, better = comparison.changed()
+    return {
+        "a": result.a,
+        "b": result.b,
+        "checkpoints": {"a": result.checkpoint_a, "b": result.checkpoint_b},
+        "view": str(result.view),
+        "images": comparison.images,
+        "metrics": {metric.name: _metric(metric) for metric in comparison.metrics},
+        "judged": [_judged(judged) for judged in comparison.judged],
+        "verdict": str(comparison.verdict),
+        "non_inferior": comparison.non_inferior,
+        "worse": _changed(result, worse),
+        "better": _changed(result, better),
+        "lost": [*comparison.lost],
+        "notes": [*result.notes],
+    }
+
+
+def _metric(metric: ComparedMetric) -> dict[str, Json]:
+    found = metric.difference
+    return {
+        "a": found.a,
+        "b": found.b,
+        "difference": found.difference,
+        "ci95": None if found.ci95 is None else list(found.ci95),
+        "p_value": found.p_value,
+        "p_holm": found.p_holm,
+        "test": str(found.method),
+        "better": str(metric.better),
+        "verdict": None if metric.verdict is None else str(metric.verdict),
+    }
+
+
+def _judged(judged: JudgedMetric) -> dict[str, Json]:
+    interval = judged.worsening_ci95
+    return {
+        "metric": judged.name,
+        "margin": judged.margin,
+        "worsening": judged.worsening,
+        "worsening_ci95": None if interval is None else list(interval),
+        "outcome": str(judged.outcome),
+    }
+
+
+def _changed(result: ComparisonResult, rows: Sequence[int]) -> dict[str, Json]:
+    """How many, and the most changed of them by name."""
+    comparison = result.comparison
+    most: list[Json] = [
+        {
+            "image": result.names_a[row],
+            "image_b": result.names_b[row],
+            "a": float(comparison.error_a_px[row]),
+            "b": float(comparison.error_b_px[row]),
+            "difference": float(comparison.change_px[row]),
+        }
+        for row in rows[:MOST_IMAGES]
+    ]
+    return {"images": len(rows), "most": most}
