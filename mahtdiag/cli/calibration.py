@@ -86,7 +86,7 @@ def calibration_command(
 def _print(calibration: "Calibration", output_format: options.OutputFormat) -> None:
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.calibration import calibration_parts
-    from mahtdiag.workflows.calibration.screen import content_of, view_of
+    from mahtdiag.workflows.calibration.screen import content_of, result_of
 
-    result = Result(lambda _: calibration_parts(view_of(calibration)), lambda: content_of(calibration))
+    result = Result(lambda _: calibration_parts(result_of(calibration)), lambda: content_of(calibration))
     write_result(result, output_format, str(calibration.run.path))

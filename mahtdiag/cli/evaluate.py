@@ -91,10 +91,10 @@ def _evaluate(
 def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> None:
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.evaluation import evaluation_parts
-    from mahtdiag.workflows.evaluate.screen import view_of
+    from mahtdiag.workflows.evaluate.screen import result_of
 
     result = Result(
-        lambda columns: evaluation_parts(view_of(evaluation), columns),
+        lambda columns: evaluation_parts(result_of(evaluation), columns),
         lambda: json.loads((evaluation.path / "run.json").read_bytes()),
     )
     write_result(result, output_format, str(evaluation.path))

@@ -94,8 +94,9 @@ def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
         sigma = report.calibration.tables.report
         scale = f"best σ scale {number(sigma.sigma_scale)}"
         tiles.append(Tile("σ: MACE", number(sigma.mace), scale))
-    failed = f"{report.failed:,} failed" if report.failed else "none failed"
-    tiles.append(Tile("images evaluated", f"{report.evaluated:,}", failed, bool(report.failed)))
+    failed = len(report.table.failures)
+    detail = f"{failed:,} failed" if failed else "none failed"
+    tiles.append(Tile("images evaluated", f"{len(report.table):,}", detail, bool(failed)))
     return tuple(tiles)
 
 

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import GroupKind
-from mahtdiag.diagnosis.numbers import RunNumbers
+from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.figures.calibration import PlotData, figure_makers
 from mahtdiag.reports.figures.errors import (
@@ -40,8 +42,6 @@ from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import loss_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
 from mahtdiag.reports.tables.table import Line, Part, Style
-from mahtdiag.schema.samples import Failure
-from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
 
@@ -64,29 +64,23 @@ class CalibrationPage:
 
 @dataclass(frozen=True, slots=True)
 class ReportContent:
-    """A finished run of N evaluated images with K keypoints.
-
-    `error_px` and `error_mm` `[N, K]`, `losses` by name `[N]`; NaN where there is no value. `calibration` is
-    None where `no_calibration` says why.
-    """
+    """A finished run; `calibration` is None where `no_calibration` says why."""
 
     title: str
     subtitle: str
-    view: View
-    evaluated: int
-    failed: int
-    numbers: RunNumbers
-    error_px: Floats
-    error_mm: Floats
-    losses: Mapping[str, Floats]
+    table: RunTable
     loss_weights: Mapping[str, float]
     anatomy: AnatomyReport
     calibration: CalibrationPage | None
     no_calibration: str
     gates: tuple[GateCase, ...]
-    failures: tuple[Failure, ...]
     provenance: tuple[Facts, ...]
     notes: tuple[str, ...]
+
+    @property
+    def numbers(self) -> RunNumbers:
+        """What the table tells."""
+        return numbers_of(self.table)
 
     @property
     def unit(self) -> str:
@@ -139,7 +133,8 @@ def _plot(figure: Figure, name: str, description: str) -> Plot:
 
 
 def _errors(report: ReportContent) -> Chapter:
-    error, thresholds = report.error_px if report.unit == "px" else report.error_mm, THRESHOLDS[report.unit]
+    images, thresholds = report.table, THRESHOLDS[report.unit]
+    error = images.error_px if report.unit == "px" else images.error_mm
     with plot_style():
         distribution = _plot(
             distribution_figure(error, thresholds, report.unit),
@@ -147,13 +142,13 @@ def _errors(report: ReportContent) -> Chapter:
             f"Histogram of the radial errors in {report.unit}, and the share of keypoints up to each error",
         )
         spine = _plot(
-            error_spine_figure(report.view.skeleton, error, report.unit),
+            error_spine_figure(images.skeleton, error, report.unit),
             "error-spine",
             f"Mean radial error of each keypoint in {report.unit} on a schematic spine",
         )
     diagnosis = report.anatomy.diagnosis
     kinds: Stack = (repair_table(diagnosis), level_shift_line(diagnosis)) if diagnosis else ()
-    table = error_summary_table(report.numbers, evaluated=report.evaluated, failed=report.failed)
+    table = error_summary_table(report.numbers, evaluated=len(images), failed=len(images.failures))
     groups = (
         error_group_table("Radial error by vertebra", report.numbers, GroupKind.VERTEBRA, NAME_WIDTH),
         error_group_table("Radial error by corner", report.numbers, GroupKind.CORNER, NAME_WIDTH),
@@ -167,7 +162,7 @@ def _losses(report: ReportContent) -> Chapter:
     table = loss_table(report.numbers, report.loss_weights)
     with plot_style():
         figure = _plot(
-            loss_figure(report.losses, report.loss_weights),
+            loss_figure({name: report.table.loss(name) for name in LOSS_NAMES}, report.loss_weights),
             "loss-parts",
             "Mean weighted parts of the loss, and how they add up in each image",
         )

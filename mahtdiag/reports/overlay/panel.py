@@ -30,7 +30,7 @@ SHORT_UNIT: Final = {
 MAX_LISTED: Final = 8
 
 
-class Style(Enum):
+class Look(Enum):
     """How a row of the panel looks."""
 
     TITLE = auto()
@@ -40,16 +40,16 @@ class Style(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Words:
     """One line of the panel: text at the left, a number at the right, or a mark and its meaning."""
 
     left: str
     right: str = ""
-    style: Style = Style.PLAIN
+    style: Look = Look.PLAIN
     mark: Mark | Sign | None = None
 
 
-Block = tuple[Row, ...]
+Block = tuple[Words, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +120,14 @@ def _title(record: ImageRecord, skeleton: Skeleton, shown_per_original: float, s
     shown = f"shown at {100 * shown_per_original:.0f} %"
     spacing = record.pixel_spacing_mm
     rows = [
-        Row(name or "image without a name", style=Style.TITLE),
-        Row(f"{skeleton.view} · {record.width} × {record.height} px · {shown}"),
-        Row("pixel spacing unknown" if spacing is None else f"{number(spacing)} mm per pixel"),
+        Words(name or "image without a name", style=Look.TITLE),
+        Words(f"{skeleton.view} · {record.width} × {record.height} px · {shown}"),
+        Words("pixel spacing unknown" if spacing is None else f"{number(spacing)} mm per pixel"),
     ]
     if stretched:
-        rows.append(Row("grey values stretched for display", style=Style.DETAIL))
+        rows.append(Words("grey values stretched for display", style=Look.DETAIL))
     if folder:
-        rows.append(Row(f"in {folder}/", style=Style.DETAIL))
+        rows.append(Words(f"in {folder}/", style=Look.DETAIL))
     return tuple(rows)
 
 
@@ -136,40 +136,43 @@ def _errors(record: ImageRecord, skeleton: Skeleton) -> Block:
     labelled = np.isfinite(keypoints.gt_px).all(axis=1)
     predicted = np.isfinite(keypoints.pred_px).all(axis=1)
     rows = [
-        Row("Radial error", style=Style.HEAD),
-        Row("mean", _length(record.radial_error_px, spacing)),
-        Row("largest", _length(record.max_error_px, spacing)),
-        Row("keypoints labelled", f"{labelled.sum()} of {skeleton.keypoints}"),
+        Words("Radial error", style=Look.HEAD),
+        Words("mean", _length(record.radial_error_px, spacing)),
+        Words("largest", _length(record.max_error_px, spacing)),
+        Words("keypoints labelled", f"{labelled.sum()} of {skeleton.keypoints}"),
     ]
     if not labelled.all():
-        rows.append(Row("labels missing, not drawn", str((~labelled).sum())))
+        rows.append(Words("labels missing, not drawn", str((~labelled).sum())))
     if not predicted.all():
-        rows.append(Row("predictions undefined, not drawn", str((~predicted).sum())))
+        rows.append(Words("predictions undefined, not drawn", str((~predicted).sum())))
     for what, points in (("labels", keypoints.gt_px), ("predictions", keypoints.pred_px)):
         known = points[np.isfinite(points).all(axis=1)]
         outside = ((known < -0.5) | (known > np.array([record.width, record.height]) - 0.5)).any(axis=1)
         if outside.any():
-            rows.append(Row(f"{what} outside the image", str(outside.sum())))
+            rows.append(Words(f"{what} outside the image", str(outside.sum())))
     return tuple(rows)
 
 
 def _labelled(record: ImageRecord, skeleton: Skeleton) -> Block:
     labelled = int(np.isfinite(record.keypoints.gt_px).all(axis=1).sum())
-    return (Row("Labels", style=Style.HEAD), Row("keypoints labelled", f"{labelled} of {skeleton.keypoints}"))
+    return (
+        Words("Labels", style=Look.HEAD),
+        Words("keypoints labelled", f"{labelled} of {skeleton.keypoints}"),
+    )
 
 
 def _worst(record: ImageRecord, skeleton: Skeleton, worst: int) -> Block:
     keypoints = record.keypoints
     sigma = usable_sigma(keypoints.sigma_px)
     chosen = worst_keypoints(keypoints.error_px, worst)
-    rows = [Row("Worst keypoints", style=Style.HEAD)]
+    rows = [Words("Worst keypoints", style=Look.HEAD)]
     for k in chosen[:MAX_LISTED]:
         in_sigma = float(np.hypot(*((keypoints.pred_px[k] - keypoints.gt_px[k]) / sigma[k])))
         beside = f" · {in_sigma:.1f} σ" if math.isfinite(in_sigma) and in_sigma < 1e4 else ""
         length = _length(float(keypoints.error_px[k]), record.pixel_spacing_mm)
-        rows.append(Row(skeleton.keypoint_names[k], length + beside))
+        rows.append(Words(skeleton.keypoint_names[k], length + beside))
     if len(chosen) > MAX_LISTED:
-        rows.append(Row(f"and {len(chosen) - MAX_LISTED} more", style=Style.DETAIL))
+        rows.append(Words(f"and {len(chosen) - MAX_LISTED} more", style=Look.DETAIL))
     return tuple(rows) if chosen else ()
 
 
@@ -177,14 +180,14 @@ def _sigma(record: ImageRecord) -> Block:
     keypoints = record.keypoints
     sigma = usable_sigma(keypoints.sigma_px)
     given = np.isfinite(sigma).all(axis=1)
-    head = Row("Predicted σ per axis", style=Style.HEAD)
+    head = Words("Predicted σ per axis", style=Look.HEAD)
     if not given.any():
-        return (head, Row("none given"))
+        return (head, Words("none given"))
     values = sigma[given]
     rows = [
         head,
-        Row("median", pixels(float(np.median(values)))),
-        Row("range", f"{pixels(float(values.min())).removesuffix(' px')} to {pixels(float(values.max()))}"),
+        Words("median", pixels(float(np.median(values)))),
+        Words("range", f"{pixels(float(values.min())).removesuffix(' px')} to {pixels(float(values.max()))}"),
     ]
     known = given & np.isfinite(keypoints.gt_px).all(axis=1) & np.isfinite(keypoints.pred_px).all(axis=1)
     if known.any():
@@ -192,32 +195,32 @@ def _sigma(record: ImageRecord) -> Block:
         inside = int((np.hypot(offset[:, 0], offset[:, 1]) <= SIGMAS).sum())
         expected = SHARE_IN_ELLIPSE * int(known.sum())
         rows.append(
-            Row(f"labels inside {SIGMAS:g} σ", f"{inside} of {known.sum()} · expected {expected:.1f}")
+            Words(f"labels inside {SIGMAS:g} σ", f"{inside} of {known.sum()} · expected {expected:.1f}")
         )
     if not given.all():
-        rows.append(Row("σ missing or not positive", str((~given).sum())))
+        rows.append(Words("σ missing or not positive", str((~given).sum())))
     return tuple(rows)
 
 
 def _losses(record: ImageRecord) -> Block:
     losses = record.losses
     rows = [
-        Row("Loss", style=Style.HEAD),
-        Row("total, weighted", number(losses.total)),
-        Row("heatmap", number(losses.heatmap)),
+        Words("Loss", style=Look.HEAD),
+        Words("total, weighted", number(losses.total)),
+        Words("heatmap", number(losses.heatmap)),
     ]
     if math.isfinite(losses.keypoint_share):
         rows.append(
-            Row("   from keypoint pixels", f"{100 * losses.keypoint_share:.0f} %", style=Style.DETAIL)
+            Words("   from keypoint pixels", f"{100 * losses.keypoint_share:.0f} %", style=Look.DETAIL)
         )
     rows += [
-        Row("coordinates", number(losses.coord)),
-        Row("anatomical", number(losses.anatomical)),
-        Row("   order", number(losses.order), style=Style.DETAIL),
-        Row("   parallel", number(losses.parallel), style=Style.DETAIL),
-        Row("   ratio", number(losses.ratio), style=Style.DETAIL),
-        Row("uncertainty", number(losses.uncertainty)),
-        Row("parts are shown before weighting", style=Style.DETAIL),
+        Words("coordinates", number(losses.coord)),
+        Words("anatomical", number(losses.anatomical)),
+        Words("   order", number(losses.order), style=Look.DETAIL),
+        Words("   parallel", number(losses.parallel), style=Look.DETAIL),
+        Words("   ratio", number(losses.ratio), style=Look.DETAIL),
+        Words("uncertainty", number(losses.uncertainty)),
+        Words("parts are shown before weighting", style=Look.DETAIL),
     ]
     return tuple(rows)
 
@@ -234,8 +237,8 @@ def _legend(marks: Mapping[Mark | Sign, bool]) -> Block:
         Mark.SECOND_PEAK: "ambiguous: second heatmap peak",
         **{sign: str(sign) for sign in Sign},
     }
-    rows = [Row(text, mark=mark) for mark, text in meaning.items() if marks.get(mark)]
-    return (Row("Legend", style=Style.HEAD), *rows) if rows else ()
+    rows = [Words(text, mark=mark) for mark, text in meaning.items() if marks.get(mark)]
+    return (Words("Legend", style=Look.HEAD), *rows) if rows else ()
 
 
 def level_shift_block(record: ImageRecord) -> Block:
@@ -244,24 +247,24 @@ def level_shift_block(record: ImageRecord) -> Block:
     shift = int(whole_image_level_shift(points.pred_px[None], points.gt_px[None])[0])
     if shift == 0:
         return ()
-    return (Row("Level shift", f"all one level too {'low' if shift > 0 else 'high'}", style=Style.HEAD),)
+    return (Words("Level shift", f"all one level too {'low' if shift > 0 else 'high'}", style=Look.HEAD),)
 
 
 def findings_block(record: ImageRecord, titles: Mapping[str, str], detail: Detail) -> Block:
     """The worst findings with value and limit, the others by code."""
     if not record.findings:
-        return (Row("Anatomical findings", "none", style=Style.HEAD),)
+        return (Words("Anatomical findings", "none", style=Look.HEAD),)
     by_severity = most_severe(record.findings)
-    rows = [Row("Anatomical findings", str(len(by_severity)), style=Style.HEAD)]
+    rows = [Words("Anatomical findings", str(len(by_severity)), style=Look.HEAD)]
     explained: set[str] = set()
     for finding in by_severity[:MAX_FINDINGS]:
         unit = SHORT_UNIT.get(finding.unit, f" {finding.unit}")
         value = f"{number(finding.value)}{unit}" if math.isfinite(finding.value) else ""
         limit = f" · limit {number(finding.limit)}" if value and math.isfinite(finding.limit) else ""
-        rows.append(Row(f"{finding.code} {finding.vertebra}".rstrip(), value + limit))
+        rows.append(Words(f"{finding.code} {finding.vertebra}".rstrip(), value + limit))
         if detail.titles and finding.code in titles and finding.code not in explained:
             explained.add(finding.code)
-            rows.append(Row(f"   {titles[finding.code]}", style=Style.DETAIL))
+            rows.append(Words(f"   {titles[finding.code]}", style=Look.DETAIL))
     return (*rows, *_further(by_severity[MAX_FINDINGS:], detail.further_rows))
 
 
@@ -271,10 +274,10 @@ def _further(findings: tuple[Finding, ...], most: int) -> Block:
     for finding in findings:
         places.setdefault(finding.code, []).append(finding.vertebra)
     listed = list(places.items())[:most]
-    rows = [Row(f"also {code} {', '.join(names)}".rstrip(), style=Style.DETAIL) for code, names in listed]
+    rows = [Words(f"also {code} {', '.join(names)}".rstrip(), style=Look.DETAIL) for code, names in listed]
     left = len(findings) - sum(len(names) for _, names in listed)
     if left:
-        rows.append(Row(f"and {left} more", style=Style.DETAIL))
+        rows.append(Words(f"and {left} more", style=Look.DETAIL))
     return tuple(rows)
 
 
@@ -282,8 +285,8 @@ COLUMN_PX: Final = 370
 MARGIN_PX: Final = 18
 BLOCK_GAP_PX: Final = 16
 SWATCH_PX: Final = 58
-ROW_PX: Final = {Style.TITLE: 30, Style.HEAD: 27, Style.PLAIN: 22, Style.DETAIL: 20}
-FONT_PX: Final = {Style.TITLE: 18.0, Style.HEAD: 15.5, Style.PLAIN: 14.5, Style.DETAIL: 13.0}
+ROW_PX: Final = {Look.TITLE: 30, Look.HEAD: 27, Look.PLAIN: 22, Look.DETAIL: 20}
+FONT_PX: Final = {Look.TITLE: 18.0, Look.HEAD: 15.5, Look.PLAIN: 14.5, Look.DETAIL: 13.0}
 LEGEND_ROW_PX: Final = 26
 
 
@@ -326,7 +329,7 @@ def block_height(block: Block) -> int:
     return sum(map(_row_height, block)) + BLOCK_GAP_PX
 
 
-def _row_height(row: Row) -> int:
+def _row_height(row: Words) -> int:
     return LEGEND_ROW_PX if row.mark else ROW_PX[row.style]
 
 
@@ -342,21 +345,21 @@ def draw_panel(lettering: Lettering, brush: Brush, layout: PanelLayout, left: in
             y += BLOCK_GAP_PX
 
 
-def _draw_row(lettering: Lettering, brush: Brush, row: Row, x: float, y: float) -> None:
+def _draw_row(lettering: Lettering, brush: Brush, row: Words, x: float, y: float) -> None:
     width = COLUMN_PX - 2 * MARGIN_PX
     size = FONT_PX[row.style]
-    bold = row.style in (Style.TITLE, Style.HEAD)
-    colour = palette.MUTED_INK if row.style is Style.DETAIL else palette.INK
+    bold = row.style in (Look.TITLE, Look.HEAD)
+    colour = palette.MUTED_INK if row.style is Look.DETAIL else palette.INK
     if row.mark:
         draw_swatch(brush, row.mark, x, y)
         x, width = x + SWATCH_PX, width - SWATCH_PX
     right = shorten(row.right, 0.72 * width, size)
     room = width - width_px(right, size) - (12 if right else 0)
-    keep_end = row.style in (Style.TITLE, Style.DETAIL)
+    keep_end = row.style in (Look.TITLE, Look.DETAIL)
     text = shorten(row.left, room, size, bold=bold, keep_end=keep_end)
     lettering.write(text, x, y, size, colour, bold=bold)
     if right:
         lettering.write(right, x + width, y, size, colour, align="right")
-    if row.style is Style.HEAD:
-        below = y + ROW_PX[Style.HEAD] / 2 - 2
+    if row.style is Look.HEAD:
+        below = y + ROW_PX[Look.HEAD] / 2 - 2
         brush.lines(np.array([[[x, below], [x + width, below]]]), palette.RULE, 1.0, LABEL_Z)

@@ -17,7 +17,7 @@ WITHIN = {
 }
 
 
-def view_of(calibration: Calibration) -> CalibrationResult:
+def result_of(calibration: Calibration) -> CalibrationResult:
     """Everything that the tables show."""
     document, sigma = calibration.run.document, calibration.sigma
     return CalibrationResult(
@@ -97,4 +97,4 @@ def content_of(calibration: Calibration) -> dict[str, Json]:
         "large_error": sigma.large_error,
         "settings": sigma.choices.as_settings(),
     }
-    return calibration_content(view_of(calibration), run.view.skeleton, about)
+    return calibration_content(result_of(calibration), run.view.skeleton, about)

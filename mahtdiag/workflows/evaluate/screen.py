@@ -6,7 +6,7 @@ from mahtdiag.workflows.evaluate.job import Evaluation
 from mahtdiag.workflows.gates.judging import results_of
 
 
-def view_of(evaluation: Evaluation) -> EvaluationResult:
+def result_of(evaluation: Evaluation) -> EvaluationResult:
     """Everything that is printed at the end of `evaluate`."""
     results, document = evaluation.results, evaluation.results.document
     numbers = results.numbers

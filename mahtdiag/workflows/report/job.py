@@ -25,7 +25,7 @@ from mahtdiag.workflows.gates.baseline import judge_baseline
 from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
 from mahtdiag.workflows.pictures import worst_rows
 from mahtdiag.workflows.progress import Progress
-from mahtdiag.workflows.report.screen import gallery_of, view_of
+from mahtdiag.workflows.report.screen import content_of, gallery_of
 
 NAME = "report.html"
 READERS = 4
@@ -84,8 +84,8 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
             pool, [Wanted(table.image[row], table.image_sha256[row]) for row in rows], data
         )
         try:
-            view = view_of(run, table, gates)
-            sections = tuple(sections_of(view))
+            report = content_of(run, table, gates)
+            sections = tuple(sections_of(report))
             pictures = finished_pictures(started, progress)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -95,14 +95,14 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     notes = _notes(run, names, pictures, len(table), data is not None)
     gallery = None
     if request.images != NO_IMAGES:
-        gallery = gallery_of(view, table, rows, pictures, notes)
-    content = render_page(Page(view, sections, gallery))
+        gallery = gallery_of(report, rows, pictures, notes)
+    content = render_page(Page(report, sections, gallery))
     return Report(
         path=_written(request, run, content),
         run=run.path,
         bytes=len(content),
-        evaluated=view.evaluated,
-        failed=view.failed,
+        evaluated=len(table),
+        failed=len(table.failures),
         shown=len(rows),
         without_picture=sum(isinstance(picture, str) for picture in pictures),
         gates=gates,

@@ -12,7 +12,6 @@ from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.anatomy import JudgedImage
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
-from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.html.gallery import Gallery, GalleryImage, Picture
 from mahtdiag.reports.html.sections import CalibrationPage, Facts, ReportContent
@@ -24,32 +23,23 @@ from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.anatomy.job import report_of_run
 from mahtdiag.workflows.calibration.job import calibration_of, plot_data
 from mahtdiag.workflows.calibration.judged_sigma import has_sigma
-from mahtdiag.workflows.calibration.screen import view_of as calibration_view
+from mahtdiag.workflows.calibration.screen import result_of as calibration_result
 from mahtdiag.workflows.gates.ci import gate_cases, other_notes
 from mahtdiag.workflows.gates.judging import results_of
 
 
-def view_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportContent:
+def content_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportContent:
     """Everything but the gallery; by the rules and limits that the run was judged by."""
-    document, view = run.document, run.view
-    losses = {name: table.loss(name) for name in LOSS_NAMES}
-    anatomy = report_of_run(run, table)
+    document = run.document
     return ReportContent(
         title=_title(document),
         subtitle=_subtitle(run),
-        view=view,
-        evaluated=len(table),
-        failed=len(table.failures),
-        numbers=numbers_of(table),
-        error_px=table.error_px,
-        error_mm=table.error_mm,
-        losses=losses,
+        table=table,
         loss_weights=document.resolved.loss_weights,
-        anatomy=anatomy,
+        anatomy=report_of_run(run, table),
         calibration=_calibration(run, table),
         no_calibration="the run has no σ",
         gates=gate_cases(gates, table),
-        failures=table.failures,
         provenance=tuple(_provenance(run)),
         notes=(*other_notes(document.notes, (*results_of(document.gates), *gates)), *document.warnings),
     )
@@ -72,19 +62,19 @@ def _calibration(run: Run, table: RunTable) -> CalibrationPage | None:
         return None
     found = calibration_of(run)
     known = found.sigma.report.n_keypoints > 0
-    return CalibrationPage(calibration_view(found), plot_data(found.sigma) if known else None)
+    return CalibrationPage(calibration_result(found), plot_data(found.sigma) if known else None)
 
 
 def gallery_of(
-    view: ReportContent,
-    table: RunTable,
+    report: ReportContent,
     rows: Sequence[int],
     pictures: Sequence[Picture | str],
     notes: tuple[str, ...],
 ) -> Gallery:
     """The images of these rows of the keypoint table, each with its picture or why there is none."""
+    table = report.table
     types = table.error_types.types
-    judged = {image.image: image for image in view.anatomy.verdict.images}
+    judged = {image.image: image for image in report.anatomy.verdict.images}
     shown = []
     for row, picture in zip(rows, pictures, strict=True):
         name = table.image[row]
@@ -102,8 +92,8 @@ def gallery_of(
                 types=types[row],
                 mean_error_px=float(table.radial_error_px[row]),
                 max_error_px=float(table.max_error_px[row]),
-                losses={loss: float(view.losses[loss][row]) for loss in LOSS_NAMES},
-                findings=_findings(judged[name], view.anatomy.verdict.skeleton),
+                losses={loss: float(table.loss(loss)[row]) for loss in LOSS_NAMES},
+                findings=_findings(judged[name], table.skeleton),
                 label_codes=judged[name].label_codes,
                 severity=judged[name].severity,
                 level_shift=int(table.level_shift[row]),
@@ -112,11 +102,11 @@ def gallery_of(
             )
         )
     return Gallery(
-        skeleton=view.view.skeleton,
+        skeleton=table.skeleton,
         images=tuple(shown),
-        failed=tuple((failure.image, failure.reason) for failure in view.failures),
+        failed=tuple((failure.image, failure.reason) for failure in table.failures),
         rule_titles={rule.code: rule.title for rule in RULES},
-        weights=view.loss_weights,
+        weights=report.loss_weights,
         notes=notes,
     )
 

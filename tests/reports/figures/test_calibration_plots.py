@@ -26,7 +26,7 @@ from mahtdiag.reports.figures.spine import KeypointShare, sketch, spine_figure
 from mahtdiag.reports.figures.style import plot_style
 from mahtdiag.schema.skeleton import LL, LR, SKELETONS, UL, UR, Skeleton, View
 from tests.reports.overlay.overlay_records import THORACOLUMBAR
-from tests.reports.tables.calibrated_view import Floats, plot_data, residuals
+from tests.reports.tables.calibrated_result import Floats, plot_data, residuals
 
 
 def axes_of(figure: Figure) -> Axes:

@@ -15,7 +15,7 @@ from mahtdiag.reports.overlay.image import for_display
 from mahtdiag.reports.overlay.lettering import printable, shorten, width_px
 from mahtdiag.reports.overlay.marks import Mark
 from mahtdiag.reports.overlay.names import Placer
-from mahtdiag.reports.overlay.panel import Row, block_height, lay_out, panel_blocks, pixels
+from mahtdiag.reports.overlay.panel import Words, block_height, lay_out, panel_blocks, pixels
 from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, Box, Stage, exit_point, worst_keypoints
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.records import ImageRecord
@@ -219,7 +219,7 @@ def test_the_cheapest_place_agrees_with_weighing_all(seed: int) -> None:
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=9), st.integers(1, 5))
 def test_columns_hold_every_block_once_in_order_and_in_height(lengths: list[int], columns: int) -> None:
-    blocks = [tuple(Row(f"{n}.{m}") for m in range(length)) for n, length in enumerate(lengths)]
+    blocks = [tuple(Words(f"{n}.{m}") for m in range(length)) for n, length in enumerate(lengths)]
     layout = lay_out(blocks, columns)
     assert [block for column in layout.columns for block in column] == blocks
     assert len(layout.columns) <= columns

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.lettering import width_px
-from mahtdiag.reports.overlay.panel import FONT_PX, Style
+from mahtdiag.reports.overlay.panel import FONT_PX, Look
 from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
@@ -267,7 +267,7 @@ def test_names_are_text_and_never_mathematics(name: str) -> None:
 def test_dollars_take_their_place() -> None:
     title = decode(draw_overlay(GREY, make_record(name="$aaa$"), AP))[15:50, STAGE_WIDTH:]
     columns = np.nonzero((title.min(axis=2) > 60).any(axis=0))[0]
-    size_px = FONT_PX[Style.TITLE]
+    size_px = FONT_PX[Look.TITLE]
     assert np.ptp(columns) + 1 == pytest.approx(width_px("$aaa$", size_px, bold=True), abs=4)
     assert width_px("$aaa$", size_px, bold=True) > width_px("aaa", size_px, bold=True) + 15
 

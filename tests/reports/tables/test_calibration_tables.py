@@ -14,7 +14,7 @@ from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.tables.calibration import CalibrationResult, advice, calibration_parts, counts
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.reports.text import number, percent
-from tests.reports.tables.calibrated_view import residuals, view_of
+from tests.reports.tables.calibrated_result import residuals, result_of
 
 
 def printed(view: CalibrationResult, width: int = 80) -> str:
@@ -33,14 +33,14 @@ def section(text: str, title: str) -> list[str]:
 
 
 def test_no_line_is_longer_than_a_terminal() -> None:
-    text = printed(view_of(*residuals(factor=2.0)))
+    text = printed(result_of(*residuals(factor=2.0)))
     assert max(cell_len(line) for line in text.splitlines()) <= 80
     assert "…" not in text.replace("0.01 … 0.99", "")
     assert "nan" not in text.lower().replace("pinball", "")
 
 
 def test_every_number_has_its_interval_and_definition() -> None:
-    view = view_of(*residuals())
+    view = result_of(*residuals())
     report = view.report
     text = printed(view, width=100)
     mace = next(line for line in text.splitlines() if line.startswith("MACE"))
@@ -53,7 +53,7 @@ def test_every_number_has_its_interval_and_definition() -> None:
 
 
 def test_both_shares_of_the_variance_where_they_are_told_apart() -> None:
-    view = view_of(*residuals())
+    view = result_of(*residuals())
     assert "share of σ²" not in printed(view)
     text = printed(replace(view, aleatoric_share=0.75, epistemic_share=0.25))
     lines = [line.rstrip() for line in text.splitlines() if "share of σ²" in line]
@@ -63,7 +63,7 @@ def test_both_shares_of_the_variance_where_they_are_told_apart() -> None:
 
 
 def test_gates_are_shown_before_the_files() -> None:
-    view = view_of(*residuals())
+    view = result_of(*residuals())
     assert "Gates" not in printed(view)
     gates = (
         GateResult(Gate("calibration.mace", "<=", 0.05), 0.02, True),
@@ -77,13 +77,13 @@ def test_gates_are_shown_before_the_files() -> None:
 
 
 def test_the_verdict_comes_first() -> None:
-    view = view_of(*residuals(factor=2.0))
+    view = result_of(*residuals(factor=2.0))
     lines = printed(view).splitlines()
     assert lines[3].startswith("Overconfident: σ is too small by a factor of")
 
 
 def test_coverage_is_told_for_intervals_and_ellipses() -> None:
-    view = view_of(*residuals())
+    view = result_of(*residuals())
     row = next(line for line in section(printed(view), "Coverage") if line.startswith("90 %"))
     assert percent(view.report.coverage["0.9"].observed) in row
     assert percent(view.report.radial.coverage["0.9"].observed) in row
@@ -93,7 +93,7 @@ def test_groups_are_worst_first_and_few_keypoints_are_marked() -> None:
     residual, sigma = residuals()
     residual[:, 8:12] *= 3.0
     residual[10:, 5] = np.nan
-    text = printed(view_of(residual, sigma))
+    text = printed(result_of(residual, sigma))
     vertebrae = section(text, "By vertebra, worst first")
     assert vertebrae[3].split()[0] == "L3"
     keypoints = section(text, "By keypoint, worst 8 of 20")
@@ -105,20 +105,20 @@ def test_groups_are_worst_first_and_few_keypoints_are_marked() -> None:
 def test_a_group_that_is_too_small_says_so() -> None:
     residual, sigma = residuals(images=6)
     residual[:, :4][3:] = np.nan
-    vertebrae = section(printed(view_of(residual, sigma)), "By vertebra")
+    vertebrae = section(printed(result_of(residual, sigma)), "By vertebra")
     assert vertebrae[-1] == "* fewer than 20 keypoints: too few to judge"
     assert vertebrae[-2].startswith("L1 *")
 
 
 def test_what_is_undefined_says_why() -> None:
     residual, sigma = residuals()
-    text = printed(view_of(residual, np.full_like(sigma, 8.0)))
+    text = printed(result_of(residual, np.full_like(sigma, 8.0)))
     assert re.search(r"Spearman: undefined, σ is the same everywhere, so it ranks\s+nothing\.", text)
     assert re.search(r"at upper bound: undefined, the clamp bounds are not known", text)
 
 
 def test_one_image_prints_without_intervals() -> None:
-    text = printed(view_of(*residuals(images=1)))
+    text = printed(result_of(*residuals(images=1)))
     assert "20 keypoints in 1 image." in text
     assert "No recalibration: 1 usable image(s): cross-fitting needs at least 2." in text
 
@@ -126,13 +126,13 @@ def test_one_image_prints_without_intervals() -> None:
 def test_left_out_keypoints_are_counted() -> None:
     residual, sigma = residuals()
     residual[0, 0], sigma[0, 1] = np.nan, 0.0
-    assert counts(view_of(residual, sigma).report) == (
+    assert counts(result_of(residual, sigma).report) == (
         "798 keypoints in 40 images; 1 not labelled; 1 left out for a σ that is 0, negative or no number"
     )
 
 
 def test_factors_of_a_file_take_the_place_of_the_cross_fitted_ones() -> None:
-    view = view_of(*residuals(factor=2.0))
+    view = result_of(*residuals(factor=2.0))
     assert view.recalibration is not None
     applied = replace(view, applied=replace(view.recalibration, where="Fitted elsewhere."))
     assert "Fitted elsewhere." in printed(applied)
@@ -140,7 +140,7 @@ def test_factors_of_a_file_take_the_place_of_the_cross_fitted_ones() -> None:
 
 
 def test_an_unbounded_region_is_explained() -> None:
-    text = printed(view_of(*residuals(images=12)))
+    text = printed(result_of(*residuals(images=12)))
     (row,) = (line for line in text.splitlines() if line.startswith("95 %") and "ellipse" in line)
     assert "∞" in row
     assert "∞: too few images to promise this share, the region is unbounded." in " ".join(text.split())
@@ -164,7 +164,7 @@ def row(scope: str | None, mace: float, nll: float) -> RecalibrationRow:
     ],
 )
 def test_advice_follows_the_numbers(mace: float, change: Change, words: str) -> None:
-    view = view_of(*residuals()).recalibration
+    view = result_of(*residuals()).recalibration
     assert view is not None
     rows = (row(None, 0.1, 3.0), row("global", mace, 3.0 + change.value), row("keypoint", 0.1, 4.0))
     scale = replace(view.scale, common=2.0)

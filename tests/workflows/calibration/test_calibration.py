@@ -13,7 +13,7 @@ from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.rendering import Json
 from mahtdiag.runs.results import StoredGate
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate, with_gates
-from mahtdiag.workflows.calibration.screen import content_of, view_of
+from mahtdiag.workflows.calibration.screen import content_of, result_of
 from tests.workflows.sigma_runs import calibrated, write_run
 
 KEYS = {
@@ -80,7 +80,7 @@ def test_five_pictures_are_written_as_png_and_svg(tmp_path: Path) -> None:
     for path in calibration.pictures:
         start = path.read_bytes()[:100]
         assert start.startswith(b"\x89PNG") if path.suffix == ".png" else b"<?xml" in start
-    assert view_of(calibration).closing == ("10 pictures: run/calibration",)
+    assert result_of(calibration).closing == ("10 pictures: run/calibration",)
 
 
 def test_a_place_without_room_for_pictures_costs_only_them(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_gates_on_calibration_decide_the_status(tmp_path: Path, limit: str, stat
                 "kind": "limit", "estimate": value, "ci95": interval, "baseline": None,
                 "reason": None}  # fmt: skip
     assert found["gates"] == [expected]
-    assert view_of(calibration).gates == calibration.gates
+    assert result_of(calibration).gates == calibration.gates
 
 
 def test_a_gate_on_what_is_not_there_fails_and_names_the_nearest(tmp_path: Path) -> None:

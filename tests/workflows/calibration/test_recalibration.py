@@ -11,7 +11,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.runs.recalibration import read_recalibration
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
-from mahtdiag.workflows.calibration.screen import content_of, view_of
+from mahtdiag.workflows.calibration.screen import content_of, result_of
 from tests.workflows.sigma_runs import calibrated, sha256_of, write_run
 
 FILE = Path("factors.json")
@@ -89,7 +89,7 @@ def test_factors_mend_another_run(tmp_path: Path) -> None:
     assert calibration.applied.changes["global"].is_drop
     held = calibration.applied.conformal.ellipse[1].held_pooled
     assert held == pytest.approx(0.9, abs=0.04)
-    shown = view_of(calibration).applied
+    shown = result_of(calibration).applied
     assert shown is not None
     assert shown.where == "Fitted on 800 keypoints in 40 images of data, judged on this run."
     found = content_of(calibration)

@@ -32,7 +32,7 @@ def residuals(images: int = 40, view: View = View.AP, factor: float = 1.0) -> tu
     return sigma * rng.normal(size=sigma.shape), sigma / factor
 
 
-def view_of(residual: Floats, sigma: Floats, view: View = View.AP) -> CalibrationResult:
+def result_of(residual: Floats, sigma: Floats, view: View = View.AP) -> CalibrationResult:
     """All tables of these residuals."""
     ages = np.resize(["20 to 39", "80 and older"], len(residual))[:, None]
     groups = {
