@@ -123,7 +123,7 @@ class RunTable:
         self.failures = tuple(failures)
         self._values = dict(values)
         self._once: dict[Callable[[RunTable], object], object] = {}
-        self._part_of: tuple[RunTable, Ints] | None = None
+        self._part_of: tuple[RunTable, Ints | None] | None = None
         self._judged: list[RunTable] = [self]
         self._lock = RLock()
 
@@ -273,7 +273,9 @@ class RunTable:
         changed = self._values | values
         table = RunTable(self.skeleton, changed, conditions=self.conditions, failures=self.failures)
         if _FOLLOWED_FROM.isdisjoint(values):
-            table._once, table._part_of = dict(self._once), self._part_of
+            table._once = dict(self._once)
+            # What is judged later is judged once for both.
+            table._part_of = self._part_of or (self, None)
         return table
 
     def record(self, row: int) -> ImageRecord:
@@ -307,14 +309,14 @@ def _sizes_px(table: RunTable) -> Floats:
 def _findings(table: RunTable) -> Findings:
     if table._part_of is not None:
         whole, rows = table._part_of
-        return whole.findings.taken(rows)
+        return whole.findings if rows is None else whole.findings.taken(rows)
     return _check(table, table.pred_px)
 
 
 def _label_findings(table: RunTable) -> Findings:
     if table._part_of is not None:
         whole, rows = table._part_of
-        return whole.label_findings.taken(rows)
+        return whole.label_findings if rows is None else whole.label_findings.taken(rows)
     return _check(table, table.gt_px)
 
 
