@@ -20,8 +20,8 @@ from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.image import Image, for_display, png_bytes
 from mahtdiag.reports.overlay.lettering import Lettering, shorten
 from mahtdiag.reports.overlay.marks import (
+    DrawnQuantity,
     Mark,
-    Quantity,
     draw_marks,
     draw_quantities,
     draw_second_peaks,
@@ -133,7 +133,7 @@ class _Page:
 
     size: Size
     scene: Scene
-    quantities: tuple[Quantity, ...]
+    quantities: tuple[DrawnQuantity, ...]
     panel: PanelLayout
     panel_left: int
     panel_top: int
@@ -150,7 +150,7 @@ def _stage(original: Size, shown: Size, least: Size) -> Stage:
     return Stage(Box(0, 0, width, height), Box(left, top, left + shown.width, top + shown.height), original)
 
 
-def _page(scene: Scene, quantities: tuple[Quantity, ...], panel: PanelLayout, below: bool) -> _Page:
+def _page(scene: Scene, quantities: tuple[DrawnQuantity, ...], panel: PanelLayout, below: bool) -> _Page:
     """The panel beside a tall radiograph or below a wide one; the page grows so that neither is cut off."""
     width, height = int(scene.stage.box.width), int(scene.stage.box.height)
     if below:
@@ -160,7 +160,7 @@ def _page(scene: Scene, quantities: tuple[Quantity, ...], panel: PanelLayout, be
     return _Page(size, scene, quantities, panel, width, 0)
 
 
-def _marks(scene: Scene, quantities: tuple[Quantity, ...]) -> dict[Mark | Sign, bool]:
+def _marks(scene: Scene, quantities: tuple[DrawnQuantity, ...]) -> dict[Mark | Sign, bool]:
     """Which marks the picture holds: the legend explains these and no others."""
     label = np.isfinite(scene.label).all(axis=1)
     prediction = np.isfinite(scene.prediction).all(axis=1)

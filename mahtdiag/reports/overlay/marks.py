@@ -165,7 +165,7 @@ def _line_with_dots(brush: Brush, mark: Mark, left: Points, right: Points) -> No
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class DrawnQuantity:
     """One finding's drawing in figure pixels; `at` `[2]` is what its text points to.
 
     `mark` explains it in the legend; None where the text alone says it. Of the shapes that need the picture
@@ -188,13 +188,13 @@ class Quantity:
         return np.concatenate(lines)
 
 
-def shown_quantities(scene: Scene, findings: tuple[Finding, ...]) -> tuple[Quantity, ...]:
+def shown_quantities(scene: Scene, findings: tuple[Finding, ...]) -> tuple[DrawnQuantity, ...]:
     """Drawings of the most severe findings; one that cannot be seen in the picture is left to the panel."""
     found = (_quantity(scene, finding) for finding in most_severe(findings)[:MAX_FINDINGS])
     return tuple(quantity for quantity in found if quantity is not None)
 
 
-def _quantity(scene: Scene, finding: Finding) -> Quantity | None:
+def _quantity(scene: Scene, finding: Finding) -> DrawnQuantity | None:
     rule, name = RULE_BY_CODE.get(finding.code), finding.vertebra.partition("/")[0]
     if rule is None or name not in scene.skeleton.vertebrae:
         return None
@@ -207,7 +207,7 @@ def _quantity(scene: Scene, finding: Finding) -> Quantity | None:
     visible = places[scene.stage.box.contains(places)]
     if not len(visible) or not all(np.isfinite(points).all() for _, points in shapes):
         return None
-    return Quantity(finding, sketch.sign, shapes, visible[0])
+    return DrawnQuantity(finding, sketch.sign, shapes, visible[0])
 
 
 def _drawn(scene: Scene, sketch: Sketch) -> tuple[Shapes, Points]:
@@ -286,7 +286,7 @@ def _border(scene: Scene, outside: Points) -> Points:
     return np.concatenate(strokes)
 
 
-def draw_quantities(brush: Brush, quantities: tuple[Quantity, ...]) -> None:
+def draw_quantities(brush: Brush, quantities: tuple[DrawnQuantity, ...]) -> None:
     """The shapes of every drawing; texts are placed apart."""
     for quantity in quantities:
         for shape, points in quantity.shapes:

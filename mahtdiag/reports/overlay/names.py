@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.lettering import Lettering, width_px
-from mahtdiag.reports.overlay.marks import HEAD_PX, RING_PX, Quantity, known, off_stage_arrow
+from mahtdiag.reports.overlay.marks import HEAD_PX, RING_PX, DrawnQuantity, known, off_stage_arrow
 from mahtdiag.reports.overlay.panel import pixels
 from mahtdiag.reports.overlay.scene import Box, Scene, edges
 from mahtdiag.reports.overlay.sheet import EMPHASIS_Z, Brush
@@ -74,7 +74,7 @@ def write_names(
     lettering: Lettering,
     brush: Brush,
     scene: Scene,
-    quantities: tuple[Quantity, ...],
+    quantities: tuple[DrawnQuantity, ...],
     record: ImageRecord,
 ) -> None:
     """Names of the vertebrae, then the worst keypoints with their errors and what findings measured.
@@ -114,7 +114,7 @@ def _dots(scene: Scene) -> Points:
     return points[known(points)]
 
 
-def _along_strokes(scene: Scene, quantities: tuple[Quantity, ...]) -> Points:
+def _along_strokes(scene: Scene, quantities: tuple[DrawnQuantity, ...]) -> Points:
     """Points along all strokes of the picture, close enough together for no text to slip between them."""
     ends = edges(scene.skeleton)
     strokes = np.concatenate(

@@ -29,11 +29,11 @@ from mahtdiag.reports.tables.table import (
     STANDARD_WIDTH,
     Cell,
     Cells,
-    Column,
     Line,
     Part,
     Style,
     Table,
+    TableColumn,
     gates_table,
     short_name,
     table,
@@ -101,8 +101,8 @@ def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
     return table(
         title,
         (
-            *("code", Column("rule", wraps="words", width=width), "images", *labels, "points", "worst"),
-            Column("in image"),
+            *("code", TableColumn("rule", wraps="words", width=width), "images", *labels, "points", "worst"),
+            TableColumn("in image"),
         ),
         rows,
         note="h, w: this spine's median vertebra height, width; ×: its usual spacing. More: --explain CODE.",
@@ -145,7 +145,7 @@ def worst_images(report: AnatomyReport, wider: int) -> Part:
     reason_width = STANDARD_WIDTH + wider - _name_width(wider) - 15
     return table(
         f"{what}: {len(shown)} of {verdict.violating}",
-        ("image", "sev.", Column("code"), Column("reason", wraps="words", width=reason_width)),
+        ("image", "sev.", TableColumn("code"), TableColumn("reason", wraps="words", width=reason_width)),
         (row for image in shown for row in _image_rows(image, skeleton, _name_width(wider))),
         note="sev.: severity, the sum over the rules that fired of 1 + ln(excess over the limit).",
     )
@@ -211,7 +211,10 @@ def level_shift_line(errors: ErrorBreakdown) -> Line:
 
 def failures_table(what: str, failures: Sequence[Failure]) -> Table:
     """Images that could not be evaluated or judged, by name, with the reason."""
-    columns = (Column("image", wraps="anywhere", most=LONGEST_NAME // 2), Column("reason", wraps="anywhere"))
+    columns = (
+        TableColumn("image", wraps="anywhere", most=LONGEST_NAME // 2),
+        TableColumn("reason", wraps="anywhere"),
+    )
     return table(f"{what}: {len(failures)}", columns, ((fail.image, fail.reason) for fail in failures))
 
 

@@ -15,7 +15,7 @@ from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.recalibration import Scope
 from mahtdiag.calibration.report import Coverage
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.reports.tables.table import Cells, Column, Line, Part, Style, Table, gates_table, table
+from mahtdiag.reports.tables.table import Cells, Line, Part, Style, Table, TableColumn, gates_table, table
 from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 
@@ -131,7 +131,7 @@ def summary_table(result: CalibrationResult) -> Table:
     lines += [f"{name}: undefined, {reason}." for name, reason in _undefined(report)]
     return table(
         "Numbers",
-        ("", "value", "95 % interval", Column("what it is", wraps="words")),
+        ("", "value", "95 % interval", TableColumn("what it is", wraps="words")),
         _number_rows(result),
         note="\n".join(lines),
         note_style=PLAIN,
@@ -271,7 +271,7 @@ def conformal_table(result: RecalibrationResult) -> Table:
     few = " ∞: too few images to promise this share, the region is unbounded." if unbounded else ""
     return table(
         "Conformal regions",
-        ("promised", Column("region"), "one for all", "held", "one per keypoint", "held"),
+        ("promised", TableColumn("region"), "one for all", "held", "one per keypoint", "held"),
         (row for kind, of_kind in kinds for row in (*_conformal_rows(kind, of_kind), None)),
         note="An ellipse of so many σ, or a disc, around the prediction; held: share of keypoints inside. "
         f"{result.where}{few}",

@@ -11,11 +11,11 @@ from mahtdiag.reports.tables.table import (
     NAME_WIDTH,
     STANDARD_WIDTH,
     Cell,
-    Column,
     Line,
     Part,
     Style,
     Table,
+    TableColumn,
     short_name,
     table,
 )
@@ -73,7 +73,7 @@ def judged_table(judged: Sequence[JudgedMetric]) -> Table:
     """The numbers that decide: how much worse B is, and how much worse it may be."""
     return table(
         "What decides",
-        (Column("metric", wraps="anywhere"), "worse by", "95 % interval", "margin", ""),
+        (TableColumn("metric", wraps="anywhere"), "worse by", "95 % interval", "margin", ""),
         (
             (
                 each.name,

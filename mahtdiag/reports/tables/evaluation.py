@@ -22,11 +22,11 @@ from mahtdiag.reports.tables.table import (
     NAME_WIDTH,
     STANDARD_WIDTH,
     Cells,
-    Column,
     Line,
     Part,
     Style,
     Table,
+    TableColumn,
     gates_table,
     short_name,
     table,
@@ -177,7 +177,7 @@ def _shares(parts: Mapping[str, float], weights: Mapping[str, float]) -> dict[st
 
 def group_table(title: str, numbers: RunNumbers, kind: GroupKind, name_width: int = NAME_WIDTH) -> Table:
     """Radial error per vertebra or per corner, with the image that holds the largest."""
-    columns = ("", "n", "mean px", "95 % interval", "median", "p95", "max", Column("max in image"))
+    columns = ("", "n", "mean px", "95 % interval", "median", "p95", "max", TableColumn("max in image"))
     rows = (
         (
             group.name,
@@ -214,7 +214,7 @@ def worst_table(images: RunTable, weights: Mapping[str, float], name_width: int 
     columns = ("image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
     return table(
         f"Worst {len(worst)} of {len(images)} images: {what}",
-        (*columns, *([Column("violations")] if roomy else [])),
+        (*columns, *([TableColumn("violations")] if roomy else [])),
         rows,
     )
 
@@ -231,5 +231,5 @@ def violations_table(numbers: RunNumbers) -> Table:
     title = (
         f"Anatomical violations among the predictions: {percent(numbers[WITH_VIOLATIONS].value)} of images"
     )
-    columns = ("code", Column("rule"), "images", "findings")
+    columns = ("code", TableColumn("rule"), "images", "findings")
     return table(title, columns, rows or [(ABSENT, "no rule fired", "0", "0")])

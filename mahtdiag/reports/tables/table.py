@@ -44,7 +44,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column by its name; numbers stand at the right.
 
     `wraps`: whether long texts continue on the next line, between words or anywhere. `width` and `most`: in
@@ -77,7 +77,7 @@ class Table:
     """A title, columns, rows, and a note below them; `dense`: no space between the columns of a terminal."""
 
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     rows: tuple[Row, ...]
     note: str = ""
     note_style: Style = Style.DIM
@@ -98,7 +98,7 @@ Cells = Sequence[str | Cell]
 
 def table(
     title: str,
-    columns: Sequence[str | Column],
+    columns: Sequence[str | TableColumn],
     rows: Iterable[Cells | None],
     *,
     note: str = "",
@@ -110,7 +110,7 @@ def table(
     `rows`: None is a line below the row before it; a row with too few cells is filled with empty ones.
     """
     made = tuple(
-        column if isinstance(column, Column) else Column(column, right=place > 0)
+        column if isinstance(column, TableColumn) else TableColumn(column, right=place > 0)
         for place, column in enumerate(columns)
     )
     found: list[Row] = []
@@ -186,7 +186,7 @@ def _for_terminal(table: Table) -> RichTable:
     return shown
 
 
-def _add_column(table: RichTable, column: Column) -> None:
+def _add_column(table: RichTable, column: TableColumn) -> None:
     overflow: OverflowMethod = "fold" if column.wraps == "anywhere" else "ellipsis"
     table.add_column(
         Text(column.name),
@@ -214,7 +214,7 @@ def gates_table(results: Sequence[GateResult]) -> Table:
     bound = ("bound",) if of_bounds else ()
     return table(
         f"Gates: {failed} of {len(results)} failed",
-        (Column("metric", wraps="anywhere", most=METRIC_WIDTH), "limit", "value", *bound, ""),
+        (TableColumn("metric", wraps="anywhere", most=METRIC_WIDTH), "limit", "value", *bound, ""),
         (
             (
                 metric_in_words(result),

@@ -13,7 +13,7 @@ from mahtdiag.anatomy.rules import RULES
 from mahtdiag.anatomy.sketch import Shape, Sign, crossing_point, meeting_point
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
-from mahtdiag.reports.overlay.marks import MAX_FINDINGS, Mark, Quantity, shown_quantities
+from mahtdiag.reports.overlay.marks import MAX_FINDINGS, DrawnQuantity, Mark, shown_quantities
 from mahtdiag.reports.overlay.names import Placer
 from mahtdiag.reports.overlay.panel import DETAILS, panel_blocks
 from mahtdiag.reports.overlay.scene import Box, Scene, Stage, arc, clipped, extended, make_scene
@@ -38,12 +38,12 @@ def fired(code: str, vertebra: str = "L3", keypoints: tuple[int, ...] = (), unit
     return Finding(code, 0, vertebra, 2.0, unit, 1.0, 2.0, keypoints)
 
 
-def quantity(pred: Points, finding: Finding, skeleton: Skeleton = AP) -> Quantity:
+def quantity(pred: Points, finding: Finding, skeleton: Skeleton = AP) -> DrawnQuantity:
     (only,) = shown_quantities(scene_of(pred, skeleton), (finding,))
     return only
 
 
-def shape(of: Quantity, kind: Shape) -> Points:
+def shape(of: DrawnQuantity, kind: Shape) -> Points:
     """The points of one kind, in original pixels."""
     return next(points for shape, points in of.shapes if shape is kind) - 0.5
 
