@@ -20,7 +20,7 @@ import uncertainty_toolbox
 from rich.text import Text
 
 from mahtdiag.calibration import calibration_report
-from mahtdiag.calibration.points import collect_points
+from mahtdiag.calibration.scores import collect_points
 from mahtdiag.calibration.sums import image_sums, numbers
 from mahtdiag.schema.skeleton import View
 from validation.simulated_models import calibrated

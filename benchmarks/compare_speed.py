@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from rich.text import Text
 
 from benchmarks.calibration_speed import THREADS
-from mahtdiag.runs.checksums import file_sha256
 from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
+from mahtdiag.runs.files import file_sha256
 from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, write_table
 from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS
 from mahtdiag.runs.tables import images_schema, keypoints_schema

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mahtdiag.heatmaps.subpixel import FLOOR, SMALLEST, blur_radius, centroid_radius, spread_radius
+from mahtdiag.heatmaps.decoding import FLOOR, SMALLEST, blur_radius, centroid_radius, spread_radius
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
 from mahtdiag.schema.model_spec import DecodeMethod
 

@@ -27,8 +27,7 @@ from benchmarks.figures import Figure, at_least, at_most, milliseconds, table
 from mahtdiag.engine.analysis import analyse
 from mahtdiag.heatmaps import gaussian_targets
 from mahtdiag.schema.model_spec import DecodeMethod, Decoding, UncertaintyFrame
-from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.readings import BatchReading
+from mahtdiag.schema.readings import BatchReading, ModelOutputs
 
 IMAGES, KEYPOINTS, SIDE = 4, 20, 512
 SIGMAS = (2.0, 3.0, 4.0)

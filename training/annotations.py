@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.samples import LISTHESIS_NAMES
+from mahtdiag.schema.records import LISTHESIS_NAMES
 from mahtdiag.schema.skeleton import skeleton_with
 
 

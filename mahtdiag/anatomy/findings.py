@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.rule import ROUNDING, Fires, LimitSpec, Quantity, Rule
 from mahtdiag.anatomy.rules import RULE_BY_CODE, Limits, select_rules
-from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.records import Finding
 from mahtdiag.schema.skeleton import Skeleton
 
 Ints = NDArray[np.int64]

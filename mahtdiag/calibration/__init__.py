@@ -1,6 +1,5 @@
 """Can the uncertainty be trusted? Reliability, scores, ranking, recalibration, conformal regions."""
 
-from mahtdiag.calibration.points import collect_points
 from mahtdiag.calibration.recalibration import (
     Change,
     ConformalRadii,
@@ -22,6 +21,7 @@ from mahtdiag.calibration.recalibration import (
     recalibration_row,
 )
 from mahtdiag.calibration.report import CalibrationReport, calibration_report
+from mahtdiag.calibration.scores import collect_points
 from mahtdiag.calibration.verdict import FAULTS, Fault, HeadUnits
 
 __all__ = [

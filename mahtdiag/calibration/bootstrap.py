@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.calibration.points import FloatArray, IntArray, Points
 from mahtdiag.calibration.ranking import Ranked, rank_bins, spearman_influence
+from mahtdiag.calibration.scores import FloatArray, IntArray, Points
 from mahtdiag.calibration.sums import Numbers, numbers
 
 Interval = tuple[float, float]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from mahtdiag.calibration.points import FloatArray, IntArray, Points
+from mahtdiag.calibration.scores import FloatArray, IntArray, Points
 from mahtdiag.calibration.sums import Sums, numbers
 
 MIN_KEYPOINTS = 20

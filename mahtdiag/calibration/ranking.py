@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mahtdiag.calibration.points import BoolArray, FloatArray, IntArray
+from mahtdiag.calibration.scores import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)

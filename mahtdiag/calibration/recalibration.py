@@ -8,8 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.bootstrap import Interval, percentile_interval, resampled_sums
-from mahtdiag.calibration.points import LARGEST_PX, SMALLEST_PX, FloatArray, IntArray, Points, collect_points
-from mahtdiag.calibration.scores import mahalanobis_squared, nll, radial_error_px
+from mahtdiag.calibration.scores import (
+    LARGEST_PX,
+    SMALLEST_PX,
+    FloatArray,
+    IntArray,
+    Points,
+    collect_points,
+    mahalanobis_squared,
+    nll,
+    radial_error_px,
+)
 from mahtdiag.calibration.sums import image_sums, numbers
 
 MIN_KEYPOINTS = 20

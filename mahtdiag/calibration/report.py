@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.bootstrap import Interval, Intervals, find_intervals
 from mahtdiag.calibration.groups import GroupCalibration, group_calibration, read_groupings
-from mahtdiag.calibration.points import BoolArray, FloatArray, Points, collect_points
 from mahtdiag.calibration.ranking import (
     QuantileBins,
     Ranked,
@@ -21,7 +20,17 @@ from mahtdiag.calibration.ranking import (
     sparsification,
     spearman,
 )
-from mahtdiag.calibration.scores import COVERAGE_LEVELS, LEVELS, ence, radial_error_px, radial_sigma_px
+from mahtdiag.calibration.scores import (
+    COVERAGE_LEVELS,
+    LEVELS,
+    BoolArray,
+    FloatArray,
+    Points,
+    collect_points,
+    ence,
+    radial_error_px,
+    radial_sigma_px,
+)
 from mahtdiag.calibration.sums import adversarial_mace, numbers, sums_of
 from mahtdiag.calibration.verdict import Fault, HeadUnits, judge
 from mahtdiag.calibration.verdict_evidence import gather_evidence

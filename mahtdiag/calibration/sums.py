@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mahtdiag.calibration.points import FloatArray, IntArray, Points
 from mahtdiag.calibration.scores import (
     COVERAGE_LEVELS,
     LEVELS,
+    FloatArray,
+    IntArray,
+    Points,
     area_between,
     crps_px,
     ellipse_limit,

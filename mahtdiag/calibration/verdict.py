@@ -7,7 +7,7 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.points import FloatArray, Points
+from mahtdiag.calibration.scores import FloatArray, Points
 from mahtdiag.calibration.verdict_evidence import CORE_SLOPE, Evidence, ValueWithError
 
 MIN_KEYPOINTS = 20

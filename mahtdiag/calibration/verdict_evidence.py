@@ -10,8 +10,8 @@ from math import exp, log, pi, sin, sqrt
 import numpy as np
 from scipy import special
 
-from mahtdiag.calibration.points import FloatArray, IntArray, Points
 from mahtdiag.calibration.ranking import is_constant
+from mahtdiag.calibration.scores import FloatArray, IntArray, Points
 
 FALSE_ALARM = 0.002
 """Chance, per question, of seeing a fault in a calibrated model: nine questions stay below 2 %."""

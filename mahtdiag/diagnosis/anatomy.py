@@ -30,8 +30,7 @@ from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure, Finding
 from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]

@@ -12,8 +12,7 @@ from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.schema.frames import FrameMap
 from mahtdiag.schema.model_spec import ModelSpec, UncertaintySource
 from mahtdiag.schema.readings import BatchReading, Floats
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, LoadedImage, Sample
 
 _SMALLEST_SIGMA = 1e-12
 # A head that clamps its own σ gives the bound as float32 has it, after an exponential.

@@ -19,8 +19,7 @@ from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
 from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
 from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.readings import PeakPlaces
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]

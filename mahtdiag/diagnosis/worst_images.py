@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -5,11 +5,16 @@ import torch
 from torch import Tensor
 
 from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, read_heatmaps
-from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
-from mahtdiag.losses.windowed import HeatmapLosses, most_precise, sum_outside, windowed_heatmap_losses
+from mahtdiag.losses.heatmap import (
+    PUBLISHED_WEIGHT,
+    FocalWeight,
+    HeatmapLosses,
+    most_precise,
+    sum_outside,
+    windowed_heatmap_losses,
+)
 from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
-from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.readings import BatchReading, Floats, PeakPlaces
+from mahtdiag.schema.readings import BatchReading, Floats, ModelOutputs, PeakPlaces
 
 
 def as_sigma(values: Tensor, kind: UncertaintyKind) -> Tensor:

@@ -17,9 +17,8 @@ from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import ModelSpec, UncertaintyKind, UncertaintySource
-from mahtdiag.schema.outputs import ModelOutputs, Predictor
-from mahtdiag.schema.readings import BatchReading, Floats
-from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.schema.readings import BatchReading, Floats, ModelOutputs, Predictor
+from mahtdiag.schema.records import Failure, LoadedImage, Sample
 
 LoadImage = Callable[[Sample], LoadedImage | Failure]
 BATCHES_AHEAD = 2

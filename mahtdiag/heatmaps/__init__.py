@@ -1,8 +1,7 @@
 """Heatmaps: Gaussian targets, decoding, peak values and spread."""
 
 from mahtdiag.heatmaps.decoding import HeatmapReading, decode, gaussian_targets, read_heatmaps, soft_argmax
-from mahtdiag.heatmaps.peaks import HeatmapFlag
-from mahtdiag.heatmaps.second_peak import SecondPeaks
+from mahtdiag.heatmaps.peaks import HeatmapFlag, SecondPeaks
 
 __all__ = [
     "HeatmapFlag",

@@ -1,8 +1,13 @@
 """The losses: they train a network, and `evaluate` reports them per image."""
 
-from mahtdiag.losses.anatomical import AnatomicalParts, AnatomicalStructureLoss
 from mahtdiag.losses.combined import MAHTNetLoss
-from mahtdiag.losses.coordinate import SmoothL1Loss, UncertaintyLoss, WingLoss
+from mahtdiag.losses.coordinate import (
+    AnatomicalParts,
+    AnatomicalStructureLoss,
+    SmoothL1Loss,
+    UncertaintyLoss,
+    WingLoss,
+)
 from mahtdiag.losses.heatmap import AWingLoss, FocalHeatmapLoss, HeatmapMSELoss
 from mahtdiag.losses.reduction import LossParts
 

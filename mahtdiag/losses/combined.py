@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from mahtdiag.losses.anatomical import AnatomicalStructureLoss
-from mahtdiag.losses.coordinate import UncertaintyLoss, WingLoss
+from mahtdiag.losses.coordinate import AnatomicalStructureLoss, UncertaintyLoss, WingLoss
 from mahtdiag.losses.heatmap import Emphasis, FocalHeatmapLoss, FocalWeight, HeatmapMSELoss
 from mahtdiag.losses.reduction import Loss, LossParts, Reduction, check_not_negative, mean_where
 from mahtdiag.schema.choices import LOSS_WEIGHTS

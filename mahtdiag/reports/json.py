@@ -22,7 +22,7 @@ from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
 from mahtdiag.reports.rendering import Json, escaped
 from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
-from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.records import Finding
 from mahtdiag.schema.skeleton import Skeleton
 
 CSV_COLUMNS = ("rank", "image", "status", "severity", "codes", "keypoints", "reason")

@@ -1,6 +1,8 @@
 """`run.json`, schema version 1: what was run, on what, with what result."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
@@ -8,10 +10,17 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 from mahtdiag import __version__
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.checksums import content_sha256
-from mahtdiag.runs.results import NUMBER_SECTIONS, StoredGate
-from mahtdiag.runs.sections import Count, NonNegative, Section, Sha256, Text, UtcTime
-from mahtdiag.runs.settings import RunSettings
+from mahtdiag.runs.results import (
+    NUMBER_SECTIONS,
+    Count,
+    NonNegative,
+    Section,
+    Sha256,
+    StoredGate,
+    Text,
+    UtcTime,
+)
+from mahtdiag.runs.settings import FREE_SETTINGS, RunSettings
 from mahtdiag.schema.skeleton import View
 
 if TYPE_CHECKING:
@@ -237,3 +246,19 @@ def json_schema() -> dict[str, JsonValue]:
         **schema,
         "title": f"mahtdiag run.json, schema version {SCHEMA_VERSION}",
     }
+
+
+def content_sha256(content: Mapping[str, JsonValue]) -> str:
+    """Digest of the content of a `run.json`, without its times, `FREE_SETTINGS` and `checksums.run_json`.
+
+    The same command on the same machine gives the same digest, whenever it ran and with as many workers as
+    it liked. Taken over canonical JSON: keys sorted, no spaces, ASCII. Order and indentation of the file do
+    not matter.
+    """
+    kept = {name: value for name, value in content.items() if name not in ("started", "seconds")}
+    for section, left_out in (("settings", FREE_SETTINGS), ("checksums", {"run_json"})):
+        entries = kept.get(section)
+        if isinstance(entries, Mapping):
+            kept[section] = {name: value for name, value in entries.items() if name not in left_out}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

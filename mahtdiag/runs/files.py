@@ -1,8 +1,9 @@
-"""Writing files so that a crash leaves either the old content or the new, never half of one."""
+"""Writing files so that a crash leaves either the old content or the new, and digests that tell if it has."""
 
 import errno
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -118,3 +119,14 @@ def remove_temporary_files(folder: Path) -> None:
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         with suppress(OSError):
             leftover.unlink()
+
+
+def file_sha256(path: Path) -> str:
+    """Digest of a file. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(lines: Sequence[str]) -> str:
+    """SHA-256 over lines in sorted order."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()

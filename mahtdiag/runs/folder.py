@@ -10,25 +10,39 @@ folder.finish(document, cwd)  # or, when interrupted, folder.interrupt(document)
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.checksums import FREE_SETTINGS, file_sha256
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.files import remove_temporary_files, replacing, reporting_write_errors, write_file
-from mahtdiag.runs.latest import publish_latest
+from mahtdiag.runs.files import (
+    file_sha256,
+    remove_temporary_files,
+    replacing,
+    reporting_write_errors,
+)
 from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, PartFiles, consecutive_ranges, write_table
-from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS, PARTS, Run, read_document, require_unchanged
+from mahtdiag.runs.reading import (
+    DOCUMENT,
+    IMAGES,
+    KEYPOINTS,
+    PARTS,
+    Run,
+    publish_latest,
+    read_document,
+    require_unchanged,
+)
+from mahtdiag.runs.settings import FREE_SETTINGS
 from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema
-from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure, ImageRecord
 
+LOCK: Final = ".lock"
 _ABSENT: Final = "not set"
 
 
@@ -229,14 +243,6 @@ class RunFolder:
         with reporting_write_errors(self.path):
             self._write_document(document.with_status("interrupted"))
 
-    def write(self, name: str, content: bytes) -> Path:
-        """Puts a further file (`overlays/0001.png`, `report.html`) into the folder, whole or not at all.
-
-        Raises:
-            RunFolderError: the folder cannot be written to.
-        """
-        return write_file(self.path, name, content)
-
     def _start(self, failures: Sequence[Failure]) -> None:
         # run.json comes last: where there is one, the rest is there too.
         self._prepare_parts(failures)
@@ -348,3 +354,41 @@ def _flat(prefix: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
 
 def _shown(value: JsonValue) -> str:
     return "none" if value is None else str(value)
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Holds a run folder for this process alone; the system lets go of it however the process ends.
+
+    The file that carries the lock stays in an interrupted run, where the next writer takes it.
+
+    Raises:
+        RunFolderError: another process is writing the run, or the folder cannot be written to.
+    """
+    lock = FileLock(path / LOCK)
+    with reporting_write_errors(path):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise RunFolderError(
+                f"{path}: another process is writing this run; let it finish, or choose another --out"
+            ) from None
+    try:
+        yield
+    finally:
+        if _is_complete(path):
+            with suppress(OSError):
+                (path / LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
+def has_work_left(path: Path) -> bool:
+    """Whether there is a run that a writer could go on with: readable, and not complete."""
+    return (path / DOCUMENT).is_file() and not _is_complete(path)
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        return read_document(path).status == "complete"
+    except RunFolderError:
+        return False

@@ -11,7 +11,7 @@ from mahtdiag import __version__
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.document import CheckpointSource, DataSource
 from mahtdiag.runs.files import replacing
-from mahtdiag.runs.sections import Count, Section, Sha256
+from mahtdiag.runs.results import Count, Section, Sha256
 from mahtdiag.schema.skeleton import View
 
 KIND: Final = "mahtdiag-recalibration"

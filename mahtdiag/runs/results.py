@@ -1,4 +1,4 @@
-"""The results in `run.json`: the numbers of the sections that are known beforehand, and the gates.
+"""What the sections of `run.json` are made of, those that hold the numbers, and the gates.
 
 The models of the numbers follow from the metrics: what a number can be, where it stands, whether every run
 has it. Only what a record of numbers is called, and says of itself, is written here.
@@ -6,15 +6,53 @@ has it. Only what a record of numbers is called, and says of itself, is written 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+)
 
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import IntervalKind, Key, Metric
 from mahtdiag.diagnosis.metrics.registry import known_metrics
-from mahtdiag.runs.sections import Count, NonNegative, Section, Share, Text
 from mahtdiag.schema.skeleton import View
+
+
+def _printable(text: object) -> object:
+    """File names may hold bytes that are no text; JSON must be, so they are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(text, str) else text
+
+
+def _to_utc(time: datetime) -> datetime:
+    return time.astimezone(UTC)
+
+
+Text = Annotated[str, BeforeValidator(_printable)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+class Section(BaseModel):
+    """A section of `run.json`: frozen, no unknown keys, every number finite (what is not known is null)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        populate_by_name=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
 
 ANY_KEY = "*"
 Path = tuple[str, ...]

@@ -4,18 +4,23 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
+from typing import Final
 
 from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.run_table import Conditions
-from mahtdiag.runs.checksums import FREE_SETTINGS
 from mahtdiag.schema.choices import LOSS_WEIGHTS, ImageChoice, Precision
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelSpec, UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
+FREE_SETTINGS: Final = frozenset(
+    {"allow_failures", "calibration", "format", "gates", "given", "out", "overlays", "resume", "workers"}
+)
+"""What tells how a run was executed or shown and changes none of its numbers."""
+
 ANATOMY = ("anatomy_limits", "anatomy_rules")
 READING = (
     "input_size", "resize", "normalize", "channels", "coords", "heatmap_size", "heatmap_sigma", "decode",

@@ -17,7 +17,7 @@ from mahtdiag.diagnosis.columns import Column, Values
 from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import SCHEMA_VERSION
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import Skeleton, View
 
 Columns = Sequence[Column[Any]]

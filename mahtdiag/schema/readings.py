@@ -1,11 +1,35 @@
-"""What one pass over a batch of heatmaps leaves behind: a few hundred numbers per image."""
+"""What a forward pass gives, and the few hundred numbers per image that are kept of it."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.schema.model_spec import UncertaintyKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOutputs:
+    """Named outputs of one batch.
+
+    `heatmaps` `[B, K, h, w]`; `coords` `[B, K, 2]` in model-input pixels or None; `uncertainty` `[B, K]` or
+    `[B, K, 2]` as the head emits it, with what its name says it is, or None.
+    """
+
+    heatmaps: Tensor
+    coords: Tensor | None = None
+    uncertainty: Tensor | None = None
+    uncertainty_kind: UncertaintyKind | None = None
+
+
+Predictor = Callable[["Tensor"], ModelOutputs]
 Floats = NDArray[np.float64]
 
 
@@ -23,7 +47,7 @@ class PeakPlaces:
     argmax: Floats
     local: Floats
 
-    def of_image(self, i: int, moved: Callable[[Floats], Floats]) -> "PeakPlaces":
+    def of_image(self, i: int, moved: Callable[[Floats], Floats]) -> PeakPlaces:
         """Those of one image, its places mapped to another frame."""
         return PeakPlaces(
             self.second_share[i], moved(self.second[i]), moved(self.argmax[i]), moved(self.local[i])

@@ -7,7 +7,7 @@ import pytest
 
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, select_rules
-from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.records import Finding
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View
 
 from .spines import (

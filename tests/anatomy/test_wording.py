@@ -6,7 +6,7 @@ import pytest
 from mahtdiag.anatomy.findings import check_anatomy, finding_reason, grouped, image_reason, limit_of
 from mahtdiag.anatomy.rule import Fires, LimitSpec, amount
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
-from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.records import Finding
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View
 
 from .spines import ANY_SKELETON, IMAGE_SIZE, natural_spines

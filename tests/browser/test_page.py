@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import ViewportSize, expect
 
 from mahtdiag.runs.results import StoredGate
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from tests.workflows.report_runs import MISSED, PASSED, write_report_run
 
 from .conftest import Opener, report_of

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 from tests.workflows.report_runs import MISSED, PASSED, write_report_run
 

@@ -9,9 +9,8 @@ from mahtdiag.calibration.bootstrap import (
     reflected_interval,
     resampled_sums,
 )
-from mahtdiag.calibration.points import collect_points
 from mahtdiag.calibration.ranking import rank, sparsification, spearman
-from mahtdiag.calibration.scores import ence, radial_error_px, radial_sigma_px
+from mahtdiag.calibration.scores import collect_points, ence, radial_error_px, radial_sigma_px
 from mahtdiag.calibration.sums import sums_of
 
 from .direct import mace, mean_interval

@@ -12,9 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mahtdiag.calibration import CalibrationReport, calibration_report, recalibration, scores
-from mahtdiag.calibration.points import collect_points
 from mahtdiag.calibration.ranking import spearman
-from mahtdiag.calibration.scores import crps_px, ence, mahalanobis_squared, nll, radial_error_px
+from mahtdiag.calibration.scores import (
+    collect_points,
+    crps_px,
+    ence,
+    mahalanobis_squared,
+    nll,
+    radial_error_px,
+)
 from mahtdiag.calibration.sums import adversarial_mace, numbers, sums_of
 
 from .direct import (

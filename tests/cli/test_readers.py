@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mahtdiag.data import readers
-from mahtdiag.data.dataset import Dataset, ViewEvidence
-from mahtdiag.schema.samples import Sample
+from mahtdiag.data.files import Dataset, ViewEvidence
+from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import View, skeleton_with
 
 from .builders import Bench, Truth

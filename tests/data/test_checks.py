@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from mahtdiag.data.dataset import is_normalised, outside_image
+from mahtdiag.data.files import is_normalised, outside_image
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import LA, LUMBAR, Skeleton, View
 

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.data.dataset import Dataset
-from mahtdiag.data.files import RecordedFiles, list_folder, shown
+from mahtdiag.data.files import Dataset, RecordedFiles, list_folder, shown
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
-from mahtdiag.schema.samples import Patient
+from mahtdiag.schema.records import Patient
 from mahtdiag.schema.skeleton import View
 
 from .builders import annotation, encoded, radiograph, spine, write_pair

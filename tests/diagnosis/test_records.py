@@ -15,10 +15,8 @@ from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.losses.heatmap import FocalWeight
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
 from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintyKind, UncertaintySource
-from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.readings import BatchReading
-from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.readings import BatchReading, ModelOutputs
+from mahtdiag.schema.records import Failure, ImageRecord
 from mahtdiag.schema.skeleton import View
 
 from .builders import HEATMAP, INPUT, Floats, frame, image, maker, reading, sample, spec, spine

@@ -12,8 +12,7 @@ from mahtdiag.diagnosis import run_table
 from mahtdiag.diagnosis.columns import ColumnNotReadError
 from mahtdiag.diagnosis.run_table import COLUMNS, Conditions, RunTable
 from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
-from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure, ImageRecord
 from mahtdiag.schema.skeleton import AP
 from tests.anatomy.spines import natural_spines
 from tests.runs.builders import record

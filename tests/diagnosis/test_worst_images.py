@@ -18,7 +18,7 @@ from mahtdiag.diagnosis.worst_images import (
 )
 from mahtdiag.reports.ci.record import score_in_words
 from mahtdiag.reports.text import number
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import LA, View
 from tests.anatomy.spines import natural_spines, sizes_for
 

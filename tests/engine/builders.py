@@ -17,8 +17,8 @@ from mahtdiag.schema.model_spec import (
     ModelSpec,
     UncertaintySpec,
 )
-from mahtdiag.schema.outputs import ModelOutputs, Predictor
-from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.schema.readings import ModelOutputs, Predictor
+from mahtdiag.schema.records import Failure, LoadedImage, Sample
 from mahtdiag.schema.skeleton import AP
 
 INPUT = Size(32, 24)

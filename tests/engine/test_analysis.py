@@ -11,8 +11,7 @@ from mahtdiag.engine.analysis import analyse, as_sigma, sigma_in_input_pixels
 from mahtdiag.heatmaps import HeatmapFlag, decode, gaussian_targets
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
 from mahtdiag.schema.model_spec import DecodeMethod, Decoding, UncertaintyFrame, UncertaintyKind
-from mahtdiag.schema.outputs import ModelOutputs
-from mahtdiag.schema.readings import BatchReading
+from mahtdiag.schema.readings import BatchReading, ModelOutputs
 
 IMAGES, K, HEIGHT, WIDTH, SIGMA = 7, 5, 28, 36, 1.8
 INPUT_SIZE = (4 * HEIGHT, 3 * WIDTH)

@@ -23,9 +23,8 @@ from mahtdiag.schema.model_spec import (
     UncertaintySource,
     UncertaintySpec,
 )
-from mahtdiag.schema.outputs import ModelOutputs, Predictor
-from mahtdiag.schema.readings import BatchReading
-from mahtdiag.schema.samples import LoadedImage
+from mahtdiag.schema.readings import BatchReading, ModelOutputs, Predictor
+from mahtdiag.schema.records import LoadedImage
 from mahtdiag.schema.skeleton import LUMBAR, Skeleton, View
 
 from .builders import HEATMAP, INPUT, SIGMA, SPEC, K, batches, changed, load, network, runner

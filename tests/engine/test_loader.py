@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mahtdiag.engine.inference import BATCHES_AHEAD, LoadedBatch, load_batches
-from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.schema.records import Failure, LoadedImage, Sample
 
 from .builders import batches, load, sample
 

@@ -14,8 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mahtdiag.heatmaps import gaussian_targets
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
-from mahtdiag.losses.heatmap import Emphasis, focal_weight
-from mahtdiag.losses.windowed import windowed_heatmap_losses
+from mahtdiag.losses.heatmap import Emphasis, focal_weight, windowed_heatmap_losses
 
 
 def predicted(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:

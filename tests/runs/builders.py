@@ -20,9 +20,7 @@ from mahtdiag.runs.document import (
 from mahtdiag.runs.folder import FlushLimits, RunFolder
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.results import NUMBER_SECTIONS, StoredGate
-from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure, Finding, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.skeleton import View
 
 Batch = tuple[tuple[ImageRecord, ...], tuple[Failure, ...]]

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.checksums import content_sha256
+from mahtdiag.runs.document import content_sha256
+from mahtdiag.runs.files import write_file
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import open_run
 
@@ -144,7 +145,7 @@ def test_an_interrupted_run_has_no_checksums_until_it_is_finished(tmp_path: Path
 def test_what_other_commands_write_into_the_folder_is_no_change(tmp_path: Path) -> None:
     uninterrupted(tmp_path / "x")
     folder = RunFolder.resume(tmp_path / "x", START)
-    folder.write("overlays/0001.png", b"png")
+    write_file(folder.path, "overlays/0001.png", b"png")
     assert open_run(tmp_path / "x", tmp_path).sealed
 
 

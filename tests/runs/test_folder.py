@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.files import write_file
 from mahtdiag.runs.folder import FlushLimits, RunFolder
 from mahtdiag.runs.reading import open_run, read_document
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 
 from .builders import (
@@ -198,11 +199,11 @@ def test_a_read_only_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_further_files_are_written_whole(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "x", START)
-    target = folder.write("overlays/0001 é.png", b"\x89PNG")
+    target = write_file(folder.path, "overlays/0001 é.png", b"\x89PNG")
     assert target == tmp_path / "x" / "overlays" / "0001 é.png"
     assert target.read_bytes() == b"\x89PNG"
     with pytest.raises(RunFolderError, match="a file stands where a folder is needed"):
-        folder.write("run.json/x.png", b"")
+        write_file(folder.path, "run.json/x.png", b"")
 
 
 def test_failures_come_back_with_all_that_is_known(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.latest import default_run_path, latest_run, publish_latest
+from mahtdiag.runs.reading import default_run_path, latest_run, publish_latest
 
 NOW = datetime(2026, 11, 23, 10, 15, 7, tzinfo=UTC)
 

@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mahtdiag.schema.findings import Finding, RuleGroup
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.records import Finding, ImageLosses, ImageRecord, KeypointResults, RuleGroup
 
 LOSSES = ImageLosses(*(0.0,) * len(dataclasses.fields(ImageLosses)))
 

@@ -10,8 +10,7 @@ from pydantic import JsonValue
 
 from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.runs.folder import RunFolder
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]

@@ -19,8 +19,7 @@ from mahtdiag.runs.document import (
 )
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.results import StoredGate
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines
 

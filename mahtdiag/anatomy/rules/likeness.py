@@ -11,18 +11,27 @@ from mahtdiag.anatomy.rule import (
     END_STRENGTH,
     L5_BODY,
     ROUNDING,
+    SHORTEST,
     Fires,
     LimitSpec,
     Places,
+    Points,
     Quantity,
     Rule,
+    Shape,
+    Sign,
+    Sketch,
+    Spine,
     amount,
+    bars,
+    cross,
     degrees,
+    middle,
     peaks,
     usual,
+    way,
 )
-from mahtdiag.anatomy.sketch import SHORTEST, Points, Shape, Sign, Sketch, Spine, bars, cross, middle, way
-from mahtdiag.schema.findings import Finding, RuleGroup
+from mahtdiag.schema.records import Finding, RuleGroup
 
 _AASCE_TAIL = (
     "Beyond the 99.9th percentile of L1–L5 in clean real AP radiographs (21.0° within a vertebra, 23.0° "

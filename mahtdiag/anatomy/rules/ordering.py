@@ -15,11 +15,18 @@ from mahtdiag.anatomy.rule import (
     Places,
     Quantity,
     Rule,
+    Shape,
+    Sign,
+    Sketch,
+    Spine,
     amount,
+    arrow,
+    bars,
+    crossing_point,
+    middle,
     usual,
 )
-from mahtdiag.anatomy.sketch import Shape, Sign, Sketch, Spine, arrow, bars, crossing_point, middle
-from mahtdiag.schema.findings import Finding, RuleGroup
+from mahtdiag.schema.records import Finding, RuleGroup
 from mahtdiag.schema.skeleton import LL, LR, UL, UR
 
 

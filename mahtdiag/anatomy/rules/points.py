@@ -14,10 +14,13 @@ from mahtdiag.anatomy.rule import (
     Places,
     Quantity,
     Rule,
+    Shape,
+    Sign,
+    Sketch,
+    Spine,
     first_keypoints,
 )
-from mahtdiag.anatomy.sketch import Shape, Sign, Sketch, Spine
-from mahtdiag.schema.findings import Finding, RuleGroup
+from mahtdiag.schema.records import Finding, RuleGroup
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR
 
 

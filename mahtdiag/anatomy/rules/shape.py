@@ -11,27 +11,25 @@ from mahtdiag.anatomy.rule import (
     BY_DEFINITION,
     END_STRENGTH,
     L5_BODY,
+    SHORTEST,
     Fires,
     LimitSpec,
     Places,
+    Points,
     Quantity,
     Rule,
-    amount,
-    first_keypoints,
-    peaks,
-)
-from mahtdiag.anatomy.sketch import (
-    SHORTEST,
-    Points,
     Shape,
     Sign,
     Sketch,
     Spine,
+    amount,
     arrow,
     crossing_point,
+    first_keypoints,
     middle,
+    peaks,
 )
-from mahtdiag.schema.findings import Finding, RuleGroup
+from mahtdiag.schema.records import Finding, RuleGroup
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR
 
 _AROUND = (UL, UR, LR, LL)

@@ -14,7 +14,7 @@ from mahtdiag.data.images.containers import open_container
 from mahtdiag.errors import DataError, UsageError
 from mahtdiag.schema.frames import Placement, Size
 from mahtdiag.schema.model_spec import ModelInput, Normalization
-from mahtdiag.schema.samples import LoadedImage
+from mahtdiag.schema.records import LoadedImage
 
 Image = NDArray[np.uint8 | np.uint16]
 FULL_SCALE: Final = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Final, Protocol
 
-from mahtdiag.data.dataset import Dataset, ViewEvidence
-from mahtdiag.data.files import shown
+from mahtdiag.data.files import Dataset, ViewEvidence, shown
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
 from mahtdiag.schema.skeleton import View

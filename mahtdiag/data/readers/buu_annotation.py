@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.errors import DataError
-from mahtdiag.schema.samples import LISTHESIS_NAMES, Patient
+from mahtdiag.schema.records import LISTHESIS_NAMES, Patient
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View
 
 COLUMNS: Final = ("x1", "y1", "x2", "y2", "label")

@@ -8,16 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mahtdiag.data.dataset import Dataset, ViewEvidence, settle
 from mahtdiag.data.files import (
     SPACING_FILE,
     DataFolder,
+    Dataset,
     Entry,
     Listing,
+    ViewEvidence,
     list_folder,
     open_folder,
     read_file,
     read_spacing,
+    settle,
     shown,
     spacing_of,
 )
@@ -32,7 +34,7 @@ from mahtdiag.data.readers.buu_annotation import (
     view_of_file_name,
 )
 from mahtdiag.errors import DataError
-from mahtdiag.schema.samples import Failure, Patient, Sample
+from mahtdiag.schema.records import Failure, Patient, Sample
 from mahtdiag.schema.skeleton import View
 
 EXTENSION: Final = ".csv"

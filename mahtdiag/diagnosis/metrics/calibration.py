@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.calibration.points import Points, collect_points
-from mahtdiag.calibration.scores import COVERAGE_LEVELS
+from mahtdiag.calibration.scores import COVERAGE_LEVELS, Points, collect_points
 from mahtdiag.calibration.sums import COUNT_COLUMNS, SCORE_COLUMNS, image_sums, mean_scores, numbers_of
 from mahtdiag.diagnosis.metrics.measures import Columns, Paired, TwoRuns
 from mahtdiag.diagnosis.metrics.metric import (

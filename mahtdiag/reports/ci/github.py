@@ -12,7 +12,7 @@ from mahtdiag.diagnosis.worst_images import WorstImages
 from mahtdiag.reports.ci.record import CiRecord, GateCase, images_in_words, interval_in_words, score_in_words
 from mahtdiag.reports.tables.table import metric_in_words
 from mahtdiag.reports.text import ABSENT, counted, one_line, shorten
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 
 MOST_GATES, MOST_FAILURES, MOST_LINES, MOST_METRICS = 100, 50, 20, 5
 LONGEST_NAME, LONGEST_SENTENCE = 200, 300

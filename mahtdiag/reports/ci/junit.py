@@ -17,7 +17,7 @@ from mahtdiag.reports.ci.record import (
     score_in_words,
 )
 from mahtdiag.reports.text import counted, one_line, shorten
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 
 IMAGES = "images evaluated"
 MOST_LISTED = 100

@@ -7,7 +7,7 @@ from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.tables.table import metric_in_words
 from mahtdiag.reports.text import counted, interval, number, pixels
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 
 Interval = tuple[float, float]
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.sketch import Sign
+from mahtdiag.anatomy.rule import Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.image import Image, for_display, png_bytes
 from mahtdiag.reports.overlay.lettering import Lettering, shorten

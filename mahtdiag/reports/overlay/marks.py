@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.rule import Shape, Sign, Sketch, Spine, meeting_point, middle
 from mahtdiag.anatomy.rules import RULE_BY_CODE
-from mahtdiag.anatomy.sketch import Shape, Sign, Sketch, Spine, meeting_point, middle
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.scene import (
     BORDER_PX,
@@ -31,7 +31,7 @@ from mahtdiag.reports.overlay.sheet import (
     PREDICTION_Z,
     Brush,
 )
-from mahtdiag.schema.findings import Finding
+from mahtdiag.schema.records import Finding
 
 Points = NDArray[np.float64]
 Shapes = tuple[tuple[Shape, Points], ...]

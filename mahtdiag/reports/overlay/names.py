@@ -16,8 +16,7 @@ from mahtdiag.reports.overlay.panel import pixels
 from mahtdiag.reports.overlay.scene import Box, Scene, edges
 from mahtdiag.reports.overlay.sheet import EMPHASIS_Z, Brush
 from mahtdiag.reports.tables.anatomy import measured
-from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.records import Finding, ImageRecord
 from mahtdiag.schema.skeleton import Skeleton
 
 Points = NDArray[np.float64]

@@ -9,15 +9,14 @@ from typing import Final
 import numpy as np
 
 from mahtdiag.anatomy.error_types import whole_image_level_shift
-from mahtdiag.anatomy.sketch import Sign
+from mahtdiag.anatomy.rule import Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.lettering import Lettering, shorten, width_px
 from mahtdiag.reports.overlay.marks import MAX_FINDINGS, Mark, draw_swatch, most_severe
 from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, SIGMAS, usable_sigma, worst_keypoints
 from mahtdiag.reports.overlay.sheet import LABEL_Z, Brush
 from mahtdiag.reports.text import ABSENT, number
-from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.records import Finding, ImageRecord
 from mahtdiag.schema.skeleton import Skeleton
 
 SHORT_UNIT: Final = {

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.sketch import cross
+from mahtdiag.anatomy.rule import cross
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton

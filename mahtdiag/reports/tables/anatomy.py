@@ -39,8 +39,7 @@ from mahtdiag.reports.tables.table import (
     table,
 )
 from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure, Finding
 from mahtdiag.schema.skeleton import Skeleton
 
 WORST_OF_RUN, WORST_OF_LABELS = 8, 20

@@ -32,7 +32,7 @@ from mahtdiag.reports.tables.table import (
     table,
 )
 from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 
 WORST_ROWS = 8
 WITH_VIOLATIONS = "anatomy.images_with_violations"

@@ -5,12 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from mahtdiag.data.dataset import is_normalised
+from mahtdiag.data.files import is_normalised
 from mahtdiag.data.images import read_image_size
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.records import Floats
-from mahtdiag.schema.samples import Failure, Sample
+from mahtdiag.schema.records import Failure, Floats, Sample
 from mahtdiag.workflows.progress import Progress
 
 READERS = 4

@@ -14,8 +14,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
-from mahtdiag.schema.samples import Sample
+from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults, Sample
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.pictures import (
     draw_into,

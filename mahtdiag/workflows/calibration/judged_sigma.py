@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import JsonValue, ValidationError
 
 from mahtdiag.calibration import CalibrationReport, HeadUnits, calibration_report, collect_points
-from mahtdiag.calibration.points import Points
 from mahtdiag.calibration.report import Json
+from mahtdiag.calibration.scores import Points
 from mahtdiag.config.settings import CalibrationGroup, CalibrationSettings
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError

@@ -15,7 +15,7 @@ from mahtdiag.reports.ci.record import (
 )
 from mahtdiag.reports.tables.comparison import ComparisonResult, verdict_lines
 from mahtdiag.reports.text import number
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.workflows.compare.job import ComparedRuns
 from mahtdiag.workflows.compare.screen import results_of
 

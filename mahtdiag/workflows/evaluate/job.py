@@ -8,17 +8,15 @@ from pathlib import Path
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.dataset import outside_image
+from mahtdiag.data.files import outside_image
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import BatchSeconds, LoadImage, load_batches
 from mahtdiag.errors import ExitStatus, InterruptedRunError
 from mahtdiag.runs.document import RunDocument, Seconds
-from mahtdiag.runs.folder import RunFolder
-from mahtdiag.runs.latest import default_run_path
-from mahtdiag.runs.lock import has_work_left, sole_writer
-from mahtdiag.schema.records import ImageRecord
-from mahtdiag.schema.samples import Failure, LoadedImage, Sample
+from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
+from mahtdiag.runs.reading import default_run_path
+from mahtdiag.schema.records import Failure, ImageRecord, LoadedImage, Sample
 from mahtdiag.workflows.evaluate.overlays import write_overlays
 from mahtdiag.workflows.evaluate.results import RunResults, read_results
 from mahtdiag.workflows.evaluate.setup import Setup, header, prepare

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mahtdiag.config.settings import ModelSettings
-from mahtdiag.data.dataset import ViewEvidence
+from mahtdiag.data.files import ViewEvidence
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import UsageError

@@ -6,6 +6,7 @@ from pathlib import Path
 from mahtdiag.data.images import decode_image
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
+from mahtdiag.runs.files import write_file
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.workflows.pictures import (
@@ -51,7 +52,7 @@ def write_overlays(
             if isinstance(png, Exception):
                 progress.note(f"{image}: no overlay, the image cannot be read any more ({png})")
                 continue
-            folder.write(f"{OVERLAYS}/{picture_name(image)}", png)
+            write_file(folder.path, f"{OVERLAYS}/{picture_name(image)}", png)
             drawn += 1
             progress.advance(1)
     progress.stop()

@@ -10,11 +10,10 @@ from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.runs.checksums import digest
 from mahtdiag.runs.document import FailureEntry, ImageCounts, RunDocument
+from mahtdiag.runs.files import digest
 from mahtdiag.runs.reading import Run
-from mahtdiag.runs.results import NUMBER_SECTIONS
-from mahtdiag.runs.sections import Section
+from mahtdiag.runs.results import NUMBER_SECTIONS, Section
 from mahtdiag.workflows.calibration.judged_sigma import choices_of, has_sigma, judge_sigma
 
 

@@ -10,13 +10,13 @@ import torch
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import LossSettings, ModelSettings, Settings
-from mahtdiag.data.dataset import Dataset, ViewEvidence
+from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.readers import reader_of
 from mahtdiag.engine.inference import Runner, describe_device, resolve_device
 from mahtdiag.errors import UsageError
 from mahtdiag.losses import MAHTNetLoss
-from mahtdiag.runs.checksums import digest
 from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
+from mahtdiag.runs.files import digest
 from mahtdiag.runs.settings import Repetition, RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size

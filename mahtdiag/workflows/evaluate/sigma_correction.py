@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration, read_recalibration
-from mahtdiag.schema.samples import Sample
+from mahtdiag.schema.records import Sample
 from mahtdiag.workflows.calibration.recalibration import require_same_reading
 
 READERS = 4

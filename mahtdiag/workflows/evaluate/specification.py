@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mahtdiag.config.settings import ModelSettings
-from mahtdiag.data.dataset import ViewEvidence
+from mahtdiag.data.files import ViewEvidence
 from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode
 from mahtdiag.schema.model_spec import (
@@ -18,7 +18,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
     parse_normalization,
 )
-from mahtdiag.schema.outputs import ModelOutputs
+from mahtdiag.schema.readings import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
 
 DEFAULT_DECODE = DecodeMethod.DARK

@@ -14,8 +14,7 @@ from mahtdiag.models.checkpoint import CheckpointFormat
 from mahtdiag.models.formats import format_named
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
-from mahtdiag.runs.latest import LATEST, RUNS
-from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.runs.reading import LATEST, RUNS, Run, open_run
 
 OWN_COORDINATES = "network"
 KEPT_OF_EVALUATE = ("precision", "allow_failures")

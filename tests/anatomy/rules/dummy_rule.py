@@ -8,9 +8,8 @@ import pytest
 
 from mahtdiag.anatomy import rules
 from mahtdiag.anatomy.geometry import Geometry
-from mahtdiag.anatomy.rule import Fires, LimitSpec, Places, Quantity, Rule, amount
-from mahtdiag.anatomy.sketch import Shape, Sign, Sketch, Spine
-from mahtdiag.schema.findings import Finding, RuleGroup
+from mahtdiag.anatomy.rule import Fires, LimitSpec, Places, Quantity, Rule, Shape, Sign, Sketch, Spine, amount
+from mahtdiag.schema.records import Finding, RuleGroup
 
 
 def _width(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:

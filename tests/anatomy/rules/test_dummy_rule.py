@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from mahtdiag.anatomy.findings import check_anatomy, image_reason
+from mahtdiag.anatomy.rule import Shape, Sign
 from mahtdiag.anatomy.rules import RULES, Limits, get_rule, select_rules
-from mahtdiag.anatomy.sketch import Shape, Sign
 from mahtdiag.config.project_file import parse_settings
 from mahtdiag.diagnosis.anatomy import judge
 from mahtdiag.diagnosis.columns import Values

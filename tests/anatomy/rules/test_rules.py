@@ -7,7 +7,7 @@ from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.rule import Fires
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits, get_rule, select_rules
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.findings import RuleGroup
+from mahtdiag.schema.records import RuleGroup
 from mahtdiag.schema.skeleton import Skeleton, View
 from tests.anatomy.spines import ANY_SKELETON, straight_spine
 

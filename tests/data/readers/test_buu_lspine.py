@@ -15,7 +15,7 @@ from mahtdiag.data.readers.buu_annotation import (
     view_of_file_name,
 )
 from mahtdiag.errors import DataError
-from mahtdiag.schema.samples import Patient
+from mahtdiag.schema.records import Patient
 from mahtdiag.schema.skeleton import View
 from tests.data.builders import annotation, spine
 from training.annotations import format_annotation

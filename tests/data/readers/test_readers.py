@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mahtdiag.data import readers
-from mahtdiag.data.dataset import Dataset, ViewEvidence
+from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.readers import open_dataset, reader_of
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from mahtdiag.diagnosis.gates import Bound, Gate, GateKind, GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 
 STARTED = datetime(2026, 11, 23, 10, 15, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.reports.ci.record import CiRecord, images_in_words, told_apart
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from tests.reports.ci.ci_records import (
     BASELINE,
     BOUND,

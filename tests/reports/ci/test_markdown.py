@@ -13,7 +13,7 @@ from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.ci.github import code, markdown
 from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow
 from mahtdiag.reports.text import one_line
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from tests.reports.ci.ci_records import HOSTILE, NOT_DONE, PLAIN, RESULT, WORST, hostile, hostile_gate
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])

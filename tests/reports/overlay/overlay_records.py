@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.records import Finding, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.skeleton import AP, Skeleton, View
 
 Floats = NDArray[np.float64]

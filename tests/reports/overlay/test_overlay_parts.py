@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.sketch import Sign
+from mahtdiag.anatomy.rule import Sign
 from mahtdiag.reports.overlay.image import for_display
 from mahtdiag.reports.overlay.lettering import printable, shorten, width_px
 from mahtdiag.reports.overlay.marks import Mark

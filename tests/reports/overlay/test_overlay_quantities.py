@@ -9,17 +9,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.rule import Shape, Sign, crossing_point, meeting_point
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.anatomy.sketch import Shape, Sign, crossing_point, meeting_point
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.marks import MAX_FINDINGS, DrawnQuantity, Mark, shown_quantities
 from mahtdiag.reports.overlay.names import Placer
 from mahtdiag.reports.overlay.panel import DETAILS, panel_blocks
 from mahtdiag.reports.overlay.scene import Box, Scene, Stage, arc, clipped, extended, make_scene
-from mahtdiag.schema.findings import Finding
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.records import Finding, ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
 from tests.reports.overlay.overlay_records import make_record, spine
 from tests.reports.overlay.test_overlays import GREY, count, decode, drawn

@@ -18,8 +18,7 @@ from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.draw import draw_overlay
 from mahtdiag.reports.overlay.lettering import width_px
 from mahtdiag.reports.overlay.panel import FONT_PX, Look
-from mahtdiag.schema.findings import Finding
-from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.records import Finding, ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, SKELETONS, Skeleton
 from tests.reports.overlay.overlay_records import (
     NO_LOSSES,

@@ -20,7 +20,7 @@ from mahtdiag.reports.rendering import Result, json_bytes
 from mahtdiag.reports.tables.anatomy import anatomy_parts
 from mahtdiag.reports.tables.rule_text import rule_content, rule_text
 from mahtdiag.reports.tables.table import printable
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import Skeleton, View
 from tests.anatomy.spines import T1_TO_L5, natural_spines, sizes_for
 from tests.diagnosis.builders import table_of

@@ -18,7 +18,7 @@ from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.tables.evaluation import EvaluationResult, evaluation_parts
 from mahtdiag.reports.tables.table import printable
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import LA, Skeleton, View
 
 WEIGHTS = {"heatmap": 1.0, "coord": 0.5, "anatomical": 0.1, "uncertainty": 0.1}

@@ -10,7 +10,7 @@ from mahtdiag.config.project_file import parse_settings
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis, Source
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import Anatomy, AnatomyRequest, judge_anatomy
 from mahtdiag.workflows.progress import NoProgress

@@ -13,7 +13,7 @@ from mahtdiag.diagnosis.comparison import PRIMARY, ComparedMetric, Outcome, Verd
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, ExitStatus, MahtdiagError, RunFolderError, UsageError
 from mahtdiag.runs.reading import open_run
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.compare.job import ComparedPair, ComparedRuns, CompareRequest, compare
 from mahtdiag.workflows.compare.pairing import columns_of

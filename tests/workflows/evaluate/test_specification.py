@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mahtdiag.config.settings import ModelSettings
-from mahtdiag.data.dataset import ViewEvidence
+from mahtdiag.data.files import ViewEvidence
 from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
@@ -22,7 +22,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
     parse_normalization,
 )
-from mahtdiag.schema.outputs import ModelOutputs
+from mahtdiag.schema.readings import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, View
 from mahtdiag.workflows.evaluate.specification import (
     resolve_input,

@@ -18,7 +18,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import BaselineGates, Gate, GateKind, Margin
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.choices import DEFAULT_GALLERY, ImageChoice
-from mahtdiag.schema.samples import Failure
+from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.progress import NoProgress
 from mahtdiag.workflows.report.job import Report, ReportRequest, write_report
