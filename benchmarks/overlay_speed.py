@@ -62,11 +62,11 @@ class Subject:
 def subjects_of(setup: Setup, settings: Settings, out: Path) -> list[Subject]:
     """All images of a sample set with what a run found out about them."""
     request = EvaluateRequest(settings, out, resume=False, trust=False, cwd=out.parent)
-    results = evaluate(request, NoProgress()).results
+    run = evaluate(request, NoProgress()).run
     paths = {sample.image: Path(sample.path) for sample in setup.dataset.samples}
     subjects = []
-    for row in range(len(results.table)):
-        record = results.table.record(row)
+    for row in range(len(run.table())):
+        record = run.table().record(row)
         subjects.append(Subject(decode_image(paths[record.image].read_bytes(), record.image), record))
     return subjects
 

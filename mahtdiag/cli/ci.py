@@ -108,9 +108,7 @@ class CiResults:
         """Put `not finished` into the files, so that a killed command leaves no older success behind."""
         if not self._files:
             return
-        from mahtdiag.workflows.gates.ci import not_done
-
-        unfinished = not_done(self._command, (UNFINISHED,))
+        unfinished = self._not_done((UNFINISHED,))
         for option, path in self._files.items():
             needed_empty = run_folder is not None and path.resolve().is_relative_to(run_folder.resolve())
             # What is written into a pipe or a device stays there.
@@ -122,9 +120,7 @@ class CiResults:
         """Write everything; `problems` say why there is no result. Returns what could not be written."""
         if not self._wanted:
             return ()
-        from mahtdiag.workflows.gates.ci import not_done
-
-        record = self._record or not_done(self._command, problems)
+        record = self._record or self._not_done(problems)
         found: list[str] = []
         for option, path in self._files.items():
             try:
@@ -151,6 +147,12 @@ class CiResults:
         if self.take_stdout and output_format is not OutputFormat.TABLE:
             option = next(option for option, path in self._files.items() if path == STDOUT)
             raise UsageError(f"{option} -: --format {output_format} has standard output; name a file")
+
+    def _not_done(self, problems: tuple[str, ...]) -> "CiRecord":
+        """What is told of a command that ended before it had a result."""
+        from mahtdiag.reports.ci.record import CiRecord
+
+        return CiRecord(self._command, problems=problems, failures_allowed=False)
 
     def _content(self, option: str, record: "CiRecord") -> bytes:
         from mahtdiag.reports import rendering

@@ -118,12 +118,10 @@ def _print(compared: "ComparedRuns", output_format: options.OutputFormat) -> Non
     from mahtdiag.reports.json import comparison_content
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.comparison import comparison_parts
-    from mahtdiag.workflows.compare.screen import results_of
 
-    results = results_of(compared)
     result = Result(
-        lambda columns: (part for each in results for part in comparison_parts(each, columns)),
-        lambda: comparison_content(results),
+        lambda columns: (part for each in compared.pairs for part in comparison_parts(each, columns)),
+        lambda: comparison_content(compared.pairs),
     )
     write_result(result, output_format, "the run folders")
 

@@ -61,7 +61,7 @@ def evaluate_command(
         evaluation = _evaluate(given, config, out, resume=resume, trust=trust)
         if not ci.take_stdout:
             _print(evaluation, output_format)
-        from mahtdiag.workflows.evaluate.ci import of_evaluation
+        from mahtdiag.workflows.evaluate.screen import of_evaluation
 
         ci.report(lambda: of_evaluation(evaluation))
         if evaluation.not_done is not None:
@@ -95,6 +95,6 @@ def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> Non
 
     result = Result(
         lambda columns: evaluation_parts(result_of(evaluation), columns),
-        lambda: json.loads((evaluation.path / "run.json").read_bytes()),
+        lambda: json.loads((evaluation.run.path / "run.json").read_bytes()),
     )
-    write_result(result, output_format, str(evaluation.path))
+    write_result(result, output_format, str(evaluation.run.path))

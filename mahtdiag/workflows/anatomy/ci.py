@@ -6,7 +6,7 @@ from mahtdiag.errors import ExitStatus
 from mahtdiag.reports.ci.record import CiRecord, NumberRow
 from mahtdiag.reports.text import counted, percent
 from mahtdiag.workflows.anatomy.job import Anatomy
-from mahtdiag.workflows.gates.ci import gate_cases, other_notes
+from mahtdiag.workflows.gates.judging import gate_cases, other_notes
 
 
 def of_anatomy(anatomy: Anatomy) -> CiRecord:

@@ -27,8 +27,7 @@ from mahtdiag.workflows.anatomy.overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.gates.baseline import judge_baseline, not_for_labels
-from mahtdiag.workflows.gates.judging import judged, notes_on, status_of
+from mahtdiag.workflows.gates.judging import judge_baseline, judged, not_for_labels, notes_on, status_of
 from mahtdiag.workflows.pictures import OVERLAYS
 from mahtdiag.workflows.progress import Progress
 

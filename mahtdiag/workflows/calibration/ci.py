@@ -6,7 +6,7 @@ from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.tables.calibration import NUMBERS
 from mahtdiag.reports.text import interval, number, percent
 from mahtdiag.workflows.calibration.job import Calibration
-from mahtdiag.workflows.gates.ci import gate_cases, other_notes
+from mahtdiag.workflows.gates.judging import gate_cases, other_notes
 
 # The numbers of the report that the summary shows, by key.
 SHOWN = ("sigma_scale", "mace", "ence", "sharpness_px", "nll", "crps_px", "spearman", "ause")

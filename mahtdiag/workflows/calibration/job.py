@@ -28,8 +28,7 @@ from mahtdiag.workflows.calibration.recalibration import (
     judge_factors,
     require_other_data,
 )
-from mahtdiag.workflows.gates.baseline import judge_baseline
-from mahtdiag.workflows.gates.judging import judged, notes_on, status_of
+from mahtdiag.workflows.gates.judging import judge_baseline, judged, notes_on, status_of
 
 PICTURES = "calibration"
 AS_THE_RUN = CalibrationSettings()

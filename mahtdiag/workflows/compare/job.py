@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_uppercase
 
 from mahtdiag.config.gates import parse_margin
 from mahtdiag.config.settings import Settings
@@ -15,6 +16,7 @@ from mahtdiag.diagnosis.comparison import (
 )
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.errors import ExitStatus, UsageError
+from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.workflows.compare.pairing import Pair, pair_runs, require_images, why_missing
 
@@ -37,31 +39,17 @@ class CompareRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedPair:
-    """Run B against run A; `names_a`, `names_b`: what each calls the images compared, in one order."""
-
-    a: Run
-    b: Run
-    label_a: str
-    label_b: str
-    names_a: tuple[str, ...]
-    names_b: tuple[str, ...]
-    comparison: Comparison
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ComparedRuns:
-    """Every run against the first."""
+    """Every run against the first: a pair for each but that one."""
 
-    pairs: tuple[ComparedPair, ...]
-    strict: bool
+    runs: tuple[Run, ...]
+    pairs: tuple[ComparisonResult, ...]
 
     @property
     def status(self) -> ExitStatus:
         """1 where a run is worse, or, when strict, not shown to be no worse."""
         failed = any(
-            each.comparison.verdict is Verdict.WORSE or (self.strict and not each.comparison.non_inferior)
+            each.comparison.verdict is Verdict.WORSE or (each.strict and not each.comparison.non_inferior)
             for each in self.pairs
         )
         return ExitStatus.GATE_FAILED if failed else ExitStatus.OK
@@ -75,9 +63,14 @@ def compare(request: CompareRequest) -> ComparedRuns:
     if len(request.runs) < 2:
         raise UsageError("name two runs or more: mahtdiag compare RUN_A RUN_B")
     margins = _margins(request)
-    first, *others = (open_finished(path, request.cwd) for path in request.runs)
-    pairs = tuple(_compared(first, run, margins, common=request.common) for run in others)
-    return ComparedRuns(pairs, request.strict)
+    runs = tuple(open_finished(path, request.cwd) for path in request.runs)
+    pairs = tuple(_compared(runs[0], run, margins, request, _letter(n)) for n, run in enumerate(runs) if n)
+    return ComparedRuns(runs, pairs)
+
+
+def _letter(number: int) -> str:
+    """`B` for the first run that is compared with A, `C` for the second."""
+    return ascii_uppercase[number] if number < len(ascii_uppercase) else f"run {number + 1}"
 
 
 def _margins(request: CompareRequest) -> tuple[Margin, ...] | None:
@@ -99,25 +92,30 @@ def _margins(request: CompareRequest) -> tuple[Margin, ...] | None:
     return tuple(margins) or None
 
 
-def _compared(a: Run, b: Run, margins: tuple[Margin, ...] | None, *, common: bool) -> ComparedPair:
+def _compared(
+    a: Run, b: Run, margins: tuple[Margin, ...] | None, request: CompareRequest, letter: str
+) -> ComparisonResult:
     for run in (a, b):
         require_images(run)
     by = a.document.conditions
-    pair = pair_runs(a, b, by.limits, by.rules, common=common)
+    pair = pair_runs(a, b, by.limits, by.rules, common=request.common)
     comparison = judge_pair(pair, margins or tuple(Margin(name, 0.0, relative=False) for name in PRIMARY))
     missing = [judged.name for judged in comparison.judged if judged.outcome is Outcome.MISSING]
     if margins is not None and missing:
         raise UsageError(*(f"margin on {name}: {why_missing(name, pair)}" for name in missing))
     judged = tuple(judged for judged in comparison.judged if judged.name not in missing)
-    return ComparedPair(
-        a=a,
-        b=b,
-        label_a=a.label,
-        label_b=b.label,
+    return ComparisonResult(
+        view=a.view,
+        a=a.label,
+        b=b.label,
+        checkpoint_a=a.document.checkpoint.path,
+        checkpoint_b=b.document.checkpoint.path,
+        comparison=replace(comparison, judged=judged),
         names_a=pair.names_a,
         names_b=pair.names_b,
-        comparison=replace(comparison, judged=judged),
+        strict=request.strict,
         notes=(*_same(a, b), *_unsealed(a), *_unsealed(b), *pair.notes),
+        letter=letter,
     )
 
 

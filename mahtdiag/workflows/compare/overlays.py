@@ -8,10 +8,11 @@ from mahtdiag.data.files import RecordedFiles
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.reports.overlay.draw import Half, draw_side_by_side
+from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
-from mahtdiag.workflows.compare.job import ComparedPair, ComparedRuns
+from mahtdiag.workflows.compare.job import ComparedRuns
 from mahtdiag.workflows.pictures import (
     draw_into,
     image_of,
@@ -63,12 +64,14 @@ def with_overlays(
     except RunFolderError as error:
         return _noted(compared, f"no overlays: {error.problems[0]}")
     several = len(compared.pairs) > 1
+    first, *others = compared.runs
     pairs = []
-    for number, pair in enumerate(compared.pairs, start=2):
-        notes = draw_changed(pair, choice, folder / f"run-{number}" if several else folder, progress)
-        # All columns of many runs together would be much; those of the first are needed again.
-        pairs.append(replace(pair, b=pair.b.closed(), notes=(*pair.notes, *notes)))
-    return replace(compared, pairs=tuple(pairs))
+    for number, (run, pair) in enumerate(zip(others, compared.pairs, strict=True), start=2):
+        into = folder / f"run-{number}" if several else folder
+        notes = draw_changed((first, run), pair, choice, into, progress)
+        pairs.append(replace(pair, notes=(*pair.notes, *notes)))
+    # All columns of many runs together would be much.
+    return ComparedRuns((first, *(run.closed() for run in others)), tuple(pairs))
 
 
 def _noted(compared: ComparedRuns, note: str) -> ComparedRuns:
@@ -77,7 +80,7 @@ def _noted(compared: ComparedRuns, note: str) -> ComparedRuns:
 
 
 def draw_changed(
-    pair: ComparedPair, choice: ImageChoice, folder: Path, progress: Progress
+    runs: tuple[Run, Run], pair: ComparisonResult, choice: ImageChoice, folder: Path, progress: Progress
 ) -> tuple[str, ...]:
     """Draw the images that got worse and those that got better, and say in notes how many, or why not.
 
@@ -87,7 +90,7 @@ def draw_changed(
     total = sum(map(len, chosen))
     if not total:
         return ()
-    sides = _Side.of(pair.a, pair.a), _Side.of(pair.b, pair.a)
+    sides = _Side.of(runs[0], runs[0]), _Side.of(runs[1], runs[0])
     missing: list[str] = []
     progress.start("overlays", total)
     try:
@@ -102,10 +105,10 @@ def draw_changed(
         return (f"no overlays: {error.problems[0]}",)
     finally:
         progress.stop()
-    return overlay_notes(total - len(missing), missing, pair.a.named(folder))
+    return overlay_notes(total - len(missing), missing, runs[0].named(folder))
 
 
-def _drawn(pair: ComparedPair, sides: tuple[_Side, _Side], row: int) -> bytes | None:
+def _drawn(pair: ComparisonResult, sides: tuple[_Side, _Side], row: int) -> bytes | None:
     """One image as both runs saw it; None where it is gone."""
     names = pair.names_a[row], pair.names_b[row]
     records = [side.record(name) for side, name in zip(sides, names, strict=True)]

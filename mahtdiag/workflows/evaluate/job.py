@@ -10,18 +10,18 @@ from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.files import outside_image
 from mahtdiag.data.images import ImageError, load_image
+from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import BatchSeconds, LoadImage, load_batches
 from mahtdiag.errors import ExitStatus, InterruptedRunError
 from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
-from mahtdiag.runs.reading import default_run_path
+from mahtdiag.runs.reading import Run, default_run_path
 from mahtdiag.schema.records import Failure, ImageRecord, LoadedImage, Sample
 from mahtdiag.workflows.evaluate.overlays import write_overlays
-from mahtdiag.workflows.evaluate.results import RunResults, read_results
+from mahtdiag.workflows.evaluate.results import read_results
 from mahtdiag.workflows.evaluate.setup import Setup, header, prepare
-from mahtdiag.workflows.gates.baseline import judge_baseline
-from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
+from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
 from mahtdiag.workflows.interruption import keep_work
 from mahtdiag.workflows.progress import Progress
 
@@ -39,13 +39,13 @@ class EvaluateRequest:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A finished run: its folder, its results, and the exit status they call for.
+    """A finished run, its numbers (None if nothing was evaluated), and the exit status they call for.
 
     `not_done` says why, where the status is NOT_DONE; `overlays` is how many were drawn.
     """
 
-    path: Path
-    results: RunResults
+    run: Run
+    numbers: RunNumbers | None
     status: ExitStatus
     not_done: str | None
     overlays: int
@@ -59,12 +59,11 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
     setup = prepare(request.settings, trust=request.trust)
     with ExitStack() as held:
         folder = _open_folder(request, setup, held)
-        results, overlays = _fill(folder, setup, request.cwd, progress)
-    finished = replace(results, run=replace(results.run, document=folder.document))
-    not_done = _not_done(finished.document, setup.allow_failures)
-    gates = status_of(results_of(finished.document.gates))
+        run, numbers, overlays = _fill(folder, setup, request.cwd, progress)
+    not_done = _not_done(folder.document, setup.allow_failures)
+    gates = status_of(results_of(folder.document.gates))
     status = gates if not_done is None else ExitStatus.NOT_DONE
-    return Evaluation(folder.path, finished, status, not_done, overlays)
+    return Evaluation(replace(run, document=folder.document), numbers, status, not_done, overlays)
 
 
 def _open_folder(request: EvaluateRequest, setup: Setup, held: ExitStack) -> RunFolder:
@@ -80,7 +79,9 @@ def _open_folder(request: EvaluateRequest, setup: Setup, held: ExitStack) -> Run
     return folder
 
 
-def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tuple[RunResults, int]:
+def _fill(
+    folder: RunFolder, setup: Setup, cwd: Path, progress: Progress
+) -> tuple[Run, RunNumbers | None, int]:
     """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
     clock = _Clock(folder.document)
     try:
@@ -92,21 +93,20 @@ def _fill(folder: RunFolder, setup: Setup, cwd: Path, progress: Progress) -> tup
             images = [image for names, _ in found for image in names]
             judged = run.table().judged_by(setup.limits, setup.rules)
             judged.know_findings(images, Findings.chain([findings for _, findings in found]))
-        results = read_results(run, folder.document if folder.complete else known)
-        overlays = _draw(setup, results, folder, progress)
-        document = folder.document
-        if not folder.complete:
-            document = results.document.model_copy(update=_at_the_end(setup, clock))
-        baseline = judge_baseline(setup.gates.baseline, results.run, setup.limits, setup.rules)
+        document, numbers = read_results(run, folder.document if folder.complete else known)
+        run = replace(run, document=document)
+        overlays = 0 if numbers is None else _draw(setup, run, folder, progress)
+        document = folder.document if folder.complete else _at_the_end(document, setup, clock)
+        baseline = judge_baseline(setup.gates.baseline, run, setup.limits, setup.rules)
         document = with_gates(document, setup.gates.limits, baseline)
         for note in folder.finish(document, cwd):
             progress.note(note)
     except KeyboardInterrupt:
-        _leave_readable(folder, _at_the_end(setup, clock))
+        _leave_readable(folder, setup, clock)
         raise InterruptedRunError(str(folder.path)) from None
     finally:
         progress.stop()
-    return results, overlays
+    return run, numbers, overlays
 
 
 def _infer(
@@ -140,12 +140,10 @@ def _infer(
     return maker.found
 
 
-def _draw(setup: Setup, results: RunResults, folder: RunFolder, progress: Progress) -> int:
+def _draw(setup: Setup, run: Run, folder: RunFolder, progress: Progress) -> int:
     """Overlays of the worst images by the rules and limits of now; how many."""
-    if results.numbers is None:
-        return 0
     return write_overlays(
-        results.table.judged_by(setup.limits, setup.rules),
+        run.table().judged_by(setup.limits, setup.rules),
         folder,
         progress,
         choice=setup.overlays,
@@ -206,18 +204,17 @@ class _Clock:
         )
 
 
-def _at_the_end(setup: Setup, clock: _Clock) -> dict[str, object]:
-    """What `run.json` learns last; a resumed run may have gone on with other workers or overlays."""
-    return {"seconds": clock.stored, "settings": setup.settings.stored}
+def _at_the_end(document: RunDocument, setup: Setup, clock: _Clock) -> RunDocument:
+    """With what `run.json` learns last; a resumed run may have gone on with other workers or overlays."""
+    return document.model_copy(update={"seconds": clock.stored, "settings": setup.settings.stored})
 
 
-def _leave_readable(folder: RunFolder, update: dict[str, object]) -> None:
+def _leave_readable(folder: RunFolder, setup: Setup, clock: _Clock) -> None:
     """Write what is known; the folder stays resumable."""
     if folder.complete:
         return
     try:
-        results = read_results(folder.tables(), folder.document)
-        document = results.document
+        document, _ = read_results(folder.tables(), folder.document)
     except ValueError:
         document = folder.document
-    folder.interrupt(document.model_copy(update=update))
+    folder.interrupt(_at_the_end(document, setup, clock))

@@ -1,12 +1,10 @@
 """From the table of a run to its results: the numbers and the document that is written."""
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from mahtdiag.calibration.report import Json
 from mahtdiag.config.settings import CalibrationSettings
-from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
+from mahtdiag.diagnosis.ambiguity import ambiguity_of
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
@@ -17,31 +15,11 @@ from mahtdiag.runs.results import NUMBER_SECTIONS, Section
 from mahtdiag.workflows.calibration.judged_sigma import choices_of, has_sigma, judge_sigma
 
 
-@dataclass(frozen=True, slots=True)
-class RunResults:
-    """A run with its document, its numbers (None if nothing was evaluated) and the table behind them.
+def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers | None]:
+    """What the tables of a run say, as a document and as numbers, None where nothing was evaluated.
 
-    `errors` and `ambiguity` are None where nothing was evaluated, the latter too where peaks are not known.
+    `known` is the document so far.
     """
-
-    run: Run
-    numbers: RunNumbers | None
-    errors: ErrorBreakdown | None = None
-    ambiguity: Ambiguity | None = None
-
-    @property
-    def document(self) -> RunDocument:
-        """What `run.json` says."""
-        return self.run.document
-
-    @property
-    def table(self) -> RunTable:
-        """The images of the run."""
-        return self.run.table()
-
-
-def read_results(run: Run, known: RunDocument) -> RunResults:
-    """Everything that the tables of a run say; `known` is the document so far."""
     table = run.table()
     failures = tuple(FailureEntry(image=f.image, reason=f.reason) for f in table.failures)
     counts = ImageCounts(total=known.images.total, evaluated=len(table), failed=len(failures))
@@ -53,16 +31,16 @@ def read_results(run: Run, known: RunDocument) -> RunResults:
         }
     )
     if not np.isfinite(table.error_px).any():
-        return RunResults(replace(run, document=base), None)
-    numbers, errors, ambiguity = numbers_of(table), break_down_errors(table), ambiguity_of(table)
+        return base, None
+    numbers, ambiguity = numbers_of(table), ambiguity_of(table)
     document = base.model_copy(
         update={
-            **_sections(numbers, errors),
+            **_sections(numbers, break_down_errors(table)),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
             "calibration": _calibration(run, known),
         }
     )
-    return RunResults(replace(run, document=document), numbers, errors, ambiguity)
+    return document, numbers
 
 
 def _sections(numbers: RunNumbers, errors: ErrorBreakdown) -> dict[str, Section]:

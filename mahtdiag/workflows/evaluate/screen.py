@@ -1,15 +1,33 @@
-"""From a finished run to what its tables show."""
+"""From a finished run to what its tables show, and what a pipeline is told of it."""
 
+from functools import cache, partial
+from pathlib import Path
+
+from mahtdiag.diagnosis.ambiguity import ambiguity_of
+from mahtdiag.diagnosis.anatomy import break_down_errors
+from mahtdiag.diagnosis.comparison import compare_runs
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
+from mahtdiag.diagnosis.metrics.registry import images_behind
+from mahtdiag.diagnosis.numbers import RunNumbers
+from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
+from mahtdiag.errors import MahtdiagError
+from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.tables.evaluation import EvaluationResult
+from mahtdiag.reports.text import interval, number, percent, pixels
 from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.reading import Run, open_finished
+from mahtdiag.workflows.compare.pairing import pair_runs
 from mahtdiag.workflows.evaluate.job import Evaluation
-from mahtdiag.workflows.gates.judging import results_of
+from mahtdiag.workflows.gates.judging import gate_cases, other_notes, results_of
+
+MEAN_ERROR = "radial_error_px.mean"
 
 
 def result_of(evaluation: Evaluation) -> EvaluationResult:
     """Everything that is printed at the end of `evaluate`."""
-    results, document = evaluation.results, evaluation.results.document
-    numbers = results.numbers
+    run, numbers = evaluation.run, evaluation.numbers
+    document, table = run.document, run.table()
     return EvaluationResult(
         title=f"{document.checkpoint.path} ({document.checkpoint.format}) on {document.data.path}",
         subtitle=_subtitle(document),
@@ -19,12 +37,12 @@ def result_of(evaluation: Evaluation) -> EvaluationResult:
         loss_weights=document.resolved.loss_weights,
         calibration=document.calibration,
         gates=results_of(document.gates),
-        failures=results.table.failures,
+        failures=table.failures,
         notes=document.notes,
-        run_folder=str(evaluation.path),
+        run_folder=str(run.path),
         overlays=evaluation.overlays,
-        errors=results.errors,
-        ambiguity=results.ambiguity,
+        errors=None if numbers is None else break_down_errors(table),
+        ambiguity=None if numbers is None else ambiguity_of(table),
     )
 
 
@@ -35,3 +53,72 @@ def _subtitle(document: RunDocument) -> str:
         f"{document.view} view, input {settings.input_size}, decode {settings.decode}, "
         f"{document.environment.device}{seconds}"
     )
+
+
+def of_evaluation(evaluation: Evaluation) -> CiRecord:
+    """An evaluation: all gates, errors and rates, the images with the largest error."""
+    run, document, table = evaluation.run, evaluation.run.document, evaluation.run.table()
+    nothing = evaluation.not_done is not None and not document.images.evaluated
+    gates = results_of(document.gates)
+    return CiRecord(
+        command="evaluate",
+        about=(
+            ("checkpoint", document.checkpoint.path),
+            ("data", document.data.path),
+            ("view", str(document.view)),
+            ("run folder", str(run.path)),
+        ),
+        problems=(evaluation.not_done,) if nothing and evaluation.not_done else (),
+        judged=document.images.evaluated,
+        failures=table.failures,
+        failures_allowed=evaluation.not_done is None,
+        gates=gate_cases(gates, table, cache(partial(_increases, run))),
+        numbers=_evaluation_numbers(evaluation.numbers),
+        worst=images_behind(MEAN_ERROR, table, too_high=True) if evaluation.numbers else None,
+        notes=other_notes(document.notes, gates),
+    )
+
+
+def _increases(run: Run, baseline: str) -> WorstImages | None:
+    """The images whose mean error grew most against a stored run; None where it is gone by now."""
+    judged_by = run.table().conditions
+    try:
+        stored = open_finished(Path(baseline), run.cwd)
+        pair = pair_runs(stored, run, judged_by.limits, judged_by.rules)
+    except MahtdiagError:
+        return None
+    errors = compare_runs(pair.a, pair.b, (), ())
+    return by_increase(pair.names_b, errors.error_a_px, errors.error_b_px).worst(too_high=True)
+
+
+def _evaluation_numbers(numbers: RunNumbers | None) -> tuple[NumberRow, ...]:
+    if numbers is None:
+        return ()
+    rows = []
+    for unit in THRESHOLDS:
+        if f"radial_error_{unit}.mean" in numbers.found:
+            rows += _error_rows(numbers, unit)
+    rows += [
+        NumberRow(f"errors up to {metric.path[-1]} {unit}", percent(rate.value), _percents(rate))
+        for unit in THRESHOLDS
+        for metric, rate in numbers.of(ERRORS)
+        if metric.path[1] == f"sdr_{unit}"
+    ]
+    total = numbers.get("losses.total")
+    if total is not None:
+        rows.append(NumberRow("loss", number(total.value), interval_in_words(total.ci95)))
+    share = percent(numbers["anatomy.images_with_violations"].value)
+    return (*rows, NumberRow("images with anatomical violations", share))
+
+
+def _error_rows(numbers: RunNumbers, unit: str) -> list[NumberRow]:
+    mean, median, p95 = (numbers[f"radial_error_{unit}.{name}"] for name in ("mean", "median", "p95"))
+    return [
+        NumberRow(f"mean radial error, {unit}", pixels(mean.value), interval_in_words(mean.ci95)),
+        NumberRow(f"median radial error, {unit}", pixels(median.value)),
+        NumberRow(f"95th percentile, {unit}", pixels(p95.value)),
+    ]
+
+
+def _percents(rate: Estimate) -> str:
+    return f"{interval(rate.ci95, 100)} %" if rate.ci95 else ""

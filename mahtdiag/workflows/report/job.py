@@ -21,8 +21,7 @@ from mahtdiag.reports.text import counted, one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.choices import NO_IMAGES, ImageChoice
-from mahtdiag.workflows.gates.baseline import judge_baseline
-from mahtdiag.workflows.gates.judging import results_of, status_of, with_gates
+from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
 from mahtdiag.workflows.pictures import worst_rows
 from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.report.screen import content_of, gallery_of

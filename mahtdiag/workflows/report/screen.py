@@ -24,8 +24,7 @@ from mahtdiag.workflows.anatomy.job import report_of_run
 from mahtdiag.workflows.calibration.job import calibration_of, plot_data
 from mahtdiag.workflows.calibration.judged_sigma import has_sigma
 from mahtdiag.workflows.calibration.screen import result_of as calibration_result
-from mahtdiag.workflows.gates.ci import gate_cases, other_notes
-from mahtdiag.workflows.gates.judging import results_of
+from mahtdiag.workflows.gates.judging import gate_cases, other_notes, results_of
 
 
 def content_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportContent:

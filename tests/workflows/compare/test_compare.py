@@ -12,10 +12,11 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.comparison import PRIMARY, ComparedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, ExitStatus, MahtdiagError, RunFolderError, UsageError
+from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.compare.job import ComparedPair, ComparedRuns, CompareRequest, compare
+from mahtdiag.workflows.compare.job import ComparedRuns, CompareRequest, compare
 from mahtdiag.workflows.compare.pairing import columns_of
 from tests.runs.builders import unseal
 from tests.workflows.compared_folders import Options, Pictured, image_set, renamed, sha256_of, write_run
@@ -51,12 +52,12 @@ def pair(
     settings: Settings | None = None,
     margins: tuple[str, ...] = (),
     common: bool = False,
-) -> ComparedPair:
+) -> ComparisonResult:
     (only,) = compared(folder, *runs, settings=settings, margins=margins, common=common).pairs
     return only
 
 
-def metric(found: ComparedPair, name: str = MEAN) -> ComparedMetric:
+def metric(found: ComparisonResult, name: str = MEAN) -> ComparedMetric:
     return next(metric for metric in found.comparison.metrics if metric.name == name)
 
 
@@ -67,7 +68,7 @@ def test_numbers_are_those_of_the_folders(tmp_path: Path) -> None:
     for name, side in zip(names, ("a", "b"), strict=True):
         error_px = open_run(Path(name), tmp_path).table().error_px
         assert getattr(metric(found).difference, side) == pytest.approx(float(error_px.mean()))
-    assert (found.label_a, found.label_b) == names
+    assert (found.a, found.b) == names
     assert found.comparison.verdict is Verdict.WORSE
     assert [judged.name for judged in found.comparison.judged] == list(PRIMARY)
 
@@ -293,7 +294,7 @@ def test_several_runs_each_against_the_first(tmp_path: Path) -> None:
     images = image_set()
     names = [run(tmp_path, n, images, r) for n, r in (("a", 3.0), ("b", 3.0), ("c", 5.0))]
     found = compared(tmp_path, *names)
-    assert [(each.label_a, each.label_b) for each in found.pairs] == [
+    assert [(each.a, each.b) for each in found.pairs] == [
         ("runs/a", "runs/b"),
         ("runs/a", "runs/c"),
     ]

@@ -13,8 +13,7 @@ from mahtdiag.diagnosis.gates import BaselineGates, GateKind, GateResult
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.compare.job import CompareRequest, compare
-from mahtdiag.workflows.gates.baseline import judge_baseline
-from mahtdiag.workflows.gates.judging import notes_on, results_of, stored
+from mahtdiag.workflows.gates.judging import judge_baseline, notes_on, results_of, stored
 from tests.runs.builders import unseal
 from tests.workflows.compared_folders import Options, image_set, write_run
 
