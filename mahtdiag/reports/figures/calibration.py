@@ -6,24 +6,26 @@ from math import isfinite, pi, sqrt
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from mahtdiag.calibration import CalibrationReport
 from mahtdiag.calibration.report import Curve
-from mahtdiag.reports.figures.spine import KeypointShare, spine_figure
+from mahtdiag.reports.figures.spine import spine_figure
 from mahtdiag.reports.figures.style import (
     BLUE,
     INK,
     MUTED,
+    PALE,
     VERMILLION,
     figure_bytes,
     new_plot,
     plot_style,
     titled,
 )
-from mahtdiag.reports.text import counted, number, percent
+from mahtdiag.reports.text import ABSENT, counted, number, percent
 from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -229,18 +231,34 @@ def _mean_by_sigma(axes: Axes, data: PlotData, bins: int = 8) -> None:
 
 
 def coverage_figure(data: PlotData) -> Figure:
-    """Share of errors inside the 90 % interval, per keypoint, on a schematic spine."""
+    """Share of errors inside the 90 % interval, per keypoint, on a schematic spine.
+
+    Coloured by the distance from 90 %; absent keypoints and those with too few residuals are grey.
+    """
     groups = {group.name: group for group in data.report.groups if group.kind == "keypoint"}
-    shares = {
-        name: KeypointShare(group.coverage_90, group.n_keypoints, group.enough)
-        for name, group in groups.items()
-    }
-    return spine_figure(
-        data.skeleton,
-        shares,
-        ideal=COVERAGE,
-        title="Where is σ wrong?",
-        subtitle=f"share of errors inside the 90 % interval, x and y; {_counted(data.report)}",
-        low_label="too few inside: σ too small",
-        high_label="too many inside: σ too large",
-    )
+    enough = [group.coverage_90 for group in groups.values() if group.enough]
+    reach = max([0.1, *(abs(share - COVERAGE) for share in enough)])
+    colours = LinearSegmentedColormap.from_list("coverage", [VERMILLION, PALE, BLUE])
+    norm = Normalize(COVERAGE - reach, COVERAGE + reach)
+    marks: list[tuple[str, float | None]] = []
+    for name in data.skeleton.keypoint_names:
+        group = groups.get(name)
+        if group is None:
+            marks.append((ABSENT, None))
+        else:
+            few = not group.enough
+            marks.append((f"{100 * group.coverage_90:.0f}{'*' * few}", None if few else group.coverage_90))
+    note = "; * fewer than 20 keypoints, too few to judge" if len(enough) < len(groups) else ""
+    subtitle = f"share of errors inside the 90 % interval, x and y; {_counted(data.report)}"
+    figure, bar = spine_figure(
+        data.skeleton, 8.2, marks, norm, colours,
+        title="Where is σ wrong?", subtitle=f"{subtitle}\nnumbers in %{note}",
+    )  # fmt: skip
+    bar.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    bar.yaxis.set_major_locator(MultipleLocator(0.05 if reach < 0.5 else 0.1))
+    bar.set_ylim(max(0.0, COVERAGE - reach), min(1.0, COVERAGE + reach))
+    bar.axhline(COVERAGE, color=INK, linewidth=1.5)
+    bar.set_title("too many inside:\nσ too large", fontsize=8.5, color=MUTED, loc="center", pad=8,
+                  fontweight="normal")  # fmt: skip
+    bar.set_xlabel("too few inside:\nσ too small", fontsize=8.5, color=MUTED, labelpad=8)
+    return figure

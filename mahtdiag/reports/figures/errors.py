@@ -1,28 +1,25 @@
 """Pictures of a run's errors: how large, where in the spine, made of what, and in what is measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.measurements import BlandAltman
-from mahtdiag.diagnosis.anatomy import MeasuredPair
-from mahtdiag.reports.figures.spine import draw_bodies, draw_mark, frame_spine, sketch, spine_plot
+from mahtdiag.diagnosis.anatomy import MeasuredPair, RuleTally
+from mahtdiag.reports.figures.spine import spine_figure
 from mahtdiag.reports.figures.style import (
     BLUE,
     DPI,
     GREEN,
     INK,
     MUTED,
-    NO_DATA,
     PALE,
     PURPLE,
     VERMILLION,
@@ -46,16 +43,6 @@ MARGIN_INCHES: Final = 0.6
 MOST_VECTOR_POINTS: Final = 2000
 SMALL: Final = 8.5
 KINDS: Final[tuple[Literal["png", "svg"], ...]] = ("png", "svg")
-
-
-@dataclass(frozen=True, slots=True)
-class RuleCount:
-    """Images in which one rule fired: among the predictions, and among their labels."""
-
-    code: str
-    title: str
-    images: int
-    label_images: int
 
 
 def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -> Figure:
@@ -107,28 +94,24 @@ def _shown_range(known: Floats, thresholds: Sequence[float]) -> tuple[float, flo
 
 def error_spine_figure(skeleton: Skeleton, error: Floats, unit: str) -> Figure:
     """Mean error of each keypoint, `[N, K]`, on a schematic spine; grey where none is known."""
-    figure, axes = spine_plot(skeleton, 6.0, 6.8)
     known = np.isfinite(error)
     count = known.sum(axis=0)
     means = np.divide(
         np.where(known, error, 0.0).sum(axis=0), count, out=np.full(count.size, np.nan), where=count > 0
     )
     finite = means[np.isfinite(means)]
-    norm = Normalize(0.0, float(finite.max()) or 1.0)
     colours = LinearSegmentedColormap.from_list("error", [PALE, VERMILLION])
-    places = sketch(skeleton)
-    draw_bodies(axes, skeleton, places)
-    for mean, place in zip(means.tolist(), places, strict=True):
-        draw_mark(axes, place, number(mean, 2), colours(norm(mean)) if np.isfinite(mean) else NO_DATA)
-    frame_spine(axes, places)
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, fraction=0.05, pad=0.04, shrink=0.72)
-    bar.ax.set_title(f"mean, {unit}", fontsize=8.5, color=MUTED, pad=8, fontweight="normal", loc="center")
-    figure.suptitle("Where in the spine are the errors?", x=0.007, ha="left", fontsize=12, fontweight="bold")
-    axes.set_title(
-        f"mean radial error of each keypoint, {unit}; {counted(int(count.sum()), 'keypoint')}",
-        color=MUTED, fontsize=9, fontweight="normal", loc="left",
-    )  # fmt: skip
-    figure.supxlabel(f"{skeleton.view} view, left and right as in the image", color=MUTED, fontsize=9)
+    norm = Normalize(0.0, float(finite.max()) or 1.0)
+    figure, bar = spine_figure(
+        skeleton,
+        6.8,
+        [(number(mean, 2), mean if np.isfinite(mean) else None) for mean in means.tolist()],
+        norm,
+        colours,
+        title="Where in the spine are the errors?",
+        subtitle=f"mean radial error of each keypoint, {unit}; {counted(int(count.sum()), 'keypoint')}",
+    )
+    bar.set_title(f"mean, {unit}", fontsize=8.5, color=MUTED, pad=8, fontweight="normal", loc="center")
     return figure
 
 
@@ -177,22 +160,23 @@ def _columns(weighted: Mapping[str, Floats]) -> dict[str, Floats]:
     }
 
 
-def violations_figure(rules: Sequence[RuleCount], images: int) -> Figure:
+def violations_figure(tallies: Sequence[RuleTally], images: int) -> Figure:
     """Images in which each rule fired, predictions beside labels; rules that never fired are left out."""
-    fired = [rule for rule in rules if rule.images or rule.label_images]
+    fired = [tally for tally in tallies if tally.images or tally.label_images]
+    predicted, labelled = [tally.images for tally in fired], [tally.label_images or 0 for tally in fired]
     figure, axes = new_plot(6.8, 1.6 + 0.42 * max(2, len(fired)))
     places = np.arange(len(fired), dtype=np.float64)
     for offset, counts, name, colour in (
-        (-0.2, [rule.images for rule in fired], "predictions", VERMILLION),
-        (0.2, [rule.label_images for rule in fired], "labels", BLUE),
+        (-0.2, predicted, "predictions", VERMILLION),
+        (0.2, labelled, "labels", BLUE),
     ):
         bars = axes.barh(places + offset, counts, height=0.36, color=colour, label=name)
         axes.bar_label(bars, [str(count) for count in counts], padding=3, fontsize=8.5)
-    axes.set_yticks(places, [f"{rule.code}  {rule.title}" for rule in fired])
+    axes.set_yticks(places, [f"{tally.rule.code}  {tally.rule.title}" for tally in fired])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axes.set_xlim(0, max([1.0, *(1.12 * max(rule.images, rule.label_images) for rule in fired)]))
+    axes.set_xlim(0, max([1.0, *(1.12 * count for count in (*predicted, *labelled))]))
     axes.set_xlabel("images in which the rule fired")
     figure.legend(loc="outside lower right", fontsize=9, ncols=2)
     axes.set_title(f"{counted(images, 'image')}", color=MUTED, fontsize=9, fontweight="normal")

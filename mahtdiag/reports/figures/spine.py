@@ -1,32 +1,21 @@
 """A number per keypoint on a schematic spine: where in the spine is it high or low?"""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import radians
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
-from matplotlib.ticker import MultipleLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from mahtdiag.reports.figures.style import (
-    BLUE,
-    BODY,
-    INK,
-    MARK_INK,
-    MUTED,
-    NO_DATA,
-    PALE,
-    VERMILLION,
-    new_plot,
-)
+from mahtdiag.reports.figures.style import BODY, INK, MARK_INK, MUTED, NO_DATA, new_plot
 from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]
+Colour = str | tuple[float, ...]
 
 BODY_HEIGHT = 1.0
 DISC_HEIGHT = {View.AP: 0.56, View.LA: 0.80}
@@ -36,15 +25,6 @@ LA_TILT_DEG = {"L1": 12.0, "L2": 8.0, "L3": 3.0, "L4": -5.0, "L5": -15.0, "S1": 
 HALF_WIDTH = {View.AP: (0.95, 0.2), View.LA: (0.92, 0.08)}
 # So many vertebrae have room in a figure of the usual height.
 USUAL_VERTEBRAE = 6
-
-
-@dataclass(frozen=True, slots=True)
-class KeypointShare:
-    """A share 0..1 of `n` residuals; `enough` is False where so few say little."""
-
-    share: float
-    n: int
-    enough: bool
 
 
 def sketch(skeleton: Skeleton) -> Floats:
@@ -70,53 +50,34 @@ def _tilt(vertebra: str, view: View) -> float:
     return radians(LA_TILT_DEG.get(vertebra, 0.0)) if view is View.LA else 0.0
 
 
-def spine_plot(skeleton: Skeleton, width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty figure of this size in inches, taller where the spine has more vertebrae than usual."""
-    return new_plot(width, height * max(1.0, len(skeleton.vertebrae) / USUAL_VERTEBRAE))
-
-
 def spine_figure(
     skeleton: Skeleton,
-    shares: Mapping[str, KeypointShare],
+    height: float,
+    marks: Sequence[tuple[str, float | None]],
+    norm: Normalize,
+    colours: Colormap,
     *,
-    ideal: float,
     title: str,
     subtitle: str,
-    low_label: str,
-    high_label: str,
-) -> Figure:
-    """Coloured by the distance from `ideal`; keypoints go by their names, absent ones are grey."""
-    figure, axes = spine_plot(skeleton, 6.0, 8.2)
+) -> tuple[Figure, Axes]:
+    """A text at each keypoint on the colour of a value, grey for None, and the axes of the colour bar.
+
+    `height` in inches is more where the spine has more vertebrae than usual.
+    """
+    figure, axes = new_plot(6.0, height * max(1.0, len(skeleton.vertebrae) / USUAL_VERTEBRAE))
     places = sketch(skeleton)
-    colours = LinearSegmentedColormap.from_list("coverage", [VERMILLION, PALE, BLUE])
-    reach = max([0.1, *(abs(item.share - ideal) for item in shares.values() if item.enough)])
-    norm = Normalize(ideal - reach, ideal + reach)
-    draw_bodies(axes, skeleton, places)
-    small = False
-    for name, place in zip(skeleton.keypoint_names, places, strict=True):
-        item = shares.get(name)
-        known = item is not None and item.enough
-        fill = colours(norm(item.share)) if item is not None and known else NO_DATA
-        text = "–" if item is None else f"{100 * item.share:.0f}{'' if known else '*'}"
-        small = small or (item is not None and not known)
-        draw_mark(axes, place, text, fill)
-    frame_spine(axes, places)
+    _draw_bodies(axes, skeleton, places)
+    for (text, value), place in zip(marks, places, strict=True):
+        _draw_mark(axes, place, text, NO_DATA if value is None else colours(norm(value)))
+    _frame(axes, places)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, fraction=0.05, pad=0.04, shrink=0.72)
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    bar.ax.yaxis.set_major_locator(MultipleLocator(0.05 if reach < 0.5 else 0.1))
-    bar.ax.set_ylim(max(0.0, ideal - reach), min(1.0, ideal + reach))
-    bar.ax.axhline(ideal, color=INK, linewidth=1.5)
-    bar.ax.set_title(high_label.replace(": ", ":\n"), fontsize=8.5, color=MUTED, loc="center", pad=8,
-                     fontweight="normal")  # fmt: skip
-    bar.ax.set_xlabel(low_label.replace(": ", ":\n"), fontsize=8.5, color=MUTED, labelpad=8)
-    note = "numbers in %" + ("; * fewer than 20 keypoints, too few to judge" if small else "")
     figure.suptitle(title, x=0.007, ha="left", fontsize=12, fontweight="bold")
-    axes.set_title(f"{subtitle}\n{note}", color=MUTED, fontsize=9, fontweight="normal", loc="left")
+    axes.set_title(subtitle, color=MUTED, fontsize=9, fontweight="normal", loc="left")
     figure.supxlabel(f"{skeleton.view} view, left and right as in the image", color=MUTED, fontsize=9)
-    return figure
+    return figure, bar.ax
 
 
-def draw_mark(axes: Axes, place: Floats, text: str, fill: str | tuple[float, ...]) -> None:
+def _draw_mark(axes: Axes, place: Floats, text: str, fill: Colour) -> None:
     """A coloured disc with a number in it at the place of a keypoint."""
     x, y = float(place[0]), float(place[1])
     axes.plot(x, y, "o", markersize=26, color=fill, markeredgecolor=INK, markeredgewidth=1.0)
@@ -125,14 +86,14 @@ def draw_mark(axes: Axes, place: Floats, text: str, fill: str | tuple[float, ...
     )  # fmt: skip
 
 
-def _readable(fill: str | tuple[float, ...]) -> str:
+def _readable(fill: Colour) -> str:
     """Ink or white, whichever stands out more on a fill."""
     if isinstance(fill, str):
         return MARK_INK
     return MARK_INK if 0.299 * fill[0] + 0.587 * fill[1] + 0.114 * fill[2] > 0.5 else "white"
 
 
-def draw_bodies(axes: Axes, skeleton: Skeleton, places: Floats) -> None:
+def _draw_bodies(axes: Axes, skeleton: Skeleton, places: Floats) -> None:
     """Outlines of the vertebrae of a sketch, with their names."""
     for name in skeleton.vertebrae:
         corners = places[skeleton.keypoints_of(name)]
@@ -155,7 +116,7 @@ def draw_bodies(axes: Axes, skeleton: Skeleton, places: Floats) -> None:
         )
 
 
-def frame_spine(axes: Axes, places: Floats) -> None:
+def _frame(axes: Axes, places: Floats) -> None:
     """Make the axes fit a sketch, upright and undistorted."""
     axes.update_datalim([places.min(axis=0) - 0.4, places.max(axis=0) + 0.4])
     # The axes fill the figure, so that the text above starts at its edge.

@@ -1,8 +1,8 @@
 """What the gallery knows of every image, as JSON inside the page, and its small pictures."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -11,7 +11,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType
+from mahtdiag.anatomy.findings import group_reason, grouped
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.diagnosis.anatomy import JudgedImage
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.reports.html.sections import ReportContent
 from mahtdiag.reports.overlay.image import Image, for_display
 from mahtdiag.reports.text import one_line
 from mahtdiag.schema.frames import Size
@@ -19,7 +24,6 @@ from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 DECIMALS_PX = 1
 SIGNIFICANT = 4
@@ -47,66 +51,34 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class GalleryImage:
-    """One evaluated image, what is wrong with it in words, and its picture or why there is none.
-
-    Points and σ `[K, 2]`, errors, peaks and `types` (values of `ErrorType`) `[K]`, original pixels, NaN where
-    missing; `losses` by name, unweighted. `findings`: code and sentence of each kind of violation;
-    `label_codes`: what its label breaks; `level_shift`: +1 where all is marked one level too low.
-    """
-
-    name: str
-    size: Size
-    pixel_spacing_mm: float | None
-    label_px: Floats
-    pred_px: Floats
-    sigma_px: Floats
-    error_px: Floats
-    peak: Floats
-    types: Ints
-    mean_error_px: float
-    max_error_px: float
-    losses: Mapping[str, float]
-    findings: tuple[tuple[str, str], ...]
-    label_codes: tuple[str, ...]
-    severity: float
-    level_shift: int
-    picture: Picture | None
-    no_picture: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Gallery:
-    """The shown images of a run, the failed ones with their reasons, and what the reader has to know.
+    """Which images of a run are shown, as rows of its table, each with its picture or why there is none."""
 
-    `rule_titles` by code, `weights` of the loss parts by name.
-    """
-
-    skeleton: Skeleton
-    images: tuple[GalleryImage, ...]
-    failed: tuple[tuple[str, str], ...]
-    rule_titles: Mapping[str, str]
-    weights: Mapping[str, float]
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def pictures(self) -> tuple[Picture | None, ...]:
-        """The pictures, in the order of the images."""
-        return tuple(image.picture for image in self.images)
+    rows: Sequence[int]
+    pictures: Sequence[Picture | str]
+    notes: tuple[str, ...]
 
 
-def gallery_json(gallery: Gallery) -> Markup:
+def gallery_json(gallery: Gallery, report: ReportContent) -> Markup:
     """Everything but the pictures; nothing in it can end the script block or open a tag."""
+    table = report.table
     names = [kind for kind in ErrorType if kind is not ErrorType.UNKNOWN]
+    judged = {image.image: image for image in report.anatomy.verdict.images}
     content: dict[str, Json] = {
-        "keypoints": [*gallery.skeleton.keypoint_names],
-        "outlines": _outlines(gallery.skeleton),
+        "keypoints": [*table.skeleton.keypoint_names],
+        "outlines": _outlines(table.skeleton),
         "losses": [*LOSS_NAMES],
-        "weights": {name: float(weight) for name, weight in gallery.weights.items()},
+        "weights": {name: float(weight) for name, weight in report.loss_weights.items()},
         "types": {str(int(kind)): kind.title for kind in names},
-        "rules": dict(gallery.rule_titles),
-        "images": [_image_json(image) for image in gallery.images],
-        "failed": [{"name": one_line(name), "reason": one_line(reason)} for name, reason in gallery.failed],
+        "rules": {rule.code: rule.title for rule in RULES},
+        "images": [
+            _image_json(table, row, judged[table.image[row]], picture)
+            for row, picture in zip(gallery.rows, gallery.pictures, strict=True)
+        ],
+        "failed": [
+            {"name": one_line(failure.image), "reason": one_line(failure.reason)}
+            for failure in table.failures
+        ],
     }
     return script_json(content)
 
@@ -125,28 +97,37 @@ def _outlines(skeleton: Skeleton) -> list[Json]:
     return [skeleton.keypoints_of(name)[corners].tolist() for name, corners in around.items()]
 
 
-def _image_json(image: GalleryImage) -> Json:
-    covers = None if image.picture is None else image.picture.covers
+def _image_json(table: RunTable, row: int, judged: JudgedImage, picture: Picture | str) -> Json:
+    """One evaluated image: original pixels, null where missing; `losses` are unweighted.
+
+    `findings`: code and sentence of each kind of violation; `label_codes`: what its label breaks; `shift`: +1
+    where all is marked one level too low; `missing`: why there is no picture.
+    """
+    sigma_px, spacing = table.sigma_px[row], float(table.pixel_spacing_mm[row])
+    types: list[int] = table.error_types.types[row].tolist()
     return {
-        "name": one_line(image.name),
-        "size": [image.size.width, image.size.height],
-        "covers": None if covers is None else [covers.width, covers.height],
-        "missing": one_line(image.no_picture),
-        "error": _significant(image.mean_error_px),
-        "max": _significant(image.max_error_px),
-        "sigma": _significant(_mean_sigma(image.sigma_px)),
-        "losses": [_significant(image.losses[name]) for name in LOSS_NAMES],
-        "severity": _significant(image.severity),
-        "findings": [[code, sentence] for code, sentence in image.findings],
-        "label_codes": [*image.label_codes],
-        "shift": image.level_shift,
-        "spacing": image.pixel_spacing_mm,
-        "label": _rounded(image.label_px),
-        "pred": _rounded(image.pred_px),
-        "spread": _rounded(image.sigma_px) if np.isfinite(image.sigma_px).any() else None,
-        "errors": _rounded(image.error_px, 2),
-        "peaks": _rounded(image.peak, 3),
-        "types": [None if kind == ErrorType.UNKNOWN else kind for kind in image.types.tolist()],
+        "name": one_line(table.image[row]),
+        "size": [int(table.width[row]), int(table.height[row])],
+        "covers": None if isinstance(picture, str) else [picture.covers.width, picture.covers.height],
+        "missing": one_line(picture) if isinstance(picture, str) else "",
+        "error": _significant(float(table.radial_error_px[row])),
+        "max": _significant(float(table.max_error_px[row])),
+        "sigma": _significant(_mean_sigma(sigma_px)),
+        "losses": [_significant(float(table.loss(name)[row])) for name in LOSS_NAMES],
+        "severity": _significant(judged.severity),
+        "findings": [
+            [group[0].code, group_reason(group, table.skeleton)]
+            for group in grouped(judged.findings, table.skeleton)
+        ],
+        "label_codes": [*judged.label_codes],
+        "shift": int(table.level_shift[row]),
+        "spacing": spacing if np.isfinite(spacing) else None,
+        "label": _rounded(table.gt_px[row]),
+        "pred": _rounded(table.pred_px[row]),
+        "spread": _rounded(sigma_px) if np.isfinite(sigma_px).any() else None,
+        "errors": _rounded(table.error_px[row], 2),
+        "peaks": _rounded(table.peak[row], 3),
+        "types": [None if kind == ErrorType.UNKNOWN else kind for kind in types],
     }
 
 

@@ -1,23 +1,29 @@
-"""The page itself: templates, style and script from this folder, everything else from the records."""
+"""The page itself and what stands at its top: the verdict, and the numbers that matter.
+
+Templates, style and script are from this folder, everything else from the records.
+"""
 
 import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Final
+from typing import Final, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mahtdiag import __version__
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.metrics.losses import LOSSES
+from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
+from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.reports import palette
-from mahtdiag.reports.ci.record import score_in_words
+from mahtdiag.reports.ci.record import GateCase, score_in_words
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
-from mahtdiag.reports.html.headline import tiles_of, verdict_of
 from mahtdiag.reports.html.sections import Chapter, Plot, ReportContent
 from mahtdiag.reports.tables.table import INDENT, Line, Style, gates_table
-from mahtdiag.reports.text import safe_lines
+from mahtdiag.reports.text import counted, interval, number, percent, pixels, safe_lines
 
 FOLDER: Final = "templates"
 TEMPLATE: Final = "report.html.j2"
@@ -62,7 +68,7 @@ def render_page(page: Page) -> bytes:
         gates=gates_table([case.result for case in report.gates]) if report.gates else None,
         tiles=tiles_of(report),
         sections=page.sections,
-        gallery_json="" if gallery is None else gallery_json(gallery),
+        gallery_json="" if gallery is None else gallery_json(gallery, report),
         style=Markup(style),
         script=Markup(script),
         policy=_policy(style, script),
@@ -83,6 +89,7 @@ def templates() -> Environment:
     )
     environment.filters["base64"] = _base64
     environment.filters["score_in_words"] = score_in_words
+    environment.filters["look_at"] = look_at
     environment.tests["plot"] = lambda block: isinstance(block, Plot)
     environment.tests["line"] = lambda block: isinstance(block, Line)
     environment.tests["indented"] = lambda text: text.startswith(INDENT)
@@ -140,3 +147,100 @@ def _policy(style: str, script: str) -> str:
 
 def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
+
+
+Status = Literal["passed", "failed", "open"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """May this checkpoint ship?"""
+
+    status: Status
+    headline: str
+    failed: tuple[GateCase, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number that matters, with what it rests on."""
+
+    label: str
+    value: str
+    detail: str
+    alarm: bool = False
+
+
+# What to look at when a gate on a number of these sections fails; else the errors.
+_LOOKS = {"anatomy": "code:any", "calibration": "sort:sigma", "images": "status:failed"}
+SHIFTS = "level_shifts"
+
+
+def verdict_of(gates: tuple[GateCase, ...]) -> Ruling:
+    """What the gates say; without any, nothing is promised."""
+    failed = tuple(case for case in gates if not case.passed)
+    if not gates:
+        return Ruling("open", "No gate is set: these numbers were not judged.", ())
+    if not failed:
+        every = "The gate" if len(gates) == 1 else f"All {len(gates)} gates"
+        return Ruling("passed", f"{every} passed.", ())
+    headline = f"{len(failed)} of {len(gates)} gates failed." if len(gates) > 1 else "The gate failed."
+    return Ruling("failed", headline, failed)
+
+
+def look_at(name: str) -> str:
+    """How the gallery shows the images behind a number of `run.json`: `sort:error`, `code:A201`."""
+    metric = metric_of(name)
+    if metric is not None and metric.group.kind is GroupKind.RULE:
+        return f"code:{metric.group.name}"
+    if metric is not None and metric.section == LOSSES:
+        return f"sort:{metric.path[-1]}"
+    if metric is not None and metric.path[-1] == SHIFTS:
+        return "type:shift"
+    return _LOOKS.get(name.partition(".")[0], "sort:error")
+
+
+def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
+    """The numbers that a reader looks for first."""
+    mean, median, p95 = (
+        report.numbers[f"radial_error_{report.unit}.{of}"] for of in ("mean", "median", "p95")
+    )
+    tiles = [
+        Tile(f"mean error, {report.unit}", pixels(mean.value), _interval(mean)),
+        Tile(f"median error, {report.unit}", pixels(median.value), f"95 % are below {pixels(p95.value)}"),
+        _rate_tile(report),
+        _anatomy_tile(report),
+    ]
+    shifts = len(report.anatomy.diagnosis.level_shifts) if report.anatomy.diagnosis else 0
+    if shifts:
+        tiles.append(Tile("marked one level off", counted(shifts, "image"), "every vertebra misnamed", True))
+    if report.calibration is not None:
+        sigma = report.calibration.tables.report
+        scale = f"best σ scale {number(sigma.sigma_scale)}"
+        tiles.append(Tile("σ: MACE", number(sigma.mace), scale))
+    failed = len(report.table.failures)
+    detail = f"{failed:,} failed" if failed else "none failed"
+    tiles.append(Tile("images evaluated", f"{len(report.table):,}", detail, bool(failed)))
+    return tuple(tiles)
+
+
+def _interval(found: Estimate, scale: float = 1.0, unit: str = "") -> str:
+    return f"{interval(found.ci95, scale)}{unit} (95 %)" if found.ci95 else "one image: no interval"
+
+
+def _rate_tile(report: ReportContent) -> Tile:
+    """The success detection rate at the middle of the thresholds."""
+    thresholds = THRESHOLDS[report.unit]
+    threshold = f"{thresholds[len(thresholds) // 2]:g}"
+    rate = report.numbers[f"sdr_{report.unit}.{threshold}"]
+    return Tile(f"within {threshold} {report.unit}", percent(rate.value), _interval(rate, 100, " %"))
+
+
+def _anatomy_tile(report: ReportContent) -> Tile:
+    verdict = report.anatomy.verdict
+    labels = verdict.label_violating or 0
+    return Tile(
+        "impossible spines",
+        percent(verdict.share_violating),
+        f"{counted(verdict.violating, 'image')}; labels: {labels:,}",
+    )

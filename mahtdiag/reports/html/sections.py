@@ -17,7 +17,6 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.ci.record import GateCase
 from mahtdiag.reports.figures.calibration import PlotData, figure_makers
 from mahtdiag.reports.figures.errors import (
-    RuleCount,
     bland_altman_figure,
     distribution_figure,
     error_spine_figure,
@@ -25,8 +24,7 @@ from mahtdiag.reports.figures.errors import (
     loss_figure,
     violations_figure,
 )
-from mahtdiag.reports.figures.style import plot_style
-from mahtdiag.reports.html.svg import inline_svg
+from mahtdiag.reports.figures.style import inline_svg, plot_style
 from mahtdiag.reports.tables.anatomy import (
     agreement_table,
     ambiguity_parts,
@@ -171,12 +169,11 @@ def _losses(report: ReportContent) -> Chapter:
 
 def _anatomy(report: AnatomyReport) -> Chapter:
     verdict = report.verdict
-    rules = [RuleCount(t.rule.code, t.rule.title, t.images, t.label_images or 0) for t in verdict.tallies]
-    if not any(rule.images or rule.label_images for rule in rules):
+    if not any(tally.images or tally.label_images for tally in verdict.tallies):
         nothing = Line("No rule fired in any image, nor in any label.")
         return Chapter("anatomy", "Anatomical violations", (((nothing,),),))
     with plot_style():
-        figure = violations_figure(rules, len(verdict.images))
+        figure = violations_figure(verdict.tallies, len(verdict.images))
         plot = _plot(figure, "violations", "Images in which each anatomical rule fired")
     worst, table = worst_images(report, WIDER), tally_table(verdict, "predictions", WIDER)
     return Chapter("anatomy", "Anatomical violations", (((plot,), (worst,)), ((table,),)))

@@ -14,7 +14,13 @@ from mahtdiag.data.images import decode_reduced
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
-from mahtdiag.reports.html.gallery import Picture, picture_bytes, picture_height, small_picture
+from mahtdiag.reports.html.gallery import (
+    Gallery,
+    Picture,
+    picture_bytes,
+    picture_height,
+    small_picture,
+)
 from mahtdiag.reports.html.page import Page, render_page
 from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.text import counted, one_line
@@ -24,7 +30,7 @@ from mahtdiag.schema.choices import NO_IMAGES, ImageChoice
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
 from mahtdiag.workflows.pictures import worst_rows
 from mahtdiag.workflows.progress import Progress
-from mahtdiag.workflows.report.screen import content_of, gallery_of
+from mahtdiag.workflows.report.screen import content_of
 
 NAME = "report.html"
 READERS = 4
@@ -92,9 +98,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     pictures = pictures if data else [f"{run.document.data.path} is gone"] * len(rows)
     names = [table.image[row] for row in rows]
     notes = _notes(run, names, pictures, len(table), data is not None)
-    gallery = None
-    if request.images != NO_IMAGES:
-        gallery = gallery_of(report, rows, pictures, notes)
+    gallery = None if request.images == NO_IMAGES else Gallery(rows, pictures, notes)
     content = render_page(Page(report, sections, gallery))
     return Report(
         path=_written(request, run, content),

@@ -1,25 +1,17 @@
 """From a finished run to what its report shows."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
-import numpy as np
 from pydantic import JsonValue
 
-from mahtdiag.anatomy.findings import group_reason, grouped
-from mahtdiag.anatomy.rules import RULES
-from mahtdiag.diagnosis.anatomy import JudgedImage
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.html.gallery import Gallery, GalleryImage, Picture
 from mahtdiag.reports.html.sections import CalibrationPage, Facts, ReportContent
 from mahtdiag.reports.text import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
-from mahtdiag.schema.frames import Size
-from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.anatomy.job import report_of_run
 from mahtdiag.workflows.calibration.job import calibration_of, plot_data
 from mahtdiag.workflows.calibration.judged_sigma import has_sigma
@@ -62,58 +54,6 @@ def _calibration(run: Run, table: RunTable) -> CalibrationPage | None:
     found = calibration_of(run)
     known = found.sigma.report.n_keypoints > 0
     return CalibrationPage(calibration_result(found), plot_data(found.sigma) if known else None)
-
-
-def gallery_of(
-    report: ReportContent,
-    rows: Sequence[int],
-    pictures: Sequence[Picture | str],
-    notes: tuple[str, ...],
-) -> Gallery:
-    """The images of these rows of the keypoint table, each with its picture or why there is none."""
-    table = report.table
-    types = table.error_types.types
-    judged = {image.image: image for image in report.anatomy.verdict.images}
-    shown = []
-    for row, picture in zip(rows, pictures, strict=True):
-        name = table.image[row]
-        spacing, made = float(table.pixel_spacing_mm[row]), isinstance(picture, Picture)
-        shown.append(
-            GalleryImage(
-                name=name,
-                size=Size(int(table.height[row]), int(table.width[row])),
-                pixel_spacing_mm=spacing if np.isfinite(spacing) else None,
-                label_px=table.gt_px[row],
-                pred_px=table.pred_px[row],
-                sigma_px=table.sigma_px[row],
-                error_px=table.error_px[row],
-                peak=table.peak[row],
-                types=types[row],
-                mean_error_px=float(table.radial_error_px[row]),
-                max_error_px=float(table.max_error_px[row]),
-                losses={loss: float(table.loss(loss)[row]) for loss in LOSS_NAMES},
-                findings=_findings(judged[name], table.skeleton),
-                label_codes=judged[name].label_codes,
-                severity=judged[name].severity,
-                level_shift=int(table.level_shift[row]),
-                picture=picture if isinstance(picture, Picture) else None,
-                no_picture="" if made else str(picture),
-            )
-        )
-    return Gallery(
-        skeleton=table.skeleton,
-        images=tuple(shown),
-        failed=tuple((failure.image, failure.reason) for failure in table.failures),
-        rule_titles={rule.code: rule.title for rule in RULES},
-        weights=report.loss_weights,
-        notes=notes,
-    )
-
-
-def _findings(image: JudgedImage, skeleton: Skeleton) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (group[0].code, group_reason(group, skeleton)) for group in grouped(image.findings, skeleton)
-    )
 
 
 def _provenance(run: Run) -> Iterator[Facts]:

@@ -22,7 +22,7 @@ from mahtdiag.reports.figures.calibration import (
     sparsification_figure,
     z_figure,
 )
-from mahtdiag.reports.figures.spine import KeypointShare, sketch, spine_figure
+from mahtdiag.reports.figures.spine import sketch
 from mahtdiag.reports.figures.style import plot_style
 from mahtdiag.schema.skeleton import LL, LR, SKELETONS, UL, UR, Skeleton, View
 from tests.reports.overlay.overlay_records import THORACOLUMBAR
@@ -122,15 +122,19 @@ def test_the_sketch_is_a_spine(skeleton: Skeleton) -> None:
 
 
 def test_a_spine_of_68_keypoints_is_drawn() -> None:
-    names = THORACOLUMBAR.keypoint_names
-    shares = {name: KeypointShare(0.5 + k / 200, 50, True) for k, name in enumerate(names)}
+    shares = {name: 0.5 + k / 200 for k, name in enumerate(THORACOLUMBAR.keypoint_names)}
+    data = plot_data(*residuals(images=2))
+    any_group = next(group for group in data.report.groups if group.kind == "keypoint")
+    groups = tuple(
+        replace(any_group, name=name, n_keypoints=50, enough=True, coverage_90=share)
+        for name, share in shares.items()
+    )
+    report = replace(data.report, groups=groups)
     with plot_style():
-        figure = spine_figure(
-            THORACOLUMBAR, shares, ideal=0.9, title="t", subtitle="s", low_label="low", high_label="high"
-        )
+        figure = coverage_figure(replace(data, skeleton=THORACOLUMBAR, report=report))
     shown = [text.get_text() for text in axes_of(figure).texts]
     assert {*THORACOLUMBAR.vertebrae} <= {*shown}
-    assert f"{100 * shares['L5 LR'].share:.0f}" in shown
+    assert f"{100 * shares['L5 LR']:.0f}" in shown
 
 
 def awkward(kind: str) -> tuple[Floats, Floats]:

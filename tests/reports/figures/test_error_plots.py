@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, StepPatch
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.rules import RULES
+from mahtdiag.diagnosis.anatomy import RuleTally
 from mahtdiag.reports.figures.errors import (
     MOST_COLUMNS,
-    RuleCount,
     distribution_figure,
     error_spine_figure,
     loss_figure,
@@ -139,7 +140,13 @@ def test_a_negative_part_is_drawn_below_zero() -> None:
 
 
 def test_rules_that_fired_and_no_others() -> None:
-    rules = [RuleCount("A101", "one", 3, 0), RuleCount("A102", "two", 0, 0), RuleCount("A103", "three", 0, 2)]
-    axes = styled(lambda: violations_figure(rules, 10)).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["A101  one", "A103  three"]
+    counts = ((3, 0), (0, 0), (0, 2))
+    tallies = [
+        RuleTally(rule, images, images, images, None, None, label_images)
+        for rule, (images, label_images) in zip(RULES, counts, strict=False)
+    ]
+    axes = styled(lambda: violations_figure(tallies, 10)).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        f"{rule.code}  {rule.title}" for rule in (RULES[0], RULES[2])
+    ]
     assert [bar.get_width() for bar in bars(axes)] == [3, 0, 0, 2]

@@ -7,8 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mahtdiag.reports.figures.style import BLUE, figure_bytes, new_plot, plot_style, titled
-from mahtdiag.reports.html.svg import inline_svg
+from mahtdiag.reports.figures.style import BLUE, figure_bytes, inline_svg, new_plot, plot_style, titled
 
 Floats = NDArray[np.float64]
 

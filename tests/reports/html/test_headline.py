@@ -5,7 +5,7 @@ import pytest
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.ci.record import GateCase
-from mahtdiag.reports.html.headline import FailedGate, look_at, verdict_of
+from mahtdiag.reports.html.page import look_at, verdict_of
 
 BEHIND = WorstImages("largest mean radial error", (RankedImage("a.jpg", 12.5, "px"),))
 
@@ -34,10 +34,10 @@ def test_all_passed() -> None:
 def test_failed_ones_are_put_in_words() -> None:
     verdict = verdict_of((PASSED, FAILED, MISSING))
     assert (verdict.status, verdict.headline) == ("failed", "2 of 3 gates failed.")
-    assert verdict.failed == (
-        FailedGate("radial_error_px.mean: 4.250, limit <= 4", "sort:error", BEHIND),
-        FailedGate("radial_error_mm.mean: not measured, limit < 4; no pixel spacing", "sort:error", None),
-    )
+    assert [(gate.sentence, look_at(gate.result.gate.metric), gate.worst) for gate in verdict.failed] == [
+        ("radial_error_px.mean: 4.250, limit <= 4", "sort:error", BEHIND),
+        ("radial_error_mm.mean: not measured, limit < 4; no pixel spacing", "sort:error", None),
+    ]
 
 
 @pytest.mark.parametrize(

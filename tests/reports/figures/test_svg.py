@@ -7,8 +7,15 @@ from xml.etree import ElementTree
 import numpy as np
 from matplotlib.figure import Figure
 
-from mahtdiag.reports.figures.style import BLUE, MARK_INK, VERMILLION, new_plot, plot_style
-from mahtdiag.reports.html.svg import SCREEN_PX_PER_POINT, inline_svg
+from mahtdiag.reports.figures.style import (
+    BLUE,
+    MARK_INK,
+    SCREEN_PX_PER_POINT,
+    VERMILLION,
+    inline_svg,
+    new_plot,
+    plot_style,
+)
 
 
 def drawn(title: str = "Two & <three>\nσ") -> Figure:
