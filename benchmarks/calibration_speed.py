@@ -19,7 +19,7 @@ import numpy as np
 import uncertainty_toolbox
 from rich.text import Text
 
-from mahtdiag.calibration import calibration_report
+from mahtdiag.calibration.report import calibration_report
 from mahtdiag.calibration.scores import collect_points
 from mahtdiag.calibration.sums import image_sums, numbers
 from mahtdiag.schema.skeleton import View

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from mahtdiag.heatmaps.decoding import FLOOR, SMALLEST, blur_radius, centroid_radius, spread_radius
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
-from mahtdiag.schema.model_spec import DecodeMethod
+from mahtdiag.schema.choices import DecodeMethod
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.direct import read_directly
 from benchmarks.figures import Figure, at_least, at_most, milliseconds, table
 from mahtdiag.engine.analysis import analyse
-from mahtdiag.heatmaps import gaussian_targets
-from mahtdiag.schema.model_spec import DecodeMethod, Decoding, UncertaintyFrame
+from mahtdiag.heatmaps.decoding import gaussian_targets
+from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame
+from mahtdiag.schema.model_spec import Decoding
 from mahtdiag.schema.readings import BatchReading, ModelOutputs
 
 IMAGES, KEYPOINTS, SIDE = 4, 20, 512

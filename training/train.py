@@ -19,19 +19,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from mahtdiag.heatmaps import gaussian_targets, soft_argmax
+from mahtdiag.heatmaps.decoding import gaussian_targets, soft_argmax
 from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
+from mahtdiag.schema.choices import DecodeMethod, UncertaintyKind
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.model_spec import (
-    DecodeMethod,
-    Decoding,
-    ModelInput,
-    ModelSpec,
-    UncertaintyKind,
-    UncertaintySpec,
-)
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.skeleton import View
 from training.images import Augmentation, augment, draw_training_set
 

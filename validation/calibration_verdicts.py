@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.text import Text
 
-from mahtdiag.calibration import CalibrationReport, calibration_report
+from mahtdiag.calibration.report import CalibrationReport, calibration_report
 from validation.simulated_models import FAULTS, Simulated, calibrated, faulty, true_sigma
 
 SETS, IMAGES = 200, 50

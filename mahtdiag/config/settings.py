@@ -23,18 +23,16 @@ from mahtdiag.config import option_keys as keys
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.option_keys import OptionKey
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.choices import ImageChoice, Precision
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
-from mahtdiag.schema.model_spec import (
-    LARGEST_SIGMA,
-    MOST_PASSES,
-    SIGMA_BOUNDS,
+from mahtdiag.schema.choices import (
     DecodeMethod,
-    McDropout,
+    ImageChoice,
+    Precision,
     UncertaintyFrame,
     UncertaintyKind,
     UncertaintySource,
 )
+from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.model_spec import LARGEST_SIGMA, MOST_PASSES, SIGMA_BOUNDS, McDropout
 from mahtdiag.schema.skeleton import View
 
 Value = str | float | bool | tuple[str, ...]

@@ -11,7 +11,7 @@ from mahtdiag.calibration.bootstrap import percentile_interval, resampled_sums
 from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import Ranking, counted
-from mahtdiag.schema.model_spec import DecodeMethod
+from mahtdiag.schema.choices import DecodeMethod
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.skeleton import Skeleton
 

@@ -9,8 +9,9 @@ import torch
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
+from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap
-from mahtdiag.schema.model_spec import ModelSpec, UncertaintySource
+from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.readings import BatchReading, Floats
 from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, LoadedImage, Sample
 

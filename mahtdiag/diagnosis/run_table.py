@@ -16,8 +16,8 @@ from mahtdiag.anatomy.error_types import ErrorTypes, classify_errors, whole_imag
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
+from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
-from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.readings import PeakPlaces
 from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.schema.skeleton import Skeleton, View

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, read_heatmaps
+from mahtdiag.heatmaps.decoding import HeatmapReading, read_heatmaps
+from mahtdiag.heatmaps.peaks import HeatmapFlag
 from mahtdiag.losses.heatmap import (
     PUBLISHED_WEIGHT,
     FocalWeight,
@@ -13,7 +14,8 @@ from mahtdiag.losses.heatmap import (
     sum_outside,
     windowed_heatmap_losses,
 )
-from mahtdiag.schema.model_spec import Decoding, UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.model_spec import Decoding
 from mahtdiag.schema.readings import BatchReading, Floats, ModelOutputs, PeakPlaces
 
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from mahtdiag.engine.analysis import analyse
 from mahtdiag.errors import DeviceError, MahtdiagError, ModelOutputError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
-from mahtdiag.schema.choices import Precision
+from mahtdiag.schema.choices import Precision, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import FrameMap, Size
-from mahtdiag.schema.model_spec import ModelSpec, UncertaintyKind, UncertaintySource
+from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.readings import BatchReading, Floats, ModelOutputs, Predictor
 from mahtdiag.schema.records import Failure, LoadedImage, Sample
 

@@ -21,7 +21,8 @@ from mahtdiag.heatmaps.peaks import (
     stretch_maxima,
     weighted_sums,
 )
-from mahtdiag.schema.model_spec import DecodeMethod, Decoding
+from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.model_spec import Decoding
 
 
 @dataclass(frozen=True)

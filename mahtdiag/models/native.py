@@ -20,15 +20,13 @@ from torch import nn
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.formats.native import METADATA_KEY, STATE_KEY
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
+from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     LARGEST_SIGMA,
-    DecodeMethod,
     Decoding,
     ModelInput,
     ModelSpec,
-    UncertaintyFrame,
-    UncertaintyKind,
     UncertaintySpec,
     parse_normalization,
 )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mahtdiag.errors import ModelOutputError
-from mahtdiag.schema.model_spec import UncertaintyKind
+from mahtdiag.schema.choices import UncertaintyKind
 from mahtdiag.schema.readings import ModelOutputs
 
 ACCEPTED = (

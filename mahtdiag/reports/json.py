@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from mahtdiag.anatomy.findings import finding_reason, image_reason
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
-from mahtdiag.calibration import ConformalRow, ConformalTable
+from mahtdiag.calibration.recalibration import ConformalRow, ConformalTable
 from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,

@@ -10,9 +10,9 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.run_table import Conditions
-from mahtdiag.schema.choices import LOSS_WEIGHTS, ImageChoice, Precision
+from mahtdiag.schema.choices import LOSS_WEIGHTS, ImageChoice, Precision, UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
-from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelSpec, UncertaintyFrame, UncertaintySource
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelSpec
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"

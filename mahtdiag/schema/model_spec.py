@@ -15,25 +15,6 @@ from mahtdiag.schema.choices import (
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import Skeleton, View
 
-__all__ = [
-    "IMAGENET",
-    "MOST_PASSES",
-    "SIGMA_BOUNDS",
-    "UNIT",
-    "DecodeMethod",
-    "Decoding",
-    "McDropout",
-    "ModelInput",
-    "ModelSpec",
-    "Normalization",
-    "UncertaintyFrame",
-    "UncertaintyKind",
-    "UncertaintySource",
-    "UncertaintySpec",
-    "parse_normalization",
-]
-
-
 LARGEST_SIGMA = 1000.0
 """σ of training targets in heatmap cells beyond which no peak is: whatever says more means something else."""
 

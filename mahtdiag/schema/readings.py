@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.model_spec import UncertaintyKind
+from mahtdiag.schema.choices import UncertaintyKind
 
 if TYPE_CHECKING:
     from torch import Tensor

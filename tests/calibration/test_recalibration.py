@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from mahtdiag.calibration import collect_points
 from mahtdiag.calibration.recalibration import (
     Change,
     apply_sigma_scale,
@@ -22,7 +21,7 @@ from mahtdiag.calibration.recalibration import (
     nll_changes,
     recalibration_row,
 )
-from mahtdiag.calibration.scores import nll
+from mahtdiag.calibration.scores import collect_points, nll
 
 from .simulate import FloatArray, calibrated
 

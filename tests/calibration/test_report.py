@@ -11,8 +11,9 @@ import uncertainty_toolbox as uct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.calibration import CalibrationReport, calibration_report, recalibration, scores
+from mahtdiag.calibration import recalibration, scores
 from mahtdiag.calibration.ranking import spearman
+from mahtdiag.calibration.report import CalibrationReport, calibration_report
 from mahtdiag.calibration.scores import (
     collect_points,
     crps_px,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mahtdiag.calibration import FAULTS, HeadUnits, calibration_report
-from mahtdiag.calibration.report import CalibrationReport
+from mahtdiag.calibration.report import CalibrationReport, calibration_report
+from mahtdiag.calibration.verdict import FAULTS, HeadUnits
 
 from .simulate import Simulated, calibrated, faulty, true_sigma
 

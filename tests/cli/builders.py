@@ -11,8 +11,9 @@ from PIL import Image
 
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
+from mahtdiag.schema.choices import UncertaintyKind
 from mahtdiag.schema.frames import FrameMap, Size
-from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintyKind, UncertaintySpec
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.skeleton import View
 from training.annotations import format_annotation
 from training.radiographs import draw_radiograph

@@ -7,7 +7,8 @@ from torch import nn
 
 from mahtdiag.models import formats
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
-from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintyKind, UncertaintySpec
+from mahtdiag.schema.choices import UncertaintyKind
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.skeleton import AP
 
 from . import networks

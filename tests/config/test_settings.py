@@ -6,15 +6,16 @@ import pytest
 
 from mahtdiag.config.project_file import parse_settings
 from mahtdiag.config.settings import Settings
-from mahtdiag.schema.choices import ImageChoice, Precision
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
-from mahtdiag.schema.model_spec import (
+from mahtdiag.schema.choices import (
     DecodeMethod,
-    McDropout,
+    ImageChoice,
+    Precision,
     UncertaintyFrame,
     UncertaintyKind,
     UncertaintySource,
 )
+from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.model_spec import McDropout
 from mahtdiag.schema.skeleton import View
 
 from .problems import problems_of

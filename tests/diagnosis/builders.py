@@ -10,8 +10,9 @@ from mahtdiag.anatomy.rules import Limits
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.losses import MAHTNetLoss
+from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, NetworkFrames, ResizeMode, Size
-from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySource, UncertaintySpec
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.records import LoadedImage, Patient, Sample
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_with

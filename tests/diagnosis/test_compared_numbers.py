@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors
-from mahtdiag.calibration import calibration_report, collect_points
 from mahtdiag.calibration.bootstrap import image_weights, resampled_sums
+from mahtdiag.calibration.report import calibration_report
+from mahtdiag.calibration.scores import collect_points
 from mahtdiag.calibration.sums import (
     COUNT_COLUMNS,
     SCORE_COLUMNS,

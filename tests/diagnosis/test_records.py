@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.engine.analysis import analyse
-from mahtdiag.heatmaps import gaussian_targets
+from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.losses.heatmap import FocalWeight
+from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
-from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.readings import BatchReading, ModelOutputs
 from mahtdiag.schema.records import Failure, ImageRecord
 from mahtdiag.schema.skeleton import View

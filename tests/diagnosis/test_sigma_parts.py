@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mahtdiag.diagnosis.records import RecordMaker
+from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap, Size
-from mahtdiag.schema.model_spec import UncertaintySource
 from mahtdiag.schema.readings import BatchReading
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import View

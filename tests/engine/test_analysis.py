@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from mahtdiag.engine.analysis import analyse, as_sigma, sigma_in_input_pixels
-from mahtdiag.heatmaps import HeatmapFlag, decode, gaussian_targets
+from mahtdiag.heatmaps.decoding import decode, gaussian_targets
+from mahtdiag.heatmaps.peaks import HeatmapFlag
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
-from mahtdiag.schema.model_spec import DecodeMethod, Decoding, UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.model_spec import Decoding
 from mahtdiag.schema.readings import BatchReading, ModelOutputs
 
 IMAGES, K, HEIGHT, WIDTH, SIGMA = 7, 5, 28, 36, 1.8

@@ -12,17 +12,12 @@ from torch import Tensor
 
 from mahtdiag.engine.inference import DTYPES, InferredBatch, Runner, probe
 from mahtdiag.errors import MahtdiagError, ModelOutputError
-from mahtdiag.heatmaps import gaussian_targets
+from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
 from mahtdiag.models.outputs import read_outputs
-from mahtdiag.schema.choices import Precision
+from mahtdiag.schema.choices import Precision, UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.model_spec import (
-    UncertaintyFrame,
-    UncertaintyKind,
-    UncertaintySource,
-    UncertaintySpec,
-)
+from mahtdiag.schema.model_spec import UncertaintySpec
 from mahtdiag.schema.readings import BatchReading, ModelOutputs, Predictor
 from mahtdiag.schema.records import LoadedImage
 from mahtdiag.schema.skeleton import LUMBAR, Skeleton, View

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from mahtdiag.engine.inference import InferredBatch, Runner
 from mahtdiag.engine.repeated import RepeatedRunner, combined, drawing_from, seed_of
+from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.model_spec import UncertaintyFrame, UncertaintyKind, UncertaintySource, UncertaintySpec
+from mahtdiag.schema.model_spec import UncertaintySpec
 from mahtdiag.schema.readings import BatchReading, Floats, ModelOutputs, Predictor
 
 from .builders import INPUT, SPEC, K, batches, changed, network, runner

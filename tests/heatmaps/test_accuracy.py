@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, decode, gaussian_targets, read_heatmaps
-from mahtdiag.schema.model_spec import DecodeMethod, Decoding
+from mahtdiag.heatmaps.decoding import HeatmapReading, decode, gaussian_targets, read_heatmaps
+from mahtdiag.heatmaps.peaks import HeatmapFlag
+from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.model_spec import Decoding
 
 SIGMAS = [1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0]
 DTYPES = [torch.float32, torch.float64]

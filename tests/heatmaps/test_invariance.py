@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapReading, gaussian_targets, read_heatmaps
-from mahtdiag.schema.model_spec import DecodeMethod, Decoding
+from mahtdiag.heatmaps.decoding import HeatmapReading, gaussian_targets, read_heatmaps
+from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.model_spec import Decoding
 
 methods = pytest.mark.parametrize("method", list(DecodeMethod))
 direct = pytest.mark.parametrize("method", [DecodeMethod.ARGMAX, DecodeMethod.LOCAL, DecodeMethod.DARK])

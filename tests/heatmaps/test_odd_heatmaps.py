@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mahtdiag.heatmaps import HeatmapFlag, HeatmapReading, decode, gaussian_targets, read_heatmaps
-from mahtdiag.schema.model_spec import DecodeMethod, Decoding
+from mahtdiag.heatmaps.decoding import HeatmapReading, decode, gaussian_targets, read_heatmaps
+from mahtdiag.heatmaps.peaks import HeatmapFlag
+from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.model_spec import Decoding
 
 methods = pytest.mark.parametrize("method", list(DecodeMethod))
 NAN = float("nan")

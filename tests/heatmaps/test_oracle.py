@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.heatmaps import read_heatmaps, soft_argmax
-from mahtdiag.schema.model_spec import DecodeMethod, Decoding
+from mahtdiag.heatmaps.decoding import read_heatmaps, soft_argmax
+from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.model_spec import Decoding
 
 from . import naive
 

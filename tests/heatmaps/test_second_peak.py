@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.heatmaps import HeatmapReading, read_heatmaps
-from mahtdiag.schema.model_spec import DecodeMethod, Decoding
+from mahtdiag.heatmaps.decoding import HeatmapReading, read_heatmaps
+from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.model_spec import Decoding
 
 from . import naive
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.heatmaps import gaussian_targets
+from mahtdiag.heatmaps.decoding import gaussian_targets
 
 from . import naive
 

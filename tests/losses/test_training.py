@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mahtdiag.heatmaps import gaussian_targets, soft_argmax
+from mahtdiag.heatmaps.decoding import gaussian_targets, soft_argmax
 from mahtdiag.losses import (
     AnatomicalStructureLoss,
     AWingLoss,

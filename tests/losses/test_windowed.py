@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mahtdiag.heatmaps import gaussian_targets
+from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
 from mahtdiag.losses.heatmap import Emphasis, focal_weight, windowed_heatmap_losses
 

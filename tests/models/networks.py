@@ -11,17 +11,9 @@ from torch import Tensor, nn
 
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
+from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
-from mahtdiag.schema.model_spec import (
-    IMAGENET,
-    DecodeMethod,
-    Decoding,
-    ModelInput,
-    ModelSpec,
-    UncertaintyFrame,
-    UncertaintyKind,
-    UncertaintySpec,
-)
+from mahtdiag.schema.model_spec import IMAGENET, Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.skeleton import View
 
 Network = TypeVar("Network", bound=nn.Module)

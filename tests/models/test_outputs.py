@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mahtdiag.errors import ModelOutputError
 from mahtdiag.models.outputs import ACCEPTED, read_outputs
-from mahtdiag.schema.model_spec import UncertaintyKind
+from mahtdiag.schema.choices import UncertaintyKind
 
 from .networks import problems_of
 

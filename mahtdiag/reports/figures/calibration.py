@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from mahtdiag.calibration import CalibrationReport
-from mahtdiag.calibration.report import Curve
+from mahtdiag.calibration.report import CalibrationReport, Curve
 from mahtdiag.reports.figures.spine import spine_figure
 from mahtdiag.reports.figures.style import (
     BLUE,

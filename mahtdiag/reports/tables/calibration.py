@@ -3,17 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mahtdiag.calibration import (
-    CalibrationReport,
+from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
+from mahtdiag.calibration.recalibration import (
     Change,
     ConformalRow,
     ConformalTable,
     RecalibrationRow,
+    Scope,
     SigmaScale,
 )
-from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
-from mahtdiag.calibration.recalibration import Scope
-from mahtdiag.calibration.report import Coverage
+from mahtdiag.calibration.report import CalibrationReport, Coverage
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.reports.tables.table import Cells, Line, Part, Style, Table, TableColumn, gates_table, table
 from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels

@@ -1,6 +1,6 @@
 """From a judged σ to what a pipeline is told of it."""
 
-from mahtdiag.calibration import CalibrationReport
+from mahtdiag.calibration.report import CalibrationReport
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.tables.calibration import NUMBERS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mahtdiag.calibration import conformal_limit, conformal_scores
+from mahtdiag.calibration.recalibration import conformal_limit, conformal_scores
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.gates import GateResult

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import JsonValue, ValidationError
 
-from mahtdiag.calibration import CalibrationReport, HeadUnits, calibration_report, collect_points
-from mahtdiag.calibration.report import Json
-from mahtdiag.calibration.scores import Points
+from mahtdiag.calibration.report import CalibrationReport, Json, calibration_report
+from mahtdiag.calibration.scores import Points, collect_points
+from mahtdiag.calibration.verdict import HeadUnits
 from mahtdiag.config.settings import CalibrationGroup, CalibrationSettings
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
-from mahtdiag.schema.model_spec import UncertaintySource
+from mahtdiag.schema.choices import UncertaintySource
 
 Floats = NDArray[np.float64]
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration import (
+from mahtdiag.calibration.recalibration import (
     Change,
     ConformalRadii,
     ConformalRow,
     ConformalTable,
     RecalibrationRow,
+    Scope,
     SigmaScale,
     apply_sigma_scale,
-    collect_points,
     conformal_scores,
     cross_fitted_sigma,
     fit_conformal_table,
@@ -25,7 +25,7 @@ from mahtdiag.calibration import (
     nll_changes,
     recalibration_row,
 )
-from mahtdiag.calibration.recalibration import Scope
+from mahtdiag.calibration.scores import collect_points
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run

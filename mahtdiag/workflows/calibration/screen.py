@@ -6,7 +6,7 @@ from mahtdiag.reports.tables.calibration import CalibrationResult, Recalibration
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.recalibration import Recalibration
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
-from mahtdiag.schema.model_spec import UncertaintySource
+from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
 from mahtdiag.workflows.calibration.recalibration import FOLDS, Recalibrated
 

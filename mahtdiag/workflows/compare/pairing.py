@@ -22,7 +22,7 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import ANATOMY
 from mahtdiag.runs.tables import Columns
-from mahtdiag.schema.model_spec import UncertaintySource
+from mahtdiag.schema.choices import UncertaintySource
 
 Floats = NDArray[np.float64]
 

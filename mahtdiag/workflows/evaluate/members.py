@@ -17,9 +17,9 @@ from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, Repetition, RunSettings
-from mahtdiag.schema.choices import Precision
+from mahtdiag.schema.choices import Precision, UncertaintySource
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.model_spec import McDropout, ModelSpec, UncertaintySource
+from mahtdiag.schema.model_spec import McDropout, ModelSpec
 from mahtdiag.workflows.evaluate.specification import resolve_input, resolve_spec, skeleton_of_heatmaps
 
 SEPARATOR = ","

@@ -6,15 +6,13 @@ from dataclasses import replace
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import ViewEvidence
 from mahtdiag.errors import ModelOutputError, UsageError
+from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode
 from mahtdiag.schema.model_spec import (
-    DecodeMethod,
     Decoding,
     McDropout,
     ModelInput,
     ModelSpec,
-    UncertaintyFrame,
-    UncertaintySource,
     UncertaintySpec,
     parse_normalization,
 )

@@ -5,9 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.calibration import (
-    calibration_report,
-    collect_points,
+from mahtdiag.calibration.recalibration import (
     conformal_limit,
     conformal_scores,
     cross_fitted_sigma,
@@ -16,6 +14,8 @@ from mahtdiag.calibration import (
     nll_changes,
     recalibration_row,
 )
+from mahtdiag.calibration.report import calibration_report
+from mahtdiag.calibration.scores import collect_points
 from mahtdiag.reports.figures.calibration import PlotData
 from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.schema.skeleton import View

@@ -8,8 +8,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mahtdiag.calibration import Change, RecalibrationRow
-from mahtdiag.calibration.recalibration import Scope
+from mahtdiag.calibration.recalibration import Change, RecalibrationRow, Scope
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.tables.calibration import CalibrationResult, advice, calibration_parts, counts
 from mahtdiag.reports.tables.table import printable

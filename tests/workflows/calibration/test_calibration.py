@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mahtdiag.calibration import calibration_report
+from mahtdiag.calibration.report import calibration_report
 from mahtdiag.config.gates import GateSettings, read_gates
 from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pydantic import JsonValue
 
-from mahtdiag.calibration import CalibrationReport, HeadUnits
+from mahtdiag.calibration.report import CalibrationReport
+from mahtdiag.calibration.verdict import HeadUnits
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CheckpointMember

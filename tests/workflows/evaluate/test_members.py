@@ -17,18 +17,9 @@ from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
 from mahtdiag.runs.settings import Repetition
-from mahtdiag.schema.choices import Precision
+from mahtdiag.schema.choices import DecodeMethod, Precision, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.model_spec import (
-    DecodeMethod,
-    Decoding,
-    McDropout,
-    ModelInput,
-    ModelSpec,
-    UncertaintyKind,
-    UncertaintySource,
-    UncertaintySpec,
-)
+from mahtdiag.schema.model_spec import Decoding, McDropout, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.skeleton import LA, View
 from mahtdiag.workflows.evaluate.members import (
     Member,

@@ -9,16 +9,13 @@ import torch
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import ViewEvidence
 from mahtdiag.errors import ModelOutputError, UsageError
+from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
     IMAGENET,
-    DecodeMethod,
     Decoding,
     ModelInput,
     ModelSpec,
-    UncertaintyFrame,
-    UncertaintyKind,
-    UncertaintySource,
     UncertaintySpec,
     parse_normalization,
 )
