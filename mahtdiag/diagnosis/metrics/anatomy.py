@@ -213,55 +213,47 @@ def _found(group: Group) -> Iterator[Metric]:
     is_main = group.kind is GroupKind.ALL
     path = (ANATOMY,) if is_main else (ANATOMY, "vertebrae", Key(group.name))
     compared = Compared.ALWAYS if is_main else Compared.ASKED
-    yield Metric(
+    findings = _findings(group, (*path, "violations"), "findings", _number(group), compared)
+    yield replace(
+        findings,
         path=(*path, "images_with_violations"),
         label="images with any, %",
         short="" if is_main else f"vertebrae.{group.name}.images_with_violations",
-        group=group,
-        better=Better.LOWER,
         most=1.0,
         unit="share",
         measure=Mean(Terms(_has_any(group), every_image), of_nothing=0.0),
         interval=IntervalKind.EXACT,
-        behind=by_severity(group),
-        table=ANATOMY_TABLE,
-        compared=compared,
         proposed=8 if is_main else 0,
-        required=True,
     )
-    yield Metric(
-        path=(*path, "violations"),
-        label="findings",
-        short="" if is_main else f"vertebrae.{group.name}.violations",
-        group=group,
-        better=Better.LOWER,
-        unit="count",
-        measure=Total(Terms(_number(group), every_image)),
-        behind=by_severity(group),
-        table=ANATOMY_TABLE,
-        compared=compared,
-        required=True,
-    )
+    yield replace(findings, short="" if is_main else f"vertebrae.{group.name}.violations")
 
 
 def _by_rule(group: Group) -> Iterator[Metric]:
     """Images in which a rule fired, and its findings."""
-    for what, label, values, compared in (
-        ("images", group.name, _has_any(group), Compared.ALWAYS),
-        ("findings", f"{group.name}, findings", _number(group), Compared.ASKED),
-    ):
-        yield Metric(
-            path=(ANATOMY, BY_CODE, Key(group.name), what),
-            label=label,
-            group=group,
-            better=Better.LOWER,
-            unit="count",
-            measure=Total(Terms(values, every_image)),
-            behind=by_severity(group),
-            table=ANATOMY_TABLE,
-            compared=compared,
-            required=True,
-        )
+    path = (ANATOMY, BY_CODE, Key(group.name))
+    yield _findings(group, (*path, "images"), group.name, _has_any(group), Compared.ALWAYS)
+    yield _findings(group, (*path, "findings"), f"{group.name}, findings", _number(group), Compared.ASKED)
+
+
+def _findings(
+    group: Group,
+    path: tuple[str, ...],
+    label: str,
+    values: Callable[[RunTable], Bools | Ints],
+    compared: Compared,
+) -> Metric:
+    return Metric(
+        path=path,
+        label=label,
+        group=group,
+        better=Better.LOWER,
+        unit="count",
+        measure=Total(Terms(values, every_image)),
+        behind=by_severity(group),
+        table=ANATOMY_TABLE,
+        compared=compared,
+        required=True,
+    )
 
 
 def _number(group: Group) -> Callable[[RunTable], Ints]:
