@@ -28,7 +28,7 @@ from mahtdiag.engine.analysis import analyse
 from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame
 from mahtdiag.schema.model_spec import Decoding
-from mahtdiag.schema.readings import BatchReading, ModelOutputs
+from mahtdiag.schema.records import BatchReading, ModelOutputs
 
 IMAGES, KEYPOINTS, SIDE = 4, 20, 512
 SIGMAS = (2.0, 3.0, 4.0)

@@ -12,7 +12,7 @@ from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import Ranking, counted
 from mahtdiag.schema.choices import DecodeMethod
-from mahtdiag.schema.readings import PeakPlaces
+from mahtdiag.schema.records import PeakPlaces
 from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]

@@ -12,8 +12,16 @@ from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap
 from mahtdiag.schema.model_spec import ModelSpec
-from mahtdiag.schema.readings import BatchReading, Floats
-from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, LoadedImage, Sample
+from mahtdiag.schema.records import (
+    BatchReading,
+    Failure,
+    Floats,
+    ImageLosses,
+    ImageRecord,
+    KeypointResults,
+    LoadedImage,
+    Sample,
+)
 
 _SMALLEST_SIGMA = 1e-12
 # A head that clamps its own σ gives the bound as float32 has it, after an exponential.

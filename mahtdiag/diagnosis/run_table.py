@@ -18,8 +18,7 @@ from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
-from mahtdiag.schema.readings import PeakPlaces
-from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, PeakPlaces
 from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ from mahtdiag.losses.heatmap import (
 )
 from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.model_spec import Decoding
-from mahtdiag.schema.readings import BatchReading, Floats, ModelOutputs, PeakPlaces
+from mahtdiag.schema.records import BatchReading, Floats, ModelOutputs, PeakPlaces
 
 
 def as_sigma(values: Tensor, kind: UncertaintyKind) -> Tensor:

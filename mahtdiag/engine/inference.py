@@ -17,8 +17,15 @@ from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.schema.choices import Precision, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import ModelSpec
-from mahtdiag.schema.readings import BatchReading, Floats, ModelOutputs, Predictor
-from mahtdiag.schema.records import Failure, LoadedImage, Sample
+from mahtdiag.schema.records import (
+    BatchReading,
+    Failure,
+    Floats,
+    LoadedImage,
+    ModelOutputs,
+    Predictor,
+    Sample,
+)
 
 LoadImage = Callable[[Sample], LoadedImage | Failure]
 BATCHES_AHEAD = 2

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mahtdiag.engine.inference import BatchSeconds, Runner
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.readings import BatchReading, Floats
+from mahtdiag.schema.records import BatchReading, Floats
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.formats import format_of
 from mahtdiag.models.outputs import read_outputs
 from mahtdiag.schema.model_spec import ModelSpec
-from mahtdiag.schema.readings import ModelOutputs
+from mahtdiag.schema.records import ModelOutputs
 
 WRAPPERS = ("model_state_dict", "state_dict", "model", "net")
 PREFIXES = ("module.", "model.")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mahtdiag.errors import ModelOutputError
 from mahtdiag.schema.choices import UncertaintyKind
-from mahtdiag.schema.readings import ModelOutputs
+from mahtdiag.schema.records import ModelOutputs
 
 ACCEPTED = (
     "accepted are a tensor [B,K,h,w], a tuple (heatmaps, log_sigma) or (heatmaps, coords, log_sigma), or a "

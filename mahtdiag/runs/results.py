@@ -4,6 +4,7 @@ The models of the numbers follow from the metrics: what a number can be, where i
 has it. Only what a record of numbers is called, and says of itself, is written here.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,6 +53,15 @@ class Section(BaseModel):
         populate_by_name=True,
         json_schema_serialization_defaults_required=True,
     )
+
+    def to_json(self) -> str:
+        """The text of the file: keys in schema order, two spaces, a newline at the end.
+
+        Raises:
+            ValueError: a NaN or an infinity among the free-form values (settings, calibration).
+        """
+        content = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 ANY_KEY = "*"

@@ -13,8 +13,7 @@ from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, NetworkFrames, ResizeMode, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
-from mahtdiag.schema.readings import BatchReading
-from mahtdiag.schema.records import LoadedImage, Patient, Sample
+from mahtdiag.schema.records import BatchReading, LoadedImage, Patient, Sample
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_with
 
 Floats = NDArray[np.float64]

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.ambiguity import Ambiguity, find_ambiguity, has_two_peaks, lies_between
-from mahtdiag.schema.readings import PeakPlaces
+from mahtdiag.schema.records import PeakPlaces
 from mahtdiag.schema.skeleton import AP, View
 
 Floats = NDArray[np.float64]

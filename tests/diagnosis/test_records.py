@@ -15,8 +15,7 @@ from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.losses.heatmap import FocalWeight
 from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
-from mahtdiag.schema.readings import BatchReading, ModelOutputs
-from mahtdiag.schema.records import Failure, ImageRecord
+from mahtdiag.schema.records import BatchReading, Failure, ImageRecord, ModelOutputs
 from mahtdiag.schema.skeleton import View
 
 from .builders import HEATMAP, INPUT, Floats, frame, image, maker, reading, sample, spec, spine

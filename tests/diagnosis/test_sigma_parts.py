@@ -8,8 +8,7 @@ import pytest
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap, Size
-from mahtdiag.schema.readings import BatchReading
-from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.records import BatchReading, ImageRecord
 from mahtdiag.schema.skeleton import View
 
 from .builders import Floats, frame, image, maker, reading, sample, spec, spine

@@ -11,8 +11,7 @@ from mahtdiag.engine.inference import LoadedBatch, Runner, load_batches
 from mahtdiag.schema.choices import DecodeMethod, Precision
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
-from mahtdiag.schema.readings import ModelOutputs, Predictor
-from mahtdiag.schema.records import Failure, LoadedImage, Sample
+from mahtdiag.schema.records import Failure, LoadedImage, ModelOutputs, Predictor, Sample
 from mahtdiag.schema.skeleton import AP
 
 INPUT = Size(32, 24)

@@ -13,7 +13,7 @@ from mahtdiag.heatmaps.peaks import HeatmapFlag
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.model_spec import Decoding
-from mahtdiag.schema.readings import BatchReading, ModelOutputs
+from mahtdiag.schema.records import BatchReading, ModelOutputs
 
 IMAGES, K, HEIGHT, WIDTH, SIGMA = 7, 5, 28, 36, 1.8
 INPUT_SIZE = (4 * HEIGHT, 3 * WIDTH)

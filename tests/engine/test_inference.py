@@ -18,8 +18,7 @@ from mahtdiag.models.outputs import read_outputs
 from mahtdiag.schema.choices import Precision, UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import UncertaintySpec
-from mahtdiag.schema.readings import BatchReading, ModelOutputs, Predictor
-from mahtdiag.schema.records import LoadedImage
+from mahtdiag.schema.records import BatchReading, LoadedImage, ModelOutputs, Predictor
 from mahtdiag.schema.skeleton import LUMBAR, Skeleton, View
 
 from .builders import HEATMAP, INPUT, SIGMA, SPEC, K, batches, changed, load, network, runner

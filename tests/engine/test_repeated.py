@@ -15,7 +15,7 @@ from mahtdiag.engine.repeated import RepeatedRunner, combined, drawing_from, see
 from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import UncertaintySpec
-from mahtdiag.schema.readings import BatchReading, Floats, ModelOutputs, Predictor
+from mahtdiag.schema.records import BatchReading, Floats, ModelOutputs, Predictor
 
 from .builders import INPUT, SPEC, K, batches, changed, network, runner
 

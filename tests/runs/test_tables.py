@@ -18,8 +18,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.parts import write_table
 from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema
-from mahtdiag.schema.readings import PeakPlaces
-from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults
+from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, PeakPlaces
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines
 

@@ -11,9 +11,9 @@ from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.figures.calibration import PlotData, calibration_pictures
+from mahtdiag.runs.document import Recalibration, read_recalibration, write_recalibration
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
-from mahtdiag.runs.recalibration import Recalibration, read_recalibration, write_recalibration
 from mahtdiag.workflows.calibration.judged_sigma import (
     SECTION,
     JudgedSigma,

@@ -27,9 +27,8 @@ from mahtdiag.calibration.recalibration import (
 )
 from mahtdiag.calibration.scores import collect_points
 from mahtdiag.errors import UsageError
-from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.document import ConformalLimits, Recalibration, RunDocument, SigmaFactors
 from mahtdiag.runs.reading import Run
-from mahtdiag.runs.recalibration import ConformalLimits, Recalibration, SigmaFactors
 from mahtdiag.runs.settings import READING
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma

@@ -3,8 +3,7 @@
 from mahtdiag.reports.json import calibration_content
 from mahtdiag.reports.rendering import Json, escaped
 from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
-from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.recalibration import Recalibration
+from mahtdiag.runs.document import Recalibration, RunDocument
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from mahtdiag.errors import UsageError
-from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.recalibration import Recalibration, read_recalibration
+from mahtdiag.runs.document import Recalibration, RunDocument, read_recalibration
 from mahtdiag.schema.records import Sample
 from mahtdiag.workflows.calibration.recalibration import require_same_reading
 

@@ -16,7 +16,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
     parse_normalization,
 )
-from mahtdiag.schema.readings import ModelOutputs
+from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
 
 DEFAULT_DECODE = DecodeMethod.DARK

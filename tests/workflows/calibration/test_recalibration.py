@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mahtdiag.errors import UsageError
-from mahtdiag.runs.recalibration import read_recalibration
+from mahtdiag.runs.document import read_recalibration
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
 from mahtdiag.workflows.calibration.screen import content_of, result_of

@@ -19,7 +19,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
     parse_normalization,
 )
-from mahtdiag.schema.readings import ModelOutputs
+from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, View
 from mahtdiag.workflows.evaluate.specification import (
     resolve_input,
