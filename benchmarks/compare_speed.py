@@ -26,9 +26,8 @@ from rich.text import Text
 from benchmarks.calibration_speed import THREADS
 from mahtdiag.runs.document import CheckpointSource, DataSource, Environment, ImageCounts, RunDocument
 from mahtdiag.runs.files import file_sha256
-from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, write_table
 from mahtdiag.runs.reading import DOCUMENT, IMAGES, KEYPOINTS
-from mahtdiag.runs.tables import images_schema, keypoints_schema
+from mahtdiag.runs.tables import IMAGES_PER_ROW_GROUP, images_schema, keypoints_schema, write_table
 from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]

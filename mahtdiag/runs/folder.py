@@ -8,6 +8,7 @@ run = folder.tables()  # what the summary is computed from
 folder.finish(document, cwd)  # or, when interrupted, folder.interrupt(document)
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +28,6 @@ from mahtdiag.runs.files import (
     replacing,
     reporting_write_errors,
 )
-from mahtdiag.runs.parts import IMAGES_PER_ROW_GROUP, BatchRange, PartFiles, consecutive_ranges, write_table
 from mahtdiag.runs.reading import (
     DOCUMENT,
     IMAGES,
@@ -39,7 +39,13 @@ from mahtdiag.runs.reading import (
     require_unchanged,
 )
 from mahtdiag.runs.settings import FREE_SETTINGS
-from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema
+from mahtdiag.runs.tables import (
+    BatchRange,
+    PartFiles,
+    consecutive_ranges,
+    images_rows,
+    keypoints_rows,
+)
 from mahtdiag.schema.records import Failure, ImageRecord
 
 LOCK: Final = ".lock"
@@ -201,7 +207,8 @@ class RunFolder:
         """
         self.flush()
         if not self.complete and self._merged_rows is None:
-            self._merge()
+            with reporting_write_errors(self.path):
+                self._merged_rows = self._parts.merge(self.path / IMAGES, self.path / KEYPOINTS)
         return Run(self.path, self._document, merged=True)
 
     def finish(self, document: RunDocument, cwd: Path) -> tuple[str, ...]:
@@ -267,20 +274,6 @@ class RunFolder:
         self._waiting = {b: content for b, content in self._waiting.items() if b not in part.batches}
         self._finished |= frozenset(part.batches)
 
-    def _merge(self) -> None:
-        view = self._document.view
-        with reporting_write_errors(self.path):
-            images = write_table(
-                self.path / IMAGES, self._parts.images(), images_schema(view), IMAGES_PER_ROW_GROUP
-            )
-            keypoints = write_table(
-                self.path / KEYPOINTS,
-                self._parts.keypoints(),
-                keypoints_schema(view),
-                IMAGES_PER_ROW_GROUP * view.skeleton.keypoints,
-            )
-        self._merged_rows = (images, keypoints)
-
     def _write_document(self, document: RunDocument) -> None:
         text = document.to_json()
         with replacing(self.path / DOCUMENT) as file:
@@ -290,7 +283,7 @@ class RunFolder:
     def _clean(self) -> tuple[str, ...]:
         remove_temporary_files(self.path)
         try:
-            self._parts.remove()
+            shutil.rmtree(self._parts.root)
         except FileNotFoundError:
             pass
         except OSError as error:

@@ -14,8 +14,16 @@ from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
 from mahtdiag.runs.files import file_sha256, replacing
-from mahtdiag.runs.parts import PartFiles, iter_tables, row_count
-from mahtdiag.runs.tables import Columns, images_schema, keypoints_schema, read_images, read_keypoints
+from mahtdiag.runs.tables import (
+    Columns,
+    PartFiles,
+    images_schema,
+    iter_tables,
+    keypoints_schema,
+    read_images,
+    read_keypoints,
+    row_count,
+)
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 

@@ -1,15 +1,28 @@
-"""A run's table as `images.parquet` and `keypoints.parquet`, and back.
+"""A run's table as `images.parquet` and `keypoints.parquet`, and back; until it is complete, in parts.
 
 Names, types and order of the columns are those that `RunTable` declares. A missing number is null in the
-files and NaN in arrays. Rows are ordered by image name.
+files and NaN in arrays. Rows are ordered by image name. Finished batches are small tables on disk, that are
+later merged into two:
+
+    parts/failures.parquet                       images that failed before any batch was made
+    parts/keypoints/00000000-00000007.parquet    keypoints of batches 0 to 7
+    parts/images/00000000-00000007.parquet       images of batches 0 to 7
+
+The images table of a part is renamed into place last: it is the commit mark, and a keypoints table without
+one belongs to no part. Batches are consecutive ranges of the image list sorted by name, so that the parts in
+the order of their batches are the rows in the order of the images.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mahtdiag import __version__
@@ -17,6 +30,7 @@ from mahtdiag.diagnosis.columns import Column, Values
 from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import SCHEMA_VERSION
+from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_temporary_files, replacing
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import Skeleton, View
 
@@ -26,15 +40,12 @@ Field: TypeAlias = "pa.Field[Any]"
 OK: Final = "ok"
 FAILED: Final = "failed"
 TYPES: Final = {
-    "float64": pa.float64(),
-    "int32": pa.int32(),
-    "int8": pa.int8(),
-    "bool": pa.bool_(),
-    "string": pa.string(),
+    **{name: pa.type_for_alias(name) for name in ("float64", "int32", "int8", "bool", "string")},
     "list<string>": pa.list_(pa.string()),
 }
 OF_IMAGES: Final = tuple(column for column in COLUMNS if not column.of_keypoints)
 OF_KEYPOINTS: Final = tuple(column for column in COLUMNS if column.of_keypoints)
+OF_FAILURES: Final = ["image", "reason", "image_sha256", "annotation_sha256"]
 # What the files have beside the columns of a table.
 OUTCOME: Final = (pa.field("status", pa.string(), nullable=False), pa.field("reason", pa.string()))
 KEYS: Final = (
@@ -77,28 +88,15 @@ def keypoints_schema(view: View, columns: Columns = OF_KEYPOINTS) -> pa.Schema:
 def images_rows(table: RunTable) -> pa.Table:
     """One row per image, evaluated and failed ones together, in the order of their names."""
     schema = images_schema(table.view)
-    evaluated: dict[str, object] = {column.name: getattr(table, column.name) for column in OF_IMAGES}
+    evaluated: dict[str, Any] = {column.name: getattr(table, column.name) for column in OF_IMAGES}
     evaluated["status"] = [OK] * len(table)
-    failed = {
-        "image": [failure.image for failure in table.failures],
-        "status": [FAILED] * len(table.failures),
-        "reason": [failure.reason for failure in table.failures],
-        "image_sha256": [failure.image_sha256 for failure in table.failures],
-        "annotation_sha256": [failure.annotation_sha256 for failure in table.failures],
-    }
-    parts = (_filled(failed, len(table.failures), schema), _filled(evaluated, len(table), schema))
-    return sorted_by_image(pa.concat_tables(parts))
-
-
-def _filled(columns: dict[str, Any], rows: int, schema: pa.Schema) -> pa.Table:
-    """A table of a schema; a column that is not given is null."""
-    arrays = [
-        pa.array(columns[field.name], field.type, from_pandas=True)
-        if field.name in columns
-        else pa.nulls(rows, field.type)
-        for field in schema
+    failed = {name: [getattr(failure, name) for failure in table.failures] for name in OF_FAILURES}
+    failed["status"] = [FAILED] * len(table.failures)
+    parts = [
+        pa.table({name: pa.array(of, schema.field(name).type, from_pandas=True) for name, of in each.items()})
+        for each in (failed, evaluated)
     ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return sorted_by_image(pa.concat_tables(_completed(part, schema) for part in parts))
 
 
 def sorted_by_image(table: pa.Table) -> pa.Table:
@@ -130,10 +128,9 @@ def keypoints_rows(table: RunTable) -> pa.Table:
 def read_images(rows: pa.Table, columns: Columns) -> tuple[dict[str, Values], tuple[Failure, ...]]:
     """These columns of the evaluated images, and the images that failed."""
     evaluated = np.array([status == OK for status in rows.column("status").to_pylist()], dtype=np.bool_)
-    lost = [*("image", "reason", "image_sha256", "annotation_sha256")]
     failures = tuple(
         Failure(row["image"], row["reason"] or "unknown", row["image_sha256"], row["annotation_sha256"])
-        for row in rows.select(lost).filter(pa.array(~evaluated)).to_pylist()
+        for row in rows.select(OF_FAILURES).filter(pa.array(~evaluated)).to_pylist()
     )
     kept = rows.filter(pa.array(evaluated)) if failures else rows
     return {column.name: _values(kept.column(column.names[0]), column) for column in columns}, failures
@@ -178,3 +175,222 @@ def read_keypoints(
     for column, block in zip(columns, blocks, strict=True):
         values[column.name] = column.by_image(block, k)
     return tuple(images), values
+
+
+IMAGES_PER_ROW_GROUP: Final = 4096
+
+_NAME: Final = re.compile(r"(\d{8,})-(\d{8,})\.parquet")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BatchRange:
+    """Batches `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def file_name(self) -> str:
+        """Name of the part's files."""
+        return f"{self.first:08d}-{self.last:08d}.parquet"
+
+    @property
+    def batches(self) -> range:
+        """The batch numbers."""
+        return range(self.first, self.last + 1)
+
+
+def consecutive_ranges(batches: Iterable[int]) -> list[BatchRange]:
+    """Batch numbers gathered into ranges without gaps."""
+    ranges: list[BatchRange] = []
+    for batch in sorted(batches):
+        if ranges and batch == ranges[-1].last + 1:
+            ranges[-1] = BatchRange(ranges[-1].first, batch)
+        else:
+            ranges.append(BatchRange(batch, batch))
+    return ranges
+
+
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """The parts of one run folder."""
+
+    root: Path
+    view: View
+
+    @property
+    def failures_path(self) -> Path:
+        """Table of the images that failed before any batch was made."""
+        return self.root / "failures.parquet"
+
+    def images_path(self, part: BatchRange) -> Path:
+        """Images table of a part."""
+        return self.root / "images" / part.file_name
+
+    def keypoints_path(self, part: BatchRange) -> Path:
+        """Keypoints table of a part."""
+        return self.root / "keypoints" / part.file_name
+
+    def prepare(self, failures: pa.Table) -> None:
+        """Creates the folders, removes what a crash left incomplete and stores the early failures."""
+        for folder in (self.root, self.root / "images", self.root / "keypoints"):
+            folder.mkdir(exist_ok=True)
+            remove_temporary_files(folder)
+        whole = {
+            part.file_name
+            for part in self.ranges()
+            if None not in (row_count(self.images_path(part)), row_count(self.keypoints_path(part)))
+        }
+        for name in ("images", "keypoints"):
+            for table in (self.root / name).glob("*.parquet"):
+                if table.name not in whole:
+                    table.unlink()
+        write_table(self.failures_path, [failures], images_schema(self.view))
+
+    def is_unstarted(self, entry: Path) -> bool:
+        """Whether a file or folder is all that a process killed before the start of its run leaves behind."""
+        own = (self.root, self.root / "images", self.root / "keypoints", self.failures_path)
+        return entry in own or entry.name.startswith(TEMPORARY_PREFIX)
+
+    def ranges(self) -> list[BatchRange]:
+        """The committed parts, in order.
+
+        Raises:
+            RunFolderError: two parts hold the same batch.
+        """
+        matches = (_NAME.fullmatch(path.name) for path in (self.root / "images").glob("*.parquet"))
+        found = sorted(BatchRange(int(m[1]), int(m[2])) for m in matches if m)
+        for before, after in pairwise(found):
+            if after.first <= before.last:
+                raise RunFolderError(
+                    f"{self.images_path(after)}: holds batches of {before.file_name} too; remove it "
+                    "and continue with --resume"
+                )
+        return found
+
+    def write(self, part: BatchRange, images: pa.Table, keypoints: pa.Table) -> None:
+        """Stores a part; it counts from the moment that its images table has its name."""
+        write_table(self.keypoints_path(part), [keypoints], keypoints_schema(self.view))
+        write_table(self.images_path(part), [images], images_schema(self.view))
+
+    def images(self) -> Iterator[pa.Table]:
+        """Image rows in the order of their names, early failures among them."""
+        schema = images_schema(self.view)
+        waiting = read_table(self.failures_path, schema)
+        last = ""
+        for part in self.ranges():
+            rows = read_table(self.images_path(part), schema)
+            if not rows.num_rows:
+                continue
+            last = _require_order(rows, last, self.images_path(part))
+            passed = sum(1 for name in waiting.column("image").to_pylist() if str(name) <= last)
+            yield sorted_by_image(pa.concat_tables([waiting.slice(0, passed), rows])) if passed else rows
+            waiting = waiting.slice(passed)
+        yield waiting
+
+    def keypoints(self) -> Iterator[pa.Table]:
+        """Keypoint rows in the order of image names and keypoint indices."""
+        schema = keypoints_schema(self.view)
+        return (read_table(self.keypoints_path(part), schema) for part in self.ranges())
+
+    def merge(self, images: Path, keypoints: Path) -> tuple[int, int]:
+        """Writes all parts into two tables; returns their numbers of rows."""
+        rows = IMAGES_PER_ROW_GROUP, IMAGES_PER_ROW_GROUP * self.view.skeleton.keypoints
+        return (
+            write_table(images, self.images(), images_schema(self.view), rows[0]),
+            write_table(keypoints, self.keypoints(), keypoints_schema(self.view), rows[1]),
+        )
+
+
+def _require_order(rows: pa.Table, after: str, path: Path) -> str:
+    names = [str(name) for name in rows.column("image").to_pylist()]
+    if names != sorted(names) or names[0] < after:
+        raise RunFolderError(
+            f"{path}: batches out of the order of the image names; the run cannot be merged, evaluate again"
+        )
+    return names[-1]
+
+
+def _row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `rows` each, so that the file does not depend on how the parts were cut."""
+    held: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        held.append(table)
+        count += table.num_rows
+        while count >= rows:
+            joined = pa.concat_tables(held)
+            yield joined.slice(0, rows).combine_chunks()
+            held = [joined.slice(rows)]
+            count -= rows
+    if count:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, rows: int | None = None) -> int:
+    """Writes tables one after another into one Parquet file, atomically; returns the number of rows.
+
+    `rows` is the size of a row group; None makes one row group of each table. Only one is held in memory.
+    """
+    written = 0
+    with replacing(path) as file:
+        # Coordinates hardly repeat: a dictionary of them costs time and space, and texts compress well alone.
+        writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False)
+        try:
+            for table in _row_groups(tables, rows) if rows else tables:
+                writer.write_table(table)
+                written += table.num_rows
+            writer.close()
+        finally:
+            # A writer that could not finish would try again, and fail again, when it is collected.
+            writer.is_open = False
+    return written
+
+
+def row_count(path: Path) -> int | None:
+    """Number of rows of a table; None where there is no readable table."""
+    try:
+        with path.open("rb") as content:
+            return int(pq.read_metadata(content).num_rows)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Reads a whole table; see `iter_tables`."""
+    return pa.concat_tables([schema.empty_table(), *iter_tables(path, schema)])
+
+
+def iter_tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Reads a table row group by row group, with the columns of `schema` in its order.
+
+    A column that earlier versions did not write is null where it is missing.
+
+    Raises:
+        RunFolderError: the file is missing, damaged or lacks a column.
+    """
+    try:
+        # Opened here: pyarrow takes a path for an address, and one that is no valid Unicode for an error.
+        with path.open("rb") as content, pq.ParquetFile(content) as file:
+            stored = set(file.schema_arrow.names)
+            missing = [name for name in schema.names if name not in stored | LATER_COLUMNS]
+            if missing:
+                raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
+            for group in range(file.num_row_groups):
+                yield _completed(file.read_row_group(group, columns=schema.names), schema)
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunFolderError(f"{path}: damaged ({reason}); evaluate again") from error
+
+
+def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema, null where the table has none of that name."""
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -9,7 +9,7 @@ import pytest
 from mahtdiag.diagnosis.columns import ColumnNotReadError
 from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs import folder as folder_module
+from mahtdiag.runs import tables
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.skeleton import View
 
@@ -22,7 +22,7 @@ FEW = (RunTable.pixel_spacing_mm, RunTable.gt_px, RunTable.error_px, RunTable.at
 def test_they_are_those_of_the_whole_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: View
 ) -> None:
-    monkeypatch.setattr(folder_module, "IMAGES_PER_ROW_GROUP", 3)
+    monkeypatch.setattr(tables, "IMAGES_PER_ROW_GROUP", 3)
     uninterrupted(tmp_path / "x", view)
     run = open_run(tmp_path / "x", tmp_path)
     found, whole = run.table(FEW), run.closed().table()

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs import folder as folder_module
+from mahtdiag.runs import tables
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.skeleton import View
@@ -83,7 +83,7 @@ def test_an_interrupted_run_is_read_like_a_complete_one(tmp_path: Path) -> None:
 
 def test_row_groups_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uninterrupted(tmp_path / "one")
-    monkeypatch.setattr(folder_module, "IMAGES_PER_ROW_GROUP", 3)
+    monkeypatch.setattr(tables, "IMAGES_PER_ROW_GROUP", 3)
     uninterrupted(tmp_path / "many")
     assert pq.read_metadata(tmp_path / "one" / "keypoints.parquet").num_row_groups == 1
     assert pq.read_metadata(tmp_path / "many" / "keypoints.parquet").num_row_groups == 3

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from mahtdiag import __version__
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.runs.folder import RunFolder
-from mahtdiag.runs.parts import write_table
-from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema
+from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema, write_table
 from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, PeakPlaces
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines
