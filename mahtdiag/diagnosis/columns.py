@@ -33,16 +33,17 @@ class ColumnNotReadError(LookupError):
 class Column(Generic[V]):
     """One column of a table: what it is called on disk, what it holds, and where a record has it.
 
-    `dtype`: `float64`, `int32`, `int8`, `bool`, `string` or `list<string>`; numbers that may be null are
-    floats in memory, NaN where there is none. `names`: its columns on disk, several for points, by default
-    its own name. `record`: where an `ImageRecord` has it; what is in `keypoints` has a value per keypoint.
-    `optional`: a record has None where it has no value. `later`: earlier versions wrote no such column; it is
-    null there. `compute`: it follows from others and is never read.
+    `dtype`: `float64`, `int32`, `int8`, `bool`, `string` or `list<string>`, empty for what is in no file;
+    numbers that may be null are floats in memory, NaN where there is none. `names`: its columns on disk,
+    several for points, by default its own name. `record`: where an `ImageRecord` has it; what is in
+    `keypoints` has a value per keypoint. `optional`: a record has None where it has no value. `later`:
+    earlier versions wrote no such column; it is null there. `compute`: it follows from others and is never
+    read.
     """
 
     def __init__(
         self,
-        dtype: str,
+        dtype: str = "",
         *names: str,
         record: str = "",
         nullable: bool = True,

@@ -49,6 +49,42 @@ def _level_shift(table: "RunTable") -> Ints:
     return whole_image_level_shift(table.pred_px, table.gt_px)
 
 
+def _sizes_px(table: "RunTable") -> Floats:
+    return np.stack([table.width, table.height], axis=-1)
+
+
+def _findings(table: "RunTable") -> Findings:
+    if table._part_of is not None:
+        whole, rows = table._part_of
+        return whole.findings if rows is None else whole.findings.taken(rows)
+    return _check(table, table.pred_px)
+
+
+def _label_findings(table: "RunTable") -> Findings:
+    if table._part_of is not None:
+        whole, rows = table._part_of
+        return whole.label_findings if rows is None else whole.label_findings.taken(rows)
+    return _check(table, table.gt_px)
+
+
+def _check(table: "RunTable", points_px: Floats) -> Findings:
+    limits, rules = table.conditions.limits, table.conditions.rules
+    return check_anatomy(points_px, table.skeleton, image_size_px=table.sizes_px, limits=limits, rules=rules)
+
+
+def _error_types(table: "RunTable") -> ErrorTypes:
+    return classify_errors(table.pred_px, table.gt_px)
+
+
+def _covariance_px2(table: "RunTable") -> Floats | None:
+    """The spread, with the factors that σ was multiplied by."""
+    if table.conditions.sigma_source != UncertaintySource.HEATMAP:
+        return None
+    covariance = table.spread_px2[..., [[0, 1], [1, 2]]]
+    factors = table.conditions.sigma_factors
+    return covariance if factors is None else covariance * np.array(factors)[:, None, None] ** 2
+
+
 class RunTable:
     """The N evaluated images of a run, by name, K keypoints each, and the images that failed.
 
@@ -106,6 +142,17 @@ class RunTable:
     second_px = Column[Floats]("float64", "second_x", "second_y", record="keypoints.peaks.second", later=True)
     argmax_px = Column[Floats]("float64", "argmax_x", "argmax_y", record="keypoints.peaks.argmax", later=True)
     local_px = Column[Floats]("float64", "local_x", "local_y", record="keypoints.peaks.local", later=True)
+
+    sizes_px = Column[Floats](compute=_sizes_px)
+    """(width, height) of each image, `[N, 2]`."""
+    findings = Column[Findings](compute=_findings)
+    """What the rules and limits in force find in the predictions."""
+    label_findings = Column[Findings](compute=_label_findings)
+    """What the same rules and limits find in the labels."""
+    error_types = Column[ErrorTypes](compute=_error_types)
+    """What kind of mistake each keypoint is."""
+    covariance_px2 = Column[Floats | None](compute=_covariance_px2)
+    """Covariance of σ, `[N, K, 2, 2]`, where σ is the heatmap's spread; else None."""
 
     def __init__(
         self,
@@ -176,31 +223,6 @@ class RunTable:
     def peaks(self) -> PeakPlaces:
         """Where else the heatmaps peak, original pixels; NaN throughout where the run does not know."""
         return PeakPlaces(self.second_share, self.second_px, self.argmax_px, self.local_px)
-
-    @property
-    def sizes_px(self) -> Floats:
-        """(width, height) of each image, `[N, 2]`."""
-        return self.once(_sizes_px)
-
-    @property
-    def findings(self) -> Findings:
-        """What the rules and limits in force find in the predictions."""
-        return self.once(_findings)
-
-    @property
-    def label_findings(self) -> Findings:
-        """What the same rules and limits find in the labels."""
-        return self.once(_label_findings)
-
-    @property
-    def error_types(self) -> ErrorTypes:
-        """What kind of mistake each keypoint is."""
-        return self.once(_error_types)
-
-    @property
-    def covariance_px2(self) -> Floats | None:
-        """Covariance of σ, `[N, K, 2, 2]`, where σ is the heatmap's spread; else None."""
-        return self.once(_covariance_px2)
 
     def frames(self) -> Iterator[tuple[FrameMap, Bools]]:
         """The frames of each distinct image size, and which images have it `[N]`; none where not known."""
@@ -293,34 +315,11 @@ class RunTable:
 
 
 COLUMNS: Final[tuple[Column[Any], ...]] = tuple(
-    column for column in vars(RunTable).values() if isinstance(column, Column)
+    column for column in vars(RunTable).values() if isinstance(column, Column) and column.dtype
 )
 """All columns, in the order in which the tables on disk have them."""
 
 _IN_RECORD: Final = frozenset(field.name for field in fields(ImageRecord))
-
-
-def _sizes_px(table: RunTable) -> Floats:
-    return np.stack([table.width, table.height], axis=-1)
-
-
-def _findings(table: RunTable) -> Findings:
-    if table._part_of is not None:
-        whole, rows = table._part_of
-        return whole.findings if rows is None else whole.findings.taken(rows)
-    return _check(table, table.pred_px)
-
-
-def _label_findings(table: RunTable) -> Findings:
-    if table._part_of is not None:
-        whole, rows = table._part_of
-        return whole.label_findings if rows is None else whole.label_findings.taken(rows)
-    return _check(table, table.gt_px)
-
-
-def _check(table: RunTable, points_px: Floats) -> Findings:
-    limits, rules = table.conditions.limits, table.conditions.rules
-    return check_anatomy(points_px, table.skeleton, image_size_px=table.sizes_px, limits=limits, rules=rules)
 
 
 _FOLLOWED_FROM: Final = frozenset(
@@ -332,16 +331,3 @@ _FOLLOWED_FROM: Final = frozenset(
 """Columns that anything computed once follows from."""
 
 _FROM_RULES: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings)
-
-
-def _error_types(table: RunTable) -> ErrorTypes:
-    return classify_errors(table.pred_px, table.gt_px)
-
-
-def _covariance_px2(table: RunTable) -> Floats | None:
-    """The spread, with the factors that σ was multiplied by."""
-    if table.conditions.sigma_source != UncertaintySource.HEATMAP:
-        return None
-    covariance = table.spread_px2[..., [[0, 1], [1, 2]]]
-    factors = table.conditions.sigma_factors
-    return covariance if factors is None else covariance * np.array(factors)[:, None, None] ** 2
