@@ -150,7 +150,7 @@ def _codes(option: str, given: list[str] | None) -> tuple[str, ...] | None:
 def _explain(code: str, settings: "Settings", output_format: options.OutputFormat) -> None:
     from mahtdiag.anatomy.rules import get_rule
     from mahtdiag.reports.rendering import Result
-    from mahtdiag.reports.tables.rule_text import rule_content, rule_parts
+    from mahtdiag.reports.tables.anatomy import rule_content, rule_parts
     from mahtdiag.schema.skeleton import View
 
     rule, limits = get_rule(code), {view: settings.anatomy.limits_of(view) for view in View}

@@ -27,17 +27,14 @@ from mahtdiag.reports.figures.errors import (
 from mahtdiag.reports.figures.style import inline_svg, plot_style
 from mahtdiag.reports.tables.anatomy import (
     agreement_table,
-    ambiguity_parts,
-    level_shift_line,
     meyerding_table,
-    repair_table,
     systematic_table,
     tally_table,
     worst_images,
 )
 from mahtdiag.reports.tables.calibration import CalibrationResult, coverage_table, group_table, summary_table
+from mahtdiag.reports.tables.evaluation import ambiguity_parts, level_shift_line, loss_table, repair_table
 from mahtdiag.reports.tables.evaluation import group_table as error_group_table
-from mahtdiag.reports.tables.evaluation import loss_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
 from mahtdiag.reports.tables.table import Line, Part, Style
 

@@ -6,13 +6,10 @@ And two of them side by side: what run A and what run B made of it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 import cv2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rule import Sign
@@ -30,7 +27,7 @@ from mahtdiag.reports.overlay.marks import (
 from mahtdiag.reports.overlay.names import write_names
 from mahtdiag.reports.overlay.panel import COLUMN_PX, DETAILS, PanelLayout, draw_panel, lay_out, panel_blocks
 from mahtdiag.reports.overlay.scene import Box, Scene, Stage, make_scene
-from mahtdiag.reports.overlay.sheet import FRAME_Z, Brush, Sheet
+from mahtdiag.reports.overlay.sheet import FRAME_Z, Brush, Sheet, rgb_bytes
 from mahtdiag.reports.text import pixels
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
@@ -199,16 +196,6 @@ def _draw(page: _Page, pixels: NDArray[np.uint8], record: ImageRecord) -> NDArra
 HEADER_PX: Final = 46
 GAP_PX: Final = 8
 FONT_PX: Final = 19.0
-DPI: Final = 72
-PNG_COMPRESSION: Final = 3
-
-
-class _Canvas(Protocol):
-    """What is used of matplotlib's Agg canvas, which carries no types."""
-
-    def draw(self) -> None: ...
-
-    def buffer_rgba(self) -> memoryview: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,52 +209,26 @@ class Half:
 
 
 def draw_side_by_side(a: Half, b: Half) -> bytes:
-    """Both overlays as one PNG, A at the left; the same input gives the same bytes."""
-    panels = [_panel(half) for half in (a, b)]
-    height = max(len(panel) for panel in panels)
-    background = _colour(palette.PAPER)
-    page = np.empty((height, sum(panel.shape[1] for panel in panels) + GAP_PX, 3), dtype=np.uint8)
-    page[:] = background
-    page[: len(panels[0]), : panels[0].shape[1]] = panels[0]
-    page[: len(panels[1]), -panels[1].shape[1] :] = panels[1]
-    page[:, panels[0].shape[1] : panels[0].shape[1] + GAP_PX] = _colour(palette.RULE)
-    done, encoded = cv2.imencode(".png", page, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
-    if not done:
-        raise RuntimeError("OpenCV could not encode a PNG")
-    return encoded.tobytes()
+    """Both overlays as one PNG, A at the left, each below a line that says whose it is.
+
+    The same input gives the same bytes.
+    """
+    overlays = [_decoded(half.png) for half in (a, b)]
+    middle = overlays[0].shape[1]
+    lefts = 0, middle + GAP_PX
+    size = Size(HEADER_PX + max(map(len, overlays)), lefts[1] + overlays[1].shape[1])
+    sheet = Sheet(size, palette.PAPER)
+    lettering = Lettering(sheet)
+    for half, overlay, left in zip((a, b), overlays, lefts, strict=True):
+        sheet.show(overlay, left, HEADER_PX)
+        text = f"{half.letter}   mean {pixels(half.error_px)} px   {half.run}"
+        text = shorten(text, overlay.shape[1] - 28, FONT_PX, bold=True, keep_end=True)
+        lettering.write(text, left + 14, HEADER_PX / 2, FONT_PX, bold=True)
+    sheet.show(np.tile(rgb_bytes(palette.RULE), (size.height, GAP_PX, 1)), middle, 0)
+    return png_bytes(sheet.pixels())
 
 
-def _panel(half: Half) -> NDArray[np.uint8]:
-    """An overlay below a line that says whose it is, blue first as OpenCV has it."""
-    overlay = np.asarray(
-        cv2.imdecode(np.frombuffer(half.png, dtype=np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8
-    )
-    return np.concatenate([_header(half, overlay.shape[1]), overlay])
-
-
-def _header(half: Half, width: int) -> NDArray[np.uint8]:
-    figure = Figure(figsize=(width / DPI, HEADER_PX / DPI), dpi=DPI, facecolor=palette.PAPER)
-    canvas: _Canvas = FigureCanvasAgg(figure)
-    text = f"{half.letter}   mean {pixels(half.error_px)} px   {half.run}"
-    # Every property is given: what is left out would come from the user's matplotlibrc.
-    font = FontProperties(
-        family="DejaVu Sans", style="normal", variant="normal", weight="bold", stretch="normal", size=FONT_PX
-    )
-    figure.text(
-        14 / width,
-        0.5,
-        shorten(text, width - 28, FONT_PX, bold=True, keep_end=True),
-        color=palette.INK,
-        fontproperties=font,
-        verticalalignment="center_baseline",
-        parse_math=False,
-        usetex=False,
-    )
-    canvas.draw()
-    rgba = np.asarray(canvas.buffer_rgba(), dtype=np.uint8)
-    return np.ascontiguousarray(rgba[..., 2::-1])
-
-
-def _colour(code: str) -> tuple[int, int, int]:
-    """`#RRGGBB` as blue, green, red."""
-    return int(code[5:7], 16), int(code[3:5], 16), int(code[1:3], 16)
+def _decoded(png: bytes) -> NDArray[np.uint8]:
+    """The pixels of a picture, RGB."""
+    picture = np.asarray(cv2.imdecode(np.frombuffer(png, dtype=np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8)
+    return np.ascontiguousarray(picture[..., ::-1])

@@ -212,10 +212,5 @@ def arc(at: Points, one: Points, other: Points, radius: float) -> Points:
 
 def exit_point(start: Points, end: Points, box: Box) -> Points:
     """Where the way from `start` to `end` (outside the box) leaves it; a start outside is first moved in."""
-    low, high = np.array([box.left, box.top]), np.array([box.right, box.bottom])
-    inside = np.clip(start, low, high)
-    along = end - inside
-    limits = np.where(along > 0, high - inside, low - inside)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        share = np.where(along != 0, limits / along, np.inf)
-    return np.asarray(inside + along * min(1.0, float(share.min())), dtype=np.float64)
+    inside = np.clip(start, [box.left, box.top], [box.right, box.bottom])
+    return np.asarray(clipped(np.stack([inside, end]), box)[1], dtype=np.float64)

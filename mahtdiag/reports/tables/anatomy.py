@@ -1,19 +1,18 @@
-"""The tables that `anatomy` prints: what fired where, what kind of mistakes, and whether they matter."""
+"""What `anatomy` prints: what fired where, what kind of mistakes, whether they matter; and `--explain`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import group_reason, grouped
-from mahtdiag.anatomy.rule import amount
+from mahtdiag.anatomy.rule import LimitSpec, Rule, amount
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
-from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup
 from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,
-    ErrorBreakdown,
     JudgedImage,
     Measured,
     MeasuredPair,
@@ -21,7 +20,13 @@ from mahtdiag.diagnosis.anatomy import (
     RuleTally,
     Source,
 )
-from mahtdiag.diagnosis.metrics.metric import Estimate
+from mahtdiag.reports.rendering import Json
+from mahtdiag.reports.tables.evaluation import (
+    ambiguity_parts,
+    failures_table,
+    level_shift_line,
+    repair_table,
+)
 from mahtdiag.reports.tables.table import (
     INDENT,
     LONGEST_NAME,
@@ -38,9 +43,9 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
-from mahtdiag.schema.records import Failure, Finding
-from mahtdiag.schema.skeleton import Skeleton
+from mahtdiag.reports.text import ABSENT, number, percent
+from mahtdiag.schema.records import Finding
+from mahtdiag.schema.skeleton import Skeleton, View
 
 WORST_OF_RUN, WORST_OF_LABELS = 8, 20
 REASONS = 3
@@ -173,50 +178,6 @@ def _diagnosis(diagnosis: PredictionDiagnosis) -> Iterator[Part]:
         yield meyerding_table(diagnosis.measured.meyerding)
 
 
-def repair_table(errors: ErrorBreakdown) -> Part:
-    """What kind of mistakes there are, and what repairing each kind alone would gain."""
-    mean = errors.mean_error_px
-    if mean is None:
-        return Line("No keypoint has both a label and a prediction: nothing to compare.\n")
-    return table(
-        f"Error types: mean error {pixels(mean)} px over {errors.keypoints:,} keypoints",
-        ("type", "keypoints", "of all", "of error", "repaired: mean px", "gain"),
-        (
-            (
-                row.error_type.title,
-                f"{row.keypoints:,}",
-                percent(row.keypoint_share),
-                percent(row.error_share),
-                pixels(row.repaired_mean_px),
-                pixels(max(0.0, mean - row.repaired_mean_px)),
-            )
-            for row in errors.repairs
-        ),
-        note="Good: within 0.1 of the vertebra's width. Level shift +1: marked one level too low.",
-    )
-
-
-def level_shift_line(errors: ErrorBreakdown) -> Line:
-    """Whole images marked one level off, by name."""
-    shifts = errors.level_shifts
-    if not shifts:
-        return Line("No image is marked one level off as a whole.\n")
-    names = ", ".join(f"{shift.image} ({shift.shift:+d})" for shift in shifts[:REASONS])
-    more = f" and {len(shifts) - REASONS} more" if len(shifts) > REASONS else ""
-    images = "image" if len(shifts) == 1 else "images"
-    said = f"{len(shifts)} {images} marked one level off as a whole (+1: too low): {names}{more}\n"
-    return Line(said, Style.BAD)
-
-
-def failures_table(what: str, failures: Sequence[Failure]) -> Table:
-    """Images that could not be evaluated or judged, by name, with the reason."""
-    columns = (
-        TableColumn("image", wraps="anywhere", most=LONGEST_NAME // 2),
-        TableColumn("reason", wraps="anywhere"),
-    )
-    return table(f"{what}: {len(failures)}", columns, ((fail.image, fail.reason) for fail in failures))
-
-
 ROMAN = ("I", "II", "III", "IV", "V")
 LARGE = 1e4
 NOTHING_SHARED = "No shared shift, scale or rotation that means anything."
@@ -313,35 +274,83 @@ def _counts(row: Sequence[int] | NDArray[np.int64]) -> list[str]:
     return [str(int(count)) if count else "·" for count in row]
 
 
-def ambiguity_parts(ambiguity: Ambiguity | None) -> Iterator[Part]:
-    """A row per vertebra with ambiguous heatmaps and the sentences; nothing where there are none."""
-    if ambiguity is None or not (ambiguity.total.two_peaks or ambiguity.total.disagree):
-        return
-    total = ambiguity.total
-    methods = [str(change.method) for change in total.changes]
-    # There is room for one interval.
-    changes = [*methods[:1], "95 % interval", *methods[1:]]
-    groups = [group for group in (*ambiguity.by_vertebra, total) if group.two_peaks or group.disagree]
-    yield table(
-        f"Ambiguous heatmaps: {counted(total.two_peaks, 'keypoint')} with two peaks in "
-        f"{total.images} of {counted(ambiguity.images, 'image')}",
-        ("", "images", "points", "between", "apart", *changes),
-        map(_ambiguous, groups),
-        note="Two peaks: the second at least half the first, over 3 σ away. Between: decoded over σ from "
-        "either; apart: over σ from the highest cell. "
-        f"{' and '.join(methods)}: change of the mean error, px, by that --decode.",
+WIDTH = 80
+SetLimits = Mapping[View, Mapping[str, float]]
+NOTHING_SET: SetLimits = {}
+
+
+def rule_parts(rule: Rule, settings: SetLimits = NOTHING_SET) -> tuple[Line, ...]:
+    """What a terminal shows of it."""
+    return tuple(map(Line, rule_text(rule, settings).splitlines()))
+
+
+def rule_text(rule: Rule, settings: SetLimits = NOTHING_SET) -> str:
+    """Meaning, formula, default limits and where they come from, at 80 columns.
+
+    `settings`: limits that a project has set, by view and key, which are shown beside the defaults.
+    """
+    lines = [f"{rule.code} {rule.title} ({rule.group})", "", _paragraph(rule.meaning), ""]
+    lines += [_paragraph(f"Measured: {rule.formula}."), ""]
+    for limit in rule.limits:
+        lines += [_paragraph(_limit(limit)), _paragraph(limit.origin)]
+        lines += [_paragraph(line) for line in _set_limits(limit, settings)]
+        lines.append("")
+    keys = ", ".join(f'"{limit.key}"' for limit in rule.limits)
+    lines.append(
+        _paragraph(f"Set it in mahtdiag.toml under [anatomy.limits], [anatomy.AP] or [anatomy.LA]: {keys}.")
     )
-    for sentence in ambiguity.sentences:
-        yield Line(f"{sentence}\n", Style.STRONG)
+    return "\n".join(lines) + "\n"
 
 
-def _ambiguous(group: AmbiguousGroup) -> list[str]:
-    changes = [_change(change.everywhere) for change in group.changes]
-    first = group.changes[0].everywhere if group.changes else None
-    changes.insert(1, interval(first.ci95 if first else None))
-    counts = (group.images, group.two_peaks, group.between, group.disagree)
-    return [group.name, *(str(count) for count in counts), *changes]
+def rule_content(rule: Rule, settings: SetLimits = NOTHING_SET) -> dict[str, Json]:
+    """The same for programs: `limits` by key, each with its default and the limit in force by view."""
+    limits: dict[str, Json] = {
+        limit.key: {
+            "unit": limit.unit,
+            "fires": str(limit.fires),
+            "default": {str(view): limit.default(view) for view in View},
+            "in_force": {str(view): _in_force(limit, view, settings) for view in View},
+            "origin": limit.origin,
+        }
+        for limit in rule.limits
+    }
+    return {
+        "code": rule.code,
+        "group": str(rule.group),
+        "title": rule.title,
+        "meaning": rule.meaning,
+        "formula": rule.formula,
+        "limits": limits,
+    }
 
 
-def _change(estimate: Estimate | None) -> str:
-    return ABSENT if estimate is None else f"{estimate.value:+.2f}"
+def _in_force(limit: LimitSpec, view: View, settings: SetLimits) -> float:
+    return settings.get(view, {}).get(limit.key, limit.default(view))
+
+
+def _set_limits(limit: LimitSpec, settings: SetLimits) -> Iterator[str]:
+    for view in View:
+        value = _in_force(limit, view, settings)
+        if value != limit.default(view):
+            yield f"Set here: {_with_unit(value, limit)} in {view}."
+
+
+def _limit(limit: LimitSpec) -> str:
+    """`A202 fires above 25° in AP and 35° in LA by default; in an ordinary spine about 4°.`"""
+    values = {view: _with_unit(limit.default(view), limit) for view in View}
+    both = " and ".join(f"{value} in {view}" for view, value in values.items())
+    single = values[View.AP] == values[View.LA]
+    text = f"{limit.key} fires {limit.fires} {values[View.AP] if single else both} by default"
+    # Below zero it is a mere scale of severity.
+    usual = f"; in an ordinary spine about {_with_unit(limit.typical, limit)}" if limit.typical >= 0 else ""
+    return f"{text}{usual}."
+
+
+def _with_unit(value: float, limit: LimitSpec) -> str:
+    if limit.unit == "width/height":
+        return f"{value:g}"
+    return f"{value:g}{'' if limit.unit == '°' else ' '}{limit.unit}"
+
+
+def _paragraph(text: str) -> str:
+    return fill(text, WIDTH)

@@ -1,12 +1,15 @@
-"""What `evaluate` prints at the end: every table of a finished run, in reading order."""
+"""What `evaluate` prints at the end: every table of a finished run, in reading order.
 
-from collections.abc import Iterator, Mapping
+Those of error types, failures and ambiguous heatmaps are shown by `anatomy` and the page as well.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mahtdiag.anatomy.rules import RULE_BY_CODE
-from mahtdiag.diagnosis.ambiguity import Ambiguity
+from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup
 from mahtdiag.diagnosis.anatomy import ErrorBreakdown
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.anatomy import ANATOMY
@@ -15,7 +18,6 @@ from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.numbers import RunNumbers, find_number
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.tables.anatomy import ambiguity_parts, failures_table, level_shift_line, repair_table
 from mahtdiag.reports.tables.table import (
     INDENT,
     LONGEST_NAME,
@@ -35,6 +37,7 @@ from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pi
 from mahtdiag.schema.records import Failure
 
 WORST_ROWS = 8
+SHIFTS_NAMED = 3
 WITH_VIOLATIONS = "anatomy.images_with_violations"
 IN_ELLIPSES = "radial.coverage.0.95.observed"
 # Room for four violation codes.
@@ -233,3 +236,81 @@ def violations_table(numbers: RunNumbers) -> Table:
     )
     columns = ("code", TableColumn("rule"), "images", "findings")
     return table(title, columns, rows or [(ABSENT, "no rule fired", "0", "0")])
+
+
+def repair_table(errors: ErrorBreakdown) -> Part:
+    """What kind of mistakes there are, and what repairing each kind alone would gain."""
+    mean = errors.mean_error_px
+    if mean is None:
+        return Line("No keypoint has both a label and a prediction: nothing to compare.\n")
+    return table(
+        f"Error types: mean error {pixels(mean)} px over {errors.keypoints:,} keypoints",
+        ("type", "keypoints", "of all", "of error", "repaired: mean px", "gain"),
+        (
+            (
+                row.error_type.title,
+                f"{row.keypoints:,}",
+                percent(row.keypoint_share),
+                percent(row.error_share),
+                pixels(row.repaired_mean_px),
+                pixels(max(0.0, mean - row.repaired_mean_px)),
+            )
+            for row in errors.repairs
+        ),
+        note="Good: within 0.1 of the vertebra's width. Level shift +1: marked one level too low.",
+    )
+
+
+def level_shift_line(errors: ErrorBreakdown) -> Line:
+    """Whole images marked one level off, by name."""
+    shifts = errors.level_shifts
+    if not shifts:
+        return Line("No image is marked one level off as a whole.\n")
+    names = ", ".join(f"{shift.image} ({shift.shift:+d})" for shift in shifts[:SHIFTS_NAMED])
+    more = f" and {len(shifts) - SHIFTS_NAMED} more" if len(shifts) > SHIFTS_NAMED else ""
+    images = "image" if len(shifts) == 1 else "images"
+    said = f"{len(shifts)} {images} marked one level off as a whole (+1: too low): {names}{more}\n"
+    return Line(said, Style.BAD)
+
+
+def failures_table(what: str, failures: Sequence[Failure]) -> Table:
+    """Images that could not be evaluated or judged, by name, with the reason."""
+    columns = (
+        TableColumn("image", wraps="anywhere", most=LONGEST_NAME // 2),
+        TableColumn("reason", wraps="anywhere"),
+    )
+    return table(f"{what}: {len(failures)}", columns, ((fail.image, fail.reason) for fail in failures))
+
+
+def ambiguity_parts(ambiguity: Ambiguity | None) -> Iterator[Part]:
+    """A row per vertebra with ambiguous heatmaps and the sentences; nothing where there are none."""
+    if ambiguity is None or not (ambiguity.total.two_peaks or ambiguity.total.disagree):
+        return
+    total = ambiguity.total
+    methods = [str(change.method) for change in total.changes]
+    # There is room for one interval.
+    changes = [*methods[:1], "95 % interval", *methods[1:]]
+    groups = [group for group in (*ambiguity.by_vertebra, total) if group.two_peaks or group.disagree]
+    yield table(
+        f"Ambiguous heatmaps: {counted(total.two_peaks, 'keypoint')} with two peaks in "
+        f"{total.images} of {counted(ambiguity.images, 'image')}",
+        ("", "images", "points", "between", "apart", *changes),
+        map(_ambiguous, groups),
+        note="Two peaks: the second at least half the first, over 3 σ away. Between: decoded over σ from "
+        "either; apart: over σ from the highest cell. "
+        f"{' and '.join(methods)}: change of the mean error, px, by that --decode.",
+    )
+    for sentence in ambiguity.sentences:
+        yield Line(f"{sentence}\n", Style.STRONG)
+
+
+def _ambiguous(group: AmbiguousGroup) -> list[str]:
+    changes = [_change(change.everywhere) for change in group.changes]
+    first = group.changes[0].everywhere if group.changes else None
+    changes.insert(1, interval(first.ci95 if first else None))
+    counts = (group.images, group.two_peaks, group.between, group.disagree)
+    return [group.name, *(str(count) for count in counts), *changes]
+
+
+def _change(estimate: Estimate | None) -> str:
+    return ABSENT if estimate is None else f"{estimate.value:+.2f}"

@@ -20,8 +20,7 @@ from mahtdiag.errors import ExitStatus
 from mahtdiag.reports.json import anatomy_content, anatomy_csv
 from mahtdiag.reports.overlay.marks import shown_quantities
 from mahtdiag.reports.overlay.scene import Box, Stage, make_scene
-from mahtdiag.reports.tables.anatomy import anatomy_parts
-from mahtdiag.reports.tables.rule_text import rule_content, rule_text
+from mahtdiag.reports.tables.anatomy import anatomy_parts, rule_content, rule_text
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import AP, LA, View

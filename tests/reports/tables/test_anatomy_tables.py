@@ -17,8 +17,7 @@ from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.figures.errors import draw_bland_altman
 from mahtdiag.reports.json import CSV_COLUMNS, anatomy_content, anatomy_csv
 from mahtdiag.reports.rendering import Result, json_bytes
-from mahtdiag.reports.tables.anatomy import anatomy_parts
-from mahtdiag.reports.tables.rule_text import rule_content, rule_text
+from mahtdiag.reports.tables.anatomy import anatomy_parts, rule_content, rule_text
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import Skeleton, View
