@@ -22,8 +22,7 @@ from benchmarks.figures import Figure, at_most, milliseconds, table
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.images import Image, decode_image
-from mahtdiag.reports.overlay.draw import draw_overlay
-from mahtdiag.reports.overlay.image import png_bytes
+from mahtdiag.reports.overlay.draw import draw_overlay, png_bytes
 from mahtdiag.schema.records import ImageLosses, ImageRecord
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate

@@ -125,12 +125,9 @@ def _diagnosis(diagnosis: PredictionDiagnosis) -> dict[str, Json]:
 def _systematic(error: SystematicError | None) -> Json:
     if error is None:
         return None
+    names = ("shift_x", "shift_y", "scale_x", "scale_y", "rotation_deg")
     return {
-        "shift_x": _estimate(error.shift_x),
-        "shift_y": _estimate(error.shift_y),
-        "scale_x": _estimate(error.scale_x),
-        "scale_y": _estimate(error.scale_y),
-        "rotation_deg": _estimate(error.rotation_deg),
+        **{name: _estimate(getattr(error, name)) for name in names},
         "keypoints": error.keypoints,
         "images": error.images,
         "axes_exchanged": error.axes_exchanged,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from mahtdiag.diagnosis.anatomy import AnatomyReport
     from mahtdiag.reports.ci.record import CiRecord
-    from mahtdiag.reports.html.page import Page
     from mahtdiag.reports.tables.table import Part
 
 Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
@@ -73,7 +72,6 @@ PIPELINE: "tuple[Renderer[CiRecord], ...]" = (
 """What a pipeline is told, whatever the command."""
 
 CSV: "Renderer[AnatomyReport]" = Named("csv", "mahtdiag.reports.json:anatomy_csv")
-HTML: "Renderer[Page]" = Named("html", "mahtdiag.reports.html.page:render_page")
 
 
 def named(renderers: Iterable[Renderer[R]], name: str) -> Renderer[R]:

@@ -34,12 +34,9 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return ABSENT if share is None or not math.isfinite(share) else f"{100 * share:.{decimals}f} %"
 
 
-def interval(bounds: tuple[float, float] | None, scale: float = 1.0) -> str:
-    """`low to high`, three significant digits each."""
-    if bounds is None:
-        return ABSENT
-    low, high = (scale * bound for bound in bounds)
-    return f"{number(low)} to {number(high)}"
+def interval(bounds: tuple[float, float] | None, scale: float = 1.0, digits: int = 3) -> str:
+    """`low to high`, so many significant digits each."""
+    return ABSENT if bounds is None else " to ".join(number(scale * bound, digits) for bound in bounds)
 
 
 def counted(count: int, noun: str) -> str:

@@ -15,8 +15,7 @@ from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.errors import DataError
-from mahtdiag.reports.overlay.draw import draw_overlay
-from mahtdiag.reports.overlay.image import is_signed, signed
+from mahtdiag.reports.overlay.draw import draw_overlay, is_signed, signed
 from mahtdiag.runs.files import reporting_write_errors, write_file
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import Floats, ImageRecord

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from mahtdiag.diagnosis.worst_images import WorstImages
-from mahtdiag.reports.ci.record import CiRecord, GateCase, images_in_words, interval_in_words, score_in_words
+from mahtdiag.reports.ci.record import CiRecord, GateCase, images_in_words, score_in_words
 from mahtdiag.reports.tables.table import metric_in_words
-from mahtdiag.reports.text import ABSENT, counted, one_line, shorten
+from mahtdiag.reports.text import ABSENT, counted, interval, one_line, shorten
 from mahtdiag.schema.records import Failure
 
 MOST_GATES, MOST_FAILURES, MOST_LINES, MOST_METRICS = 100, 50, 20, 5
@@ -83,7 +83,7 @@ def _gate(case: GateCase) -> tuple[str, ...]:
     metric = code(metric_in_words(result))
     metric += "" if result.baseline is None else f" {code(result.baseline)}"
     limit = code(f"{gate.condition}{f' ({gate.view})' if gate.view else ''}")
-    return metric, case.value, interval_in_words(result.ci95) or ABSENT, limit, verdict
+    return metric, case.value, interval(result.ci95), limit, verdict
 
 
 def _worst(record: CiRecord) -> list[str]:

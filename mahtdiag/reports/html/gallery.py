@@ -17,12 +17,12 @@ from mahtdiag.diagnosis.anatomy import JudgedImage
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.html.sections import ReportContent
-from mahtdiag.reports.overlay.image import Image, for_display
+from mahtdiag.reports.overlay.draw import Image, for_display
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.text import one_line
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Floats = NDArray[np.float64]
 
 DECIMALS_PX = 1

@@ -74,13 +74,9 @@ class Mark(Enum):
 def draw_marks(brush: Brush, scene: Scene) -> None:
     """Everything but text."""
     ends = edges(scene.skeleton)
-    for points, colour, pattern, z in (
-        (scene.label, palette.LABEL, None, LABEL_Z),
-        (scene.prediction, palette.PREDICTION, DASH, PREDICTION_Z),
-    ):
+    for mark, points in ((Mark.LABEL, scene.label), (Mark.PREDICTION, scene.prediction)):
         sides = points[ends]
-        brush.lines(sides[np.isfinite(sides).all(axis=(1, 2))], colour, 2.0, z, pattern=pattern)
-        brush.dots(points[known(points)], colour, DOT_PX, z + 0.5)
+        _outlines(brush, mark, sides[np.isfinite(sides).all(axis=(1, 2))], points[known(points)])
     here = known(scene.prediction) & ~scene.off_stage
     spread = known(scene.sigma) & here
     brush.ellipses(scene.prediction[spread], SIGMAS * scene.sigma[spread], palette.PREDICTION)
@@ -139,7 +135,8 @@ def draw_swatch(brush: Brush, mark: Mark | Sign, x: float, y: float) -> None:
         for shape, points in _SWATCHES[mark]:
             draw_shape(brush, shape, middle + np.array(points, dtype=np.float64))
     elif mark in (Mark.LABEL, Mark.PREDICTION):
-        _line_with_dots(brush, mark, left, right)
+        ends = np.concatenate([left, right])
+        _outlines(brush, mark, ends[None], ends)
     elif mark is Mark.ERROR:
         brush.arrows(left, right, palette.ERROR)
     elif mark is Mark.SPREAD:
@@ -157,11 +154,13 @@ def draw_swatch(brush: Brush, mark: Mark | Sign, x: float, y: float) -> None:
         draw_ambiguity(brush, left, right, right)
 
 
-def _line_with_dots(brush: Brush, mark: Mark, left: Points, right: Points) -> None:
-    colour, z = (palette.LABEL, LABEL_Z) if mark is Mark.LABEL else (palette.PREDICTION, PREDICTION_Z)
-    pattern = None if mark is Mark.LABEL else DASH
-    brush.lines(np.stack([left[0], right[0]])[None], colour, 2.0, z, pattern=pattern)
-    brush.dots(np.concatenate([left, right]), colour, DOT_PX, z + 0.5)
+def _outlines(brush: Brush, mark: Mark, sides: Points, points: Points) -> None:
+    """Sides `[N, 2, 2]` and points of labels or of predictions."""
+    colour, z, pattern = (
+        (palette.LABEL, LABEL_Z, None) if mark is Mark.LABEL else (palette.PREDICTION, PREDICTION_Z, DASH)
+    )
+    brush.lines(sides, colour, 2.0, z, pattern=pattern)
+    brush.dots(points, colour, DOT_PX, z + 0.5)
 
 
 @dataclass(frozen=True, slots=True)

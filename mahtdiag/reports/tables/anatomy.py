@@ -43,7 +43,7 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
-from mahtdiag.reports.text import ABSENT, number, percent
+from mahtdiag.reports.text import ABSENT, interval, number, percent
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.skeleton import Skeleton, View
 
@@ -209,8 +209,7 @@ def systematic_table(in_px: SystematicError, in_cells: SystematicError | None, s
 
 
 def _estimate(estimate: Fitted, digits: int = 3) -> list[str]:
-    low, high = number(estimate.low, digits), number(estimate.high, digits)
-    return [number(estimate.value, digits), f"{low} to {high}"]
+    return [number(estimate.value, digits), interval((estimate.low, estimate.high), digits=digits)]
 
 
 def agreement_table(measured: Measured) -> Table:

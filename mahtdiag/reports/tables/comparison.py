@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.metrics.metric import Metric
-from mahtdiag.diagnosis.paired import Interval
 from mahtdiag.reports.tables.table import (
     LONGEST_NAME,
     NAME_WIDTH,
@@ -19,7 +18,7 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, interval, number, pixels
+from mahtdiag.reports.text import counted, interval, number, pixels
 from mahtdiag.schema.skeleton import View
 
 SHOWN_IMAGES = 8
@@ -118,7 +117,8 @@ def _metric_cells(metric: ComparedMetric) -> tuple[str | Cell, ...]:
         number(scale * found.a),
         number(scale * found.b),
         _signed(scale * found.difference),
-        _bounds(found.ci95, scale),
+        # Two digits each: seven columns fit into 80 characters whatever the numbers are.
+        interval(found.ci95, scale, 2),
         "<0.001" if found.p_holm < SMALLEST_P else f"{found.p_holm:.3f}",
         Cell(str(metric.verdict), STYLES[metric.verdict]) if metric.verdict in STYLES else "",
     )
@@ -175,14 +175,6 @@ def _reason(judged: JudgedMetric) -> str:
 def title_of(metric: Metric) -> str:
     """A number as a row of its table calls it."""
     return metric.short or metric.label
-
-
-def _bounds(interval: Interval | None, scale: float) -> str:
-    """Two digits each: seven columns fit into 80 characters whatever the numbers are."""
-    if interval is None:
-        return ABSENT
-    low, high = interval
-    return f"{number(scale * low, 2)} to {number(scale * high, 2)}"
 
 
 def _signed(value: float) -> str:

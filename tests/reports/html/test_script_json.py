@@ -5,7 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.reports.html.gallery import Json, script_json
+from mahtdiag.reports.html.gallery import script_json
+from mahtdiag.reports.rendering import Json
 
 TEXTS = st.text() | st.sampled_from(["</script>", "<!--", "]]>", "\u2028\u2029", "&lt;", '"\\', "\ud800"])
 VALUES: st.SearchStrategy[Json] = st.recursive(

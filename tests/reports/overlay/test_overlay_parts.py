@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rule import Sign
-from mahtdiag.reports.overlay.image import for_display
+from mahtdiag.reports.overlay.draw import for_display
 from mahtdiag.reports.overlay.lettering import printable, shorten, width_px
 from mahtdiag.reports.overlay.marks import Mark
 from mahtdiag.reports.overlay.names import Placer

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from mahtdiag.reports.overlay.image import is_signed, png_bytes, signed
+from mahtdiag.reports.overlay.draw import is_signed, png_bytes, signed
 
 Pixels = NDArray[np.uint8]
 
