@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from collections.abc import Callable, Iterable
 
 ABSENT = "–"
 ASTRONOMIC_PX = 1e6
@@ -17,6 +18,15 @@ def number(value: float | None, digits: int = 3) -> str:
     if magnitude >= 6 or magnitude < -4:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+
+
+def telling(value: float, digits: Iterable[int], tells: Callable[[float], bool]) -> str:
+    """A number with the first of these counts of digits at which what is shown still tells the truth."""
+    for count in digits:
+        text = number(value, count)
+        if tells(float(text.replace(",", ""))):
+            return text
+    return repr(value)
 
 
 def pixels(value: float | None) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.tables.table import metric_in_words
-from mahtdiag.reports.text import counted, interval, number, pixels
+from mahtdiag.reports.text import counted, interval, number, pixels, telling
 from mahtdiag.schema.records import Failure
 
 Interval = tuple[float, float]
@@ -148,9 +148,6 @@ def told_apart(value: float, limit: float) -> str:
     """
     if value.is_integer() and abs(value) < MOST_WHOLE:
         return f"{value:,.0f}"
-    for digits in DIGITS:
-        text = number(value, digits)
-        shown = float(text.replace(",", ""))
-        if (shown < limit, shown > limit) == (value < limit, value > limit):
-            return text
-    return repr(value)
+    return telling(
+        value, DIGITS, lambda shown: (shown < limit, shown > limit) == (value < limit, value > limit)
+    )

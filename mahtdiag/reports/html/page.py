@@ -39,25 +39,13 @@ TONES: Final = {
 SCRIPTS: Final = ("elements.js", "drawing.js", "details.js", "gallery.js", "page.js")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A run as it is shown: `sections`, which `sections_of` has drawn from the same report, and the images.
-
-    `gallery` None leaves the images out.
-    """
-
-    report: ReportContent
-    sections: Sequence[Chapter]
-    gallery: Gallery | None
-
-
-def render_page(page: Page) -> bytes:
+def render_page(report: ReportContent, sections: Sequence[Chapter], gallery: Gallery | None) -> bytes:
     """The page as UTF-8. It loads nothing: what it is allowed to run and show is listed in its head.
 
+    `sections`, which `sections_of` has drawn from the same report; `gallery` None leaves the images out.
     The same input gives the same bytes. Every text is escaped where it is put in, and no name can pose as
     another by signs that reorder it.
     """
-    report, gallery = page.report, page.gallery
     style, script = _style(), _script()
     template = templates().get_template(TEMPLATE)
     text = template.render(
@@ -67,7 +55,7 @@ def render_page(page: Page) -> bytes:
         verdict=verdict_of(report.gates),
         gates=gates_table([case.result for case in report.gates]) if report.gates else None,
         tiles=tiles_of(report),
-        sections=page.sections,
+        sections=sections,
         gallery_json="" if gallery is None else gallery_json(gallery, report),
         style=Markup(style),
         script=Markup(script),
@@ -215,7 +203,7 @@ def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
     if shifts:
         tiles.append(Tile("marked one level off", counted(shifts, "image"), "every vertebra misnamed", True))
     if report.calibration is not None:
-        sigma = report.calibration.tables.report
+        sigma = report.calibration.report
         scale = f"best σ scale {number(sigma.sigma_scale)}"
         tiles.append(Tile("σ: MACE", number(sigma.mace), scale))
     failed = len(report.table.failures)

@@ -50,24 +50,19 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class CalibrationPage:
-    """What is known of σ; `plots` is None where no keypoint has both an error and a σ."""
-
-    tables: CalibrationResult
-    plots: PlotData | None
-
-
-@dataclass(frozen=True, slots=True)
 class ReportContent:
-    """A finished run; `calibration` is None where `no_calibration` says why."""
+    """A finished run.
+
+    `calibration` is None where the run has no σ, `plots` also where no keypoint has both an error and a σ.
+    """
 
     title: str
     subtitle: str
     table: RunTable
     loss_weights: Mapping[str, float]
     anatomy: AnatomyReport
-    calibration: CalibrationPage | None
-    no_calibration: str
+    calibration: CalibrationResult | None
+    plots: PlotData | None
     gates: tuple[GateCase, ...]
     provenance: tuple[Facts, ...]
     notes: tuple[str, ...]
@@ -117,10 +112,10 @@ def sections_of(report: ReportContent) -> Iterator[Chapter]:
     if report.anatomy.diagnosis is not None:
         yield _measurements(report.anatomy.diagnosis)
     if report.calibration is not None:
-        yield _calibration(report.calibration)
+        yield _calibration(report.calibration, report.plots)
     else:
-        text = f"Not judged: {report.no_calibration}."
-        yield Chapter("uncertainty", "Predicted uncertainty", (((Line(text),),),))
+        nothing = Line("Not judged: the run has no σ.")
+        yield Chapter("uncertainty", "Predicted uncertainty", (((nothing,),),))
 
 
 def _plot(figure: Figure, name: str, description: str) -> Plot:
@@ -198,15 +193,15 @@ def _measurements(diagnosis: PredictionDiagnosis) -> Chapter:
     return Chapter("measurements", "Clinical measurements", tuple(page))
 
 
-def _calibration(page: CalibrationPage) -> Chapter:
-    tables, report = page.tables, page.tables.report
+def _calibration(tables: CalibrationResult, data: PlotData | None) -> Chapter:
+    report = tables.report
     first: Stack = (Line(report.verdict, Style.STRONG), Line(tables.source))
-    if page.plots is None:
+    if data is None:
         return Chapter("uncertainty", "Predicted uncertainty", ((first,),))
     plots: dict[str, Stack] = {}
     with plot_style():
         for name, make in figure_makers().items():
-            plots[name] = (_plot(make(page.plots), f"calibration-{name}", _DESCRIPTIONS[name]),)
+            plots[name] = (_plot(make(data), f"calibration-{name}", _DESCRIPTIONS[name]),)
     rows: tuple[tuple[Stack, ...], ...] = (
         (first,),
         (plots["reliability"], plots["keypoint-coverage"]),

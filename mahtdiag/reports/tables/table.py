@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mahtdiag.diagnosis.gates import Bound, GateKind, GateResult
 from mahtdiag.reports.rendering import Result
-from mahtdiag.reports.text import number, shorten
+from mahtdiag.reports.text import ABSENT, shorten, telling
 from mahtdiag.schema.skeleton import View
 
 INDENT: Final = "  "
@@ -203,7 +203,7 @@ def _text(text: str, style: Style) -> Text:
 
 
 METRIC_WIDTH = 42
-DIGITS, MOST_DIGITS = 4, 15
+DIGITS = range(4, 15)
 BOUNDS = {Bound.ESTIMATE: "", Bound.UPPER: "upper 95 %", Bound.LOWER: "lower 95 %"}
 
 
@@ -230,14 +230,9 @@ def gates_table(results: Sequence[GateResult]) -> Table:
 
 def compared_value(result: GateResult) -> str:
     """What was compared with the limit, with as many digits as it takes to see the verdict."""
-    value = result.value
-    if value is None:
-        return number(value)
-    for digits in range(DIGITS, MOST_DIGITS):
-        shown = number(value, digits)
-        if result.gate.keeps(float(shown.replace(",", ""))) is result.passed:
-            return shown
-    return repr(value)
+    if result.value is None:
+        return ABSENT
+    return telling(result.value, DIGITS, lambda shown: result.gate.keeps(shown) is result.passed)
 
 
 def metric_in_words(result: GateResult) -> str:

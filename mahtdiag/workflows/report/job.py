@@ -21,7 +21,7 @@ from mahtdiag.reports.html.gallery import (
     picture_height,
     small_picture,
 )
-from mahtdiag.reports.html.page import Page, render_page
+from mahtdiag.reports.html.page import render_page
 from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.text import counted, one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
@@ -99,7 +99,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     names = [table.image[row] for row in rows]
     notes = _notes(run, names, pictures, len(table), data is not None)
     gallery = None if request.images == NO_IMAGES else Gallery(rows, pictures, notes)
-    content = render_page(Page(report, sections, gallery))
+    content = render_page(report, sections, gallery)
     return Report(
         path=_written(request, run, content),
         run=run.path,

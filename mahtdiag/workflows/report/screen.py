@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.html.sections import CalibrationPage, Facts, ReportContent
+from mahtdiag.reports.html.sections import Facts, ReportContent
 from mahtdiag.reports.text import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
@@ -22,14 +22,15 @@ from mahtdiag.workflows.gates.judging import gate_cases, other_notes, results_of
 def content_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportContent:
     """Everything but the gallery; by the rules and limits that the run was judged by."""
     document = run.document
+    found = calibration_of(run) if has_sigma(table) else None
     return ReportContent(
         title=_title(document),
         subtitle=_subtitle(run),
         table=table,
         loss_weights=document.resolved.loss_weights,
         anatomy=report_of_run(run, table),
-        calibration=_calibration(run, table),
-        no_calibration="the run has no σ",
+        calibration=None if found is None else calibration_result(found),
+        plots=plot_data(found.sigma) if found and found.sigma.report.n_keypoints else None,
         gates=gate_cases(gates, table),
         provenance=tuple(_provenance(run)),
         notes=(*other_notes(document.notes, (*results_of(document.gates), *gates)), *document.warnings),
@@ -46,14 +47,6 @@ def _subtitle(run: Run) -> str:
     document = run.document
     done = counted(document.images.evaluated, "image")
     return f"{done} evaluated on {document.started:%d %B %Y, %H:%M} UTC by mahtdiag {document.mahtdiag}"
-
-
-def _calibration(run: Run, table: RunTable) -> CalibrationPage | None:
-    if not has_sigma(table):
-        return None
-    found = calibration_of(run)
-    known = found.sigma.report.n_keypoints > 0
-    return CalibrationPage(calibration_result(found), plot_data(found.sigma) if known else None)
 
 
 def _provenance(run: Run) -> Iterator[Facts]:
