@@ -8,7 +8,6 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.error_types import ErrorType, RepairRow
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.measurements import (
     BlandAltman,
@@ -28,7 +27,6 @@ from mahtdiag.anatomy.rules import Rule
 from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.records import Failure, Finding
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -175,29 +173,8 @@ class AnatomyVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelShift:
-    """An image whose vertebrae are all marked one level off; +1 is too low."""
-
-    image: str
-    shift: int
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorBreakdown:
-    """What kind of mistakes the predictions of a set make. None where nothing can be said.
-
-    `repairs`: see `repair_table`, over `keypoints` known keypoints whose mean error is `mean_error_px`.
-    """
-
-    repairs: tuple[RepairRow, ...]
-    keypoints: int
-    mean_error_px: float | None
-    level_shifts: tuple[LevelShift, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionDiagnosis(ErrorBreakdown):
-    """The same with what predictions have in common. None where nothing can be said.
+class PredictionDiagnosis:
+    """What the predictions of a set have in common. None where nothing can be said.
 
     `in_cells` is None where the heatmap's frame is not known, `ambiguity` where heatmaps' peaks are not.
     """
@@ -292,29 +269,19 @@ def _blamed_keypoints(findings: Findings, rows: NDArray[np.intp]) -> int:
     return int(np.logical_or.reduceat(blame, starts, axis=0).sum())
 
 
-def break_down_errors(table: RunTable) -> ErrorBreakdown:
-    """Error types and level shifts of predictions."""
-    errors, shift, images = table.error_types, table.level_shift, table.image
-    return ErrorBreakdown(
-        repairs=table.once(repairs_of),
-        keypoints=int((errors.types != ErrorType.UNKNOWN).sum()),
-        mean_error_px=mean_error_px(table),
-        level_shifts=tuple(LevelShift(images[int(row)], int(shift[row])) for row in np.flatnonzero(shift)),
-    )
+def shift_by_image(table: RunTable) -> dict[str, int]:
+    """Images whose vertebrae are all marked one level off, by name; +1 is too low."""
+    return {table.image[row]: int(table.level_shift[row]) for row in np.flatnonzero(table.level_shift)}
 
 
 def diagnose_predictions(table: RunTable) -> PredictionDiagnosis:
-    """Error types, level shifts, shared errors, measurements and ambiguous heatmaps of predictions."""
-    errors, pred_px, label_px = break_down_errors(table), table.pred_px, table.gt_px
+    """Shared errors, measurements and ambiguous heatmaps of predictions."""
+    pred_px, label_px = table.pred_px, table.gt_px
     pred_cells, label_cells = table.in_cells(pred_px), table.in_cells(label_px)
     in_px, in_cells = fit_systematic_error(pred_px, label_px), None
     if pred_cells is not None and label_cells is not None:
         in_cells = fit_systematic_error(pred_cells, label_cells)
     return PredictionDiagnosis(
-        repairs=errors.repairs,
-        keypoints=errors.keypoints,
-        mean_error_px=errors.mean_error_px,
-        level_shifts=errors.level_shifts,
         in_px=in_px,
         in_cells=in_cells,
         sentence=explain_systematic_error(in_px, in_cells) if in_px else None,

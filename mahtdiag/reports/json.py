@@ -17,8 +17,11 @@ from mahtdiag.diagnosis.anatomy import (
     MeasuredPair,
     PredictionDiagnosis,
     Source,
+    shift_by_image,
 )
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
+from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json, escaped
 from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
@@ -54,7 +57,7 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
     if verdict.label_violating is not None:
         content["labels"] = _labels(verdict)
     if report.diagnosis is not None:
-        content |= _diagnosis(report.diagnosis)
+        content |= _diagnosis(report.diagnosis, report.judged)
         content["pictures"] = [escaped(picture) for picture in report.pictures]
     return content
 
@@ -94,11 +97,12 @@ def _labels(verdict: AnatomyVerdict) -> dict[str, Json]:
     }
 
 
-def _diagnosis(diagnosis: PredictionDiagnosis) -> dict[str, Json]:
+def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> dict[str, Json]:
+    repairs = judged.once(repairs_of)
     return {
         "error_types": {
-            "keypoints": diagnosis.keypoints,
-            "mean_error_px": diagnosis.mean_error_px,
+            "keypoints": sum(row.keypoints for row in repairs),
+            "mean_error_px": mean_error_px(judged),
             "types": [
                 {
                     "type": row.error_type.title,
@@ -107,10 +111,10 @@ def _diagnosis(diagnosis: PredictionDiagnosis) -> dict[str, Json]:
                     "error_share": row.error_share,
                     "repaired_mean_px": row.repaired_mean_px,
                 }
-                for row in diagnosis.repairs
+                for row in repairs
             ],
         },
-        "level_shifts": [{"image": shift.image, "shift": shift.shift} for shift in diagnosis.level_shifts],
+        "level_shifts": [{"image": image, "shift": shift} for image, shift in shift_by_image(judged).items()],
         "systematic": {
             "px": _systematic(diagnosis.in_px),
             "cells": _systematic(diagnosis.in_cells),

@@ -6,7 +6,8 @@ import pytest
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import select_rules
-from mahtdiag.diagnosis.anatomy import LevelShift, diagnose_predictions, judge, measure_agreement
+from mahtdiag.diagnosis.anatomy import diagnose_predictions, judge, measure_agreement, shift_by_image
+from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, straight_spine
 from tests.diagnosis.builders import table_of
@@ -77,18 +78,19 @@ def test_diagnosis_of_predictions() -> None:
     predictions = labels + 1.0
     predictions[2, :16] = labels[2, 4:]
     predictions[2, 16:] += 72.0
-    found = diagnose_predictions(table_of(NAMES, predictions, labels))
-    assert found.level_shifts == (LevelShift("d.jpg", 1),)
-    assert found.keypoints == 120
-    assert found.mean_error_px == pytest.approx(np.linalg.norm(predictions - labels, axis=-1).mean())
-    assert {row.error_type for row in found.repairs} >= {ErrorType.GOOD, ErrorType.LEVEL_DOWN}
-    assert found.in_cells is None
+    table = table_of(NAMES, predictions, labels)
+    assert shift_by_image(table) == {"d.jpg": 1}
+    assert sum(row.keypoints for row in repairs_of(table)) == 120
+    assert mean_error_px(table) == pytest.approx(np.linalg.norm(predictions - labels, axis=-1).mean())
+    assert {row.error_type for row in repairs_of(table)} >= {ErrorType.GOOD, ErrorType.LEVEL_DOWN}
+    assert diagnose_predictions(table).in_cells is None
 
 
 def test_nothing_known_is_said_so() -> None:
     nothing = np.full((2, 22, 2), np.nan)
-    found = diagnose_predictions(table_of("ab", nothing, nothing, cell_px=20.0))
-    assert (found.repairs, found.keypoints, found.mean_error_px, found.level_shifts) == ((), 0, None, ())
+    table = table_of("ab", nothing, nothing, cell_px=20.0)
+    found = diagnose_predictions(table)
+    assert (repairs_of(table), mean_error_px(table), shift_by_image(table)) == ((), None, {})
     assert (found.in_px, found.in_cells, found.sentence) == (None, None, None)
     assert all(pair.difference.n == 0 for pair in found.measured.pairs)
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mahtdiag import __version__
+from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.losses import LOSSES
 from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
@@ -199,7 +200,7 @@ def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
         _rate_tile(report),
         _anatomy_tile(report),
     ]
-    shifts = len(report.anatomy.diagnosis.level_shifts) if report.anatomy.diagnosis else 0
+    shifts = len(shift_by_image(report.table)) if report.anatomy.diagnosis else 0
     if shifts:
         tiles.append(Tile("marked one level off", counted(shifts, "image"), "every vertebra misnamed", True))
     if report.calibration is not None:

@@ -137,7 +137,7 @@ def _errors(report: ReportContent) -> Chapter:
             f"Mean radial error of each keypoint in {report.unit} on a schematic spine",
         )
     diagnosis = report.anatomy.diagnosis
-    kinds: Stack = (repair_table(diagnosis), level_shift_line(diagnosis)) if diagnosis else ()
+    kinds: Stack = (repair_table(images), level_shift_line(images)) if diagnosis else ()
     table = error_summary_table(report.numbers, evaluated=len(images), failed=len(images.failures))
     groups = (
         error_group_table("Radial error by vertebra", report.numbers, GroupKind.VERTEBRA, NAME_WIDTH),

@@ -20,6 +20,7 @@ from mahtdiag.diagnosis.anatomy import (
     RuleTally,
     Source,
 )
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.evaluation import (
     ambiguity_parts,
@@ -65,7 +66,7 @@ def anatomy_parts(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Iterato
         yield tally_table(verdict, what, wider)
         yield worst_images(report, wider)
         if report.diagnosis is not None:
-            yield from _diagnosis(report.diagnosis)
+            yield from _diagnosis(report.diagnosis, report.judged)
     else:
         yield Line("Nothing was judged.", Style.BAD)
     if report.gates:
@@ -168,8 +169,8 @@ def _image_rows(image: JudgedImage, skeleton: Skeleton, name_width: int) -> Iter
         yield "", "", "", Cell(f"its label breaks {', '.join(image.label_codes)}", Style.STRONG)
 
 
-def _diagnosis(diagnosis: PredictionDiagnosis) -> Iterator[Part]:
-    yield from (repair_table(diagnosis), level_shift_line(diagnosis))
+def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> Iterator[Part]:
+    yield from (repair_table(judged), level_shift_line(judged))
     yield from ambiguity_parts(diagnosis.ambiguity)
     if diagnosis.in_px is not None:
         yield systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mahtdiag.anatomy.rules import RULE_BY_CODE
-from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup
-from mahtdiag.diagnosis.anatomy import ErrorBreakdown
+from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup, ambiguity_of
+from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.diagnosis.metrics.anatomy import ANATOMY
+from mahtdiag.diagnosis.metrics.anatomy import ANATOMY, mean_error_px, repairs_of
 from mahtdiag.diagnosis.metrics.errors import largest_in
 from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
@@ -63,8 +63,6 @@ class EvaluationResult:
     notes: tuple[str, ...]
     run_folder: str
     overlays: int
-    errors: ErrorBreakdown | None = None
-    ambiguity: Ambiguity | None = None
 
 
 def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> Iterator[Part]:
@@ -91,9 +89,8 @@ def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> 
     yield loss_table(numbers, result.loss_weights)
     yield worst_table(numbers.table, result.loss_weights, name_width)
     yield violations_table(numbers)
-    if result.errors is not None:
-        yield from (repair_table(result.errors), level_shift_line(result.errors))
-    yield from ambiguity_parts(result.ambiguity)
+    yield from (repair_table(numbers.table), level_shift_line(numbers.table))
+    yield from ambiguity_parts(ambiguity_of(numbers.table))
     if result.calibration is not None:
         yield _calibration(result.calibration)
 
@@ -238,13 +235,13 @@ def violations_table(numbers: RunNumbers) -> Table:
     return table(title, columns, rows or [(ABSENT, "no rule fired", "0", "0")])
 
 
-def repair_table(errors: ErrorBreakdown) -> Part:
+def repair_table(run: RunTable) -> Part:
     """What kind of mistakes there are, and what repairing each kind alone would gain."""
-    mean = errors.mean_error_px
+    mean, repairs = mean_error_px(run), run.once(repairs_of)
     if mean is None:
         return Line("No keypoint has both a label and a prediction: nothing to compare.\n")
     return table(
-        f"Error types: mean error {pixels(mean)} px over {errors.keypoints:,} keypoints",
+        f"Error types: mean error {pixels(mean)} px over {sum(row.keypoints for row in repairs):,} keypoints",
         ("type", "keypoints", "of all", "of error", "repaired: mean px", "gain"),
         (
             (
@@ -255,18 +252,18 @@ def repair_table(errors: ErrorBreakdown) -> Part:
                 pixels(row.repaired_mean_px),
                 pixels(max(0.0, mean - row.repaired_mean_px)),
             )
-            for row in errors.repairs
+            for row in repairs
         ),
         note="Good: within 0.1 of the vertebra's width. Level shift +1: marked one level too low.",
     )
 
 
-def level_shift_line(errors: ErrorBreakdown) -> Line:
+def level_shift_line(run: RunTable) -> Line:
     """Whole images marked one level off, by name."""
-    shifts = errors.level_shifts
+    shifts = shift_by_image(run)
     if not shifts:
         return Line("No image is marked one level off as a whole.\n")
-    names = ", ".join(f"{shift.image} ({shift.shift:+d})" for shift in shifts[:SHIFTS_NAMED])
+    names = ", ".join(f"{image} ({shift:+d})" for image, shift in [*shifts.items()][:SHIFTS_NAMED])
     more = f" and {len(shifts) - SHIFTS_NAMED} more" if len(shifts) > SHIFTS_NAMED else ""
     images = "image" if len(shifts) == 1 else "images"
     said = f"{len(shifts)} {images} marked one level off as a whole (+1: too low): {names}{more}\n"

@@ -5,7 +5,8 @@ import numpy as np
 from mahtdiag.calibration.report import Json
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.ambiguity import ambiguity_of
-from mahtdiag.diagnosis.anatomy import ErrorBreakdown, break_down_errors
+from mahtdiag.diagnosis.anatomy import shift_by_image
+from mahtdiag.diagnosis.metrics.anatomy import repairs_of
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.runs.document import FailureEntry, ImageCounts, RunDocument
@@ -35,7 +36,7 @@ def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers 
     numbers, ambiguity = numbers_of(table), ambiguity_of(table)
     document = base.model_copy(
         update={
-            **_sections(numbers, break_down_errors(table)),
+            **_sections(numbers),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
             "calibration": _calibration(run, known),
         }
@@ -43,15 +44,15 @@ def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers 
     return document, numbers
 
 
-def _sections(numbers: RunNumbers, errors: ErrorBreakdown) -> dict[str, Section]:
+def _sections(numbers: RunNumbers) -> dict[str, Section]:
     """The sections of `run.json` that hold numbers of the table; kinds of mistakes by what they cost."""
     content = numbers.content()
     error_types = content["error_types"]
     assert isinstance(error_types, dict)
-    order = [row.error_type.title for row in errors.repairs]
+    order = [row.error_type.title for row in numbers.table.once(repairs_of)]
     by_type = error_types["by_type"]
     error_types["by_type"] = {name: by_type[name] for name in dict.fromkeys((*order, *by_type))}
-    error_types["level_shift_by_image"] = {shift.image: shift.shift for shift in errors.level_shifts}
+    error_types["level_shift_by_image"] = shift_by_image(numbers.table)
     error_types.setdefault("mean_error_px", None)
     return {name: model.model_validate(content.get(name, {})) for name, model in NUMBER_SECTIONS.items()}
 

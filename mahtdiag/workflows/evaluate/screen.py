@@ -3,8 +3,6 @@
 from functools import cache, partial
 from pathlib import Path
 
-from mahtdiag.diagnosis.ambiguity import ambiguity_of
-from mahtdiag.diagnosis.anatomy import break_down_errors
 from mahtdiag.diagnosis.comparison import compare_runs
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
@@ -41,8 +39,6 @@ def result_of(evaluation: Evaluation) -> EvaluationResult:
         notes=document.notes,
         run_folder=str(run.path),
         overlays=evaluation.overlays,
-        errors=None if numbers is None else break_down_errors(table),
-        ambiguity=None if numbers is None else ambiguity_of(table),
     )
 
 

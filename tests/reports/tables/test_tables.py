@@ -54,7 +54,8 @@ def summary(
         "max_error_px": np.full(images, 471.25),
         "violations": (("A101", "A402"),) * images,
     }
-    columns = {"image": names, "error_px": error, "error_mm": mm, **losses, **of_images}
+    places = {name: np.zeros((*error.shape, 2)) for name in ("pred_px", "gt_px")}
+    columns = {"image": names, "error_px": error, "error_mm": mm, **places, **losses, **of_images}
     numbers = numbers_of(RunTable(LA, columns))
     counts = {
         f"{code}.{what}": Estimate(float(count))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mahtdiag.config.project_file import parse_settings
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis, Source
+from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
@@ -194,7 +195,7 @@ def test_one_vertebra_only(tmp_path: Path) -> None:
     write_run(tmp_path / "runs" / "a", labels, labels, View.LA)
     report = judged(tmp_path).report
     assert all(image.codes == ("A603",) for image in report.verdict.images)
-    assert diagnosis_of(report).keypoints == 8
+    assert int(numbers_of(report.judged)["error_types.keypoints"].value) == 8
 
 
 def test_collinear_predictions(tmp_path: Path) -> None:
