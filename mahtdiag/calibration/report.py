@@ -193,14 +193,14 @@ def calibration_report(
         sums = sums_of(points, [(g.codes, len(g.names)) for g in groupings if g.over == "both"])
         sigma, error = rank(radial_sigma_px(points.sigma_px)), rank(radial_error_px(points.residual_px))
         report = _with_ranking(report, points, sigma, error, large_error_px)
-        report = _with_numbers(report, sums.by_image, seed)
         report = replace(report, groups=group_calibration(points, sums, groupings))
+        intervals = None
         if resamples:
             known = {"ence": report.ence, "ause": report.ause, "spearman": report.spearman}
             intervals = find_intervals(
                 points, sums.by_image, known, sigma, error, resamples=resamples, seed=seed
             )
-            report = _with_intervals(report, intervals)
+        report = _with_numbers(report, sums.by_image, intervals, seed)
     on_min, on_max = at_bounds if units is None else _on_bounds(points, at_bounds, units)
     verdict = judge(
         points,
@@ -241,42 +241,30 @@ def _with_ranking(
     )
 
 
-def _with_numbers(report: CalibrationReport, sums: FloatArray, seed: int) -> CalibrationReport:
+def _with_numbers(
+    report: CalibrationReport, sums: FloatArray, intervals: Intervals | None, seed: int
+) -> CalibrationReport:
+    """The same report with every number that is a function of sums, and the intervals that there are."""
     total = sums.sum(axis=0)
     found = numbers(total)
     scores: dict[str, Any] = {**found.floats(*_FROM_SUMS)}
+    levels: tuple[None, ...] = (None,) * len(COVERAGE_LEVELS)
+    inner, outer = (intervals.coverage, intervals.radial_coverage) if intervals else (levels, levels)
+    by_name = intervals.by_name if intervals else {}
     return replace(
         report,
         **scores,
-        coverage=_coverage(found.coverage),
-        curve=Curve(LEVELS, found.observed),
+        ci95=by_name,
+        coverage=_coverage(found.coverage, inner),
+        curve=Curve(LEVELS, found.observed, *(intervals.band if intervals else ())),
         radial=RadialCalibration(
             mace=float(found.radial_mace),
             sigma_scale=float(found.radial_sigma_scale),
-            coverage=_coverage(found.radial_coverage),
-            curve=Curve(LEVELS, found.radial_observed),
+            coverage=_coverage(found.radial_coverage, outer),
+            curve=Curve(LEVELS, found.radial_observed, *(intervals.radial_band if intervals else ())),
+            ci95={name: by_name[f"radial_{name}"] for name in ("mace", "sigma_scale") if by_name},
         ),
         adversarial=AdversarialGroups(*adversarial_mace(total, seed=seed)),
-    )
-
-
-def _with_intervals(report: CalibrationReport, found: Intervals | None) -> CalibrationReport:
-    """The same report with every interval filled in; unchanged if there is none."""
-    if found is None:
-        return report
-    return replace(
-        report,
-        ci95=found.by_name,
-        coverage=_coverage_with(report.coverage, found.coverage),
-        curve=Curve(LEVELS, report.curve.observed, *found.band) if report.curve else None,
-        radial=replace(
-            report.radial,
-            coverage=_coverage_with(report.radial.coverage, found.radial_coverage),
-            ci95={name: found.by_name[f"radial_{name}"] for name in ("mace", "sigma_scale")},
-            curve=Curve(LEVELS, report.radial.curve.observed, *found.radial_band)
-            if report.radial.curve
-            else None,
-        ),
     )
 
 
@@ -307,12 +295,9 @@ def _share(mask: BoolArray | None) -> float | None:
     return None if mask is None or mask.size == 0 else float(mask.mean())
 
 
-def _coverage(observed: FloatArray) -> dict[str, Coverage]:
-    return {f"{level:g}": Coverage(float(o)) for level, o in zip(COVERAGE_LEVELS, observed, strict=True)}
-
-
-def _coverage_with(coverage: dict[str, Coverage], ci95: tuple[Interval | None, ...]) -> dict[str, Coverage]:
-    return {level: replace(item, ci95=ci) for (level, item), ci in zip(coverage.items(), ci95, strict=True)}
+def _coverage(observed: FloatArray, ci95: Sequence[Interval | None]) -> dict[str, Coverage]:
+    rows = zip(COVERAGE_LEVELS, observed, ci95, strict=True)
+    return {f"{level:g}": Coverage(float(share), interval) for level, share, interval in rows}
 
 
 _RANKING = {"spearman", "ause", "auc_large_error", "quantile_bins"}
