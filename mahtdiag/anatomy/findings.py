@@ -127,20 +127,13 @@ class Findings:
 
     def of_image(self, image: int) -> tuple[Finding, ...]:
         """The findings of one image, in the order of the rules."""
-        return self._of_image(image, self._codes_and_units())
+        broken = [(rule.code, limit.unit) for rule in self.rules for limit in rule.limits]
+        first, last = np.searchsorted(self.image, [image, image + 1]).tolist()
+        return tuple(self._finding(row, *broken[self.key[row]]) for row in range(first, last))
 
     def per_image(self) -> tuple[tuple[Finding, ...], ...]:
         """The findings of every image."""
-        broken = self._codes_and_units()
-        return tuple(self._of_image(image, broken) for image in range(self.images))
-
-    def _codes_and_units(self) -> list[tuple[str, str]]:
-        """Of each limit in `broken`."""
-        return [(rule.code, limit.unit) for rule in self.rules for limit in rule.limits]
-
-    def _of_image(self, image: int, broken: list[tuple[str, str]]) -> tuple[Finding, ...]:
-        first, last = np.searchsorted(self.image, [image, image + 1]).tolist()
-        return tuple(self._finding(row, *broken[self.key[row]]) for row in range(first, last))
+        return tuple(map(self.of_image, range(self.images)))
 
     def _finding(self, row: int, code: str, unit: str) -> Finding:
         return Finding(
