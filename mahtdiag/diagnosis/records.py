@@ -1,14 +1,15 @@
 """From the numbers of a batch to one record per image: original pixels, losses, violations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import torch
 
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
-from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
+from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap
 from mahtdiag.schema.model_spec import ModelSpec
@@ -55,11 +56,14 @@ class RecordMaker:
         reading: BatchReading,
     ) -> tuple[list[ImageRecord], list[Failure]]:
         """One record per image, or a failure where the network's output is not a number."""
-        places = _Places.of(samples, frames, reading, self.spec, self.sigma_factors)
+        places = self._places(samples, frames, reading)
         losses = self._losses(places, reading)
         sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
         findings = check_anatomy(
-            places.pred_px, self.spec.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules
+            *(places.results.pred_px, self.spec.skeleton),
+            image_size_px=sizes,
+            limits=self.limits,
+            rules=self.rules,
         )
         self.found.append((tuple(sample.image for sample in samples), findings))
         of_image = findings.per_image()
@@ -70,7 +74,6 @@ class RecordMaker:
                 reason = self._not_finite(reading.finite[i])
                 failures.append(Failure(sample.image, reason, image.image_sha256, sample.annotation_sha256))
                 continue
-            spacing = sample.pixel_spacing_mm or self.pixel_spacing_mm
             records.append(
                 ImageRecord(
                     image=sample.image,
@@ -78,11 +81,11 @@ class RecordMaker:
                     annotation_sha256=sample.annotation_sha256,
                     width=image.original.width,
                     height=image.original.height,
-                    pixel_spacing_mm=spacing,
+                    pixel_spacing_mm=self._spacing_mm(sample),
                     sex=sample.patient.sex,
                     age_years=sample.patient.age_years,
                     losses=losses[i],
-                    keypoints=_keypoints(places, reading, i, spacing, self.loss.uncertainty_loss, frames[i]),
+                    keypoints=_of_image(places.results, i, frames[i]),
                     findings=of_image[i],
                 )
             )
@@ -93,6 +96,57 @@ class RecordMaker:
         names = [name for name, good in zip(known, finite, strict=True) if not good]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return f"the network's output is not finite (NaN, infinite or too large to square) for {shown}"
+
+    def _spacing_mm(self, sample: Sample) -> float | None:
+        return sample.pixel_spacing_mm or self.pixel_spacing_mm
+
+    def _places(
+        self, samples: Sequence[Sample], frames: Sequence[FrameMap], reading: BatchReading
+    ) -> "_Places":
+        spec, bounds, factors = self.spec, self.loss.uncertainty_loss, self.sigma_factors
+        gt_px = np.stack([sample.keypoints_px for sample in samples])
+        gt_input = np.stack([f.original_to_input(p) for f, p in zip(frames, gt_px, strict=True)])
+        if spec.decoding.own_coords and reading.coords is not None:
+            pred_input = reading.coords
+        else:
+            pred_input = np.stack(
+                [f.heatmap_to_input(p) for f, p in zip(frames, reading.points, strict=True)]
+            )
+        pred_px = np.stack([f.input_to_original(p) for f, p in zip(frames, pred_input, strict=True)])
+        per_cell = np.stack([f.original_per_cell for f in frames])
+        scale = np.stack([per_cell[:, 0] ** 2, per_cell[:, 0] * per_cell[:, 1], per_cell[:, 1] ** 2], axis=-1)
+        spread_px2 = reading.spread * scale[:, None, :]
+        to_px = (1.0 / np.stack([f.input_per_original for f in frames]))[:, None, :]
+        if factors is not None:
+            to_px = to_px * factors[:, None]
+        head = reading.sigma if spec.uncertainty.source in HEAD else None
+        within = None if head is None else head * to_px
+        if spec.uncertainty.source is UncertaintySource.HEATMAP:
+            within = np.sqrt(spread_px2[..., [0, 2]])
+            within = within if factors is None else within * factors[:, None]
+        between = None if reading.between is None else reading.between * to_px
+        spacing_mm = np.array([self._spacing_mm(sample) or np.nan for sample in samples])
+        with np.errstate(all="ignore"):
+            # What is not finite makes no record.
+            error_px = np.linalg.norm(pred_px - gt_px, axis=-1)
+            error_mm = error_px * spacing_mm[:, None]
+        none = np.zeros_like(gt_px, dtype=np.bool_)
+        results = KeypointResults(
+            gt_px=gt_px,
+            pred_px=pred_px,
+            error_px=error_px,
+            error_mm=error_mm,
+            sigma_px=_total(within, between, gt_px),
+            spread_px2=spread_px2,
+            peak=reading.peak,
+            at_min=none if head is None else head <= bounds.min_sigma * (1 + _AT_BOUND),
+            at_max=none if head is None else head >= bounds.max_sigma * (1 - _AT_BOUND),
+            flags=reading.flags,
+            sigma_aleatoric_px=None if between is None else within,
+            sigma_epistemic_px=between,
+            peaks=reading.peaks,
+        )
+        return _Places(results, gt_input, pred_input, head)
 
     def _losses(self, places: "_Places", reading: BatchReading) -> list[ImageLosses]:
         """Training losses per image, in the network frame, in float64."""
@@ -114,62 +168,6 @@ class RecordMaker:
         return [ImageLosses(*row) for row in torch.stack(columns, 1).tolist()]
 
 
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Labels, predictions and σ of a batch in the frames that need them."""
-
-    gt_px: Floats
-    pred_px: Floats
-    gt_input: Floats
-    pred_input: Floats
-    sigma_px: Floats
-    spread_px2: Floats
-    head_sigma_input: Floats | None
-    aleatoric_px: Floats | None
-    epistemic_px: Floats | None
-
-    @staticmethod
-    def of(
-        samples: Sequence[Sample],
-        frames: Sequence[FrameMap],
-        reading: BatchReading,
-        spec: ModelSpec,
-        sigma_factors: Floats | None,
-    ) -> "_Places":
-        gt_px = np.stack([sample.keypoints_px for sample in samples])
-        gt_input = np.stack([f.original_to_input(p) for f, p in zip(frames, gt_px, strict=True)])
-        if spec.decoding.own_coords and reading.coords is not None:
-            pred_input = reading.coords
-        else:
-            pred_input = np.stack(
-                [f.heatmap_to_input(p) for f, p in zip(frames, reading.points, strict=True)]
-            )
-        pred_px = np.stack([f.input_to_original(p) for f, p in zip(frames, pred_input, strict=True)])
-        per_cell = np.stack([f.original_per_cell for f in frames])
-        scale = np.stack([per_cell[:, 0] ** 2, per_cell[:, 0] * per_cell[:, 1], per_cell[:, 1] ** 2], axis=-1)
-        spread_px2 = reading.spread * scale[:, None, :]
-        to_px = (1.0 / np.stack([f.input_per_original for f in frames]))[:, None, :]
-        if sigma_factors is not None:
-            to_px = to_px * sigma_factors[:, None]
-        head = reading.sigma if spec.uncertainty.source in HEAD else None
-        within = None if head is None else head * to_px
-        if spec.uncertainty.source is UncertaintySource.HEATMAP:
-            within = np.sqrt(spread_px2[..., [0, 2]])
-            within = within if sigma_factors is None else within * sigma_factors[:, None]
-        between = None if reading.between is None else reading.between * to_px
-        return _Places(
-            gt_px=gt_px,
-            pred_px=pred_px,
-            gt_input=gt_input,
-            pred_input=pred_input,
-            sigma_px=_total(within, between, gt_px),
-            spread_px2=spread_px2,
-            head_sigma_input=head,
-            aleatoric_px=None if between is None else within,
-            epistemic_px=between,
-        )
-
-
 def _total(within: Floats | None, between: Floats | None, like: Floats) -> Floats:
     """σ of both parts, √(within² + between²), of one of them, or NaN where there is none."""
     if within is not None and between is not None:
@@ -179,29 +177,19 @@ def _total(within: Floats | None, between: Floats | None, like: Floats) -> Float
     return np.full_like(like, np.nan) if within is None else within
 
 
-def _keypoints(
-    places: _Places,
-    reading: BatchReading,
-    i: int,
-    spacing_mm: float | None,
-    bounds: UncertaintyLoss,
-    frame: FrameMap,
-) -> KeypointResults:
-    error_px = np.linalg.norm(places.pred_px[i] - places.gt_px[i], axis=-1)
-    sigma = places.head_sigma_input
-    none = np.zeros_like(places.gt_px[i], dtype=np.bool_)
-    return KeypointResults(
-        gt_px=places.gt_px[i],
-        pred_px=places.pred_px[i],
-        error_px=error_px,
-        error_mm=error_px * spacing_mm if spacing_mm else np.full_like(error_px, np.nan),
-        sigma_px=places.sigma_px[i],
-        spread_px2=places.spread_px2[i],
-        peak=reading.peak[i],
-        at_min=none if sigma is None else sigma[i] <= bounds.min_sigma * (1 + _AT_BOUND),
-        at_max=none if sigma is None else sigma[i] >= bounds.max_sigma * (1 - _AT_BOUND),
-        flags=reading.flags[i],
-        sigma_aleatoric_px=None if places.aleatoric_px is None else places.aleatoric_px[i],
-        sigma_epistemic_px=None if places.epistemic_px is None else places.epistemic_px[i],
-        peaks=None if reading.peaks is None else reading.peaks.of_image(i, frame.heatmap_to_original),
-    )
+def _of_image(batch: KeypointResults, i: int, frame: FrameMap) -> KeypointResults:
+    """One image of the results of a batch, the places of its peaks in original pixels."""
+    known = {of.name: getattr(batch, of.name) for of in fields(batch) if of.name != "peaks"}
+    rows: dict[str, Any] = {name: None if values is None else values[i] for name, values in known.items()}
+    peaks = None if batch.peaks is None else batch.peaks.of_image(i, frame.heatmap_to_original)
+    return KeypointResults(**rows, peaks=peaks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """A batch: its results `[B, K, …]`, peaks in heatmap cells, and what losses need in input pixels."""
+
+    results: KeypointResults
+    gt_input: Floats
+    pred_input: Floats
+    head_sigma_input: Floats | None
