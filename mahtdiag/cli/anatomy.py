@@ -15,13 +15,9 @@ if TYPE_CHECKING:
     from mahtdiag.config.settings import Settings
     from mahtdiag.diagnosis.anatomy import AnatomyReport
 
-RunArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="RUN", help="Run folder (default: the latest)."),
-]
+RunArgument = Annotated[Path | None, typer.Argument(metavar="RUN", help="Run folder (default: the latest).")]
 RunView = Annotated[
-    options.ViewChoice,
-    typer.Option("--view", help="View that is expected; another one is an error."),
+    options.ViewChoice, typer.Option("--view", help="View that is expected; another one is an error.")
 ]
 Labels = Annotated[
     Path | None,
@@ -32,8 +28,7 @@ Select = Annotated[
     typer.Option("--select", metavar="CODES", help="Rules to check, codes or prefixes: A1,A302."),
 ]
 Ignore = Annotated[
-    list[str] | None,
-    typer.Option("--ignore", metavar="CODES", help="Rules to leave out, codes or prefixes."),
+    list[str] | None, typer.Option("--ignore", metavar="CODES", help="Rules to leave out, codes or prefixes.")
 ]
 Explain = Annotated[
     str | None,
@@ -41,34 +36,21 @@ Explain = Annotated[
 ]
 Csv = Annotated[
     Path | None,
-    typer.Option(
-        "--csv",
-        metavar="FILE",
-        rich_help_panel=RESULT,
-        help="Also write the ranking as CSV, for the annotation tool.",
-    ),
+    options.in_panel(RESULT, "--csv", "Also write the ranking as CSV, for the annotation tool.", "FILE"),
 ]
 Pictures = Annotated[
     bool,
-    typer.Option(
+    options.in_panel(
+        RESULT,
         "--pictures/--no-pictures",
-        rich_help_panel=RESULT,
-        help="Draw Bland–Altman plots (PNG and SVG) and overlays into RUN/anatomy.",
+        "Draw Bland–Altman plots (PNG and SVG) and overlays into RUN/anatomy.",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        rich_help_panel=RESULT,
-        help="With --labels: draw overlays of the worst into this folder.",
-    ),
+    options.in_panel(RESULT, "--out", "With --labels: draw overlays of the worst into this folder.", "DIR"),
 ]
-Format = Annotated[
-    options.OutputFormat,
-    typer.Option("--format", rich_help_panel=RESULT, help="json: every image on stdout."),
-]
+Format = Annotated[options.OutputFormat, options.in_panel(RESULT, "--format", "json: every image on stdout.")]
 
 
 def anatomy_command(
@@ -101,8 +83,7 @@ def anatomy_command(
     with ci_results("anatomy", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
-        from mahtdiag.workflows.anatomy.ci import of_anatomy
-        from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
+        from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy, of_anatomy
 
         ci.begin_work()
         request = AnatomyRequest(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import NoReturn, Protocol, runtime_checkable
 
 from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError
-from mahtdiag.workflows.interruption import keep_work, work_is_kept
+from mahtdiag.workflows.progress import keep_work, work_is_kept
 
 DEBUG = "MAHTDIAG_DEBUG"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

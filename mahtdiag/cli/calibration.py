@@ -14,39 +14,27 @@ if TYPE_CHECKING:
     from mahtdiag.workflows.calibration.job import Calibration
 
 RunFolder = Annotated[
-    Path | None,
-    typer.Argument(metavar="RUN", help="Run folder to judge (default: the latest)."),
+    Path | None, typer.Argument(metavar="RUN", help="Run folder to judge (default: the latest).")
 ]
 Fit = Annotated[
     Path | None,
-    typer.Option(
-        "--fit",
-        metavar="FILE",
-        rich_help_panel="Recalibration",
-        help="Write σ factors and conformal regions, fitted on this run.",
+    options.in_panel(
+        "Recalibration", "--fit", "Write σ factors and conformal regions, fitted on this run.", "FILE"
     ),
 ]
 Apply = Annotated[
     Path | None,
-    typer.Option(
+    options.in_panel(
+        "Recalibration",
         "--apply",
-        metavar="FILE",
-        rich_help_panel="Recalibration",
-        help="Judge the factors of a file; refused on the images they were fitted on.",
+        "Judge the factors of a file; refused on the images they were fitted on.",
+        "FILE",
     ),
 ]
 Pictures = Annotated[
-    bool,
-    typer.Option(
-        "--pictures/--no-pictures",
-        rich_help_panel=RESULT,
-        help="Draw into RUN/calibration, PNG and SVG.",
-    ),
+    bool, options.in_panel(RESULT, "--pictures/--no-pictures", "Draw into RUN/calibration, PNG and SVG.")
 ]
-Format = Annotated[
-    options.OutputFormat,
-    typer.Option("--format", rich_help_panel=RESULT, help="json: all numbers on stdout."),
-]
+Format = Annotated[options.OutputFormat, options.in_panel(RESULT, "--format", "json: all numbers on stdout.")]
 
 
 def calibration_command(
@@ -69,8 +57,8 @@ def calibration_command(
     with ci_results("calibration", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
-        from mahtdiag.workflows.calibration.ci import of_calibration
         from mahtdiag.workflows.calibration.job import CalibrationRequest, calibrate, with_gates
+        from mahtdiag.workflows.calibration.screen import of_calibration
 
         ci.begin_work()
         request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)

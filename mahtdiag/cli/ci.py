@@ -16,7 +16,7 @@ from mahtdiag.cli.options import OutputFormat
 from mahtdiag.cli.output import IN_ACTIONS, tell, write_bytes
 from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
 from mahtdiag.runs.files import write_named
-from mahtdiag.workflows.interruption import keep_work
+from mahtdiag.workflows.progress import keep_work
 
 if TYPE_CHECKING:
     from mahtdiag.reports.ci.record import CiRecord

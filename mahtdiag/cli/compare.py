@@ -26,49 +26,38 @@ Runs = Annotated[
 ]
 Margins = Annotated[
     list[str] | None,
-    typer.Option(
+    options.in_panel(
+        JUDGING,
         "--margin",
-        metavar="METRIC=AMOUNT",
-        rich_help_panel=JUDGING,
-        help="How much worse a number may be, 0.3 or 5%; what is named decides, and nothing else.",
+        "How much worse a number may be, 0.3 or 5%; what is named decides, and nothing else.",
+        "METRIC=AMOUNT",
     ),
 ]
 Strict = Annotated[
-    bool,
-    typer.Option(
-        "--strict", rich_help_panel=JUDGING, help="Fail unless B is shown to be within the margins."
-    ),
+    bool, options.in_panel(JUDGING, "--strict", "Fail unless B is shown to be within the margins.")
 ]
 Common = Annotated[
     bool,
-    typer.Option(
-        "--common",
-        rich_help_panel=DATA_SET,
-        help="Compare the images that both runs have; other data is then no error.",
+    options.in_panel(
+        DATA_SET, "--common", "Compare the images that both runs have; other data is then no error."
     ),
 ]
 Overlays = Annotated[
     str | None,
-    typer.Option(
+    options.in_panel(
+        RESULT,
         "--overlays",
-        metavar="worst:N|all|none",
-        rich_help_panel=RESULT,
-        help="Which images to draw: N that got worse and N that got better (default: worst:12).",
+        "Which images to draw: N that got worse and N that got better (default: worst:12).",
+        "worst:N|all|none",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        rich_help_panel=RESULT,
-        help="Draw the images that changed most into this folder, A beside B.",
+    options.in_panel(
+        RESULT, "--out", "Draw the images that changed most into this folder, A beside B.", "DIR"
     ),
 ]
-Format = Annotated[
-    options.OutputFormat,
-    typer.Option("--format", rich_help_panel=RESULT, help="json: all numbers on stdout."),
-]
+Format = Annotated[options.OutputFormat, options.in_panel(RESULT, "--format", "json: all numbers on stdout.")]
 
 
 def compare_command(
@@ -94,8 +83,7 @@ def compare_command(
         drawn = _overlays(overlays, out)
         settings = read_settings(config, cwd)
 
-        from mahtdiag.workflows.compare.ci import of_comparison
-        from mahtdiag.workflows.compare.job import CompareRequest, compare
+        from mahtdiag.workflows.compare.job import CompareRequest, compare, of_comparison
 
         ci.begin_work()
         given = tuple(margins or ())

@@ -11,24 +11,15 @@ from mahtdiag.errors import UsageError
 
 MOST_PERCENT = 1000
 RunFolder = Annotated[
-    Path | None,
-    typer.Argument(metavar="RUN", help="Run folder to start from (default: the latest)."),
+    Path | None, typer.Argument(metavar="RUN", help="Run folder to start from (default: the latest).")
 ]
-Out = Annotated[
-    Path,
-    typer.Option("--out", metavar="FILE", help="File to write."),
-]
+Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="File to write.")]
 Margin = Annotated[
-    str,
-    typer.Option("--margin", metavar="PERCENT", help="How much worse than the run is let through."),
+    str, typer.Option("--margin", metavar="PERCENT", help="How much worse than the run is let through.")
 ]
-Force = Annotated[
-    bool,
-    typer.Option("--force", help="Overwrite the file."),
-]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file.")]
 Template = Annotated[
-    bool,
-    typer.Option("--template", help="Without a run: every key as a comment, no gates."),
+    bool, typer.Option("--template", help="Without a run: every key as a comment, no gates.")
 ]
 
 

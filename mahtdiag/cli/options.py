@@ -39,9 +39,14 @@ else:
     OutputFormat = StrEnum("OutputFormat", {format.name.upper(): format.name for format in FORMATS})
 
 
+def in_panel(panel: str | None, name: str, text: str, metavar: str | None = None) -> Any:
+    """An option that help shows in this panel, with this text and this name of its value."""
+    return typer.Option(name, metavar=metavar, rich_help_panel=panel, help=text)
+
+
 def _setting(key: OptionKey) -> Any:
     """An option with the words of its key."""
-    return typer.Option(key.option, metavar=key.metavar, rich_help_panel=key.panel, help=key.help)
+    return in_panel(key.panel, key.option, key.help, key.metavar)
 
 
 Checkpoint = Annotated[str | None, typer.Argument(help=keys.CHECKPOINT.help)]
@@ -68,60 +73,32 @@ Precision = Annotated[choices.Precision | None, _setting(keys.PRECISION)]
 Overlays = Annotated[str | None, _setting(keys.OVERLAYS)]
 AllowFailures = Annotated[int | None, _setting(keys.ALLOW_FAILURES)]
 
-Trust = Annotated[
-    bool,
-    typer.Option("--trust", rich_help_panel=NETWORK, help="Allow checkpoints and factories that run code."),
-]
+Trust = Annotated[bool, in_panel(NETWORK, "--trust", "Allow checkpoints and factories that run code.")]
 Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        rich_help_panel=RESULT,
-        help="Run folder (default: runs/<UTC time>-<checkpoint>).",
-    ),
+    Path | None, in_panel(RESULT, "--out", "Run folder (default: runs/<UTC time>-<checkpoint>).", "DIR")
 ]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        rich_help_panel=RESULT,
-        help="Continue the interrupted run in --out.",
-    ),
-]
-Format = Annotated[
-    OutputFormat,
-    typer.Option(
-        "--format",
-        rich_help_panel=RESULT,
-        help="json: run.json on stdout.",
-    ),
-]
+Resume = Annotated[bool, in_panel(RESULT, "--resume", "Continue the interrupted run in --out.")]
+Format = Annotated[OutputFormat, in_panel(RESULT, "--format", "json: run.json on stdout.")]
 Junit = Annotated[
     Path | None,
-    typer.Option(
+    in_panel(
+        RESULT,
         "--junit",
-        metavar="FILE",
-        rich_help_panel=RESULT,
-        help="Also write JUnit XML, a test case per gate; - prints it instead of tables.",
+        "Also write JUnit XML, a test case per gate; - prints it instead of tables.",
+        "FILE",
     ),
 ]
 Markdown = Annotated[
     Path | None,
-    typer.Option(
-        "--markdown",
-        metavar="FILE",
-        rich_help_panel=RESULT,
-        help="Also write a Markdown summary; - prints it instead of tables.",
-    ),
+    in_panel(RESULT, "--markdown", "Also write a Markdown summary; - prints it instead of tables.", "FILE"),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option(
+    in_panel(
+        RESULT,
         "--config",
-        metavar="FILE",
-        rich_help_panel=RESULT,
-        help="Settings (default: ./mahtdiag.toml, then tool.mahtdiag in pyproject.toml).",
+        "Settings (default: ./mahtdiag.toml, then tool.mahtdiag in pyproject.toml).",
+        "FILE",
     ),
 ]
 

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from mahtdiag.reports.tables.table import Line
     from mahtdiag.workflows.report.job import Report
 
-RunFolder = Annotated[
-    Path | None,
-    typer.Argument(metavar="RUN", help="Run folder (default: the latest)."),
-]
+RunFolder = Annotated[Path | None, typer.Argument(metavar="RUN", help="Run folder (default: the latest).")]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="Where to write the page (default: RUN/report.html)."),
@@ -64,36 +61,33 @@ def report_command(
     cwd = Path.cwd()
     request = ReportRequest(read_settings(config, cwd), run, out, chosen, data, cwd)
     report = write_report(request, progress_shown())
-    result = Result(lambda _: _lines(report, cwd), lambda: _content(report, cwd))
+    result = Result(lambda _: _lines(report), lambda: _content(report))
     write_result(result, output_format, str(report.path))
     raise typer.Exit(int(report.status))
 
 
-def _from(cwd: Path, path: Path) -> str:
-    """A path as short as it can be named from the current folder."""
-    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
-
-
-def _lines(report: "Report", cwd: Path) -> "Iterable[Line]":
+def _lines(report: "Report") -> "Iterable[Line]":
     from mahtdiag.reports.tables.table import Line
 
     failed = [gate for gate in report.gates if not gate.passed]
-    shown = f"{report.shown:,} of {report.evaluated:,} images shown" if report.shown else "no images shown"
-    lines = [f"report: {_from(cwd, report.path)} ({report.bytes / 1e6:.1f} MB, {shown})"]
+    shown = (
+        f"{report.shown:,} of {len(report.run.table()):,} images shown" if report.shown else "no images shown"
+    )
+    lines = [f"report: {report.run.named(report.path)} ({report.bytes / 1e6:.1f} MB, {shown})"]
     if report.gates:
         lines.append(f"gates: {len(failed)} of {len(report.gates)} failed")
     lines += [f"note: {note}" for note in report.notes]
     return map(Line, lines)
 
 
-def _content(report: "Report", cwd: Path) -> "dict[str, Json]":
+def _content(report: "Report") -> "dict[str, Json]":
     return {
-        "report": _from(cwd, report.path),
-        "run": _from(cwd, report.run),
+        "report": report.run.named(report.path),
+        "run": report.run.label,
         "bytes": report.bytes,
         "images": {
-            "evaluated": report.evaluated,
-            "failed": report.failed,
+            "evaluated": len(report.run.table()),
+            "failed": len(report.run.table().failures),
             "shown": report.shown,
             "without_picture": report.without_picture,
         },

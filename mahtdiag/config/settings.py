@@ -266,10 +266,6 @@ class LossSettings(SettingsTable):
             raise ValueError(f"min_sigma {low:g} must be below max_sigma {high:g}")
         return self
 
-    def given(self) -> dict[str, float | bool | str]:
-        """The parameters that are set, by name."""
-        return {name: value for name, value in self if value is not None}
-
 
 class CalibrationSettings(SettingsTable):
     """`[calibration]`: how σ is judged, by `evaluate` and by `calibration`."""

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -14,9 +14,11 @@ import numpy as np
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.images import Image, decode_image
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
 from mahtdiag.reports.overlay.draw import draw_overlay, is_signed, signed
 from mahtdiag.runs.files import reporting_write_errors, write_file
+from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import Floats, ImageRecord
 from mahtdiag.schema.skeleton import Skeleton
@@ -178,3 +180,42 @@ def overlay_notes(drawn: int, missing: list[str], folder: Path | str) -> tuple[s
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         notes.append(f"no overlay of {missing[0]}{more}: the image is gone or another one now")
     return tuple(notes)
+
+
+def write_overlays(
+    table: RunTable,
+    folder: RunFolder,
+    progress: Progress,
+    *,
+    choice: ImageChoice,
+    paths: Mapping[str, str],
+    workers: int,
+) -> int:
+    """Draw and write the chosen overlays, and say how many; one that exists is drawn again.
+
+    `paths`: where the images lie, by name.
+    """
+    rows = worst_rows(table.radial_error_px, choice)
+    if not rows:
+        return 0
+
+    def overlay(row: int) -> tuple[str, bytes | Exception]:
+        record = table.record(row)
+        try:
+            image = decode_image(Path(paths[record.image]).read_bytes(), record.image)
+        except (OSError, DataError) as error:
+            return record.image, error
+        return record.image, overlay_of(image, record, table.skeleton)
+
+    drawn = 0
+    progress.start("overlays", len(rows))
+    with in_order(overlay, rows, min(workers, MOST_WORKERS)) as overlays:
+        for image, png in overlays:
+            if isinstance(png, Exception):
+                progress.note(f"{image}: no overlay, the image cannot be read any more ({png})")
+                continue
+            write_file(folder.path, f"{OVERLAYS}/{picture_name(image)}", png)
+            drawn += 1
+            progress.advance(1)
+    progress.stop()
+    return drawn

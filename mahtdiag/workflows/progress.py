@@ -1,6 +1,8 @@
-"""How a job tells whoever started it what is going on, without knowing what a terminal is."""
+"""How a job and whoever started it talk: progress, notes, and whether an interruption loses something."""
 
 from typing import Protocol
+
+_can_be_kept = False
 
 
 class Progress(Protocol):
@@ -33,3 +35,19 @@ class NoProgress:
 
     def note(self, text: str) -> None:
         """Nothing."""
+
+
+def keep_work(keep: bool) -> None:
+    """Say whether Ctrl-C and SIGTERM are a KeyboardInterrupt from now on, or end the process at once.
+
+    Modules may swallow what is raised while they are imported, or abort the process. Only a job that keeps
+    what it has done, or tells a pipeline how it ended, needs it raised, and no sooner than it has something
+    to keep.
+    """
+    global _can_be_kept
+    _can_be_kept = keep
+
+
+def work_is_kept() -> bool:
+    """Whether the job under way wants to be told of an interruption."""
+    return _can_be_kept

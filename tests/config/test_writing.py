@@ -130,7 +130,7 @@ def test_what_is_set_is_read_back() -> None:
     assert (settings.model.heatmap_sigma, settings.model.channels, settings.model.decode) == (1.5, 3, None)
     assert '# decode = "local"  ' in text
     assert (settings.data.path, settings.data.view) == ("C:\\data\n", View.LA)
-    assert settings.loss.given() == {"gamma": 0.5, "lambda_coord": 1e-7}
+    assert settings.loss.model_dump(exclude_none=True) == {"gamma": 0.5, "lambda_coord": 1e-7}
     assert settings.anatomy.select == ("A1", "A302")
     assert settings.anatomy.limits == {"A201": 12.5}
     assert (settings.calibration.groups, settings.calibration.resamples) == ((), 500)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mahtdiag.errors import ModelOutputError
-from mahtdiag.models.outputs import ACCEPTED, read_outputs
+from mahtdiag.models.loading import ACCEPTED, read_outputs
 from mahtdiag.schema.choices import UncertaintyKind
 
 from .networks import problems_of

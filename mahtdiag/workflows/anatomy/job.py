@@ -1,5 +1,7 @@
 """Is it anatomically possible: the predictions of a run, or the labels of an annotated set."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,19 +9,24 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.settings import Settings
+from mahtdiag.data.files import is_normalised
+from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.diagnosis.metrics.registry import metrics_of
+from mahtdiag.diagnosis.metrics.registry import images_behind, metrics_of
 from mahtdiag.diagnosis.numbers import as_content, estimate
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
-from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
+from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
+from mahtdiag.reports.ci.record import CiRecord, NumberRow
 from mahtdiag.reports.figures.errors import draw_bland_altman
+from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, ImageChoice
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.records import Failure, Floats, Sample
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.anatomy.label_sizes import with_sizes
 from mahtdiag.workflows.anatomy.overlays import (
     draw_judged,
     require_apart,
@@ -27,12 +34,21 @@ from mahtdiag.workflows.anatomy.overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.gates.judging import judge_baseline, judged, not_for_labels, notes_on, status_of
+from mahtdiag.workflows.gates.judging import (
+    gate_cases,
+    judge_baseline,
+    judged,
+    not_for_labels,
+    notes_on,
+    other_notes,
+    status_of,
+)
 from mahtdiag.workflows.pictures import OVERLAYS
 from mahtdiag.workflows.progress import Progress
 
 FOLDER = GATES = "anatomy"
 SHIFTS = "anatomy.level_shifts"
+READERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +190,7 @@ def _with_gates(
     content = as_content(metrics, estimate(metrics, report.judged)) if report.verdict.images else {}
     of_run = report.source is Source.RUN
     limits = [gate for gate in settings.gates.limits if of_run or gate.metric != SHIFTS]
-    gates, _ = judged(limits, content, report.verdict.view, only=f"{GATES}.")
-    gates = (*gates, *to_baseline)
+    gates = (*judged(limits, content, report.verdict.view, only=f"{GATES}."), *to_baseline)
     return replace(report, gates=gates, notes=(*report.notes, *notes_on(gates)))
 
 
@@ -220,3 +235,71 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
 def _view_of_labels(request: AnatomyRequest) -> View | None:
     configured = request.settings.data.view
     return request.view or (None if configured in (None, "auto") else View(str(configured)))
+
+
+def with_sizes(
+    samples: Sequence[Sample], progress: Progress
+) -> tuple[list[Sample], Floats, tuple[Failure, ...]]:
+    """The samples whose image can be read, their sizes `[N, 2]` (width, height), and the others.
+
+    No image is decoded for it. Among these are images whose keypoints seem to be shares of the image.
+    """
+    kept: list[Sample] = []
+    sizes: list[tuple[int, int]] = []
+    failures: list[Failure] = []
+    progress.start("reading image sizes", len(samples))
+    try:
+        with ThreadPoolExecutor(READERS) as pool:
+            for sample, size in zip(samples, pool.map(_size_of, samples), strict=True):
+                progress.advance(1)
+                if isinstance(size, Failure):
+                    failures.append(size)
+                else:
+                    kept.append(sample)
+                    sizes.append((size.width, size.height))
+    finally:
+        progress.stop()
+    return kept, np.array(sizes, dtype=np.float64).reshape(-1, 2), tuple(failures)
+
+
+def _size_of(sample: Sample) -> Size | Failure:
+    try:
+        size = read_image_size(sample.path, sample.image)
+    except DataError as error:
+        reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
+        return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
+    if is_normalised(sample.keypoints_px, size):
+        # Rules that know no size would find nothing wrong with it.
+        reason = "all keypoints lie in the first pixel: shares of the image? pixels are wanted"
+        return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
+    return size
+
+
+def of_anatomy(anatomy: Anatomy) -> CiRecord:
+    """Judged predictions or labels: gates on `anatomy.…`, rules that fired, the most suspicious images."""
+    report = anatomy.report
+    verdict = report.verdict
+    return CiRecord(
+        command="anatomy",
+        about=((str(report.source), report.subject), ("view", str(verdict.view))),
+        problems=() if verdict.images else ("no image could be judged",),
+        judged=len(verdict.images),
+        failures=report.failures,
+        failures_allowed=anatomy.status is not ExitStatus.NOT_DONE,
+        gates=gate_cases(report.gates, report.judged),
+        numbers=_anatomy_numbers(report),
+        worst=images_behind("anatomy.violations", report.judged, too_high=True),
+        notes=other_notes(report.notes, report.gates),
+    )
+
+
+def _anatomy_numbers(report: AnatomyReport) -> tuple[NumberRow, ...]:
+    verdict = report.verdict
+    what = "labels" if report.source is Source.LABELS else "predictions"
+    rows = [NumberRow(f"{what} with violations", f"{verdict.violating} ({percent(verdict.share_violating)})")]
+    if verdict.label_violating is not None:
+        rows.append(NumberRow("labels with violations", str(verdict.label_violating)))
+    for tally in sorted(verdict.tallies, key=lambda tally: (-tally.images, tally.rule.code)):
+        if tally.images:
+            rows.append(NumberRow(f"{tally.rule.code} {tally.rule.title}", counted(tally.images, "image")))
+    return tuple(rows)

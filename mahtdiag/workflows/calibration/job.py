@@ -11,6 +11,7 @@ from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.figures.calibration import PlotData, calibration_pictures
+from mahtdiag.reports.tables.calibration import RecalibrationResult
 from mahtdiag.runs.document import Recalibration, read_recalibration, write_recalibration
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
@@ -22,7 +23,6 @@ from mahtdiag.workflows.calibration.judged_sigma import (
     require_sigma,
 )
 from mahtdiag.workflows.calibration.recalibration import (
-    Recalibrated,
     cross_fit,
     fitted_file,
     judge_factors,
@@ -55,14 +55,13 @@ class Calibration:
     """What is known of a run's σ, and what can be done about it.
 
     `recalibrated`: cross-fitted on this run, or None with the reason in `no_recalibration`. `applied`: the
-    factors of a file on this run, and `factors` that file's content.
+    factors of a file on this run.
     """
 
     sigma: JudgedSigma
-    recalibrated: Recalibrated | None
+    recalibrated: RecalibrationResult | None
     no_recalibration: str | None
-    factors: Recalibration | None = None
-    applied: Recalibrated | None = None
+    applied: RecalibrationResult | None = None
     fitted: Path | None = None
     pictures: tuple[Path, ...] = ()
     gates: tuple[GateResult, ...] = ()
@@ -101,7 +100,6 @@ def calibrate(request: CalibrationRequest) -> Calibration:
     pictures, notes = _write_pictures(found.sigma) if request.pictures else ((), ())
     return replace(
         found,
-        factors=factors,
         applied=None if factors is None else _applied(found.sigma, factors, request.apply),
         fitted=request.fit,
         pictures=pictures,
@@ -118,7 +116,7 @@ def calibration_of(run: Run, settings: CalibrationSettings = AS_THE_RUN) -> Cali
         return Calibration(sigma, None, str(error))
 
 
-def _applied(sigma: JudgedSigma, factors: Recalibration, file: Path | None) -> Recalibrated:
+def _applied(sigma: JudgedSigma, factors: Recalibration, file: Path | None) -> RecalibrationResult:
     try:
         return judge_factors(sigma, factors)
     except ValueError as error:
@@ -134,7 +132,7 @@ def _interrupted(run: Run) -> tuple[str, ...]:
 def with_gates(calibration: Calibration, gates: GateSettings) -> Calibration:
     """The same with the gates on metrics that begin with `calibration.`; others are for other commands."""
     run, only = calibration.run, f"{SECTION}."
-    limits, _ = judged(gates.limits, {SECTION: calibration.sigma.numbers()}, run.view, only=only)
+    limits = judged(gates.limits, {SECTION: calibration.sigma.numbers()}, run.view, only=only)
     by = calibration.sigma.table.conditions
     results = (*limits, *judge_baseline(gates.baseline, run, by.limits, by.rules, only=only))
     return replace(calibration, gates=results, notes=(*calibration.notes, *notes_on(results)))

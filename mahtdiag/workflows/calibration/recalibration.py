@@ -2,18 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.recalibration import (
-    Change,
     ConformalRadii,
     ConformalRow,
     ConformalTable,
-    RecalibrationRow,
     Scope,
     SigmaScale,
     apply_sigma_scale,
@@ -27,6 +24,7 @@ from mahtdiag.calibration.recalibration import (
 )
 from mahtdiag.calibration.scores import collect_points
 from mahtdiag.errors import UsageError
+from mahtdiag.reports.tables.calibration import RecalibrationResult
 from mahtdiag.runs.document import ConformalLimits, Recalibration, RunDocument, SigmaFactors
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import READING
@@ -36,50 +34,46 @@ from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma
 FOLDS = 5
 MIN_KEYPOINTS = 20
 SCOPES: tuple[Scope, ...] = ("global", "keypoint")
+CROSS_FITTED = f"Fitted on the other images in {FOLDS} folds and judged on those left out."
 
 
-@dataclass(frozen=True, slots=True)
-class Recalibrated:
-    """σ as it came and with factors that its images did not help to fit.
-
-    `rows`: before, one factor, one factor per keypoint. `changes`: of the NLL, by scope.
-    """
-
-    rows: tuple[RecalibrationRow, ...]
-    changes: Mapping[Scope, Change]
-    scale: SigmaScale
-    conformal: ConformalTable
-
-
-def cross_fit(judged: JudgedSigma) -> Recalibrated:
+def cross_fit(judged: JudgedSigma) -> RecalibrationResult:
     """Fit on all images, judge by cross-fitting; ValueError says why that is not possible."""
     residual, sigma = judged.residual_px, judged.table.sigma_px
     scale = fit_sigma_scale(residual, sigma)
     after = {scope: cross_fitted_sigma(residual, sigma, scope=scope, folds=FOLDS) for scope in SCOPES}
     conformal = fit_conformal_table(*conformal_scores(judged.points()), folds=FOLDS)
-    return _compared(judged, after, scale, conformal)
+    return _compared(judged, after, scale, conformal, CROSS_FITTED)
 
 
-def judge_factors(judged: JudgedSigma, factors: Recalibration) -> Recalibrated:
+def judge_factors(judged: JudgedSigma, factors: Recalibration) -> RecalibrationResult:
     """Factors from a file on images that they were not fitted on; ValueError if there is nothing to judge."""
     scale, conformal = _scale(factors), _conformal(factors)
     after = {scope: apply_sigma_scale(judged.table.sigma_px, scale, scope) for scope in SCOPES}
-    return _compared(
-        judged, after, scale, judge_conformal_table(*conformal_scores(judged.points()), conformal)
+    held = judge_conformal_table(*conformal_scores(judged.points()), conformal)
+    where = (
+        f"Fitted on {factors.n_keypoints:,} keypoints in {factors.n_images:,} images of {factors.data.path}, "
+        "judged on this run."
     )
+    return _compared(judged, after, scale, held, where)
 
 
 def _compared(
-    judged: JudgedSigma, after: Mapping[Scope, ArrayLike], scale: SigmaScale, conformal: ConformalTable
-) -> Recalibrated:
+    judged: JudgedSigma,
+    after: Mapping[Scope, ArrayLike],
+    scale: SigmaScale,
+    conformal: ConformalTable,
+    where: str,
+) -> RecalibrationResult:
+    """σ as it came and with factors that its images did not help to fit."""
     residual, before = judged.residual_px, judged.table.sigma_px
     rows = [recalibration_row(None, residual, before)]
     rows += [recalibration_row(scope, residual, sigma) for scope, sigma in after.items()]
     changes = dict(zip(after, nll_changes(residual, before, *after.values()), strict=True))
-    return Recalibrated(tuple(rows), changes, scale, conformal)
+    return RecalibrationResult(tuple(rows), scale, changes, conformal, where)
 
 
-def fitted_file(judged: JudgedSigma, fitted: Recalibrated, option: Path) -> Recalibration:
+def fitted_file(judged: JudgedSigma, fitted: RecalibrationResult, option: Path) -> Recalibration:
     """What `--fit` writes.
 
     Raises:

@@ -1,19 +1,25 @@
-"""From a judged run to what is printed: the tables' view and the JSON."""
+"""From a judged σ to what its tables and its JSON show, and what a pipeline is told of it."""
 
+from mahtdiag.calibration.report import CalibrationReport
+from mahtdiag.diagnosis.metrics.registry import images_behind
+from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.json import calibration_content
 from mahtdiag.reports.rendering import Json, escaped
-from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
-from mahtdiag.runs.document import Recalibration, RunDocument
+from mahtdiag.reports.tables.calibration import NUMBERS, CalibrationResult
+from mahtdiag.reports.text import interval, number, percent
+from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
-from mahtdiag.workflows.calibration.recalibration import FOLDS, Recalibrated
+from mahtdiag.workflows.gates.judging import gate_cases, other_notes
 
-CROSS_FITTED = f"Fitted on the other images in {FOLDS} folds and judged on those left out."
 WITHIN = {
     UncertaintySource.HEAD: "from the network's uncertainty head",
     UncertaintySource.HEATMAP: "from the spread of the heatmaps",
 }
+# The numbers of the report that the summary shows, by key.
+SHOWN = ("sigma_scale", "mace", "ence", "sharpness_px", "nll", "crps_px", "spearman", "ause")
+LEVEL = "0.95"
 
 
 def result_of(calibration: Calibration) -> CalibrationResult:
@@ -26,9 +32,9 @@ def result_of(calibration: Calibration) -> CalibrationResult:
         report=sigma.report,
         aleatoric_share=None if sigma.shares is None else sigma.shares.aleatoric,
         epistemic_share=None if sigma.shares is None else sigma.shares.epistemic,
-        recalibration=_recalibration(calibration.recalibrated, CROSS_FITTED),
+        recalibration=calibration.recalibrated,
         no_recalibration=calibration.no_recalibration,
-        applied=_recalibration(calibration.applied, _fitted_on(calibration.factors)),
+        applied=calibration.applied,
         gates=calibration.gates,
         sigma_bounds=document.resolved.sigma_bounds,
         resamples=sigma.choices.resamples,
@@ -60,21 +66,6 @@ def _passes_in_words(document: RunDocument) -> str:
     return f"from the disagreement of {who}{more}"
 
 
-def _recalibration(found: Recalibrated | None, where: str) -> RecalibrationResult | None:
-    if found is None:
-        return None
-    return RecalibrationResult(found.rows, found.scale, found.changes, found.conformal, where)
-
-
-def _fitted_on(factors: Recalibration | None) -> str:
-    if factors is None:
-        return ""
-    return (
-        f"Fitted on {factors.n_keypoints:,} keypoints in {factors.n_images:,} images of {factors.data.path}, "
-        "judged on this run."
-    )
-
-
 def _closing(calibration: Calibration) -> tuple[str, ...]:
     lines = []
     if calibration.fitted is not None:
@@ -97,3 +88,37 @@ def content_of(calibration: Calibration) -> dict[str, Json]:
         "settings": sigma.choices.as_settings(),
     }
     return calibration_content(result_of(calibration), run.view.skeleton, about)
+
+
+def of_calibration(calibration: Calibration) -> CiRecord:
+    """A judged σ: the gates on `calibration.…`, its numbers, the images whose errors σ explains least."""
+    run, sigma = calibration.run, calibration.sigma
+    return CiRecord(
+        command="calibration",
+        about=(
+            ("run", run.label),
+            ("checkpoint", run.document.checkpoint.path),
+            ("data", run.document.data.path),
+            ("view", str(run.view)),
+        ),
+        said=sigma.report.verdict,
+        judged=sigma.report.n_images,
+        gates=gate_cases(calibration.gates, sigma.table),
+        numbers=_calibration_numbers(sigma.report),
+        worst=images_behind("calibration.mace", sigma.table, too_high=True),
+        notes=other_notes(calibration.notes, calibration.gates),
+    )
+
+
+def _calibration_numbers(report: CalibrationReport) -> tuple[NumberRow, ...]:
+    names = {key: name for name, key, _ in NUMBERS}
+    rows = [
+        NumberRow(names[key], number(getattr(report, key)), interval_in_words(report.ci95.get(key)))
+        for key in SHOWN
+    ]
+    for what, coverage in (("intervals", report.coverage), ("ellipses", report.radial.coverage)):
+        if LEVEL in coverage:
+            inside = coverage[LEVEL]
+            bounds = f"{interval(inside.ci95, 100)} %" if inside.ci95 else ""
+            rows.append(NumberRow(f"errors in 95 % {what}", percent(inside.observed), bounds))
+    return tuple(rows)

@@ -18,12 +18,11 @@ from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
 from mahtdiag.runs.reading import Run, default_run_path
 from mahtdiag.schema.records import Failure, ImageRecord, LoadedImage, Sample
-from mahtdiag.workflows.evaluate.overlays import write_overlays
 from mahtdiag.workflows.evaluate.results import read_results
 from mahtdiag.workflows.evaluate.setup import Setup, header, prepare
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
-from mahtdiag.workflows.interruption import keep_work
-from mahtdiag.workflows.progress import Progress
+from mahtdiag.workflows.pictures import write_overlays
+from mahtdiag.workflows.progress import Progress, keep_work
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,9 @@ def _fill(
         run = replace(run, document=document)
         overlays = 0 if numbers is None else _draw(setup, run, folder, progress)
         document = folder.document if folder.complete else _at_the_end(document, setup, clock)
-        baseline = judge_baseline(setup.gates.baseline, run, setup.limits, setup.rules)
-        document = with_gates(document, setup.gates.limits, baseline)
+        gates = setup.asked.gates
+        baseline = judge_baseline(gates.baseline, run, setup.limits, setup.rules)
+        document = with_gates(document, gates.limits, baseline)
         for note in folder.finish(document, cwd):
             progress.note(note)
     except KeyboardInterrupt:
@@ -118,10 +118,8 @@ def _infer(
     samples, done = setup.dataset.samples, folder.finished_batches()
     finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
     progress.start("evaluating", len(samples), finished)
-    maker = RecordMaker(setup.spec, setup.loss, setup.limits,
-                        setup.pixel_spacing_mm,
-                        None if setup.correction is None else setup.correction.factors,
-                        setup.rules)  # fmt: skip
+    spacing_mm = setup.asked.data.pixel_spacing_mm
+    maker = RecordMaker(setup.spec, setup.loss, setup.limits, spacing_mm, setup.sigma_factors, setup.rules)
     batches = load_batches(
         samples, image_reader(setup), batch_size=setup.batch_size, workers=setup.workers, done=done
     )

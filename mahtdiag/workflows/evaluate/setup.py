@@ -1,40 +1,54 @@
 """Everything `evaluate` decides before the first image is read."""
 
+import hashlib
 import platform
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
 
-from mahtdiag.anatomy.rules import Limits, Rule, select_rules
-from mahtdiag.config.gates import GateSettings
+from mahtdiag.anatomy.rule import Rule
+from mahtdiag.anatomy.rules import Limits, select_rules
 from mahtdiag.config.settings import LossSettings, ModelSettings, Settings
 from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.readers import reader_of
 from mahtdiag.engine.inference import Runner, describe_device, resolve_device
 from mahtdiag.errors import UsageError
-from mahtdiag.losses import MAHTNetLoss
-from mahtdiag.runs.document import DataSource, Environment, ImageCounts, RunDocument
+from mahtdiag.losses.combined import MAHTNetLoss
+from mahtdiag.runs.document import (
+    DataSource,
+    Environment,
+    ImageCounts,
+    Recalibration,
+    RunDocument,
+    read_recalibration,
+)
 from mahtdiag.runs.files import digest
-from mahtdiag.runs.settings import Repetition, RunSettings
+from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelSpec
+from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
-from mahtdiag.workflows.calibration.judged_sigma import CalibrationChoices, choices_of
-from mahtdiag.workflows.evaluate.members import (
+from mahtdiag.workflows.calibration.judged_sigma import choices_of
+from mahtdiag.workflows.calibration.recalibration import require_same_reading
+from mahtdiag.workflows.evaluate.networks import (
     Member,
     checkpoint_paths,
     load_members,
     repetition_of,
     runner_of,
+    settle_view,
     sigma_source_of,
     source_of,
     view_evidence_of,
 )
-from mahtdiag.workflows.evaluate.sigma_correction import SigmaCorrection, read_correction
-from mahtdiag.workflows.evaluate.specification import settle_view
 from mahtdiag.workflows.pictures import usual_workers
 
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
@@ -43,17 +57,16 @@ BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 16}
 # On a CPU as many images as have so many pixels together: what is done once per batch is spread over several
 # small images, and large ones take no more memory than they have to.
 PIXELS_ON_CPU = 2**20
+READERS = 4
 
 
 @dataclass(frozen=True)
 class Setup:
     """Networks on their device, the images they will see, and how."""
 
+    asked: Settings
     members: tuple[Member, ...]
     runner: Runner
-    given: tuple[str, ...]
-    repetition: Repetition | None
-    sigma_source: str
     loss: MAHTNetLoss
     dataset: Dataset
     limits: Limits
@@ -62,11 +75,8 @@ class Setup:
     workers: int
     overlays: ImageChoice
     allow_failures: int
-    pixel_spacing_mm: float | None
-    factory: str | None
-    gates: GateSettings
-    calibration: CalibrationChoices
-    correction: SigmaCorrection | None
+    correction: dict[str, JsonValue] | None = None
+    """Factors on σ, see `read_correction`."""
 
     @property
     def name(self) -> str:
@@ -81,15 +91,16 @@ class Setup:
     @property
     def settings(self) -> RunSettings:
         """Every setting that decides a number, as resolved."""
+        model = self.asked.model
         return RunSettings.of_network(self.spec, self.runner.heatmap_size).with_run(
-            factory=self.factory,
+            factory=model.factory,
             loss=self.loss.settings(),
-            calibration=self.calibration.as_settings(),
-            repetition=self.repetition,
-            sigma_source=self.sigma_source,
-            given=self.given,
-            recalibration=None if self.correction is None else self.correction.as_settings(),
-            pixel_spacing_mm=self.pixel_spacing_mm,
+            calibration=choices_of(self.asked.calibration).as_settings(),
+            repetition=repetition_of(self.members, model),
+            sigma_source=sigma_source_of(self.members, model),
+            given=[name for name in IN_SETTINGS if getattr(model, name) is not None],
+            recalibration=self.correction,
+            pixel_spacing_mm=self.asked.data.pixel_spacing_mm,
             limits=self.limits,
             rules=self.rules,
             batch_size=self.batch_size,
@@ -98,6 +109,12 @@ class Setup:
             overlays=self.overlays,
             allow_failures=self.allow_failures,
         )
+
+    @property
+    def sigma_factors(self) -> NDArray[np.float64] | None:
+        """What σ is multiplied by before it is stored, one factor per keypoint `[K]`."""
+        factors = self.settings.sigma_factors
+        return None if factors is None else np.array([*factors.values()], dtype=np.float64)
 
 
 def prepare(settings: Settings, *, trust: bool) -> Setup:
@@ -115,12 +132,10 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     loss = _loss(settings.loss, members[0].spec.skeleton)
     precision = settings.evaluate.precision or Precision.FP32
     setup = Setup(
+        asked=settings,
         members=members,
         runner=runner_of(members, settings.model, device, precision, loss.focal_weight),
         loss=loss,
-        given=tuple(name for name in IN_SETTINGS if getattr(settings.model, name) is not None),
-        repetition=repetition_of(members, settings.model),
-        sigma_source=sigma_source_of(members, settings.model),
         dataset=reader.open(data, view),
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         rules=rules,
@@ -128,20 +143,12 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
         workers=settings.evaluate.workers or usual_workers(),
         overlays=settings.evaluate.overlays or DEFAULT_OVERLAYS,
         allow_failures=settings.evaluate.allow_failures or 0,
-        pixel_spacing_mm=settings.data.pixel_spacing_mm,
-        factory=settings.model.factory,
-        gates=settings.gates,
-        calibration=choices_of(settings.calibration),
-        correction=None,
     )
     file = settings.evaluate.recalibration
-    return setup if file is None else _corrected(setup, Path(file))
-
-
-def _corrected(setup: Setup, file: Path) -> Setup:
-    """The same with the factors of a file, which must have been fitted on runs like this one."""
+    if file is None:
+        return setup
     run = header(setup, datetime.now(UTC))
-    return replace(setup, correction=read_correction(file, run, setup.dataset.samples))
+    return replace(setup, correction=read_correction(Path(file), run, setup.dataset.samples))
 
 
 def _loss(settings: LossSettings, skeleton: Skeleton) -> MAHTNetLoss:
@@ -215,3 +222,44 @@ def environment_of(setup: Setup) -> Environment:
         threads=torch.get_num_threads(),
         packages={"numpy": np.__version__, "opencv": cv2.__version__, "scipy": scipy.__version__},
     )
+
+
+def read_correction(file: Path, run: RunDocument, samples: Sequence[Sample]) -> dict[str, JsonValue]:
+    """The factors of a file that `calibration --fit` has written, for a run that is about to begin.
+
+    As `run.json` keeps them: by keypoint name, the common one where a keypoint had too few images.
+
+    Raises:
+        UsageError: it cannot be read; it was fitted for another view, checkpoint or reading of its output; or
+            some of the images are those it was fitted on.
+    """
+    found = read_recalibration(file)
+    require_same_reading(run, found, file, "this evaluation")
+    _require_unseen(found, samples, file)
+    names = run.view.skeleton.keypoint_names
+    return {
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "common": found.sigma_scale.common,
+        "by_keypoint": {name: found.sigma_scale.by_keypoint[name] for name in names},
+    }
+
+
+def _require_unseen(found: Recalibration, samples: Sequence[Sample], file: Path) -> None:
+    """Read every image once before the run, so that it does not end in the middle."""
+    seen = set(found.image_sha256)
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = list(pool.map(_sha256, (sample.path for sample in samples)))
+    again = [sample.image for sample, sha in zip(samples, digests, strict=True) if sha in seen]
+    if again:
+        raise UsageError(
+            f"{file}: fitted on {len(again)} of these {len(samples)} images ({again[0]}), which cannot judge "
+            "it; give other images, or leave out --recalibration and see the cross-fitted calibration"
+        )
+
+
+def _sha256(path: str) -> str | None:
+    """None where the file cannot be read; the evaluation will say so."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -35,11 +35,10 @@ Increases = Callable[[str], WorstImages | None]
 
 
 def judged(
-    gates: Sequence[Gate], content: Mapping[str, object], view: View, only: str = ""
-) -> tuple[tuple[GateResult, ...], tuple[str, ...]]:
-    """The gates of a view on metrics that begin with `only`, and a note for each that finds no number."""
-    results = judge_gates([gate for gate in gates if gate.metric.startswith(only)], content, view)
-    return results, notes_on(results)
+    gates: Sequence[Gate], content: Mapping[str, object], view: View, only: str
+) -> tuple[GateResult, ...]:
+    """The gates of a view on metrics that begin with `only`."""
+    return judge_gates([gate for gate in gates if gate.metric.startswith(only)], content, view)
 
 
 def with_gates(
@@ -47,7 +46,7 @@ def with_gates(
 ) -> RunDocument:
     """A document with these gates judged by its numbers, and those to a baseline, instead of its own."""
     content = document.model_dump(mode="json", by_alias=True)
-    results = (*judged(gates, content, document.view)[0], *to_baseline)
+    results = (*judge_gates(gates, content, document.view), *to_baseline)
     earlier = notes_on(results_of(document.gates))
     notes = (*(note for note in document.notes if note not in earlier), *notes_on(results))
     return document.model_copy(update={"gates": stored(results), "notes": notes})

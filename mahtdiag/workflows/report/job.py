@@ -57,10 +57,8 @@ class Report:
     """A written page: where it lies, how large it is, what it shows, and the gates of its run."""
 
     path: Path
-    run: Path
+    run: Run
     bytes: int
-    evaluated: int
-    failed: int
     shown: int
     without_picture: int
     gates: tuple[GateResult, ...]
@@ -85,9 +83,8 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     gates = _gates(request, run, table)
     # The decoder works while figures are drawn.
     with ThreadPoolExecutor(READERS) as pool:
-        started = start_pictures(
-            pool, [Wanted(table.image[row], table.image_sha256[row]) for row in rows], data
-        )
+        wanted = [(table.image[row], table.image_sha256[row]) for row in rows]
+        started = start_pictures(pool, wanted, data)
         try:
             report = content_of(run, table, gates)
             sections = tuple(sections_of(report))
@@ -102,10 +99,8 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     content = render_page(report, sections, gallery)
     return Report(
         path=_written(request, run, content),
-        run=run.path,
+        run=run,
         bytes=len(content),
-        evaluated=len(table),
-        failed=len(table.failures),
         shown=len(rows),
         without_picture=sum(isinstance(picture, str) for picture in pictures),
         gates=gates,
@@ -192,23 +187,18 @@ CHANGED = "another image since the run"
 UNREADABLE = "cannot be read any more"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """An image to show: its name in the run, and the digest of its content then (None: not compared)."""
-
-    name: str
-    sha256: str | None
-
-
 def start_pictures(
-    pool: ThreadPoolExecutor, wanted: Sequence[Wanted], data: Path | None
+    pool: ThreadPoolExecutor, wanted: Sequence[tuple[str, str | None]], data: Path | None
 ) -> list[Future[Picture | str]]:
-    """Begin to make the pictures, unless `data` is None; each ends as a picture or why there is none."""
+    """Begin to make the pictures, unless `data` is None; each ends as a picture or why there is none.
+
+    `wanted`: names in the run, and the digests of their content then (None: not compared).
+    """
     if data is None:
         return []
     height, most_bytes = picture_height(len(wanted)), picture_bytes(len(wanted))
     files = RecordedFiles(data)
-    return [pool.submit(_picture_of, image, files, height, most_bytes) for image in wanted]
+    return [pool.submit(_picture_of, *image, files, height, most_bytes) for image in wanted]
 
 
 def finished_pictures(started: Sequence[Future[Picture | str]], progress: Progress) -> list[Picture | str]:
@@ -224,16 +214,18 @@ def finished_pictures(started: Sequence[Future[Picture | str]], progress: Progre
     return [future.result() for future in started]
 
 
-def _picture_of(wanted: Wanted, files: RecordedFiles, height: int, most_bytes: int) -> Picture | str:
-    name = PurePosixPath(wanted.name)
+def _picture_of(
+    image: str, sha256: str | None, files: RecordedFiles, height: int, most_bytes: int
+) -> Picture | str:
+    name = PurePosixPath(image)
     # A run folder made elsewhere must not show files from outside the data folder.
     if name.is_absolute() or ".." in name.parts:
         return GONE
     try:
-        content = files.path(wanted.name).read_bytes()
-        if wanted.sha256 is not None and hashlib.sha256(content).hexdigest() != wanted.sha256:
+        content = files.path(image).read_bytes()
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             return CHANGED
-        reduced = decode_reduced(content, wanted.name, height)
+        reduced = decode_reduced(content, image, height)
     except FileNotFoundError:
         return GONE
     except (OSError, ValueError, DataError):

@@ -21,7 +21,7 @@ from mahtdiag.schema.choices import DecodeMethod, Precision, UncertaintyKind, Un
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import Decoding, McDropout, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.skeleton import LA, View
-from mahtdiag.workflows.evaluate.members import (
+from mahtdiag.workflows.evaluate.networks import (
     Member,
     checkpoint_paths,
     load_members,

@@ -9,8 +9,15 @@ import torch
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import ViewEvidence
 from mahtdiag.errors import ModelOutputError, UsageError
-from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind, UncertaintySource
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.choices import (
+    CoordinateConvention,
+    DecodeMethod,
+    ResizeMode,
+    UncertaintyFrame,
+    UncertaintyKind,
+    UncertaintySource,
+)
+from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import (
     IMAGENET,
     Decoding,
@@ -21,7 +28,7 @@ from mahtdiag.schema.model_spec import (
 )
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, View
-from mahtdiag.workflows.evaluate.specification import (
+from mahtdiag.workflows.evaluate.networks import (
     resolve_input,
     resolve_spec,
     settle_view,
