@@ -19,7 +19,7 @@ from mahtdiag.engine.inference import forward_mode, load_batches
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate, image_reader
-from mahtdiag.workflows.evaluate.setup import Setup, prepare
+from mahtdiag.workflows.evaluate.preparation import Prepared, prepare
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
 # Two of the portions in which records are written, so that the loop writes all of its own.
@@ -71,16 +71,19 @@ def product_seconds(settings: Settings, out: Path) -> dict[str, float]:
     return watch.seconds
 
 
-def bare_seconds(setup: Setup) -> float:
+def bare_seconds(prepared: Prepared) -> float:
     """Seconds of decoding and forward passes alone, with the product's own loader."""
     started = time.perf_counter()
     batches = load_batches(
-        setup.dataset.samples, image_reader(setup), batch_size=setup.batch_size, workers=setup.workers
+        prepared.dataset.samples,
+        image_reader(prepared),
+        batch_size=prepared.batch_size,
+        workers=prepared.workers,
     )
     for batch in batches:
         if batch.tensor is not None:
-            with forward_mode(setup.runner.device, setup.runner.precision):
-                setup.runner.predict(batch.tensor.to(setup.runner.device))
+            with forward_mode(prepared.runner.device, prepared.runner.precision):
+                prepared.runner.predict(batch.tensor.to(prepared.runner.device))
     return time.perf_counter() - started
 
 
@@ -91,12 +94,12 @@ def measure(checkpoint: Path, samples: Path, title: str) -> Table:
         data.mkdir()
         fill_folder(samples, data, IMAGES)
         settings = sample_settings(checkpoint, data, overlays="none")
-        setup = prepare(settings, trust=False)
-        bare_seconds(setup)
+        prepared = prepare(settings, trust=False)
+        bare_seconds(prepared)
         bare: list[float] = []
         loop: list[float] = []
         for n in range(ROUNDS):
-            bare.append(bare_seconds(setup))
+            bare.append(bare_seconds(prepared))
             loop.append(product_seconds(settings, Path(folder) / "runs" / str(n))[LOOP])
         settings = sample_settings(checkpoint, data, overlays="worst:12")
         whole = product_seconds(settings, Path(folder) / "runs/whole")
@@ -106,7 +109,7 @@ def measure(checkpoint: Path, samples: Path, title: str) -> Table:
         at_most("ratio", min(loop) / min(bare), 1.25, "×"),
     ]
     rows += [milliseconds(f"{task}, once", seconds) for task, seconds in whole.items() if task != LOOP]
-    work = f"{IMAGES} images, batches of {setup.batch_size}, {setup.workers} decoding threads"
+    work = f"{IMAGES} images, batches of {prepared.batch_size}, {prepared.workers} decoding threads"
     return table(f"{title}: {work}", rows)
 
 

@@ -26,7 +26,7 @@ from mahtdiag.reports.overlay.draw import draw_overlay, png_bytes
 from mahtdiag.schema.records import ImageLosses, ImageRecord
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
-from mahtdiag.workflows.evaluate.setup import Setup, prepare
+from mahtdiag.workflows.evaluate.preparation import Prepared, prepare
 from mahtdiag.workflows.pictures import second_peaks_of
 from mahtdiag.workflows.progress import NoProgress
 
@@ -58,11 +58,11 @@ class Subject:
         return draw_overlay(self.image, record, view.skeleton, rule_titles=TITLES, second_peaks=peaks)
 
 
-def subjects_of(setup: Setup, settings: Settings, out: Path) -> list[Subject]:
+def subjects_of(prepared: Prepared, settings: Settings, out: Path) -> list[Subject]:
     """All images of a sample set with what a run found out about them."""
     request = EvaluateRequest(settings, out, resume=False, trust=False, cwd=out.parent)
     run = evaluate(request, NoProgress()).run
-    paths = {sample.image: Path(sample.path) for sample in setup.dataset.samples}
+    paths = {sample.image: Path(sample.path) for sample in prepared.dataset.samples}
     subjects = []
     for row in range(len(run.table())):
         record = run.table().record(row)
@@ -123,10 +123,10 @@ def measure(view: View) -> Table:
     """The table of one view."""
     checkpoint, data = SAMPLES / f"mahtnet-{view.lower()}.pt", SAMPLES / view.value
     settings = sample_settings(checkpoint, data, overlays="none")
-    setup = prepare(settings, trust=False)
+    prepared = prepare(settings, trust=False)
     with tempfile.TemporaryDirectory() as folder:
-        samples = subjects_of(setup, settings, Path(folder) / "run")
-    forward = mean_seconds([lambda _: bare_seconds(setup)]) / len(samples)
+        samples = subjects_of(prepared, settings, Path(folder) / "run")
+    forward = mean_seconds([lambda _: bare_seconds(prepared)]) / len(samples)
     rows = [milliseconds("decoding and forward pass, per image", forward)]
     large = [enlarged(subject) for subject in samples[:LARGE_IMAGES]]
     for name, subjects, limit_ms in (

@@ -31,6 +31,10 @@ class DataError(MahtdiagError):
     """An image, an annotation or a folder of them that cannot be used."""
 
 
+class SetupRefusedError(MahtdiagError):
+    """Network, images or labels that cannot be meant as they are read; `--accept` goes on knowingly."""
+
+
 class CheckpointError(MahtdiagError):
     """A checkpoint that cannot be read or does not fit its network."""
 

@@ -46,6 +46,8 @@ def evaluate_command(
     resume: options.Resume = False,
     overlays: options.Overlays = None,
     allow_failures: options.AllowFailures = None,
+    accept: options.Accept = None,
+    strict_setup: options.StrictSetup = None,
     output_format: options.Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,

@@ -72,6 +72,8 @@ Workers = Annotated[int | None, _setting(keys.WORKERS)]
 Precision = Annotated[choices.Precision | None, _setting(keys.PRECISION)]
 Overlays = Annotated[str | None, _setting(keys.OVERLAYS)]
 AllowFailures = Annotated[int | None, _setting(keys.ALLOW_FAILURES)]
+Accept = Annotated[list[str] | None, _setting(keys.ACCEPT)]
+StrictSetup = Annotated[bool | None, _setting(keys.STRICT_SETUP)]
 
 Trust = Annotated[bool, in_panel(NETWORK, "--trust", "Allow checkpoints and factories that run code.")]
 Out = Annotated[

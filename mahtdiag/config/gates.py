@@ -17,9 +17,12 @@ from mahtdiag.diagnosis.metrics.registry import (
     vertebra_of,
     without_section,
 )
+from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME, RESULTS
 from mahtdiag.schema.skeleton import View
 
 SECTION, BASELINE, RUN = "gates", "baseline", "run"
+SETUP = "setup."
+SETUP_NUMBERS = tuple(f"{SETUP}{name}" for name in ("wrong", "warnings", RESULTS, *CHECK_BY_NAME))
 # Names of the newest run, which is the one that is judged as soon as it is finished.
 MOVING = ("latest", "runs/latest")
 LONGEST_SHOWN = 80
@@ -186,6 +189,9 @@ def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _problem_of_name(metric: str, view: View | None) -> str | None:
+    if metric.startswith(SETUP) and metric not in SETUP_NUMBERS:
+        near = nearest_name(metric, SETUP_NUMBERS)
+        return f"no check of the setup has this name; {f'did you mean {near}?' if near else SETUP_NUMBERS[0]}"
     if metric_of(metric) is None and not is_open(metric):
         within = [item.name for item in known_metrics() if item.name.startswith(f"{metric}.")]
         if within:

@@ -117,6 +117,14 @@ ALLOW_FAILURES = OptionKey(
     "--allow-failures", 0, "images that may fail without failing the command",
     RESULT, "N", "Images that may fail without failing the command (default: 0).",
 )  # fmt: skip
+STRICT_SETUP = OptionKey(
+    "--strict-setup", False, "true: fail where a check of the setup is wrong",
+    RESULT, None, "Exit with 1 where a check of the setup is wrong.",
+)  # fmt: skip
+ACCEPT = OptionKey(
+    "--accept", "labels.unit", "checks of the setup whose finding is known and meant",
+    RESULT, "CHECK", "Go on although this check of the setup is wrong; may be repeated.",
+)  # fmt: skip
 RECALIBRATION = OptionKey(
     "--recalibration", "factors.json", "σ factors written by calibration --fit",
     READING, "FILE", "Multiply σ by the factors that calibration --fit has written.",

@@ -22,6 +22,8 @@ from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, nearest
 from mahtdiag.config import option_keys as keys
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.option_keys import OptionKey
+from mahtdiag.diagnosis.metrics.registry import nearest_name
+from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import (
     DecodeMethod,
@@ -108,6 +110,26 @@ def known_codes(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return codes
 
 
+def parse_checks(value: object) -> object:
+    """Names of checks, as a list or as one text; none at all where nothing is given."""
+    if isinstance(value, str):
+        return (value,)
+    return None if value in ([], ()) else value
+
+
+def known_checks(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Names of checks of the setup; ValueError names the nearest one for each that is none."""
+    problems = []
+    for name in names or ():
+        if name not in CHECK_BY_NAME:
+            near = nearest_name(name, CHECK_BY_NAME)
+            also = f"did you mean {near}?" if near else f"known are {', '.join(CHECK_BY_NAME)}"
+            problems.append(f"no check of the setup is called {name!r}; {also}")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return names
+
+
 WRONG_LIMITS = "wrong_limits"
 # A number in quotes is a text, not a number.
 PositiveFloat = Annotated[float, Field(gt=0.0, strict=True)]
@@ -118,6 +140,7 @@ Limit = Annotated[float, BeforeValidator(refuse_truth_value), Field(strict=True)
 Limits = dict[str, Limit]
 BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(parse_batch_size)]
 Sigma = Annotated[UncertaintySource | McDropout, BeforeValidator(parse_uncertainty)]
+Checks = Annotated[tuple[str, ...] | None, BeforeValidator(parse_checks), AfterValidator(known_checks)]
 Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes), AfterValidator(known_codes)]
 
 
@@ -183,6 +206,8 @@ class DataSettings(SettingsTable):
 class EvaluateSettings(SettingsTable):
     """`[evaluate]`: where and how to run."""
 
+    truths: ClassVar[frozenset[str]] = frozenset({"strict_setup"})
+
     device: str | None = optional(keys.DEVICE)
     batch_size: BatchSize | None = optional(keys.BATCH_SIZE)
     workers: PositiveInt | None = optional(keys.WORKERS)
@@ -190,6 +215,8 @@ class EvaluateSettings(SettingsTable):
     overlays: Annotated[ImageChoice, BeforeValidator(ImageChoice.parse)] | None = optional(keys.OVERLAYS)
     allow_failures: NonNegativeInt | None = optional(keys.ALLOW_FAILURES)
     recalibration: str | None = optional(keys.RECALIBRATION)
+    accept: Checks = optional(keys.ACCEPT)
+    strict_setup: StrictBool | None = optional(keys.STRICT_SETUP)
 
 
 def possible_limits(limits: dict[str, float]) -> dict[str, float]:
@@ -343,5 +370,7 @@ def settings_from_options(given: Mapping[str, object]) -> Settings:
         for item in error.errors():
             table, key = map(str, item["loc"][:2])
             message = item["msg"].removeprefix("Value error, ")
-            problems.append(f"{_OPTION_OF[table, key]} {item['input']}: {message[:1].lower()}{message[1:]}")
+            value = item["input"]
+            shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            problems.append(f"{_OPTION_OF[table, key]} {shown}: {message[:1].lower()}{message[1:]}")
         raise UsageError(*dict.fromkeys(problems)) from None

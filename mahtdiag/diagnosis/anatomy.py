@@ -28,7 +28,9 @@ from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_erro
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.schema.choices import HeatmapFlag
 from mahtdiag.schema.records import Failure, Finding
+from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]
@@ -211,6 +213,7 @@ class AnatomyReport:
     notes: tuple[str, ...]
     pictures: tuple[str, ...] = ()
     gates: tuple[GateResult, ...] = ()
+    setup: tuple[SetupEntry, ...] = ()
 
 
 def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None = None) -> AnatomyVerdict:
@@ -275,8 +278,13 @@ def shift_by_image(table: RunTable) -> dict[str, int]:
 
 
 def diagnose_predictions(table: RunTable) -> PredictionDiagnosis:
-    """Shared errors, measurements and ambiguous heatmaps of predictions."""
-    pred_px, label_px = table.pred_px, table.gt_px
+    """Shared errors, measurements and ambiguous heatmaps of predictions.
+
+    What is shared is not asked of heatmaps without a peak: their place is the middle of the map.
+    """
+    label_px = table.gt_px
+    flat = (table.flags.astype(np.int64) & int(HeatmapFlag.FLAT)) != 0
+    pred_px = np.where(flat[..., None], np.nan, table.pred_px)
     pred_cells, label_cells = table.in_cells(pred_px), table.in_cells(label_px)
     in_px, in_cells = fit_systematic_error(pred_px, label_px), None
     if pred_cells is not None and label_cells is not None:
@@ -285,6 +293,6 @@ def diagnose_predictions(table: RunTable) -> PredictionDiagnosis:
         in_px=in_px,
         in_cells=in_cells,
         sentence=explain_systematic_error(in_px, in_cells) if in_px else None,
-        measured=measure_agreement(pred_px, label_px, table.skeleton),
+        measured=measure_agreement(table.pred_px, label_px, table.skeleton),
         ambiguity=ambiguity_of(table),
     )

@@ -13,6 +13,7 @@ from mahtdiag.diagnosis.metrics.measures import Mean, Sums, Terms, quotient
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, Group, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.schema.setup import SetupStatus
 
 Content = Mapping[str, object]
 Trail = tuple[tuple[Mapping[str, object], str], ...]
@@ -220,10 +221,26 @@ def _descend(content: object, path: str) -> Trail | None:
     return None
 
 
+LEVELS: Mapping[object, int] = {
+    str(SetupStatus.FINE): 0,
+    str(SetupStatus.WARNING): 1,
+    str(SetupStatus.WRONG): 2,
+}
+"""What a check of the setup counts as; one that was not made has no number."""
+
+
 def _by_kind_and_name(content: object) -> object:
-    """A list of records with a kind and a name as tables by kind and by name; anything else as it is."""
+    """A list of records with a kind and a name as tables by kind and by name; anything else as it is.
+
+    One of checks of the setup becomes a number for each, and how many warn or are wrong.
+    """
     if isinstance(content, str) or not isinstance(content, Sequence):
         return content
+    checks = [entry for entry in content if isinstance(entry, Mapping) and "check" in entry]
+    if checks:
+        levels = {str(e["check"]): LEVELS[e["status"]] for e in checks if e.get("status") in LEVELS}
+        found = list(levels.values())
+        return {**levels, "wrong": found.count(2), "warnings": found.count(1)}
     tables: dict[str, dict[str, object]] = {}
     for entry in content:
         if isinstance(entry, Mapping) and "kind" in entry and "name" in entry:

@@ -87,6 +87,7 @@ class RecordMaker:
                     losses=losses[i],
                     keypoints=_of_image(places.results, i, frames[i]),
                     findings=of_image[i],
+                    pixels=image.pixels,
                 )
             )
         return records, failures

@@ -19,6 +19,7 @@ from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
 from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, PeakPlaces
+from mahtdiag.schema.setup import ImagePixels
 from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]
@@ -115,6 +116,12 @@ class RunTable:
     level_shift = Column[Ints]("int8", later=True, compute=_level_shift)
     image_sha256 = Column[tuple[str | None, ...]]("string", record="image_sha256")
     annotation_sha256 = Column[tuple[str | None, ...]]("string", record="annotation_sha256")
+    bits = Column[Floats]("int32", record="pixels.bits", optional=True, later=True)
+    grey_low = Column[Floats]("float64", record="pixels.low", optional=True, later=True)
+    grey_high = Column[Floats]("float64", record="pixels.high", optional=True, later=True)
+    colour = Column[Floats]("float64", record="pixels.colour", optional=True, later=True)
+    orientation = Column[Floats]("int32", record="pixels.orientation", optional=True, later=True)
+    thumbnail = Column[tuple[str | None, ...]]("string", record="pixels.thumbnail", optional=True, later=True)
 
     gt_px = Column[Floats]("float64", "gt_x", "gt_y", record="keypoints.gt_px")
     pred_px = Column[Floats]("float64", "pred_x", "pred_y", record="keypoints.pred_px")
@@ -174,7 +181,10 @@ class RunTable:
 
     @staticmethod
     def of_records(
-        records: Sequence[ImageRecord], failures: Sequence[Failure], skeleton: Skeleton
+        records: Sequence[ImageRecord],
+        failures: Sequence[Failure],
+        skeleton: Skeleton,
+        conditions: Conditions | None = None,
     ) -> "RunTable":
         """These images in the order of their names.
 
@@ -187,7 +197,8 @@ class RunTable:
                 raise ValueError(f"{record.image}: {record.keypoints.gt_px.shape} points, {skeleton} has {k}")
         ordered = sorted(records, key=lambda record: record.image)
         values = {column.name: column.of_records(ordered, k) for column in COLUMNS if column.record}
-        return RunTable(skeleton, values, failures=sorted(failures, key=lambda failure: failure.image))
+        by_name = sorted(failures, key=lambda failure: failure.image)
+        return RunTable(skeleton, values, conditions=conditions, failures=by_name)
 
     def __len__(self) -> int:
         return len(self.image)
@@ -300,7 +311,8 @@ class RunTable:
 
     def record(self, row: int) -> ImageRecord:
         """One image with its findings."""
-        parts: dict[str, dict[str, Any]] = {"losses": {}, "keypoints": {}, "keypoints.peaks": {}, "": {}}
+        whole_parts = ("", "losses", "keypoints", "keypoints.peaks", "pixels")
+        parts: dict[str, dict[str, Any]] = {whole: {} for whole in whole_parts}
         for column in COLUMNS:
             whole, _, name = column.record.rpartition(".")
             if whole or name in _IN_RECORD:
@@ -311,6 +323,7 @@ class RunTable:
             losses=ImageLosses(**parts["losses"]),
             keypoints=KeypointResults(**parts["keypoints"], peaks=peaks),
             findings=self.findings.of_image(row),
+            pixels=None if parts["pixels"]["bits"] is None else ImagePixels(**parts["pixels"]),
         )
 
 

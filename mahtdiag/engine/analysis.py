@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from mahtdiag.heatmaps.decoding import HeatmapReading, read_heatmaps
-from mahtdiag.heatmaps.peaks import HeatmapFlag
 from mahtdiag.losses.heatmap import (
     PUBLISHED_WEIGHT,
     FocalWeight,
@@ -14,7 +13,7 @@ from mahtdiag.losses.heatmap import (
     sum_outside,
     windowed_heatmap_losses,
 )
-from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.choices import HeatmapFlag, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.model_spec import Decoding
 from mahtdiag.schema.records import BatchReading, Floats, ModelOutputs, PeakPlaces
 

@@ -199,7 +199,7 @@ class Runner:
     def read(self, index: int, images: Tensor, centres: Floats) -> tuple[BatchReading, BatchSeconds]:
         """One forward pass and what it leaves; `index` numbers the batch, for whoever needs a seed."""
         started = time.perf_counter()
-        outputs = self._forward(images)
+        outputs = self.forward(images)
         synchronize(self.device)
         forwarded = time.perf_counter()
         with torch.inference_mode():
@@ -221,7 +221,7 @@ class Runner:
             return None
         return self.spec.uncertainty.kind or outputs.uncertainty_kind
 
-    def _forward(self, images: Tensor) -> ModelOutputs:
+    def forward(self, images: Tensor) -> ModelOutputs:
         outputs = self._outputs(images)
         if outputs is None and len(images) == 1:
             raise ModelOutputError(
@@ -230,7 +230,7 @@ class Runner:
             )
         if outputs is None:
             half = len(images) // 2
-            return _joined(self._forward(images[:half]), self._forward(images[half:]))
+            return joined(self.forward(images[:half]), self.forward(images[half:]))
         found = Size(*outputs.heatmaps.shape[-2:])
         expected = self.spec.skeleton.keypoints
         if found != self.heatmap_size or outputs.heatmaps.shape[1] != expected:
@@ -290,7 +290,9 @@ def _centres(samples: tuple[Sample, ...], frames: tuple[FrameMap, ...]) -> Float
     )
 
 
-def _joined(first: ModelOutputs, second: ModelOutputs) -> ModelOutputs:
+def joined(first: ModelOutputs, second: ModelOutputs) -> ModelOutputs:
+    """The outputs of two parts of a batch as those of the whole."""
+
     def cat(a: Tensor | None, b: Tensor | None) -> Tensor | None:
         return None if a is None or b is None else torch.cat([a, b])
 
@@ -300,4 +302,5 @@ def _joined(first: ModelOutputs, second: ModelOutputs) -> ModelOutputs:
         cat(first.coords, second.coords),
         cat(first.uncertainty, second.uncertainty),
         kind,
+        first.unread,
     )

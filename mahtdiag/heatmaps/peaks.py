@@ -2,24 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from enum import IntFlag
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from mahtdiag.schema.choices import HeatmapFlag
+
 # Cells of a row whose maximum is kept: few enough for a second look to be cheap, enough to be few themselves.
 STRETCH = 128
-
-
-class HeatmapFlag(IntFlag):
-    """What is unusual about a heatmap; 0 means nothing is."""
-
-    OK = 0
-    NOT_FINITE = 1
-    FLAT = 2
-    NOT_POSITIVE = 4
-    AT_BORDER = 8
 
 
 @dataclass(frozen=True)

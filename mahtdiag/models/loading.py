@@ -199,7 +199,8 @@ def _from_mapping(output: Mapping[str, object]) -> ModelOutputs | None:
     if "heatmaps" not in tensors or len(tensors) < len(known) or len(coords) > 1 or len(uncertainty) > 1:
         return None
     value, kind = uncertainty[0] if uncertainty else (None, None)
-    return ModelOutputs(tensors["heatmaps"], coords[0] if coords else None, value, kind)
+    unread = tuple(f"{name} ({describe(left)})" for name, left in output.items() if name not in known)
+    return ModelOutputs(tensors["heatmaps"], coords[0] if coords else None, value, kind, unread)
 
 
 def _fits(outputs: ModelOutputs, batch: int) -> bool:

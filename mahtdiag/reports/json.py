@@ -26,6 +26,7 @@ from mahtdiag.reports.rendering import Json, escaped
 from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.schema.records import Finding
+from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton
 
 CSV_COLUMNS = ("rank", "image", "status", "severity", "codes", "keypoints", "reason")
@@ -51,6 +52,7 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
         },
         "images_with_violations": verdict.share_violating,
         "gates": [{**result.as_json()} for result in report.gates],
+        "setup": [_setup(entry) for entry in report.setup],
         "failures": [{"image": f.image, "reason": f.reason} for f in report.failures],
         "notes": [escaped(note) for note in report.notes],
     }
@@ -126,10 +128,19 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> dict[str, Js
     }
 
 
+def _setup(entry: SetupEntry) -> Json:
+    return {
+        "check": entry.check,
+        "status": str(entry.status),
+        "evidence": entry.evidence,
+        "advice": entry.advice,
+    }
+
+
 def _systematic(error: SystematicError | None) -> Json:
     if error is None:
         return None
-    names = ("shift_x", "shift_y", "scale_x", "scale_y", "rotation_deg")
+    names = ("shift_x", "shift_y", "scale_x", "scale_y", "rotation_deg", "outline_x", "outline_y")
     return {
         **{name: _estimate(getattr(error, name)) for name in names},
         "keypoints": error.keypoints,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
 from mahtdiag.diagnosis.run_table import Conditions
@@ -25,6 +25,7 @@ from mahtdiag.runs.results import (
     UtcTime,
 )
 from mahtdiag.runs.settings import FREE_SETTINGS, RunSettings
+from mahtdiag.schema.setup import SetupEntry, SetupStatus
 from mahtdiag.schema.skeleton import View
 
 if TYPE_CHECKING:
@@ -118,6 +119,19 @@ class FailureEntry(Section):
     reason: Text
 
 
+class StoredSetupEntry(Section):
+    """One check of the setup: what was found, and what to type where it is off."""
+
+    # In the schema it is the only one.
+    __qualname__ = "SetupEntry"
+    model_config = ConfigDict(title="SetupEntry")
+
+    check: Text
+    status: Literal["fine", "warning", "wrong", "not checked"]
+    evidence: str
+    advice: str = ""
+
+
 class Checksums(Section):
     """SHA-256 of a finished run's tables, and of the content of its `run.json`: see `content_sha256`."""
 
@@ -148,6 +162,9 @@ class RunDocument(Section):
         default=None, description="heatmaps with two peaks; null where the peaks are not known"
     )
     calibration: dict[str, JsonValue] | None = None
+    setup: tuple[StoredSetupEntry, ...] = Field(
+        default=(), description="checks of the setup; empty in runs of earlier versions"
+    )
     gates: tuple[StoredGate, ...] = ()
     failures: tuple[FailureEntry, ...] = ()
     notes: tuple[str, ...] = ()
@@ -181,6 +198,11 @@ class RunDocument(Section):
         """What the numbers of the run follow from."""
         ensemble = bool(self.checkpoint.members)
         return self.resolved.conditions(self.view.skeleton, ensemble=ensemble)
+
+    @property
+    def setup_entries(self) -> tuple[SetupEntry, ...]:
+        """What the checks of the setup said."""
+        return tuple(SetupEntry(e.check, SetupStatus(e.status), e.evidence, e.advice) for e in self.setup)
 
     def with_status(self, status: RunStatus) -> "RunDocument":
         """The same document with another status, checked again."""

@@ -1,7 +1,7 @@
 """What a user can choose between. Nothing heavy is imported: `--help` lists the choices and must be quick."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntFlag, StrEnum
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -34,6 +34,16 @@ class DecodeMethod(StrEnum):
     LOCAL = "local"
     DARK = "dark"
     SOFT_ARGMAX = "soft-argmax"
+
+
+class HeatmapFlag(IntFlag):
+    """What is unusual about a heatmap; bits, 0 where nothing is."""
+
+    OK = 0
+    NOT_FINITE = 1
+    FLAT = 2
+    NOT_POSITIVE = 4
+    AT_BORDER = 8
 
 
 class Precision(StrEnum):

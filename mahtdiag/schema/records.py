@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.schema.choices import UncertaintyKind
 from mahtdiag.schema.frames import Size
+from mahtdiag.schema.setup import ImagePixels
 from mahtdiag.schema.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ class ModelOutputs:
     """Named outputs of one batch.
 
     `heatmaps` `[B, K, h, w]`; `coords` `[B, K, 2]` in model-input pixels or None; `uncertainty` `[B, K]` or
-    `[B, K, 2]` as the head emits it, with what its name says it is, or None.
+    `[B, K, 2]` as the head emits it, with what its name says it is, or None. `unread`: what else was
+    returned, by name and form.
     """
 
     heatmaps: "Tensor"
     coords: "Tensor | None" = None
     uncertainty: "Tensor | None" = None
     uncertainty_kind: UncertaintyKind | None = None
+    unread: tuple[str, ...] = ()
 
 
 Predictor = Callable[["Tensor"], ModelOutputs]
@@ -130,6 +133,7 @@ class LoadedImage:
     original: Size
     tensor: NDArray[np.float32]
     image_sha256: str
+    pixels: ImagePixels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +234,7 @@ class ImageRecord:
     losses: ImageLosses
     keypoints: KeypointResults
     findings: tuple[Finding, ...]
+    pixels: ImagePixels | None = None
 
     @property
     def radial_error_px(self) -> float:

@@ -22,6 +22,7 @@ from mahtdiag.reports.overlay.draw import draw_overlay
 IMAGES = 12
 SIDE = 64
 PAUSE, MARKS = "NETS_PAUSE", "NETS_MARKS"
+RUN = "run"
 Outputs = dict[str, Tensor]
 
 
@@ -214,7 +215,9 @@ def talks() -> Lookup:
 def _pause(outputs: Outputs, numbers: Tensor) -> Outputs:
     marks = os.environ.get(MARKS)
     if marks:
-        Path(marks, f"image-{int(numbers.max())}").touch()
+        # What is looked at before there is a run is no image of it yet.
+        kind = "image" if Path(RUN).exists() else "first"
+        Path(marks, f"{kind}-{int(numbers.max())}").touch()
     time.sleep(float(os.environ.get(PAUSE, "0")))
     return outputs
 
@@ -235,6 +238,11 @@ def slow_pictures() -> Lookup:
     return exact()
 
 
+def _third_of_a_run(numbers: Tensor) -> bool:
+    """Not where the first images are looked at before there is a run."""
+    return int(numbers.max()) == 2 and Path(RUN).exists()
+
+
 class _Finaliser:
     """Is interrupted where an exception cannot be passed on."""
 
@@ -249,9 +257,9 @@ def _wait_for_the_signal() -> None:
 
 
 def _lose(outputs: Outputs, numbers: Tensor) -> Outputs:
-    if numbers.max() == 2:
+    if _third_of_a_run(numbers):
         _Finaliser()
-    if numbers.max() > 2:
+    if numbers.max() > 2 and Path(RUN).exists():
         time.sleep(10)
     return outputs
 
@@ -262,7 +270,7 @@ def loses() -> Lookup:
 
 
 def _turn(outputs: Outputs, numbers: Tensor) -> Outputs:
-    if numbers.max() == 2:
+    if _third_of_a_run(numbers):
         try:
             signal.raise_signal(signal.SIGINT)
             _wait_for_the_signal()
@@ -277,7 +285,7 @@ def turns() -> Lookup:
 
 
 def _swallow(outputs: Outputs, numbers: Tensor) -> Outputs:
-    if numbers.max() == 2:
+    if _third_of_a_run(numbers):
         try:
             signal.raise_signal(signal.SIGINT)
             _wait_for_the_signal()

@@ -17,7 +17,7 @@ from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import RULES, Limits
 from mahtdiag.schema.skeleton import Skeleton
 
-from .command import Desk, Finished
+from .command import Desk, Finished, document_of
 from .test_gates import GATES, MODEL
 from .test_stored_runs import FIXTURES, RESUMED
 
@@ -90,10 +90,13 @@ def test_commands_on_a_stored_run(
 
 
 def test_evaluate(desk: Desk, judged: Judged) -> None:
+    """Predictions once in the run and once in its baseline; labels once, for whether they are possible."""
     assert desk.lookup("exact", "--out", "good", "--pixel-spacing", "0.25").status == 0
     judged.clear()
     baseline = '[gates.baseline]\nrun = "good"\n"anatomy.images_with_violations" = "+0.1"\n'
     (desk.path / "mahtdiag.toml").write_text(MODEL + GATES + baseline, encoding="utf-8")
     done = desk.run("evaluate", "--trust", "--out", "run", "--overlays", "all", "--junit", "ci.xml")
     assert done.status == 1
-    assert set(judged.values()) == {2}
+    predictions, labels = 2, 1
+    images = document_of(desk.path / "run")["images"]["evaluated"]
+    assert Counter(judged.values()) == {predictions: images, labels: images}

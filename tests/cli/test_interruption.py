@@ -91,9 +91,34 @@ def test_killed(desk: Desk) -> None:
 
 def test_interrupted_before_there_is_a_run(desk: Desk) -> None:
     """The first forward pass, on a black image, tells the heatmaps' size."""
-    result = interrupted_at(desk, "image-0")
+    result = interrupted_at(desk, "first-0")
     assert (result.status, result.text, result.err) == (130, "", "interrupted\n")
     assert not (desk.path / "run").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_the_setup_is_looked_at(desk: Desk, number: int) -> None:
+    """The first images pass the network before there is a run folder, and no half of one is left."""
+    result = interrupted_at(desk, "first-3", number)
+    assert (result.status, result.text, result.err) == (130, "", "interrupted\n")
+    assert not (desk.path / "run").exists()
+    assert not (desk.path / "runs").exists()
+
+
+def test_interrupted_while_a_run_is_resumed(desk: Desk) -> None:
+    """What the run holds is kept, whether it is the closer look or the evaluation that was interrupted."""
+    assert interrupted_at(desk, "image-4").status == 130
+    marks = desk.path / "later"
+    marks.mkdir()
+    more = {networks.PAUSE: PAUSE, networks.MARKS: str(marks)}
+    process = start(desk.path, "evaluate", "lookup-ap.pt", "data", *SLOW, "--out", "run", "--resume", **more)
+    wait_until((marks / "image-1").exists, process)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+    assert (result.status, result.text) == (130, "")
+    run = open_run(Path("run"), desk.path)
+    assert (run.document.status, len(run.table())) == ("interrupted", 4)
+    resumed_as_if_nothing_had_been(desk)
 
 
 def test_no_import_swallows_an_interruption(desk: Desk) -> None:

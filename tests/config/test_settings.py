@@ -92,6 +92,17 @@ KEYS = (
     ),
     Key("evaluate", "allow_failures", ((0, 0), (7, 7)), (-1, 1.5, "some", True, NAN)),
     Key("evaluate", "recalibration", (("a b.json", "a b.json"),), TEXT_BAD),
+    Key(
+        "evaluate",
+        "accept",
+        (
+            ("labels.unit", ("labels.unit",)),
+            (["labels.unit", "network.decode"], ("labels.unit", "network.decode")),
+            ([], None),
+        ),
+        ("labels.units", "labels", "results", "", ["labels.unit", "nothing"], 3, 0, True, False, {"a": 1}),
+    ),
+    Key("evaluate", "strict_setup", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
 )  # fmt: skip
 
 

@@ -50,7 +50,13 @@ def table_of(
     frames = NetworkFrames(cells, cells, convention=CoordinateConvention.SCALE) if cell_px else None
     return RunTable(
         skeleton,
-        {"image": tuple(names), "pred_px": pred_px, "gt_px": label_px, **sides},
+        {
+            "image": tuple(names),
+            "pred_px": pred_px,
+            "gt_px": label_px,
+            "flags": np.zeros(label_px.shape[:2], np.int64),
+            **sides,
+        },
         conditions=Conditions(Limits.of(skeleton.view), frames=frames),
     )
 

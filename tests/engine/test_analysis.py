@@ -9,9 +9,8 @@ from torch import Tensor
 
 from mahtdiag.engine.analysis import analyse, as_sigma, sigma_in_input_pixels
 from mahtdiag.heatmaps.decoding import decode, gaussian_targets
-from mahtdiag.heatmaps.peaks import HeatmapFlag
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
-from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.model_spec import Decoding
 from mahtdiag.schema.records import BatchReading, ModelOutputs
 

@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from mahtdiag.heatmaps.decoding import HeatmapReading, decode, gaussian_targets, read_heatmaps
-from mahtdiag.heatmaps.peaks import HeatmapFlag
-from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag
 from mahtdiag.schema.model_spec import Decoding
 
 SIGMAS = [1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0]

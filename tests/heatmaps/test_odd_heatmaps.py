@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from mahtdiag.heatmaps.decoding import HeatmapReading, decode, gaussian_targets, read_heatmaps
-from mahtdiag.heatmaps.peaks import HeatmapFlag
-from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag
 from mahtdiag.schema.model_spec import Decoding
 
 methods = pytest.mark.parametrize("method", list(DecodeMethod))

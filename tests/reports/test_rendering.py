@@ -1,9 +1,11 @@
 """Renderers: each found by its name, and one more is one more choice of every command."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -38,10 +40,15 @@ for arguments in {calls!r}:
 """
 
 
-def run(*calls: list[str]) -> str:
+DESK = Path(__file__).parents[1] / "fixtures" / "runs" / "desk"
+
+
+def run(*calls: list[str], cwd: Path | None = None) -> str:
     """What a process prints whose registry holds one more renderer."""
     script = MORE.replace("{calls!r}", repr(calls))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=cwd
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -55,6 +62,29 @@ def test_a_renderer_that_is_registered_is_a_choice_of_every_command() -> None:
 def test_a_renderer_that_is_registered_writes_results() -> None:
     text = run(["anatomy", "--explain", "A201", "--format", "count"])
     assert text.endswith(" parts, 6 values\n")
+
+
+def test_it_writes_the_result_of_every_command(tmp_path: Path) -> None:
+    desk = tmp_path / "desk"
+    shutil.copytree(DESK, desk)
+    resumed = (
+        "evaluate first-la.pt data --view LA --model nets:peaks --trust --out runs/la --uncertainty heatmap "
+        "--decode soft-argmax --softargmax-beta 25 --input-size 64x64 --channels 1 --normalize unit "
+        "--heatmap-sigma 1.5 --overlays none --resume"
+    )
+    calls = [
+        ["anatomy", "runs/a", "--no-pictures"],
+        ["calibration", "runs/a", "--no-pictures"],
+        ["compare", "runs/a", "runs/b"],
+        ["report", "runs/a"],
+        resumed.split(),
+    ]
+    lines = run(*([*call, "--format", "count"] for call in calls), cwd=desk).splitlines()
+    assert len(lines) == len(calls)
+    for line in lines:
+        parts, values = (int(part.split()[0]) for part in line.split(", "))
+        assert parts > 0
+        assert values > 0
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.data.files import read_file
-from mahtdiag.data.images.containers import open_container
+from mahtdiag.data.images.containers import open_container, orientation_of
 from mahtdiag.errors import DataError, UsageError
 from mahtdiag.schema.frames import Placement, Size
 from mahtdiag.schema.model_spec import ModelInput, Normalization
 from mahtdiag.schema.records import LoadedImage
+from mahtdiag.schema.setup import THUMBNAIL_SIDE, ImagePixels
 
 Image = NDArray[np.uint8 | np.uint16]
 FULL_SCALE: Final = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
@@ -62,7 +63,50 @@ def load_image(path: str | Path, name: str, spec: ModelInput) -> LoadedImage:
         image = decode_image(content, name)
     except DataError as error:
         raise ImageError(*error.problems, image_sha256=sha256) from error
-    return LoadedImage(Size(*image.shape[:2]), to_network_input(image, spec), sha256)
+    pixels = describe_pixels(image, orientation_of(content))
+    return LoadedImage(Size(*image.shape[:2]), to_network_input(image, spec), sha256, pixels)
+
+
+_SAMPLED_SIDE: Final = 64
+
+
+def describe_pixels(image: Image, orientation: int = 1) -> ImagePixels:
+    """What the pixels `[H, W]` or `[H, W, 3]` of an image are like, from a grid of at most 127 a side."""
+    rows, columns = (max(1, side // _SAMPLED_SIDE) for side in image.shape[:2])
+    sampled = np.ascontiguousarray(image[rows // 2 :: rows, columns // 2 :: columns])
+    full = FULL_SCALE[image.dtype]
+    colour = 0.0 if sampled.ndim == 2 else float(np.ptp(sampled.astype(np.float64), axis=2).mean() / full)
+    grey = _grey(sampled)
+    small = cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
+    levels = (small.astype(np.float64) * (255 / full)).round().astype(np.uint8)
+    return ImagePixels(
+        bits=8 * image.dtype.itemsize,
+        low=float(grey.min() / full),
+        high=float(grey.max() / full),
+        colour=colour,
+        orientation=orientation,
+        thumbnail=levels.tobytes().hex(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedImage:
+    """The size of an image, what its pixels are like, and the digest of its file."""
+
+    original: Size
+    pixels: ImagePixels
+    image_sha256: str
+
+
+def describe_image(path: str | Path, name: str) -> DescribedImage:
+    """What there is to say of an image that no network will see. Safe to call from threads.
+
+    Raises DataError, one line, for a file that cannot be read or decoded.
+    """
+    content = read_file(path, name)
+    image = decode_image(content, name)
+    pixels = describe_pixels(image, orientation_of(content))
+    return DescribedImage(Size(*image.shape[:2]), pixels, hashlib.sha256(content).hexdigest())
 
 
 def read_image_size(path: str | Path, name: str) -> Size:

@@ -56,6 +56,7 @@ OPEN: Mapping[str, Callable[[str, Skeleton], Images | None]] = {
     "calibration.groups.": _of_calibration,
     "environment.": lambda *_: None,
     "settings.": lambda *_: None,
+    "setup.": lambda *_: None,
 }
 """Sections whose numbers depend on the data, and the images behind such a number.
 

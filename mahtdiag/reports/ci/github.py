@@ -10,22 +10,28 @@ from collections.abc import Iterable, Sequence
 
 from mahtdiag.diagnosis.worst_images import WorstImages
 from mahtdiag.reports.ci.record import CiRecord, GateCase, images_in_words, score_in_words
+from mahtdiag.reports.tables.setup import counts as setup_counts
+from mahtdiag.reports.tables.setup import headline as setup_headline
 from mahtdiag.reports.tables.table import metric_in_words
 from mahtdiag.reports.text import ABSENT, counted, interval, one_line, shorten
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.setup import SetupEntry, SetupStatus
 
 MOST_GATES, MOST_FAILURES, MOST_LINES, MOST_METRICS = 100, 50, 20, 5
 LONGEST_NAME, LONGEST_SENTENCE = 200, 300
+MARKS = {SetupStatus.WRONG: "❌", SetupStatus.WARNING: "⚠️"}
 PASSED, FAILED = "✅", "❌"
 
 
 def markdown(record: CiRecord) -> str:
     """The whole text; every line ends with a newline."""
     parts = [
-        f"## {PASSED if record.passed else FAILED} mahtdiag {record.command}: {record.headline}",
+        f"## {_mark(record)} mahtdiag {record.command}: {record.headline}",
         *([_about(record)] if record.about else []),
+        *([code(words, 2 * LONGEST_SENTENCE)] if (words := setup_headline(record.setup)) else []),
         *([record.said] if record.said else []),
         *_items(record.problems),
+        *_setup(record.setup),
         *_gates(record.gates),
         *_worst(record),
         *_numbers(record),
@@ -33,6 +39,13 @@ def markdown(record: CiRecord) -> str:
         *(["### Notes", *_items(record.notes)] if record.notes else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _mark(record: CiRecord) -> str:
+    """Passed or failed; a warning where results pass that are not plausible."""
+    if not record.passed:
+        return FAILED
+    return PASSED if setup_headline(record.setup) is None else MARKS[SetupStatus.WARNING]
 
 
 def code(text: str, longest: int = LONGEST_NAME) -> str:
@@ -62,6 +75,24 @@ def _more(count: int, text: str) -> list[str]:
 
 def _table(head: str, alignment: str, rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([head, alignment, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _setup(entries: Sequence[SetupEntry]) -> list[str]:
+    """The checks that are off, with what to type; how many say what."""
+    if not entries:
+        return []
+    off = [e for e in entries if e.status in (SetupStatus.WRONG, SetupStatus.WARNING)]
+    rows = [
+        (code(e.check), f"{MARKS[e.status]} {e.status}", code(e.evidence, LONGEST_SENTENCE),
+         code(e.advice, LONGEST_SENTENCE) if e.advice else ABSENT)
+        for e in off
+    ]  # fmt: skip
+    head = "| check | | what was found | what to do |"
+    return [
+        "### Setup",
+        setup_counts(entries),
+        *([_table(head, "| --- | --- | --- | --- |", rows)] if rows else []),
+    ]
 
 
 def _gates(gates: Sequence[GateCase]) -> list[str]:

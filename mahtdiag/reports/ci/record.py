@@ -5,13 +5,16 @@ from datetime import UTC, datetime
 
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
+from mahtdiag.reports.tables.setup import headline
 from mahtdiag.reports.tables.table import metric_in_words
 from mahtdiag.reports.text import counted, interval, number, pixels, telling
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.setup import SetupEntry
 
 Interval = tuple[float, float]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 DIGITS = (4, 6, 9)
 MOST_WHOLE = 1e15
 
@@ -69,6 +72,7 @@ class CiRecord:
     `about`: what was judged, as names and values. `said`: the verdict in words. `problems`: why the command
     could not be done, empty if it was. `judged` images of the set, and `failures`, those that could not be;
     `failures_allowed`: whether they leave the exit status alone. `worst`: shown where no gate failed.
+    `setup`: what its checks said; `setup_wrong`: those of them that make the command fail.
     `started` and `seconds`: when the command began, and how long it took so far.
     """
 
@@ -83,6 +87,8 @@ class CiRecord:
     numbers: tuple[NumberRow, ...] = ()
     worst: WorstImages | None = None
     notes: tuple[str, ...] = ()
+    setup: tuple[SetupEntry, ...] = ()
+    setup_wrong: tuple[str, ...] = ()
     started: datetime = EPOCH
     seconds: float = 0.0
 
@@ -99,12 +105,14 @@ class CiRecord:
     @property
     def passed(self) -> bool:
         """Whether the exit status is 0."""
-        return not (self.problems or self.failed_gates or self.images_missing)
+        return not (self.problems or self.failed_gates or self.images_missing or self.setup_wrong)
 
     @property
     def headline(self) -> str:
         """The verdict in one line: `2 of 5 gates failed, 1 image failed`."""
-        parts = []
+        parts = [] if headline(self.setup) is None else ["results are not plausible"]
+        if self.setup_wrong:
+            parts.append(f"the setup is wrong ({', '.join(self.setup_wrong)})")
         if self.failed_gates:
             parts.append(f"{len(self.failed_gates)} of {counted(len(self.gates), 'gate')} failed")
         elif self.gates:

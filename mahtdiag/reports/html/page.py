@@ -23,6 +23,7 @@ from mahtdiag.reports import palette
 from mahtdiag.reports.ci.record import GateCase, score_in_words
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.sections import Chapter, Plot, ReportContent
+from mahtdiag.reports.tables.setup import headline
 from mahtdiag.reports.tables.table import INDENT, Line, Style, gates_table
 from mahtdiag.reports.text import counted, interval, number, percent, pixels, safe_lines
 
@@ -53,7 +54,7 @@ def render_page(report: ReportContent, sections: Sequence[Chapter], gallery: Gal
         report=report,
         gallery=gallery,
         version=__version__,
-        verdict=verdict_of(report.gates),
+        verdict=verdict_of(report.gates, headline(report.setup)),
         gates=gates_table([case.result for case in report.gates]) if report.gates else None,
         tiles=tiles_of(report),
         sections=sections,
@@ -165,9 +166,11 @@ _LOOKS = {"anatomy": "code:any", "calibration": "sort:sigma", "images": "status:
 SHIFTS = "level_shifts"
 
 
-def verdict_of(gates: tuple[GateCase, ...]) -> Ruling:
-    """What the gates say; without any, nothing is promised."""
+def verdict_of(gates: tuple[GateCase, ...], implausible: str | None = None) -> Ruling:
+    """What the gates say, after why results are not plausible; without gates, nothing is promised."""
     failed = tuple(case for case in gates if not case.passed)
+    if implausible is not None:
+        return Ruling("failed", implausible, failed)
     if not gates:
         return Ruling("open", "No gate is set: these numbers were not judged.", ())
     if not failed:

@@ -36,7 +36,9 @@ from mahtdiag.reports.tables.calibration import CalibrationResult, coverage_tabl
 from mahtdiag.reports.tables.evaluation import ambiguity_parts, level_shift_line, loss_table, repair_table
 from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
+from mahtdiag.reports.tables.setup import setup_table
 from mahtdiag.reports.tables.table import Line, Part, Style
+from mahtdiag.schema.setup import SetupEntry
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +68,7 @@ class ReportContent:
     gates: tuple[GateCase, ...]
     provenance: tuple[Facts, ...]
     notes: tuple[str, ...]
+    setup: tuple[SetupEntry, ...] = ()
 
     @property
     def numbers(self) -> RunNumbers:
@@ -106,6 +109,8 @@ class Chapter:
 
 def sections_of(report: ReportContent) -> Iterator[Chapter]:
     """Every part between the verdict and the gallery."""
+    if report.setup:
+        yield Chapter("setup", "Setup", (((setup_table(report.setup),),),))
     yield _errors(report)
     yield _losses(report)
     yield _anatomy(report.anatomy)

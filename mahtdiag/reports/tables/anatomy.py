@@ -28,6 +28,7 @@ from mahtdiag.reports.tables.evaluation import (
     level_shift_line,
     repair_table,
 )
+from mahtdiag.reports.tables.setup import headline_parts, setup_table
 from mahtdiag.reports.tables.table import (
     INDENT,
     LONGEST_NAME,
@@ -59,9 +60,12 @@ def anatomy_parts(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Iterato
     wider = max(0, width - STANDARD_WIDTH)
     verdict, judged = report.verdict, len(report.verdict.images)
     what = "predictions" if report.source is Source.RUN else "labels"
+    yield from headline_parts(report.setup)
     yield Line(report.subject, Style.STRONG)
     yield Line(f"{verdict.view} view, {what} of {judged} images")
     yield Line()
+    if report.source is Source.LABELS and report.setup:
+        yield setup_table(report.setup)
     if judged:
         yield tally_table(verdict, what, wider)
         yield worst_images(report, wider)
@@ -193,8 +197,10 @@ def systematic_table(in_px: SystematicError, in_cells: SystematicError | None, s
         ("scale in x", "scale_x"),
         ("scale in y", "scale_y"),
         ("rotation, °", "rotation_deg"),
+        ("outline in x", "outline_x"),
+        ("outline in y", "outline_y"),
     ):
-        digits = 4 if "scale" in name else 3
+        digits = 3 if "shift" in name or "deg" in name else 4
         row = _estimate(getattr(in_px, name), digits)
         # An angle has no meaning where cells are longer along one axis than along the other.
         if in_cells and name != "rotation_deg":

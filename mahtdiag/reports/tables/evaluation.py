@@ -18,6 +18,7 @@ from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.numbers import RunNumbers, find_number
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.reports.tables.setup import headline_parts, setup_table
 from mahtdiag.reports.tables.table import (
     INDENT,
     LONGEST_NAME,
@@ -35,6 +36,7 @@ from mahtdiag.reports.tables.table import (
 )
 from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.setup import SetupEntry
 
 WORST_ROWS = 8
 SHIFTS_NAMED = 3
@@ -63,11 +65,15 @@ class EvaluationResult:
     notes: tuple[str, ...]
     run_folder: str
     overlays: int
+    setup: tuple[SetupEntry, ...] = ()
 
 
 def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> Iterator[Part]:
     """The tables of a run, one below the other; what a terminal has above 80 columns goes to file names."""
+    yield from headline_parts(result.setup)
     yield from (Line(result.title, Style.STRONG), Line(result.subtitle), Line())
+    if result.setup:
+        yield setup_table(result.setup)
     if result.numbers is None:
         yield Line("Nothing was evaluated.", Style.BAD)
     else:

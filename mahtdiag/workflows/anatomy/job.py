@@ -10,13 +10,16 @@ import numpy as np
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.files import is_normalised
-from mahtdiag.data.images import read_image_size
+from mahtdiag.data.images import DescribedImage, describe_image
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
+from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.registry import images_behind, metrics_of
 from mahtdiag.diagnosis.numbers import as_content, estimate
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
+from mahtdiag.diagnosis.setup.check import Facts
+from mahtdiag.diagnosis.setup.registry import check_setup
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow
 from mahtdiag.reports.figures.errors import draw_bland_altman
@@ -24,9 +27,8 @@ from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, ImageChoice
-from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Failure, Floats, Sample
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.anatomy.overlays import (
     draw_judged,
     require_apart,
@@ -138,6 +140,7 @@ def report_of_run(run: Run, table: RunTable) -> AnatomyReport:
         diagnosis=diagnose_predictions(table),
         failures=table.failures,
         notes=_run_notes(run),
+        setup=run.document.setup_entries,
     )
 
 
@@ -200,20 +203,16 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
     dataset = open_dataset(request.cwd / path, _view_of_labels(request), missing_allowed=True)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
-    samples, size_px, unreadable = with_sizes(dataset.samples, progress)
-    points_px = np.array([sample.keypoints_px for sample in samples], dtype=np.float64)
-    skeleton, (width, height) = dataset.view.skeleton, size_px.reshape(-1, 2).T
-    table = RunTable(
-        skeleton,
-        {
-            "image": tuple(sample.image for sample in samples),
-            "pred_px": points_px.reshape(-1, skeleton.keypoints, 2),
-            "width": width,
-            "height": height,
-        },
-        conditions=Conditions(Limits.of(dataset.view, _set_limits(request, dataset.view)), rules),
-    )
-    failures = sorted((*dataset.failures, *unreadable), key=lambda failure: failure.image)
+    read = read_images(dataset.samples, progress)
+    samples, size_px = [sample for sample, _ in read.kept], read.size_px
+    skeleton = dataset.view.skeleton
+    conditions = Conditions(Limits.of(dataset.view, _set_limits(request, dataset.view)), rules)
+    table = RunTable(skeleton, _columns(read, skeleton), conditions=conditions)
+    failures = sorted((*dataset.failures, *read.failures), key=lambda failure: failure.image)
+    shares = np.array([sample.keypoints_px for sample, _ in read.shares], dtype=np.float64)
+    sizes = np.array([image.original.xy for _, image in read.shares], dtype=np.float64)
+    tags = np.array([image.pixels.orientation for _, image in read.shares], dtype=np.int64)
+    facts = Facts(table, None, None, shares.reshape(-1, skeleton.keypoints, 2), sizes.reshape(-1, 2), tags)
     report = AnatomyReport(
         source=Source.LABELS,
         subject=str(path),
@@ -222,6 +221,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         diagnosis=None,
         failures=tuple(failures),
         notes=(*dataset.notes, *not_for_labels(request.settings.gates.baseline, f"{GATES}.")),
+        setup=check_setup(facts),
     )
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
     if request.pictures and request.out is not None:
@@ -237,42 +237,75 @@ def _view_of_labels(request: AnatomyRequest) -> View | None:
     return request.view or (None if configured in (None, "auto") else View(str(configured)))
 
 
-def with_sizes(
-    samples: Sequence[Sample], progress: Progress
-) -> tuple[list[Sample], Floats, tuple[Failure, ...]]:
-    """The samples whose image can be read, their sizes `[N, 2]` (width, height), and the others.
+@dataclass(frozen=True, slots=True)
+class ReadImages:
+    """Annotated images that could be read, and the others.
 
-    No image is decoded for it. Among these are images whose keypoints seem to be shares of the image.
+    `shares`: those among the failures whose keypoints seem to be shares of the image.
     """
-    kept: list[Sample] = []
-    sizes: list[tuple[int, int]] = []
+
+    kept: tuple[tuple[Sample, DescribedImage], ...]
+    shares: tuple[tuple[Sample, DescribedImage], ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def size_px(self) -> Floats:
+        """(width, height) of the images that could be read, `[N, 2]`."""
+        return np.array([image.original.xy for _, image in self.kept], dtype=np.float64).reshape(-1, 2)
+
+
+def read_images(samples: Sequence[Sample], progress: Progress) -> ReadImages:
+    """The sizes of annotated images and what their pixels are like."""
+    kept: list[tuple[Sample, DescribedImage]] = []
+    shares: list[tuple[Sample, DescribedImage]] = []
     failures: list[Failure] = []
-    progress.start("reading image sizes", len(samples))
+    progress.start("reading images", len(samples))
     try:
         with ThreadPoolExecutor(READERS) as pool:
-            for sample, size in zip(samples, pool.map(_size_of, samples), strict=True):
+            for sample, image in zip(samples, pool.map(_described, samples), strict=True):
                 progress.advance(1)
-                if isinstance(size, Failure):
-                    failures.append(size)
+                if isinstance(image, Failure):
+                    failures.append(image)
+                elif is_normalised(sample.keypoints_px, image.original):
+                    # Rules that know no size would find nothing wrong with it.
+                    reason = "all keypoints lie in the first pixel: shares of the image? pixels are wanted"
+                    failures.append(
+                        Failure(sample.image, reason, image.image_sha256, sample.annotation_sha256)
+                    )
+                    shares.append((sample, image))
                 else:
-                    kept.append(sample)
-                    sizes.append((size.width, size.height))
+                    kept.append((sample, image))
     finally:
         progress.stop()
-    return kept, np.array(sizes, dtype=np.float64).reshape(-1, 2), tuple(failures)
+    return ReadImages(tuple(kept), tuple(shares), tuple(failures))
 
 
-def _size_of(sample: Sample) -> Size | Failure:
+def _described(sample: Sample) -> DescribedImage | Failure:
     try:
-        size = read_image_size(sample.path, sample.image)
+        return describe_image(sample.path, sample.image)
     except DataError as error:
         reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
         return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
-    if is_normalised(sample.keypoints_px, size):
-        # Rules that know no size would find nothing wrong with it.
-        reason = "all keypoints lie in the first pixel: shares of the image? pixels are wanted"
-        return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
-    return size
+
+
+def _columns(read: ReadImages, skeleton: Skeleton) -> dict[str, Values]:
+    """Labels in the place of predictions, and the images they belong to."""
+    points_px = np.array([sample.keypoints_px for sample, _ in read.kept], dtype=np.float64)
+    width, height = read.size_px.T
+    pixels = [image.pixels for _, image in read.kept]
+    return {
+        "image": tuple(sample.image for sample, _ in read.kept),
+        "image_sha256": tuple(image.image_sha256 for _, image in read.kept),
+        "pred_px": points_px.reshape(-1, skeleton.keypoints, 2),
+        "width": width,
+        "height": height,
+        "bits": np.array([each.bits for each in pixels], dtype=np.float64),
+        "grey_low": np.array([each.low for each in pixels], dtype=np.float64),
+        "grey_high": np.array([each.high for each in pixels], dtype=np.float64),
+        "colour": np.array([each.colour for each in pixels], dtype=np.float64),
+        "orientation": np.array([each.orientation for each in pixels], dtype=np.float64),
+        "thumbnail": tuple(each.thumbnail for each in pixels),
+    }
 
 
 def of_anatomy(anatomy: Anatomy) -> CiRecord:
@@ -290,6 +323,7 @@ def of_anatomy(anatomy: Anatomy) -> CiRecord:
         numbers=_anatomy_numbers(report),
         worst=images_behind("anatomy.violations", report.judged, too_high=True),
         notes=other_notes(report.notes, report.gates),
+        setup=report.setup,
     )
 
 

@@ -12,6 +12,7 @@ from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.figures.calibration import PlotData, calibration_pictures
 from mahtdiag.reports.tables.calibration import RecalibrationResult
+from mahtdiag.reports.tables.setup import plausibility_note
 from mahtdiag.runs.document import Recalibration, read_recalibration, write_recalibration
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
@@ -103,7 +104,7 @@ def calibrate(request: CalibrationRequest) -> Calibration:
         applied=None if factors is None else _applied(found.sigma, factors, request.apply),
         fitted=request.fit,
         pictures=pictures,
-        notes=(*_interrupted(run), *notes),
+        notes=(*plausibility_note(run.label, run.document.setup_entries), *_interrupted(run), *notes),
     )
 
 

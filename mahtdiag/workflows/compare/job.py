@@ -23,6 +23,7 @@ from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, interval_in_words
 from mahtdiag.reports.tables.comparison import ComparisonResult, verdict_lines
+from mahtdiag.reports.tables.setup import plausibility_note
 from mahtdiag.reports.text import number
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.records import Failure
@@ -124,7 +125,7 @@ def _compared(
         names_a=pair.names_a,
         names_b=pair.names_b,
         strict=request.strict,
-        notes=(*_same(a, b), *_unsealed(a), *_unsealed(b), *pair.notes),
+        notes=(*_implausible(a), *_implausible(b), *_same(a, b), *_unsealed(a), *_unsealed(b), *pair.notes),
         letter=letter,
     )
 
@@ -138,6 +139,10 @@ def judge_pair(pair: Pair, margins: tuple[Margin, ...]) -> Comparison:
 
 def _same(a: Run, b: Run) -> tuple[str, ...]:
     return ("A and B are the same run, which cannot differ from itself",) if a.path.samefile(b.path) else ()
+
+
+def _implausible(run: Run) -> tuple[str, ...]:
+    return plausibility_note(run.label, run.document.setup_entries)
 
 
 def _unsealed(run: Run) -> tuple[str, ...]:

@@ -18,8 +18,10 @@ from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
 from mahtdiag.runs.reading import Run, default_run_path
 from mahtdiag.schema.records import Failure, ImageRecord, LoadedImage, Sample
+from mahtdiag.schema.setup import Inspection
+from mahtdiag.workflows.evaluate.checks import entries_of, look_closer, stored, unaccepted
+from mahtdiag.workflows.evaluate.preparation import Prepared, header, prepare
 from mahtdiag.workflows.evaluate.results import read_results
-from mahtdiag.workflows.evaluate.setup import Setup, header, prepare
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
 from mahtdiag.workflows.pictures import write_overlays
 from mahtdiag.workflows.progress import Progress, keep_work
@@ -40,7 +42,8 @@ class EvaluateRequest:
 class Evaluation:
     """A finished run, its numbers (None if nothing was evaluated), and the exit status they call for.
 
-    `not_done` says why, where the status is NOT_DONE; `overlays` is how many were drawn.
+    `not_done` says why, where the status is NOT_DONE; `overlays` is how many were drawn; `setup_wrong`: the
+    checks of the setup that make a strict evaluation fail.
     """
 
     run: Run
@@ -48,6 +51,7 @@ class Evaluation:
     status: ExitStatus
     not_done: str | None
     overlays: int
+    setup_wrong: tuple[str, ...] = ()
 
 
 def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
@@ -55,54 +59,69 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
 
     Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
     """
-    setup = prepare(request.settings, trust=request.trust)
+    started = time.perf_counter()
+    prepared = prepare(request.settings, trust=request.trust)
     with ExitStack() as held:
-        folder = _open_folder(request, setup, held)
-        run, numbers, overlays = _fill(folder, setup, request.cwd, progress)
-    not_done = _not_done(folder.document, setup.allow_failures)
-    gates = status_of(results_of(folder.document.gates))
-    status = gates if not_done is None else ExitStatus.NOT_DONE
-    return Evaluation(replace(run, document=folder.document), numbers, status, not_done, overlays)
+        # A run that is resumed is held by one process from here on; a new one begins once nothing is refused.
+        resumed = _open_folder(request, prepared, held) if request.resume else None
+        look = None if resumed is not None and resumed.complete else look_closer(prepared)
+        folder = resumed or _open_folder(request, prepared, held)
+        clock = _Clock(folder.document, started)
+        run, numbers, overlays = _fill(folder, prepared, look, clock, request.cwd, progress)
+    not_done = _not_done(folder.document, prepared.allow_failures)
+    status = status_of(results_of(folder.document.gates))
+    asked = request.settings.evaluate
+    wrong = unaccepted(folder.document.setup_entries, asked.accept or ()) if asked.strict_setup else ()
+    status = ExitStatus.GATE_FAILED if wrong else status
+    status = status if not_done is None else ExitStatus.NOT_DONE
+    return Evaluation(replace(run, document=folder.document), numbers, status, not_done, overlays, wrong)
 
 
-def _open_folder(request: EvaluateRequest, setup: Setup, held: ExitStack) -> RunFolder:
+def _open_folder(request: EvaluateRequest, prepared: Prepared, held: ExitStack) -> RunFolder:
     """The run folder, which no other process writes to as long as `held` is not closed."""
     now = datetime.now(UTC)
-    path = request.out or default_run_path(setup.name, now, request.cwd)
+    path = request.out or default_run_path(prepared.name, now, request.cwd)
     if request.resume:
         if has_work_left(path):
             held.enter_context(sole_writer(path))
-        return RunFolder.resume(path, header(setup, now), setup.dataset.failures)
-    folder = RunFolder.create(path, header(setup, now), setup.dataset.failures)
+        return RunFolder.resume(path, header(prepared, now), prepared.dataset.failures)
+    folder = RunFolder.create(path, header(prepared, now), prepared.dataset.failures)
     held.enter_context(sole_writer(path))
     return folder
 
 
 def _fill(
-    folder: RunFolder, setup: Setup, cwd: Path, progress: Progress
+    folder: RunFolder,
+    prepared: Prepared,
+    look: Inspection | None,
+    clock: "_Clock",
+    cwd: Path,
+    progress: Progress,
 ) -> tuple[Run, RunNumbers | None, int]:
     """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
-    clock = _Clock(folder.document)
     try:
         keep_work(True)
-        found = _infer(setup, folder, clock, progress)
-        known = folder.document.model_copy(update={"settings": setup.settings.stored})
+        found = _infer(prepared, folder, clock, progress)
+        known = folder.document.model_copy(update={"settings": prepared.settings.stored})
         run = replace(folder.tables(), cwd=cwd)
         if found:
             images = [image for names, _ in found for image in names]
-            judged = run.table().judged_by(setup.limits, setup.rules)
+            judged = run.table().judged_by(prepared.limits, prepared.rules)
             judged.know_findings(images, Findings.chain([findings for _, findings in found]))
         document, numbers = read_results(run, folder.document if folder.complete else known)
+        if look is not None:
+            judged = run.table().judged_by(prepared.limits, prepared.rules)
+            document = document.model_copy(update={"setup": stored(entries_of(prepared, look, judged))})
         run = replace(run, document=document)
-        overlays = 0 if numbers is None else _draw(setup, run, folder, progress)
-        document = folder.document if folder.complete else _at_the_end(document, setup, clock)
-        gates = setup.asked.gates
-        baseline = judge_baseline(gates.baseline, run, setup.limits, setup.rules)
+        overlays = 0 if numbers is None else _draw(prepared, run, folder, progress)
+        document = folder.document if folder.complete else _at_the_end(document, prepared, clock)
+        gates = prepared.asked.gates
+        baseline = judge_baseline(gates.baseline, run, prepared.limits, prepared.rules)
         document = with_gates(document, gates.limits, baseline)
         for note in folder.finish(document, cwd):
             progress.note(note)
     except KeyboardInterrupt:
-        _leave_readable(folder, setup, clock)
+        _leave_readable(folder, prepared, clock)
         raise InterruptedRunError(str(folder.path)) from None
     finally:
         progress.stop()
@@ -110,20 +129,22 @@ def _fill(
 
 
 def _infer(
-    setup: Setup, folder: RunFolder, clock: "_Clock", progress: Progress
+    prepared: Prepared, folder: RunFolder, clock: "_Clock", progress: Progress
 ) -> list[tuple[tuple[str, ...], Findings]]:
     """Evaluates what is not in the folder yet; names and findings of what was evaluated now."""
     if folder.complete:
         return []
-    samples, done = setup.dataset.samples, folder.finished_batches()
-    finished = sum(len(samples[b * setup.batch_size : (b + 1) * setup.batch_size]) for b in done)
+    samples, done = prepared.dataset.samples, folder.finished_batches()
+    finished = sum(len(samples[b * prepared.batch_size : (b + 1) * prepared.batch_size]) for b in done)
     progress.start("evaluating", len(samples), finished)
-    spacing_mm = setup.asked.data.pixel_spacing_mm
-    maker = RecordMaker(setup.spec, setup.loss, setup.limits, spacing_mm, setup.sigma_factors, setup.rules)
-    batches = load_batches(
-        samples, image_reader(setup), batch_size=setup.batch_size, workers=setup.workers, done=done
+    spacing_mm = prepared.asked.data.pixel_spacing_mm
+    maker = RecordMaker(
+        prepared.spec, prepared.loss, prepared.limits, spacing_mm, prepared.sigma_factors, prepared.rules
     )
-    for inferred in setup.runner.run(batches):
+    batches = load_batches(
+        samples, image_reader(prepared), batch_size=prepared.batch_size, workers=prepared.workers, done=done
+    )
+    for inferred in prepared.runner.run(batches):
         batch = inferred.batch
         records: list[ImageRecord] = []
         failures = list(batch.failures)
@@ -138,24 +159,24 @@ def _infer(
     return maker.found
 
 
-def _draw(setup: Setup, run: Run, folder: RunFolder, progress: Progress) -> int:
+def _draw(prepared: Prepared, run: Run, folder: RunFolder, progress: Progress) -> int:
     """Overlays of the worst images by the rules and limits of now; how many."""
     return write_overlays(
-        run.table().judged_by(setup.limits, setup.rules),
+        run.table().judged_by(prepared.limits, prepared.rules),
         folder,
         progress,
-        choice=setup.overlays,
-        paths={sample.image: sample.path for sample in setup.dataset.samples},
-        workers=setup.workers,
+        choice=prepared.overlays,
+        paths={sample.image: sample.path for sample in prepared.dataset.samples},
+        workers=prepared.workers,
     )
 
 
-def image_reader(setup: Setup) -> LoadImage:
+def image_reader(prepared: Prepared) -> LoadImage:
     """A function that reads one image, checks its labels against its size, and records what is wrong."""
 
     def read(sample: Sample) -> LoadedImage | Failure:
         try:
-            image = load_image(sample.path, sample.image, setup.spec.input)
+            image = load_image(sample.path, sample.image, prepared.spec.input)
         except ImageError as error:
             reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
             return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)
@@ -181,9 +202,9 @@ def _not_done(document: RunDocument, allow_failures: int) -> str | None:
 class _Clock:
     """Seconds spent, on top of what an interrupted run had already spent."""
 
-    def __init__(self, document: RunDocument) -> None:
+    def __init__(self, document: RunDocument, started: float) -> None:
         self._before = document.seconds or Seconds(total=0.0)
-        self._started = time.perf_counter()
+        self._started = started
         self._spent = BatchSeconds()
 
     def add(self, seconds: BatchSeconds) -> None:
@@ -202,12 +223,12 @@ class _Clock:
         )
 
 
-def _at_the_end(document: RunDocument, setup: Setup, clock: _Clock) -> RunDocument:
+def _at_the_end(document: RunDocument, prepared: Prepared, clock: _Clock) -> RunDocument:
     """With what `run.json` learns last; a resumed run may have gone on with other workers or overlays."""
-    return document.model_copy(update={"seconds": clock.stored, "settings": setup.settings.stored})
+    return document.model_copy(update={"seconds": clock.stored, "settings": prepared.settings.stored})
 
 
-def _leave_readable(folder: RunFolder, setup: Setup, clock: _Clock) -> None:
+def _leave_readable(folder: RunFolder, prepared: Prepared, clock: _Clock) -> None:
     """Write what is known; the folder stays resumable."""
     if folder.complete:
         return
@@ -215,4 +236,4 @@ def _leave_readable(folder: RunFolder, setup: Setup, clock: _Clock) -> None:
         document, _ = read_results(folder.tables(), folder.document)
     except ValueError:
         document = folder.document
-    folder.interrupt(_at_the_end(document, setup, clock))
+    folder.interrupt(_at_the_end(document, prepared, clock))

@@ -39,6 +39,7 @@ def result_of(evaluation: Evaluation) -> EvaluationResult:
         notes=document.notes,
         run_folder=str(run.path),
         overlays=evaluation.overlays,
+        setup=document.setup_entries,
     )
 
 
@@ -72,6 +73,8 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         numbers=_evaluation_numbers(evaluation.numbers),
         worst=images_behind(MEAN_ERROR, table, too_high=True) if evaluation.numbers else None,
         notes=other_notes(document.notes, gates),
+        setup=document.setup_entries,
+        setup_wrong=evaluation.setup_wrong,
     )
 
 

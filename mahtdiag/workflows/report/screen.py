@@ -34,6 +34,7 @@ def content_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> Repo
         gates=gate_cases(gates, table),
         provenance=tuple(_provenance(run)),
         notes=(*other_notes(document.notes, (*results_of(document.gates), *gates)), *document.warnings),
+        setup=document.setup_entries,
     )
 
 

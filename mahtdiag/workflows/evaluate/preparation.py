@@ -18,6 +18,7 @@ from mahtdiag.anatomy.rules import Limits, select_rules
 from mahtdiag.config.settings import LossSettings, ModelSettings, Settings
 from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.readers import reader_of
+from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.engine.inference import Runner, describe_device, resolve_device
 from mahtdiag.errors import UsageError
 from mahtdiag.losses.combined import MAHTNetLoss
@@ -61,7 +62,7 @@ READERS = 4
 
 
 @dataclass(frozen=True)
-class Setup:
+class Prepared:
     """Networks on their device, the images they will see, and how."""
 
     asked: Settings
@@ -111,13 +112,18 @@ class Setup:
         )
 
     @property
+    def conditions(self) -> Conditions:
+        """What the numbers of a run by this setup follow from."""
+        return self.settings.conditions(self.spec.skeleton, ensemble=len(self.members) > 1)
+
+    @property
     def sigma_factors(self) -> NDArray[np.float64] | None:
         """What σ is multiplied by before it is stored, one factor per keypoint `[K]`."""
         factors = self.settings.sigma_factors
         return None if factors is None else np.array([*factors.values()], dtype=np.float64)
 
 
-def prepare(settings: Settings, *, trust: bool) -> Setup:
+def prepare(settings: Settings, *, trust: bool) -> Prepared:
     """Load the network, find the images, and settle the view; every problem is raised before any work."""
     checkpoint, data = _required(settings)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
@@ -131,7 +137,7 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     view = settle_view([*evidence, *data_says])
     loss = _loss(settings.loss, members[0].spec.skeleton)
     precision = settings.evaluate.precision or Precision.FP32
-    setup = Setup(
+    prepared = Prepared(
         asked=settings,
         members=members,
         runner=runner_of(members, settings.model, device, precision, loss.focal_weight),
@@ -146,9 +152,9 @@ def prepare(settings: Settings, *, trust: bool) -> Setup:
     )
     file = settings.evaluate.recalibration
     if file is None:
-        return setup
-    run = header(setup, datetime.now(UTC))
-    return replace(setup, correction=read_correction(Path(file), run, setup.dataset.samples))
+        return prepared
+    run = header(prepared, datetime.now(UTC))
+    return replace(prepared, correction=read_correction(Path(file), run, prepared.dataset.samples))
 
 
 def _loss(settings: LossSettings, skeleton: Skeleton) -> MAHTNetLoss:
@@ -181,17 +187,17 @@ def _batch_size(settings: Settings, device: torch.device, size: Size) -> int:
     return most if device.type != "cpu" else max(1, min(most, PIXELS_ON_CPU // (size.height * size.width)))
 
 
-def header(setup: Setup, started: datetime) -> RunDocument:
+def header(prepared: Prepared, started: datetime) -> RunDocument:
     """`run.json` as it is known before the first image."""
-    dataset = setup.dataset
+    dataset = prepared.dataset
     return RunDocument(
-        checkpoint=source_of(setup.members),
+        checkpoint=source_of(prepared.members),
         data=DataSource(
             path=str(dataset.path), format=dataset.format, listing_sha256=listing_sha256(dataset)
         ),
-        view=setup.spec.view,
-        settings=setup.settings.stored,
-        environment=environment_of(setup),
+        view=prepared.spec.view,
+        settings=prepared.settings.stored,
+        environment=environment_of(prepared),
         started=started,
         images=ImageCounts(total=len(dataset.samples) + len(dataset.failures)),
         notes=dataset.notes,
@@ -205,19 +211,19 @@ def listing_sha256(dataset: Dataset) -> str:
     return digest(lines)
 
 
-def environment_of(setup: Setup) -> Environment:
+def environment_of(prepared: Prepared) -> Environment:
     """The machine and the versions of what computes."""
     import cv2
     import numpy as np
     import scipy
 
-    device = setup.runner.device
+    device = prepared.runner.device
     return Environment(
         python=platform.python_version(),
         torch=torch.__version__,
         device=str(device),
         device_name=describe_device(device),
-        precision=str(setup.runner.precision),
+        precision=str(prepared.runner.precision),
         platform=platform.platform(),
         threads=torch.get_num_threads(),
         packages={"numpy": np.__version__, "opencv": cv2.__version__, "scipy": scipy.__version__},

@@ -1,0 +1,289 @@
+"""Checks of the images: polarity, range of grey values, sizes, orientation, copies, colour."""
+
+from collections import Counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, too_few
+from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, Explanation, Finding, weigh
+from mahtdiag.diagnosis.setup.mistakes import upright_to_stored
+from mahtdiag.schema.choices import ResizeMode
+from mahtdiag.schema.model_spec import IMAGENET, UNIT
+from mahtdiag.schema.setup import THUMBNAIL_SIDE, SetupStatus
+
+Floats = NDArray[np.float64]
+
+_INVERTED, _ALIKE = -0.2, 0.4
+_FEWEST = 5
+_HALVES_APART = 2.0
+_PART_OF_RANGE = 0.30
+_COLOUR = 0.02
+_MOST_STRETCH = 2.0
+_TURNED_CHANCE = 0.01
+_ONE_LEVEL, _DEEP_LEVEL = 0.02, 1e-4
+
+_NAMED = (UNIT.name, IMAGENET.name)
+
+
+def thumbnails(texts: tuple[str | None, ...]) -> Floats:
+    """Grey levels `[N, 64]` of the small copies of images; NaN where there is none."""
+    side = THUMBNAIL_SIDE**2
+    found = np.full((len(texts), side), np.nan)
+    for row, text in enumerate(texts):
+        if text is not None and len(text) == 2 * side:
+            found[row] = np.frombuffer(bytes.fromhex(text), np.uint8)
+    return found
+
+
+def likeness(levels: Floats, *, mixed: bool = False) -> Floats:
+    """Correlation of each small copy `[N, M]` with the median one, `[N]`; NaN where it has one grey level.
+
+    `mixed`: copies are first turned to the sign that they have on what most of them share.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        away = levels - levels.mean(axis=1, keepdims=True)
+        z = away / np.sqrt((away**2).mean(axis=1, keepdims=True))
+    known = np.isfinite(z).all(axis=1)
+    if not known.any():
+        return np.full(len(levels), np.nan)
+    alike = z[known]
+    if mixed:
+        shared = np.linalg.svd(alike, full_matrices=False)[2][0]
+        alike = alike * np.where(alike @ shared < 0, -1.0, 1.0)[:, None]
+    usual = np.median(alike, axis=0)
+    spread = usual.std()
+    like: Floats = np.full(len(levels), np.nan)
+    if spread > 0:
+        like[known] = ((usual - usual.mean()) * z[known]).mean(axis=1) / spread
+    return like
+
+
+def _polarity(facts: Facts) -> Outcome | None:
+    like = likeness(thumbnails(facts.table.thumbnail))
+    known = np.isfinite(like)
+    if known.sum() < _FEWEST:
+        return too_few(int(known.sum()), _FEWEST)
+    if np.median(like[known]) < _ALIKE:
+        return _halves(facts) or not_checked("images differ too much from each other")
+    inverted = known & (like < _INVERTED)
+    count = int(inverted.sum())
+    if not count:
+        return fine("no image looks like the negative of the others")
+    if facts.spec is not None:
+        means = [np.nanmean(facts.table.error_px[rows]) for rows in (inverted, known & ~inverted)]
+        if means[0] * CLEAR_GAIN < means[1]:
+            # The many may be the inverted ones: the network knows the few.
+            inverted, means = like > _ALIKE, means[::-1]
+            count = int(inverted.sum())
+    first = facts.table.image[int(np.flatnonzero(inverted)[0])]
+    errors = "" if facts.spec is None else f"; mean error {means[0]:.3g} px, {means[1]:.3g} px in the others"
+    return Outcome(
+        SetupStatus.WRONG,
+        f"{count} of {int(known.sum())} images look inverted, black for white (first: {first}){errors}",
+        "invert these images",
+    )
+
+
+def _halves(facts: Facts) -> Outcome | None:
+    """Where about half of the images are negatives of the others: those with much larger errors."""
+    if facts.spec is None:
+        return None
+    like = likeness(thumbnails(facts.table.thumbnail), mixed=True)
+    sides = [like > _ALIKE, like < -_ALIKE]
+    if min(side.sum() for side in sides) < 2 or sum(side.sum() for side in sides) < 0.8 * like.size:
+        return None
+    means = [float(np.nanmean(facts.table.error_px[side])) for side in sides]
+    worse = int(np.argmax(means))
+    if means[worse] < _HALVES_APART * means[1 - worse]:
+        return None
+    first = facts.table.image[int(np.flatnonzero(sides[worse])[0])]
+    return Outcome(
+        SetupStatus.WRONG,
+        f"{int(sides[worse].sum())} of {like.size} images look inverted, black for white (first: {first}); "
+        f"mean error {means[worse]:.3g} px, {means[1 - worse]:.3g} px in the others",
+        "invert these images",
+    )
+
+
+def _bit_range(facts: Facts) -> Outcome | None:
+    table = facts.table
+    bits, high = table.bits, table.grey_high
+    known = np.isfinite(bits) & np.isfinite(high)
+    if not known.any():
+        return None
+    # Few bits in deep files lie close together, and are no single level.
+    one_level = np.where(bits == 16, _DEEP_LEVEL, _ONE_LEVEL)
+    empty = known & (high - table.grey_low < one_level) & (high < _PART_OF_RANGE)
+    if empty.any():
+        return Outcome(
+            SetupStatus.WRONG,
+            f"{int(empty.sum())} of {int(known.sum())} images are black: one grey level, about "
+            f"{100 * float(high[empty].mean()):.2g} % of the range",
+            "look at these files; were they converted without windowing?",
+        )
+    deep = known & (bits == 16)
+    part = float(high[deep].max()) if deep.any() else 1.0
+    if deep.any() and part < _PART_OF_RANGE:
+        largest = round(part * 65535)
+        used = next((b for b in range(8, 16) if largest < 2**b), 16)
+        scale = (2**used - 1) / 65535
+        if _scaled_by_normalization(facts, part):
+            return fine(
+                f"16-bit files use {100 * part:.2g} % of their range; the normalisation in force scales it"
+            )
+        return Outcome(
+            SetupStatus.WRONG,
+            f"{int(deep.sum())} of {int(known.sum())} images use {100 * part:.2g} % of the 16-bit range, "
+            f"values up to {largest}: {used}-bit values in 16-bit files, read as nearly black",
+            f"--normalize {_scaled(facts, scale)} (or save them scaled to 16 bit)",
+        )
+    if deep.any() and (known & ~deep).any():
+        return Outcome(
+            SetupStatus.WARNING,
+            f"{int(deep.sum())} images have 16 bits, {int((known & ~deep).sum())} have 8", "",
+        )  # fmt: skip
+    dark = known & (high < _PART_OF_RANGE)
+    if dark.any():
+        return Outcome(
+            SetupStatus.WARNING,
+            f"{int(dark.sum())} of {int(known.sum())} images use less than {100 * _PART_OF_RANGE:.0f} % of "
+            "the range of grey values",
+            "were they saved without windowing?",
+        )
+    return fine(f"{int(np.nanmedian(bits))}-bit images use up to {100 * float(np.median(high[known])):.0f} %")
+
+
+def _scaled_by_normalization(facts: Facts, part: float) -> bool:
+    """Whether the mean and deviation that were stated are of the size of the grey values that are used."""
+    if facts.spec is None or facts.spec.input.normalization.name in _NAMED:
+        return False
+    stated = facts.spec.input.normalization
+    return part >= _PART_OF_RANGE * max(m + s for m, s in zip(stated.mean, stated.std, strict=True))
+
+
+def _scaled(facts: Facts, scale: float) -> str:
+    """The normalisation in force for grey values that are so many times as large, as it is typed."""
+    now = UNIT if facts.spec is None else facts.spec.input.normalization
+    return "/".join(",".join(f"{value * scale:.6g}" for value in side) for side in (now.mean, now.std))
+
+
+def _size(facts: Facts) -> Outcome | None:
+    table, frames = facts.table, facts.table.conditions.frames
+    sizes = table.sizes_px
+    aspect = sizes[:, 1] / sizes[:, 0]
+    evidence = f"images {_range(sizes[:, 0])} wide, {_range(sizes[:, 1])} high"
+    if frames is None:
+        return fine(evidence)
+    wanted = frames.network_input
+    stretch = np.exp(np.abs(np.log(aspect / (wanted.height / wanted.width))))
+    if frames.mode is ResizeMode.LETTERBOX:
+        return fine(
+            f"{evidence}; they fill {100 * float(np.median(1 / stretch)):.0f} % of the input {wanted}"
+        )
+    evidence = f"{evidence}; stretched {float(np.median(stretch)):.2f}-fold to the input {wanted}"
+    if np.median(stretch) > _MOST_STRETCH:
+        return Outcome(
+            SetupStatus.WARNING,
+            f"{evidence}: was the network trained on images of this shape?",
+            "--resize letterbox, or --input-size HxW with height first",
+        )
+    return fine(evidence)
+
+
+def _range(values: Floats) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _orientation(facts: Facts) -> Outcome | None:
+    """Whether labels of images with an orientation tag are places on the turned image."""
+    turned, outside = facts.orientation != 1, facts.outside_orientation != 1
+    tagged, count = int(turned.sum()) + int(outside.sum()), len(facts.table) + len(facts.outside)
+    if not tagged:
+        return fine("no image says that it is to be turned")
+    advice = "save the images upright (mogrify -auto-orient), and evaluate again"
+    inside = _inside_when_turned(facts)
+    if inside and 2 * inside > int(outside.sum()):
+        return Outcome(
+            SetupStatus.WRONG,
+            f"labels were made on turned images: in {inside} of {tagged} images with an orientation tag they "
+            "lie outside the stored image, and inside the turned one",
+            advice,
+        )
+    found = None if facts.spec is None else _turned_back(facts)
+    if found is not None and found.gain >= CLEAR_GAIN and found.chance < _TURNED_CHANCE:
+        return Outcome(
+            SetupStatus.WRONG,
+            f"labels were made on turned images: mean error of the {int(turned.sum())} images with an "
+            f"orientation tag {found.before_px:.3g} px, {found.error_px:.3g} px with labels turned as stored",
+            advice,
+        )
+    return Outcome(
+        SetupStatus.WARNING,
+        f"{tagged} of {count} images carry an orientation tag: viewers turn them, they are read as stored",
+        f"{advice}; check their labels",
+    )
+
+
+def _inside_when_turned(facts: Facts) -> int:
+    """Images with a tag whose labels lie outside them as stored, but not as turned."""
+    rows = facts.outside_orientation != 1
+    sizes = facts.outside_sizes_px[rows]
+    stored = upright_to_stored(facts.outside[rows], sizes, facts.outside_orientation[rows])
+    off = (stored < -1) | (stored > sizes[:, None])
+    return int((~off.any(axis=(1, 2))).sum())
+
+
+def _turned_back(facts: Facts) -> Finding | None:
+    """Errors of the images with a tag before and after their labels are turned as the pixels are."""
+    rows = np.flatnonzero(facts.orientation != 1)
+    if rows.size < 2:
+        return None
+    places = facts.places.taken(rows)
+    stored = upright_to_stored(places.label_px, places.sizes_px, places.orientation)
+    none = Explanation("images.orientation", "", "", lambda p: None)
+    return weigh(none, (places.pred_px, places.label_px), (places.pred_px, stored), places.floor_px)
+
+
+def _copies(facts: Facts) -> Outcome | None:
+    names = zip(facts.table.image_sha256, facts.table.image, strict=True)
+    known = [(digest, image) for digest, image in names if digest]
+    if not known:
+        return None
+    counts = Counter(digest for digest, _ in known)
+    copies = sum(count - 1 for count in counts.values())
+    if not copies:
+        return fine("no two files are the same")
+    digest = max(counts, key=lambda each: counts[each])
+    first = [image for each, image in known if each == digest][:2]
+    return Outcome(
+        SetupStatus.WARNING,
+        f"{copies} of {len(known)} images are byte-identical copies of others (first: {' and '.join(first)})",
+        "remove the copies: every image counts once",
+    )
+
+
+def _colour(facts: Facts) -> Outcome | None:
+    colour = facts.table.colour
+    known = np.isfinite(colour)
+    if not known.any():
+        return None
+    count = int((colour[known] > _COLOUR).sum())
+    if not count:
+        return fine("all images are grey")
+    return Outcome(
+        SetupStatus.WARNING,
+        f"{count} of {int(known.sum())} images are in colour: drawings or a colour map on them?",
+        "look at them; radiographs are grey",
+    )
+
+
+IMAGES = (
+    SetupCheck("images.polarity", "black for white", _polarity, network=False),
+    SetupCheck("images.bit_range", "range of grey values", _bit_range, network=False),
+    SetupCheck("images.orientation", "orientation tags", _orientation, network=False),
+    SetupCheck("images.size", "sizes and aspect", _size, network=False),
+    SetupCheck("images.copies", "copies within the set", _copies, network=False),
+    SetupCheck("images.colour", "colour", _colour, network=False),
+)

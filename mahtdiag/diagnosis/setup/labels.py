@@ -1,0 +1,236 @@
+"""Checks of the labels, and of labels and predictions together."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.systematic import explain_systematic_error, fit_systematic_error
+from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, explained_by, fine, not_checked
+from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES
+from mahtdiag.diagnosis.setup.mistakes import TRANSFORM
+from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.setup import SetupStatus
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+_MOST_IN_UNIT = 1.5
+_IN_PERCENT = 100.5
+_FEWEST_TOGETHER = 10
+
+
+def shares_or_percent(labels_px: Floats, sizes_px: Floats) -> str | None:
+    """Whether labels `[N, K, 2]` are shares or percent of images of these sizes `[N, 2]`, in words; None: no.
+
+    Shares: every label lies within 1.5 of the origin in images of more than ten pixels a side. Percent: every
+    label lies between 0 and 100 in images that are three times as large on both sides, some beyond a tenth,
+    and the labels of all images fill at least a third of that range.
+    """
+    known = labels_px[np.isfinite(labels_px).all(-1)]
+    if known.size == 0 or not sizes_px.size or sizes_px.min() <= 10:
+        return None
+    if (np.abs(known) <= _MOST_IN_UNIT).all():
+        return "shares" if np.ptp(known, axis=0).max() > 0 else None
+    inside = (known >= -1).all() and (known <= _IN_PERCENT).all()
+    large = np.median(sizes_px, axis=0).min() >= 3 * _IN_PERCENT
+    if inside and large and np.ptp(known[:, 1]) >= 30:
+        return "percent"
+    return None
+
+
+def _in_network_units(facts: Facts) -> tuple[str, float, float] | None:
+    """Where labels from 0 to 100 lie nearer to the heatmaps' peaks as cells or as pixels of the input."""
+    look, frames = facts.inspection, facts.table.conditions.frames
+    peaks = None if look is None else look.places.get(str(DecodeMethod.ARGMAX))
+    if frames is None or peaks is None or len(peaks) != len(facts.outside):
+        return None
+    labels, cells = facts.outside, frames.heatmap.xy
+    read = {
+        "percent of the image": labels / 100 * cells,
+        "heatmap cells": labels,
+        "pixels of the network's input": labels * cells / frames.network_input.xy,
+    }
+    apart = {name: float(np.nanmedian(np.linalg.norm(at - peaks, axis=-1))) for name, at in read.items()}
+    best = min(apart, key=apart.__getitem__)
+    percent = apart["percent of the image"]
+    return (best, apart[best], percent) if apart[best] < 0.5 * percent else None
+
+
+def _unit(facts: Facts) -> Outcome:
+    labels = np.concatenate([facts.labels_px, facts.outside])
+    sizes = np.concatenate([facts.table.sizes_px, facts.outside_sizes_px])
+    named = shares_or_percent(labels, sizes)
+    if named == "percent" and facts.finding("labels.unit") is not None:
+        named = None  # Predictions tell percent from heatmap cells and pixels of the input.
+    network = None if named != "percent" else _in_network_units(facts)
+    if network is not None:
+        return Outcome(
+            SetupStatus.WRONG,
+            f"labels are {network[0]}, not pixels of the image: they lie {network[1]:.3g} cells from the "
+            f"heatmaps' peaks then (median), {network[2]:.3g} as percent of the image",
+            "map the labels back to the size of their images",
+            refused=True,
+        )
+    if named is not None:
+        what = "shares of the image, 0 to 1" if named == "shares" else "percent of the image"
+        return Outcome(
+            SetupStatus.WRONG,
+            f"labels are {what}: all of {len(labels)} images lie between {np.nanmin(labels):.3g} and "
+            f"{np.nanmax(labels):.3g}",
+            "multiply x by the image's width and y by its height"
+            + ("" if named == "shares" else ", and divide by 100"),
+            refused=True,
+        )
+    if facts.spec is None:
+        return fine("labels lie where pixels of their images would")
+    if not len(facts.table):
+        return not_checked("no image was evaluated")
+    return explained_by(facts, "labels.unit", "labels and predictions have the same scale")
+
+
+def _origin(facts: Facts) -> Outcome:
+    return explained_by(facts, "labels.origin", "nothing points to labels that count from 1")
+
+
+def _missing(facts: Facts) -> Outcome:
+    found = facts.placeholders
+    images = int(found.any(axis=1).sum())
+    if not images:
+        return fine("no label is exactly 0,0 or -1,-1")
+    names = facts.table.skeleton.keypoint_names
+    where = ", ".join(names[k] for k in np.flatnonzero(found.any(axis=0))[:3].tolist())
+    return Outcome(
+        SetupStatus.WRONG,
+        f"{int(found.sum())} labels in {images} of {len(found)} images are exactly 0,0 or -1,-1 ({where}): "
+        "not labelled, but judged as places",
+        "label these places, or take the images out: every keypoint of an image must be annotated",
+    )
+
+
+def _axes(facts: Facts) -> Outcome:
+    upright = facts.outside_orientation == 1
+    labels = np.concatenate([facts.labels_px, facts.outside[upright]])
+    far = np.concatenate([facts.table.sizes_px, facts.outside_sizes_px[upright]])[:, None]
+    beyond = ((labels < -1) | (labels > far)).any(axis=(1, 2))
+    if np.count_nonzero(beyond):
+        turned = labels[beyond][..., ::-1]
+        fits = ~((turned < -1) | (turned > far[beyond])).any(axis=(1, 2))
+        if fits.mean() > 0.5:
+            if not _upright(turned[fits]):
+                return Outcome(
+                    SetupStatus.WRONG,
+                    f"labels lie at 90° to their images: {int(fits.sum())} images whose labels lie outside "
+                    "hold them with x and y exchanged, but upside down (turned, or x and y exchanged and the "
+                    "lowest vertebra first)",
+                    "turn images and labels alike, and evaluate again",
+                )
+            return Outcome(
+                SetupStatus.WRONG,
+                f"x and y of the labels are exchanged: {int(fits.sum())} images whose labels lie outside "
+                "hold them the other way round",
+                "write x before y in the annotations",
+            )
+    if facts.spec is None:
+        return fine("labels lie inside their images")
+    return explained_by(facts, "order.axes", "x and y are where they belong")
+
+
+def _upright(labels_px: Floats) -> bool:
+    """Whether the last keypoints lie below the first in most images."""
+    first, last = (np.nanmean(labels_px[:, part, 1], axis=1) for part in (slice(0, 4), slice(-4, None)))
+    return bool(np.mean(last > first) > 0.5)
+
+
+def _order(facts: Facts) -> Outcome:
+    shift = facts.table.level_shift
+    for value, words in ((1, "one level too low"), (-1, "one level too high")):
+        count = int((shift == value).sum())
+        if count >= 3 and count > 0.5 * shift.size:
+            return Outcome(
+                SetupStatus.WRONG,
+                f"predictions lie {words} in {count} of {shift.size} images, all vertebrae of each",
+                "compare the names of the levels that labels and network use",
+            )
+    outcome = explained_by(facts, "order.keypoints", "every keypoint lies nearest to its own label")
+    if outcome.status is not SetupStatus.WRONG:
+        return outcome
+    # The side that breaks the rules of anatomy is the one in another order.
+    labels, predictions = (
+        float(found.fired().any(axis=1).mean()) if len(facts.table) else 0.0
+        for found in (facts.table.label_findings, facts.table.findings)
+    )
+    whose = "in the labels" if labels > predictions + 0.5 else None
+    whose = "in the network's output" if predictions > labels + 0.5 else whose
+    if whose is None:
+        return outcome
+    return Outcome(outcome.status, f"{whose} {outcome.evidence}", outcome.advice)
+
+
+def _images(facts: Facts) -> Outcome | None:
+    return explained_by(facts, "order.images", "predictions lie nearest to the labels of their own image")
+
+
+def _possible(facts: Facts) -> Outcome:
+    findings = facts.table.findings if facts.spec is None else facts.table.label_findings
+    fired: Bools = np.any(findings.fired(), axis=1)
+    images = int(fired.sum())
+    if not images:
+        return fine("no label breaks a rule of anatomy")
+    codes = sorted(findings.images_by_code().items(), key=lambda item: -item[1])
+    named = ", ".join(f"{code} in {count}" for code, count in codes[:3] if count)
+    return Outcome(
+        SetupStatus.WARNING,
+        f"labels of {images} of {len(fired)} images are anatomically impossible ({named})",
+        "" if facts.spec is None else "mahtdiag anatomy --labels DATA",
+    )
+
+
+def _frame(facts: Facts) -> Outcome:
+    return explained_by(facts, "together.frame", "no other pixel convention or way of resizing fits better")
+
+
+def _flip(facts: Facts) -> Outcome:
+    return explained_by(facts, "together.flip", "neither mirrored nor turned")
+
+
+def _together(facts: Facts) -> Outcome | None:
+    """A shift, scale or rotation that all predictions share, where no named mistake explains it."""
+    found, table, places = facts.explained.found, facts.table, facts.places
+    if found is None:
+        return fine("no shared shift, scale or rotation that matters")
+    if found.explanation.check != TRANSFORM:
+        return not_checked(f"{found.explanation.check} comes first")
+    in_px = fit_systematic_error(places.pred_px, places.label_px)
+    cells = [table.in_cells(points) for points in (places.pred_px, places.label_px)]
+    in_cells = None
+    if cells[0] is not None and cells[1] is not None:
+        in_cells = fit_systematic_error(cells[0], cells[1])
+    sentence = None if in_px is None else explain_systematic_error(in_px, in_cells)
+    what = found.explanation.cause if sentence is None else sentence.rstrip(".")
+    return Outcome(
+        SetupStatus.WARNING,
+        f"{what}: {found.in_words}; no known mistake of setup makes it",
+        "mahtdiag anatomy shows its size and interval",
+    )
+
+
+AFTER = ("network.coordinates", "network.follows")
+
+LABELS = (
+    SetupCheck("labels.unit", "unit of the labels", _unit, AFTER, network=False, images=0),
+    SetupCheck("labels.missing", "labels that mean nothing is there", _missing, network=False),
+    SetupCheck("order.axes", "x before y", _axes, AFTER, network=False, images=0),
+)
+"""What decides where labels lie at all."""
+
+TOGETHER = (
+    SetupCheck("order.keypoints", "order of the keypoints", _order, AFTER, images=FEWEST_IMAGES),
+    SetupCheck("order.images", "labels beside their images", _images, AFTER, images=FEWEST_IMAGES),
+    SetupCheck("labels.origin", "first pixel of the labels", _origin, AFTER, images=FEWEST_IMAGES),
+    SetupCheck("labels.possible", "labels that a spine can have", _possible,
+               ("labels.unit", "order.axes", "labels.missing", "order.keypoints"), network=False),
+    SetupCheck("together.flip", "mirrored or turned", _flip, (*AFTER, "images.orientation"),
+               images=FEWEST_IMAGES),
+    SetupCheck("together.frame", "pixel convention and resize", _frame, AFTER, images=FEWEST_IMAGES),
+    SetupCheck("together.transform", "shared shift, scale, rotation", _together, AFTER,
+               images=_FEWEST_TOGETHER),
+)  # fmt: skip

@@ -1,0 +1,115 @@
+"""The checks of the setup that `evaluate` makes: a closer look before the first image, and the whole run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mahtdiag.data.images import ImageError, describe_image, load_image
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.setup.check import Facts
+from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME, check_setup, refusals
+from mahtdiag.engine.inference import LoadedBatch
+from mahtdiag.engine.inspection import MOST_IMAGES, inspect
+from mahtdiag.errors import DataError, SetupRefusedError
+from mahtdiag.runs.document import StoredSetupEntry
+from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.records import Failure, LoadedImage, Sample
+from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
+from mahtdiag.workflows.evaluate.preparation import Prepared
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Where images cannot be read, so many are tried.
+_MOST_TRIED = 4 * MOST_IMAGES
+_MOST_OUTSIDE = 64
+OUTSIDE = "lies outside the image"
+"""What the reason of a failure says where a label does."""
+
+
+def look_closer(prepared: Prepared) -> Inspection:
+    """What the first readable images show; raises SetupRefusedError for what cannot be meant."""
+    batch = _first_images(prepared)
+    look = inspect(prepared.runner, batch, prepared.batch_size)
+    k = prepared.spec.skeleton.keypoints
+    facts = Facts(
+        table=RunTable.of_records((), (), prepared.spec.skeleton, prepared.conditions),
+        spec=prepared.spec,
+        inspection=look,
+        outside=np.array([s.keypoints_px for s in batch.samples], dtype=np.float64).reshape(-1, k, 2),
+        outside_sizes_px=np.array([i.original.xy for i in batch.images], dtype=np.float64).reshape(-1, 2),
+        outside_orientation=np.ones(len(batch.images), dtype=np.int64),
+        beta_stated=_beta_stated(prepared),
+    )
+    problems = refusals(facts, prepared.asked.evaluate.accept or ())
+    if problems:
+        raise SetupRefusedError(*problems)
+    return look
+
+
+def _first_images(prepared: Prepared) -> LoadedBatch:
+    """The first images that can be read, wherever their labels lie."""
+    samples: list[Sample] = []
+    images: list[LoadedImage] = []
+    for sample in prepared.dataset.samples[:_MOST_TRIED]:
+        try:
+            image = load_image(sample.path, sample.image, prepared.spec.input)
+        except ImageError:
+            continue
+        samples.append(sample)
+        images.append(image)
+        if len(images) == MOST_IMAGES:
+            break
+    tensor = torch.from_numpy(np.stack([image.tensor for image in images])) if images else None
+    return LoadedBatch(0, tuple(samples), tuple(images), tensor, (), 0.0)
+
+
+def _beta_stated(prepared: Prepared) -> bool:
+    """Whether the command, the settings or a checkpoint that was made for soft-argmax gives its β."""
+    if prepared.asked.model.softargmax_beta is not None:
+        return True
+    known = prepared.members[0].model.spec
+    return known is not None and known.decoding.method is DecodeMethod.SOFT_ARGMAX
+
+
+def entries_of(prepared: Prepared, look: Inspection, table: RunTable) -> tuple[SetupEntry, ...]:
+    """What every check says of a run that is evaluated."""
+    outside, sizes, orientation = _outside(prepared, table.failures)
+    facts = Facts(table, prepared.spec, look, outside, sizes, orientation, _beta_stated(prepared))
+    return check_setup(facts)
+
+
+def _outside(prepared: Prepared, failures: Sequence[Failure]) -> tuple[Floats, Floats, Ints]:
+    """Labels `[M, K, 2]` that lie outside their images, of the first that failed for it, sizes, and tags."""
+    samples = {sample.image: sample for sample in prepared.dataset.samples}
+    labels, images = [], []
+    for failure in [f for f in failures if OUTSIDE in f.reason and f.image in samples][:_MOST_OUTSIDE]:
+        sample = samples[failure.image]
+        try:
+            images.append(describe_image(sample.path, sample.image))
+        except DataError:
+            continue
+        labels.append(sample.keypoints_px)
+    return (
+        np.array(labels, dtype=np.float64).reshape(-1, prepared.spec.skeleton.keypoints, 2),
+        np.array([image.original.xy for image in images], dtype=np.float64).reshape(-1, 2),
+        np.array([image.pixels.orientation for image in images], dtype=np.int64),
+    )
+
+
+def stored(entries: Sequence[SetupEntry]) -> tuple[StoredSetupEntry, ...]:
+    """The same as `run.json` keeps them."""
+    return tuple(
+        StoredSetupEntry(check=e.check, status=e.status.value, evidence=e.evidence, advice=e.advice)
+        for e in entries
+    )
+
+
+def unaccepted(entries: Sequence[SetupEntry], accepted: Sequence[str]) -> tuple[str, ...]:
+    """Names of the checks that are wrong and that nobody has accepted."""
+    return tuple(
+        e.check for e in entries
+        if e.status is SetupStatus.WRONG and e.check not in accepted and e.check in CHECK_BY_NAME
+    )  # fmt: skip

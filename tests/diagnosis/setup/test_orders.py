@@ -1,0 +1,43 @@
+"""Labels of other images are matched over the set, where they are another image's and not merely near."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mahtdiag.diagnosis.setup.mistakes import explain
+from mahtdiag.diagnosis.setup.orders import image_explanations
+from tests.diagnosis.setup.simulated import places_of
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shuffled_labels_are_told_by_a_matching_over_the_set(seed: int) -> None:
+    places = places_of(20, seed)
+    order = np.roll(np.arange(20), 1)
+    found = explain(replace(places, label_px=places.label_px[order])).found
+    assert found is not None
+    assert found.explanation.check == "order.images"
+    assert found.explanation.cause == "labels of 20 of 20 images are those of other images of the set"
+    moved = found.explanation.moved(replace(places, label_px=places.label_px[order]))
+    assert moved is not None
+    assert (moved[1] == places.label_px).all()
+
+
+def test_labels_of_their_own_images_are_left_alone() -> None:
+    for seed in range(100):
+        assert image_explanations(places_of(15, seed, spread_px=12.0)) == []
+
+
+def test_what_cannot_be_matched_is_not_tried() -> None:
+    places = places_of(4)
+    assert image_explanations(replace(places, pred_px=np.full_like(places.pred_px, np.nan))) == []
+    two = np.array([1, 0, 2, 3])
+    # Two images alone may have been exchanged by chance.
+    assert image_explanations(replace(places, label_px=places.label_px[two])) == []
+    many = places.taken(np.arange(600) % 4)
+    assert image_explanations(many) == []
+
+
+def test_images_that_are_alike_keep_their_labels() -> None:
+    alike = places_of(12).taken(np.zeros(12, dtype=np.int64))
+    assert image_explanations(alike) == []
