@@ -17,9 +17,10 @@ from mahtdiag.schema.records import Floats, ModelOutputs
 from mahtdiag.schema.setup import Inspection
 
 MOST_IMAGES = 8
-"""So many images are looked at closely, and two of them pass the network twice more."""
-REPEATED = 2
-BETAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""The labels of so many images are looked at closely."""
+PASSED, REPEATED, DECODED = 4, 2, 2
+"""So many of these pass the network, pass it twice more, are decoded with several β: each is dear."""
+BETAS = (1.0, 10.0, 30.0, 100.0)
 # So many cells of a heatmap, on a grid, tell its background.
 _SAMPLED_SIDE = 24
 
@@ -33,16 +34,16 @@ def inspect(runner: Runner, batch: LoadedBatch, batch_size: int = MOST_IMAGES) -
     images will meet the error where it belongs.
     """
     single = runner.members[0] if isinstance(runner, RepeatedRunner) else runner
-    images = batch.tensor
-    if images is None:
+    if batch.tensor is None:
         return _nothing(runner, "no image could be read")
+    images = batch.tensor[:PASSED]
     try:
         outputs = _passed(single, images, batch_size)
     except MahtdiagError as error:
         return _nothing(runner, error.problems[0])
-    frames = [runner.frame_map(image.original) for image in batch.images]
+    frames = [runner.frame_map(image.original) for image in batch.images[:PASSED]]
     labels = np.stack(
-        [frame.original_to_heatmap(s.keypoints_px) for s, frame in zip(batch.samples, frames, strict=True)]
+        [f.original_to_heatmap(s.keypoints_px) for s, f in zip(batch.samples[:PASSED], frames, strict=True)]
     )
     heatmaps = outputs.heatmaps.float()
     with torch.inference_mode():
@@ -89,7 +90,10 @@ def _numbers(values: Tensor) -> Floats:
 
 
 def _places(heatmaps: Tensor, decoding: Decoding) -> Mapping[str, Floats]:
-    """Places `[B, K, 2]` in heatmap cells by every decoder; several β where that is soft-argmax."""
+    """Places in heatmap cells by every decoder, `[B, K, 2]`; several β where that is soft-argmax.
+
+    Those with a β are places in the first `DECODED` images alone.
+    """
     reading = read_heatmaps(heatmaps, Decoding(decoding.heatmap_sigma, DecodeMethod.DARK))
     found = {
         str(DecodeMethod.ARGMAX): _numbers(reading.argmax),
@@ -99,7 +103,7 @@ def _places(heatmaps: Tensor, decoding: Decoding) -> Mapping[str, Floats]:
     # Each β costs as much as all else, and nobody else asks for it.
     asked = decoding.method is DecodeMethod.SOFT_ARGMAX
     for beta in sorted({*BETAS, decoding.softargmax_beta}) if asked else ():
-        found[f"{DecodeMethod.SOFT_ARGMAX} {beta:g}"] = _numbers(soft_argmax(heatmaps, beta))
+        found[f"{DecodeMethod.SOFT_ARGMAX} {beta:g}"] = _numbers(soft_argmax(heatmaps[:DECODED], beta))
     return found
 
 

@@ -57,10 +57,11 @@ class ImagePixels:
 class Inspection:
     """What a closer look at the first n images of a set found, K keypoints each.
 
-    `places` `[n, K, 2]` in heatmap cells by way of decoding; `labels_cells` `[n, K, 2]`. `peak`,
-    `background` `[n, K]`: the highest cell and the median one of each heatmap; `lowest` `[n, K]`; `total`
-    `[n, K]`: the sum over its cells. `coords` `[n, K, 2]` as the network returns them, `head` `[n, K]` or
-    `[n, K, 2]` as it emits them, None where there are none. `unread`: outputs that nothing reads.
+    `places` `[n, K, 2]` in heatmap cells by way of decoding, those with a β in the first of the images alone;
+    `labels_cells` `[n, K, 2]`. `peak`, `background` `[n, K]`: the highest cell and the median one of each
+    heatmap; `lowest` `[n, K]`; `total` `[n, K]`: the sum over its cells. `coords` `[n, K, 2]` as the network
+    returns them, `head` `[n, K]` or `[n, K, 2]` as it emits them, None where there are none. `unread`:
+    outputs that nothing reads.
     `repeat_cells`: the largest distance between two passes over the same images in the same batch;
     `batch_cells`: the same between two batches of other images; None where it could not be found out,
     `problem` says why. `intended`: repeated passes differ on purpose.

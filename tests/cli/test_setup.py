@@ -196,7 +196,7 @@ def test_the_headline_leads_everything(desk: Desk, bench: Bench) -> None:
 def test_without_anything_to_say_the_results_lead(desk: Desk) -> None:
     result = desk.lookup("exact", "--markdown", "said.md")
     assert result.text.splitlines()[0] == "lookup-ap.pt (state-dict) on data"
-    assert "Setup: 22 fine, 2 not checked" in result.text
+    assert "Setup: 23 fine, 2 not checked" in result.text
     assert (desk.path / "said.md").read_text(encoding="utf-8").startswith("## ✅ mahtdiag evaluate: ")
     assert {entry["status"] for entry in entries(desk).values()} == {"fine", "not checked"}
 

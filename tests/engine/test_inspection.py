@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mahtdiag.engine.inference import LoadedBatch, Runner
-from mahtdiag.engine.inspection import BETAS, inspect
+from mahtdiag.engine.inspection import BETAS, DECODED, PASSED, inspect
 from mahtdiag.engine.repeated import RepeatedRunner
 from mahtdiag.heatmaps.decoding import read_heatmaps, soft_argmax
 from mahtdiag.models.loading import read_outputs
@@ -68,7 +68,8 @@ def test_what_is_seen_of_plain_heatmaps() -> None:
     with torch.inference_mode():
         heatmaps = network(batch(5).tensor)
     assert isinstance(heatmaps, Tensor)
-    assert (found.images, found.problem, found.intended, found.unread) == (5, "", False, ())
+    assert (found.images, found.problem, found.intended, found.unread) == (4, "", False, ())
+    heatmaps = heatmaps[:PASSED]
     np.testing.assert_allclose(found.peak, heatmaps.amax((2, 3)), rtol=1e-6)
     np.testing.assert_allclose(found.lowest, heatmaps.amin((2, 3)), atol=1e-7)
     np.testing.assert_allclose(found.total, heatmaps.sum((2, 3)), rtol=1e-5)
@@ -88,7 +89,7 @@ def test_places_by_every_decoder_are_those_of_the_decoders() -> None:
         expected = read_heatmaps(heatmaps, Decoding(SPEC.decoding.heatmap_sigma, method)).points
         np.testing.assert_allclose(found.places[str(method)], expected, atol=1e-5)
     for beta in (*BETAS, 5.0):
-        expected = soft_argmax(heatmaps, beta)
+        expected = soft_argmax(heatmaps[:DECODED], beta)
         np.testing.assert_allclose(found.places[f"soft-argmax {beta:g}"], expected, atol=1e-5)
     assert len(found.places) == 3 + len(BETAS) + 1
     assert list(inspect(plain, batch(3)).places) == ["argmax", "local", "dark"]
@@ -146,7 +147,7 @@ class Counting(Peaks):
 @pytest.mark.parametrize("at", [2, 3])
 def test_a_second_pass_that_fails_is_told(at: int) -> None:
     found = inspect(runner(Counting(at)), batch(8))
-    assert (found.images, found.repeat_cells, found.batch_cells) == (8, None, None)
+    assert (found.images, found.repeat_cells, found.batch_cells) == (PASSED, None, None)
     assert found.problem.startswith("the network failed on a second pass: ")
     assert "after so many passes" in found.problem
     assert "\n" not in found.problem

@@ -197,7 +197,9 @@ def _best_beta(facts: Facts) -> tuple[float, float] | None:
     if look is None:
         return None
     errors = {
-        float(name.partition(" ")[2]): float(np.nanmean(np.linalg.norm(cells - look.labels_cells, axis=-1)))
+        float(name.partition(" ")[2]): float(
+            np.nanmean(np.linalg.norm(cells - look.labels_cells[: len(cells)], axis=-1))
+        )
         for name, cells in look.places.items()
         if name.startswith(f"{DecodeMethod.SOFT_ARGMAX} ") and np.isfinite(cells).any()
     }
