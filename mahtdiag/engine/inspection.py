@@ -18,7 +18,7 @@ from mahtdiag.schema.setup import Inspection
 
 MOST_IMAGES = 8
 """The labels of so many images are looked at closely."""
-PASSED, REPEATED, DECODED = 4, 2, 2
+PASSED, REPEATED, DECODED = 4, 2, 1
 """So many of these pass the network, pass it twice more, are decoded with several β: each is dear."""
 BETAS = (1.0, 10.0, 30.0, 100.0)
 # So many cells of a heatmap, on a grid, tell its background.
