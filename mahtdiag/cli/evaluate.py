@@ -24,6 +24,7 @@ def evaluate_command(
     data: options.Data = None,
     view: options.View = None,
     pixel_spacing: options.PixelSpacing = None,
+    patient: options.Patient = None,
     model: options.Model = None,
     trust: options.Trust = False,
     input_size: options.InputSize = None,

@@ -94,6 +94,10 @@ PIXEL_SPACING = OptionKey(
     "--pixel-spacing", 0.15, "of all images without their own; there is no default",
     DATA_SET, "MM", "Spacing of all images without their own.",
 )  # fmt: skip
+PATIENT = OptionKey(
+    "--patient", "^[^-_.]+", "regular expression: the part of an image's name that is its patient",
+    DATA_SET, "REGEX", "Part of an image's name that is its patient (default: file name or patients.csv).",
+)  # fmt: skip
 DEVICE = OptionKey(
     "--device", "auto", "auto, cpu, cuda, cuda:N or mps",
     EXECUTION, "auto|cpu|cuda|cuda:N|mps", "Where the network runs.",

@@ -1,5 +1,6 @@
 """What a project or a command line can set: validated, with every unknown key named."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -110,6 +111,15 @@ def known_codes(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return codes
 
 
+def known_pattern(pattern: str) -> str:
+    """A regular expression; ValueError says what is wrong with it."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return pattern
+
+
 def parse_checks(value: object) -> object:
     """Names of checks, as a list or as one text; none at all where nothing is given."""
     if isinstance(value, str):
@@ -201,6 +211,7 @@ class DataSettings(SettingsTable):
     path: str | None = optional(keys.DATA)
     view: Annotated[View | Literal["auto"], BeforeValidator(parse_view)] | None = optional(keys.VIEW)
     pixel_spacing_mm: PositiveFloat | None = optional(keys.PIXEL_SPACING)
+    patient: Annotated[str, AfterValidator(known_pattern)] | None = optional(keys.PATIENT)
 
 
 class EvaluateSettings(SettingsTable):

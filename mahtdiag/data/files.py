@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Failure, Sample
 from mahtdiag.schema.skeleton import Skeleton, View
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def is_normalised(keypoints_px: NDArray[np.float64], size: Size) -> bool:
 
 
 SPACING_FILE: Final = "pixel_spacing.csv"
+PATIENTS_FILE: Final = "patients.csv"
+_TABLES: Final = (SPACING_FILE, PATIENTS_FILE)
 IMAGE_EXTENSIONS: Final = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"))
 # Spacings of detectors lie between 0.05 and 0.5 mm; the limits only catch another unit.
 _SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
@@ -149,7 +153,7 @@ def list_folder(path: Path, annotations: str) -> Listing:
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name == SPACING_FILE:
+                if entry.name.startswith(".") or entry.name in _TABLES:
                     continue
                 if _is_folder(entry):
                     folders.append(entry.name)
@@ -279,14 +283,19 @@ def parse_spacing(content: bytes, name: str) -> dict[str, float]:
 
 
 def spacing_of(image: str, spacing_mm: Mapping[str, float]) -> float | None:
-    """Millimetres per pixel of an image, or None where no row names it; the most exact name wins.
+    """Millimetres per pixel of an image, or None where no row names it."""
+    return named(image, spacing_mm)
+
+
+def named(image: str, rows: Mapping[str, T]) -> T | None:
+    """What a table says of an image, None where no row names it; the most exact name wins.
 
     `image` is its path relative to the data folder, with forward slashes.
     """
     path = unicodedata.normalize("NFC", image)
     file_name = path.rpartition("/")[2]
     names = (path, path.rpartition(".")[0], file_name, file_name.rpartition(".")[0])
-    return next((spacing_mm[name] for name in names if name in spacing_mm), None)
+    return next((rows[name] for name in names if name in rows), None)
 
 
 def _millimetres(cell: str) -> float | None:

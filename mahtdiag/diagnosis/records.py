@@ -88,6 +88,7 @@ class RecordMaker:
                     keypoints=_of_image(places.results, i, frames[i]),
                     findings=of_image[i],
                     pixels=image.pixels,
+                    patient=sample.patient.identifier,
                 )
             )
         return records, failures

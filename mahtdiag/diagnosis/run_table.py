@@ -50,6 +50,14 @@ def _level_shift(table: "RunTable") -> Ints:
     return whole_image_level_shift(table.pred_px, table.gt_px)
 
 
+def _units(table: "RunTable") -> Ints:
+    """Patients numbered as they appear; an image of unknown patient is a patient of its own."""
+    if not table.has(RunTable.patient) or not any(table.patient):
+        return np.arange(len(table))
+    known: dict[str | int, int] = {}
+    return np.array([known.setdefault(p or row, len(known)) for row, p in enumerate(table.patient)], np.int64)
+
+
 def _sizes_px(table: "RunTable") -> Floats:
     return np.stack([table.width, table.height], axis=-1)
 
@@ -121,6 +129,7 @@ class RunTable:
     grey_high = Column[Floats]("float64", record="pixels.high", optional=True, later=True)
     colour = Column[Floats]("float64", record="pixels.colour", optional=True, later=True)
     orientation = Column[Floats]("int32", record="pixels.orientation", optional=True, later=True)
+    patient = Column[tuple[str | None, ...]]("string", record="patient", optional=True, later=True)
     thumbnail = Column[tuple[str | None, ...]]("string", record="pixels.thumbnail", optional=True, later=True)
 
     gt_px = Column[Floats]("float64", "gt_x", "gt_y", record="keypoints.gt_px")
@@ -150,6 +159,8 @@ class RunTable:
     argmax_px = Column[Floats]("float64", "argmax_x", "argmax_y", record="keypoints.peaks.argmax", later=True)
     local_px = Column[Floats]("float64", "local_x", "local_y", record="keypoints.peaks.local", later=True)
 
+    units = Column[Ints](compute=_units)
+    """What is independent, `[N]`: the number of each image's patient, or of the image where none is known."""
     sizes_px = Column[Floats](compute=_sizes_px)
     """(width, height) of each image, `[N, 2]`."""
     findings = Column[Findings](compute=_findings)
@@ -207,6 +218,12 @@ class RunTable:
     def view(self) -> View:
         """The projection of all its images."""
         return self.skeleton.view
+
+    @property
+    def patients(self) -> int | None:
+        """Number of patients; None where not of every image one is known."""
+        known = len(self) > 0 and self.has(RunTable.patient) and None not in self.patient
+        return int(self.units.max()) + 1 if known else None
 
     def values_of(self, name: str) -> Values:
         """The values of a column by its name; raises ColumnNotReadError where it was not read."""

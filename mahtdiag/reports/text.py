@@ -44,6 +44,12 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return ABSENT if share is None or not math.isfinite(share) else f"{100 * share:.{decimals}f} %"
 
 
+def images_of(images: int, patients: int | None) -> str:
+    """`46 images of 31 patients`; of images alone where no patient shows twice, or not all are known."""
+    of = f" of {counted(patients, 'patient')}" if patients is not None and patients < images else ""
+    return f"{counted(images, 'image')}{of}"
+
+
 def interval(bounds: tuple[float, float] | None, scale: float = 1.0, digits: int = 3) -> str:
     """`low to high`, so many significant digits each."""
     return ABSENT if bounds is None else " to ".join(number(scale * bound, digits) for bound in bounds)

@@ -105,11 +105,12 @@ class Seconds(Section):
 
 
 class ImageCounts(Section):
-    """Images found, evaluated and failed."""
+    """Images found, evaluated and failed; the patients that they show, None where not all are known."""
 
     total: Count
     evaluated: Count = 0
     failed: Count = 0
+    patients: Count | None = None
 
 
 class FailureEntry(Section):

@@ -235,6 +235,7 @@ class ImageRecord:
     keypoints: KeypointResults
     findings: tuple[Finding, ...]
     pixels: ImagePixels | None = None
+    patient: str | None = None
 
     @property
     def radial_error_px(self) -> float:

@@ -66,7 +66,7 @@ def test_the_numbers_are_those_that_the_network_was_made_for(desk: Desk) -> None
     assert document["metrics"]["sdr_mm"] == pytest.approx(
         {name: np.less_equal(0.45 * ERRORS, float(name)).mean() for name in ("2", "2.5", "3", "4")}
     )
-    assert document["images"] == {"total": 6, "evaluated": 6, "failed": 0}
+    assert document["images"] == {"total": 6, "evaluated": 6, "failed": 0, "patients": 6}
     assert (document["status"], document["gates"], document["failures"]) == ("complete", [], [])
 
 

@@ -112,6 +112,21 @@ def test_pixel_spacing_for_all(desk: Desk) -> None:
         assert metrics["radial_error_mm"][name] == pytest.approx(0.5 * metrics["radial_error_px"][name])
 
 
+def test_patients_are_counted(desk: Desk) -> None:
+    result = desk.lookup("exact", "--patient", "[MF]-")
+    assert result.status == 0
+    document = document_of(desk.path / "run")
+    assert (document["images"]["evaluated"], document["images"]["patients"]) == (6, 2)
+    assert document["settings"]["patient"] == "[MF]-"
+    assert "6 images of 2 patients evaluated" in " ".join(result.text.split())
+
+
+def test_a_pattern_of_patients_that_is_none(desk: Desk) -> None:
+    desk.lookup("exact", "--patient", "(").refused(
+        "--patient (: not a regular expression: missing ), unterminated subpattern at position 0"
+    )
+
+
 def test_a_run_folder_that_holds_a_run(desk: Desk) -> None:
     assert desk.lookup("exact").status == 0
     before = (desk.path / "run/run.json").read_bytes()

@@ -73,6 +73,7 @@ KEYS = (
     Key(
         "data", "view", (("AP", View.AP), ("LA", View.LA), ("auto", "auto")), ("PA", "ap", "", 3, True, [])
     ),
+    Key("data", "patient", (("^[0-9]+", "^[0-9]+"),), (1, "(", "*")),
     Key("data", "pixel_spacing_mm", ((0.15, 0.15), (1, 1.0)), POSITIVE_BAD),
     Key("evaluate", "device", (("cuda:1", "cuda:1"),), TEXT_BAD),
     Key(

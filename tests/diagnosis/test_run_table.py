@@ -56,6 +56,22 @@ def test_rows_and_failures_come_in_the_order_of_their_names() -> None:
     assert len(made) == IMAGES
 
 
+def test_images_of_a_patient_are_one_unit() -> None:
+    made = RunTable.of_records(
+        [replace(record(n), patient=p) for n, p in zip("abcd", "yxyz", strict=True)], (), AP
+    )
+    assert (made.units.tolist(), made.patients) == ([0, 1, 0, 2], 3)
+    some = made.taken(np.array([1, 2, 0]))
+    assert (some.units.tolist(), some.patients) == ([0, 1, 1], 2)
+
+
+def test_an_image_of_an_unknown_patient_is_a_unit_of_its_own() -> None:
+    named = [replace(record(n), patient=p) for n, p in zip("abcd", ("y", None, "y", None), strict=True)]
+    made = RunTable.of_records(named, (), AP)
+    assert (made.units.tolist(), made.patients) == ([0, 1, 0, 2], None)
+    assert (table().units.tolist(), table().patients) == (list(range(IMAGES)), None)
+
+
 def test_no_two_columns_share_a_name_on_disk() -> None:
     names = [name for column in COLUMNS for name in column.names]
     assert len(names) == len(set(names))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from mahtdiag.data.files import Dataset, ViewEvidence, shown
+from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
 from mahtdiag.schema.skeleton import View
@@ -56,6 +57,16 @@ def reader_of(path: Path) -> Reader:
     return proofs[0][0] if proofs else READERS[0]
 
 
-def open_dataset(path: Path, view: View | None, *, missing_allowed: bool = False) -> Dataset:
-    """Open a set by the reader that recognises it (see `Reader.open`)."""
-    return reader_of(path).open(path, view, missing_allowed=missing_allowed)
+def open_dataset(
+    path: Path,
+    view: View | None,
+    *,
+    reader: Reader | None = None,
+    patient: str | None = None,
+    missing_allowed: bool = False,
+) -> Dataset:
+    """Open a set by this reader, or the one that recognises it (see `Reader.open`), with its patients.
+
+    `patient`: a pattern that finds them in the names of images (see `keyed`).
+    """
+    return keyed((reader or reader_of(path)).open(path, view, missing_allowed=missing_allowed), patient)

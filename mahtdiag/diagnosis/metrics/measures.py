@@ -34,6 +34,11 @@ class TwoRuns:
         self._once: dict[object, object] = {}
         self._counts: list[Columns] = []
 
+    @property
+    def units(self) -> NDArray[np.int64]:
+        """What is independent, `[N]`, as the run tells that knows the patients."""
+        return self.a.units if self.a.patients is not None else self.b.units
+
     def once(self, compute: Callable[["TwoRuns"], T]) -> T:
         """What a function says of both, computed the first time; the function is not a lambda."""
         if compute not in self._once:

@@ -34,7 +34,7 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
+from mahtdiag.reports.text import ABSENT, counted, images_of, interval, number, percent, pixels
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.setup import SetupEntry
 
@@ -128,7 +128,7 @@ def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int) -> Table:
     keypoints, unlabelled = (int(numbers[f"keypoints_{name}"].value) for name in ("measured", "missing"))
     missing = f", {counted(unlabelled, 'keypoint')} not annotated" if unlabelled else ""
     note = (
-        f"{counted(evaluated, 'image')} evaluated, {failed} failed; "
+        f"{images_of(evaluated, numbers.table.patients)} evaluated, {failed} failed; "
         f"{counted(keypoints, 'keypoint')}{missing}. Intervals: 2,000 bootstrap resamples of images."
     )
     return table("Radial error", ("", "value", "95 % interval"), rows, note=note)

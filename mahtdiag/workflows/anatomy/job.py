@@ -200,7 +200,8 @@ def _with_gates(
 def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> Anatomy:
     """Labels alone: no model, no inference."""
     rules = request.rules()
-    dataset = open_dataset(request.cwd / path, _view_of_labels(request), missing_allowed=True)
+    view, patient = _view_of_labels(request), request.settings.data.patient
+    dataset = open_dataset(request.cwd / path, view, patient=patient, missing_allowed=True)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
     read = read_images(dataset.samples, progress)
@@ -295,6 +296,7 @@ def _columns(read: ReadImages, skeleton: Skeleton) -> dict[str, Values]:
     pixels = [image.pixels for _, image in read.kept]
     return {
         "image": tuple(sample.image for sample, _ in read.kept),
+        "patient": tuple(sample.patient.identifier for sample, _ in read.kept),
         "image_sha256": tuple(image.image_sha256 for _, image in read.kept),
         "pred_px": points_px.reshape(-1, skeleton.keypoints, 2),
         "width": width,

@@ -31,10 +31,11 @@ NAMED = 3
 LOSS_FRAME = ("input_size", "heatmap_size", "resize", "coords", "heatmap_sigma", "loss")
 
 COMPARED: Final[Columns] = (
-    RunTable.image, RunTable.image_sha256, RunTable.annotation_sha256, RunTable.width, RunTable.height,
-    RunTable.pixel_spacing_mm, RunTable.loss_total, RunTable.loss_heatmap, RunTable.loss_coord,
-    RunTable.loss_anatomical, RunTable.loss_order, RunTable.loss_parallel, RunTable.loss_ratio,
-    RunTable.loss_uncertainty, RunTable.gt_px, RunTable.pred_px, RunTable.error_px, RunTable.sigma_px,
+    RunTable.image, RunTable.patient, RunTable.image_sha256, RunTable.annotation_sha256, RunTable.width,
+    RunTable.height, RunTable.pixel_spacing_mm, RunTable.loss_total, RunTable.loss_heatmap,
+    RunTable.loss_coord, RunTable.loss_anatomical, RunTable.loss_order, RunTable.loss_parallel,
+    RunTable.loss_ratio, RunTable.loss_uncertainty, RunTable.gt_px, RunTable.pred_px, RunTable.error_px,
+    RunTable.sigma_px,
 )  # fmt: skip
 
 

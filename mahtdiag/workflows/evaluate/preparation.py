@@ -17,7 +17,7 @@ from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import Limits, select_rules
 from mahtdiag.config.settings import LossSettings, ModelSettings, Settings
 from mahtdiag.data.files import Dataset, ViewEvidence
-from mahtdiag.data.readers import reader_of
+from mahtdiag.data.readers import open_dataset, reader_of
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.engine.inference import Runner, describe_device, resolve_device
 from mahtdiag.errors import UsageError
@@ -102,6 +102,7 @@ class Prepared:
             given=[name for name in IN_SETTINGS if getattr(model, name) is not None],
             recalibration=self.correction,
             pixel_spacing_mm=self.asked.data.pixel_spacing_mm,
+            patient=self.asked.data.patient,
             limits=self.limits,
             rules=self.rules,
             batch_size=self.batch_size,
@@ -142,7 +143,7 @@ def prepare(settings: Settings, *, trust: bool) -> Prepared:
         members=members,
         runner=runner_of(members, settings.model, device, precision, loss.focal_weight),
         loss=loss,
-        dataset=reader.open(data, view),
+        dataset=open_dataset(data, view, reader=reader, patient=settings.data.patient),
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         rules=rules,
         batch_size=_batch_size(settings, device, members[0].spec.input.size),

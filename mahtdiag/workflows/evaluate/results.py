@@ -23,7 +23,9 @@ def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers 
     """
     table = run.table()
     failures = tuple(FailureEntry(image=f.image, reason=f.reason) for f in table.failures)
-    counts = ImageCounts(total=known.images.total, evaluated=len(table), failed=len(failures))
+    counts = ImageCounts(
+        total=known.images.total, evaluated=len(table), failed=len(failures), patients=table.patients
+    )
     base = known.model_copy(
         update={
             "images": counts,
