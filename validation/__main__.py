@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 
 from benchmarks.figures import print_named
-from validation import calibration_verdicts, injection
+from validation import calibration_verdicts, duplicates, injection
 
 STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "injection": injection.run,
     "calibration-verdicts": calibration_verdicts.run,
+    "duplicates": duplicates.run,
 }
 
 if __name__ == "__main__":

@@ -23,6 +23,19 @@ Labels = Annotated[
     Path | None,
     typer.Option("--labels", metavar="DATA", help="Judge the annotations of a folder; needs no model."),
 ]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--against", metavar="DATA", help="With --labels: the training set; which images are in it already?"
+    ),
+]
+Copies = Annotated[
+    bool,
+    typer.Option("--copies/--no-copies", help="With --labels: look for images that are in the set twice."),
+]
+StrictCopies = Annotated[
+    bool, typer.Option("--strict-copies", help="Fail (exit status 1) where an image is a copy of another.")
+]
 Select = Annotated[
     list[str] | None,
     typer.Option("--select", metavar="CODES", help="Rules to check, codes or prefixes: A1,A302."),
@@ -57,6 +70,9 @@ def anatomy_command(
     run: RunArgument = None,
     view: RunView = options.ViewChoice.AUTO,
     labels: Labels = None,
+    against: Against = None,
+    copies: Copies = True,
+    strict_copies: StrictCopies = False,
     select: Select = None,
     ignore: Ignore = None,
     explain: Explain = None,
@@ -71,7 +87,8 @@ def anatomy_command(
 ) -> None:
     """Say whether a run's predictions, or a set's annotations, are anatomically possible.
 
-    Exit status: 0 done, 1 a gate failed, 2 could not be done (or annotations could not be read).
+    Exit status: 0 done, 1 a gate failed or --strict-copies found one, 2 could not be done (or
+    annotations could not be read).
     """
     from mahtdiag.config.project_file import read_settings
     from mahtdiag.schema.skeleton import View
@@ -97,6 +114,9 @@ def anatomy_command(
             cwd=cwd,
             overlays=None if overlays is None else options.image_choice("--overlays", overlays),
             out=out,
+            against=against,
+            copies=copies,
+            strict_copies=strict_copies,
         )
         anatomy = judge_anatomy(request, progress_shown())
         _write(anatomy.report, csv, None if ci.take_stdout else output_format)

@@ -26,6 +26,7 @@ from mahtdiag.anatomy.measurements import (
 from mahtdiag.anatomy.rules import Rule
 from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
+from mahtdiag.diagnosis.copies import CopySearch
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.choices import HeatmapFlag
@@ -201,7 +202,7 @@ class AnatomyReport:
 
     `diagnosis` is None for labels; `failures` could not be judged; `pictures` are files that were written;
     `gates` limit what was judged: the predictions of a run, or labels. `judged` has what was judged in the
-    place of predictions.
+    place of predictions. `copies`: images of the set that are found twice, None where nobody looked.
     """
 
     source: Source
@@ -214,6 +215,7 @@ class AnatomyReport:
     pictures: tuple[str, ...] = ()
     gates: tuple[GateResult, ...] = ()
     setup: tuple[SetupEntry, ...] = ()
+    copies: CopySearch | None = None
 
 
 def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None = None) -> AnatomyVerdict:

@@ -25,6 +25,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json, escaped
 from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
+from mahtdiag.reports.tables.copies import copies_content
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton
@@ -56,6 +57,8 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
         "failures": [{"image": f.image, "reason": f.reason} for f in report.failures],
         "notes": [escaped(note) for note in report.notes],
     }
+    if report.copies is not None:
+        content["copies"] = copies_content(report.copies)
     if verdict.label_violating is not None:
         content["labels"] = _labels(verdict)
     if report.diagnosis is not None:

@@ -189,7 +189,7 @@ def test_a_run_and_labels_together_are_refused(desk: Desk) -> None:
 def test_a_table_that_cannot_be_written(desk: Desk) -> None:
     done = desk.run("anatomy", "--labels", "data/AP", "--csv", "ap.pt/audit.csv")
     assert (done.status, done.text) == (2, "")
-    assert done.err.splitlines()[1:] == [
+    assert done.errors == [
         "error: --csv ap.pt/audit.csv: a file stands where a folder is needed; name another"
     ]
 

@@ -22,6 +22,7 @@ from mahtdiag.diagnosis.anatomy import (
 )
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json
+from mahtdiag.reports.tables.copies import copies_parts
 from mahtdiag.reports.tables.evaluation import (
     ambiguity_parts,
     failures_table,
@@ -73,6 +74,8 @@ def anatomy_parts(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Iterato
             yield from _diagnosis(report.diagnosis, report.judged)
     else:
         yield Line("Nothing was judged.", Style.BAD)
+    if report.copies is not None:
+        yield from copies_parts(report.copies, wider)
     if report.gates:
         yield gates_table(report.gates)
     if report.failures:

@@ -29,6 +29,7 @@ from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, ImageChoice
 from mahtdiag.schema.records import Failure, Floats, Sample
 from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.workflows.anatomy.copies import Against, draw_copies, find_copies
 from mahtdiag.workflows.anatomy.overlays import (
     draw_judged,
     require_apart,
@@ -60,7 +61,8 @@ class AnatomyRequest:
     `labels` names an annotated set; without it a run is judged, the latest where `run` is None. `view` None
     takes what run or set are; `select` and `ignore` None take what the settings say;
     `pictures`: whether anything is drawn: plots and overlays into the run folder, overlays of labels into
-    `out`. `overlays`: which of the judged images; None: the worst.
+    `out`. `overlays`: which of the judged images; None: the worst. `copies`: whether images of the set are
+    held against each other and those of `against`; `strict_copies`: one that is found fails the judgement.
     """
 
     settings: Settings
@@ -73,6 +75,9 @@ class AnatomyRequest:
     cwd: Path
     overlays: ImageChoice | None = None
     out: Path | None = None
+    against: Path | None = None
+    copies: bool = True
+    strict_copies: bool = False
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules to check. Raises UsageError for a code that matches none."""
@@ -96,6 +101,10 @@ def judge_anatomy(request: AnatomyRequest, progress: Progress) -> Anatomy:
         raise UsageError("name a run, or an annotated set with --labels, not both")
     if request.out is not None and request.labels is None:
         raise UsageError("--out goes with --labels; overlays of a run are written into its folder")
+    if request.labels is None and (request.against is not None or request.strict_copies):
+        raise UsageError("--against and --strict-copies go with --labels: they are about the images of a set")
+    if not request.copies and (request.against is not None or request.strict_copies):
+        raise UsageError("--no-copies contradicts --against and --strict-copies: leave one of them out")
     if request.labels is not None and request.out is None and request.overlays not in (None, NO_IMAGES):
         raise UsageError("--overlays with --labels needs --out DIR, the folder to draw into")
     if request.labels is not None:
@@ -229,8 +238,37 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, progress, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
+    if request.copies:
+        report = _with_copies(report, request, samples, dataset.view, progress)
     report = _with_gates(report, request.settings)
-    return Anatomy(report, ExitStatus.NOT_DONE if failures else status_of(report.gates))
+    return Anatomy(report, _status_of_labels(report))
+
+
+def _with_copies(
+    report: AnatomyReport, request: AnatomyRequest, samples: Sequence[Sample], view: View, progress: Progress
+) -> AnatomyReport:
+    """Held against each other and another set, with pictures of the pairs where a folder is named."""
+    against, patient = None, request.settings.data.patient
+    if request.against is not None:
+        against = Against(str(request.against), request.cwd / request.against, view, patient)
+    found, theirs = find_copies(samples, against, progress, strict=request.strict_copies)
+    if request.pictures and request.out is not None:
+        ours = {sample.image: Path(sample.path) for sample in samples}
+        try:
+            found = draw_copies(found, ours, theirs, request.cwd / request.out, FOLDER, progress)
+        except RunFolderError as error:
+            report = replace(report, notes=(*report.notes, f"no pictures of copies: {error.problems[0]}"))
+    return replace(report, copies=found)
+
+
+def _status_of_labels(report: AnatomyReport) -> ExitStatus:
+    """Labels or images that could not be read leave the judgement undone; a copy fails a strict one."""
+    copies = report.copies
+    if report.failures or (copies is not None and copies.unread):
+        return ExitStatus.NOT_DONE
+    if copies is not None and copies.strict and copies.pairs:
+        return ExitStatus.GATE_FAILED
+    return status_of(report.gates)
 
 
 def _view_of_labels(request: AnatomyRequest) -> View | None:
@@ -338,4 +376,9 @@ def _anatomy_numbers(report: AnatomyReport) -> tuple[NumberRow, ...]:
     for tally in sorted(verdict.tallies, key=lambda tally: (-tally.images, tally.rule.code)):
         if tally.images:
             rows.append(NumberRow(f"{tally.rule.code} {tally.rule.title}", counted(tally.images, "image")))
+    if report.copies is not None and report.copies.against is not None:
+        copied = {pair.image for pair in report.copies.pairs if pair.across}
+        rows.append(NumberRow(f"copies of images in {report.copies.against}", counted(len(copied), "image")))
+    if report.copies is not None and (twice := [pair for pair in report.copies.pairs if not pair.across]):
+        rows.append(NumberRow("copies within the set", counted(len(twice), "pair")))
     return tuple(rows)

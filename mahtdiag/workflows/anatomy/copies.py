@@ -1,0 +1,256 @@
+"""Which images of an annotated set are copies of each other, or of images that a network has learnt from."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mahtdiag.data.images.registration import Pixels, Registration, SmallPicture, register, small_picture
+from mahtdiag.data.readers import open_dataset
+from mahtdiag.diagnosis.copies import Candidate, CopyKind, CopyPair, CopySearch, search, shared_patients
+from mahtdiag.errors import DataError
+from mahtdiag.reports.overlay.pairs import draw_pair
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.records import Sample
+from mahtdiag.schema.skeleton import View
+from mahtdiag.workflows.pictures import draw_into, image_of, remove_pictures, usual_workers
+from mahtdiag.workflows.progress import Progress
+
+COPIES = "copies"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The images of a set that could be read, and the names of the others."""
+
+    samples: tuple[Sample, ...]
+    pictures: tuple[SmallPicture, ...]
+    unread: tuple[str, ...]
+
+    @property
+    def pixels(self) -> Pixels:
+        return np.stack([picture.pixels for picture in self.pictures])
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """The set that images are held against, as it is named, and where it is."""
+
+    name: str
+    path: Path
+    view: View
+    patient: str | None
+
+    def samples(self) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+        """Its images, and the names of those that cannot be used. Raises DataError where there are none."""
+        dataset = open_dataset(self.path, self.view, patient=self.patient, missing_allowed=True)
+        return dataset.samples, tuple(failure.image for failure in dataset.failures)
+
+
+def find_copies(
+    samples: Sequence[Sample], against: Against | None, progress: Progress, *, strict: bool = False
+) -> tuple[CopySearch, dict[str, Path]]:
+    """Copies among `samples` and, where given, between them and another set; and where that one's images are.
+
+    Raises DataError where there is nothing in the other set.
+    """
+    theirs, unusable = against.samples() if against is not None else ((), ())
+    ours, others = _seen(samples, progress), _seen(theirs, progress)
+    pairs: list[CopyPair] = []
+    if against is not None and ours.samples and others.samples:
+        pairs += _pairs(ours, others, progress)
+    if ours.samples:
+        pairs += _pairs(ours, None, progress)
+    patients = None
+    if against is not None:
+        patients = shared_patients(
+            *([(s.image, s.patient.identifier) for s in part] for part in (samples, theirs))
+        )
+    found = CopySearch(
+        images=len(ours.samples),
+        against=None if against is None else against.name,
+        others=len(others.samples),
+        pairs=tuple(pairs),
+        patients=patients,
+        unread=tuple(sorted((*unusable, *others.unread))),
+        strict=strict,
+    )
+    return found, {sample.image: Path(sample.path) for sample in others.samples}
+
+
+def _seen(samples: Sequence[Sample], progress: Progress) -> _Seen:
+    kept: list[tuple[Sample, SmallPicture]] = []
+    unread: list[str] = []
+    if not samples:
+        return _Seen((), (), ())
+    progress.start("looking at images", len(samples))
+    try:
+        with ThreadPoolExecutor(usual_workers()) as pool:
+            for sample, picture in zip(samples, pool.map(_small, samples), strict=True):
+                progress.advance(1)
+                if picture is None:
+                    unread.append(sample.image)
+                else:
+                    kept.append((sample, picture))
+    finally:
+        progress.stop()
+    return _Seen(tuple(sample for sample, _ in kept), tuple(picture for _, picture in kept), tuple(unread))
+
+
+def _small(sample: Sample) -> SmallPicture | None:
+    try:
+        return small_picture(sample.path, sample.image)
+    except DataError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposed:
+    """A candidate for rows `i` of our set and `j` of theirs; `turned`: its window is one of theirs."""
+
+    i: int
+    j: int
+    candidate: Candidate
+    turned: bool
+
+
+def _pairs(ours: _Seen, others: _Seen | None, progress: Progress) -> list[CopyPair]:
+    """Copies within one set (each pair once), or between two, by the names of their images."""
+    theirs = ours if others is None else others
+    across = others is not None
+    pairs = {place: _identical(ours, theirs, *place, across) for place in _same_bytes(ours, others)}
+    a, b = ours.pixels, theirs.pixels
+    proposed = [p for p in _proposed(a, b if across else None, progress) if (p.i, p.j) not in pairs]
+
+    def proved(p: _Proposed) -> CopyPair | None:
+        registered = (
+            register(b[p.j], a[p.i], p.candidate) if p.turned else register(a[p.i], b[p.j], p.candidate)
+        )
+        if registered is None:
+            return None
+        names = ours.samples[p.i].image, theirs.samples[p.j].image
+        sizes = ours.pictures[p.i].size, theirs.pictures[p.j].size
+        return (
+            _swapped(_copy(registered, names[::-1], sizes[::-1], across))
+            if p.turned
+            else _copy(registered, names, sizes, across)
+        )
+
+    progress.start("comparing images", len(proposed))
+    try:
+        with ThreadPoolExecutor(usual_workers()) as pool:
+            for p, pair in zip(proposed, pool.map(proved, proposed), strict=True):
+                progress.advance(1)
+                if pair is not None:
+                    pairs[p.i, p.j] = pair
+    finally:
+        progress.stop()
+    return sorted(pairs.values(), key=lambda pair: (pair.image, pair.other))
+
+
+def _proposed(a: Pixels, b: Pixels | None, progress: Progress) -> list[_Proposed]:
+    """What the search proposes for each pair, seen from the side from which it is more likely."""
+    best: dict[tuple[int, int], _Proposed] = {}
+    for from_theirs in (False, True)[: 1 if b is None else 2]:
+        for found in _searched(a, b, from_theirs, progress):
+            turned = from_theirs if b is not None else found.a > found.b
+            i, j = (found.b, found.a) if turned else (found.a, found.b)
+            known = best.get((i, j))
+            if known is None or known.candidate.likeness < found.likeness:
+                best[i, j] = _Proposed(i, j, found, turned)
+    return list(best.values())
+
+
+def _searched(a: Pixels, b: Pixels | None, turned: bool, progress: Progress) -> Iterator[Candidate]:
+    first, second = (b, a) if turned and b is not None else (a, b)
+    progress.start("searching for copies", len(first))
+    before = 0
+    try:
+        for done, found in search(first, second):
+            progress.advance(done - before)
+            before = done
+            yield from found
+    finally:
+        progress.stop()
+
+
+def _same_bytes(ours: _Seen, others: _Seen | None) -> Iterator[tuple[int, int]]:
+    """Rows of images whose files are equal, of one set (each pair once) or of two."""
+    theirs = ours if others is None else others
+    rows: dict[str, list[int]] = {}
+    for j, picture in enumerate(theirs.pictures):
+        rows.setdefault(picture.image_sha256, []).append(j)
+    for i, picture in enumerate(ours.pictures):
+        yield from ((i, j) for j in rows.get(picture.image_sha256, ()) if others is not None or i < j)
+
+
+def _identical(ours: _Seen, theirs: _Seen, i: int, j: int, across: bool) -> CopyPair:
+    names = ours.samples[i].image, theirs.samples[j].image
+    return CopyPair(names[0], names[1], across, CopyKind.IDENTICAL, (1.0, 1.0), 1.0, 1.0, False, 1.0)
+
+
+def _copy(
+    registered: Registration, names: tuple[str, ...], sizes: tuple[Size, ...], across: bool
+) -> CopyPair:
+    """What a registration says: scales and shares of both pictures; turn and shear are next to none."""
+    (wide, _, left), (_, high, top) = (map(float, row) for row in registered.warp)
+    of, other = sizes
+    shared = max(0.0, min(1.0, left + wide) - max(0.0, left)) * max(0.0, min(1.0, top + high) - max(0.0, top))
+    return CopyPair(
+        names[0],
+        names[1],
+        across,
+        CopyKind.COPY,
+        scale=(other.width / (wide * of.width), other.height / (high * of.height)),
+        image_share=shared,
+        other_share=min(1.0, shared / (wide * high)),
+        mirrored=registered.mirrored,
+        likeness=registered.likeness,
+    )
+
+
+def _swapped(pair: CopyPair) -> CopyPair:
+    """The same pair seen from the other image."""
+    return replace(
+        pair,
+        image=pair.other,
+        other=pair.image,
+        scale=(1 / pair.scale[0], 1 / pair.scale[1]),
+        image_share=pair.other_share,
+        other_share=pair.image_share,
+    )
+
+
+def draw_copies(
+    found: CopySearch,
+    ours: dict[str, Path],
+    theirs: dict[str, Path],
+    out: Path,
+    command: str,
+    progress: Progress,
+) -> CopySearch:
+    """The same with a picture of every pair in `out/copies`; earlier ones of the command are removed.
+
+    Raises RunFolderError where the folder cannot be written to.
+    """
+    folder = out / COPIES
+    if folder.is_dir():
+        remove_pictures(folder, "*.png", command)
+    tasks = [(f"{number:04d}.png", pair) for number, pair in enumerate(found.pairs, start=1)]
+    if not tasks:
+        return found
+
+    def draw(pair: CopyPair) -> bytes | None:
+        a = image_of([ours[pair.image]], pair.image, None)
+        b = image_of([(theirs if pair.across else ours)[pair.other]], pair.other, None)
+        return None if a is None or b is None else draw_pair(a, b, pair)
+
+    progress.start("pictures of copies", len(tasks))
+    try:
+        gone = draw_into(folder, command, draw, tasks, progress)
+    finally:
+        progress.stop()
+    drawn = [pair if pair in gone else replace(pair, picture=str(folder / name)) for name, pair in tasks]
+    return replace(found, pairs=tuple(drawn))
