@@ -22,7 +22,7 @@ from mahtdiag.data.images.registration import register, shrunk
 from mahtdiag.diagnosis.copies import search
 from training.radiographs import draw_radiograph
 
-SPINES, COPIED, HEIGHT = 200, 80, 480
+SPINES, COPIED, HEIGHT = 160, 80, 800
 LEAST_RECALL = 0.98
 KINDS = ("scaled to 30 %", "cropped to 80 %", "mirrored", "brightness", "all of them")
 

@@ -29,6 +29,12 @@ Against = Annotated[
         "--against", metavar="DATA", help="With --labels: the training set; which images are in it already?"
     ),
 ]
+Labels2 = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels2", metavar="DATA", help="A second labelling of the same images: how far do readers differ?"
+    ),
+]
 Copies = Annotated[
     bool,
     typer.Option("--copies/--no-copies", help="With --labels: look for images that are in the set twice."),
@@ -71,6 +77,7 @@ def anatomy_command(
     view: RunView = options.ViewChoice.AUTO,
     labels: Labels = None,
     against: Against = None,
+    labels2: Labels2 = None,
     copies: Copies = True,
     strict_copies: StrictCopies = False,
     select: Select = None,
@@ -115,6 +122,7 @@ def anatomy_command(
             overlays=None if overlays is None else options.image_choice("--overlays", overlays),
             out=out,
             against=against,
+            labels2=labels2,
             copies=copies,
             strict_copies=strict_copies,
         )

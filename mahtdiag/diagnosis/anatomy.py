@@ -4,6 +4,7 @@ measurements."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ from mahtdiag.schema.choices import HeatmapFlag
 from mahtdiag.schema.records import Failure, Finding
 from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton, View
+
+if TYPE_CHECKING:
+    from mahtdiag.diagnosis.label_noise import LabelNoise
 
 Floats = NDArray[np.float64]
 MEYERDING = (1, 2, 3, 4, 5)
@@ -202,7 +206,8 @@ class AnatomyReport:
 
     `diagnosis` is None for labels; `failures` could not be judged; `pictures` are files that were written;
     `gates` limit what was judged: the predictions of a run, or labels. `judged` has what was judged in the
-    place of predictions. `copies`: images of the set that are found twice, None where nobody looked.
+    place of predictions. `copies`: images of the set that are found twice, None where nobody looked;
+    `noise`: what a second labelling says of the first.
     """
 
     source: Source
@@ -216,6 +221,7 @@ class AnatomyReport:
     gates: tuple[GateResult, ...] = ()
     setup: tuple[SetupEntry, ...] = ()
     copies: CopySearch | None = None
+    noise: "LabelNoise | None" = None
 
 
 def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None = None) -> AnatomyVerdict:

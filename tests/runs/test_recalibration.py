@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from mahtdiag.errors import UsageError
-from mahtdiag.runs.document import CheckpointSource, DataSource
-from mahtdiag.runs.factors import (
+from mahtdiag.runs.document import (
+    CheckpointSource,
     ConformalLimits,
+    DataSource,
     Recalibration,
     SigmaFactors,
     read_recalibration,

@@ -29,6 +29,7 @@ from mahtdiag.reports.tables.evaluation import (
     level_shift_line,
     repair_table,
 )
+from mahtdiag.reports.tables.label_noise import noise_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
 from mahtdiag.reports.tables.table import (
     INDENT,
@@ -74,6 +75,8 @@ def anatomy_parts(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Iterato
             yield from _diagnosis(report.diagnosis, report.judged)
     else:
         yield Line("Nothing was judged.", Style.BAD)
+    if report.noise is not None:
+        yield from noise_parts(report.noise, report.judged if report.source is Source.RUN else None)
     if report.copies is not None:
         yield from copies_parts(report.copies, wider)
     if report.gates:

@@ -37,6 +37,7 @@ from mahtdiag.workflows.anatomy.overlays import (
     subjects_of_run,
     worst_judged,
 )
+from mahtdiag.workflows.anatomy.second_labels import noise_of_labels
 from mahtdiag.workflows.gates.judging import (
     gate_cases,
     judge_baseline,
@@ -63,6 +64,7 @@ class AnatomyRequest:
     `pictures`: whether anything is drawn: plots and overlays into the run folder, overlays of labels into
     `out`. `overlays`: which of the judged images; None: the worst. `copies`: whether images of the set are
     held against each other and those of `against`; `strict_copies`: one that is found fails the judgement.
+    `labels2`: a second labelling of the images.
     """
 
     settings: Settings
@@ -76,6 +78,7 @@ class AnatomyRequest:
     overlays: ImageChoice | None = None
     out: Path | None = None
     against: Path | None = None
+    labels2: Path | None = None
     copies: bool = True
     strict_copies: bool = False
 
@@ -133,6 +136,10 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
     if request.pictures:
         report = _with_pictures(report, run)
         report = _with_overlays(report, request, run, table, progress)
+    if request.labels2 is not None:
+        spacing_mm = table.pixel_spacing_mm if table.has(RunTable.pixel_spacing_mm) else None
+        second = _second(request, request.labels2, run.view)
+        report = replace(report, noise=noise_of_labels(table, table.gt_px, spacing_mm, second))
     baseline = request.settings.gates.baseline
     to_baseline = judge_baseline(baseline, run, limits, rules, only=f"{GATES}.")
     report = _with_gates(report, request.settings, to_baseline)
@@ -238,19 +245,25 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, progress, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
+    if request.labels2 is not None:
+        spacing_mm = np.array([sample.pixel_spacing_mm for sample in samples], dtype=np.float64)
+        second = _second(request, request.labels2, dataset.view)
+        report = replace(report, noise=noise_of_labels(table, table.pred_px, spacing_mm, second))
     if request.copies:
         report = _with_copies(report, request, samples, dataset.view, progress)
     report = _with_gates(report, request.settings)
     return Anatomy(report, _status_of_labels(report))
 
 
+def _second(request: AnatomyRequest, path: Path, view: View) -> Against:
+    return Against(str(path), request.cwd / path, view, request.settings.data.patient)
+
+
 def _with_copies(
     report: AnatomyReport, request: AnatomyRequest, samples: Sequence[Sample], view: View, progress: Progress
 ) -> AnatomyReport:
     """Held against each other and another set, with pictures of the pairs where a folder is named."""
-    against, patient = None, request.settings.data.patient
-    if request.against is not None:
-        against = Against(str(request.against), request.cwd / request.against, view, patient)
+    against = None if request.against is None else _second(request, request.against, view)
     found, theirs = find_copies(samples, against, progress, strict=request.strict_copies)
     if request.pictures and request.out is not None:
         ours = {sample.image: Path(sample.path) for sample in samples}

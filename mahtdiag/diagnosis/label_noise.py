@@ -1,0 +1,226 @@
+"""How far two labellings of the same images lie apart: the error below which nothing is said of a network.
+
+Differences between two readers hold the errors of both. A network cannot be shown to be closer to the truth
+than the labels are; success rates at a threshold below the readers' own distance measure the labels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t
+
+from mahtdiag.diagnosis.anatomy import measure_agreement
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.schema.skeleton import Skeleton
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+FEWEST_UNITS = 10
+_NORMAL_95 = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """A number with its 95 % interval over units; NaN bounds where there are too few of them."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Two readers on some keypoints, in `px` or `mm`.
+
+    `pairs`: keypoints that both have labelled. `mean`, `median`: of the radial distance; `bias` (x, y): mean
+    of second − first reader; `sd` (x, y): standard deviation of the differences; `sem` (x, y): of one reader
+    alone, if both are equally good, `sd` / √2.
+    """
+
+    name: str
+    unit: str
+    pairs: int
+    mean: Bounded
+    median: float
+    bias: tuple[float, float]
+    sd: tuple[float, float]
+    sem: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatability:
+    """One measurement of one level taken from both labellings.
+
+    `sem`: standard error of measurement of one reader, SD of the differences / √2; `mdc`: minimal detectable
+    change, 1.96 √2 SEM: two readers' measurements of the same spine differ by less in 95 of 100 images.
+    """
+
+    name: str
+    level: str
+    unit: str
+    n: int
+    bias: float
+    sem: Bounded
+    mdc: Bounded
+
+
+@dataclass(frozen=True, slots=True)
+class LabelNoise:
+    """All that two labellings of the same images tell of each other.
+
+    `subject`: the second set; `images` in both, of `units` patients (or images where patients are unknown);
+    `unmatched`: images of the first without a second labelling. `whole`: all keypoints, in px and, where the
+    spacing is known, mm; `keypoints`: each one, px.
+    """
+
+    subject: str
+    images: int
+    units: int
+    unmatched: int
+    whole: tuple[Disagreement, ...]
+    keypoints: tuple[Disagreement, ...]
+    measurements: tuple[Repeatability, ...]
+
+    def floor(self, unit: str) -> float | None:
+        """Mean distance between the readers in `px` or `mm`; None where it is not known."""
+        return next((each.mean.value for each in self.whole if each.unit == unit), None)
+
+    def below(self) -> Iterator[tuple[str, float]]:
+        """Thresholds of success rates, with their unit, that lie below the readers' own distance."""
+        for unit, thresholds in THRESHOLDS.items():
+            floor = self.floor(unit)
+            yield from ((unit, at) for at in thresholds if floor is not None and at < floor)
+
+
+def disagreement(name: str, difference: Floats, units: Ints, unit: str) -> Disagreement:
+    """Two readers on keypoints `[N, k, 2]`, second − first, NaN where either has none; codes `[N]`."""
+    radial = np.hypot(difference[..., 0], difference[..., 1])
+    known = np.isfinite(radial)
+    if not known.any():
+        nan = float("nan")
+        return Disagreement(name, unit, 0, Bounded(nan, nan, nan), nan, (nan, nan), (nan, nan), (nan, nan))
+    both = difference[known]
+    bias = both.mean(axis=0)
+    sd = both.std(axis=0, ddof=1) if len(both) > 1 else np.full(2, np.nan)
+    one = sd / np.sqrt(2)
+    return Disagreement(
+        name=name,
+        unit=unit,
+        pairs=int(known.sum()),
+        mean=mean_over_units(radial, units),
+        median=float(np.median(radial[known])),
+        bias=(float(bias[0]), float(bias[1])),
+        sd=(float(sd[0]), float(sd[1])),
+        sem=(float(one[0]), float(one[1])),
+    )
+
+
+def mean_over_units(values: Floats, units: Ints) -> Bounded:
+    """The mean of all positive values `[N, …]` with an interval over units, codes `[N]`; NaN enters nothing.
+
+    A ratio of sums over units, whose variance is linearised; Student's t on the logarithm, with one degree of
+    freedom less than there are units. No interval below 10 units, or where all values are 0.
+    """
+    sums, counts = _by_unit(values, units)
+    total, count = sums.sum(), counts.sum()
+    if not count:
+        return Bounded(float("nan"), float("nan"), float("nan"))
+    return _on_log_scale(float(total / count), (sums - counts * (total / count)) / count)
+
+
+def spread_over_units(values: Floats, units: Ints, factor: float) -> Bounded:
+    """`factor` times the standard deviation of values `[N]`, with an interval over units, codes `[N]`.
+
+    Jackknife over units (Tukey, 1958) of 1 / SD, which skewed squares leave nearly symmetric, with Student's
+    t; NaN enters nothing. No interval below 10 units, or where it would have no upper end.
+    """
+    known = np.isfinite(values)
+    if known.sum() < 2:
+        return Bounded(float("nan"), float("nan"), float("nan"))
+    centred = values[known] - values[known].mean()
+    codes = np.unique(units[known], return_inverse=True)[1]
+    counts = np.bincount(codes)
+    sums, squares = np.bincount(codes, centred), np.bincount(codes, centred**2)
+    sd = float(np.sqrt((centred**2).sum() / (known.sum() - 1)))
+    without = known.sum() - counts
+    none = Bounded(factor * sd, float("nan"), float("nan"))
+    if len(counts) < FEWEST_UNITS or without.min() < 2:
+        return none
+    variances = ((centred**2).sum() - squares - sums**2 / without) / (without - 1)
+    if variances.min() <= 0:
+        return none
+    left_out = 1 / np.sqrt(variances)
+    error = np.sqrt((len(counts) - 1) * left_out.var())
+    reach = float(t.ppf(0.975, len(counts) - 1) * error * sd)
+    return Bounded(factor * sd, factor * sd / (1 + reach), factor * sd / (1 - reach)) if reach < 1 else none
+
+
+def _by_unit(values: Floats, units: Ints) -> tuple[Floats, Floats]:
+    """Sum and count of the known values of every unit that has any."""
+    flat = values.reshape(len(values), -1)
+    known = np.isfinite(flat)
+    sums: Floats = np.bincount(units, np.where(known, flat, 0.0).sum(axis=1)).astype(np.float64)
+    counts: Floats = np.bincount(units, known.sum(axis=1)).astype(np.float64)
+    return sums[counts > 0], counts[counts > 0]
+
+
+def _on_log_scale(mean: float, influence: Floats) -> Bounded:
+    count = len(influence)
+    if count < FEWEST_UNITS or mean <= 0:
+        return Bounded(mean, float("nan"), float("nan"))
+    error = np.sqrt(count / (count - 1) * (influence**2).sum()) / mean
+    reach = float(np.exp(t.ppf(0.975, count - 1) * error))
+    return Bounded(mean, mean / reach, mean * reach)
+
+
+def label_noise(
+    subject: str,
+    first_px: Floats,
+    second_px: Floats,
+    skeleton: Skeleton,
+    units: Ints,
+    spacing_mm: Floats,
+    unmatched: int = 0,
+) -> LabelNoise:
+    """Two labellings `[N, K, 2]` of the same images; `spacing_mm` `[N]`, NaN where unknown; codes `[N]`."""
+    difference = second_px - first_px
+    whole = [disagreement("all", difference, units, "px")]
+    in_mm = difference * spacing_mm[:, None, None]
+    if np.isfinite(in_mm).any():
+        whole.append(disagreement("all", in_mm, units, "mm"))
+    keypoints = (
+        disagreement(name, difference[:, [k]], units, "px") for k, name in enumerate(skeleton.keypoint_names)
+    )
+    return LabelNoise(
+        subject=subject,
+        images=len(difference),
+        units=len(np.unique(units)),
+        unmatched=unmatched,
+        whole=tuple(whole),
+        keypoints=tuple(keypoints),
+        measurements=_measurements(first_px, second_px, skeleton, units),
+    )
+
+
+def _measurements(
+    first_px: Floats, second_px: Floats, skeleton: Skeleton, units: Ints
+) -> tuple[Repeatability, ...]:
+    found = []
+    for pair in measure_agreement(second_px, first_px, skeleton).pairs:
+        difference = np.asarray(pair.predicted - pair.labelled, dtype=np.float64)
+        known = np.isfinite(difference)
+        found.append(
+            Repeatability(
+                pair.name,
+                pair.level,
+                pair.unit,
+                int(known.sum()),
+                float(difference[known].mean()) if known.any() else float("nan"),
+                spread_over_units(difference, units, 1 / np.sqrt(2)),
+                spread_over_units(difference, units, _NORMAL_95),
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,148 @@
+"""What two labellings of the same images say of each other, in tables and as plain values."""
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+
+from mahtdiag.diagnosis.anatomy import TITLES
+from mahtdiag.diagnosis.label_noise import Bounded, Disagreement, LabelNoise, Repeatability
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.tables.table import INDENT, Cell, Cells, Line, Part, Style, Table, table
+from mahtdiag.reports.text import counted, images_of, interval, number, percent, pixels
+
+
+def noise_parts(noise: LabelNoise, judged: RunTable | None) -> Iterator[Part]:
+    """Readers' disagreement, what it makes of success rates (of a run), and of measurements."""
+    yield _disagreement(noise)
+    if judged is not None:
+        yield _rates(noise, judged)
+    if noise.measurements:
+        yield _measurements(noise.measurements)
+    if noise.unmatched:
+        yield Line(f"{counted(noise.unmatched, 'image')} without a second labelling.")
+
+
+def _disagreement(noise: LabelNoise) -> Table:
+    rows: list[Cells | None] = [_row(f"all, {each.unit}", each) for each in noise.whole]
+    rows += [None, *(_row(each.name, each) for each in noise.keypoints if each.pairs)]
+    patients = noise.units if noise.units < noise.images else None
+    return table(
+        f"Two readers: {images_of(noise.images, patients)}, second labels {noise.subject}",
+        ("keypoint", "mean", "95 % interval", "median", "bias x", "bias y", "SEM x", "SEM y"),
+        rows,
+        note="Radial distance of both readers' points; bias: second − first; SEM: of one reader, SD / √2.",
+        dense=True,
+    )
+
+
+def _row(name: str, of: Disagreement) -> Cells:
+    return (
+        name,
+        pixels(of.mean.value),
+        _interval(of.mean),
+        pixels(of.median),
+        *(number(value) for value in (*of.bias, *of.sem)),
+    )
+
+
+def _interval(of: Bounded) -> str:
+    return interval((of.low, of.high) if math.isfinite(of.low) else None)
+
+
+def _rates(noise: LabelNoise, judged: RunTable) -> Table:
+    """Success rates of the run; those below the readers' own distance measure the labels."""
+    below = set(noise.below())
+    rows: list[Cells] = []
+    for unit, thresholds in THRESHOLDS.items():
+        floor = noise.floor(unit)
+        errors = judged.error_px if unit == "px" else judged.error_mm
+        known = errors[errors == errors]
+        if floor is None or not known.size:
+            continue
+        for at in thresholds:
+            share = percent(float((known <= at).mean()))
+            what = Cell("label noise", Style.DOUBTFUL) if (unit, at) in below else Cell("above the noise")
+            rows.append((f"within {at:g} {unit}", share, f"{pixels(floor)} {unit}", what))
+    return table(
+        "Success rates beside the distance of two readers",
+        ("", "run", "readers", "measures"),
+        rows,
+        note="label noise: the threshold is below the mean distance of two readers.",
+    )
+
+
+def _measurements(found: tuple[Repeatability, ...]) -> Table:
+    rows: list[Cells] = []
+    for _, group in groupby(found, key=lambda each: each.name):
+        levels = list(group)
+        title = f"{TITLES[levels[0].name]}{', ' if levels[0].unit else ''}{levels[0].unit}"
+        if len(levels) > 1:
+            rows.append((title,))
+        rows += [
+            (
+                title if len(levels) == 1 else f"{INDENT}{each.level}",
+                str(each.n),
+                number(each.bias),
+                number(each.sem.value),
+                _interval(each.sem),
+                number(each.mdc.value),
+                _interval(each.mdc),
+            )
+            for each in levels
+        ]
+    return table(
+        "Measurements by two readers: second − first",
+        ("", "n", "bias", "SEM", "95 % interval", "MDC", "95 % interval"),
+        rows,
+        note="SEM: SD of the differences / √2; MDC: 1.96 √2 SEM, the change that can be told from noise.",
+        dense=True,
+    )
+
+
+def noise_content(noise: LabelNoise) -> dict[str, Json]:
+    """The same for programs; what is not known is None."""
+    return {
+        "labels2": escaped(noise.subject),
+        "images": noise.images,
+        "units": noise.units,
+        "unmatched": noise.unmatched,
+        "whole": [_content(each) for each in noise.whole],
+        "keypoints": [_content(each) for each in noise.keypoints],
+        "below_noise": [{"unit": unit, "threshold": at} for unit, at in noise.below()],
+        "measurements": [
+            {
+                "measurement": each.name,
+                "level": each.level,
+                "unit": each.unit,
+                "n": each.n,
+                "bias": _known(each.bias),
+                "sem": _bounded(each.sem),
+                "mdc": _bounded(each.mdc),
+            }
+            for each in noise.measurements
+        ],
+    }
+
+
+def _content(of: Disagreement) -> dict[str, Json]:
+    return {
+        "name": of.name,
+        "unit": of.unit,
+        "pairs": of.pairs,
+        "mean": _bounded(of.mean),
+        "median": _known(of.median),
+        "bias": [_known(value) for value in of.bias],
+        "sd": [_known(value) for value in of.sd],
+        "sem": [_known(value) for value in of.sem],
+    }
+
+
+def _bounded(of: Bounded) -> dict[str, Json]:
+    ends = [_known(of.low), _known(of.high)]
+    return {"value": _known(of.value), "ci95": None if None in ends else ends}
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
