@@ -18,7 +18,8 @@ from rich.text import Text
 from benchmarks.calibration_speed import THREADS, seconds, use_one_core
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.systematic import fit_systematic_error
-from mahtdiag.diagnosis.anatomy import measure_agreement
+from mahtdiag.diagnosis.measured import measure_run
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import View
 from validation.injection_sets import SAMPLE_DATA, annotated_set
 
@@ -35,7 +36,9 @@ def report_lines(images: int) -> list[str]:
     pred = label + rng.normal(0.0, ERROR_PX, label.shape)
     rules = seconds(lambda: check_anatomy(pred, VIEW.skeleton, image_size_px=size), 3)
     bootstrap = seconds(lambda: fit_systematic_error(pred, label))
-    agreement = seconds(lambda: measure_agreement(pred, label, VIEW.skeleton))
+    names = tuple(str(row) for row in rows)
+    table = RunTable(VIEW.skeleton, {"image": names, "pred_px": pred, "gt_px": label})
+    agreement = seconds(lambda: measure_run(table))
     return [
         f"{images:,} images of {VIEW.skeleton.keypoints} keypoints, one core",
         f"  all rules                             {rules:6.2f} s   (target at 100,000: 2 s)",

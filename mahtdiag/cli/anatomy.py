@@ -82,6 +82,7 @@ def anatomy_command(
     strict_copies: StrictCopies = False,
     select: Select = None,
     ignore: Ignore = None,
+    facing: options.Facing = None,
     explain: Explain = None,
     csv: Csv = None,
     pictures: Pictures = True,
@@ -125,6 +126,7 @@ def anatomy_command(
             labels2=labels2,
             copies=copies,
             strict_copies=strict_copies,
+            facing=facing,
         )
         anatomy = judge_anatomy(request, progress_shown())
         _write(anatomy.report, csv, None if ci.take_stdout else output_format)

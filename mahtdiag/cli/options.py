@@ -14,6 +14,7 @@ from mahtdiag.schema import choices
 from mahtdiag.schema.choices import (
     CoordinateConvention,
     DecodeMethod,
+    FacingSide,
     ImageChoice,
     ResizeMode,
     UncertaintyKind,
@@ -54,6 +55,7 @@ Data = Annotated[str | None, typer.Argument(help=keys.DATA.help)]
 View = Annotated[ViewChoice | None, _setting(keys.VIEW)]
 PixelSpacing = Annotated[float | None, _setting(keys.PIXEL_SPACING)]
 Patient = Annotated[str | None, _setting(keys.PATIENT)]
+Facing = Annotated[FacingSide | None, _setting(keys.FACING)]
 Model = Annotated[str | None, _setting(keys.FACTORY)]
 InputSize = Annotated[str | None, _setting(keys.INPUT_SIZE)]
 Resize = Annotated[ResizeMode | None, _setting(keys.RESIZE)]

@@ -133,3 +133,7 @@ RECALIBRATION = OptionKey(
     "--recalibration", "factors.json", "σ factors written by calibration --fit",
     READING, "FILE", "Multiply σ by the factors that calibration --fit has written.",
 )  # fmt: skip
+FACING = OptionKey(
+    "--facing", "left", "left or right: anterior side of lateral images; default: codes",
+    DATA_SET, None, "Anterior side of lateral images (default: from listhesis codes, or of nearly all).",
+)  # fmt: skip

@@ -28,6 +28,7 @@ from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import (
     DecodeMethod,
+    FacingSide,
     ImageChoice,
     Precision,
     UncertaintyFrame,
@@ -242,10 +243,11 @@ def possible_limits(limits: dict[str, float]) -> dict[str, float]:
 
 
 class AnatomySettings(SettingsTable):
-    """`[anatomy]`: which violation rules are checked, and their limits, per view where they differ."""
+    """`[anatomy]`: which rules are checked, with which limits, and which way lateral images face."""
 
     select: Codes = described(("A1", "A2", "A3", "A4", "A5", "A6"), "rules to check, codes or prefixes")
     ignore: Codes = described((), "rules to leave out")
+    facing: FacingSide | None = optional(keys.FACING)
     limits: Limits = Field(default_factory=dict)
     ap: Limits = Field(default_factory=dict, alias="AP")
     la: Limits = Field(default_factory=dict, alias="LA")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from mahtdiag.diagnosis.anatomy import measure_agreement
+from mahtdiag.diagnosis.measured import measure_agreement
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.schema.skeleton import Skeleton
 
@@ -209,7 +209,7 @@ def _measurements(
     first_px: Floats, second_px: Floats, skeleton: Skeleton, units: Ints
 ) -> tuple[Repeatability, ...]:
     found = []
-    for pair in measure_agreement(second_px, first_px, skeleton).pairs:
+    for pair in measure_agreement(second_px, first_px, skeleton, units).pairs:
         difference = np.asarray(pair.predicted - pair.labelled, dtype=np.float64)
         known = np.isfinite(difference)
         found.append(

@@ -23,6 +23,7 @@ from mahtdiag.schema.records import (
     LoadedImage,
     Sample,
 )
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, Skeleton
 
 _SMALLEST_SIGMA = 1e-12
 # A head that clamps its own σ gives the bound as float32 has it, after an exponential.
@@ -147,6 +148,7 @@ class RecordMaker:
             sigma_aleatoric_px=None if between is None else within,
             sigma_epistemic_px=between,
             peaks=reading.peaks,
+            listhesis=_listhesis(samples, spec.skeleton),
         )
         return _Places(results, gt_input, pred_input, head)
 
@@ -168,6 +170,15 @@ class RecordMaker:
             torch.from_numpy(reading.keypoint_share),
         )  # fmt: skip
         return [ImageLosses(*row) for row in torch.stack(columns, 1).tolist()]
+
+
+def _listhesis(samples: Sequence[Sample], skeleton: Skeleton) -> Floats:
+    """The code of each keypoint's endplate `[B, K]`; NaN where the annotation has none."""
+    codes = np.full((len(samples), skeleton.endplates), np.nan)
+    for row, sample in enumerate(samples):
+        if len(sample.listhesis) == skeleton.endplates:
+            codes[row] = sample.listhesis
+    return codes.repeat(CORNERS_PER_ENDPLATE, axis=1)
 
 
 def _total(within: Floats | None, between: Floats | None, like: Floats) -> Floats:

@@ -159,6 +159,8 @@ class RunTable:
     argmax_px = Column[Floats]("float64", "argmax_x", "argmax_y", record="keypoints.peaks.argmax", later=True)
     local_px = Column[Floats]("float64", "local_x", "local_y", record="keypoints.peaks.local", later=True)
 
+    listhesis = Column[Floats]("int32", record="keypoints.listhesis", later=True)
+
     units = Column[Ints](compute=_units)
     """What is independent, `[N]`: the number of each image's patient, or of the image where none is known."""
     sizes_px = Column[Floats](compute=_sizes_px)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from mahtdiag.anatomy.facing import Facing
 from mahtdiag.anatomy.findings import finding_reason, image_reason
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
 from mahtdiag.calibration.recalibration import ConformalRow, ConformalTable
@@ -13,13 +14,12 @@ from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,
     JudgedImage,
-    Measured,
-    MeasuredPair,
     PredictionDiagnosis,
     Source,
     shift_by_image,
 )
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
+from mahtdiag.diagnosis.measured import Measured, MeasuredPair
 from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json, escaped
@@ -130,6 +130,7 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> dict[str, Js
         },
         "measurements": [_pair(pair) for pair in diagnosis.measured.pairs],
         "meyerding": _meyerding(diagnosis.measured),
+        "facing": _facing(diagnosis.measured.facing),
         "ambiguous": None if diagnosis.ambiguity is None else diagnosis.ambiguity.as_json(),
     }
 
@@ -172,6 +173,22 @@ def _pair(pair: MeasuredPair) -> Json:
         "mean_absolute_error": _known(difference.mean_absolute),
         "icc": _known(icc.value),
         "icc_ci95": _interval((icc.low, icc.high)),
+    }
+
+
+def _facing(facing: Facing | None) -> Json:
+    """How many images face which way, and who told; null in AP."""
+    if facing is None:
+        return None
+    return {
+        "right": int((facing.side > 0).sum()),
+        "left": int((facing.side < 0).sum()),
+        "unknown": facing.unknown,
+        "given": facing.given,
+        "by_codes": int(facing.by_codes.sum()),
+        "patients_right": facing.right,
+        "patients_left": facing.left,
+        "signed": facing.signed,
     }
 
 

@@ -78,6 +78,13 @@ class UncertaintySource(StrEnum):
     NONE = "none"
 
 
+class FacingSide(StrEnum):
+    """Side of the image that is anterior."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
 @dataclass(frozen=True, slots=True)
 class ImageChoice:
     """Which images are drawn or shown: the `most` worst (None: all). `text` is what the user wrote."""

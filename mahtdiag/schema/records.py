@@ -96,6 +96,7 @@ LISTHESIS_NAMES = (
     "anterolisthesis",
     "retrolisthesis",
 )
+ANTEROLISTHESIS, RETROLISTHESIS = 3, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +202,7 @@ class KeypointResults:
     `at_min`, `at_max`: 1 where the head's σ sits on a clamp bound of the uncertainty loss, per axis `[K, 2]`.
     `flags` are bits of `HeatmapFlag`. σ² is the sum of its aleatoric (within a pass) and epistemic (between
     passes) part `[K, 2]`, which repeated passes tell apart; None after a single pass. `peaks` None where not
-    known.
+    known. `listhesis` is the code of each keypoint's endplate in its annotation, see `LISTHESIS_NAMES`.
     """
 
     gt_px: Floats
@@ -217,6 +218,7 @@ class KeypointResults:
     sigma_aleatoric_px: Floats | None = None
     sigma_epistemic_px: Floats | None = None
     peaks: PeakPlaces | None = None
+    listhesis: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mahtdiag.anatomy.measurements import bland_altman, confusion_table, icc_a1
+from mahtdiag.anatomy.agreement import bland_altman, confusion_table, icc_a1
 
 # Six targets, four judges: Shrout and Fleiss, Psychological Bulletin 86:420, 1979, table 2; ICC(2,1) = 0.29.
 SHROUT_FLEISS = np.array(

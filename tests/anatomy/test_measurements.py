@@ -8,11 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mahtdiag.anatomy.measurements import (
-    facing_from_lordosis,
+    cobb_deg,
+    lordosis_bend_deg,
     measure_frontal,
     measure_lateral,
     measurement_columns,
     meyerding_grade,
+    shift_to_the_right,
+    sizes_alone,
 )
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
 
@@ -36,15 +39,31 @@ def mirrored(points: Floats, skeleton: Skeleton) -> Floats:
 
 
 def test_lordosis_and_segments_of_a_bent_spine() -> None:
-    points = np.stack([bent(LA, 4), mirrored(bent(LA, 4), LA), bent(LA, 0.5)])
-    facing = facing_from_lordosis(points, LA)
-    assert facing.tolist() == [1, -1, 0]
-    found = measure_lateral(points, LA, facing)
-    assert found.lordosis_deg == pytest.approx([40, 40, 5])
+    points = np.stack([bent(LA, 4), mirrored(bent(LA, 4), LA), bent(LA, -1.5)])
+    found = measure_lateral(points, LA, np.array([1, -1, 1]))
+    assert found.lordosis_deg == pytest.approx([40, 40, -15])
     np.testing.assert_allclose(found.segmental_deg[:2], 8, atol=1e-9)
     assert (found.wedging[:2] > 1).all()
     np.testing.assert_allclose(found.wedging[0], found.wedging[1])
     assert (found.wedging[2] < 1).all()
+
+
+def test_sizes_alone_keep_what_lies_between_label_and_prediction() -> None:
+    """A kyphosis of 15° that is predicted as a lordosis of 5° is 20° off, whichever way the image faces."""
+    points = np.stack([bent(LA, -1.5), bent(LA, 0.5)])
+    points[0, :16, 0] -= 0.1 * WIDTH
+    points[1, :16, 0] += 0.02 * WIDTH
+    for label, predicted in (points, mirrored(points, LA)):
+        unsigned = (measure_lateral(each[None], LA, np.array([0])) for each in (label, predicted))
+        ours, theirs = sizes_alone(*unsigned)
+        assert (ours.lordosis_deg[0], theirs.lordosis_deg[0]) == pytest.approx((15, -5))
+        slips = ours.slip_percent[0, 3], theirs.slip_percent[0, 3]
+        shifts = shift_to_the_right(np.stack([label, predicted]))[:, 3]
+        assert slips[0] > 0
+        assert slips[0] - slips[1] == pytest.approx(np.sign(shifts[0]) * (shifts[0] - shifts[1]))
+        assert (ours.wedging <= 1).all()
+        assert (theirs.wedging[ours.wedging < 1] > 1).all()
+        np.testing.assert_allclose(ours.disc_height_index.shape, (1, 5))
 
 
 @pytest.mark.parametrize("level", range(5))
@@ -58,7 +77,7 @@ def test_slip(level: int, facing: int, percent: float) -> None:
     expected[level] = percent
     np.testing.assert_allclose(found.slip_percent[0], expected, atol=1e-9)
     unknown = measure_lateral(points[None], LA, np.array([0]))
-    np.testing.assert_allclose(unknown.slip_percent[0], np.abs(expected), atol=1e-9)
+    np.testing.assert_allclose(unknown.slip_percent[0], facing * expected, atol=1e-9)
 
 
 def naive_slip(points: Floats, level: int, facing: int) -> float:
@@ -103,8 +122,17 @@ def test_frontal_of_a_bent_spine() -> None:
     points = bent(AP, 3)
     points[:8, 0] += 0.1 * WIDTH
     found = measure_frontal(points[None], AP)
+    # L1 upper against L5 lower: nine steps.
     assert found.cobb_deg == pytest.approx([27])
     assert found.tilt_deg[0] == pytest.approx([1.5, 7.5, 13.5, 19.5, 25.5])
+
+
+def test_cobb_takes_the_outer_endplates_of_two_vertebrae() -> None:
+    """The most tilted endplates are L2's lower and L4's upper; the convention is L2's upper, L4's lower."""
+    tilts = np.array([[0, 0], [8, 12], [0, 0], [-11, -6], [0, 0]], dtype=np.float64)
+    assert cobb_deg(tilts[None, :, 0], tilts[None, :, 1]) == pytest.approx([14])
+    one_wedged = np.array([[0, 0], [20, -20], [0, 0]], dtype=np.float64)
+    assert cobb_deg(one_wedged[None, :, 0], one_wedged[None, :, 1]) == pytest.approx([20])
 
 
 @pytest.mark.parametrize("level", range(4))
@@ -125,7 +153,8 @@ def test_frontal_against_a_loop_and_invariant(seed: int, scale: float, turn_deg:
         for k in range(0, 20, 2)
     ]
     found = measure_frontal(points[None], AP)
-    assert found.cobb_deg[0] == pytest.approx(max(abs(a - b) for a in tilts for b in tilts))
+    between = [abs(tilts[2 * a] - tilts[2 * b + 1]) for a in range(5) for b in range(a + 1, 5)]
+    assert found.cobb_deg[0] == pytest.approx(max(between))
     turn = math.radians(turn_deg)
     matrix = scale * np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     other = measure_frontal(points[None] @ matrix - 7, AP)
@@ -144,7 +173,7 @@ def test_missing_and_degenerate_points() -> None:
     assert np.isnan(found.wedging[0]).tolist() == [False, False, True, False, False]
     equal = measure_lateral(np.full((1, 22, 2), 3.0), LA, np.array([0]))
     assert all(np.isnan(column.values).all() for column in measurement_columns(equal, LA))
-    assert facing_from_lordosis(np.full((1, 22, 2), 3.0), LA).tolist() == [0]
+    assert np.isnan(lordosis_bend_deg(np.full((1, 22, 2), 3.0), LA)).all()
     frontal = measure_frontal(np.full((1, 20, 2), np.nan), AP)
     assert all(np.isnan(column.values).all() for column in measurement_columns(frontal, AP))
 
@@ -183,7 +212,6 @@ def test_gap_of_the_straight_spine() -> None:
 def test_a_longer_spine_is_measured_alike_where_it_is_the_same(facing: int) -> None:
     """L1 to S1 of a whole spine against the same points by themselves; its lordosis is theirs, not T1's."""
     points = bent(T1_TO_S1, 2) + np.random.default_rng(1).normal(0, 2, (5, T1_TO_S1.keypoints, 2))
-    assert facing_from_lordosis(points, T1_TO_S1).tolist() == [1] * 5
     sides = np.full(5, facing)
     whole = measurement_columns(measure_lateral(points, T1_TO_S1, sides), T1_TO_S1)
     part = measurement_columns(measure_lateral(points[:, 48:], LA, sides), LA)
@@ -203,9 +231,8 @@ def test_frontal_measurements_of_a_longer_spine() -> None:
         np.testing.assert_array_equal(by_name[column.name, column.level], column.values)
 
 
-def test_without_a_sacrum_there_is_no_lordosis_and_no_facing() -> None:
+def test_without_a_sacrum_there_is_no_lordosis() -> None:
     points = bent(AP, 4)[None]
-    assert facing_from_lordosis(points, AP).tolist() == [0]
     found = measure_lateral(points, AP, np.array([1]))
     assert np.isnan(found.lordosis_deg).all()
     assert found.segmental_deg[0] == pytest.approx([8] * 4)

@@ -6,8 +6,10 @@ import pytest
 from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import select_rules
-from mahtdiag.diagnosis.anatomy import diagnose_predictions, judge, measure_agreement, shift_by_image
+from mahtdiag.diagnosis.anatomy import diagnose_predictions, judge, shift_by_image
+from mahtdiag.diagnosis.measured import measure_run
 from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
+from mahtdiag.schema.choices import FacingSide
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, straight_spine
 from tests.diagnosis.builders import table_of
@@ -106,11 +108,13 @@ def test_measurements_of_a_slip() -> None:
     endplate = label[:, 21] - label[:, 20]
     label[:, 18:20] += 0.4 * endplate[:, None]
     predicted[:, 18:20] += 0.7 * endplate[:, None]
-    measured = measure_agreement(predicted, label, View.LA.skeleton)
+    measured = measure_run(table_of("abc", predicted, label), FacingSide.RIGHT)
     slip = next(pair for pair in measured.pairs if (pair.name, pair.level) == ("slip_percent", "L5/S1"))
     assert slip.difference.bias == pytest.approx(30.0)
     assert measured.meyerding is not None
     assert measured.meyerding[1, 2] == 3
     assert measured.meyerding.sum() == 15
-    assert measured.facing_unknown == 0
-    assert measure_agreement(label[:, :20], label[:, :20], View.AP.skeleton).meyerding is None
+    assert measured.facing is not None
+    assert measured.facing.unknown == 0
+    frontal = measure_run(table_of("abc", label[:, :20], label[:, :20]))
+    assert (frontal.meyerding, frontal.facing) == (None, None)

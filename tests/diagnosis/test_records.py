@@ -90,6 +90,21 @@ def test_a_coordinate_loss_is_in_the_networks_frame() -> None:
     assert record.losses.coord == pytest.approx(10 * np.log(2.5) / 2, rel=1e-9)
 
 
+def test_the_listhesis_code_of_an_endplate_is_that_of_both_its_keypoints() -> None:
+    of = frame()
+    points = spine(View.LA, of.original)
+    codes = (0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 4)
+    samples = [replace(sample(points, View.LA), listhesis=codes), sample(points, View.LA, "b.png")]
+    found = reading(np.stack([by_hand(points, of)] * 2))
+    images = [image(of.original), image(of.original, "b.png")]
+    records, _ = maker(spec(View.LA)).records(samples, images, [of, of], found)
+    coded, uncoded = (record.keypoints.listhesis for record in records)
+    assert coded is not None
+    assert uncoded is not None
+    assert coded.tolist() == [code for code in codes for _ in range(2)]
+    assert np.isnan(uncoded).all()
+
+
 def test_missing_labels_stay_missing() -> None:
     of = frame()
     points = spine(View.AP, of.original)

@@ -223,4 +223,6 @@ def test_what_earlier_versions_did_not_write_is_unknown(tmp_path: Path, without_
     peaks = after.peaks
     unknown = (peaks.second_share, peaks.second, peaks.argmax, peaks.local, after.sigma_epistemic_px)
     assert all(np.isnan(values).all() for values in unknown)
+    pq.write_table(table.drop_columns(["listhesis"]), path)
+    assert np.isnan(open_run(folder, tmp_path).table().listhesis).all()
     assert peaks.local.shape == before.pred_px.shape

@@ -60,7 +60,13 @@ def test_a_file_says_who_wrote_it_and_of_which_view(view: View, tmp_path: Path) 
 def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
     records = [record(name, view) for name in ("b.jpg", "a é.jpg", "a.jpg")]
     parts = np.random.default_rng(3).random((2, view.skeleton.keypoints, 2))
-    told_apart = replace(records[1].keypoints, sigma_aleatoric_px=parts[0], sigma_epistemic_px=parts[1])
+    codes = (np.arange(view.skeleton.keypoints) // 2 % 5).astype(np.float64)
+    told_apart = replace(
+        records[1].keypoints,
+        sigma_aleatoric_px=parts[0],
+        sigma_epistemic_px=parts[1],
+        listhesis=codes,
+    )
     records[1] = replace(records[1], keypoints=told_apart)
     expected = []
     for r in sorted(records, key=lambda r: r.image):
@@ -99,6 +105,7 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
                 "argmax_y": None if x.peaks is None else x.peaks.argmax[i, 1],
                 "local_x": None if x.peaks is None else x.peaks.local[i, 0],
                 "local_y": None if x.peaks is None else x.peaks.local[i, 1],
+                "listhesis": None if x.listhesis is None else x.listhesis[i],
             }
             expected.append({key: None if value != value else value for key, value in cells.items()})
     assert _keypoints_of(records, view).to_pylist() == expected
@@ -223,6 +230,7 @@ def test_records_survive_the_way_to_the_disk_and_back(
             x,
             sigma_aleatoric_px=unknown if x.sigma_aleatoric_px is None else x.sigma_aleatoric_px,
             sigma_epistemic_px=unknown if x.sigma_epistemic_px is None else x.sigma_epistemic_px,
+            listhesis=unknown[:, 0] if x.listhesis is None else x.listhesis,
             peaks=None,
         )
         assert_same(replace(found.keypoints, peaks=None), known)

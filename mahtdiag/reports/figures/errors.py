@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.measurements import BlandAltman
-from mahtdiag.diagnosis.anatomy import MeasuredPair, RuleTally
+from mahtdiag.anatomy.agreement import BlandAltman
+from mahtdiag.diagnosis.anatomy import RuleTally
+from mahtdiag.diagnosis.measured import MeasuredPair
 from mahtdiag.reports.figures.spine import spine_figure
 from mahtdiag.reports.figures.style import (
     BLUE,

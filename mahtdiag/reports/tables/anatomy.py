@@ -7,6 +7,7 @@ from textwrap import fill
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.facing import Facing
 from mahtdiag.anatomy.findings import group_reason, grouped
 from mahtdiag.anatomy.rule import LimitSpec, Rule, amount
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
@@ -14,12 +15,11 @@ from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,
     JudgedImage,
-    Measured,
-    MeasuredPair,
     PredictionDiagnosis,
     RuleTally,
     Source,
 )
+from mahtdiag.diagnosis.measured import Measured, MeasuredPair
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.copies import copies_parts
@@ -47,7 +47,8 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
-from mahtdiag.reports.text import ABSENT, interval, number, percent
+from mahtdiag.reports.text import ABSENT, counted, interval, number, percent
+from mahtdiag.schema.choices import FacingSide
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.skeleton import Skeleton, View
 
@@ -265,10 +266,25 @@ def _between(low: float, high: float, decimals: int) -> str:
 
 def _caption(measured: Measured) -> str:
     text = "95 % limits of agreement (Bland and Altman); ICC(A,1); – where too few images tell."
-    if measured.facing_unknown:
-        images = "image" if measured.facing_unknown == 1 else "images"
-        text += f" {measured.facing_unknown} {images} of unknown facing: sizes without sign."
-    return text
+    return text if measured.facing is None else f"{text} {facing_sentence(measured.facing)}"
+
+
+def facing_sentence(facing: Facing) -> str:
+    """Who told which way the images face, and what became of those of which nobody did."""
+    if facing.given:
+        return f"Facing: {FacingSide.RIGHT if facing.side.sum() > 0 else FacingSide.LEFT}, as set."
+    coded, images = int(facing.by_codes.sum()), len(facing.side)
+    most = max(facing.right, facing.left)
+    way = FacingSide.RIGHT if facing.right > facing.left else FacingSide.LEFT
+    voters = f"{most} of {counted(facing.right + facing.left, 'patient')} face {way}"
+    told = images - facing.unknown - coded
+    parts = [f"of {coded} by their listhesis codes"] if coded else []
+    parts += [f"of {told} by the others ({voters})"] if told else []
+    if not facing.unknown:
+        return f"Facing: {', '.join(parts)}."
+    parts.append(f"unknown of {facing.unknown} of {images} ({voters}, too few to tell)")
+    what = "they have no signed numbers" if facing.signed else "all slips, angles and ratios are without sign"
+    return f"Facing: {', '.join(parts)}: {what}; say --facing left or right."
 
 
 def meyerding_table(counts: NDArray[np.int64]) -> Table:

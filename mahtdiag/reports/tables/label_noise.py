@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator
 from itertools import groupby
 
-from mahtdiag.diagnosis.anatomy import TITLES
 from mahtdiag.diagnosis.label_noise import Bounded, Disagreement, LabelNoise, Repeatability
+from mahtdiag.diagnosis.measured import TITLES
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json, escaped

@@ -26,7 +26,7 @@ from mahtdiag.reports.figures.errors import draw_bland_altman
 from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
-from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, ImageChoice
+from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice
 from mahtdiag.schema.records import Failure, Floats, Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.anatomy.copies import Against, draw_copies, find_copies
@@ -64,7 +64,7 @@ class AnatomyRequest:
     `pictures`: whether anything is drawn: plots and overlays into the run folder, overlays of labels into
     `out`. `overlays`: which of the judged images; None: the worst. `copies`: whether images of the set are
     held against each other and those of `against`; `strict_copies`: one that is found fails the judgement.
-    `labels2`: a second labelling of the images.
+    `labels2`: a second labelling of the images. `facing` None takes what the settings say.
     """
 
     settings: Settings
@@ -81,6 +81,7 @@ class AnatomyRequest:
     labels2: Path | None = None
     copies: bool = True
     strict_copies: bool = False
+    facing: FacingSide | None = None
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules to check. Raises UsageError for a code that matches none."""
@@ -108,6 +109,8 @@ def judge_anatomy(request: AnatomyRequest, progress: Progress) -> Anatomy:
         raise UsageError("--against and --strict-copies go with --labels: they are about the images of a set")
     if not request.copies and (request.against is not None or request.strict_copies):
         raise UsageError("--no-copies contradicts --against and --strict-copies: leave one of them out")
+    if request.labels is not None and request.facing is not None:
+        raise UsageError("--facing is for what is measured on a run; --labels measures nothing")
     if request.labels is not None and request.out is None and request.overlays not in (None, NO_IMAGES):
         raise UsageError("--overlays with --labels needs --out DIR, the folder to draw into")
     if request.labels is not None:
@@ -132,7 +135,7 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
         )
     limits = Limits.of(run.view, {**table.conditions.limits.values, **_set_limits(request, run.view)})
     table = table.judged_by(limits, rules)
-    report = report_of_run(run, table)
+    report = report_of_run(run, table, request.facing or request.settings.anatomy.facing)
     if request.pictures:
         report = _with_pictures(report, run)
         report = _with_overlays(report, request, run, table, progress)
@@ -146,14 +149,14 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
     return Anatomy(report, status_of(report.gates))
 
 
-def report_of_run(run: Run, table: RunTable) -> AnatomyReport:
+def report_of_run(run: Run, table: RunTable, facing: FacingSide | None) -> AnatomyReport:
     """Everything that the table of a run tells by its limits and rules; needs an evaluated image."""
     return AnatomyReport(
         source=Source.RUN,
         subject=run.label,
         judged=table,
         verdict=judge(table.image, table.findings, table.label_findings),
-        diagnosis=diagnose_predictions(table),
+        diagnosis=diagnose_predictions(table, facing),
         failures=table.failures,
         notes=_run_notes(run),
         setup=run.document.setup_entries,

@@ -86,7 +86,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
         wanted = [(table.image[row], table.image_sha256[row]) for row in rows]
         started = start_pictures(pool, wanted, data)
         try:
-            report = content_of(run, table, gates)
+            report = content_of(run, table, gates, request.settings.anatomy.facing)
             sections = tuple(sections_of(report))
             pictures = finished_pictures(started, progress)
         except BaseException:

@@ -12,6 +12,7 @@ from mahtdiag.reports.html.sections import Facts, ReportContent
 from mahtdiag.reports.text import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
+from mahtdiag.schema.choices import FacingSide
 from mahtdiag.workflows.anatomy.job import report_of_run
 from mahtdiag.workflows.calibration.job import calibration_of, plot_data
 from mahtdiag.workflows.calibration.judged_sigma import has_sigma
@@ -19,7 +20,9 @@ from mahtdiag.workflows.calibration.screen import result_of as calibration_resul
 from mahtdiag.workflows.gates.judging import gate_cases, other_notes, results_of
 
 
-def content_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> ReportContent:
+def content_of(
+    run: Run, table: RunTable, gates: tuple[GateResult, ...], facing: FacingSide | None = None
+) -> ReportContent:
     """Everything but the gallery; by the rules and limits that the run was judged by."""
     document = run.document
     found = calibration_of(run) if has_sigma(table) else None
@@ -28,7 +31,7 @@ def content_of(run: Run, table: RunTable, gates: tuple[GateResult, ...]) -> Repo
         subtitle=_subtitle(run),
         table=table,
         loss_weights=document.resolved.loss_weights,
-        anatomy=report_of_run(run, table),
+        anatomy=report_of_run(run, table, facing),
         calibration=None if found is None else calibration_result(found),
         plots=plot_data(found.sigma) if found and found.sigma.report.n_keypoints else None,
         gates=gate_cases(gates, table),

@@ -7,10 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.config.project_file import parse_settings
-from mahtdiag.config.settings import Settings
+from mahtdiag.config.settings import AnatomySettings, Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis, Source
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
+from mahtdiag.schema.choices import FacingSide
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import Anatomy, AnatomyRequest, judge_anatomy
@@ -98,6 +99,29 @@ def test_a_run_without_an_evaluated_image(tmp_path: Path) -> None:
 def test_a_run_and_labels_are_too_much(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not both"):
         judged(tmp_path, run=Path("a"), labels=Path("b"))
+
+
+def test_facing_that_was_said_gives_measurements_their_sign(tmp_path: Path) -> None:
+    labels = natural_spines(View.LA, 3)
+    write_run(tmp_path / "runs" / "a", labels, labels, View.LA)
+    bias = {}
+    for side in FacingSide:
+        settings = Settings(anatomy=AnatomySettings(facing=side))
+        measured = diagnosis_of(judged(tmp_path, settings=settings).report).measured
+        assert measured.facing is not None
+        assert (measured.facing.given, measured.facing.unknown) == (True, 0)
+        bias[side] = next(pair.labelled for pair in measured.pairs if pair.name == "lordosis_deg")
+    np.testing.assert_allclose(bias[FacingSide.LEFT], -bias[FacingSide.RIGHT])
+    unknown = diagnosis_of(judged(tmp_path).report).measured
+    assert unknown.facing is not None
+    assert unknown.facing.unknown == 3
+    with pytest.raises(UsageError, match="--facing is for"):
+        judge_anatomy(
+            AnatomyRequest(
+                *(Settings(), None, Path("b"), None, None, None, False, tmp_path), facing=FacingSide.LEFT
+            ),
+            NoProgress(),
+        )
 
 
 def test_failed_images_of_a_run_are_listed(tmp_path: Path) -> None:

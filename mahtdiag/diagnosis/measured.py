@@ -1,0 +1,148 @@
+"""What clinicians read from the keypoints of a run: on predictions and labels, and how well the two agree."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.agreement import BlandAltman, Icc, bland_altman, confusion_table, icc_a1
+from mahtdiag.anatomy.facing import Facing, find_facing, slip_codes
+from mahtdiag.anatomy.measurements import (
+    FrontalMeasurements,
+    LateralMeasurements,
+    measure_frontal,
+    measure_lateral,
+    measurement_columns,
+    meyerding_grade,
+    sizes_alone,
+)
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.schema.choices import FacingSide
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, Skeleton, View
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+MEYERDING = (1, 2, 3, 4, 5)
+TITLES = {
+    "cobb_deg": "coronal Cobb angle",
+    "lateral_slip_percent": "lateral slip",
+    "tilt_deg": "vertebral tilt",
+    "slip_percent": "slip",
+    "lordosis_deg": "lumbar lordosis",
+    "segmental_deg": "segmental angle",
+    "disc_height_index": "disc height index",
+    "wedging": "front/back height",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPair:
+    """One measurement of one level on labels and predictions, `[N]` each, and how well they agree."""
+
+    name: str
+    level: str
+    unit: str
+    labelled: Floats
+    predicted: Floats
+    difference: BlandAltman
+    icc: Icc
+
+    @property
+    def title(self) -> str:
+        """What is measured, in words."""
+        return TITLES[self.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All measurements of a set of images.
+
+    `meyerding` (lateral views only): counts `[grade of label, grade of prediction]`, I to V, over the levels
+    whose slip is known in both. `facing` of the images: None in AP.
+    """
+
+    pairs: tuple[MeasuredPair, ...]
+    meyerding: NDArray[np.int64] | None
+    facing: Facing | None
+
+
+def measure_run(table: RunTable, facing: FacingSide | None = None) -> Measured:
+    """The measurements of a run; `facing`: the anterior side of all images, where that was said."""
+    codes = slip_codes(endplate_codes(table))
+    return measure_agreement(table.pred_px, table.gt_px, table.skeleton, table.units, codes, facing)
+
+
+def measure_agreement(
+    pred_px: Floats,
+    label_px: Floats,
+    skeleton: Skeleton,
+    units: Ints,
+    codes: Floats | None = None,
+    given: FacingSide | None = None,
+) -> Measured:
+    """Every measurement of the projection, on predictions and labels `[N, K, 2]`, and how well they agree.
+
+    `units` `[N]`; `codes` `[N, V−1]` of listhesis by level, where there are any; `given`: the anterior side.
+    Lateral predictions are measured under the facing of their labels: they show the same patient. Where it is
+    known of most images, what depends on it leaves out the others; else it is a size without sign in all.
+    """
+    labelled: LateralMeasurements | FrontalMeasurements
+    predicted: LateralMeasurements | FrontalMeasurements
+    meyerding, found = None, None
+    if skeleton.view is View.LA:
+        codes = np.full((len(label_px), len(skeleton.vertebrae) - 1), np.nan) if codes is None else codes
+        found = find_facing(label_px, skeleton, codes, units, given)
+        labelled, predicted = _lateral(label_px, pred_px, skeleton, found)
+        grades = [meyerding_grade(each.slip_percent) for each in (labelled, predicted)]
+        meyerding = confusion_table(grades[0], grades[1], MEYERDING)
+    else:
+        labelled = measure_frontal(label_px, skeleton)
+        predicted = measure_frontal(pred_px, skeleton)
+    columns = zip(
+        *(measurement_columns(labelled, skeleton), measurement_columns(predicted, skeleton)),
+        strict=True,
+    )
+    pairs = tuple(
+        MeasuredPair(
+            name=ours.name,
+            level=ours.level,
+            unit=ours.unit,
+            labelled=ours.values,
+            predicted=theirs.values,
+            difference=bland_altman(theirs.values, ours.values),
+            icc=icc_a1(np.stack([ours.values, theirs.values], axis=1)),
+        )
+        for ours, theirs in columns
+    )
+    return Measured(pairs, meyerding, found)
+
+
+def endplate_codes(table: RunTable) -> Floats:
+    """The code of listhesis of every endplate `[N, E]`; NaN where the run does not know it."""
+    if not table.has(RunTable.listhesis):
+        return np.full((len(table), table.skeleton.endplates), np.nan)
+    return table.listhesis[:, ::CORNERS_PER_ENDPLATE]
+
+
+def _lateral(
+    label_px: Floats, pred_px: Floats, skeleton: Skeleton, facing: Facing
+) -> tuple[LateralMeasurements, LateralMeasurements]:
+    """Labels and predictions, all signed, those of unknown facing NaN, or all without sign."""
+    side = facing.side if facing.signed else np.zeros_like(facing.side)
+    labelled = measure_lateral(label_px, skeleton, side)
+    predicted = measure_lateral(pred_px, skeleton, side)
+    if not facing.signed:
+        return sizes_alone(labelled, predicted)
+    return _known_alone(labelled, side), _known_alone(predicted, side)
+
+
+def _known_alone(measured: LateralMeasurements, side: NDArray[np.int64]) -> LateralMeasurements:
+    """What depends on the facing is NaN where that is unknown."""
+    known = side != 0
+    return replace(
+        measured,
+        slip_percent=np.where(known[:, None], measured.slip_percent, np.nan),
+        lordosis_deg=np.where(known, measured.lordosis_deg, np.nan),
+        segmental_deg=np.where(known[:, None], measured.segmental_deg, np.nan),
+        wedging=np.where(known[:, None], measured.wedging, np.nan),
+    )
