@@ -119,13 +119,16 @@ class RecordMaker:
         per_cell = np.stack([f.original_per_cell for f in frames])
         scale = np.stack([per_cell[:, 0] ** 2, per_cell[:, 0] * per_cell[:, 1], per_cell[:, 1] ** 2], axis=-1)
         spread_px2 = reading.spread * scale[:, None, :]
+        # What the place is not decoded from says nothing of it.
+        own = spec.decoding.own_coords and reading.coords is not None
+        averaged_px2 = None if reading.averaged is None or own else reading.averaged * scale[:, None, :]
         to_px = (1.0 / np.stack([f.input_per_original for f in frames]))[:, None, :]
         if factors is not None:
             to_px = to_px * factors[:, None]
         head = reading.sigma if spec.uncertainty.source in HEAD else None
         within = None if head is None else head * to_px
         if spec.uncertainty.source is UncertaintySource.HEATMAP:
-            within = np.sqrt(spread_px2[..., [0, 2]])
+            within = np.sqrt((spread_px2 if averaged_px2 is None else averaged_px2)[..., [0, 2]])
             within = within if factors is None else within * factors[:, None]
         between = None if reading.between is None else reading.between * to_px
         spacing_mm = np.array([self._spacing_mm(sample) or np.nan for sample in samples])
@@ -141,6 +144,7 @@ class RecordMaker:
             error_mm=error_mm,
             sigma_px=_total(within, between, gt_px),
             spread_px2=spread_px2,
+            averaged_px2=averaged_px2,
             peak=reading.peak,
             at_min=none if head is None else head <= bounds.min_sigma * (1 + _AT_BOUND),
             at_max=none if head is None else head >= bounds.max_sigma * (1 - _AT_BOUND),

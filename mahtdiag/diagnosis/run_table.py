@@ -86,10 +86,13 @@ def _error_types(table: "RunTable") -> ErrorTypes:
 
 
 def _covariance_px2(table: "RunTable") -> Floats | None:
-    """The spread, with the factors that σ was multiplied by."""
+    """The spread of what the decoder reads, with the factors that σ was multiplied by."""
     if table.conditions.sigma_source != UncertaintySource.HEATMAP:
         return None
-    covariance = table.spread_px2[..., [[0, 1], [1, 2]]]
+    spread = table.spread_px2
+    if table.has(RunTable.averaged_px2):
+        spread = np.where(np.isnan(table.averaged_px2), spread, table.averaged_px2)
+    covariance = spread[..., [[0, 1], [1, 2]]]
     factors = table.conditions.sigma_factors
     return covariance if factors is None else covariance * np.array(factors)[:, None, None] ** 2
 
@@ -160,6 +163,10 @@ class RunTable:
     local_px = Column[Floats]("float64", "local_x", "local_y", record="keypoints.peaks.local", later=True)
 
     listhesis = Column[Floats]("int32", record="keypoints.listhesis", later=True)
+    averaged_px2 = Column[Floats](
+        *("float64", "averaged_xx", "averaged_xy", "averaged_yy"), record="keypoints.averaged_px2", later=True
+    )
+    """Spread of the whole map that soft-argmax averages; NaN where the place is not decoded by it."""
 
     units = Column[Ints](compute=_units)
     """What is independent, `[N]`: the number of each image's patient, or of the image where none is known."""
@@ -356,7 +363,7 @@ _IN_RECORD: Final = frozenset(field.name for field in fields(ImageRecord))
 
 _FOLLOWED_FROM: Final = frozenset(
     (
-        *("pred_px", "gt_px", "width", "height", "spread_px2"),
+        *("pred_px", "gt_px", "width", "height", "spread_px2", "averaged_px2"),
         *("second_share", "second_px", "argmax_px", "local_px"),
     )
 )

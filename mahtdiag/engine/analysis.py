@@ -105,6 +105,8 @@ def _to_host(
         "argmax": reading.argmax,
         "local": reading.local,
     }
+    if reading.averaged is not None:
+        on_device["averaged"] = reading.averaged
     if own_coords and outputs.coords is not None:
         on_device["coords"] = outputs.coords.float()
     if sigma is not None:

@@ -81,6 +81,7 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
     first = readings[0]
     coords = _stacked([reading.coords for reading in readings])
     sigma = _stacked([reading.sigma for reading in readings])
+    averaged = _stacked([reading.averaged for reading in readings])
     # Outputs that are no numbers are recorded as such; they need no warning as well.
     with np.errstate(over="ignore", invalid="ignore"):
         points = np.stack([reading.points for reading in readings])
@@ -90,6 +91,7 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
             heatmap_size=first.heatmap_size,
             points=_mean(points),
             spread=_mean([reading.spread for reading in readings]),
+            averaged=None if averaged is None else _mean(averaged),
             peak=_mean([reading.peak for reading in readings]),
             flags=np.bitwise_or.reduce([reading.flags for reading in readings]),
             finite=np.logical_and.reduce([reading.finite for reading in readings]),

@@ -32,7 +32,8 @@ class HeatmapReading:
     `points` `[B, K, 2]` (x, y) by the chosen method, `peak` value `[B, K]`, `spread` (xx, xy, yy) in cells²
     `[B, K, 3]`, `flags` bits of `HeatmapFlag` `[B, K]`. NaN where the heatmap holds a NaN or +∞; a cell of −∞
     is background. `argmax` and `local` `[B, K, 2]` are the places that those two methods give, whatever the
-    chosen one is; `second` is the second peak.
+    chosen one is; `second` is the second peak. `averaged` (xx, xy, yy) `[B, K, 3]` is the spread of the whole
+    map that soft-argmax averages, about the place; None for the other methods, which read the peak alone.
     """
 
     points: Tensor
@@ -42,6 +43,7 @@ class HeatmapReading:
     argmax: Tensor
     local: Tensor
     second: SecondPeaks
+    averaged: Tensor | None = None
 
 
 def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
@@ -63,19 +65,20 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
     windows = cut_windows(heatmaps, peaks, max(near, wide))
     centroid, spread = local_moments(windows.within(wide), peaks, sigma)
     highest = peaks.settled(peaks.points)
+    averaged = None
     match decoding.method:
         case DecodeMethod.LOCAL:
             points = centroid
         case DecodeMethod.DARK:
             points = dark(windows.within(near), peaks, sigma)
         case DecodeMethod.SOFT_ARGMAX:
-            points = torch.empty_like(highest)
+            points, averaged = torch.empty_like(highest), torch.empty_like(spread)
             # Image by image: this one needs a copy of what it reads.
             for image, part in enumerate(heatmaps):
-                points[image] = soft_argmax(part, decoding.softargmax_beta)
+                points[image], averaged[image] = soft_moments(part, decoding.softargmax_beta)
         case DecodeMethod.ARGMAX:
             points = highest
-    return HeatmapReading(points, peaks.value, spread, peaks.flags, highest, centroid, second)
+    return HeatmapReading(points, peaks.value, spread, peaks.flags, highest, centroid, second, averaged)
 
 
 def decode(
@@ -92,6 +95,29 @@ def soft_argmax(heatmaps: Tensor, beta: float = 1.0) -> Tensor:
     a NaN or +∞ gives NaN. Half precisions are read as float32. Raises ValueError unless β is positive. Sun et
     al., Integral Human Pose Regression, ECCV 2018.
     """
+    return _averaged(heatmaps, beta)[0]
+
+
+def soft_moments(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """Place `[..., 2]` of soft-argmax and the spread (xx, xy, yy) `[..., 3]` of what it averages, about it.
+
+    Σ (x−x̄)², (x−x̄)·(y−ȳ), (y−ȳ)² · softmax(β·h) over the whole map: two peaks are as wide as they lie apart.
+    Cells, cells²; no variance is below that of one cell, 1/12. Otherwise as `soft_argmax`.
+    """
+    place, weights, columns, rows = _averaged(heatmaps, beta)
+    total = rows.sum(-1, keepdim=True)
+    from_x, from_y = (
+        torch.arange(side, device=place.device, dtype=place.dtype) - place[..., axis, None]
+        for axis, side in enumerate((columns.shape[-1], rows.shape[-1]))
+    )
+    # About the place before they are multiplied: differences of large sums would cancel.
+    xy = (torch.einsum("...yx,...x->...y", weights, from_x) * from_y).sum(-1)
+    sums = torch.stack([(columns * from_x**2).sum(-1), xy, (rows * from_y**2).sum(-1)], -1)
+    return place, torch.maximum(sums / total, sums.new_tensor([LEAST_VARIANCE, -math.inf, LEAST_VARIANCE]))
+
+
+def _averaged(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Place of soft-argmax, the weights that it averages with, and their sums over columns and rows."""
     if not beta > 0:
         raise ValueError(f"beta must be positive, not {beta}")
     height, width = heatmaps.shape[-2:]
@@ -102,7 +128,8 @@ def soft_argmax(heatmaps: Tensor, beta: float = 1.0) -> Tensor:
     total = rows.sum(-1)
     x = torch.arange(width, device=heatmaps.device, dtype=heatmaps.dtype)
     y = torch.arange(height, device=heatmaps.device, dtype=heatmaps.dtype)
-    return torch.stack([(columns * x).sum(-1) / total, (rows * y).sum(-1) / total], -1)
+    place = torch.stack([(columns * x).sum(-1) / total, (rows * y).sum(-1) / total], -1)
+    return place, weights, columns, rows
 
 
 def gaussian_targets(points: Tensor, sigma: float, height: int, width: int) -> Tensor:

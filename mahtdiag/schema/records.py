@@ -72,6 +72,7 @@ class BatchReading:
     model-input pixels or None. `heatmap_size` is (height, width).
     `between` `[B, K, 2]`: standard deviation of the places between repeated passes, in model-input pixels;
     None after a single pass. `peaks` in heatmap cells; None after repeated passes, which have no one heatmap.
+    `averaged` `[B, K, 3]`: spread of the whole map, as `spread`, where the decoder averages it; else None.
     """
 
     heatmap_size: tuple[int, int]
@@ -87,6 +88,7 @@ class BatchReading:
     sigma: Floats | None
     between: Floats | None = None
     peaks: PeakPlaces | None = None
+    averaged: Floats | None = None
 
 
 LISTHESIS_NAMES = (
@@ -203,6 +205,7 @@ class KeypointResults:
     `flags` are bits of `HeatmapFlag`. σ² is the sum of its aleatoric (within a pass) and epistemic (between
     passes) part `[K, 2]`, which repeated passes tell apart; None after a single pass. `peaks` None where not
     known. `listhesis` is the code of each keypoint's endplate in its annotation, see `LISTHESIS_NAMES`.
+    `averaged_px2` `[K, 3]`: covariance of the whole map that soft-argmax averages, else None.
     """
 
     gt_px: Floats
@@ -219,6 +222,7 @@ class KeypointResults:
     sigma_epistemic_px: Floats | None = None
     peaks: PeakPlaces | None = None
     listhesis: Floats | None = None
+    averaged_px2: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

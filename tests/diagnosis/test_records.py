@@ -201,6 +201,18 @@ def test_sigma_of_the_heatmap_scales_like_the_cells() -> None:
     assert not record.keypoints.at_min.any()
 
 
+def test_sigma_is_that_of_the_map_that_was_averaged() -> None:
+    of = frame(Size(192, 128))
+    points = spine(View.AP, of.original)
+    averaged = np.broadcast_to(np.array([25.0, -2.0, 16.0]), (1, 20, 3))
+    found = replace(reading(by_hand(points, of)[None]), averaged=averaged)
+    of_heatmap = maker(spec(source=UncertaintySource.HEATMAP))
+    record = one(of_heatmap.records([sample(points)], [image(of.original)], [of], found))
+    np.testing.assert_allclose(record.keypoints.averaged_px2, [[400.0, -64.0, 1024.0]] * 20)
+    np.testing.assert_allclose(record.keypoints.spread_px2, [[64.0, 32.0, 576.0]] * 20)
+    np.testing.assert_allclose(record.keypoints.sigma_px, [[20.0, 32.0]] * 20)
+
+
 @pytest.mark.parametrize("source", [UncertaintySource.NONE, UncertaintySource.AUTO, UncertaintySource.HEAD])
 def test_no_sigma(source: UncertaintySource) -> None:
     of = frame()

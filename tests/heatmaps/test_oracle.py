@@ -1,12 +1,14 @@
 """Every decoder against its definition written as loops, on heatmaps that are not Gaussians."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.heatmaps.decoding import read_heatmaps, soft_argmax
+from mahtdiag.heatmaps.decoding import gaussian_targets, read_heatmaps, soft_argmax, soft_moments
 from mahtdiag.schema.choices import DecodeMethod
 from mahtdiag.schema.model_spec import Decoding
 
@@ -93,3 +95,59 @@ def test_soft_argmax_does_not_overflow() -> None:
     heatmap[0, 0, 3, 4] = 3e38
     torch.testing.assert_close(soft_argmax(heatmap), torch.tensor([[[4.0, 3.0]]]))
     assert soft_argmax(heatmap, 1e30).tolist() == [[[4.0, 3.0]]]
+
+
+@pytest.mark.parametrize(
+    ("seed", "height", "width", "beta"), [(0, 7, 9, 1.0), (1, 12, 5, 30.0), (2, 64, 48, 8.0)]
+)
+def test_spread_of_what_is_averaged(seed: int, height: int, width: int, beta: float) -> None:
+    heatmap = np.random.default_rng(seed).random((height, width))
+    weights = np.exp(beta * heatmap)
+    weights /= weights.sum()
+    cells = [(x, y, weights[y, x]) for y in range(height) for x in range(width)]
+    cx, cy = (sum(cell[2] * cell[axis] for cell in cells) for axis in (0, 1))
+    expected = [
+        sum(w * a * b for a, b, w in ((x - cx, x - cx, w) for x, y, w in cells)),
+        sum(w * (x - cx) * (y - cy) for x, y, w in cells),
+        sum(w * (y - cy) ** 2 for x, y, w in cells),
+    ]
+    place, spread = soft_moments(torch.from_numpy(heatmap), beta)
+    assert place.tolist() == pytest.approx([cx, cy], abs=1e-9)
+    assert spread.tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_two_peaks_are_as_wide_as_they_lie_apart() -> None:
+    """Between two peaks the 95 % ellipse of soft-argmax holds either; that of the higher peak does not."""
+    rng = np.random.default_rng(0)
+    true, other = (torch.from_numpy(rng.uniform(15, 48, size=(300, 1, 2))) for _ in "ab")
+    share = torch.from_numpy(rng.uniform(0.7, 1.1, size=(300, 1, 1, 1)))
+    maps = torch.maximum(gaussian_targets(true, 2.0, 64, 64), share * gaussian_targets(other, 2.0, 64, 64))
+    reading = read_heatmaps(maps, Decoding(2.0, DecodeMethod.SOFT_ARGMAX, 10.0))
+    assert reading.averaged is not None
+
+    def inside(spread: torch.Tensor) -> float:
+        xx, xy, yy = spread.unbind(-1)
+        x, y = (reading.points - true).unbind(-1)
+        squared = (yy * x**2 - 2 * xy * x * y + xx * y**2) / (xx * yy - xy**2)
+        return float((squared <= 5.991).double().mean())
+
+    assert inside(reading.averaged) >= 0.9
+    assert inside(reading.spread) <= 0.7
+
+
+def test_only_soft_argmax_averages_a_map() -> None:
+    maps = torch.rand(2, 3, 16, 12)
+    for method in DecodeMethod:
+        averaged = read_heatmaps(maps, Decoding(2.0, method, 10.0)).averaged
+        assert (averaged is not None) is (method is DecodeMethod.SOFT_ARGMAX)
+
+
+def test_the_spread_of_odd_maps_is_defined() -> None:
+    maps = torch.zeros(3, 1, 8, 6)
+    maps[1, 0, 2, 2] = math.nan
+    maps[2, 0, 3, 3] = 1e6
+    averaged = read_heatmaps(maps, Decoding(2.0, DecodeMethod.SOFT_ARGMAX, 10.0)).averaged
+    assert averaged is not None
+    assert averaged[0, 0].tolist() == pytest.approx([35 / 12, 0.0, 63 / 12], abs=1e-5)
+    assert bool(averaged[1, 0].isnan().all())
+    assert averaged[2, 0].tolist() == pytest.approx([1 / 12, 0.0, 1 / 12])

@@ -97,6 +97,7 @@ def record(name: str, view: View = View.AP) -> ImageRecord:
         error_mm=np.full(k, np.nan),
         sigma_px=np.abs(numbers(k, 2)),
         spread_px2=numbers(k, 3),
+        averaged_px2=numbers(k, 3),
         peak=random.random(k),
         at_min=random.random((k, 2)) < 0.2,
         at_max=random.random((k, 2)) < 0.2,

@@ -106,6 +106,9 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
                 "local_x": None if x.peaks is None else x.peaks.local[i, 0],
                 "local_y": None if x.peaks is None else x.peaks.local[i, 1],
                 "listhesis": None if x.listhesis is None else x.listhesis[i],
+                "averaged_xx": None if x.averaged_px2 is None else x.averaged_px2[i, 0],
+                "averaged_xy": None if x.averaged_px2 is None else x.averaged_px2[i, 1],
+                "averaged_yy": None if x.averaged_px2 is None else x.averaged_px2[i, 2],
             }
             expected.append({key: None if value != value else value for key, value in cells.items()})
     assert _keypoints_of(records, view).to_pylist() == expected
@@ -232,6 +235,7 @@ def test_records_survive_the_way_to_the_disk_and_back(
             sigma_epistemic_px=unknown if x.sigma_epistemic_px is None else x.sigma_epistemic_px,
             listhesis=unknown[:, 0] if x.listhesis is None else x.listhesis,
             peaks=None,
+            averaged_px2=np.full(x.spread_px2.shape, np.nan) if x.averaged_px2 is None else x.averaged_px2,
         )
         assert_same(replace(found.keypoints, peaks=None), known)
         assert_same(found.keypoints.peaks, peaks if x.peaks is None else x.peaks)

@@ -57,7 +57,7 @@ class Pair:
 def columns_of(run: Run) -> Columns:
     """What is read of a run to compare it: a few columns, in less time and memory than all."""
     with_spread = run.document.sigma_source == UncertaintySource.HEATMAP
-    return (*COMPARED, RunTable.spread_px2) if with_spread else COMPARED
+    return (*COMPARED, RunTable.spread_px2, RunTable.averaged_px2) if with_spread else COMPARED
 
 
 def require_images(run: Run) -> None:
