@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 
 from benchmarks.figures import print_named
-from validation import calibration_verdicts, duplicates, injection, label_noise
+from validation import calibration_claims, calibration_verdicts, duplicates, injection, label_noise
 
 STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "injection": injection.run,
     "calibration-verdicts": calibration_verdicts.run,
     "duplicates": duplicates.run,
     "label-noise": label_noise.run,
+    "calibration-claims": calibration_claims.run,
 }
 
 if __name__ == "__main__":

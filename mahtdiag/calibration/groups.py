@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from mahtdiag.calibration.by_chance import MIN_UNITS, MaceByChance, by_group
 from mahtdiag.calibration.scores import FloatArray, IntArray, Points
 from mahtdiag.calibration.sums import Sums, numbers
 
@@ -17,10 +18,12 @@ _SHOWN = ("mace", "sigma_scale", "bias_x", "bias_y", "sharpness_px", "nll", "crp
 
 @dataclass(frozen=True, slots=True)
 class GroupCalibration:
-    """Calibration of one group; `enough` is False below 20 keypoints, whose numbers are noise.
+    """Calibration of one group; `enough` is False below 20 keypoints or 10 units, whose numbers are noise.
 
     `kind` says what was grouped by ("vertebra"), `name` which group ("L5"). `bias_x`, `bias_y`: mean z, None
-    for the axis that a group by axis leaves out. `coverage_90`: per axis, nominal 0.9.
+    for the axis that a group by axis leaves out. `coverage_90`: per axis, nominal 0.9. `mace_by_chance`,
+    `mace_by_chance_most`: what a calibrated group of this size shows on average, and at most in 19 of 20;
+    None below 10 units.
     """
 
     kind: str
@@ -29,6 +32,8 @@ class GroupCalibration:
     n_images: int
     enough: bool
     mace: float
+    mace_by_chance: float | None
+    mace_by_chance_most: float | None
     sigma_scale: float
     bias_x: float | None
     bias_y: float | None
@@ -86,19 +91,30 @@ def group_calibration(
     """
     if points.n == 0:
         return ()
-    x, y = _groups_of_kind("axis", ("x", "y"), sums.by_axis, [points.n_images] * 2)
+    size = np.abs(points.residual_px / points.sigma_px)
+    everything = np.zeros(points.n, dtype=np.intp)
+    chances = [each for axis in (0, 1) for each in by_group(size[:, [axis]], points.unit, everything, 1)]
+    x, y = _groups_of_kind("axis", ("x", "y"), sums.by_axis, [points.n_images] * 2, chances)
     found = [replace(x, bias_y=None), replace(y, bias_x=None)]
     others = iter(sums.by_other)
     for grouping in groupings:
-        count = len(grouping.names)
+        count, codes = len(grouping.names), _codes_of_points(points, grouping)
         if grouping.over == "both":
             total = next(others)
         else:
             total = _add_up(
                 sums.by_keypoint if grouping.over == "keypoint" else sums.by_image, grouping.codes, count
             )
-        found += _groups_of_kind(grouping.kind, grouping.names, total, _images_by_group(points, grouping))
+        chances = list(by_group(size, points.unit, codes, count))
+        images = _images_by_group(points, codes, count)
+        found += _groups_of_kind(grouping.kind, grouping.names, total, images, chances)
     return tuple(sorted(found, key=lambda g: (not g.enough, -g.mace, g.kind, g.name)))
+
+
+def _codes_of_points(points: Points, grouping: Grouping) -> IntArray:
+    """The group of each usable keypoint [M]."""
+    places = {"keypoint": points.keypoint, "image": points.image}
+    return grouping.codes if grouping.over == "both" else grouping.codes[places[grouping.over]]
 
 
 def _add_up(sums: FloatArray, codes: IntArray, groups: int) -> FloatArray:
@@ -108,20 +124,20 @@ def _add_up(sums: FloatArray, codes: IntArray, groups: int) -> FloatArray:
     return np.asarray(chooser @ sums, dtype=np.float64)
 
 
-def _images_by_group(points: Points, grouping: Grouping) -> list[int]:
-    groups = len(grouping.names)
-    if grouping.over == "keypoint":
-        return [int(points.kept[:, grouping.codes == i].any(axis=1).sum()) for i in range(groups)]
-    codes = grouping.codes
-    if grouping.over == "both":
-        # Sorted pairs of group and image keep memory at one value per keypoint.
-        codes = np.unique(codes * points.n_images + points.image) // points.n_images
-    counts: list[int] = np.bincount(codes, minlength=groups).tolist()
+def _images_by_group(points: Points, codes: IntArray, groups: int) -> list[int]:
+    # Pairs of group and image as a table of marks: one byte each, no sorting.
+    seen = np.zeros((groups, points.n_images), dtype=np.bool_)
+    seen[codes, points.image] = True
+    counts: list[int] = seen.sum(axis=1).tolist()
     return counts
 
 
 def _groups_of_kind(
-    kind: str, names: Sequence[str], sums: FloatArray, images: list[int]
+    kind: str,
+    names: Sequence[str],
+    sums: FloatArray,
+    images: list[int],
+    chances: Sequence[tuple[int, MaceByChance | None]],
 ) -> list[GroupCalibration]:
     result = numbers(sums)
     return [
@@ -130,10 +146,12 @@ def _groups_of_kind(
             name=name,
             n_keypoints=int(result.n[i]),
             n_images=images[i],
-            enough=int(result.n[i]) >= MIN_KEYPOINTS,
+            enough=int(result.n[i]) >= MIN_KEYPOINTS and units >= MIN_UNITS,
+            mace_by_chance=None if chance is None else chance.mean,
+            mace_by_chance_most=None if chance is None else chance.most,
             coverage_90=float(result.coverage[i, 2]),
             **result.floats(*_SHOWN, group=i),
         )
-        for i, name in enumerate(names)
+        for i, (name, (units, chance)) in enumerate(zip(names, chances, strict=True))
         if name and sums[i, 0] > 0
     ]

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.bootstrap import Interval, Intervals, find_intervals
+from mahtdiag.calibration.by_chance import MIN_UNITS, mace_by_chance
+from mahtdiag.calibration.clustered import quantile_factor
 from mahtdiag.calibration.groups import GroupCalibration, group_calibration, read_groupings
 from mahtdiag.calibration.ranking import (
     QuantileBins,
@@ -91,7 +93,9 @@ class CalibrationReport:
 
     Names and units are those of `calibration --format json`; `check`, `interval` and `crps_px` are pixels,
     `ause` is a share of the mean error. `reasons` says for each None why. `ci95` holds intervals over images
-    by number.
+    by number. Factors on σ: `sigma_scale` has the best likelihood, `core_scale` lets the 50 % interval hold
+    half of the errors, `tail_scale` the 95 % interval 95 %. `mace_by_chance`: the MACE that perfect
+    calibration shows at this size, `mace_by_chance_most`: at most in 19 of 20 sets.
     `at_min_share`, `at_max_share`: share of σ (axes counted apart) at or beyond the clamp bounds.
     `missing`: keypoints without label; `invalid_sigma`, `invalid_residual`: labelled ones left out and why.
     `verdict` says it in words, `status` in one ("calibrated", "faulty", "inconclusive", "undefined").
@@ -116,6 +120,10 @@ class CalibrationReport:
     coverage: dict[str, Coverage] = field(default_factory=dict)
     radial: RadialCalibration = field(default_factory=RadialCalibration)
     sigma_scale: float | None = None
+    core_scale: float | None = None
+    tail_scale: float | None = None
+    mace_by_chance: float | None = None
+    mace_by_chance_most: float | None = None
     spearman: float | None = None
     ause: float | None = None
     auc_large_error: float | None = None
@@ -161,7 +169,8 @@ def calibration_report(
     large_error_px: ArrayLike | None = None,
     groups: Mapping[str, ArrayLike] | None = None,
     keypoint_names: Sequence[str] | None = None,
-    units: HeadUnits | None = None,
+    head_units: HeadUnits | None = None,
+    units: ArrayLike | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> CalibrationReport:
@@ -171,12 +180,13 @@ def calibration_report(
     `covariance_px2` [N, K, 2, 2] for the ellipses, all in one frame, original pixels. `at_min`, `at_max`:
     booleans, σ at or beyond a clamp bound, spread to [N, K, 2].
     `large_error_px`: the error that detection should find, spreads to [N, K]. `groups`: kind -> labels that
-    spread to [N, K]. `keypoint_names`: what the verdict calls them, without them by number. `units`: what it
-    may suspect of σ. `resamples` 0 leaves intervals out.
+    spread to [N, K]. `keypoint_names`: what the verdict calls them, without them by number. `head_units`:
+    what it may suspect of σ. `units`: whole numbers [N], the same for images of one patient; None makes
+    every image its own. `resamples` 0 leaves intervals out.
     Missing: NaN residuals are left out. σ not finite or not above 0 is left out and counted.
     Raises ValueError if shapes do not fit.
     """
-    points = collect_points(residual_px, sigma_px, covariance_px2)
+    points = collect_points(residual_px, sigma_px, covariance_px2, units=units)
     at_bounds = _at_bound(points, at_min), _at_bound(points, at_max)
     at_min_share, at_max_share = (_share(mask) for mask in at_bounds)
     report = CalibrationReport(
@@ -200,14 +210,14 @@ def calibration_report(
             intervals = find_intervals(
                 points, sums.by_image, known, sigma, error, resamples=resamples, seed=seed
             )
-        report = _with_numbers(report, sums.by_image, intervals, seed)
-    on_min, on_max = at_bounds if units is None else _on_bounds(points, at_bounds, units)
+        report = _with_shape(_with_numbers(report, sums.by_image, intervals, seed), points)
+    on_min, on_max = at_bounds if head_units is None else _on_bounds(points, at_bounds, head_units)
     verdict = judge(
         points,
         gather_evidence(points),
         at_min_share=_share(on_min),
         at_max_share=_share(on_max),
-        units=units,
+        units=head_units,
         keypoint_names=keypoint_names,
     )
     report = replace(report, verdict=verdict.text, status=verdict.status, faults=verdict.faults)
@@ -268,6 +278,21 @@ def _with_numbers(
     )
 
 
+def _with_shape(report: CalibrationReport, points: Points) -> CalibrationReport:
+    """The same report with the factors of core and tail, and with what MACE would be by chance."""
+    size = np.abs(points.residual_px / points.sigma_px)
+    core, tail = (quantile_factor(size, points.unit, points.n_units, share) for share in (0.5, 0.95))
+    chance = mace_by_chance(size, points.unit)
+    return replace(
+        report,
+        core_scale=core.value,
+        tail_scale=tail.value,
+        mace_by_chance=None if chance is None else chance.mean,
+        mace_by_chance_most=None if chance is None else chance.most,
+        ci95={**report.ci95, "core_scale": core.ci95, "tail_scale": tail.ci95} if report.ci95 else {},
+    )
+
+
 def _at_bound(points: Points, mask: ArrayLike | None) -> BoolArray | None:
     """Which usable σ, [M, 2], are at or beyond a bound; None where that is not known."""
     return None if mask is None else np.asarray(points.pick_axes(mask, "at_min/at_max"), dtype=np.bool_)
@@ -314,6 +339,8 @@ def _reason(name: str, report: CalibrationReport, has_large_error: bool) -> str:
         return "the clamp bounds are not known"
     if report.n_keypoints == 0:
         return "no keypoint has both a label and a valid σ"
+    if name in ("mace_by_chance", "mace_by_chance_most"):
+        return f"fewer than {MIN_UNITS} images or patients"
     if name == "auc_large_error" and not has_large_error:
         return "no limit for a large error is known (no pixel spacing and no vertebra width)"
     if name in _RANKING and report.quantile_bins is None:

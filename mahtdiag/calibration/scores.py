@@ -29,6 +29,7 @@ class Points:
     contiguous in memory, which halves the time of everything that follows.
     `covariance_px2`: [M, 2, 2] or None.
     `image`, `keypoint`: [M]; `image` counts only the images that have a usable keypoint, in order.
+    `unit`: [M], what is independent of one another: 0 … `n_units` − 1, images unless patients are known.
     `kept`: [N, K], where the M points came from.
     """
 
@@ -36,9 +37,11 @@ class Points:
     sigma_px: FloatArray
     covariance_px2: FloatArray | None
     image: IntArray
+    unit: IntArray
     keypoint: IntArray
     kept: BoolArray
     n_images: int
+    n_units: int
     missing: int
     invalid_sigma: int
     invalid_residual: int
@@ -71,11 +74,16 @@ class Points:
 
 
 def collect_points(
-    residual_px: ArrayLike, sigma_px: ArrayLike, covariance_px2: ArrayLike | None = None
+    residual_px: ArrayLike,
+    sigma_px: ArrayLike,
+    covariance_px2: ArrayLike | None = None,
+    *,
+    units: ArrayLike | None = None,
 ) -> Points:
     """Keep the keypoints that can be judged and count the others by reason.
 
     Shapes: `residual_px` and `sigma_px` [N, K, 2], `covariance_px2` [N, K, 2, 2] or None; original pixels.
+    `units`: whole numbers [N], images of one unit (a patient) share one; None makes every image its own.
     Missing: a keypoint with NaN in its residual is left out and counted in `missing`.
     A residual beyond `LARGEST_PX` counts in `invalid_residual`; a σ that is not a number from `SMALLEST_PX`
     to `LARGEST_PX`, or a covariance that is not finite, symmetric and positive definite, in `invalid_sigma`.
@@ -101,18 +109,33 @@ def collect_points(
     kept = finite & usable
     image, keypoint = np.nonzero(kept)
     present = np.asarray(kept.any(axis=1), dtype=np.bool_)
+    number = (np.cumsum(present) - 1)[image]
+    unit, n_units = _units(units, present, number)
     return Points(
         residual_px=_axes_of(residual, kept),
         sigma_px=_axes_of(sigma, kept),
         covariance_px2=None if covariance is None else covariance[kept],
-        image=(np.cumsum(present) - 1)[image],
+        image=number,
+        unit=unit,
         keypoint=keypoint,
         kept=kept,
         n_images=int(present.sum()),
+        n_units=n_units,
         missing=int((~labelled).sum()),
         invalid_sigma=int((finite & ~usable).sum()),
         invalid_residual=int((labelled & ~finite).sum()),
     )
+
+
+def _units(units: ArrayLike | None, present: BoolArray, image: IntArray) -> tuple[IntArray, int]:
+    """The unit of every usable keypoint, numbered without gaps, and how many there are."""
+    if units is None:
+        return image, int(present.sum())
+    codes = np.asarray(units)
+    if codes.shape != present.shape:
+        raise ValueError(f"units {codes.shape} must be [{len(present)}], one per image")
+    found, of_image = np.unique(codes[present], return_inverse=True)
+    return np.asarray(of_image, dtype=np.intp)[image], len(found)
 
 
 def _axes_of(values: NDArray[ScalarT], kept: BoolArray) -> NDArray[ScalarT]:

@@ -7,11 +7,12 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mahtdiag.calibration.by_chance import MIN_UNITS
+from mahtdiag.calibration.clustered import ValueWithError
 from mahtdiag.calibration.scores import FloatArray, Points
-from mahtdiag.calibration.verdict_evidence import CORE_SLOPE, Evidence, ValueWithError
+from mahtdiag.calibration.verdict_evidence import MIN_PER_KEYPOINT, Evidence
 
 MIN_KEYPOINTS = 20
-MIN_IMAGES = 10
 CLAMPED_SHARE = 0.05
 
 _SPREAD_TOLERANCE = log(1.1)
@@ -118,30 +119,40 @@ def judge(
     faults = sorted((f for f in found if f.code not in explained), key=lambda f: _order(f, evidence))
     if faults:
         return SigmaVerdict("faulty", " ".join(f.sentence for f in faults), tuple(faults))
-    return _without_fault(points, evidence)
+    return _without_fault(points, evidence, at_min_share is not None or at_max_share is not None)
 
 
-def _without_fault(points: Points, evidence: Evidence) -> SigmaVerdict:
+def _without_fault(points: Points, evidence: Evidence, bounds_known: bool) -> SigmaVerdict:
     """Calibrated if the scale of the bulk is known well enough; a doubtful tail gets a word."""
-    margin = 1.96 * evidence.core_share.standard_error / CORE_SLOPE
-    low, high = evidence.core_scale * exp(-margin), evidence.core_scale * exp(margin)
-    where = (
-        f"the bulk of the errors fits {evidence.core_scale:.2f} σ "
-        f"(95 % interval {low:.2f} to {high:.2f}, {_sample(points)})"
+    core, interval = evidence.core_factor.value, evidence.core_factor.ci95
+    bounds = "no interval" if interval is None else f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"
+    where = f"the bulk of the errors fits {core:.2f} σ ({bounds}, {_sample(points)})"
+    if abs(log(max(evidence.raw_scale, 1e-300) / max(core, 1e-300))) > log(1.25):
+        where += f"; a few errors pull the factor of all errors to {evidence.raw_scale:.2f}"
+    unchecked = _unchecked(evidence, bounds_known)
+    if interval is None or interval[1] > 1.25**2 * interval[0]:
+        text = f"No fault shows, but the sample is too small to be sure: {where}.{unchecked}"
+        return SigmaVerdict("inconclusive", text, ())
+    return SigmaVerdict("calibrated", f"Calibrated: {where}, and no fault was found.{unchecked}", ())
+
+
+def _unchecked(evidence: Evidence, bounds_known: bool) -> str:
+    """What a verdict without fault did not look at."""
+    left_out = evidence.keypoints - evidence.keypoints_judged
+    which = (
+        "single keypoints"
+        if not evidence.keypoints_judged
+        else f"{left_out} of {evidence.keypoints} keypoints"
     )
-    scale = exp(evidence.log_scale.value)
-    if abs(evidence.log_scale.value - log(max(evidence.core_scale, 1e-300))) > log(1.25):
-        where += f"; a few errors pull the factor of all errors to {scale:.2f}"
-    if margin > log(1.25):
-        return SigmaVerdict(
-            "inconclusive", f"No fault shows, but the sample is too small to be sure: {where}.", ()
-        )
-    return SigmaVerdict("calibrated", f"Calibrated: {where}, and no fault was found.", ())
+    what = [f"{which} by themselves (fewer than {MIN_PER_KEYPOINT} images each)"] if left_out else []
+    what += [] if bounds_known else ["clamp bounds (not known)"]
+    return f" Not checked: {'; '.join(what)}." if what else ""
 
 
 def _sample(points: Points) -> str:
-    plural = ["" if count == 1 else "s" for count in (points.n, points.n_images)]
-    return f"{points.n} keypoint{plural[0]} in {points.n_images} image{plural[1]}"
+    plural = ["" if count == 1 else "s" for count in (points.n, points.n_images, points.n_units)]
+    text = f"{points.n} keypoint{plural[0]} in {points.n_images} image{plural[1]}"
+    return text if points.n_units == points.n_images else f"{text} of {points.n_units} patient{plural[2]}"
 
 
 def _too_little(points: Points, evidence: Evidence | None) -> str | None:
@@ -151,10 +162,11 @@ def _too_little(points: Points, evidence: Evidence | None) -> str | None:
         return f"All residuals are 0 ({_sample(points)}): are the labels their own predictions? No verdict."
     if points.n < MIN_KEYPOINTS:
         return f"Too few keypoints for a verdict: {_sample(points)}, at least {MIN_KEYPOINTS} are needed."
-    if points.n_images < MIN_IMAGES or evidence is None:
+    if points.n_units < MIN_UNITS or evidence is None:
+        unit = "image" if points.n_units == points.n_images else "patient"
         return (
-            f"Too few images for a verdict: {_sample(points)}, at least {MIN_IMAGES} images are needed, "
-            "since keypoints of one image are not independent."
+            f"Too few {unit}s for a verdict: {_sample(points)}, at least {MIN_UNITS} {unit}s are needed, "
+            f"since keypoints of one {unit} are not independent."
         )
     return None
 

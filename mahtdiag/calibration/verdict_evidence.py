@@ -1,4 +1,4 @@
-"""Estimates of what can be wrong with σ, each with a standard error that respects images.
+"""Estimates of what can be wrong with σ, each with a standard error that respects units: images, patients.
 
 All of them work on z = residual / σ, centred where that matters, so that bias, spread, shape, direction and
 ranking are told apart.
@@ -10,6 +10,14 @@ from math import exp, log, pi, sin, sqrt
 import numpy as np
 from scipy import special
 
+from mahtdiag.calibration.clustered import (
+    NORMAL_CORE,
+    ScaleFactor,
+    ValueWithError,
+    clustered_mean,
+    critical_value,
+    quantile_factor,
+)
 from mahtdiag.calibration.ranking import is_constant
 from mahtdiag.calibration.scores import FloatArray, IntArray, Points
 
@@ -17,27 +25,13 @@ FALSE_ALARM = 0.002
 """Chance, per question, of seeing a fault in a calibrated model: nine questions stay below 2 %."""
 
 MIN_PER_KEYPOINT = 20
+"""Units with a label of a keypoint, below which it is not judged by itself."""
 
-_CORE = float(special.ndtri(0.75))
+_CORE = NORMAL_CORE
 _OUTER = float(special.ndtri(0.975))
-CORE_SLOPE = sqrt(2.0 / pi) * _CORE * exp(-0.5 * _CORE**2)
-"""Change of the share of |z| ≤ 0.6745 with ln of the scale of σ, under a normal."""
 # Under a normal, a relative error of the core width moves the 95 % share by this much of the 50 % share.
 _CORE_TO_OUTER = (_OUTER * exp(-0.5 * _OUTER**2)) / (_CORE * exp(-0.5 * _CORE**2))
 _TINY_Z = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class ValueWithError:
-    """A value with its standard error over images."""
-
-    value: float
-    standard_error: float
-
-    def is_off(self, expected: float, tolerance: float, critical: float) -> bool:
-        """True if it is away from `expected` by more than `tolerance` and by more than chance."""
-        gap = abs(self.value - expected)
-        return gap > tolerance and gap > critical * self.standard_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +49,14 @@ class Evidence:
     """What the verdict is read from.
 
     `bias`: mean z by axis. `log_scale`: ln sqrt(mean z²) after removing the bias, `raw_scale`: sqrt(mean z²)
-    before. `core_share`: share of |z| ≤ 0.6745 (½ if right) and `core_scale`: median |z| / 0.6745.
+    before. `core_share`: share of |z| ≤ 0.6745 (½ if right) and `core_scale`: median |z| / 0.6745, both after
+    removing the bias; `core_factor`: the same before, with its interval.
     `outer_excess`: share inside the 95 % interval after scaling each axis to a right core, − 0.95 (below 0:
     heavy tails). `log_axis_ratio`: mean of ln|z_x| − ln|z_y|. `quadrant`: mean sign(z_x)·sign(z_y),
     `correlation` its value as the correlation of a 2-D normal. `exponent`: b in error ∝ σᵇ (1 if right), None
     if σ is constant. `log_average_scale`: ln of RMSE over root mean σ².
-    `critical`: how many standard errors count as beyond chance.
+    `critical`: how many standard errors count as beyond chance. `keypoints`: how many have a label, and
+    `keypoints_judged`: how many of them were judged by themselves.
     """
 
     critical: float
@@ -69,6 +65,7 @@ class Evidence:
     raw_scale: float
     core_share: ValueWithError
     core_scale: float
+    core_factor: ScaleFactor
     outer_excess: ValueWithError
     log_axis_ratio: ValueWithError
     quadrant: ValueWithError
@@ -77,55 +74,43 @@ class Evidence:
     log_average_scale: ValueWithError
     uneven: Outlier | None
     local_bias: Outlier | None
+    keypoints: int
+    keypoints_judged: int
 
 
 def gather_evidence(points: Points) -> Evidence | None:
-    """Evidence from usable keypoints; None with one image or when all residuals are 0."""
-    if points.n_images < 2 or not bool(np.any(points.residual_px)):
+    """Evidence from usable keypoints; None with one unit or when all residuals are 0."""
+    if points.n_units < 2 or not bool(np.any(points.residual_px)):
         return None
-    image, images = points.image, points.n_images
+    unit, units = points.unit, points.n_units
     z = points.residual_px / points.sigma_px
-    bias_x, bias_y = (clustered_mean(z[:, axis], image, images) for axis in (0, 1))
+    bias_x, bias_y = (clustered_mean(z[:, axis], unit, units) for axis in (0, 1))
     centred = z - np.array([bias_x.value, bias_y.value])
     size = np.abs(centred)
     log_size = np.maximum(size, _TINY_Z)
     np.log(log_size, out=log_size)
     core_scale = float(np.median(size.T)) / _CORE
-    quadrant = clustered_mean(
-        np.sign(centred[:, 0]) * np.sign(_unpredicted_y(points, centred)), image, images
-    )
+    of_keypoint = _units_by_keypoint(points)
+    quadrant = clustered_mean(np.sign(centred[:, 0]) * np.sign(_unpredicted_y(points, centred)), unit, units)
     return Evidence(
-        critical=critical_value(FALSE_ALARM, images),
+        critical=critical_value(FALSE_ALARM, units),
         bias=(bias_x, bias_y),
-        log_scale=_log_root(clustered_mean(_row_mean(centred**2), image, images)),
+        log_scale=_log_root(clustered_mean(_row_mean(centred**2), unit, units)),
         raw_scale=sqrt(float(np.mean(z * z))),
-        core_share=clustered_mean(_row_mean((size <= _CORE).astype(np.float64)), image, images),
+        core_share=clustered_mean(_row_mean((size <= _CORE).astype(np.float64)), unit, units),
         core_scale=core_scale,
-        outer_excess=_outer_excess(size, image, images),
-        log_axis_ratio=clustered_mean(log_size[:, 0] - log_size[:, 1], image, images),
+        core_factor=quantile_factor(np.abs(z), unit, units, 0.5),
+        outer_excess=_outer_excess(size, unit, units),
+        log_axis_ratio=clustered_mean(log_size[:, 0] - log_size[:, 1], unit, units),
         quadrant=quadrant,
         correlation=sin(0.5 * pi * quadrant.value),
         exponent=_exponent(points, log_size),
         log_average_scale=_average_scale(points, centred),
         uneven=_uneven(points, _row_mean(np.sqrt(size))),
         local_bias=_local_bias(points, z),
+        keypoints=int((of_keypoint > 0).sum()),
+        keypoints_judged=int((of_keypoint >= MIN_PER_KEYPOINT).sum()),
     )
-
-
-def critical_value(false_alarm: float, clusters: int) -> float:
-    """Two-sided Student quantile with clusters − 1 degrees of freedom."""
-    return float(-special.stdtrit(clusters - 1, 0.5 * false_alarm))
-
-
-def clustered_mean(values: FloatArray, cluster: IntArray, clusters: int) -> ValueWithError:
-    """Mean of [M] values and its standard error when values of one cluster depend on one another.
-
-    SE = sqrt(C/(C−1)·Σ_c (Σ_{i in c} (v_i − mean))²)/M. Source: Liang, Zeger, Biometrika 73 (1986).
-    """
-    mean = float(values.mean())
-    sums = np.bincount(cluster, weights=values - mean, minlength=clusters)
-    variance = float(np.dot(sums, sums)) * clusters / (clusters - 1)
-    return ValueWithError(mean, sqrt(variance) / len(values))
 
 
 def _unpredicted_y(points: Points, z: FloatArray) -> FloatArray:
@@ -146,14 +131,14 @@ def _log_root(mean_square: ValueWithError) -> ValueWithError:
     return ValueWithError(0.5 * log(floor), 0.5 * mean_square.standard_error / floor)
 
 
-def _outer_excess(size: FloatArray, image: IntArray, images: int) -> ValueWithError:
+def _outer_excess(size: FloatArray, unit: IntArray, units: int) -> ValueWithError:
     inner = outer = np.zeros(len(size), dtype=np.int8)
     for axis in (0, 1):
         values = size[:, axis]
         core = np.median(values)
         inner = inner + (values <= core)
         outer = outer + (values <= core * (_OUTER / _CORE))
-    influence = clustered_mean(0.5 * (outer - _CORE_TO_OUTER * inner), image, images)
+    influence = clustered_mean(0.5 * (outer - _CORE_TO_OUTER * inner), unit, units)
     return ValueWithError(float(outer.mean()) / 2.0 - 0.95, influence.standard_error)
 
 
@@ -168,7 +153,7 @@ def _exponent(points: Points, log_size: FloatArray) -> ValueWithError | None:
     slope = float(np.vdot(x, y)) / x.size / spread
     y -= slope * x
     y *= x
-    score = clustered_mean(_row_mean(y.T), points.image, points.n_images)
+    score = clustered_mean(_row_mean(y.T), points.unit, points.n_units)
     return ValueWithError(1.0 + slope, score.standard_error / spread)
 
 
@@ -177,7 +162,7 @@ def _average_scale(points: Points, centred: FloatArray) -> ValueWithError:
     squared_error = _row_mean((centred * points.sigma_px) ** 2)
     squared_sigma = _row_mean(points.sigma_px**2)
     ratio = float(squared_error.mean() / squared_sigma.mean())
-    gap = clustered_mean(squared_error - ratio * squared_sigma, points.image, points.n_images)
+    gap = clustered_mean(squared_error - ratio * squared_sigma, points.unit, points.n_units)
     return _log_root(ValueWithError(ratio, gap.standard_error / float(squared_sigma.mean())))
 
 
@@ -219,14 +204,28 @@ def _local_bias(points: Points, z: FloatArray) -> Outlier | None:
     return worst
 
 
+def _units_by_keypoint(points: Points) -> IntArray:
+    """Number of units with each keypoint [K]."""
+    seen = np.zeros((points.kept.shape[1], points.n_units), dtype=np.bool_)
+    seen[points.keypoint, points.unit] = True
+    return np.asarray(seen.sum(axis=1), dtype=np.intp)
+
+
 def _by_keypoint(points: Points, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Count, mean and standard error of [M] values by keypoint; images are independent of one another."""
+    """Units, mean and standard error of [M] values by keypoint; units are independent of one another."""
     keypoints = points.kept.shape[1]
     count = np.bincount(points.keypoint, minlength=keypoints).astype(np.float64)
     total = np.bincount(points.keypoint, weights=values, minlength=keypoints)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / count
-        gap = (values - mean[points.keypoint]) ** 2
-        square = np.bincount(points.keypoint, weights=gap, minlength=keypoints)
-        error = np.sqrt(square / (count - 1.0) / count)
-    return count, mean, error
+        gap, units = values - mean[points.keypoint], count
+        where = points.keypoint
+        if points.n_units < points.n_images:
+            # What the images of one patient add up to stands for the patient.
+            sums = np.bincount(where * points.n_units + points.unit, gap, keypoints * points.n_units)
+            gap = sums.astype(np.float64)
+            where = np.repeat(np.arange(keypoints), points.n_units)
+            units = _units_by_keypoint(points).astype(np.float64)
+        square = np.bincount(where, weights=gap * gap, minlength=keypoints)
+        error = np.sqrt(square * units / (units - 1.0)) / count
+    return units, mean, error

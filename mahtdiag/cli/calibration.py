@@ -9,6 +9,7 @@ from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
 from mahtdiag.cli.output import tell, write_result
 from mahtdiag.config.option_keys import RESULT
+from mahtdiag.schema.choices import FactorKind
 
 if TYPE_CHECKING:
     from mahtdiag.workflows.calibration.job import Calibration
@@ -31,6 +32,14 @@ Apply = Annotated[
         "FILE",
     ),
 ]
+Factors = Annotated[
+    FactorKind | None,
+    options.in_panel(
+        "Recalibration",
+        "--factors",
+        "Which factors --fit writes (default: likelihood, refused where they make σ worse).",
+    ),
+]
 Pictures = Annotated[
     bool, options.in_panel(RESULT, "--pictures/--no-pictures", "Draw into RUN/calibration, PNG and SVG.")
 ]
@@ -41,6 +50,7 @@ def calibration_command(
     run: RunFolder = None,
     fit: Fit = None,
     apply: Apply = None,
+    factors: Factors = None,
     pictures: Pictures = True,
     output_format: Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
@@ -61,7 +71,7 @@ def calibration_command(
         from mahtdiag.workflows.calibration.screen import of_calibration
 
         ci.begin_work()
-        request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration)
+        request = CalibrationRequest(run, fit, apply, pictures, cwd, settings.calibration, factors)
         calibration = with_gates(calibrate(request), settings.gates)
         for note in calibration.notes:
             tell(f"note: {note}")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from mahtdiag.anatomy.facing import Facing
 from mahtdiag.anatomy.findings import finding_reason, image_reason
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
-from mahtdiag.calibration.recalibration import ConformalRow, ConformalTable
+from mahtdiag.calibration.conformal import ConformalRow, ConformalTable
 from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
     AnatomyVerdict,
@@ -23,10 +23,11 @@ from mahtdiag.diagnosis.measured import Measured, MeasuredPair
 from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json, escaped
-from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
+from mahtdiag.reports.tables.calibration import CalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.reports.tables.copies import copies_content
 from mahtdiag.reports.tables.label_noise import noise_content
+from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton
@@ -260,15 +261,22 @@ def _recalibration(found: RecalibrationResult | None, skeleton: Skeleton) -> Jso
     if found is None:
         return None
     return {
-        "rows": [{**asdict(row), "scope": row.scope or "none"} for row in found.rows],
+        "rows": [
+            {**asdict(row), "scope": row.scope or "none", "crps_px": _known(row.crps_px)}
+            for row in found.rows
+        ],
         "nll_change": {
             scope: {"value": change.value, "ci95": None if change.ci95 is None else list(change.ci95)}
             for scope, change in found.changes.items()
         },
         "sigma_scale": {
             "common": found.scale.common,
+            "core": found.scale.core,
             "by_keypoint": _named(found.scale.by_keypoint.tolist(), skeleton),
         },
+        "student_t": None
+        if found.student is None
+        else {"scale": found.student.scale, "degrees_of_freedom": found.student.degrees},
         "conformal": _conformal(found.conformal, skeleton),
     }
 
@@ -279,10 +287,13 @@ def _conformal(table: ConformalTable, skeleton: Skeleton) -> Json:
             {
                 "coverage": row.limits.coverage,
                 "pooled": _known(row.limits.pooled),
-                "pooled_held": row.held_pooled,
+                "pooled_held": row.held.pooled,
+                "whole_image": _known(row.limits.whole_image),
+                "whole_image_held": row.held.whole_image,
                 "by_keypoint": _named([_known(float(v)) for v in row.limits.by_keypoint], skeleton),
-                "by_keypoint_held": row.held_by_keypoint,
-                "n": row.limits.n,
+                "by_keypoint_held": row.held.by_keypoint,
+                "units": row.limits.units,
+                "n": sum(row.limits.counts),
             }
             for row in part
         ]

@@ -36,6 +36,14 @@ class DecodeMethod(StrEnum):
     SOFT_ARGMAX = "soft-argmax"
 
 
+class FactorKind(StrEnum):
+    """Which factors on σ are written: of the greatest likelihood, of the core of the errors, or 1."""
+
+    LIKELIHOOD = "likelihood"
+    CORE = "core"
+    NONE = "none"
+
+
 class HeatmapFlag(IntFlag):
     """What is unusual about a heatmap; bits, 0 where nothing is."""
 

@@ -11,7 +11,7 @@ import uncertainty_toolbox as uct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.calibration import recalibration, scores
+from mahtdiag.calibration import conformal, scores
 from mahtdiag.calibration.ranking import spearman
 from mahtdiag.calibration.report import CalibrationReport, calibration_report
 from mahtdiag.calibration.scores import (
@@ -49,7 +49,7 @@ def _report(data: Simulated, resamples: int = 0) -> CalibrationReport:
     return calibration_report(data.residual_px, data.sigma_px, resamples=resamples)
 
 
-@pytest.mark.parametrize("module", [scores, recalibration])
+@pytest.mark.parametrize("module", [scores, conformal])
 def test_examples_in_docstrings(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -183,6 +183,9 @@ def test_intervals_hold_their_estimates() -> None:
         radial = name.removeprefix("radial_")
         value = getattr(report, name) if radial == name else getattr(report.radial, radial)
         assert radial == name or report.radial.ci95[radial] == interval
+        if name == "tail_scale":
+            assert interval is None  # of 150 images and more
+            continue
         assert interval is not None, name
         assert value is not None, name
         assert interval[0] <= value <= interval[1], name

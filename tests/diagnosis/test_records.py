@@ -208,6 +208,7 @@ def test_sigma_is_that_of_the_map_that_was_averaged() -> None:
     found = replace(reading(by_hand(points, of)[None]), averaged=averaged)
     of_heatmap = maker(spec(source=UncertaintySource.HEATMAP))
     record = one(of_heatmap.records([sample(points)], [image(of.original)], [of], found))
+    assert record.keypoints.averaged_px2 is not None
     np.testing.assert_allclose(record.keypoints.averaged_px2, [[400.0, -64.0, 1024.0]] * 20)
     np.testing.assert_allclose(record.keypoints.spread_px2, [[64.0, 32.0, 576.0]] * 20)
     np.testing.assert_allclose(record.keypoints.sigma_px, [[20.0, 32.0]] * 20)

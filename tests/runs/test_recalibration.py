@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from mahtdiag.errors import UsageError
-from mahtdiag.runs.document import (
-    CheckpointSource,
+from mahtdiag.runs.document import CheckpointSource, DataSource
+from mahtdiag.runs.factors import (
     ConformalLimits,
-    DataSource,
     Recalibration,
     SigmaFactors,
     read_recalibration,

@@ -92,6 +92,8 @@ def calibration_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
                measure=_of_scores("sharpness_px"), compared=ALWAYS),
         metric("sigma_scale", NEITHER, interval=PERCENTILE, label="best σ scale",
                measure=_of_scores("sigma_scale"), compared=ALWAYS, proposed=11),
+        *(metric(name, NEITHER, interval=PERCENTILE) for name in ("core_scale", "tail_scale")),
+        *(metric(name, NEITHER, most=1.0) for name in ("mace_by_chance", "mace_by_chance_most")),
         *_coverage(whole, "coverage", "interval", ()),
         metric("radial.mace", LOWER, most=1.0, interval=REFLECTED, label="MACE of ellipses",
                measure=_of_counts("radial_mace"), compared=ALWAYS),

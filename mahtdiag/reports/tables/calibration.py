@@ -1,31 +1,31 @@
 """What `calibration` prints: the verdict, every number with its definition, the groups, what to do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mahtdiag.calibration.by_chance import MIN_UNITS
 from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
-from mahtdiag.calibration.recalibration import (
-    Change,
-    ConformalRow,
-    ConformalTable,
-    RecalibrationRow,
-    Scope,
-    SigmaScale,
-)
 from mahtdiag.calibration.report import CalibrationReport, Coverage
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.reports.tables.recalibration import (
+    RecalibrationResult,
+    conformal_table,
+    recalibration_table,
+)
 from mahtdiag.reports.tables.table import Cells, Line, Part, Style, Table, TableColumn, gates_table, table
 from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 
 MOST_GROUPS = 8
-FEW = "*"
+FEW, BEYOND = "*", "!"
 STATUS_STYLE = {"calibrated": Style.SOUND, "faulty": Style.BAD}
 PLAIN = Style.PLAIN
 
 # Name, key, and what it is; a blank name starts a new section.
 NUMBERS = (
     ("σ scale", "sigma_scale", "√(mean z²), z = error/σ; 1 is right"),
+    ("core factor", "core_scale", "median |z| / 0.6745: the bulk"),
+    ("tail factor", "tail_scale", "95 % quantile of |z| / 1.96: the tail"),
     ("bias in x", "bias_x", "mean z in x; 0 is right"),
     ("bias in y", "bias_y", "mean z in y; 0 is right"),
     ("MACE", "mace", "mean |observed − promised|; 0 is best"),
@@ -42,21 +42,6 @@ NUMBERS = (
     ("Spearman", "spearman", "rank correlation of σ and error"),
     ("AUSE", "ause", "excess over best ranking; 0 is best"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class RecalibrationResult:
-    """A before/after table with what it was fitted and judged on.
-
-    `rows`: σ as it came, one factor, one factor per keypoint; `scale` holds the factors. `changes`: of the
-    NLL, by scope. `where`: in words, what the factors were fitted on and judged on.
-    """
-
-    rows: tuple[RecalibrationRow, ...]
-    scale: SigmaScale
-    changes: Mapping[Scope, Change]
-    conformal: ConformalTable
-    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +129,8 @@ def _number_rows(result: CalibrationResult) -> Iterator[Cells | None]:
             yield name, number(getattr(report, key)), interval(report.ci95.get(key)), meaning
         else:
             yield None
+        if key == "mace":
+            yield _by_chance(report)
     yield "AUC", number(report.auc_large_error), "", f"finds errors > {result.large_error}"
     yield None
     low, high = result.sigma_bounds
@@ -157,6 +144,13 @@ def _number_rows(result: CalibrationResult) -> Iterator[Cells | None]:
     if result.aleatoric_share is not None and result.epistemic_share is not None:
         yield "aleatoric share", percent(result.aleatoric_share), "", "mean share of σ² within passes"
         yield "epistemic share", percent(result.epistemic_share), "", "mean share of σ² between passes"
+
+
+def _by_chance(report: CalibrationReport) -> Cells:
+    """The MACE of a calibrated model of the same size."""
+    most = report.mace_by_chance_most
+    bounds = ABSENT if most is None else f"up to {number(most)}"
+    return "  by chance", number(report.mace_by_chance), bounds, "if σ is right, at this size (19 of 20)"
 
 
 def _undefined(report: CalibrationReport) -> list[tuple[str, str]]:
@@ -187,109 +181,47 @@ def _bounds(coverage: Coverage) -> str:
 
 
 def group_table(groups: Sequence[GroupCalibration]) -> Table:
-    """Groups of one kind, the largest MACE first; those with too few keypoints last and marked."""
+    """Groups of one kind, the largest MACE first; those with too few keypoints or images last and marked."""
     shown = groups if len(groups) <= MOST_GROUPS + 2 else groups[:MOST_GROUPS]
-    of = f", worst {len(shown)} of {len(groups)}" if len(shown) < len(groups) else ", worst first"
-    few = f"{FEW} fewer than {MIN_KEYPOINTS} keypoints: too few to judge"
+    order = f"worst {len(shown)} of {len(groups)}" if len(shown) < len(groups) else "worst first"
+    notes = []
+    if any(group.enough for group in groups):
+        notes.append("chance: mean MACE of groups of this size whose σ is right.")
+    else:
+        order = "too few to rank"
+    if any(_is_beyond_chance(group) for group in shown):
+        notes.append(f"{BEYOND} more than 19 of 20 of them show.")
+    if not all(group.enough for group in shown):
+        notes.append(
+            f"{FEW} fewer than {MIN_KEYPOINTS} keypoints or {MIN_UNITS} images (patients, where known): too "
+            "few to judge."
+        )
     return table(
-        f"By {groups[0].kind}{of}",
-        ("", "n", "images", "MACE", "σ scale", "bias x", "bias y", "in 90 %", "RMS σ px"),
+        f"By {groups[0].kind}, {order}",
+        ("", "n", "images", "MACE", "chance", "scale", "bias x", "bias y", "in 90 %", "σ px"),
         (
             (
                 group.name + ("" if group.enough else f" {FEW}"),
                 f"{group.n_keypoints:,}",
                 f"{group.n_images:,}",
-                number(group.mace),
+                number(group.mace, 2) + (f" {BEYOND}" if _is_beyond_chance(group) else ""),
+                number(group.mace_by_chance, 2),
                 number(group.sigma_scale),
                 _signed(group.bias_x),
                 _signed(group.bias_y),
-                percent(group.coverage_90),
+                percent(group.coverage_90, 0),
                 pixels(group.sharpness_px),
             )
             for group in shown
         ),
-        note="" if all(group.enough for group in shown) else few,
+        note=" ".join(notes),
         note_style=PLAIN,
     )
+
+
+def _is_beyond_chance(group: GroupCalibration) -> bool:
+    return group.enough and group.mace > (group.mace_by_chance_most or 1.0)
 
 
 def _signed(value: float | None) -> str:
     return ABSENT if value is None else f"{value:+.2f}"
-
-
-def recalibration_table(result: RecalibrationResult) -> Table:
-    """Calibration with σ as it came, with one factor, and with one factor per keypoint."""
-    names = {None: "as it came", "global": f"× {result.scale.common:.3g}", "keypoint": "× one per keypoint"}
-    return table(
-        "Recalibration",
-        ("σ", "MACE", "radial", "NLL", "CRPS px", "σ scale", "sharpness", "in 90 %"),
-        (
-            (
-                names[row.scope],
-                *map(number, (row.mace, row.radial_mace, row.nll, row.crps_px, row.sigma_scale)),
-                pixels(row.sharpness_px),
-                percent(row.coverage_90),
-            )
-            for row in result.rows
-        ),
-        note=f"{result.where} {advice(result)}",
-        note_style=PLAIN,
-    )
-
-
-def advice(result: RecalibrationResult) -> str:
-    """What the before/after table calls for."""
-    before, *after = result.rows
-    best = min(after, key=lambda row: row.nll)
-    change = result.changes[best.scope or "global"]
-    factor = (
-        f"One factor ({result.scale.common:.2f})" if best.scope == "global" else "One factor per keypoint"
-    )
-    by = f"NLL {before.nll:.2f} to {best.nll:.2f}, change {_change(change)}"
-    if change.is_rise:
-        return f"{factor} makes it worse ({by}): the spread is not what is wrong, do not rescale."
-    if not change.is_drop:
-        return f"{factor} gains nothing beyond chance ({by})."
-    if best.mace > before.mace:
-        return (
-            f"{factor} helps the likelihood ({by}) but not the coverage (MACE {number(before.mace)} to "
-            f"{number(best.mace)}): the errors are not Gaussian, prefer the conformal regions."
-        )
-    return f"{factor} helps ({by}); MACE {number(before.mace)} to {number(best.mace)}."
-
-
-def _change(change: Change) -> str:
-    value = f"{change.value:+.2f}"
-    return value if change.ci95 is None else f"{value} ({change.ci95[0]:+.2f} to {change.ci95[1]:+.2f})"
-
-
-def conformal_table(result: RecalibrationResult) -> Table:
-    """Regions that keep their promise whatever the distribution: their size, and what they held."""
-    kinds = (("ellipse, σ", result.conformal.ellipse), ("disc, px", result.conformal.disc_px))
-    unbounded = any(len(row.limits.unbounded) for _, of_kind in kinds for row in of_kind)
-    few = " ∞: too few images to promise this share, the region is unbounded." if unbounded else ""
-    return table(
-        "Conformal regions",
-        ("promised", TableColumn("region"), "one for all", "held", "one per keypoint", "held"),
-        (row for kind, of_kind in kinds for row in (*_conformal_rows(kind, of_kind), None)),
-        note="An ellipse of so many σ, or a disc, around the prediction; held: share of keypoints inside. "
-        f"{result.where}{few}",
-        note_style=PLAIN,
-    )
-
-
-def _conformal_rows(kind: str, rows: Sequence[ConformalRow]) -> Iterator[Cells]:
-    for row in rows:
-        pooled, by_keypoint = _limit(row.limits.pooled), _limit_range(row)
-        held = percent(row.held_pooled), percent(row.held_by_keypoint)
-        yield percent(row.limits.coverage, 0), kind, pooled, held[0], by_keypoint, held[1]
-
-
-def _limit_range(row: ConformalRow) -> str:
-    limits = [float(limit) for limit in row.limits.by_keypoint]
-    low, high = _limit(min(limits)), _limit(max(limits))
-    return low if low == high else f"{low} to {high}"
-
-
-def _limit(value: float) -> str:
-    return "∞" if value == float("inf") else number(value)

@@ -107,15 +107,30 @@ def _calibration(stored: Mapping[str, object]) -> Table:
         "Predicted uncertainty",
         ("", "value", "ideal"),
         (
-            ("mean absolute calibration error (MACE)", number(find_number(stored, "mace")), "0"),
+            (
+                "mean absolute calibration error (MACE)",
+                number(find_number(stored, "mace")),
+                _by_chance(stored),
+            ),
             ("95 % ellipses hold the keypoint", percent(find_number(stored, IN_ELLIPSES)), "95.0 %"),
             ("σ scale that fits best", number(find_number(stored, "sigma_scale")), "1"),
+            *(
+                (f"  factor that fits {what}", number(value), "1")
+                for name, what in (("core_scale", "half of the errors"), ("tail_scale", "95 % of them"))
+                if (value := find_number(stored, name)) is not None
+            ),
             ("sharpness (root mean square σ), px", number(find_number(stored, "sharpness_px")), ""),
             ("rank correlation of σ and error", number(find_number(stored, "spearman")), "1"),
         ),
         note=str(stored.get("verdict", "")),
         note_style=Style.PLAIN,
     )
+
+
+def _by_chance(stored: Mapping[str, object]) -> str:
+    """What a model whose σ is right shows at this size; runs of earlier versions do not say."""
+    mean = find_number(stored, "mace_by_chance")
+    return "0" if mean is None else f"about {number(mean)}"
 
 
 def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int) -> Table:

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from mahtdiag.calibration.recalibration import conformal_limit, conformal_scores
+from mahtdiag.calibration.conformal import conformal_limit, conformal_scores
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.figures.calibration import PlotData, calibration_pictures
-from mahtdiag.reports.tables.calibration import RecalibrationResult
+from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.reports.tables.setup import plausibility_note
-from mahtdiag.runs.document import Recalibration, read_recalibration, write_recalibration
+from mahtdiag.runs.factors import Recalibration, read_recalibration, write_recalibration
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
+from mahtdiag.schema.choices import FactorKind
 from mahtdiag.workflows.calibration.judged_sigma import (
     SECTION,
     JudgedSigma,
@@ -27,6 +28,7 @@ from mahtdiag.workflows.calibration.recalibration import (
     cross_fit,
     fitted_file,
     judge_factors,
+    require_harmless,
     require_other_data,
 )
 from mahtdiag.workflows.gates.judging import judge_baseline, judged, notes_on, status_of
@@ -40,6 +42,7 @@ PLOTTED_COVERAGE = 0.9
 class CalibrationRequest:
     """What a user asked for; `run` None means the latest. `fit` and `apply` name a recalibration file.
 
+    `factors`: which factors `fit` writes; None those of the likelihood, unless they make σ worse.
     `settings`: how σ is judged; what they leave open is as the run was judged.
     """
 
@@ -49,6 +52,7 @@ class CalibrationRequest:
     pictures: bool
     cwd: Path
     settings: CalibrationSettings = AS_THE_RUN
+    factors: FactorKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +90,40 @@ def calibrate(request: CalibrationRequest) -> Calibration:
     """
     if request.fit is not None and request.apply is not None:
         raise UsageError("--fit and --apply exclude each other: fit on one run, then apply to another")
+    if request.factors is not None and request.fit is None:
+        raise UsageError("--factors says what --fit writes: name a file with --fit")
     run = open_run(request.run, request.cwd)
     factors = None if request.apply is None else read_recalibration(request.cwd / request.apply)
     if factors is not None and request.apply is not None:
         require_sigma(run)
         require_other_data(run, factors, request.apply)
     found = calibration_of(run, request.settings)
-    if request.fit is not None:
-        if found.recalibrated is None:
-            raise UsageError(f"--fit {request.fit}: {found.no_recalibration}")
-        write_recalibration(
-            request.cwd / request.fit, fitted_file(found.sigma, found.recalibrated, request.fit)
-        )
+    harmful = () if request.fit is None else _write_factors(found, request.fit, request)
     pictures, notes = _write_pictures(found.sigma) if request.pictures else ((), ())
     return replace(
         found,
         applied=None if factors is None else _applied(found.sigma, factors, request.apply),
         fitted=request.fit,
         pictures=pictures,
-        notes=(*plausibility_note(run.label, run.document.setup_entries), *_interrupted(run), *notes),
+        notes=(
+            *plausibility_note(run.label, run.document.setup_entries),
+            *_interrupted(run),
+            *harmful,
+            *notes,
+        ),
     )
+
+
+def _write_factors(found: Calibration, fit: Path, request: CalibrationRequest) -> tuple[str, ...]:
+    """Write the file; what its factors make worse, in words."""
+    if found.recalibrated is None:
+        raise UsageError(f"--fit {fit}: {found.no_recalibration}")
+    kind, worse = require_harmless(found.recalibrated, request.factors, fit)
+    content = fitted_file(found.sigma, found.recalibrated, kind, worse, fit)
+    write_recalibration(request.cwd / fit, content)
+    if not worse:
+        return ()
+    return (f"{fit}: the factors make σ worse on images that they were not fitted on: {', '.join(worse)}",)
 
 
 def calibration_of(run: Run, settings: CalibrationSettings = AS_THE_RUN) -> Calibration:
@@ -168,5 +186,5 @@ def plot_data(sigma: JudgedSigma) -> PlotData:
         sigma_px=np.sqrt(np.mean(points.sigma_px**2, axis=1)),
         error_px=np.hypot(points.residual_px[:, 0], points.residual_px[:, 1]),
         conformal_coverage=PLOTTED_COVERAGE,
-        conformal_limit=conformal_limit(distance, PLOTTED_COVERAGE),
+        conformal_limit=conformal_limit(distance, PLOTTED_COVERAGE, sigma.table.units[:, np.newaxis]),
     )

@@ -82,7 +82,9 @@ class JudgedSigma:
 
     def points(self) -> Points:
         """The keypoints that can be judged."""
-        return collect_points(self.residual_px, self.table.sigma_px, self.table.covariance_px2)
+        return collect_points(
+            self.residual_px, self.table.sigma_px, self.table.covariance_px2, units=self.table.units
+        )
 
     def shares_json(self) -> dict[str, Json]:
         """The shares by their names in JSON, null where the parts of σ are not told apart."""
@@ -137,7 +139,8 @@ def judge_sigma(run: Run, choices: CalibrationChoices | None = None) -> JudgedSi
         large_error_px=limit_px,
         groups={kind: of for kind, of in groups_of(table).items() if kind in choices.groups},
         keypoint_names=table.skeleton.keypoint_names,
-        units=head_units(run),
+        head_units=head_units(run),
+        units=table.units,
         resamples=choices.resamples,
         seed=choices.seed,
     )

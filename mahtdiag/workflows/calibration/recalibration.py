@@ -1,85 +1,154 @@
 """Factors on σ and conformal regions: fitted on one run, kept in a file, judged on another."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.recalibration import (
+from mahtdiag.calibration.conformal import (
     ConformalRadii,
     ConformalRow,
     ConformalTable,
+    Held,
+    conformal_scores,
+    fit_conformal_table,
+    judge_conformal_table,
+)
+from mahtdiag.calibration.recalibration import (
+    Change,
+    Mend,
+    RecalibrationRow,
     Scope,
     SigmaScale,
     apply_sigma_scale,
-    conformal_scores,
     cross_fitted_sigma,
-    fit_conformal_table,
+    cross_fitted_student,
     fit_sigma_scale,
-    judge_conformal_table,
+    fit_student_t,
+    harms,
     nll_changes,
     recalibration_row,
+    student_row,
 )
-from mahtdiag.calibration.scores import collect_points
+from mahtdiag.calibration.student import StudentT
 from mahtdiag.errors import UsageError
-from mahtdiag.reports.tables.calibration import RecalibrationResult
-from mahtdiag.runs.document import ConformalLimits, Recalibration, RunDocument, SigmaFactors
+from mahtdiag.reports.tables.recalibration import RecalibrationResult
+from mahtdiag.runs.document import RunDocument
+from mahtdiag.runs.factors import (
+    ConformalLimits,
+    Recalibration,
+    SigmaFactors,
+    StudentDistribution,
+)
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import READING
+from mahtdiag.schema.choices import FactorKind
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma
 
 FOLDS = 5
 MIN_KEYPOINTS = 20
-SCOPES: tuple[Scope, ...] = ("global", "keypoint")
+SCOPES: tuple[Scope, ...] = ("global", "keypoint", "core")
 CROSS_FITTED = f"Fitted on the other images in {FOLDS} folds and judged on those left out."
+# What of the table stands for the factors that a file may hold.
+JUDGED_BY: Mapping[FactorKind, tuple[Scope, ...]] = {
+    FactorKind.LIKELIHOOD: ("global", "keypoint"),
+    FactorKind.CORE: ("core",),
+    FactorKind.NONE: (),
+}
 
 
 def cross_fit(judged: JudgedSigma) -> RecalibrationResult:
     """Fit on all images, judge by cross-fitting; ValueError says why that is not possible."""
-    residual, sigma = judged.residual_px, judged.table.sigma_px
-    scale = fit_sigma_scale(residual, sigma)
-    after = {scope: cross_fitted_sigma(residual, sigma, scope=scope, folds=FOLDS) for scope in SCOPES}
-    conformal = fit_conformal_table(*conformal_scores(judged.points()), folds=FOLDS)
-    return _compared(judged, after, scale, conformal, CROSS_FITTED)
+    residual, sigma, units = judged.residual_px, judged.table.sigma_px, judged.table.units
+    scale, student = fit_sigma_scale(residual, sigma), fit_student_t(residual, sigma)
+    after = cross_fitted_sigma(residual, sigma, scopes=SCOPES, units=units, folds=FOLDS)
+    conformal = fit_conformal_table(*conformal_scores(judged.points()), units, folds=FOLDS)
+    by_student = cross_fitted_student(residual, sigma, units=units, folds=FOLDS)
+    return _compared(judged, after, scale, (student, *by_student), conformal, CROSS_FITTED)
 
 
 def judge_factors(judged: JudgedSigma, factors: Recalibration) -> RecalibrationResult:
     """Factors from a file on images that they were not fitted on; ValueError if there is nothing to judge."""
-    scale, conformal = _scale(factors), _conformal(factors)
-    after = {scope: apply_sigma_scale(judged.table.sigma_px, scale, scope) for scope in SCOPES}
-    held = judge_conformal_table(*conformal_scores(judged.points()), conformal)
+    residual, sigma, units = judged.residual_px, judged.table.sigma_px, judged.table.units
+    scale, conformal, stored = _scale(factors), _conformal(factors), factors.student_t
+    after = [apply_sigma_scale(sigma, scale, scope) for scope in SCOPES]
+    held = judge_conformal_table(*conformal_scores(judged.points()), conformal, units)
     where = (
         f"Fitted on {factors.n_keypoints:,} keypoints in {factors.n_images:,} images of {factors.data.path}, "
         "judged on this run."
     )
-    return _compared(judged, after, scale, held, where)
+    student = None if stored is None else StudentT(stored.scale, stored.degrees_of_freedom)
+    by_student = None if student is None else (student, *student_row(residual, sigma, student, units))
+    return _compared(judged, after, scale, by_student, held, where)
 
 
 def _compared(
     judged: JudgedSigma,
-    after: Mapping[Scope, ArrayLike],
+    after: Sequence[ArrayLike],
     scale: SigmaScale,
+    student: tuple[StudentT, RecalibrationRow, Change] | None,
     conformal: ConformalTable,
     where: str,
 ) -> RecalibrationResult:
     """σ as it came and with factors that its images did not help to fit."""
     residual, before = judged.residual_px, judged.table.sigma_px
     rows = [recalibration_row(None, residual, before)]
-    rows += [recalibration_row(scope, residual, sigma) for scope, sigma in after.items()]
-    changes = dict(zip(after, nll_changes(residual, before, *after.values()), strict=True))
-    return RecalibrationResult(tuple(rows), scale, changes, conformal, where)
+    rows += [recalibration_row(scope, residual, sigma) for scope, sigma in zip(SCOPES, after, strict=True)]
+    changes = nll_changes(residual, before, *after, units=judged.table.units)
+    by_mend: dict[Mend, Change] = dict(zip(SCOPES, changes, strict=True))
+    if student is not None:
+        rows.append(student[1])
+        by_mend["student_t"] = student[2]
+    fitted = None if student is None else student[0]
+    most = judged.report.mace_by_chance_most
+    return RecalibrationResult(tuple(rows), scale, fitted, by_mend, conformal, where, most)
 
 
-def fitted_file(judged: JudgedSigma, fitted: RecalibrationResult, option: Path) -> Recalibration:
-    """What `--fit` writes.
+def require_harmless(
+    fitted: RecalibrationResult, asked: FactorKind | None, option: Path
+) -> tuple[FactorKind, tuple[str, ...]]:
+    """Which factors to write, and what they make worse on images that they were not fitted on.
+
+    Those of the likelihood unless others are asked for; harmful ones are written only if they are.
+
+    Raises:
+        UsageError: nothing was asked for, and the factors make σ worse.
+    """
+    before, *after = fitted.rows
+    kind = asked or FactorKind.LIKELIHOOD
+    worse = tuple(
+        dict.fromkeys(
+            harm
+            for row in after
+            if row.scope in JUDGED_BY[kind]
+            for harm in harms(before, row, fitted.changes[row.scope], fitted.by_chance)
+        )
+    )
+    if worse and asked is None:
+        common, core = (f"{factor:.3g}" for factor in (fitted.scale.common, fitted.scale.core))
+        drive = "Large errors drive them; half" if fitted.scale.common > fitted.scale.core else "Half"
+        raise UsageError(
+            f"--fit {option}: the factors ({common} for all keypoints) make σ worse on images that they "
+            f"were not fitted on: {', '.join(worse)}. {drive} of the errors fit "
+            f"{core} σ. Say which factors to write: --factors core ({core}), none (1: conformal regions "
+            "and Student-t alone), or likelihood (these all the same)"
+        )
+    return kind, worse
+
+
+def fitted_file(
+    judged: JudgedSigma, fitted: RecalibrationResult, kind: FactorKind, worse: tuple[str, ...], option: Path
+) -> Recalibration:
+    """What `--fit` writes: factors of a kind, with what they make `worse`.
 
     Raises:
         UsageError: the run is not complete, or has too little to fit on.
     """
-    document, scale = judged.run.document, fitted.scale
+    document, scale = judged.run.document, _of_kind(fitted.scale, kind)
     if document.status != "complete" or document.data.sha256 is None:
         raise UsageError(f"--fit {option}: the run was interrupted; finish it with evaluate --resume first")
     if scale.n < MIN_KEYPOINTS:
@@ -93,16 +162,39 @@ def fitted_file(judged: JudgedSigma, fitted: RecalibrationResult, option: Path) 
         checkpoint=document.checkpoint,
         data=document.data,
         reading=document.resolved.reading(document.sigma_source),
-        n_images=collect_points(judged.residual_px, judged.table.sigma_px).n_images,
+        n_images=judged.report.n_images,
         n_keypoints=scale.n,
         sigma_scale=SigmaFactors(
             common=scale.common,
+            core=scale.core,
             by_keypoint=dict(zip(names, scale.by_keypoint.tolist(), strict=True)),
             counts=dict(zip(names, scale.counts, strict=True)),
         ),
+        factors=kind,
+        worsens=worse,
+        student_t=_student(fitted),
         conformal_d=tuple(_limits(row.limits, names) for row in fitted.conformal.ellipse),
         conformal_px=tuple(_limits(row.limits, names) for row in fitted.conformal.disc_px),
         image_sha256=tuple(sorted({sha for sha in judged.table.image_sha256 if sha})),
+    )
+
+
+def _of_kind(scale: SigmaScale, kind: FactorKind) -> SigmaScale:
+    if kind is FactorKind.LIKELIHOOD:
+        return scale
+    factor = scale.core if kind is FactorKind.CORE else 1.0
+    return replace(scale, common=factor, by_keypoint=np.full(len(scale.by_keypoint), factor))
+
+
+def _student(fitted: RecalibrationResult) -> StudentDistribution | None:
+    row = next((row for row in fitted.rows if row.scope == "student_t"), None)
+    if row is None or fitted.student is None:
+        return None
+    return StudentDistribution(
+        scale=fitted.student.scale,
+        degrees_of_freedom=fitted.student.degrees,
+        nll=row.nll,
+        gaussian_nll=fitted.rows[0].nll,
     )
 
 
@@ -150,6 +242,8 @@ def _limits(radii: ConformalRadii, names: tuple[str, ...]) -> ConformalLimits:
     return ConformalLimits(
         coverage=radii.coverage,
         pooled=_finite(radii.pooled),
+        whole_image=_finite(radii.whole_image),
+        units=radii.units,
         by_keypoint={n: _finite(float(v)) for n, v in zip(names, radii.by_keypoint, strict=True)},
         counts=dict(zip(names, radii.counts, strict=True)),
     )
@@ -164,14 +258,16 @@ def _scale(factors: Recalibration) -> SigmaScale:
     return SigmaScale(
         stored.common,
         np.array([stored.by_keypoint[name] for name in names]),
+        stored.common if stored.core is None else stored.core,
         factors.n_keypoints,
         tuple(stored.counts[name] for name in names),
     )
 
 
 def _conformal(factors: Recalibration) -> ConformalTable:
+    unknown = Held(None, None, None)
     ellipse, disc = (
-        tuple(ConformalRow(_radii(limits, factors.view), None, None) for limits in table)
+        tuple(ConformalRow(_radii(limits, factors.view), unknown) for limits in table)
         for table in (factors.conformal_d, factors.conformal_px)
     )
     return ConformalTable(ellipse, disc)
@@ -182,10 +278,13 @@ def _radii(limits: ConformalLimits, view: View) -> ConformalRadii:
         return math.inf if limit is None else limit
 
     names = view.skeleton.keypoint_names
+    # Files of earlier versions do not say it.
+    whole_image = bound(limits.whole_image) if "whole_image" in limits.model_fields_set else math.nan
     return ConformalRadii(
         limits.coverage,
         bound(limits.pooled),
-        sum(limits.counts.values()),
+        whole_image,
+        limits.units or 0,
         np.array([bound(limits.by_keypoint[name]) for name in names]),
         tuple(limits.counts[name] for name in names),
     )

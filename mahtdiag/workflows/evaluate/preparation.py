@@ -26,10 +26,9 @@ from mahtdiag.runs.document import (
     DataSource,
     Environment,
     ImageCounts,
-    Recalibration,
     RunDocument,
-    read_recalibration,
 )
+from mahtdiag.runs.factors import Recalibration, read_recalibration
 from mahtdiag.runs.files import digest
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision

@@ -5,19 +5,20 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.calibration.conformal import conformal_limit, conformal_scores, fit_conformal_table
 from mahtdiag.calibration.recalibration import (
-    conformal_limit,
-    conformal_scores,
     cross_fitted_sigma,
-    fit_conformal_table,
+    cross_fitted_student,
     fit_sigma_scale,
+    fit_student_t,
     nll_changes,
     recalibration_row,
 )
 from mahtdiag.calibration.report import calibration_report
 from mahtdiag.calibration.scores import collect_points
 from mahtdiag.reports.figures.calibration import PlotData
-from mahtdiag.reports.tables.calibration import CalibrationResult, RecalibrationResult
+from mahtdiag.reports.tables.calibration import CalibrationResult
+from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.schema.skeleton import View
 
 Floats = NDArray[np.float64]
@@ -45,17 +46,25 @@ def result_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibrat
     )
     recalibration = None
     if report.n_images >= 2:
-        after = cross_fitted_sigma(residual, sigma)
-        own = cross_fitted_sigma(residual, sigma, scope="keypoint")
-        changes = nll_changes(residual, sigma, after, own, resamples=200)
+        after, own, core = cross_fitted_sigma(residual, sigma, scopes=("global", "keypoint", "core"))
+        changes = nll_changes(residual, sigma, after, own, core, resamples=200)
+        student, student_change = cross_fitted_student(residual, sigma)
         recalibration = RecalibrationResult(
             rows=(
                 recalibration_row(None, residual, sigma),
                 recalibration_row("global", residual, after),
                 recalibration_row("keypoint", residual, own),
+                recalibration_row("core", residual, core),
+                student,
             ),
             scale=fit_sigma_scale(residual, sigma),
-            changes={"global": changes[0], "keypoint": changes[1]},
+            student=fit_student_t(residual, sigma),
+            changes={
+                "global": changes[0],
+                "keypoint": changes[1],
+                "core": changes[2],
+                "student_t": student_change,
+            },
             conformal=fit_conformal_table(*conformal_scores(collect_points(residual, sigma))),
             where="Fitted here.",
         )

@@ -8,9 +8,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mahtdiag.calibration.recalibration import Change, RecalibrationRow, Scope
+from mahtdiag.calibration.recalibration import Change, Mend, RecalibrationRow
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.tables.calibration import CalibrationResult, advice, calibration_parts, counts
+from mahtdiag.reports.tables.calibration import CalibrationResult, calibration_parts, counts
+from mahtdiag.reports.tables.recalibration import advice
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.reports.text import number, percent
 from tests.reports.tables.calibrated_result import residuals, result_of
@@ -96,17 +97,26 @@ def test_groups_are_worst_first_and_few_keypoints_are_marked() -> None:
     vertebrae = section(text, "By vertebra, worst first")
     assert vertebrae[3].split()[0] == "L3"
     keypoints = section(text, "By keypoint, worst 8 of 20")
-    assert len(keypoints) == 3 + 8
+    assert len(keypoints) == 3 + 8 + 2
+    assert " ".join(keypoints[-2:]).startswith("chance: mean MACE of groups of this size whose σ is right. !")
     assert {line.split()[0] for line in keypoints[3:7]} == {"L3"}
+    assert all(line.split()[5] == "!" for line in keypoints[3:7])
     assert "*" not in "".join(keypoints)  # the small group is last, so not among the worst 8
 
 
 def test_a_group_that_is_too_small_says_so() -> None:
-    residual, sigma = residuals(images=6)
+    residual, sigma = residuals(images=12)
     residual[:, :4][3:] = np.nan
-    vertebrae = section(printed(result_of(residual, sigma)), "By vertebra")
-    assert vertebrae[-1] == "* fewer than 20 keypoints: too few to judge"
-    assert vertebrae[-2].startswith("L1 *")
+    vertebrae = section(printed(result_of(residual, sigma)), "By vertebra, worst first")
+    few = "* fewer than 20 keypoints or 10 images (patients, where known): too few to judge."
+    assert few in " ".join(vertebrae)
+    assert [line for line in vertebrae if line.startswith("L")][-1].startswith("L1 *")
+
+
+def test_groups_of_few_images_are_not_ranked() -> None:
+    text = printed(result_of(*residuals(images=9)))
+    assert len(section(text, "By vertebra, too few to rank")) > 5
+    assert "worst first" not in text
 
 
 def test_what_is_undefined_says_why() -> None:
@@ -142,31 +152,36 @@ def test_an_unbounded_region_is_explained() -> None:
     text = printed(result_of(*residuals(images=12)))
     (row,) = (line for line in text.splitlines() if line.startswith("95 %") and "ellipse" in line)
     assert "∞" in row
-    assert "∞: too few images to promise this share, the region is unbounded." in " ".join(text.split())
+    words = " ".join(text.split())
+    assert "∞: too few images to promise this share, the region is unbounded" in words
+    assert "95 % at least 19 are needed" in words
 
 
-def row(scope: str | None, mace: float, nll: float) -> RecalibrationRow:
+def row(scope: Mend | None, mace: float, nll: float) -> RecalibrationRow:
     return RecalibrationRow(
-        scope="keypoint" if scope == "keypoint" else "global" if scope else None,
-        mace=mace, nll=nll, crps_px=1.0, sigma_scale=1.0, sharpness_px=1.0, radial_mace=0.1, coverage_90=0.9,
+        scope=scope, mace=mace, nll=nll, crps_px=1.0, sigma_scale=1.0, sharpness_px=1.0, radial_mace=0.1,
+        coverage_90=0.9,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("mace", "change", "words"),
+    ("mace", "change", "words", "end"),
     [
-        (0.02, Change(-0.5, (-0.6, -0.4)), "One factor (2.00) helps (NLL 3.00 to 2.50, change -0.50"),
-        (0.30, Change(-0.5, (-0.6, -0.4)), "helps the likelihood"),
-        (0.02, Change(-0.5, (-0.6, 0.1)), "gains nothing beyond chance"),
-        (0.02, Change(-0.5, None), "gains nothing beyond chance"),
-        (0.30, Change(0.5, (0.4, 0.6)), "makes it worse"),
+        (0.02, Change(-0.5, (-0.6, -0.4)), "One factor (2.00) improves MACE 0.1 to 0.02 and NLL 3 to 2.5.",
+         "Best on images left out: One factor (2.00)."),
+        (0.30, Change(-0.5, (-0.6, -0.4)), "improves NLL 3 to 2.5, worsens MACE 0.1 to 0.3.",
+         "prefer the conformal regions."),
+        (0.095, Change(-0.5, (-0.6, 0.1)), "changes nothing beyond chance", "Leave σ as it is."),
+        (0.095, Change(-0.5, None), "changes nothing beyond chance", "Leave σ as it is."),
+        (0.30, Change(0.5, (0.4, 0.6)), "worsens MACE 0.1 to 0.3 and NLL 3 to 3.5.", "Leave σ as it is."),
     ],
-)
-def test_advice_follows_the_numbers(mace: float, change: Change, words: str) -> None:
+)  # fmt: skip
+def test_advice_follows_the_numbers(mace: float, change: Change, words: str, end: str) -> None:
     view = result_of(*residuals()).recalibration
     assert view is not None
     rows = (row(None, 0.1, 3.0), row("global", mace, 3.0 + change.value), row("keypoint", 0.1, 4.0))
     scale = replace(view.scale, common=2.0)
-    changes: dict[Scope, Change] = {"global": change, "keypoint": Change(1.0, None)}
+    changes: dict[Mend, Change] = {"global": change, "keypoint": Change(1.0, None)}
     changed = replace(view, rows=rows, scale=scale, changes=changes)
     assert words in advice(changed)
+    assert advice(changed).endswith(end)

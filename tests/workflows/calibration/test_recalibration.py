@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mahtdiag.errors import UsageError
-from mahtdiag.runs.document import read_recalibration
+from mahtdiag.runs.factors import read_recalibration
+from mahtdiag.schema.choices import FactorKind
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate
 from mahtdiag.workflows.calibration.screen import content_of, result_of
@@ -59,9 +60,14 @@ def test_conformal_radii_are_order_statistics(tmp_path: Path) -> None:
     distance = np.linalg.norm(residual / (sigma / 2.0), axis=-1)
     error = np.linalg.norm(residual, axis=-1)
     assert [limits.coverage for limits in found.conformal_d] == [0.68, 0.9, 0.95]
+    # 40 images of 20 keypoints each, and one more image at infinity.
     assert found.conformal_d[1].pooled == pytest.approx(
-        np.sort(distance, axis=None)[math.ceil(801 * 0.9) - 1]
+        np.sort(distance, axis=None)[math.ceil(41 * 0.9 * 20 - 1e-9) - 1]
     )
+    assert found.conformal_d[1].whole_image == pytest.approx(
+        np.sort(distance.max(axis=1))[math.ceil(41 * 0.9) - 1]
+    )
+    assert found.conformal_d[1].units == 40
     assert found.conformal_px[1].by_keypoint["L1 LR"] == pytest.approx(
         np.sort(error[:, 3])[math.ceil(41 * 0.9) - 1]
     )
@@ -72,7 +78,8 @@ def test_too_few_images_for_a_region_leave_it_open(tmp_path: Path) -> None:
     calibration = fit(tmp_path)
     found = read_recalibration(tmp_path / FILE)
     assert set(found.conformal_d[2].by_keypoint.values()) == {None}
-    assert found.conformal_d[2].pooled is not None
+    assert (found.conformal_d[2].pooled, found.conformal_d[2].whole_image) == (None, None)
+    assert found.conformal_d[1].pooled is not None
     json.dumps(content_of(calibration), allow_nan=False)
 
 
@@ -81,13 +88,13 @@ def test_factors_mend_another_run(tmp_path: Path) -> None:
     fit(tmp_path)
     calibration = judge(tmp_path)
     assert calibration.applied is not None
-    before, common, own = calibration.applied.rows
+    before, common, own, core, student = calibration.applied.rows
     assert before.sigma_scale == pytest.approx(2.0, rel=0.1)
     assert common.sigma_scale == pytest.approx(1.0, rel=0.1)
     assert common.mace < 0.3 * before.mace
-    assert own.nll < before.nll
+    assert max(own.nll, core.nll, student.nll) < before.nll
     assert calibration.applied.changes["global"].is_drop
-    held = calibration.applied.conformal.ellipse[1].held_pooled
+    held = calibration.applied.conformal.ellipse[1].held.pooled
     assert held == pytest.approx(0.9, abs=0.04)
     shown = result_of(calibration).applied
     assert shown is not None
@@ -175,3 +182,73 @@ def test_nothing_else_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists and is not a recalibration file"):
         fit(tmp_path)
     assert (tmp_path / FILE).read_text() == "{}"
+
+
+def heavy_tailed(cwd: Path, name: str = "fitted", seed: int = 0) -> None:
+    """A run whose σ fits the bulk of the errors; one in twenty is ten times as large."""
+    residual, sigma = calibrated(40, seed=seed)
+    large = np.random.default_rng(seed).random(residual.shape[:2]) < 0.05
+    residual[large] *= 10.0
+    write_run(cwd / name, residual, sigma, first_image=100 * seed)
+
+
+def test_factors_that_make_it_worse_are_not_written_unasked(tmp_path: Path) -> None:
+    heavy_tailed(tmp_path)
+    with pytest.raises(UsageError, match=r"make σ worse on images .*MACE 0\.0\d+ to 0\.\d+.*--factors core"):
+        fit(tmp_path)
+    assert not (tmp_path / FILE).exists()
+
+
+@pytest.mark.parametrize("kind", FactorKind)
+def test_factors_are_written_as_asked_for(tmp_path: Path, kind: FactorKind) -> None:
+    heavy_tailed(tmp_path)
+    calibration = calibrate(CalibrationRequest(Path("fitted"), FILE, None, False, tmp_path, factors=kind))
+    found = read_recalibration(tmp_path / FILE)
+    scale = found.sigma_scale
+    assert found.factors is kind
+    assert scale.core == pytest.approx(1.05, abs=0.1)
+    expected = {FactorKind.CORE: scale.core, FactorKind.NONE: 1.0}
+    if kind is FactorKind.LIKELIHOOD:
+        assert scale.common > 2.0
+        assert found.worsens
+        assert any("make σ worse" in note and found.worsens[0] in note for note in calibration.notes)
+    else:
+        assert {scale.common, *scale.by_keypoint.values()} == {expected[kind]}
+        assert not any("make σ worse" in note for note in calibration.notes)
+    assert found.student_t is not None
+    assert found.student_t.degrees_of_freedom < 5.0
+    assert found.student_t.nll < found.student_t.gaussian_nll
+
+
+def test_a_student_t_of_a_file_is_judged_on_another_run(tmp_path: Path) -> None:
+    heavy_tailed(tmp_path)
+    heavy_tailed(tmp_path, "other", seed=1)
+    calibrate(CalibrationRequest(Path("fitted"), FILE, None, False, tmp_path, factors=FactorKind.NONE))
+    applied = judge(tmp_path).applied
+    assert applied is not None
+    assert applied.rows[-1].scope == "student_t"
+    assert applied.rows[-1].nll < applied.rows[0].nll
+    assert applied.changes["student_t"].is_drop
+
+
+def test_a_file_of_an_earlier_version_is_judged(tmp_path: Path) -> None:
+    overconfident(tmp_path)
+    fit(tmp_path)
+    content = json.loads((tmp_path / FILE).read_text())
+    for name in ("factors", "worsens", "student_t"):
+        del content[name]
+    del content["sigma_scale"]["core"]
+    for limits in (*content["conformal_d"], *content["conformal_px"]):
+        del limits["whole_image"], limits["units"]
+    (tmp_path / FILE).write_text(json.dumps(content))
+    calibration = judge(tmp_path)
+    assert calibration.applied is not None
+    assert [row.scope for row in calibration.applied.rows] == [None, "global", "keypoint", "core"]
+    assert calibration.applied.conformal.ellipse[0].held.whole_image is None
+    json.dumps(content_of(calibration), allow_nan=False)
+
+
+def test_factors_belong_to_fit(tmp_path: Path) -> None:
+    overconfident(tmp_path)
+    with pytest.raises(UsageError, match="--factors says what --fit writes"):
+        calibrate(CalibrationRequest(Path("fitted"), None, None, False, tmp_path, factors=FactorKind.CORE))

@@ -1,0 +1,79 @@
+"""What MACE perfect calibration gives at this size: few errors never lie on the diagonal."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import pi, sqrt
+
+import numpy as np
+from scipy import special
+
+from mahtdiag.calibration.clustered import critical_value
+from mahtdiag.calibration.scores import LEVELS, FloatArray, IntArray, mean_absolute_gap
+
+MIN_UNITS = 10
+"""Below so many images, or patients, nobody can tell how much the errors of one hang together."""
+
+_DRAWS = 1000
+_MOST_UNITS = 1000
+_USUAL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class MaceByChance:
+    """MACE of a calibrated model on a set of the same size: `mean`, and `most` in 19 of 20 sets."""
+
+    mean: float
+    most: float
+
+
+def mace_by_chance(size: FloatArray, unit: IntArray, seed: int = 0) -> MaceByChance | None:
+    """MACE that would be seen if σ were right, with errors that hang together within units as these do.
+
+    |z| is replaced by its rank, which makes σ right and keeps the dependence. The gaps of the curve are then
+    sums over units of what each has too many or too few below every level; their law is that of the sums
+    with random normal weights on the units. mean = √(2/π)·mean over levels of the clustered standard error;
+    `most`: the 95 % quantile of 1,000 draws, widened as Student's t is against the normal.
+    `size`: |z| [M, axes], `unit`: [M] any whole numbers. None below 10 units. Of more than 1,000 units that
+    many are looked at: the numbers fall with the root of how many there are.
+    Source: the multiplier bootstrap, van der Vaart, Wellner, Weak Convergence (1996), ch. 2.9.
+    """
+    codes, unit = np.unique(unit, return_inverse=True)
+    units = len(codes)
+    if units < MIN_UNITS:
+        return None
+    rng = np.random.default_rng(seed)
+    if units > _MOST_UNITS:
+        chosen = np.zeros(units, dtype=np.bool_)
+        chosen[rng.permutation(units)[:_MOST_UNITS]] = True
+        kept = chosen[unit]
+        size, unit = size[kept], (np.cumsum(chosen) - 1)[unit[kept]]
+    looked_at = min(units, _MOST_UNITS)
+    gaps = _gaps(size, unit, looked_at) / sqrt(1.0 - 1.0 / looked_at) * sqrt(looked_at / units)
+    mean = sqrt(2.0 / pi) * float(np.sqrt((gaps**2).sum(axis=0)).mean())
+    drawn = mean_absolute_gap(rng.normal(size=(_DRAWS, looked_at)) @ gaps + LEVELS)
+    widened = critical_value(1.0 - _USUAL, looked_at) / special.ndtri(0.5 + 0.5 * _USUAL)
+    return MaceByChance(mean, float(np.quantile(drawn, _USUAL) * widened))
+
+
+def _gaps(size: FloatArray, unit: IntArray, units: int) -> FloatArray:
+    """What each unit adds to the gap at each level, were |z| as calibrated: [units, levels]."""
+    axes, n = size.shape[1], size.size
+    rank = np.empty(n)
+    rank[np.argsort(size, axis=None)] = (np.arange(n) + 0.5) / n
+    level = np.searchsorted(LEVELS, rank, side="left")
+    width = len(LEVELS)
+    counts = np.bincount(np.repeat(unit, axes) * width + level, minlength=units * width)
+    inside = np.cumsum(counts.reshape(units, width), axis=1)
+    return np.asarray((inside - inside[:, -1:] * LEVELS) / n, dtype=np.float64)
+
+
+def by_group(
+    size: FloatArray, unit: IntArray, codes: IntArray, groups: int
+) -> Iterator[tuple[int, MaceByChance | None]]:
+    """Number of units and `mace_by_chance` of every group; `codes` [M]: the group of each keypoint."""
+    order = np.argsort(codes.astype(np.int32), kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(groups + 1))
+    for first, stop in pairwise(starts):
+        rows = order[first:stop]
+        yield len(np.unique(unit[rows])), mace_by_chance(size[rows], unit[rows])

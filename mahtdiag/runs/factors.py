@@ -1,0 +1,157 @@
+"""The file of `calibration --fit`: factors on σ and conformal regions, and what they were fitted on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, JsonValue, ValidationError, model_validator
+
+from mahtdiag import __version__
+from mahtdiag.errors import UsageError
+from mahtdiag.runs.document import CheckpointSource, DataSource
+from mahtdiag.runs.files import replacing
+from mahtdiag.runs.results import Count, Section, Sha256
+from mahtdiag.schema.choices import FactorKind
+from mahtdiag.schema.skeleton import View
+
+KIND: Final = "mahtdiag-recalibration"
+MEANING: Final = (
+    "sigma * sigma_scale is the recalibrated sigma. A keypoint lies with the share `coverage` inside the "
+    "ellipse d <= limit, d being the Mahalanobis distance under sigma as the model gives it (conformal_d), "
+    "and inside the disc of that radius in original pixels (conformal_px); all keypoints of an image are "
+    "inside `whole_image` with that share. null: too few patients or images. student_t: "
+    "error / (sigma as the model gives it * scale) has this Student's t distribution."
+)
+
+Factor = Annotated[float, Field(gt=0.0)]
+Limit = Annotated[float, Field(ge=0.0)]
+
+
+class SigmaFactors(Section):
+    """Factors on σ: one for all keypoints, and one for each with the number of keypoints behind it.
+
+    `core` is the factor that half of the errors fit, whichever factors the others are.
+    """
+
+    common: Factor
+    core: Factor | None = None
+    by_keypoint: dict[str, Factor]
+    counts: dict[str, Count]
+
+
+class ConformalLimits(Section):
+    """Limits for one promised share; null where there were too few units, patients or images, for one.
+
+    `whole_image` is the limit that all keypoints of an image keep together; `units` are behind it.
+    """
+
+    coverage: Annotated[float, Field(gt=0.0, lt=1.0)]
+    pooled: Limit | None
+    whole_image: Limit | None = None
+    units: Count | None = None
+    by_keypoint: dict[str, Limit | None]
+    counts: dict[str, Count]
+
+
+class StudentDistribution(Section):
+    """error / (sigma · scale) follows Student's t.
+
+    `nll` on images left out; `gaussian_nll`: that of σ as it is.
+    """
+
+    scale: Factor
+    degrees_of_freedom: Factor
+    nll: float
+    gaussian_nll: float
+
+
+class Recalibration(Section):
+    """The whole file. `reading` holds the settings that decide what a prediction and its σ are.
+
+    `factors` says which factors these are, `worsens` what they make worse on images that were left out.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    kind: Literal["mahtdiag-recalibration"] = KIND
+    mahtdiag: str = __version__
+    meaning: str = MEANING
+    view: View
+    checkpoint: CheckpointSource
+    data: DataSource
+    reading: dict[str, JsonValue]
+    n_images: Count
+    n_keypoints: Count
+    factors: FactorKind = FactorKind.LIKELIHOOD
+    worsens: tuple[str, ...] = ()
+    sigma_scale: SigmaFactors
+    student_t: StudentDistribution | None = None
+    conformal_d: tuple[ConformalLimits, ...]
+    conformal_px: tuple[ConformalLimits, ...]
+    image_sha256: tuple[Sha256, ...]
+
+    @model_validator(mode="after")
+    def _every_keypoint(self) -> "Recalibration":
+        names = set(self.view.skeleton.keypoint_names)
+        tables: list[Mapping[str, object]] = [self.sigma_scale.by_keypoint, self.sigma_scale.counts]
+        for limits in (*self.conformal_d, *self.conformal_px):
+            tables += [limits.by_keypoint, limits.counts]
+        if any(set(table) != names for table in tables):
+            raise ValueError(f"keypoints: every table needs exactly the {len(names)} of the {self.view} view")
+        return self
+
+
+def read_recalibration(path: Path) -> Recalibration:
+    """The factors in a file.
+
+    Raises:
+        UsageError: it cannot be read, is no recalibration file, or is damaged (every problem).
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror or error}); name a --fit file") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid JSON ({error}); name a file that --fit has written") from error
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise UsageError(f"{path}: not a recalibration file; name a file that --fit has written")
+    if content.get("schema") != 1:
+        raise UsageError(
+            f"{path}: schema version {content.get('schema')!r}, written by mahtdiag "
+            f"{content.get('mahtdiag', '?')}; mahtdiag {__version__} reads version 1: fit again"
+        )
+    try:
+        return Recalibration.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(
+            *(
+                f"{path}: {'.'.join(map(str, item['loc'])) or 'file'}: "
+                f"{item['msg'].removeprefix('Value error, ')}; fit again"
+                for item in error.errors()
+            )
+        ) from error
+
+
+def write_recalibration(path: Path, factors: Recalibration) -> None:
+    """Writes the file, whole or not at all; only a file of the same kind is replaced.
+
+    Raises:
+        UsageError: something else stands there, or it cannot be written.
+    """
+    if path.exists() and not _may_be_replaced(path):
+        raise UsageError(f"--fit {path}: exists and is not a recalibration file; choose another name")
+    try:
+        with replacing(path) as file:
+            file.write(factors.to_json().encode())
+    except OSError as error:
+        raise UsageError(
+            f"--fit {path}: cannot be written ({error.strerror or error}); choose another place"
+        ) from error
+
+
+def _may_be_replaced(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("kind") == KIND
