@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 
 from benchmarks.figures import print_named
-from validation import calibration_claims, calibration_verdicts, duplicates, injection, label_noise
+from validation import agreement, calibration_claims, calibration_verdicts, duplicates, injection, label_noise
 
 STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "injection": injection.run,
@@ -19,6 +19,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "duplicates": duplicates.run,
     "label-noise": label_noise.run,
     "calibration-claims": calibration_claims.run,
+    "agreement": agreement.run,
 }
 
 if __name__ == "__main__":

@@ -1,11 +1,29 @@
 """What clinicians read from the keypoints of a run: on predictions and labels, and how well the two agree."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.agreement import BlandAltman, Icc, bland_altman, confusion_table, icc_a1
+from mahtdiag.anatomy.agreement import (
+    BlandAltman,
+    Detection,
+    Icc,
+    Kappa,
+    bland_altman,
+    confusion_table,
+    detection,
+    icc_a1,
+    weighted_kappa,
+)
+from mahtdiag.anatomy.difference_shape import (
+    PercentileLimits,
+    RegressionLimits,
+    difference_shape,
+    percentile_limits,
+    regression_limits,
+)
 from mahtdiag.anatomy.facing import Facing, find_facing, slip_codes
 from mahtdiag.anatomy.measurements import (
     FrontalMeasurements,
@@ -16,6 +34,7 @@ from mahtdiag.anatomy.measurements import (
     meyerding_grade,
     sizes_alone,
 )
+from mahtdiag.diagnosis.paired import holm
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.choices import FacingSide
 from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, Skeleton, View
@@ -23,6 +42,10 @@ from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, Skeleton, View
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MEYERDING = (1, 2, 3, 4, 5)
+SIGNIFICANCE = 0.05
+SLIP_PERCENT = 5.0
+"""A slip of this size and more counts as one against the codes of listhesis; a choice."""
+
 TITLES = {
     "cobb_deg": "coronal Cobb angle",
     "lateral_slip_percent": "lateral slip",
@@ -37,7 +60,12 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPair:
-    """One measurement of one level on labels and predictions, `[N]` each, and how well they agree."""
+    """One measurement of one level on labels and predictions, `[N]` each, and how well they agree.
+
+    `percentiles`: limits that stand in for those of `difference` where differences are not normal (and there
+    are enough for percentiles, None otherwise); `not_normal` says so. `regression`: limits by size where
+    differences or their spread grow with it, else None.
+    """
 
     name: str
     level: str
@@ -46,6 +74,9 @@ class MeasuredPair:
     predicted: Floats
     difference: BlandAltman
     icc: Icc
+    not_normal: bool = False
+    percentiles: PercentileLimits | None = None
+    regression: RegressionLimits | None = None
 
     @property
     def title(self) -> str:
@@ -54,16 +85,28 @@ class MeasuredPair:
 
 
 @dataclass(frozen=True, slots=True)
+class CodedSlips:
+    """How well slips of labels and of predictions find the levels that a reader coded as listhesis."""
+
+    labels: Detection
+    predictions: Detection
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """All measurements of a set of images.
 
     `meyerding` (lateral views only): counts `[grade of label, grade of prediction]`, I to V, over the levels
-    whose slip is known in both. `facing` of the images: None in AP.
+    whose slip is known in both; `kappa` their agreement. `coded`: slips of `SLIP_PERCENT` and more in labels
+    and in predictions against the codes of listhesis, None where the run has none. `facing` of the images:
+    None in AP.
     """
 
     pairs: tuple[MeasuredPair, ...]
     meyerding: NDArray[np.int64] | None
     facing: Facing | None
+    kappa: Kappa | None = None
+    coded: CodedSlips | None = None
 
 
 def measure_run(table: RunTable, facing: FacingSide | None = None) -> Measured:
@@ -88,33 +131,64 @@ def measure_agreement(
     """
     labelled: LateralMeasurements | FrontalMeasurements
     predicted: LateralMeasurements | FrontalMeasurements
-    meyerding, found = None, None
+    meyerding, kappa, found = None, None, None
+    codes = np.full((len(label_px), len(skeleton.vertebrae) - 1), np.nan) if codes is None else codes
     if skeleton.view is View.LA:
-        codes = np.full((len(label_px), len(skeleton.vertebrae) - 1), np.nan) if codes is None else codes
         found = find_facing(label_px, skeleton, codes, units, given)
         labelled, predicted = _lateral(label_px, pred_px, skeleton, found)
         grades = [meyerding_grade(each.slip_percent) for each in (labelled, predicted)]
         meyerding = confusion_table(grades[0], grades[1], MEYERDING)
+        kappa = weighted_kappa(grades[0], grades[1], units, MEYERDING)
+        slips = labelled.slip_percent, predicted.slip_percent
     else:
         labelled = measure_frontal(label_px, skeleton)
         predicted = measure_frontal(pred_px, skeleton)
+        slips = labelled.lateral_slip_percent, predicted.lateral_slip_percent
     columns = zip(
         *(measurement_columns(labelled, skeleton), measurement_columns(predicted, skeleton)),
         strict=True,
     )
-    pairs = tuple(
+    pairs = [
         MeasuredPair(
             name=ours.name,
             level=ours.level,
             unit=ours.unit,
             labelled=ours.values,
             predicted=theirs.values,
-            difference=bland_altman(theirs.values, ours.values),
+            difference=bland_altman(theirs.values, ours.values, units),
             icc=icc_a1(np.stack([ours.values, theirs.values], axis=1)),
         )
         for ours, theirs in columns
+    ]
+    coded = _coded_slips(codes, slips, units)
+    return Measured(_with_limits(pairs, units), meyerding, found, kappa, coded)
+
+
+def _with_limits(pairs: Sequence[MeasuredPair], units: Ints) -> tuple[MeasuredPair, ...]:
+    """The same with other limits where the usual ones do not hold, by tests corrected for all of them."""
+    shapes = [difference_shape(pair.predicted, pair.labelled, units) for pair in pairs]
+    p_values = np.array([(shape.p_normal, shape.p_bias, shape.p_spread) for shape in shapes]).reshape(-1, 3)
+    tested = np.isfinite(p_values)
+    said = np.zeros(p_values.shape, dtype=np.bool_)
+    said[tested] = np.array(holm(p_values[tested].tolist())) < SIGNIFICANCE
+    return tuple(
+        replace(
+            pair,
+            not_normal=bool(row[0]),
+            percentiles=percentile_limits(pair.predicted, pair.labelled, units) if row[0] else None,
+            regression=regression_limits(pair.predicted, pair.labelled) if row[1] or row[2] else None,
+        )
+        for pair, row in zip(pairs, said, strict=True)
     )
-    return Measured(pairs, meyerding, found)
+
+
+def _coded_slips(codes: Floats, slips: tuple[Floats, Floats], units: Ints) -> CodedSlips | None:
+    """Slips of labels and predictions, `[N, V−1]` each, against the codes of their levels."""
+    if not np.isfinite(codes).any():
+        return None
+    said = np.where(np.isnan(codes), -1, codes > 0).astype(np.int64)
+    found = [np.where(np.isnan(slip), -1, np.abs(slip) >= SLIP_PERCENT).astype(np.int64) for slip in slips]
+    return CodedSlips(detection(said, found[0], units), detection(said, found[1], units))
 
 
 def endplate_codes(table: RunTable) -> Floats:

@@ -2,11 +2,9 @@
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from mahtdiag.anatomy.facing import Facing
 from mahtdiag.anatomy.findings import finding_reason, image_reason
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
 from mahtdiag.calibration.conformal import ConformalRow, ConformalTable
@@ -19,7 +17,6 @@ from mahtdiag.diagnosis.anatomy import (
     shift_by_image,
 )
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
-from mahtdiag.diagnosis.measured import Measured, MeasuredPair
 from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json, escaped
@@ -27,6 +24,7 @@ from mahtdiag.reports.tables.calibration import CalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.reports.tables.copies import copies_content
 from mahtdiag.reports.tables.label_noise import noise_content
+from mahtdiag.reports.tables.measurements import known_interval, known_value, measurement_content
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.setup import SetupEntry
@@ -129,9 +127,7 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> dict[str, Js
             "cells": _systematic(diagnosis.in_cells),
             "sentence": diagnosis.sentence,
         },
-        "measurements": [_pair(pair) for pair in diagnosis.measured.pairs],
-        "meyerding": _meyerding(diagnosis.measured),
-        "facing": _facing(diagnosis.measured.facing),
+        **measurement_content(diagnosis.measured),
         "ambiguous": None if diagnosis.ambiguity is None else diagnosis.ambiguity.as_json(),
     }
 
@@ -158,54 +154,7 @@ def _systematic(error: SystematicError | None) -> Json:
 
 
 def _estimate(estimate: Fitted) -> Json:
-    return {"value": _known(estimate.value), "ci95": _interval((estimate.low, estimate.high))}
-
-
-def _pair(pair: MeasuredPair) -> Json:
-    difference, icc = pair.difference, pair.icc
-    return {
-        "name": pair.name,
-        "level": pair.level,
-        "unit": pair.unit,
-        "images": difference.n,
-        "bias": _known(difference.bias),
-        "bias_ci95": _interval(difference.bias_ci95),
-        "limits_of_agreement": _interval((difference.lower, difference.upper)),
-        "mean_absolute_error": _known(difference.mean_absolute),
-        "icc": _known(icc.value),
-        "icc_ci95": _interval((icc.low, icc.high)),
-    }
-
-
-def _facing(facing: Facing | None) -> Json:
-    """How many images face which way, and who told; null in AP."""
-    if facing is None:
-        return None
-    return {
-        "right": int((facing.side > 0).sum()),
-        "left": int((facing.side < 0).sum()),
-        "unknown": facing.unknown,
-        "given": facing.given,
-        "by_codes": int(facing.by_codes.sum()),
-        "patients_right": facing.right,
-        "patients_left": facing.left,
-        "signed": facing.signed,
-    }
-
-
-def _meyerding(measured: Measured) -> Json:
-    """Rows are the grades I to V of the labels, columns those of the predictions; null in AP."""
-    if measured.meyerding is None:
-        return None
-    return [[int(count) for count in row] for row in measured.meyerding]
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _interval(bounds: tuple[float, float]) -> Json:
-    return [*bounds] if all(map(math.isfinite, bounds)) else None
+    return {"value": known_value(estimate.value), "ci95": known_interval((estimate.low, estimate.high))}
 
 
 def anatomy_csv(report: AnatomyReport) -> str:
@@ -262,7 +211,7 @@ def _recalibration(found: RecalibrationResult | None, skeleton: Skeleton) -> Jso
         return None
     return {
         "rows": [
-            {**asdict(row), "scope": row.scope or "none", "crps_px": _known(row.crps_px)}
+            {**asdict(row), "scope": row.scope or "none", "crps_px": known_value(row.crps_px)}
             for row in found.rows
         ],
         "nll_change": {
@@ -286,11 +235,11 @@ def _conformal(table: ConformalTable, skeleton: Skeleton) -> Json:
         return [
             {
                 "coverage": row.limits.coverage,
-                "pooled": _known(row.limits.pooled),
+                "pooled": known_value(row.limits.pooled),
                 "pooled_held": row.held.pooled,
-                "whole_image": _known(row.limits.whole_image),
+                "whole_image": known_value(row.limits.whole_image),
                 "whole_image_held": row.held.whole_image,
-                "by_keypoint": _named([_known(float(v)) for v in row.limits.by_keypoint], skeleton),
+                "by_keypoint": _named([known_value(float(v)) for v in row.limits.by_keypoint], skeleton),
                 "by_keypoint_held": row.held.by_keypoint,
                 "units": row.limits.units,
                 "n": sum(row.limits.counts),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score  # type: ignore[import-untyped]
 
-from mahtdiag.anatomy.agreement import bland_altman, confusion_table, icc_a1
+from mahtdiag.anatomy.agreement import bland_altman, confusion_table, detection, icc_a1, weighted_kappa
 
 # Six targets, four judges: Shrout and Fleiss, Psychological Bulletin 86:420, 1979, table 2; ICC(2,1) = 0.29.
 SHROUT_FLEISS = np.array(
@@ -100,9 +101,11 @@ def test_bland_altman_against_the_formula(n: int, seed: int, shift: float) -> No
     assert (found.bias, found.sd) == pytest.approx((bias, sd))
     assert (found.lower, found.upper) == pytest.approx((bias - 1.959964 * sd, bias + 1.959964 * sd), rel=1e-6)
     assert found.bias_ci95[1] - found.bias == pytest.approx(t * sd / math.sqrt(n))
-    spread = t * sd * math.sqrt(1 / n + 1.959964**2 / (2 * (n - 1)))
-    assert found.upper_ci95 == pytest.approx((found.upper - spread, found.upper + spread))
-    assert found.lower_ci95 == pytest.approx((found.lower - spread, found.lower + spread))
+    quantiles = np.array([stats.nct.ppf(q, n - 1, 1.959964 * math.sqrt(n)) for q in (0.025, 0.975)])
+    quantiles /= math.sqrt(n)
+    assert found.upper_ci95 == pytest.approx(bias + sd * quantiles, rel=1e-5)
+    assert found.lower_ci95 == pytest.approx(bias - sd * quantiles[::-1], rel=1e-5)
+    assert found.units == n
     assert found.mean_absolute == pytest.approx(mean(abs(d) for d in differences))
     shifted = bland_altman(predicted + shift, labelled)
     assert shifted.bias == pytest.approx(found.bias + shift)
@@ -116,6 +119,90 @@ def test_bland_altman_with_too_few_pairs() -> None:
     one = bland_altman(np.array([3.0, np.nan]), np.array([1.0, 1.0]))
     assert (one.n, one.bias, one.mean_absolute) == (1, 2.0, 2.0)
     assert math.isnan(one.upper)
+
+
+def test_bland_altman_counts_patients() -> None:
+    """Every image twice tells no more than once."""
+    rng = np.random.default_rng(0)
+    labelled = rng.normal(0, 10, 30)
+    predicted = labelled + rng.normal(1, 2, 30)
+    once = bland_altman(predicted, labelled)
+    twice = bland_altman(predicted.repeat(2), labelled.repeat(2), np.arange(30).repeat(2))
+    assert (twice.n, twice.units) == (60, 30)
+    assert twice.bias_ci95 == pytest.approx(once.bias_ci95)
+    assert twice.upper_ci95[1] - twice.upper_ci95[0] == pytest.approx(
+        (once.upper_ci95[1] - once.upper_ci95[0]) * twice.sd / once.sd
+    )
+    assert math.isnan(bland_altman(predicted, labelled, np.zeros(30, np.int64)).upper)
+
+
+GRADES = (1, 2, 3, 4, 5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(12, 60), st.integers(0, 10**6))
+def test_weighted_kappa_against_scikit_learn_and_a_loop(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labelled = rng.integers(0, 6, (n, 3))
+    predicted = np.where(rng.random((n, 3)) < 0.6, labelled, rng.integers(0, 6, (n, 3)))
+    units = rng.integers(0, n // 2, n)
+    found = weighted_kappa(labelled, predicted, units, GRADES)
+
+    def by_hand(rows: np.typing.NDArray[np.bool_]) -> float:
+        both = (labelled[rows] > 0) & (predicted[rows] > 0)
+        return float(
+            cohen_kappa_score(labelled[rows][both], predicted[rows][both], labels=GRADES, weights="quadratic")
+        )
+
+    assert found.value == pytest.approx(by_hand(np.ones(n, np.bool_)))
+    assert found.cases == int(((labelled > 0) & (predicted > 0)).sum())
+    graded = (labelled > 0) & (predicted > 0)
+    patients = [u for u in np.unique(units) if graded[units == u].any()]
+    above = [u for u in patients if (graded & ((labelled > 1) | (predicted > 1)))[units == u].any()]
+    if len(above) < 10:
+        assert math.isnan(found.low)
+        return
+    without = np.array([by_hand(units != u) for u in patients])
+    count = len(patients)
+    error = math.sqrt((count - 1) / count * float(((without - without.mean()) ** 2).sum()))
+    half = stats.t.ppf(0.975, min(len(above), count) - 1) * error / (1 - found.value**2)
+    middle = math.atanh(found.value)
+    assert (found.low, found.high) == pytest.approx((math.tanh(middle - half), math.tanh(middle + half)))
+
+
+def test_kappa_of_grades_that_all_agree_or_are_one() -> None:
+    one = np.ones((20, 5), np.int64)
+    assert math.isnan(weighted_kappa(one, one, np.arange(20), GRADES).value)
+    some = one.copy()
+    some[:12, 0] = 2
+    agreed = weighted_kappa(some, some, np.arange(20), GRADES)
+    assert agreed.value == 1.0
+    assert math.isnan(agreed.low)
+    assert weighted_kappa(one[:0], one[:0], np.arange(0), GRADES).cases == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 10**6))
+def test_detection_against_counting(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    said, found = rng.integers(-1, 2, (n, 1)), rng.integers(-1, 2, (n, 1))
+    got = detection(said, found, np.arange(n))
+    for share, value in ((got.sensitivity, 1), (got.specificity, 0)):
+        cases = (said == value) & (found >= 0)
+        hits = int((cases & (found == value)).sum())
+        assert (share.hits, share.cases, share.units) == (hits, cases.sum(), cases.sum())
+        if cases.any():
+            exact = stats.binomtest(hits, int(cases.sum())).proportion_ci(0.95, method="exact")
+            assert (share.low, share.high) == pytest.approx((exact.low, exact.high))
+        else:
+            assert (share.low, share.high) == (0.0, 1.0)
+
+
+def test_detection_counts_patients_not_levels() -> None:
+    said = np.zeros((6, 5), np.int64)
+    got = detection(said, said, np.array([0, 0, 1, 1, 2, 2])).specificity
+    assert (got.cases, got.units) == (30, 3)
+    assert got.low == pytest.approx(stats.binomtest(3, 3).proportion_ci(0.95, method="exact").low)
 
 
 def test_confusion_table() -> None:

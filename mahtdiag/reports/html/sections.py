@@ -26,8 +26,6 @@ from mahtdiag.reports.figures.errors import (
 )
 from mahtdiag.reports.figures.style import inline_svg, plot_style
 from mahtdiag.reports.tables.anatomy import (
-    agreement_table,
-    meyerding_table,
     systematic_table,
     tally_table,
     worst_images,
@@ -36,6 +34,7 @@ from mahtdiag.reports.tables.calibration import CalibrationResult, coverage_tabl
 from mahtdiag.reports.tables.evaluation import ambiguity_parts, level_shift_line, loss_table, repair_table
 from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
+from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import setup_table
 from mahtdiag.reports.tables.table import Line, Part, Style
 from mahtdiag.schema.setup import SetupEntry
@@ -187,11 +186,9 @@ def _measurements(diagnosis: PredictionDiagnosis) -> Chapter:
             description = f"Bland–Altman plot of the {pairs[0].title}, prediction against label"
             plots[columns].append(_plot(figure, f"agreement-{name.replace('_', '-')}", description))
     shared: list[Block] = []
-    if measured.meyerding is not None:
-        shared.append(meyerding_table(measured.meyerding))
     if diagnosis.in_px is not None:
         shared.append(systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence))
-    left, right = (agreement_table(measured),), (*shared, *plots[1])
+    left, right = tuple(measurement_parts(measured)), (*shared, *plots[1])
     page: list[tuple[Stack, ...]] = [(left, right) if right else (left,)]
     page += [tuple((plot,) for plot in plots[2][first : first + 2]) for first in range(0, len(plots[2]), 2)]
     page += [((plot,),) for plot in plots[3]]

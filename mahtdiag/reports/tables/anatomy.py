@@ -1,13 +1,9 @@
 """What `anatomy` prints: what fired where, what kind of mistakes, whether they matter; and `--explain`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from textwrap import fill
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mahtdiag.anatomy.facing import Facing
 from mahtdiag.anatomy.findings import group_reason, grouped
 from mahtdiag.anatomy.rule import LimitSpec, Rule, amount
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
@@ -19,7 +15,6 @@ from mahtdiag.diagnosis.anatomy import (
     RuleTally,
     Source,
 )
-from mahtdiag.diagnosis.measured import Measured, MeasuredPair
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.copies import copies_parts
@@ -30,9 +25,9 @@ from mahtdiag.reports.tables.evaluation import (
     repair_table,
 )
 from mahtdiag.reports.tables.label_noise import noise_parts
+from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
 from mahtdiag.reports.tables.table import (
-    INDENT,
     LONGEST_NAME,
     NAME_WIDTH,
     STANDARD_WIDTH,
@@ -47,8 +42,7 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, interval, number, percent
-from mahtdiag.schema.choices import FacingSide
+from mahtdiag.reports.text import ABSENT, interval, number, percent
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.skeleton import Skeleton, View
 
@@ -185,13 +179,9 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> Iterator[Par
     yield from ambiguity_parts(diagnosis.ambiguity)
     if diagnosis.in_px is not None:
         yield systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence)
-    yield agreement_table(diagnosis.measured)
-    if diagnosis.measured.meyerding is not None:
-        yield meyerding_table(diagnosis.measured.meyerding)
+    yield from measurement_parts(diagnosis.measured)
 
 
-ROMAN = ("I", "II", "III", "IV", "V")
-LARGE = 1e4
 NOTHING_SHARED = "No shared shift, scale or rotation that means anything."
 
 
@@ -224,82 +214,6 @@ def systematic_table(in_px: SystematicError, in_cells: SystematicError | None, s
 
 def _estimate(estimate: Fitted, digits: int = 3) -> list[str]:
     return [number(estimate.value, digits), interval((estimate.low, estimate.high), digits=digits)]
-
-
-def agreement_table(measured: Measured) -> Table:
-    """Each measurement of each level on predictions against labels."""
-    columns = ("", "n", "bias", "95 % limits", "mean |d|", "ICC", "95 % interval")
-    rows: list[Cells] = []
-    for _, group in groupby(measured.pairs, key=lambda pair: pair.name):
-        pairs = list(group)
-        heading = f"{pairs[0].title}{', ' if pairs[0].unit else ''}{pairs[0].unit}"
-        if len(pairs) == 1:
-            rows.append((heading, *_agreement(pairs[0])))
-        else:
-            rows += [(heading,), *((f"{INDENT}{pair.level}", *_agreement(pair)) for pair in pairs)]
-    return table("Measurements: prediction − label", columns, rows, note=_caption(measured), dense=True)
-
-
-def _agreement(pair: MeasuredPair) -> list[str]:
-    difference, icc = pair.difference, pair.icc
-    decimals = 1 if pair.unit else 3
-    return [
-        str(difference.n),
-        _fixed(difference.bias, max(decimals, 2)),
-        _between(difference.lower, difference.upper, decimals),
-        _fixed(difference.mean_absolute, max(decimals, 2)),
-        _fixed(icc.value, 2),
-        _between(icc.low, icc.high, 2),
-    ]
-
-
-def _fixed(value: float, decimals: int) -> str:
-    """So many decimals, so that a column can be compared; three digits where the number is huge."""
-    return f"{value:.{decimals}f}" if abs(value) < LARGE else number(value)
-
-
-def _between(low: float, high: float, decimals: int) -> str:
-    if not np.isfinite([low, high]).all():
-        return ABSENT
-    return f"{_fixed(low, decimals)} to {_fixed(high, decimals)}"
-
-
-def _caption(measured: Measured) -> str:
-    text = "95 % limits of agreement (Bland and Altman); ICC(A,1); – where too few images tell."
-    return text if measured.facing is None else f"{text} {facing_sentence(measured.facing)}"
-
-
-def facing_sentence(facing: Facing) -> str:
-    """Who told which way the images face, and what became of those of which nobody did."""
-    if facing.given:
-        return f"Facing: {FacingSide.RIGHT if facing.side.sum() > 0 else FacingSide.LEFT}, as set."
-    coded, images = int(facing.by_codes.sum()), len(facing.side)
-    most = max(facing.right, facing.left)
-    way = FacingSide.RIGHT if facing.right > facing.left else FacingSide.LEFT
-    voters = f"{most} of {counted(facing.right + facing.left, 'patient')} face {way}"
-    told = images - facing.unknown - coded
-    parts = [f"of {coded} by their listhesis codes"] if coded else []
-    parts += [f"of {told} by the others ({voters})"] if told else []
-    if not facing.unknown:
-        return f"Facing: {', '.join(parts)}."
-    parts.append(f"unknown of {facing.unknown} of {images} ({voters}, too few to tell)")
-    what = "they have no signed numbers" if facing.signed else "all slips, angles and ratios are without sign"
-    return f"Facing: {', '.join(parts)}: {what}; say --facing left or right."
-
-
-def meyerding_table(counts: NDArray[np.int64]) -> Table:
-    """Meyerding grades of all levels: those of the labels against those of the predictions."""
-    agree, total = int(np.trace(counts)), int(counts.sum())
-    return table(
-        f"Meyerding grade of the slips: {agree} of {total} levels agree",
-        ("label \\ prediction", *ROMAN),
-        ((grade, *_counts(row)) for grade, row in zip(ROMAN, counts, strict=True)),
-        note="I below 25 % (no slip included), II below 50, III below 75, IV to 100, V above.",
-    )
-
-
-def _counts(row: Sequence[int] | NDArray[np.int64]) -> list[str]:
-    return [str(int(count)) if count else "·" for count in row]
 
 
 WIDTH = 80
