@@ -11,10 +11,19 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 
 from benchmarks.figures import print_named
-from validation import agreement, calibration_claims, calibration_verdicts, duplicates, injection, label_noise
+from validation import (
+    agreement,
+    calibration_claims,
+    calibration_verdicts,
+    duplicates,
+    injection,
+    intervals,
+    label_noise,
+)
 
 STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "injection": injection.run,
+    "intervals": intervals.run,
     "calibration-verdicts": calibration_verdicts.run,
     "duplicates": duplicates.run,
     "label-noise": label_noise.run,

@@ -111,7 +111,7 @@ def refused(model: str, images: int, sets: int = SETS) -> float:
         sigma = np.ones_like(z)
         before = recalibration_row(None, z, sigma)
         (after,) = cross_fitted_sigma(z, sigma)
-        (change,) = nll_changes(z, sigma, after, resamples=200)
+        (change,) = nll_changes(z, sigma, after)
         by_chance = mace_by_chance(*_flat(z))
         most = None if by_chance is None else by_chance.most
         count += bool(harms(before, recalibration_row("global", z, after), change, most))

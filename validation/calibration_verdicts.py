@@ -45,7 +45,7 @@ def dependent(rng: np.random.Generator, images: int) -> Simulated:
 def judge(data: Simulated) -> CalibrationReport:
     """The report without intervals, which the verdict does not need."""
     at_min, at_max = data.at_bounds or (None, None)
-    return calibration_report(data.residual_px, data.sigma_px, at_min=at_min, at_max=at_max, resamples=0)
+    return calibration_report(data.residual_px, data.sigma_px, at_min=at_min, at_max=at_max, intervals=False)
 
 
 def simulate(model: str, rng: np.random.Generator, images: int) -> Simulated:

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.bootstrap import Interval, percentile_interval, resampled_sums
 from mahtdiag.calibration.clustered import NORMAL_CORE
 from mahtdiag.calibration.scores import (
     LARGEST_PX,
@@ -21,6 +20,7 @@ from mahtdiag.calibration.scores import (
 )
 from mahtdiag.calibration.student import StudentT, fit_student, squares_by_size, student_scores, summary_of
 from mahtdiag.calibration.sums import image_sums, numbers
+from mahtdiag.statistics.intervals import Interval, mean_interval
 
 MIN_KEYPOINTS = 20
 """A keypoint with fewer labels takes the common factor."""
@@ -185,7 +185,7 @@ def _student_row(points: Points, scores: FloatArray) -> tuple[RecalibrationRow, 
     row = RecalibrationRow(
         "student_t", found.mace, found.radial_mace, found.nll, found.crps_px, None, None, found.coverage_90
     )
-    return row, _changes(points, [scores[:, 3] - before], 2000, 0)[0]
+    return row, _changes(points, [scores[:, 3] - before])[0]
 
 
 def harms(
@@ -271,14 +271,11 @@ def nll_changes(
     before_px: ArrayLike,
     *after_px: ArrayLike,
     units: ArrayLike | None = None,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> tuple[Change, ...]:
     """Mean Gaussian negative log-likelihood under each of `after_px` less that under `before_px`.
 
     Below 0: the other σ is better. Shapes [N, K, 2], pixels. Missing keypoints and σ unusable in any of them
-    are left out of all. The intervals come from one set of resampled `units`. Raises ValueError if nothing is
-    left.
+    are left out of all. Intervals are over `units`. Raises ValueError if nothing is left.
     """
     sigmas = [np.asarray(sigma, dtype=np.float64) for sigma in (before_px, *after_px)]
     usable = np.all([(sigma >= SMALLEST_PX) & (sigma <= LARGEST_PX) for sigma in sigmas], axis=0)
@@ -290,18 +287,14 @@ def nll_changes(
         (nll(points.residual_px, np.asarray(points.pick_axes(sigma, "after_px"))) - before).mean(axis=1)
         for sigma in sigmas[1:]
     ]
-    return _changes(points, rows, resamples, seed)
+    return _changes(points, rows)
 
 
-def _changes(points: Points, rows: Sequence[FloatArray], resamples: int, seed: int) -> tuple[Change, ...]:
+def _changes(points: Points, rows: Sequence[FloatArray]) -> tuple[Change, ...]:
     """Means of [M] differences with intervals over units."""
-    sums = np.stack(
-        [np.bincount(points.unit, weights=w, minlength=points.n_units) for w in (*rows, np.ones(points.n))],
-        axis=1,
-    ).astype(np.float64)
-    means = [float(row.mean()) for row in rows]
-    if points.n_units < 2:
-        return tuple(Change(mean, None) for mean in means)
-    drawn = resampled_sums(sums, resamples, seed)
-    changes = (drawn[:, :-1] / drawn[:, -1:]).T
-    return tuple(Change(m, percentile_interval(c)) for m, c in zip(means, changes, strict=True))
+    counts = np.bincount(points.unit, minlength=points.n_units).astype(np.float64)
+    by_unit = [np.bincount(points.unit, weights=row, minlength=points.n_units) for row in rows]
+    return tuple(
+        Change(float(row.mean()), mean_interval(np.asarray(of, dtype=np.float64), counts))
+        for row, of in zip(rows, by_unit, strict=True)
+    )

@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.bootstrap import Interval, Intervals, find_intervals
 from mahtdiag.calibration.by_chance import MIN_UNITS, mace_by_chance
 from mahtdiag.calibration.clustered import quantile_factor
 from mahtdiag.calibration.groups import GroupCalibration, group_calibration, read_groupings
+from mahtdiag.calibration.intervals import Intervals, find_intervals
 from mahtdiag.calibration.ranking import (
     QuantileBins,
     Ranked,
@@ -36,6 +36,7 @@ from mahtdiag.calibration.scores import (
 from mahtdiag.calibration.sums import adversarial_mace, numbers, sums_of
 from mahtdiag.calibration.verdict import Fault, HeadUnits, judge
 from mahtdiag.calibration.verdict_evidence import gather_evidence
+from mahtdiag.statistics.intervals import Interval
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -171,7 +172,7 @@ def calibration_report(
     keypoint_names: Sequence[str] | None = None,
     head_units: HeadUnits | None = None,
     units: ArrayLike | None = None,
-    resamples: int = 2000,
+    intervals: bool = True,
     seed: int = 0,
 ) -> CalibrationReport:
     """Judge predicted standard deviations against what was really missed.
@@ -182,7 +183,7 @@ def calibration_report(
     `large_error_px`: the error that detection should find, spreads to [N, K]. `groups`: kind -> labels that
     spread to [N, K]. `keypoint_names`: what the verdict calls them, without them by number. `head_units`:
     what it may suspect of σ. `units`: whole numbers [N], the same for images of one patient; None makes
-    every image its own. `resamples` 0 leaves intervals out.
+    every image its own. `intervals` False leaves them out.
     Missing: NaN residuals are left out. σ not finite or not above 0 is left out and counted.
     Raises ValueError if shapes do not fit.
     """
@@ -204,13 +205,11 @@ def calibration_report(
         sigma, error = rank(radial_sigma_px(points.sigma_px)), rank(radial_error_px(points.residual_px))
         report = _with_ranking(report, points, sigma, error, large_error_px)
         report = replace(report, groups=group_calibration(points, sums, groupings))
-        intervals = None
-        if resamples:
+        found = None
+        if intervals:
             known = {"ence": report.ence, "ause": report.ause, "spearman": report.spearman}
-            intervals = find_intervals(
-                points, sums.by_image, known, sigma, error, resamples=resamples, seed=seed
-            )
-        report = _with_shape(_with_numbers(report, sums.by_image, intervals, seed), points)
+            found = find_intervals(points, sums.by_image, known, sigma, error, seed=seed)
+        report = _with_shape(_with_numbers(report, sums.by_image, found, seed), points)
     on_min, on_max = at_bounds if head_units is None else _on_bounds(points, at_bounds, head_units)
     verdict = judge(
         points,

@@ -41,8 +41,6 @@ from mahtdiag.schema.skeleton import View
 
 Value = str | float | bool | tuple[str, ...]
 LARGEST_INPUT = 8192
-# Fewer resamples make an interval a matter of chance, more cost minutes and change no digit that is shown.
-FEWEST_RESAMPLES, MOST_RESAMPLES = 100, 100_000
 CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
 
 
@@ -310,10 +308,7 @@ class LossSettings(SettingsTable):
 class CalibrationSettings(SettingsTable):
     """`[calibration]`: how σ is judged, by `evaluate` and by `calibration`."""
 
-    resamples: Annotated[int, Field(ge=FEWEST_RESAMPLES, le=MOST_RESAMPLES, strict=True)] | None = described(
-        2000, "of images, behind every interval"
-    )
-    seed: NonNegativeInt | None = described(0, "of the resampling")
+    seed: NonNegativeInt | None = described(0, "of what is drawn at random")
     groups: tuple[CalibrationGroup, ...] | None = described(get_args(CalibrationGroup), "what is told apart")
     large_error_mm: PositiveFloat | None = described(4.0, "the error that a large σ should find")
 

@@ -261,7 +261,7 @@ def _numbers(runs: TwoRuns, names: Sequence[str], margins: Sequence[Margin]) -> 
         if metric is None or paired is None:
             continue
         if name in judged or not (metric.group.kind in SPARSE and paired.is_nothing):
-            yield PairedNumber(name, paired, metric.interval is IntervalKind.REFLECTED)
+            yield PairedNumber(name, paired, metric.interval is IntervalKind.GAP)
 
 
 def _mean_error(run: RunTable, other: RunTable) -> Floats:

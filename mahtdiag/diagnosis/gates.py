@@ -149,7 +149,7 @@ def _judged(gate: Gate, content: Content) -> GateResult:
     if gate.bound is Bound.ESTIMATE:
         return GateResult(gate, estimate, gate.keeps(estimate), estimate, ci95)
     if ci95 is None:
-        return GateResult(gate, None, False, estimate, reason="its 95 % interval is not known in this run")
+        return GateResult(gate, None, False, estimate, reason=_no_interval(content, gate.metric))
     value = ci95[1] if gate.bound is Bound.UPPER else ci95[0]
     return GateResult(gate, value, gate.keeps(value), estimate, ci95)
 
@@ -165,6 +165,24 @@ def _missing(content: Content, name: str) -> str:
     if metric.need is None or not metric.need.advice or metric.need in measured:
         return MISSING
     return f"{MISSING}: {metric.need.advice}"
+
+
+def _no_interval(content: Content, name: str) -> str:
+    """Why a number has no interval: there are too few units, as far as the run tells how many there are."""
+    metric, (units, what) = metric_of(name), units_of(content)
+    if metric is not None and units is not None and units < metric.fewest:
+        return f"too few {what} for an interval: {units}, at least {metric.fewest}"
+    return "its 95 % interval is not known in this run"
+
+
+def units_of(content: Content) -> tuple[int | None, str]:
+    """How many units the intervals of a run are over, None where it does not say, and what they are."""
+    images = content.get("images")
+    counts = images if isinstance(images, Mapping) else {}
+    evaluated, patients = counts.get("evaluated"), counts.get("patients")
+    if isinstance(patients, int):
+        return patients, "patients" if patients != evaluated else "images"
+    return (evaluated if isinstance(evaluated, int) else None), "images"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv
 
-from mahtdiag.calibration.bootstrap import Interval, percentile_interval, resampled_sums
 from mahtdiag.diagnosis.columns import ColumnNotReadError
-from mahtdiag.diagnosis.metrics.measures import Mean, Sums, Terms, quotient
+from mahtdiag.diagnosis.metrics.measures import Mean, Quantile, Sums, Terms, by_image, count_by_image
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, Group, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.setup import SetupStatus
+from mahtdiag.statistics.intervals import Interval, by_unit, mean_interval, quantile_interval, share_interval
 
 Content = Mapping[str, object]
 Trail = tuple[tuple[Mapping[str, object], str], ...]
@@ -64,24 +63,24 @@ def _numbers(table: RunTable) -> RunNumbers:
     return RunNumbers(table, estimate(metrics_of(table.skeleton).values(), table))
 
 
-def estimate(
-    metrics: Iterable[Metric], table: RunTable, *, resamples: int = 2000, seed: int = 0
-) -> dict[str, Estimate]:
-    """Those of these numbers that the table tells, by name; all means from the same resampled images."""
-    metrics = tuple(metrics)
-    terms = dict.fromkeys(m.measure.terms for m in metrics if isinstance(m.measure, Mean))
-    sums = {each: of for each in terms if (of := _sums(each, table)) is not None}
-    intervals = _percentile_intervals(metrics, sums, resamples, seed)
+def estimate(metrics: Iterable[Metric], table: RunTable) -> dict[str, Estimate]:
+    """Those of these numbers that the table tells, by name, with intervals over its units."""
     found = {}
+    sums: dict[Terms, Sums | None] = {}
     for metric in metrics:
-        if isinstance(metric.measure, Mean) and metric.measure.terms in sums:
-            of = sums[metric.measure.terms]
-            value, count = metric.measure.of_sums(of), int(of[1].sum())
-            interval = intervals.get(metric.name)
-            if metric.interval is IntervalKind.EXACT:
-                interval = exact_interval(int(of[0].sum()), count)
+        measure = metric.measure
+        value, interval, count = None, None, 0
+        if isinstance(measure, Mean):
+            if measure.terms not in sums:
+                sums[measure.terms] = _sums(measure.terms, table)
+            of = sums[measure.terms]
+            if of is not None:
+                value, count = measure.of_sums(of), int(of[1].sum())
+                interval = _interval(metric, of, table)
         else:
-            value, interval, count = metric.value(table), None, 0
+            value = metric.value(table)
+            if isinstance(measure, Quantile) and value is not None:
+                interval = _of_quantile(measure, value, table)
         if value is not None:
             found[metric.name] = Estimate(value, interval, count)
     return found
@@ -95,38 +94,26 @@ def _sums(terms: Terms, table: RunTable) -> Sums | None:
         return None
 
 
-def _percentile_intervals(
-    metrics: Iterable[Metric], sums: Mapping[Terms, Sums], resamples: int, seed: int
-) -> Mapping[str, Interval | None]:
-    """Intervals of means by name; none where fewer than two images have a value."""
-    terms_of = {
-        m.name: m.measure.terms
-        for m in metrics
-        if isinstance(m.measure, Mean) and m.interval is IntervalKind.PERCENTILE and m.measure.terms in sums
-    }
-    drawn = [terms for terms in dict.fromkeys(terms_of.values()) if np.count_nonzero(sums[terms][1]) > 1]
-    if not drawn:
-        return {}
-    columns = [column for terms in drawn for column in sums[terms]]
-    resampled = resampled_sums(np.stack(columns, axis=1), resamples, seed)
-    intervals = {
-        terms: percentile_interval(quotient(resampled[:, 2 * i : 2 * i + 2])) for i, terms in enumerate(drawn)
-    }
-    return {name: intervals[terms] for name, terms in terms_of.items() if terms in intervals}
-
-
-def exact_interval(count: int, of: int, confidence: float = 0.95) -> Interval | None:
-    """Interval of a share of independent images that keeps its promise for few images and for none found.
-
-    Resampling would call a share of 0 of 3 certain. None without images.
-    Source: Clopper, Pearson, The use of confidence or fiducial limits, Biometrika 26 (1934).
-    """
-    if of == 0:
+def _interval(metric: Metric, sums: Sums, table: RunTable) -> Interval | None:
+    """Of a mean; within what the number can be."""
+    if metric.interval is IntervalKind.NONE:
         return None
-    tail = (1.0 - confidence) / 2.0
-    low = 0.0 if count == 0 else float(betaincinv(count, of - count + 1, tail))
-    high = 1.0 if count == of else float(betaincinv(count + 1, of - count, 1.0 - tail))
-    return low, high
+    values, counts = by_unit(sums[0], table.units), by_unit(sums[1], table.units)
+    if metric.interval is IntervalKind.SHARE:
+        return share_interval(values, counts)
+    found = mean_interval(values, counts, metric.interval.fewest)
+    if found is None:
+        return None
+    least, most = (end if end is not None else np.nan for end in (metric.least, metric.most))
+    return float(np.fmax(found[0], least)), float(np.fmin(found[1], most))
+
+
+def _of_quantile(measure: Quantile, value: float, table: RunTable) -> Interval | None:
+    known = measure.terms.known(table)
+    values = measure.terms.values(table)
+    hits, counts = by_image(np.asarray(values <= value), known), count_by_image(known)
+    ordered = np.sort(np.asarray(values[known], dtype=np.float64))
+    return quantile_interval(ordered, measure.level, by_unit(hits, table.units), by_unit(counts, table.units))
 
 
 def as_content(metrics: Iterable[Metric], found: Mapping[str, Estimate]) -> dict[str, object]:
@@ -185,7 +172,7 @@ def find_interval(content: Content, metric: str) -> Interval | None:
         outer, name = trail[-2]
         table = outer.get(f"{name}_ci95")
         own = table.get(key) if isinstance(table, Mapping) else None
-    return _interval(own)
+    return _bounds(own)
 
 
 def paths_of(content: object, prefix: str = "") -> Iterator[str]:
@@ -248,7 +235,7 @@ def _by_kind_and_name(content: object) -> object:
     return tables
 
 
-def _interval(found: object) -> Interval | None:
+def _bounds(found: object) -> Interval | None:
     if isinstance(found, str) or not isinstance(found, Sequence) or len(found) != 2:
         return None
     low, high = found

@@ -211,7 +211,7 @@ def _field(path: Path, node: _Node, made: dict[str, type[Section]]) -> Definitio
     if node.intervals:
         bounds = _bounds(node.intervals[0])
         told_beside = path[-1] != "ci95"
-        return (bounds, None if told_beside else Field(description="[low, high]; null for one image"))
+        return (bounds, None if told_beside else Field(description="[low, high]; null for few images"))
     if ANY_KEY in node.below:
         return _table((*path, ANY_KEY), node, made)
     return _or_null(_model(path, node, made), node)

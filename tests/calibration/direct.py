@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.bootstrap import Interval, percentile_interval, resampled_sums
 from mahtdiag.calibration.scores import (
     LEVELS,
     area_between,
@@ -62,9 +61,3 @@ def check_score(residual_px: ArrayLike, sigma_px: ArrayLike) -> FloatArray:
 def interval_score(residual_px: ArrayLike, sigma_px: ArrayLike) -> FloatArray:
     """Interval score, per residual."""
     return quantile_scores(residual_px, sigma_px)[1]
-
-
-def mean_interval(sums: FloatArray, resamples: int = 2000, seed: int = 0) -> Interval | None:
-    """Percentile interval of a mean from its sums and counts `[images, 2]`."""
-    drawn = resampled_sums(sums, resamples, seed)
-    return percentile_interval(drawn[:, 0] / drawn[:, 1])

@@ -45,8 +45,8 @@ def _with_gaps(seed: int, images: int = 30, keypoints: int = 8) -> tuple[FloatAr
     return residual, sigma
 
 
-def _report(data: Simulated, resamples: int = 0) -> CalibrationReport:
-    return calibration_report(data.residual_px, data.sigma_px, resamples=resamples)
+def _report(data: Simulated, intervals: bool = False) -> CalibrationReport:
+    return calibration_report(data.residual_px, data.sigma_px, intervals=intervals)
 
 
 @pytest.mark.parametrize("module", [scores, conformal])
@@ -58,7 +58,7 @@ def test_examples_in_docstrings(module: ModuleType) -> None:
 
 def test_numbers_are_those_of_their_parts() -> None:
     residual, sigma = _with_gaps(0)
-    report = calibration_report(residual, sigma, resamples=0)
+    report = calibration_report(residual, sigma, intervals=False)
     kept = ~np.isnan(residual).any(axis=2)
     r, s = residual[kept], sigma[kept]
     d_squared = mahalanobis_squared(r, s)
@@ -93,7 +93,7 @@ def test_published_example() -> None:
     """Three predictions, each on both axes: the numbers of an axis are those of the example."""
     residual, sigma = np.array([-0.5, -1.0, 1.0]), np.array([0.1, 0.5, 1.0])
     both = [np.repeat(values, 2).reshape(3, 1, 2) for values in (residual, sigma)]
-    report = calibration_report(*both, resamples=0)
+    report = calibration_report(*both, intervals=False)
     assert report.mace == pytest.approx(0.373333, abs=5e-7)
     assert report.rmsce == pytest.approx(0.416576, abs=5e-7)
     assert report.miscalibration_area == pytest.approx(0.377104, abs=5e-7)
@@ -141,8 +141,8 @@ def test_adversarial_groups_against_uncertainty_toolbox() -> None:
 def test_order_and_unit_do_not_matter(seed: int, factor: float) -> None:
     residual, sigma = _with_gaps(seed, images=15)
     order = np.random.default_rng(seed).permutation(15)
-    base = calibration_report(residual, sigma, resamples=0)
-    other = calibration_report(factor * residual[order], factor * sigma[order], resamples=0)
+    base = calibration_report(residual, sigma, intervals=False)
+    other = calibration_report(factor * residual[order], factor * sigma[order], intervals=False)
     for name in ("mace", "rmsce", "miscalibration_area", "ence", "sigma_scale", "spearman", "ause", "bias_x"):
         assert getattr(other, name) == pytest.approx(getattr(base, name), abs=1e-9), name
     for name in ("sharpness_px", "crps_px", "check", "interval"):
@@ -169,8 +169,8 @@ def test_full_covariance_serves_the_ellipses() -> None:
     residual = rng.normal(size=(200, 10, 2)) @ root.T
     covariance = np.broadcast_to(root @ root.T, (200, 10, 2, 2))
     sigma = np.sqrt(np.stack([covariance[..., 0, 0], covariance[..., 1, 1]], axis=-1))
-    with_it = calibration_report(residual, sigma, covariance_px2=covariance, resamples=0).radial
-    without = calibration_report(residual, sigma, resamples=0).radial
+    with_it = calibration_report(residual, sigma, covariance_px2=covariance, intervals=False).radial
+    without = calibration_report(residual, sigma, intervals=False).radial
     assert with_it.mace is not None
     assert without.mace is not None
     assert with_it.mace < 0.02 < without.mace
@@ -178,7 +178,7 @@ def test_full_covariance_serves_the_ellipses() -> None:
 
 
 def test_intervals_hold_their_estimates() -> None:
-    report = _report(calibrated(np.random.default_rng(5)), resamples=300)
+    report = _report(calibrated(np.random.default_rng(5)), intervals=True)
     for name, interval in report.ci95.items():
         radial = name.removeprefix("radial_")
         value = getattr(report, name) if radial == name else getattr(report.radial, radial)
@@ -204,7 +204,7 @@ def test_groups_are_the_numbers_of_their_keypoints() -> None:
     sex = np.array(["F", "M", ""] * 10)[:, np.newaxis]
     level = np.arange(240).reshape(30, 8) % 3
     report = calibration_report(
-        residual, sigma, groups={"vertebra": vertebra, "sex": sex, "level": level}, resamples=0
+        residual, sigma, groups={"vertebra": vertebra, "sex": sex, "level": level}, intervals=False
     )
     kept = ~np.isnan(residual).any(axis=2)
     everywhere = {"vertebra": vertebra[np.newaxis], "sex": sex, "level": level.astype(str)}
@@ -235,7 +235,7 @@ def test_groups_are_the_numbers_of_their_keypoints() -> None:
 def test_small_groups_come_last_and_say_so() -> None:
     residual, sigma = _with_gaps(7)
     label = np.where(np.arange(240).reshape(30, 8) < 10, "few", "many")
-    last = calibration_report(residual, sigma, groups={"kind": label}, resamples=0).groups[-1]
+    last = calibration_report(residual, sigma, groups={"kind": label}, intervals=False).groups[-1]
     assert (last.name, last.enough) == ("few", False)
     assert last.n_keypoints <= 10
 
@@ -243,26 +243,26 @@ def test_small_groups_come_last_and_say_so() -> None:
 def test_unusable_sigma_is_counted_and_left_out() -> None:
     residual, sigma = _with_gaps(8)
     residual[0] = 1.0
-    expected = calibration_report(residual[1:], sigma[1:], resamples=0)
+    expected = calibration_report(residual[1:], sigma[1:], intervals=False)
     for bad in (0.0, -1.0, np.nan, np.inf, 1e-200, 1e200):
         sigma[0, :, 1] = bad
-        report = calibration_report(residual, sigma, resamples=0)
+        report = calibration_report(residual, sigma, intervals=False)
         assert report.invalid_sigma == 8
         assert report.mace == expected.mace
         assert report.n_images == 29
     residual[1, 0] = np.inf
-    assert calibration_report(residual, sigma, resamples=0).invalid_residual == 1
+    assert calibration_report(residual, sigma, intervals=False).invalid_residual == 1
 
 
 def test_unusable_covariance_is_counted() -> None:
     residual, sigma = np.ones((1, 4, 2)), np.ones((1, 4, 2))
     covariance = np.stack([np.eye(2), -np.eye(2), np.ones((2, 2)), np.full((2, 2), np.nan)])[np.newaxis]
-    report = calibration_report(residual, sigma, covariance_px2=covariance, resamples=0)
+    report = calibration_report(residual, sigma, covariance_px2=covariance, intervals=False)
     assert (report.n_keypoints, report.invalid_sigma) == (1, 3)
 
 
 def test_missing_keypoint_with_unusable_sigma_is_missing() -> None:
-    report = calibration_report(np.full((1, 1, 2), np.nan), np.zeros((1, 1, 2)), resamples=10)
+    report = calibration_report(np.full((1, 1, 2), np.nan), np.zeros((1, 1, 2)))
     assert (report.missing, report.invalid_sigma, report.n_keypoints) == (1, 0, 0)
     assert report.mace is None
     assert report.reasons["mace"] == "no keypoint has both a label and a valid σ"
@@ -271,9 +271,7 @@ def test_missing_keypoint_with_unusable_sigma_is_missing() -> None:
 
 def test_constant_sigma_ranks_nothing() -> None:
     data = calibrated(np.random.default_rng(9))
-    report = calibration_report(
-        data.residual_px, np.full_like(data.sigma_px, 2.0), large_error_px=3.0, resamples=50
-    )
+    report = calibration_report(data.residual_px, np.full_like(data.sigma_px, 2.0), large_error_px=3.0)
     for name in ("spearman", "ause", "auc_large_error", "quantile_bins"):
         assert getattr(report, name) is None
         assert "same everywhere" in report.reasons[name]
@@ -281,7 +279,7 @@ def test_constant_sigma_ranks_nothing() -> None:
 
 
 def test_one_image_and_zero_residuals_stay_defined() -> None:
-    report = calibration_report(np.zeros((1, 20, 2)), np.ones((1, 20, 2)), resamples=50)
+    report = calibration_report(np.zeros((1, 20, 2)), np.ones((1, 20, 2)))
     assert report.ci95 == {}
     assert report.coverage["0.9"].observed == 1.0
     assert report.coverage["0.9"].ci95 is None
@@ -292,10 +290,10 @@ def test_one_image_and_zero_residuals_stay_defined() -> None:
 def test_share_at_the_bounds() -> None:
     residual, sigma = np.ones((2, 2, 2)), np.array([[[1, 1], [2, 3]], [[5, 5], [5, 1]]], dtype=float)
     by_masks = calibration_report(
-        residual, sigma, at_min=sigma == 1, at_max=[[True, False], [True, True]], resamples=0
+        residual, sigma, at_min=sigma == 1, at_max=[[True, False], [True, True]], intervals=False
     )
     assert (by_masks.at_min_share, by_masks.at_max_share) == (3 / 8, 6 / 8)
-    unknown = calibration_report(residual, sigma, resamples=0)
+    unknown = calibration_report(residual, sigma, intervals=False)
     assert unknown.at_min_share is None
     assert "bounds" in unknown.reasons["at_min_share"]
 
@@ -304,13 +302,13 @@ def test_large_errors() -> None:
     residual, sigma = _with_gaps(10)
     limit = np.full((30, 1), 2.0)
     limit[3] = np.nan
-    report = calibration_report(residual, sigma, large_error_px=limit, resamples=0)
+    report = calibration_report(residual, sigma, large_error_px=limit, intervals=False)
     kept = ~np.isnan(residual).any(axis=2) & ~np.isnan(limit)
     large = radial_error_px(residual)[kept] > 2.0
     score = np.hypot(sigma[..., 0], sigma[..., 1])[kept]
     wins = (score[large][:, np.newaxis] > score[~large]).mean()
     assert report.auc_large_error == pytest.approx(wins)
-    none = calibration_report(residual, sigma, large_error_px=1e9, resamples=0)
+    none = calibration_report(residual, sigma, large_error_px=1e9, intervals=False)
     assert none.auc_large_error is None
     assert "limit" in none.reasons["auc_large_error"]
 
@@ -334,7 +332,7 @@ def _check_json(report: CalibrationReport) -> dict[str, object]:
 
 def test_json_has_the_names_of_the_contract() -> None:
     residual, sigma = _with_gaps(11)
-    report = calibration_report(residual, sigma, groups={"keypoint": np.arange(8)}, resamples=50)
+    report = calibration_report(residual, sigma, groups={"keypoint": np.arange(8)})
     plain = _check_json(report)
     names = (
         "n_keypoints n_images mace rmsce miscalibration_area sharpness_px nll crps_px check interval ence "
@@ -355,4 +353,4 @@ def test_json_has_the_names_of_the_contract() -> None:
 
 def test_same_seed_same_report() -> None:
     data = calibrated(np.random.default_rng(12))
-    assert _report(data, 100).as_json() == _report(data, 100).as_json()
+    assert _report(data, intervals=True).as_json() == _report(data, intervals=True).as_json()

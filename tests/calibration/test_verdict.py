@@ -27,7 +27,7 @@ NAMED = {
 def _judge(data: Simulated, units: HeadUnits | None = None) -> CalibrationReport:
     at_min, at_max = data.at_bounds or (None, None)
     return calibration_report(
-        data.residual_px, data.sigma_px, at_min=at_min, at_max=at_max, head_units=units, resamples=0
+        data.residual_px, data.sigma_px, at_min=at_min, at_max=at_max, head_units=units, intervals=False
     )
 
 
@@ -169,7 +169,7 @@ def test_a_pile_on_the_bound_is_a_clamp_and_a_tail_beyond_it_is_none(side: str) 
     low, high = (at_bound, none) if side == "lower" else (none, at_bound)
     free, clamped = (
         calibration_report(
-            residual, px * sigma, at_min=low, at_max=high, head_units=HeadUnits(px), resamples=0
+            residual, px * sigma, at_min=low, at_max=high, head_units=HeadUnits(px), intervals=False
         )
         for sigma in (in_head, clipped)
     )
@@ -188,8 +188,8 @@ def test_a_covariance_that_tells_the_correlation_is_not_blamed_for_it() -> None:
     covariance = np.stack(
         [np.stack([variance, 0.7 * variance], -1), np.stack([0.7 * variance, variance], -1)], -2
     )
-    axes_only = calibration_report(sigma * mixed, sigma, resamples=0)
-    full = calibration_report(sigma * mixed, sigma, covariance_px2=covariance, resamples=0)
+    axes_only = calibration_report(sigma * mixed, sigma, intervals=False)
+    full = calibration_report(sigma * mixed, sigma, covariance_px2=covariance, intervals=False)
     assert "correlated_axes" in {fault.code for fault in axes_only.faults}
     assert full.status == "calibrated"
 
@@ -197,13 +197,13 @@ def test_a_covariance_that_tells_the_correlation_is_not_blamed_for_it() -> None:
 def test_what_was_not_checked_is_said() -> None:
     data = calibrated(np.random.default_rng(20), images=40)
     none = np.zeros((40, 1, 1), dtype=np.bool_)
-    full = calibration_report(data.residual_px, data.sigma_px, at_min=none, at_max=none, resamples=0)
+    full = calibration_report(data.residual_px, data.sigma_px, at_min=none, at_max=none, intervals=False)
     assert full.status == "calibrated"
     assert "Not checked" not in full.verdict
     assert full.verdict.endswith("no fault was found.")
     residual = data.residual_px.copy()
     residual[15:, :3] = np.nan
-    part = calibration_report(residual, data.sigma_px, at_min=none, at_max=none, resamples=0)
+    part = calibration_report(residual, data.sigma_px, at_min=none, at_max=none, intervals=False)
     assert "Not checked: 3 of 20 keypoints by themselves (fewer than 20 images each)." in part.verdict
     few = _judge(Simulated(data.residual_px[:19], data.sigma_px[:19]))
     assert (
@@ -214,20 +214,20 @@ def test_what_was_not_checked_is_said() -> None:
 def test_patients_are_what_is_counted() -> None:
     data = calibrated(np.random.default_rng(21), images=27)
     units = np.repeat(np.arange(9), 3)
-    report = calibration_report(data.residual_px, data.sigma_px, units=units, resamples=0)
+    report = calibration_report(data.residual_px, data.sigma_px, units=units, intervals=False)
     assert report.status == "undefined"
     assert "Too few patients for a verdict: 540 keypoints in 27 images of 9 patients" in report.verdict
     assert (report.mace_by_chance, report.groups[0].enough) == (None, False)
     assert report.reasons["mace_by_chance"] == "fewer than 10 images or patients"
     with pytest.raises(ValueError, match=r"units \(26,\) must be \[27\]"):
-        calibration_report(data.residual_px, data.sigma_px, units=units[1:], resamples=0)
+        calibration_report(data.residual_px, data.sigma_px, units=units[1:], intervals=False)
 
 
 def test_copies_of_images_are_no_evidence() -> None:
     """Every image three times, of one patient: as sure as with each once."""
     data = faulty("sigma x 2", np.random.default_rng(22), images=12)
     residual, sigma = (np.repeat(array, 3, axis=0) for array in (data.residual_px, data.sigma_px))
-    once = calibration_report(data.residual_px, data.sigma_px, resamples=50)
-    thrice = calibration_report(residual, sigma, units=np.repeat(np.arange(12), 3), resamples=50)
+    once = calibration_report(data.residual_px, data.sigma_px)
+    thrice = calibration_report(residual, sigma, units=np.repeat(np.arange(12), 3))
     assert thrice.ci95["core_scale"] == pytest.approx(once.ci95["core_scale"], rel=0.01)
     assert thrice.mace_by_chance == pytest.approx(once.mace_by_chance, rel=0.05)

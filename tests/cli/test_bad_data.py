@@ -87,7 +87,12 @@ def test_every_kind_of_failure_is_a_record(desk: Desk, bench: Bench) -> None:
     assert "1 image evaluated, 6 failed" in printed
     for image, why in expected.items():
         assert f"{image} {why}" in printed
-    assert document_of(desk.path / "run")["images"] == {"total": 7, "evaluated": 1, "failed": 6}
+    assert document_of(desk.path / "run")["images"] == {
+        "total": 7,
+        "evaluated": 1,
+        "failed": 6,
+        "patients": None,
+    }
 
 
 def test_failures_may_be_allowed(desk: Desk, bench: Bench) -> None:

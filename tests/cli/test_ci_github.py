@@ -63,13 +63,13 @@ def test_json_stays_json(desk: Desk, summary: Path) -> None:
     done = desk.lookup("exact", "--format", "json")
     assert done.status == 1
     assert done.out == (desk.path / "run/run.json").read_bytes()
-    assert len(annotations(done.err)) == 7
+    assert len(annotations(done.err)) == 8
     assert desk.run("anatomy", "run", "--format", "json").status == 1
     done = desk.run("calibration", "run", "--format", "json")
     assert json.loads(done.text)["gates"][0]["passed"] is False
     headings = [line for line in summary.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
     assert headings == [
-        "## ❌ mahtdiag evaluate: 7 of 10 gates failed",
+        "## ❌ mahtdiag evaluate: 8 of 10 gates failed",
         "## ❌ mahtdiag anatomy: 1 of 1 gate failed",
         "## ❌ mahtdiag calibration: 1 of 1 gate failed",
     ]

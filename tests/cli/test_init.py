@@ -49,7 +49,7 @@ select = "A1,A4"
 [anatomy.limits]
 A404 = 0.3
 [calibration]
-resamples = 200
+seed = 4
 groups = ["vertebra"]
 """
 CASES = (

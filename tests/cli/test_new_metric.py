@@ -35,7 +35,7 @@ def far_metrics(skeleton):
     terms = Terms(is_far, lambda table: np.isfinite(table.error_px))
     yield Metric(
         path=("metrics", "far_keypoints"), label="keypoints far off", group=everything(skeleton),
-        better=Better.LOWER, most=1.0, unit="share", measure=Mean(terms), interval=IntervalKind.PERCENTILE,
+        better=Better.LOWER, most=1.0, unit="share", measure=Mean(terms), interval=IntervalKind.SHARE,
         behind=behind, table="Radial error", short="far off, %", compared=Compared.ALWAYS, proposed=99,
     )
 

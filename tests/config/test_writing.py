@@ -117,7 +117,7 @@ def test_what_is_set_is_read_back() -> None:
             "loss": {"gamma": 0.5, "lambda_coord": 1e-7},
             "anatomy": {"select": ("A1", "A302")},
             "anatomy.limits": {"A201": 12.5},
-            "calibration": {"groups": (), "resamples": 500},
+            "calibration": {"groups": (), "seed": 5},
         },
         known={"model": {"decode": "local"}},
         remarks={"loss": ("first", "second")},
@@ -133,7 +133,7 @@ def test_what_is_set_is_read_back() -> None:
     assert settings.loss.model_dump(exclude_none=True) == {"gamma": 0.5, "lambda_coord": 1e-7}
     assert settings.anatomy.select == ("A1", "A302")
     assert settings.anatomy.limits == {"A201": 12.5}
-    assert (settings.calibration.groups, settings.calibration.resamples) == ((), 500)
+    assert (settings.calibration.groups, settings.calibration.seed) == ((), 5)
     assert settings.gates.limits == (
         Gate("radial_error_px.mean", "<=", 2.93),
         Gate("calibration.sigma_scale", ">=", 0.9),

@@ -45,9 +45,9 @@ def found_in(a: RunTable, b: RunTable, *names: str, resamples: int = 60) -> dict
 def alone(run: RunTable) -> dict[str, object]:
     """What is said of one run, by the names of `run.json`; computed by the code that writes it."""
     metrics = metrics_of(run.skeleton).values()
-    calibration = calibration_report(run.pred_px - run.gt_px, run.sigma_px, resamples=0)
+    calibration = calibration_report(run.pred_px - run.gt_px, run.sigma_px, intervals=False)
     return {
-        **as_content(metrics, estimate(metrics, run, resamples=1)),
+        **as_content(metrics, estimate(metrics, run)),
         "calibration": calibration.as_json(),
     }
 
@@ -172,7 +172,7 @@ def test_calibration_under_resampling_against_whole_reports(name: str) -> None:
         values = []
         for run in (a, b):
             some = run.taken(rows)
-            report = calibration_report(some.pred_px - some.gt_px, some.sigma_px, resamples=0)
+            report = calibration_report(some.pred_px - some.gt_px, some.sigma_px, intervals=False)
             values.append(find_number({"calibration": report.as_json()}, name) or 0.0)
         drawn.append(values[1] - values[0])
     found = found_in(a, b, name, resamples=40)[name]
@@ -195,7 +195,7 @@ def test_calibration_counts_keypoints_with_a_usable_sigma_in_both_runs() -> None
     found = found_in(a, b)
     for run, value in ((a, found["calibration.nll"].a), (b, found["calibration.nll"].b)):
         residual = np.where(np.expand_dims(usable, -1), run.pred_px - run.gt_px, np.nan)
-        assert value == pytest.approx(calibration_report(residual, run.sigma_px, resamples=0).nll)
+        assert value == pytest.approx(calibration_report(residual, run.sigma_px, intervals=False).nll)
     assert found["calibration.nll"].method is Method.WILCOXON
     assert found["calibration.mace"].method is Method.BOOTSTRAP
 

@@ -1,4 +1,4 @@
-"""The numbers of a run against numpy and loops; intervals that resample images."""
+"""The numbers of a run against numpy and loops; their intervals are those of sums over units."""
 
 import math
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.numbers import estimate, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import CORNERS, View
+from mahtdiag.statistics.intervals import mean_interval, quantile_interval, share_interval
 
 Floats = NDArray[np.float64]
-RESAMPLES = 300
 
 
 def errors(images: int, view: View = View.AP, seed: int = 0, missing: float = 0.1) -> Floats:
@@ -51,12 +51,9 @@ def table_of(px: Floats, mm: Floats | None = None, view: View = View.AP) -> RunT
     )
 
 
-def numbers(
-    px: Floats, mm: Floats | None = None, view: View = View.AP, seed: int = 0, resamples: int = RESAMPLES
-) -> Mapping[str, Estimate]:
-    """With few resamples."""
-    table = table_of(px, mm, view)
-    return estimate(metrics_of(view.skeleton).values(), table, resamples=resamples, seed=seed)
+def numbers(px: Floats, mm: Floats | None = None, view: View = View.AP) -> Mapping[str, Estimate]:
+    """All numbers of such a run."""
+    return estimate(metrics_of(view.skeleton).values(), table_of(px, mm, view))
 
 
 def known(values: Floats) -> list[float]:
@@ -155,42 +152,37 @@ def test_losses_are_means_over_the_images_that_have_them() -> None:
         assert estimated.count == len(values) == (11 if name == "coord" else 12)
 
 
-def test_intervals_are_those_of_a_bootstrap_over_images() -> None:
-    """The same draws, the images of each draw really put together."""
+def test_intervals_are_those_of_their_sums_by_image() -> None:
     px = errors(15)
-    found = numbers(px, seed=7)
-    draws = np.random.default_rng(7).multinomial(15, np.full(15, 1 / 15), size=RESAMPLES)
-    means, rates, l3 = [], [], []
-    for draw in draws:
-        pooled = np.concatenate([np.tile(px[i], n) for i, n in enumerate(draw)])
-        values = known(pooled)
-        means.append(sum(values) / len(values))
-        rates.append(sum(v <= 4 for v in values) / len(values))
-        third = known(np.concatenate([np.tile(px[i, 8:12], n) for i, n in enumerate(draw)]))
-        l3.append(sum(third) / len(third))
-    for name, values in (
-        ("radial_error_px.mean", means), ("sdr_px.4", rates), ("vertebrae.L3.radial_error_px.mean", l3),
-    ):  # fmt: skip
-        assert found[name].ci95 == pytest.approx((quantile(values, 0.025), quantile(values, 0.975)))
+    found, count = numbers(px), np.isfinite(px).sum(axis=1).astype(float)
+    third = px[:, 8:12]
+    l3 = mean_interval(np.nansum(third, axis=1), np.isfinite(third).sum(axis=1).astype(float))
+    assert found["radial_error_px.mean"].ci95 == pytest.approx(mean_interval(np.nansum(px, axis=1), count))
+    assert found["vertebrae.L3.radial_error_px.mean"].ci95 == pytest.approx(l3)
+    for name, limit in (("sdr_px.4", 4.0), ("sdr_px.16", 16.0)):
+        expected = share_interval((px <= limit).sum(axis=1).astype(float), count)
+        assert found[name].ci95 == pytest.approx(expected)
+    for name, level in (("median", 0.5), ("p90", 0.9)):
+        estimated = found[f"radial_error_px.{name}"]
+        hits = (px <= estimated.value).sum(axis=1).astype(float)
+        expected = quantile_interval(np.sort(px[np.isfinite(px)]), level, hits, count)
+        assert estimated.ci95 == expected
 
 
-def test_intervals_cover_the_truth() -> None:
-    """Images of 20 keypoints that share most of their error: resampling keypoints would cover far less."""
-    hits = 0
-    mean = [metrics_of(View.AP.skeleton)[name] for name in ("radial_error_px.mean", "sdr_px.4")]
-    for trial in range(200):
-        rng = np.random.default_rng(trial)
-        px = rng.gamma(4.0, 1.0, (40, 1)) + 0.2 * rng.random((40, 20))
-        interval = estimate(mean, table_of(px), resamples=200, seed=trial)["radial_error_px.mean"].ci95
-        assert interval is not None
-        hits += interval[0] <= 4.1 <= interval[1]
-    assert 0.87 <= hits / 200 <= 0.99
-
-
-def test_the_same_seed_gives_the_same_numbers() -> None:
-    px, name = errors(10), "radial_error_px.mean"
-    assert numbers(px) == numbers(px)
-    assert numbers(px, seed=1)[name].ci95 != numbers(px, seed=2)[name].ci95
+def test_images_of_a_patient_are_one_unit() -> None:
+    """Four images of each patient that hardly differ say little more than one of them."""
+    rng = np.random.default_rng(0)
+    px = np.repeat(errors(12), 4, axis=0) + 0.01 * rng.random((48, 20))
+    table = table_of(px)
+    known = table.with_values(patient=tuple(str(i // 4) for i in range(48)))
+    metrics = metrics_of(View.AP.skeleton).values()
+    apart, together = estimate(metrics, table), estimate(metrics, known)
+    for name in ("radial_error_px.mean", "radial_error_px.median", "sdr_px.4"):
+        one, other = (found[name] for found in (apart, together))
+        assert one.value == other.value
+        assert one.ci95 is not None
+        assert other.ci95 is not None
+        assert np.diff(other.ci95) > 1.6 * np.diff(one.ci95), name
 
 
 @settings(max_examples=20, deadline=None)
@@ -199,11 +191,14 @@ def test_the_order_of_images_has_no_say(seed: int) -> None:
     table = table_of(errors(11))
     mixed = table.taken(np.random.default_rng(seed).permutation(11))
     metrics = metrics_of(View.AP.skeleton).values()
-    a, b = (estimate(metrics, each, resamples=50) for each in (table, mixed))
+    a, b = (estimate(metrics, each) for each in (table, mixed))
     assert a.keys() == b.keys()
     for name, first in a.items():
         assert b[name].value == pytest.approx(first.value, rel=1e-12), name
         assert b[name].count == first.count
+        assert (first.ci95 is None) is (b[name].ci95 is None), name
+        if first.ci95 is not None:
+            assert b[name].ci95 == pytest.approx(first.ci95, rel=1e-9), name
     for metric in metrics:
         assert largest_in(table, metric.group) == largest_in(mixed, metric.group)
 
@@ -222,6 +217,13 @@ def test_one_image_has_no_interval() -> None:
     found = numbers(errors(1), errors(1))
     assert "radial_error_mm.mean" in found
     assert all(each.ci95 is None for each in found.values())
+
+
+def test_few_images_have_intervals_of_shares_alone() -> None:
+    found = numbers(errors(9))
+    assert {name for name, each in found.items() if each.ci95 is not None} == {
+        n for n in found if "sdr_" in n
+    }
 
 
 def test_millimetres_of_the_images_that_have_them() -> None:
@@ -267,6 +269,7 @@ def test_an_image_without_labels_changes_nothing_but_the_count() -> None:
     a, b = numbers(px), numbers(np.concatenate([px, np.full((1, 20), np.nan)]))
     mean = "radial_error_px.mean"
     assert b[mean].value == pytest.approx(a[mean].value)
+    assert b["sdr_px.4"].ci95 == pytest.approx(a["sdr_px.4"].ci95)
     assert b[mean].count == a[mean].count
     assert b["keypoints_missing"].value == a["keypoints_missing"].value + 20
 

@@ -155,7 +155,7 @@ def test_the_ellipse_of_the_spread_carries_the_factors_of_its_sigma() -> None:
     )
     assert plain is not None
     assert scaled is not None
-    xx, xy, yy = np.moveaxis(table().spread_px2, -1, 0)
+    xx, xy, yy = np.moveaxis(table().averaged_px2, -1, 0)
     np.testing.assert_array_equal(plain, np.stack([np.stack([xx, xy], -1), np.stack([xy, yy], -1)], -2))
     np.testing.assert_allclose(scaled, plain * np.array(factors)[:, None, None] ** 2, rtol=1e-14)
     assert table(Conditions(Limits.of(AP.view), sigma_source="ensemble")).covariance_px2 is None

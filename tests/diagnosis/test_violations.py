@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from mahtdiag.diagnosis.metrics.registry import metrics_of
-from mahtdiag.diagnosis.numbers import as_content, estimate, exact_interval
+from mahtdiag.diagnosis.numbers import as_content, estimate
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines, sizes_for
@@ -85,32 +82,3 @@ def test_no_image_has_no_share_to_speak_of() -> None:
     numbers = numbers_in(table_of(np.empty((0, 20, 2)), View.AP))
     assert (numbers["violations"], numbers["images_with_violations"]) == (0, 0.0)
     assert numbers["images_with_violations_ci95"] is None
-
-
-@given(st.integers(1, 300).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
-def test_intervals_are_those_of_the_exact_binomial_test(drawn: tuple[int, int]) -> None:
-    count, of = drawn
-    expected = binomtest(count, of).proportion_ci(0.95, method="exact")
-    assert exact_interval(count, of) == pytest.approx((expected.low, expected.high), abs=1e-9)
-
-
-def test_none_found_is_not_certainty() -> None:
-    assert exact_interval(0, 3) == pytest.approx((0.0, 1 - 0.025 ** (1 / 3)))
-    assert exact_interval(3, 3) == pytest.approx((0.025 ** (1 / 3), 1.0))
-
-
-def test_intervals_keep_their_promise() -> None:
-    """Chance, summed over all outcomes, that the interval holds the true share."""
-    for of in (1, 7, 40):
-        for true in (0.0, 0.01, 0.3, 0.5, 0.97, 1.0):
-            chance = [
-                float(np.exp(_log_choose(of, k)) * true**k * (1 - true) ** (of - k)) for k in range(of + 1)
-            ]
-            intervals = [exact_interval(k, of) for k in range(of + 1)]
-            held = sum(c for c, i in zip(chance, intervals, strict=True) if i and i[0] <= true <= i[1])
-            assert sum(chance) == pytest.approx(1.0)
-            assert held >= 0.95 - 1e-12
-
-
-def _log_choose(of: int, k: int) -> float:
-    return float(np.log(np.arange(k + 1, of + 1)).sum() - np.log(np.arange(1, of - k + 1)).sum())

@@ -222,7 +222,7 @@ def _found(group: Group) -> Iterator[Metric]:
         most=1.0,
         unit="share",
         measure=Mean(Terms(_has_any(group), every_image), of_nothing=0.0),
-        interval=IntervalKind.EXACT,
+        interval=IntervalKind.SHARE,
         proposed=8 if is_main else 0,
     )
     yield replace(findings, short="" if is_main else f"vertebrae.{group.name}.violations")

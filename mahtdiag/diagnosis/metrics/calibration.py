@@ -34,7 +34,7 @@ TABLE = "Predicted uncertainty; of intervals and ellipses what they hold"
 ROUNDING = 1e-4
 _IMAGES_AT_ONCE = 2048
 
-NONE, PERCENTILE, REFLECTED = IntervalKind.NONE, IntervalKind.PERCENTILE, IntervalKind.REFLECTED
+NONE, MEAN, SQUARES, GAP = IntervalKind.NONE, IntervalKind.MEAN, IntervalKind.SQUARES, IntervalKind.GAP
 ALWAYS, ASKED, NEVER = Compared.ALWAYS, Compared.ASKED, Compared.NEVER
 LOWER, HIGHER, NEITHER = Better.LOWER, Better.HIGHER, Better.NEITHER
 
@@ -82,33 +82,33 @@ def calibration_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
     return (
         *(metric(name, NEITHER, unit="count") for name in ("n_keypoints", "n_images", "missing")),
         *(metric(name, LOWER, unit="count") for name in ("invalid_sigma", "invalid_residual")),
-        metric("mace", LOWER, most=1.0, interval=REFLECTED, label="MACE", measure=_of_counts("mace"),
+        metric("mace", LOWER, most=1.0, interval=GAP, label="MACE", measure=_of_counts("mace"),
                compared=ALWAYS, proposed=10),
-        metric("nll", LOWER, least=None, interval=PERCENTILE, label="NLL", measure=_mean_score("nll"),
+        metric("nll", LOWER, least=None, interval=SQUARES, label="NLL", measure=_mean_score("nll"),
                compared=ALWAYS),
-        metric("crps_px", LOWER, unit="px", interval=PERCENTILE, label="CRPS, px",
+        metric("crps_px", LOWER, unit="px", interval=MEAN, label="CRPS, px",
                measure=_mean_score("crps_px"), compared=ALWAYS),
-        metric("sharpness_px", NEITHER, unit="px", interval=PERCENTILE, label="sharpness, px",
+        metric("sharpness_px", NEITHER, unit="px", interval=SQUARES, label="sharpness, px",
                measure=_of_scores("sharpness_px"), compared=ALWAYS),
-        metric("sigma_scale", NEITHER, interval=PERCENTILE, label="best σ scale",
+        metric("sigma_scale", NEITHER, interval=SQUARES, label="best σ scale",
                measure=_of_scores("sigma_scale"), compared=ALWAYS, proposed=11),
-        *(metric(name, NEITHER, interval=PERCENTILE) for name in ("core_scale", "tail_scale")),
+        *(metric(name, NEITHER, interval=MEAN) for name in ("core_scale", "tail_scale")),
         *(metric(name, NEITHER, most=1.0) for name in ("mace_by_chance", "mace_by_chance_most")),
         *_coverage(whole, "coverage", "interval", ()),
-        metric("radial.mace", LOWER, most=1.0, interval=REFLECTED, label="MACE of ellipses",
+        metric("radial.mace", LOWER, most=1.0, interval=GAP, label="MACE of ellipses",
                measure=_of_counts("radial_mace"), compared=ALWAYS),
         *_coverage(whole, "radial_coverage", "ellipse", ("radial",)),
-        metric("radial.sigma_scale", NEITHER, interval=PERCENTILE, measure=_of_scores("radial_sigma_scale"),
+        metric("radial.sigma_scale", NEITHER, interval=SQUARES, measure=_of_scores("radial_sigma_scale"),
                compared=ASKED),
-        *(metric(name, LOWER, most=1.0, interval=REFLECTED, measure=_of_counts(name), compared=ASKED)
+        *(metric(name, LOWER, most=1.0, interval=GAP, measure=_of_counts(name), compared=ASKED)
           for name in ("rmsce", "miscalibration_area")),
-        *(metric(name, LOWER, unit="px", interval=PERCENTILE, measure=_mean_score(name), compared=ASKED)
+        *(metric(name, LOWER, unit="px", interval=MEAN, measure=_mean_score(name), compared=ASKED)
           for name in ("check", "interval")),
-        *(metric(name, NEITHER, least=None, interval=PERCENTILE, measure=_of_scores(name), compared=ASKED)
+        *(metric(name, NEITHER, least=None, interval=MEAN, measure=_of_scores(name), compared=ASKED)
           for name in ("bias_x", "bias_y")),
-        metric("ence", LOWER, interval=REFLECTED),
-        metric("spearman", HIGHER, least=-1.0, most=1.0, interval=PERCENTILE),
-        metric("ause", LOWER, interval=PERCENTILE),
+        metric("ence", LOWER, interval=SQUARES),
+        metric("spearman", HIGHER, least=-1.0, most=1.0, interval=MEAN),
+        metric("ause", LOWER, interval=MEAN),
         metric("auc_large_error", HIGHER, most=1.0),
         *(metric(name, LOWER, most=1.0, unit="share") for name in ("at_min_share", "at_max_share")),
         *(metric(name, NEITHER, most=1.0, unit="share") for name in ("aleatoric_share", "epistemic_share")),
@@ -161,7 +161,7 @@ def _coverage(group: Group, name: str, region: str, record: tuple[str, ...]) -> 
             most=1.0,
             unit="share",
             measure=_of_level(name, place),
-            interval=PERCENTILE,
+            interval=IntervalKind.SHARE,
             interval_path=(*path, "ci95"),
             behind=behind_sigma("observed", group),
             need=SIGMA,

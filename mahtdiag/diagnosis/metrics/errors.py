@@ -130,8 +130,8 @@ def _statistic(group: Group, unit: str, statistic: str, words: str, terms: Terms
         better=Better.LOWER,
         unit=unit,
         measure=_measure(statistic, terms),
-        interval=IntervalKind.PERCENTILE if is_mean else IntervalKind.NONE,
-        interval_path=_path(group, table, "ci95"),
+        interval=_interval_of(statistic),
+        interval_path=_path(group, table, "ci95") if is_mean else None,
         behind=_by_largest(group, unit) if statistic == "max" else by_mean_error(group, unit),
         need=SPACING if unit == "mm" else None,
         table=TABLES[group.kind],
@@ -139,6 +139,12 @@ def _statistic(group: Group, unit: str, statistic: str, words: str, terms: Terms
         proposed=_place(group, unit, statistic),
         required=True,
     )
+
+
+def _interval_of(statistic: str) -> IntervalKind:
+    if statistic == "mean":
+        return IntervalKind.MEAN
+    return IntervalKind.QUANTILE if statistic in QUANTILES else IntervalKind.NONE
 
 
 def _place(group: Group, unit: str, number: str) -> int:
@@ -168,7 +174,7 @@ def _rate(group: Group, unit: str, threshold: float, terms: Terms) -> Metric:
         most=1.0,
         unit="share",
         measure=Mean(Terms(is_reached, terms.known)),
-        interval=IntervalKind.PERCENTILE,
+        interval=IntervalKind.SHARE,
         interval_path=_path(group, f"sdr_{unit}_ci95", key),
         behind=behind,
         need=SPACING if unit == "mm" else None,

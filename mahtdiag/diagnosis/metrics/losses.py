@@ -21,7 +21,12 @@ _INNER = ("order", "parallel", "ratio")
 _WORDS = {"total": "loss", KEYPOINT_SHARE: "share of keypoints in the heatmap loss"}
 SECONDS, IMAGES = "seconds", "images"
 PARTS = ("total", "forward", "decode", "analyse")
-COUNTS = {"total": Better.HIGHER, "evaluated": Better.HIGHER, "failed": Better.LOWER}
+COUNTS = {
+    "total": Better.HIGHER,
+    "evaluated": Better.HIGHER,
+    "failed": Better.LOWER,
+    "patients": Better.HIGHER,
+}
 ALIKE = Need("", "the losses of the two runs are not known or not measured alike")
 
 
@@ -41,7 +46,7 @@ def _mean(name: str, skeleton: Skeleton) -> Metric:
         better=Better.LOWER,
         least=None if name in _OPEN else 0.0,
         measure=Mean(Terms(values, lambda table: np.isfinite(values(table)))),
-        interval=IntervalKind.PERCENTILE,
+        interval=IntervalKind.MEAN,
         interval_path=(LOSSES, "ci95", Key(name)),
         behind=lambda table: _by_loss(table, name),
         need=ALIKE,

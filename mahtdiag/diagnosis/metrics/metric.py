@@ -13,6 +13,7 @@ from mahtdiag.diagnosis.columns import ColumnNotReadError
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import Ranking, WorstImages
 from mahtdiag.schema.skeleton import CORNERS, Skeleton
+from mahtdiag.statistics.intervals import FEWEST, FEWEST_OF_SQUARES, fewest_for
 
 if TYPE_CHECKING:
     from mahtdiag.diagnosis.metrics.measures import Measure, Paired, TwoRuns
@@ -45,16 +46,25 @@ class Better(StrEnum):
 
 
 class IntervalKind(StrEnum):
-    """How the 95 % interval of a number is made.
+    """How the 95 % interval of a number is made (see `statistics.intervals`).
 
-    PERCENTILE of resampled images; REFLECTED at the estimate, for a number that noise pushes up; EXACT, for a
-    share of independent images.
+    MEAN: of a mean or of what is nearly one; SQUARES: of a mean of squares, which needs more units; SHARE,
+    QUANTILE; GAP: of a distance, which noise pushes up.
     """
 
     NONE = "none"
-    PERCENTILE = "percentile"
-    REFLECTED = "reflected"
-    EXACT = "exact"
+    MEAN = "mean"
+    SQUARES = "squares"
+    SHARE = "share"
+    QUANTILE = "quantile"
+    GAP = "gap"
+
+    @property
+    def fewest(self) -> int:
+        """Units, patients or images, below which no such interval is given; of the median for quantiles."""
+        if self is IntervalKind.SHARE:
+            return 1
+        return FEWEST_OF_SQUARES if self is IntervalKind.SQUARES else FEWEST
 
 
 class Compared(StrEnum):
@@ -165,6 +175,12 @@ class Metric:
     def section(self) -> str:
         """The section of `run.json` that holds it."""
         return self.path[0]
+
+    @property
+    def fewest(self) -> int:
+        """Units, patients or images, below which it has no interval."""
+        level = getattr(self.measure, "level", None)
+        return self.interval.fewest if level is None else fewest_for(level)
 
     def value(self, table: RunTable) -> float | None:
         """The number of a run; None where it does not know it."""

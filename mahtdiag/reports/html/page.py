@@ -217,7 +217,7 @@ def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
 
 
 def _interval(found: Estimate, scale: float = 1.0, unit: str = "") -> str:
-    return f"{interval(found.ci95, scale)}{unit} (95 %)" if found.ci95 else "one image: no interval"
+    return f"{interval(found.ci95, scale)}{unit} (95 %)" if found.ci95 else "too few images for an interval"
 
 
 def _rate_tile(report: ReportContent) -> Tile:

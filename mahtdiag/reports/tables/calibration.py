@@ -12,9 +12,20 @@ from mahtdiag.reports.tables.recalibration import (
     conformal_table,
     recalibration_table,
 )
-from mahtdiag.reports.tables.table import Cells, Line, Part, Style, Table, TableColumn, gates_table, table
+from mahtdiag.reports.tables.table import (
+    Cells,
+    Line,
+    Part,
+    Style,
+    Table,
+    TableColumn,
+    gates_table,
+    intervals_over,
+    table,
+)
 from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
+from mahtdiag.statistics.intervals import FEWEST_OF_SQUARES
 
 MOST_GROUPS = 8
 FEW, BEYOND = "*", "!"
@@ -64,7 +75,7 @@ class CalibrationResult:
     epistemic_share: float | None = None
     gates: tuple[GateResult, ...] = ()
     sigma_bounds: tuple[float, float] = SIGMA_BOUNDS
-    resamples: int = 2000
+    patients: int | None = None
     pictures: tuple[str, ...] = ()
 
 
@@ -108,7 +119,8 @@ def counts(report: CalibrationReport) -> str:
 def summary_table(result: CalibrationResult) -> Table:
     """Every number with its interval and its definition; `–` with a reason below where it is undefined."""
     report, bins = result.report, result.report.quantile_bins
-    lines = [f"{counts(report)}. Intervals: {result.resamples:,} resamples of images."]
+    later = {"σ scale, ENCE, sharpness and NLL": FEWEST_OF_SQUARES}
+    lines = [f"{counts(report)}. {intervals_over(report.n_images, result.patients, later)}"]
     if bins:
         shares = " ".join(ABSENT if j is None else f"{j:.2f}" for j in bins.jaccard)
         lines.append(f"Fifths by σ against fifths by error, Jaccard index, lowest first: {shares}.")

@@ -31,10 +31,19 @@ from mahtdiag.reports.tables.table import (
     Table,
     TableColumn,
     gates_table,
+    intervals_over,
     short_name,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, images_of, interval, number, percent, pixels
+from mahtdiag.reports.text import (
+    ABSENT,
+    counted,
+    images_of,
+    interval,
+    number,
+    percent,
+    pixels,
+)
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.setup import SetupEntry
 
@@ -142,9 +151,11 @@ def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int) -> Table:
         rows += [_number_cells(metric, found) for metric, found in told if metric.unit == unit]
     keypoints, unlabelled = (int(numbers[f"keypoints_{name}"].value) for name in ("measured", "missing"))
     missing = f", {counted(unlabelled, 'keypoint')} not annotated" if unlabelled else ""
+    quantiles = {m.label.split(",")[0]: m.fewest for m, _ in told if m.interval is IntervalKind.QUANTILE}
+    patients = numbers.table.patients
     note = (
-        f"{images_of(evaluated, numbers.table.patients)} evaluated, {failed} failed; "
-        f"{counted(keypoints, 'keypoint')}{missing}. Intervals: 2,000 bootstrap resamples of images."
+        f"{images_of(evaluated, patients)} evaluated, {failed} failed; "
+        f"{counted(keypoints, 'keypoint')}{missing}. {intervals_over(evaluated, patients, quantiles)}"
     )
     return table("Radial error", ("", "value", "95 % interval"), rows, note=note)
 

@@ -1,7 +1,7 @@
 """Tables and sentences as they are, before anyone knows what shows them, and how a terminal does."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
@@ -15,6 +15,7 @@ from mahtdiag.diagnosis.gates import Bound, GateKind, GateResult
 from mahtdiag.reports.rendering import Result
 from mahtdiag.reports.text import ABSENT, shorten, telling
 from mahtdiag.schema.skeleton import View
+from mahtdiag.statistics.intervals import FEWEST
 
 INDENT: Final = "  "
 STANDARD_WIDTH: Final = 80
@@ -239,3 +240,17 @@ def metric_in_words(result: GateResult) -> str:
     """The metric, and that its difference to a baseline is meant where it is."""
     gate = result.gate
     return f"{gate.metric} − baseline" if gate.kind is GateKind.BASELINE else gate.metric
+
+
+def intervals_over(images: int, patients: int | None, later: Mapping[str, int] | None = None) -> str:
+    """What the intervals of a table are over, and what has none for want of them.
+
+    `later`: how many units other numbers need, by their names.
+    """
+    units, what = (images, "images") if patients in (None, images) else (patients or 0, "patients")
+    if units < FEWEST:
+        return f"Too few {what} for intervals but those of shares: {units}, at least {FEWEST}."
+    missing = ", ".join(
+        f"{name} from {fewest} on" for name, fewest in (later or {}).items() if units < fewest
+    )
+    return f"Intervals: 95 %, over {what}{'; ' if missing else ''}{missing}."

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from mahtdiag.data.images.registration import Pixels, Registration, SmallPicture, register, small_picture
-from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.copies import Candidate, CopyKind, CopyPair, CopySearch, search, shared_patients
 from mahtdiag.errors import DataError
 from mahtdiag.reports.overlay.pairs import draw_pair
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Sample
-from mahtdiag.schema.skeleton import View
+from mahtdiag.workflows.anatomy.second_labels import OtherSet
 from mahtdiag.workflows.pictures import draw_into, image_of, remove_pictures, usual_workers
 from mahtdiag.workflows.progress import Progress
 
@@ -34,23 +33,8 @@ class _Seen:
         return np.stack([picture.pixels for picture in self.pictures])
 
 
-@dataclass(frozen=True, slots=True)
-class Against:
-    """The set that images are held against, as it is named, and where it is."""
-
-    name: str
-    path: Path
-    view: View
-    patient: str | None
-
-    def samples(self) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
-        """Its images, and the names of those that cannot be used. Raises DataError where there are none."""
-        dataset = open_dataset(self.path, self.view, patient=self.patient, missing_allowed=True)
-        return dataset.samples, tuple(failure.image for failure in dataset.failures)
-
-
 def find_copies(
-    samples: Sequence[Sample], against: Against | None, progress: Progress, *, strict: bool = False
+    samples: Sequence[Sample], against: OtherSet | None, progress: Progress, *, strict: bool = False
 ) -> tuple[CopySearch, dict[str, Path]]:
     """Copies among `samples` and, where given, between them and another set; and where that one's images are.
 

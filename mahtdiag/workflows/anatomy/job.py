@@ -29,7 +29,7 @@ from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice
 from mahtdiag.schema.records import Failure, Floats, Sample
 from mahtdiag.schema.skeleton import Skeleton, View
-from mahtdiag.workflows.anatomy.copies import Against, draw_copies, find_copies
+from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
 from mahtdiag.workflows.anatomy.overlays import (
     draw_judged,
     require_apart,
@@ -37,7 +37,7 @@ from mahtdiag.workflows.anatomy.overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.anatomy.second_labels import noise_of_labels
+from mahtdiag.workflows.anatomy.second_labels import OtherSet, noise_of_labels
 from mahtdiag.workflows.gates.judging import (
     gate_cases,
     judge_baseline,
@@ -258,8 +258,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
     return Anatomy(report, _status_of_labels(report))
 
 
-def _second(request: AnatomyRequest, path: Path, view: View) -> Against:
-    return Against(str(path), request.cwd / path, view, request.settings.data.patient)
+def _second(request: AnatomyRequest, path: Path, view: View) -> OtherSet:
+    return OtherSet(str(path), request.cwd / path, view, request.settings.data.patient)
 
 
 def _with_copies(

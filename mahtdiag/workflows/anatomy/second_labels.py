@@ -1,6 +1,7 @@
-"""A second labelling of the images that are judged: how far two readers lie apart."""
+"""Another set beside the images that are judged; as a second labelling: how far two readers lie apart."""
 
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -8,12 +9,27 @@ from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.label_noise import LabelNoise, label_noise
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
-from mahtdiag.schema.records import Floats
-from mahtdiag.workflows.anatomy.copies import Against
+from mahtdiag.schema.records import Floats, Sample
+from mahtdiag.schema.skeleton import View
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSet:
+    """Another set that images are held against, as it is named, and where it is."""
+
+    name: str
+    path: Path
+    view: View
+    patient: str | None
+
+    def samples(self) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+        """Its images, and the names of those that cannot be used. Raises DataError where there are none."""
+        dataset = open_dataset(self.path, self.view, patient=self.patient, missing_allowed=True)
+        return dataset.samples, tuple(failure.image for failure in dataset.failures)
 
 
 def noise_of_labels(
-    table: RunTable, labels_px: Floats, spacing_mm: Floats | None, second: Against
+    table: RunTable, labels_px: Floats, spacing_mm: Floats | None, second: OtherSet
 ) -> LabelNoise:
     """What a second labelling says of the first, `[N, K, 2]`, of the images of a table, matched by name.
 

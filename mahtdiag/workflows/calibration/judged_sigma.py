@@ -28,9 +28,8 @@ CURVES = ("curve", "sparsification", "adversarial")
 
 @dataclass(frozen=True, slots=True)
 class CalibrationChoices:
-    """Resamples of images behind an interval and their seed, kinds of groups, and what a large error is."""
+    """The seed of what is drawn at random, kinds of groups, and what a large error is."""
 
-    resamples: int = 2000
     seed: int = 0
     groups: tuple[str, ...] = get_args(CalibrationGroup)
     large_error_mm: float = 4.0
@@ -44,7 +43,10 @@ def choices_of(settings: CalibrationSettings, document: RunDocument | None = Non
     """The choices for a run; `settings` first, then those in its `document`."""
     try:
         stored = {} if document is None else document.resolved.calibration
-        known = CalibrationSettings.model_validate(stored)
+        # Earlier versions had others.
+        known = CalibrationSettings.model_validate(
+            {name: value for name, value in stored.items() if name in CalibrationSettings.model_fields}
+        )
     except ValidationError:
         # Of another version: what is set here and the defaults are known, and shown.
         known = CalibrationSettings()
@@ -141,7 +143,6 @@ def judge_sigma(run: Run, choices: CalibrationChoices | None = None) -> JudgedSi
         keypoint_names=table.skeleton.keypoint_names,
         head_units=head_units(run),
         units=table.units,
-        resamples=choices.resamples,
         seed=choices.seed,
     )
     shares = variance_shares(table.sigma_aleatoric_px, table.sigma_epistemic_px)

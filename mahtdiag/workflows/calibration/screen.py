@@ -37,7 +37,7 @@ def result_of(calibration: Calibration) -> CalibrationResult:
         applied=calibration.applied,
         gates=calibration.gates,
         sigma_bounds=document.resolved.sigma_bounds,
-        resamples=sigma.choices.resamples,
+        patients=sigma.table.patients,
         closing=_closing(calibration),
         pictures=tuple(calibration.run.named(path) for path in calibration.pictures),
     )

@@ -41,13 +41,11 @@ def result_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibrat
         "keypoint": np.array(view.skeleton.keypoint_names),
         "age band": ages,
     }
-    report = calibration_report(
-        residual, sigma, at_min=np.zeros(sigma.shape, dtype=np.bool_), groups=groups, resamples=200
-    )
+    report = calibration_report(residual, sigma, at_min=np.zeros(sigma.shape, dtype=np.bool_), groups=groups)
     recalibration = None
     if report.n_images >= 2:
         after, own, core = cross_fitted_sigma(residual, sigma, scopes=("global", "keypoint", "core"))
-        changes = nll_changes(residual, sigma, after, own, core, resamples=200)
+        changes = nll_changes(residual, sigma, after, own, core)
         student, student_change = cross_fitted_student(residual, sigma)
         recalibration = RecalibrationResult(
             rows=(
@@ -82,9 +80,7 @@ def result_of(residual: Floats, sigma: Floats, view: View = View.AP) -> Calibrat
 
 def plot_data(residual: Floats, sigma: Floats, view: View = View.AP) -> PlotData:
     """All pictures of these residuals."""
-    report = calibration_report(
-        residual, sigma, groups={"keypoint": np.array(view.skeleton.keypoint_names)}, resamples=50
-    )
+    report = calibration_report(residual, sigma, groups={"keypoint": np.array(view.skeleton.keypoint_names)})
     points = collect_points(residual, sigma)
     distance, error = conformal_scores(points)
     return PlotData(

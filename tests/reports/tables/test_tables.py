@@ -105,7 +105,7 @@ def test_every_number_stands_in_its_row() -> None:
     assert f"{100 * numbers['sdr_px.4'].value:.1f} %" in line(text, "success detection rate, 4 px")
     assert line(text, "L2").split()[:2] == ["L2", "36"]
     assert "0000-F-055Y1.jpg" in line(text, "L2")
-    assert line(text, "coord").split() == ["coord", "10.0", "10.0", "to", "10.0", "0.5", "96.2", "%"]
+    assert line(text, "coord").split() == ["coord", "10.0", "–", "0.5", "96.2", "%"]
     assert "8.0 % of the heatmap loss comes from keypoint pixels" in text
     assert "2 (22 %)" in line(text, "A101")
     assert "A201" not in text

@@ -1,0 +1,200 @@
+"""95 % intervals of all calibration numbers, from the same sums over units that the numbers are read from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mahtdiag.calibration.ranking import Ranked, rank_bins, spearman_influence
+from mahtdiag.calibration.scores import (
+    COVERAGE_LEVELS,
+    LEVELS,
+    FloatArray,
+    IntArray,
+    Points,
+    area_between,
+    mean_absolute_gap,
+    root_mean_square_gap,
+)
+from mahtdiag.calibration.sums import Numbers, numbers
+from mahtdiag.statistics.intervals import (
+    FEWEST_OF_SQUARES,
+    Interval,
+    by_unit,
+    estimate_interval,
+    gap_interval,
+    jackknife,
+    mean_interval,
+    share_interval,
+)
+
+_ENCE_BINS = 10
+_AUSE_BINS = 20
+_MEANS = ("crps_px", "check", "interval", "bias_x", "bias_y")
+_ROOTS = ("sharpness_px", "sigma_scale", "radial_sigma_scale")
+_DISTANCES: dict[str, tuple[str, Callable[[FloatArray], FloatArray]]] = {
+    "mace": ("observed", mean_absolute_gap),
+    "rmsce": ("observed", root_mean_square_gap),
+    "miscalibration_area": ("observed", area_between),
+    "radial_mace": ("radial_observed", mean_absolute_gap),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """95 % intervals by number, by coverage level, and a pointwise band [2, levels] for each curve.
+
+    None where there are too few units.
+    """
+
+    by_name: dict[str, Interval | None]
+    coverage: tuple[Interval | None, ...]
+    radial_coverage: tuple[Interval | None, ...]
+    band: FloatArray
+    radial_band: FloatArray
+
+
+def find_intervals(
+    points: Points,
+    sums: FloatArray,
+    ranking: dict[str, float | None],
+    sigma: Ranked,
+    error: Ranked,
+    *,
+    seed: int = 0,
+) -> Intervals | None:
+    """The interval of every number over units, patients or images; None with fewer than 2.
+
+    `sums`: [images, columns] from `sums.sums_of`. `ranking`: estimates of spearman, ause and ence.
+    `sigma`, `error`: per keypoint [M], as the ranking numbers saw them. Means, roots of means and shares have
+    the intervals of `mean_interval` and `share_interval`, distances between curves and ENCE that of
+    `gap_interval`, ranking numbers that of `estimate_interval`.
+    """
+    units = np.empty(points.n_images, dtype=np.int64)
+    units[points.image] = points.unit
+    of_unit, whole = numbers(by_unit(sums, units)), numbers(sums.sum(axis=0))
+    if len(of_unit.n) < 2:
+        return None
+    n = of_unit.n
+    by_name: dict[str, Interval | None] = {
+        name: mean_interval(getattr(of_unit, name) * n, n) for name in _MEANS
+    }
+    by_name["nll"] = mean_interval(of_unit.nll * n, n, FEWEST_OF_SQUARES)
+    squares = {name: getattr(of_unit, name) ** 2 * n for name in _ROOTS}
+    by_name |= {name: _root(mean_interval(of, n, FEWEST_OF_SQUARES)) for name, of in squares.items()}
+    by_name |= {name: _distance(name, of_unit, whole, seed) for name in _DISTANCES}
+    by_name |= _of_ranking(points, ranking, sigma, error, units, seed)
+    named = range(len(COVERAGE_LEVELS))
+    return Intervals(
+        by_name=by_name,
+        coverage=tuple(share_interval(of_unit.coverage[:, i] * 2 * n, 2 * n) for i in named),
+        radial_coverage=tuple(share_interval(of_unit.radial_coverage[:, i] * n, n) for i in named),
+        band=_band(of_unit.observed, 2 * n),
+        radial_band=_band(of_unit.radial_observed, n),
+    )
+
+
+def _root(interval: Interval | None) -> Interval | None:
+    if interval is None:
+        return None
+    low, high = np.sqrt(np.maximum(interval, 0.0))
+    return float(low), float(high)
+
+
+def _band(observed: FloatArray, counts: FloatArray) -> FloatArray:
+    """Pointwise intervals [2, levels] of the shares of each unit [U, levels]."""
+    bounds = [share_interval(column * counts, counts) for column in observed.T]
+    return np.array([(np.nan, np.nan) if each is None else each for each in bounds]).T
+
+
+def _distance(name: str, of_unit: Numbers, whole: Numbers, seed: int) -> Interval | None:
+    curve, distance = _DISTANCES[name]
+    observed, n = getattr(whole, curve), of_unit.n[:, np.newaxis]
+    influence = (getattr(of_unit, curve) - observed) * n * len(n) / n.sum()
+    return gap_interval(observed - LEVELS, influence, lambda gaps: distance(LEVELS + gaps), seed)
+
+
+def _of_ranking(
+    points: Points,
+    ranking: dict[str, float | None],
+    sigma: Ranked,
+    error: Ranked,
+    units: IntArray,
+    seed: int,
+) -> dict[str, Interval | None]:
+    """Intervals of ranking numbers: how binned or linear stand-ins move, put around the estimates."""
+    found: dict[str, Interval | None] = {"ence": None, "ause": None, "spearman": None}
+    ence, ause, rho = (ranking[name] for name in found)
+    if ence is not None:
+        sums = by_unit(_ence_sums(points), units)
+        gaps = _ence_gaps(sums.sum(axis=0))
+        influence = jackknife(_ence_gaps, sums)
+        if len(sums) >= FEWEST_OF_SQUARES:
+            found["ence"] = _around(ence, float(_size(gaps)), gap_interval(gaps, influence, _size, seed))
+    if ause is not None:
+        influence = jackknife(_binned_ause, by_unit(_ause_sums(points, sigma, error), units))
+        found["ause"] = _within(estimate_interval(ause, influence), 0.0, np.inf)
+    each = None if rho is None else spearman_influence(sigma, error)
+    if rho is not None and each is not None:
+        of_images = np.bincount(points.image, weights=each, minlength=points.n_images)
+        of_units = by_unit(of_images, units)
+        found["spearman"] = _within(estimate_interval(rho, of_units * len(of_units) / points.n), -1.0, 1.0)
+    return found
+
+
+def _around(estimate: float, stand_in: float, interval: Interval | None) -> Interval | None:
+    """The interval of a stand-in put around the estimate, never below 0."""
+    if interval is None:
+        return None
+    return max(0.0, interval[0] + estimate - stand_in), interval[1] + estimate - stand_in
+
+
+def _within(interval: Interval | None, least: float, most: float) -> Interval | None:
+    return None if interval is None else (max(least, interval[0]), min(most, interval[1]))
+
+
+def _size(gaps: FloatArray) -> FloatArray:
+    """Mean absolute value over bins, [..., bins] to [...]."""
+    return np.asarray(np.abs(gaps).mean(axis=-1), dtype=np.float64)
+
+
+def _ence_sums(points: Points) -> FloatArray:
+    """Sums by image of residual², σ² and their number in bins of σ, [images, 3·bins]."""
+    residual2 = points.residual_px.ravel(order="F") ** 2
+    sigma2 = points.sigma_px.ravel(order="F") ** 2
+    bins, image = rank_bins(sigma2, _ENCE_BINS), np.tile(points.image, 2)
+    terms = (residual2, sigma2, np.ones(2 * points.n))
+    return np.concatenate([_binned(image, points.n_images, bins, _ENCE_BINS, v) for v in terms], axis=1)
+
+
+def _ence_gaps(sums: FloatArray) -> FloatArray:
+    """(RMSE − RMV)/RMV of fixed bins from sums [..., 3·bins], [..., bins]; 0 where a bin is empty."""
+    residual2, sigma2, count = (sums[..., i * _ENCE_BINS : (i + 1) * _ENCE_BINS] for i in range(3))
+    filled = (count > 0) & (sigma2 > 0)
+    ratio = np.divide(residual2, sigma2, out=np.ones_like(sigma2), where=filled)
+    return np.sqrt(np.maximum(ratio, 0.0)) - 1.0
+
+
+def _ause_sums(points: Points, sigma: Ranked, error: Ranked) -> FloatArray:
+    """Sums by image of errors and their number in bins of σ, then in bins of error, [images, 4·bins]."""
+    columns = [
+        _binned(points.image, points.n_images, rank_bins(by, _AUSE_BINS), _AUSE_BINS, v)
+        for by in (sigma, error)
+        for v in (error.values, np.ones(points.n))
+    ]
+    return np.concatenate(columns, axis=1)
+
+
+def _binned(image: IntArray, images: int, which: IntArray, bins: int, values: FloatArray) -> FloatArray:
+    sums = np.bincount(image * bins + which, weights=values, minlength=images * bins)
+    return np.asarray(sums.reshape(images, bins), dtype=np.float64)
+
+
+def _binned_ause(sums: FloatArray) -> FloatArray:
+    """AUSE on a grid of shares kept, from sums [..., 4·bins]: error and count by σ bin, then by error bin."""
+    blocks = [np.cumsum(sums[..., i * _AUSE_BINS : (i + 1) * _AUSE_BINS], axis=-1) for i in range(4)]
+    kept, oracle = (
+        np.divide(errors, count, out=np.zeros_like(errors), where=count > 0)
+        for errors, count in (blocks[:2], blocks[2:])
+    )
+    return np.asarray((kept - oracle).mean(axis=-1) / kept[..., -1], dtype=np.float64)

@@ -1,0 +1,1 @@
+"""What numbers of few patients can claim: intervals, and what they rest on."""
