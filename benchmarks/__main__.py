@@ -13,6 +13,7 @@ from benchmarks import (
     anatomy_speed,
     calibration_speed,
     compare_speed,
+    contents,
     end_to_end,
     hot_path,
     overlay_speed,
@@ -24,6 +25,7 @@ from benchmarks.figures import print_named
 BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "start-up": start_up.run,
     "hot-path": hot_path.run,
+    "contents": contents.run,
     "end-to-end": end_to_end.run,
     "overlays": overlay_speed.run,
     "anatomy-speed": anatomy_speed.run,

@@ -1,4 +1,7 @@
-"""Heatmaps with two peaks: how many, whether the decoder falls between them, what another would gain."""
+"""Heatmaps with two peaks: how many, whether the decoder falls between them, what another would gain.
+
+And how many are too diffuse for a second peak to be sought.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from mahtdiag.calibration.bootstrap import percentile_interval, resampled_sums
 from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import Ranking, counted
-from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag
 from mahtdiag.schema.records import PeakPlaces
 from mahtdiag.schema.skeleton import Skeleton
 
@@ -48,7 +51,8 @@ class AmbiguousGroup:
     """Heatmaps of one vertebra, or of all: how many have two peaks, in how many images.
 
     `between`: those of them whose decoded place is more than σ away from either peak. `disagree`: keypoints,
-    ambiguous or not, that are decoded more than σ away from the highest cell.
+    ambiguous or not, that are decoded more than σ away from the highest cell. `diffuse`: heatmaps whose level
+    away from the peak is so high that no second peak is sought, in `images_diffuse` images.
     """
 
     name: str
@@ -58,21 +62,27 @@ class AmbiguousGroup:
     between: int
     images_between: int
     disagree: int
+    diffuse: int
+    images_diffuse: int
     changes: tuple[DecodeChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class KeypointAmbiguity:
-    """Images in which one keypoint has two peaks, and in which it was placed between them."""
+    """Images in which one keypoint has two peaks, was placed between them, or has a diffuse heatmap."""
 
     name: str
     two_peaks: int
     between: int
+    diffuse: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ambiguity:
-    """Ambiguous heatmaps of `images` images that `decode` has read; `sentences` say what means something."""
+    """Ambiguous and diffuse heatmaps of `images` images that `decode` has read.
+
+    `sentences` say what means something.
+    """
 
     images: int
     decode: str
@@ -80,6 +90,7 @@ class Ambiguity:
     by_vertebra: tuple[AmbiguousGroup, ...]
     by_keypoint: tuple[KeypointAmbiguity, ...]
     ambiguous_images: tuple[str, ...]
+    diffuse_images: tuple[str, ...]
     sentences: tuple[str, ...]
 
     def as_json(self) -> dict[str, Json]:
@@ -90,9 +101,11 @@ class Ambiguity:
             "all": _group_json(self.total),
             "by_vertebra": {group.name: _group_json(group) for group in self.by_vertebra},
             "by_keypoint": {
-                row.name: {"two_peaks": row.two_peaks, "between": row.between} for row in self.by_keypoint
+                row.name: {"two_peaks": row.two_peaks, "between": row.between, "diffuse": row.diffuse}
+                for row in self.by_keypoint
             },
             "ambiguous_images": list(self.ambiguous_images),
+            "diffuse_images": list(self.diffuse_images),
             "sentences": list(self.sentences),
         }
 
@@ -105,6 +118,8 @@ def _group_json(group: AmbiguousGroup) -> dict[str, Json]:
         "between": group.between,
         "images_between": group.images_between,
         "disagree": group.disagree,
+        "diffuse": group.diffuse,
+        "images_diffuse": group.images_diffuse,
         "decode_change_px": {
             str(change.method): {
                 "everywhere": _estimate_json(change.everywhere),
@@ -137,6 +152,18 @@ def by_two_peaks(table: RunTable) -> Ranking:
     return counted("heatmaps with two peaks", "heatmap", count, table.image)
 
 
+def are_diffuse(table: RunTable) -> Bools:
+    """Whether heatmaps are flagged diffuse, `[N, K]`; no in runs of versions that did not tell."""
+    diffuse: Bools = (table.flags.astype(np.int64) & int(HeatmapFlag.DIFFUSE)) != 0
+    return diffuse
+
+
+def by_diffuse(table: RunTable) -> Ranking:
+    """Ranks images by how many of their heatmaps are diffuse."""
+    count = are_diffuse(table).sum(axis=1).astype(np.float64)
+    return counted("diffuse heatmaps", "heatmap", count, table.image)
+
+
 def sigmas_apart(a_px: Floats, b_px: Floats, sigma_px: Floats) -> Floats:
     """Distance of places `[N, K, 2]` in units of σ; `sigma_px` `[N, 2]` (x, y), pixels of each image."""
     distance: Floats = np.linalg.norm((a_px - b_px) / sigma_px[:, None, :], axis=-1)
@@ -164,7 +191,14 @@ def _of_table(table: RunTable) -> Ambiguity | None:
         return None
     decode = table.conditions.decode
     return find_ambiguity(
-        table.image, table.skeleton, table.gt_px, table.pred_px, table.peaks, sigma_px, decode
+        table.image,
+        table.skeleton,
+        table.gt_px,
+        table.pred_px,
+        table.peaks,
+        sigma_px,
+        decode,
+        are_diffuse(table),
     )
 
 
@@ -176,6 +210,7 @@ def find_ambiguity(
     peaks: PeakPlaces,
     sigma_px: Floats,
     decode: str,
+    diffuse: Bools | None = None,
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -184,9 +219,12 @@ def find_ambiguity(
 
     Ambiguous: a second peak, more than 3 σ from the first, of at least half its height. Other ways to decode
     are judged by the change of the mean radial error over keypoints that have a label, with 95 % intervals
-    from resampled images. None where no heatmap's peaks are known.
+    from resampled images. `diffuse` `[N, K]`: heatmaps in which no second peak was sought; none by default.
+    None where no heatmap's peaks are known.
     """
-    if not np.isfinite(peaks.second_share).any():
+    diffuse = np.zeros(peaks.second_share.shape, dtype=np.bool_) if diffuse is None else diffuse
+    read = np.isfinite(peaks.second_share) | diffuse
+    if not read.any():
         return None
     # A place that is none, in this product's sense, has no error either (A603).
     label_px, pred_px = known_points(label_px), known_points(pred_px)
@@ -205,12 +243,14 @@ def find_ambiguity(
     total, *by_vertebra = (
         AmbiguousGroup(
             name=name,
-            keypoints=int(np.isfinite(peaks.second_share[:, of]).sum()),
+            keypoints=int(read[:, of].sum()),
             two_peaks=int(two[:, of].sum()),
             images=int(two[:, of].any(1).sum()),
             between=int(between[:, of].sum()),
             images_between=int(between[:, of].any(1).sum()),
             disagree=int(disagree[:, of].sum()),
+            diffuse=int(diffuse[:, of].sum()),
+            images_diffuse=int(diffuse[:, of].any(1).sum()),
             changes=tuple(
                 DecodeChange(m, means[name, m, False][0], means[name, m, True][0], means[name, m, False][1])
                 for m in changes
@@ -224,10 +264,11 @@ def find_ambiguity(
         total=total,
         by_vertebra=tuple(by_vertebra),
         by_keypoint=tuple(
-            KeypointAmbiguity(name, int(two[:, k].sum()), int(between[:, k].sum()))
+            KeypointAmbiguity(name, *(int(which[:, k].sum()) for which in (two, between, diffuse)))
             for k, name in enumerate(skeleton.keypoint_names)
         ),
         ambiguous_images=tuple(images[int(row)] for row in np.flatnonzero(two.any(1))),
+        diffuse_images=tuple(images[int(row)] for row in np.flatnonzero(diffuse.any(1))),
         sentences=_sentences(by_vertebra, decode),
     )
 

@@ -14,14 +14,16 @@ from mahtdiag.heatmaps.peaks import (
     Peaks,
     SecondPeaks,
     Windows,
+    are_diffuse,
     cut_windows,
     find_peaks,
     find_second_peaks,
+    reaching_stretches,
     reading_dtype,
     stretch_maxima,
     weighted_sums,
 )
-from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag
 from mahtdiag.schema.model_spec import Decoding
 
 
@@ -58,9 +60,11 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
         raise ValueError(f"heatmap_sigma must be positive, not {decoding.heatmap_sigma}")
     maxima = stretch_maxima(heatmaps)
     peaks = find_peaks(heatmaps, maxima)
-    second = find_second_peaks(heatmaps, peaks, maxima, decoding.heatmap_sigma)
-    del maxima
     sigma, longest = decoding.heatmap_sigma, max(heatmaps.shape[2:])
+    reaching = reaching_stretches(peaks, maxima)
+    peaks = peaks.flagged(are_diffuse(reaching, peaks, sigma), HeatmapFlag.DIFFUSE)
+    second = find_second_peaks(heatmaps, peaks, maxima, reaching, sigma)
+    del maxima, reaching
     near, wide = dark_radius(sigma, longest), moments_radius(sigma, longest)
     windows = cut_windows(heatmaps, peaks, max(near, wide))
     centroid, spread = local_moments(windows.within(wide), peaks, sigma)
@@ -123,7 +127,8 @@ def _averaged(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor, Te
     height, width = heatmaps.shape[-2:]
     heatmaps = heatmaps.to(reading_dtype(heatmaps))
     shifted = (heatmaps - heatmaps.detach().amax((-2, -1), keepdim=True)) * beta
-    weights = shifted.exp()
+    # What is smaller has no weight either, but would be a subnormal number, which processors are slow at.
+    weights = shifted.clamp_(min=LEAST_EXPONENT).exp()
     rows, columns = weights.sum(-1), weights.sum(-2)
     total = rows.sum(-1)
     x = torch.arange(width, device=heatmaps.device, dtype=heatmaps.dtype)
@@ -157,6 +162,8 @@ FLOOR = 0.02
 LEAST_VARIANCE = 1 / 12
 # DARK takes the logarithm of no less than this.
 SMALLEST = 1e-10
+# Soft-argmax gives no cell less weight than e to this.
+LEAST_EXPONENT = -80.0
 
 
 def _difference(**weights: float) -> list[float]:

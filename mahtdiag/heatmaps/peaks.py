@@ -1,7 +1,7 @@
 """Peaks of heatmaps and the windows around them; the second peak: another place where the keypoint may be."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -54,6 +54,10 @@ class Peaks:
     def broken(self) -> Tensor:
         """Which heatmaps hold a NaN or +∞, `[B, K]`."""
         return (self.flags & int(HeatmapFlag.NOT_FINITE)) != 0
+
+    def flagged(self, which: Tensor, flag: HeatmapFlag) -> "Peaks":
+        """The same with one more flag where `which` `[B, K]` says."""
+        return replace(self, flags=self.flags + which.long() * flag)
 
     def settled(self, points: Tensor) -> Tensor:
         """Places `[B, K, 2]` with the defined answers: the middle of a flat heatmap, NaN for a broken one."""
@@ -166,6 +170,8 @@ def weighted_sums(rows: Tensor, values: Tensor, columns: Tensor) -> Tensor:
 APART_SIGMAS = 3.0
 # What does not reach this share of the first peak is no peak worth the name.
 LEAST_SHARE = 0.25
+# Rows, in σ, in which two peaks of twice the stated σ reach a quarter: 2·2·2·√(2·ln 4).
+_ROWS_OF_PEAKS = 13.4
 # Cells that are looked at together: at least so many, at most this part of all.
 LEAST_CELLS, PART = 2**15, 2**6
 
@@ -174,43 +180,89 @@ LEAST_CELLS, PART = 2**15, 2**6
 class SecondPeaks:
     """The second peak of each heatmap: its value over that of the first `[B, K]`, its place `[B, K, 2]`.
 
-    The share is 0 and the place NaN where there is none; both are NaN where there is no first peak: a
-    heatmap that is flat, not finite or nowhere positive.
+    The share is 0 and the place NaN where there is none; both are NaN where none is sought: in a heatmap that
+    is flat, not finite, nowhere positive or diffuse.
     """
 
     share: Tensor
     points: Tensor
 
 
-def find_second_peaks(heatmaps: Tensor, peaks: Peaks, maxima: Tensor, sigma: float) -> SecondPeaks:
+def reaching_stretches(peaks: Peaks, maxima: Tensor) -> Tensor:
+    """Which stretches `[B, K, H, S]` have a cell that reaches a quarter of the peak, none without a peak."""
+    usable = (peaks.value > 0) & ((peaks.flags & int(HeatmapFlag.NOT_FINITE | HeatmapFlag.FLAT)) == 0)
+    return maxima >= (LEAST_SHARE * peaks.value).masked_fill(~usable, math.inf)[..., None, None]
+
+
+def are_diffuse(reaching: Tensor, peaks: Peaks, sigma: float) -> Tensor:
+    """Heatmaps `[B, K]` with a high level away from their peak: most stretches there reach a quarter of it.
+
+    Of the stretches in rows more than 3 σ above or below the peak, over half do, and in more rows than two
+    peaks of twice the stated σ would need. Maps of fewer than about 20 σ rows are therefore never diffuse.
+    """
+    stretches = reaching.shape[-1]
+    most_near = 2 * math.floor(APART_SIGMAS * sigma) + 1
+    fewest = max(_ROWS_OF_PEAKS * sigma, 0.5 * (peaks.height - most_near) * stretches)
+    count = reaching.flatten(2).sum(-1)
+    if not bool((count > fewest).any()):
+        return torch.zeros_like(count, dtype=torch.bool)
+    row = torch.arange(peaks.height, device=reaching.device)
+    beyond = (row - peaks.row.unsqueeze(-1)).abs() > APART_SIGMAS * sigma
+    pieces = (reaching & beyond.unsqueeze(-1)).flatten(2).sum(-1)
+    return (pieces > 0.5 * stretches * beyond.sum(-1)) & (pieces > _ROWS_OF_PEAKS * sigma)
+
+
+def find_second_peaks(
+    heatmaps: Tensor, peaks: Peaks, maxima: Tensor, reaching: Tensor, sigma: float
+) -> SecondPeaks:
     """The highest local maximum of each heatmap `[B, K, H, W]` more than 3 σ (Euclid) from its first peak.
 
-    `maxima` `[B, K, H, S]` are those of S equal stretches of each row (`stretch_maxima`). A local maximum is
-    higher than the neighbours before it in reading order and not lower than those after it, so that of two
-    equal cells side by side one counts; it reaches a quarter of the first peak. Other stretches are never
-    looked at again, which leaves a few cells of a sharp heatmap.
+    `maxima` `[B, K, H, S]` are those of S equal stretches of each row (`stretch_maxima`), `reaching` which of
+    them reach a quarter of the first peak, as a second one has to. A local maximum is higher than the
+    neighbours before it in reading order and not lower than those after it, so that of two equal cells side
+    by side one counts. Other stretches are never looked at again, which leaves a few cells of a sharp
+    heatmap.
     """
-    usable = (peaks.value > 0) & ((peaks.flags & int(HeatmapFlag.NOT_FINITE | HeatmapFlag.FLAT)) == 0)
-    least = (LEAST_SHARE * peaks.value).masked_fill(~usable, math.inf)
+    none = peaks.flags & int(HeatmapFlag.NOT_FINITE | HeatmapFlag.FLAT | HeatmapFlag.DIFFUSE) != 0
+    sought = (peaks.value > 0) & ~none
+    share = torch.where(sought, 0.0, math.nan).to(peaks.value.dtype)
+    points = torch.full_like(peaks.points, math.nan)
+    if bool(none.any()):
+        reaching = reaching & sought[..., None, None]
     length = heatmaps.shape[-1] // maxima.shape[-1]
     step = max(1, max(LEAST_CELLS, heatmaps.numel() // PART) // length)
-    share = torch.where(usable, 0.0, math.nan).to(peaks.value.dtype)
-    points = torch.full_like(peaks.points, math.nan)
-    reaching = maxima >= least[..., None, None]
-    for images in _groups(reaching, step):
+    # Of a stretch that is not read a few numbers are held, where its cells would be many.
+    for images in _groups(reaching, max(LEAST_CELLS, heatmaps.numel() // PART) // 8):
         # Stretches `[n, 4]`: batch, keypoint, row, number along the row.
         found = reaching[images].nonzero()
         found[:, 0] += images.start
-        tops = []
-        for part in torch.split(found, step):
-            beyond = part[_reaches(heatmaps, part, peaks, length, least, sigma)]
-            few = torch.split(beyond, max(1, step // 16))
-            tops += [
-                _highest(heatmaps, stretches, peaks, length, sigma) for stretches in few if len(stretches)
-            ]
-        if tops:
-            _choose(share, points, peaks, tops, least)
+        beyond = _beyond(heatmaps, found, peaks, maxima, step, sigma)
+        enough = beyond >= LEAST_SHARE * peaks.value[found[:, 0], found[:, 1]]
+        found, beyond = found[enough], beyond[enough]
+        if not len(found):
+            continue
+        # Nearly always the highest cell is above its neighbours: one stretch of each heatmap decides.
+        heatmap = found[:, 0] * share.shape[1] + found[:, 1]
+        best = _winners(heatmap, beyond, share.numel())
+        tops = _tops(heatmaps, found[best], peaks, length, sigma)
+        # Where it leans on the first peak, all are asked.
+        highest = torch.full_like(share, -math.inf).view(-1)
+        highest[heatmap[best]] = beyond[best]
+        leaning = torch.ones_like(highest, dtype=torch.bool)
+        leaning[tops[0][tops[1] == highest[tops[0]]]] = False
+        rest = torch.split(found[leaning[heatmap]], step)
+        others = [_tops(heatmaps, part, peaks, length, sigma) for part in rest]
+        _choose(share, points, peaks, [tops, *others])
     return SecondPeaks(share, points)
+
+
+def _winners(heatmap: Tensor, value: Tensor, maps: int) -> Tensor:
+    """Which of n values is the first of the highest of its heatmap, in order of heatmaps that have one."""
+    highest = value.new_full((maps,), -math.inf).scatter_reduce(0, heatmap, value, "amax")
+    wins = value == highest[heatmap]
+    order = torch.arange(len(value), device=value.device)
+    first = order.new_full((maps,), len(value)).scatter_reduce(0, heatmap[wins], order[wins], "amin")
+    return first[first < len(value)]
 
 
 def _groups(reaching: Tensor, step: int) -> list[slice]:
@@ -224,22 +276,13 @@ def _groups(reaching: Tensor, step: int) -> list[slice]:
     return [*groups, slice(first, len(counts))] if counts else []
 
 
-def _choose(
-    share: Tensor, points: Tensor, peaks: Peaks, tops: list[tuple[Tensor, Tensor, Tensor]], least: Tensor
-) -> None:
+def _choose(share: Tensor, points: Tensor, peaks: Peaks, tops: list[tuple[Tensor, Tensor, Tensor]]) -> None:
     """Fill in the highest of each heatmap's local maxima, of equal ones the first in reading order."""
     heatmap, value, place = (torch.cat(parts) for parts in zip(*tops, strict=True))
-    enough = value >= least.flatten()[heatmap]
-    heatmap, value, place = heatmap[enough], value[enough], place[enough]
-    count, maps = len(value), least.numel()
-    highest = value.new_full((maps,), -math.inf).scatter_reduce(0, heatmap, value, "amax")
-    wins = value == highest[heatmap]
-    order = torch.arange(count, device=value.device)
-    first = order.new_full((maps,), count).scatter_reduce(0, heatmap[wins], order[wins], "amin")
-    known = first < count
-    chosen = first[known]
-    share.view(-1)[known] = value[chosen] / peaks.value.flatten()[known]
-    points.view(-1, 2)[known] = place[chosen].to(points.dtype)
+    chosen = _winners(heatmap, value, share.numel())
+    at = heatmap[chosen]
+    share.view(-1)[at] = value[chosen] / peaks.value.flatten()[at]
+    points.view(-1, 2)[at] = place[chosen].to(points.dtype)
 
 
 def _near(stretches: Tensor, peaks: Peaks, sigma: float) -> tuple[Tensor, Tensor]:
@@ -252,51 +295,60 @@ def _near(stretches: Tensor, peaks: Peaks, sigma: float) -> tuple[Tensor, Tensor
     return peaks.column[at].unsqueeze(-1), reach.unsqueeze(-1)
 
 
-def _reaches(
-    heatmaps: Tensor, stretches: Tensor, peaks: Peaks, length: int, least: Tensor, sigma: float
+def _beyond(
+    heatmaps: Tensor, stretches: Tensor, peaks: Peaks, maxima: Tensor, step: int, sigma: float
 ) -> Tensor:
-    """Which stretches `[n]` have a cell that is high enough and far enough from the first peak."""
+    """The highest cell of each stretch `[n]` that is far enough from the first peak, −∞ where there is none.
+
+    Only stretches that come near it are read; of the others the maximum is known.
+    """
+    length = heatmaps.shape[-1] // maxima.shape[-1]
     batch, keypoint, row, number = stretches.unbind(-1)
+    value = maxima[batch, keypoint, row, number].to(reading_dtype(heatmaps))
+    column, reach = (v.squeeze(-1) for v in _near(stretches, peaks, sigma))
+    start = number * length
+    near = (reach >= 0) & (start <= column + reach) & (start + length - 1 >= column - reach)
+    for part in torch.split(near.nonzero().squeeze(-1), step):
+        cells = _cells(heatmaps, stretches[part], length)
+        offset = torch.arange(length, device=part.device, dtype=reach.dtype) + (start - column)[part, None]
+        value[part] = cells.masked_fill(offset.abs_() <= reach[part, None], -math.inf).amax(-1)
+    return value
+
+
+def _cells(heatmaps: Tensor, stretches: Tensor, length: int) -> Tensor:
+    """The cells of n stretches, `[n, length]`."""
     keypoints, height, width = heatmaps.shape[1:]
+    batch, keypoint, row, number = stretches.unbind(-1)
     line = (batch * keypoints + keypoint) * height + row
     cells = heatmaps.reshape(-1, length).index_select(0, line * (width // length) + number)
-    column, reach = _near(stretches, peaks, sigma)
-    start = (number * length).unsqueeze(-1) - column
-    offset = torch.arange(length, device=start.device, dtype=reach.dtype) + start
-    far = offset.abs_() > reach
-    return (far & (cells >= least[batch, keypoint].unsqueeze(-1))).any(-1)
+    return cells.to(reading_dtype(heatmaps))
 
 
-def _highest(
+def _tops(
     heatmaps: Tensor, stretches: Tensor, peaks: Peaks, length: int, sigma: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The highest local maximum in each of n stretches, −∞ where there is none.
+    """The m local maxima in n stretches that are high enough and far enough from the first peak.
 
-    Number of its heatmap in the batch `[n]`, value `[n]`, place (x, y) `[n, 2]`.
+    Number of their heatmaps in the batch `[m]`, value `[m]`, place (x, y) `[m, 2]`, in order.
     """
     height, width = heatmaps.shape[-2:]
-    batch, keypoint, middle, number = stretches.unbind(-1)
-    columns = torch.arange(-1, length + 1, device=number.device) + (number * length).unsqueeze(-1)
-    outside = (columns < 0) | (columns >= width)
-    columns = columns.clamp(0, width - 1)
-    at = batch.unsqueeze(-1), keypoint.unsqueeze(-1)
-
-    def row(shift: int) -> Tensor:
-        shifted = middle + shift
-        beside = (shifted < 0) | (shifted >= height)
-        cells = heatmaps[*at, shifted.clamp(0, height - 1).unsqueeze(-1), columns]
-        return cells.to(reading_dtype(heatmaps)).masked_fill(outside | beside.unsqueeze(-1), -math.inf)
-
-    here, before, after = row(0), _three(row(-1)), _three(row(1))
-    cells = here[:, 1:-1]
-    top = (cells > torch.maximum(before, here[:, :-2])) & (cells >= torch.maximum(after, here[:, 2:]))
+    batch, keypoint, row, number = stretches.unbind(-1)
     column, reach = _near(stretches, peaks, sigma)
-    top = top & ((columns[:, 1:-1] - column).abs() > reach)
-    value, place = cells.masked_fill(~top, -math.inf).max(-1)
-    heatmap = batch * heatmaps.shape[1] + keypoint
-    return heatmap, value, torch.stack([number * length + place, middle], -1)
-
-
-def _three(cells: Tensor) -> Tensor:
-    """The highest of each cell and the two beside it, without the outermost."""
-    return torch.maximum(torch.maximum(cells[:, :-2], cells[:, 1:-1]), cells[:, 2:])
+    columns = torch.arange(length, device=number.device) + (number * length).unsqueeze(-1)
+    cells = _cells(heatmaps, stretches, length)
+    high = cells >= LEAST_SHARE * peaks.value[batch, keypoint].unsqueeze(-1)
+    top = high & ((columns - column).abs_() > reach)
+    # Those beside it in the same stretch leave few whose neighbours have to be read.
+    top[:, 1:] &= cells[:, 1:] > cells[:, :-1]
+    top[:, :-1] &= cells[:, :-1] >= cells[:, 1:]
+    which, along = top.nonzero().unbind(-1)
+    heatmap = (batch * heatmaps.shape[1] + keypoint)[which]
+    value, row, column = cells[which, along], row[which], columns[which, along]
+    step = torch.tensor([-1, 0, 1], device=row.device)
+    rows, beside = row.unsqueeze(-1) + step, column.unsqueeze(-1) + step
+    outside = ((rows < 0) | (rows >= height)).unsqueeze(-1) | ((beside < 0) | (beside >= width)).unsqueeze(-2)
+    at = rows.clamp(0, height - 1).unsqueeze(-1) * width + beside.clamp(0, width - 1).unsqueeze(-2)
+    around = heatmaps.reshape(-1)[at + (heatmap * height * width)[:, None, None]].to(value.dtype)
+    around = around.masked_fill_(outside, -math.inf).flatten(1)
+    is_top = (value > around[:, :4].amax(-1)) & (value >= around[:, 5:].amax(-1))
+    return heatmap[is_top], value[is_top], torch.stack([column, row], -1)[is_top]

@@ -156,7 +156,8 @@ class RunDocument(Section):
     anatomy: AnatomySummary | None = None
     error_types: ErrorTypesSummary | None = None
     ambiguity: dict[str, JsonValue] | None = Field(
-        default=None, description="heatmaps with two peaks; null where the peaks are not known"
+        default=None,
+        description="heatmaps with two peaks, and diffuse ones without; null where the peaks are not known",
     )
     calibration: dict[str, JsonValue] | None = None
     setup: tuple[StoredSetupEntry, ...] = Field(

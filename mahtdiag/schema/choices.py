@@ -52,6 +52,7 @@ class HeatmapFlag(IntFlag):
     FLAT = 2
     NOT_POSITIVE = 4
     AT_BORDER = 8
+    DIFFUSE = 16
 
 
 class Precision(StrEnum):

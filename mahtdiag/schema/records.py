@@ -46,8 +46,8 @@ class PeakPlaces:
     """Where else a heatmap says that a keypoint may be; the frame is that of whoever holds it.
 
     `second_share` `[..., K]`: the second peak (the highest local maximum more than 3 σ from the first) over
-    the first, 0 where there is none, NaN where that is not known. Places `[..., K, 2]`: `second` is its own,
-    NaN where there is none; `argmax` and `local` are what those two ways of decoding give.
+    the first, 0 where there is none, NaN where that is not known or not sought. Places `[..., K, 2]`:
+    `second` is its own, NaN where there is none; `argmax` and `local` are what these ways of decoding give.
     """
 
     second_share: Floats

@@ -146,3 +146,31 @@ def test_a_place_beyond_all_images_is_none(far: float) -> None:
     missing[3, 2] = np.nan
     pred[3, 2] = far
     assert found(label, pred, peaks) == found(label, missing, peaks)
+
+
+def test_diffuse_heatmaps_are_counted_apart() -> None:
+    label, pred, peaks = scene(affected=3)
+    diffuse = np.zeros((N, K), dtype=np.bool_)
+    diffuse[5:, :4] = True
+    peaks.second_share[diffuse] = np.nan
+    names = [f"{n:02d}.jpg" for n in range(N)]
+    result = find_ambiguity(names, AP, label, pred, peaks, SIGMA_PX, "soft-argmax", diffuse)
+    assert result is not None
+    assert (result.total.diffuse, result.total.images_diffuse) == (4 * (N - 5), N - 5)
+    assert (result.total.keypoints, result.total.two_peaks) == (N * K, 12)
+    l1, *others = result.by_vertebra
+    assert (l1.diffuse, l1.two_peaks) == (4 * (N - 5), 0)
+    assert all(group.diffuse == 0 for group in others)
+    assert result.diffuse_images == tuple(names[5:])
+    assert result.ambiguous_images == tuple(names[:3])
+    assert [row.diffuse for row in result.by_keypoint[:5]] == [N - 5] * 4 + [0]
+    assert result.as_json()["all"]["diffuse"] == 4 * (N - 5)  # type: ignore[index, call-overload]
+
+
+def test_a_run_of_diffuse_heatmaps_alone_is_not_a_run_without_peaks() -> None:
+    label, pred, peaks = scene()
+    peaks.second_share[:] = np.nan
+    every = np.ones((N, K), dtype=np.bool_)
+    result = find_ambiguity(["a"] * N, AP, label, pred, peaks, SIGMA_PX, "local", every)
+    assert result is not None
+    assert (result.total.diffuse, result.total.keypoints, result.total.two_peaks) == (N * K, N * K, 0)

@@ -99,3 +99,17 @@ def spread(heatmap: Array, sigma: float) -> tuple[float, float, float]:
     shift = (cx - px) ** 2 + (cy - py) ** 2
     factor = lost(0.02 * math.exp(-0.5 * shift / first))
     return max(xx / factor, 1 / 12), xy / factor, max(yy / factor, 1 / 12)
+
+
+def diffuse(heatmap: Array, sigma: float, length: int) -> bool:
+    """Whether most pieces of rows beyond 3 σ of the peak's row reach a quarter of the peak, and enough."""
+    px, py = argmax(heatmap)
+    height, width = heatmap.shape
+    pieces = reached = 0
+    for y in range(height):
+        if abs(y - py) <= 3 * sigma:
+            continue
+        for x in range(0, width, length):
+            pieces += 1
+            reached += bool(max(heatmap[y, x : x + length]) >= 0.25 * heatmap[py, px])
+    return heatmap[py, px] > 0 and reached > pieces / 2 and reached > 13.4 * sigma

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.diagnosis.ambiguity import by_two_peaks
+from mahtdiag.diagnosis.ambiguity import by_diffuse, by_two_peaks
 from mahtdiag.diagnosis.metrics.anatomy import anatomy_metrics, error_type_metrics
 from mahtdiag.diagnosis.metrics.calibration import behind_sigma, calibration_metrics
 from mahtdiag.diagnosis.metrics.errors import error_metrics
@@ -52,7 +52,7 @@ def _of_calibration(rest: str, skeleton: Skeleton) -> Images | None:
 
 
 OPEN: Mapping[str, Callable[[str, Skeleton], Images | None]] = {
-    "ambiguity.": lambda *_: by_two_peaks,
+    "ambiguity.": lambda rest, _: by_diffuse if rest.endswith("diffuse") else by_two_peaks,
     "calibration.groups.": _of_calibration,
     "environment.": lambda *_: None,
     "settings.": lambda *_: None,

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.diagnosis.ambiguity import are_diffuse
 from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN
 from mahtdiag.diagnosis.setup.sigma import judge_head
@@ -15,6 +16,7 @@ _MOST_PROBABILITY = 3.0
 _LEAST_BYTES = 20.0
 _LOGIT_BACKGROUND = -0.5
 _DIFFUSE = 0.25
+_MOST_DIFFUSE = 0.5
 _DIP, _SIGNED = 0.1, 1.05
 _WIDENS = 0.03
 _DEAD_SHARE = 0.02
@@ -60,11 +62,11 @@ def _heatmaps(facts: Facts) -> Outcome | None:
             f"the heatmap of {_names(facts, dead)} is dead: flat, or without a peak, in every image",
             "look at that channel of the network's last layer, and at its training targets",
         )
-    return _levels(look, level)
+    return _levels(look, level, float(np.mean(are_diffuse(facts.table))) if len(facts.table) else 0.0)
 
 
-def _levels(look: Inspection, level: str) -> Outcome:
-    """What the cells stand for, by their range."""
+def _levels(look: Inspection, level: str, diffuse: float) -> Outcome:
+    """What the cells stand for, by their range; `diffuse`: share of heatmaps that are flagged so."""
     peak, background, lowest = (float(np.nanmedian(v)) for v in (look.peak, look.background, look.lowest))
     if peak - background < _DIP * (background - lowest):
         return Outcome(
@@ -88,6 +90,12 @@ def _levels(look: Inspection, level: str) -> Outcome:
         return Outcome(
             SetupStatus.WRONG,
             f"heatmaps are diffuse: the background is {100 * background / peak:.0f} % of the peak ({level})",
+            "train longer, or take the background out in the network; decoders read peaks above 0",
+        )
+    if diffuse > _MOST_DIFFUSE:
+        return Outcome(
+            SetupStatus.WRONG,
+            f"heatmaps are diffuse: {100 * diffuse:.0f} % of them have no peak that stands out ({level})",
             "train longer, or take the background out in the network; decoders read peaks above 0",
         )
     if peak > _LEAST_BYTES:

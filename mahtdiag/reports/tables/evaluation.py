@@ -312,9 +312,22 @@ def failures_table(what: str, failures: Sequence[Failure]) -> Table:
 
 
 def ambiguity_parts(ambiguity: Ambiguity | None) -> Iterator[Part]:
-    """A row per vertebra with ambiguous heatmaps and the sentences; nothing where there are none."""
-    if ambiguity is None or not (ambiguity.total.two_peaks or ambiguity.total.disagree):
+    """How many heatmaps are diffuse, a row per vertebra with ambiguous ones, and the sentences, if any."""
+    if ambiguity is None:
         return
+    total = ambiguity.total
+    if total.diffuse:
+        yield Line(
+            f"Diffuse heatmaps: {total.diffuse:,} of {counted(total.keypoints, 'keypoint')} in "
+            f"{total.images_diffuse} of {counted(ambiguity.images, 'image')}. Over half of the rows away "
+            "from the peak reach a quarter of it; no second peak is sought there.\n",
+            Style.STRONG,
+        )
+    if total.two_peaks or total.disagree:
+        yield from _ambiguity_table(ambiguity)
+
+
+def _ambiguity_table(ambiguity: Ambiguity) -> Iterator[Part]:
     total = ambiguity.total
     methods = [str(change.method) for change in total.changes]
     # There is room for one interval.
