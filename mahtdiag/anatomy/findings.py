@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.rule import ROUNDING, Fires, LimitSpec, Quantity, Rule
 from mahtdiag.anatomy.rules import RULE_BY_CODE, Limits, select_rules
+from mahtdiag.anatomy.rules.points import A603
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.skeleton import Skeleton
 
@@ -114,6 +115,10 @@ class Findings:
         """Codes that fired in each image, each once, in the order of the rules."""
         codes = [rule.code for rule in self.rules]
         return tuple(tuple(codes[n] for n in np.flatnonzero(row)) for row in self.fired())
+
+    def codes_of_places(self) -> tuple[tuple[str, ...], ...]:
+        """The same without A603: what is not annotated is in no wrong place."""
+        return tuple(tuple(code for code in codes if code != A603.code) for codes in self.codes_per_image())
 
     def findings_by_code(self) -> dict[str, int]:
         """Number of findings of every rule checked, in the order of the rules."""

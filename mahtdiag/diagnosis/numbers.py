@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mahtdiag.diagnosis.columns import ColumnNotReadError
-from mahtdiag.diagnosis.metrics.measures import Mean, Quantile, Sums, Terms, by_image, count_by_image
+from mahtdiag.diagnosis.metrics.measures import (
+    Mean,
+    Quantile,
+    RootMean,
+    Sums,
+    Terms,
+    by_image,
+    count_by_image,
+)
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, Group, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
@@ -104,6 +112,8 @@ def _interval(metric: Metric, sums: Sums, table: RunTable) -> Interval | None:
     found = mean_interval(values, counts, metric.interval.fewest)
     if found is None:
         return None
+    if isinstance(metric.measure, RootMean):
+        found = float(np.sqrt(max(found[0], 0.0))), float(np.sqrt(found[1]))
     least, most = (end if end is not None else np.nan for end in (metric.least, metric.most))
     return float(np.fmax(found[0], least)), float(np.fmin(found[1], most))
 

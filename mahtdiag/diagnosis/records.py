@@ -38,7 +38,7 @@ class RecordMaker:
     `pixel_spacing_mm` holds for the images that have no spacing of their own. `sigma_factors` `[K]`
     multiply σ and its parts; the uncertainty loss and the clamp bounds are those of the head as it is. After
     repeated passes, losses on places judge the mean place, and the head's σ is that of all passes.
-    `found`: names and findings of every batch, so that nothing is judged again at the end.
+    `found`: names, findings and those in the labels of every batch, so that nothing is judged again.
     """
 
     spec: ModelSpec
@@ -47,7 +47,7 @@ class RecordMaker:
     pixel_spacing_mm: float | None = None
     sigma_factors: Floats | None = None
     rules: tuple[Rule, ...] = RULES
-    found: list[tuple[tuple[str, ...], Findings]] = field(default_factory=list)
+    found: list[tuple[tuple[str, ...], Findings, Findings]] = field(default_factory=list)
 
     def records(
         self,
@@ -60,13 +60,14 @@ class RecordMaker:
         places = self._places(samples, frames, reading)
         losses = self._losses(places, reading)
         sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
-        findings = check_anatomy(
-            *(places.results.pred_px, self.spec.skeleton),
-            image_size_px=sizes,
-            limits=self.limits,
-            rules=self.rules,
+        findings, of_labels = (
+            check_anatomy(
+                points, self.spec.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules
+            )
+            for points in (places.results.pred_px, places.results.gt_px)
         )
-        self.found.append((tuple(sample.image for sample in samples), findings))
+        self.found.append((tuple(sample.image for sample in samples), findings, of_labels))
+        label_codes = of_labels.codes_of_places()
         of_image = findings.per_image()
         records: list[ImageRecord] = []
         failures: list[Failure] = []
@@ -90,6 +91,7 @@ class RecordMaker:
                     findings=of_image[i],
                     pixels=image.pixels,
                     patient=sample.patient.identifier,
+                    label_codes=label_codes[i],
                 )
             )
         return records, failures

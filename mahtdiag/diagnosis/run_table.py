@@ -76,6 +76,10 @@ def _label_findings(table: "RunTable") -> Findings:
     return _check(table, table.gt_px)
 
 
+def _label_codes(table: "RunTable") -> tuple[tuple[str, ...], ...]:
+    return table.label_findings.codes_of_places()
+
+
 def _check(table: "RunTable", points_px: Floats) -> Findings:
     limits, rules = table.conditions.limits, table.conditions.rules
     return check_anatomy(points_px, table.skeleton, image_size_px=table.sizes_px, limits=limits, rules=rules)
@@ -124,6 +128,7 @@ class RunTable:
     radial_error_px = Column[Floats]("float64", record="radial_error_px")
     max_error_px = Column[Floats]("float64", record="max_error_px")
     violations = Column[tuple[tuple[str, ...], ...]]("list<string>", record="codes")
+    label_violations = Column[tuple[tuple[str, ...], ...]]("list<string>", record="label_codes", later=True)
     level_shift = Column[Ints]("int8", later=True, compute=_level_shift)
     image_sha256 = Column[tuple[str | None, ...]]("string", record="image_sha256")
     annotation_sha256 = Column[tuple[str | None, ...]]("string", record="annotation_sha256")
@@ -176,6 +181,8 @@ class RunTable:
     """What the rules and limits in force find in the predictions."""
     label_findings = Column[Findings](compute=_label_findings)
     """What the same rules and limits find in the labels."""
+    label_codes = Column[tuple[tuple[str, ...], ...]](compute=_label_codes)
+    """Codes of these in each image but A603: what is not annotated is in no wrong place."""
     error_types = Column[ErrorTypes](compute=_error_types)
     """What kind of mistake each keypoint is."""
     covariance_px2 = Column[Floats | None](compute=_covariance_px2)
@@ -318,12 +325,16 @@ class RunTable:
         """Further columns of the same images, for this table and those of it by other limits and rules."""
         self._values.update(values)
 
-    def know_findings(self, images: Sequence[str], findings: Findings) -> None:
-        """What the limits and rules in force find in these images; of use where they are all of the table."""
+    def know_findings(self, images: Sequence[str], findings: Findings, of_labels: Findings) -> None:
+        """What the limits and rules in force find in predictions and labels of these images.
+
+        Of use where they are all of the table.
+        """
         rows = {image: row for row, image in enumerate(images)}
         if rows.keys() >= set(self.image):
             places = np.array([rows[image] for image in self.image], dtype=np.int64)
             self._once[_findings] = findings.taken(places)
+            self._once[_label_findings] = of_labels.taken(places)
 
     def with_values(self, **values: Values) -> "RunTable":
         """The same images with other values in these columns; what follows from them is computed anew."""
@@ -369,4 +380,4 @@ _FOLLOWED_FROM: Final = frozenset(
 )
 """Columns that anything computed once follows from."""
 
-_FROM_RULES: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings)
+_FROM_RULES: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings, _label_codes)

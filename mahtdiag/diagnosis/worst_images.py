@@ -70,11 +70,19 @@ class Ranking:
         return WorstImages(self.most if largest else self.fewest, rows) if rows else None
 
 
-def measured(what: str, unit: str, score: Floats, images: Sequence[str], *, rises: bool = True) -> Ranking:
-    """Images by a score `[N]` in this unit."""
+def measured(
+    what: str,
+    unit: str,
+    score: Floats,
+    images: Sequence[str],
+    *,
+    rises: bool = True,
+    details: Sequence[str] = (),
+) -> Ranking:
+    """Images by a score `[N]` in this unit; `details` `[N]` say more of each."""
 
     def row(place: int) -> RankedImage:
-        return RankedImage(images[place], float(score[place]), unit)
+        return RankedImage(images[place], float(score[place]), unit, details[place] if details else "")
 
     return Ranking(f"largest {what}", f"smallest {what}", images, score, row, rises)
 

@@ -26,11 +26,13 @@ from mahtdiag.schema.skeleton import View
 
 if TYPE_CHECKING:
     Metrics = Section
+    CleanLabels = Section
     Losses = Section
     AnatomySummary = Section
     ErrorTypesSummary = Section
 else:
     Metrics, Losses = NUMBER_SECTIONS["metrics"], NUMBER_SECTIONS["losses"]
+    CleanLabels = NUMBER_SECTIONS["clean_labels"]
     AnatomySummary, ErrorTypesSummary = NUMBER_SECTIONS["anatomy"], NUMBER_SECTIONS["error_types"]
 
 
@@ -152,6 +154,7 @@ class RunDocument(Section):
     seconds: Seconds | None = None
     images: ImageCounts
     metrics: Metrics | None = None
+    clean_labels: CleanLabels | None = Field(default=None, description="null in runs of earlier versions")
     losses: Losses | None = None
     anatomy: AnatomySummary | None = None
     error_types: ErrorTypesSummary | None = None

@@ -104,6 +104,13 @@ _RECORDS: Mapping[Path, _Record] = {
     ),
     **{("metrics", *of, f"radial_error_{unit}"): _ERRORS
        for of in ((), ("vertebrae", ANY_KEY), ("corners", ANY_KEY)) for unit in ("px", "mm")},
+    ("clean_labels",): _Record(
+        "CleanLabels",
+        "Radial errors and the best σ scale without the images whose labels break a rule; null without any."
+        "\n\n`images` are those that are left, `left_out` the others.",
+        ("images", "left_out", *_RADIAL),
+    ),
+    **{("clean_labels", f"radial_error_{unit}"): _ERRORS for unit in ("px", "mm")},
     ("metrics", "vertebrae", ANY_KEY): _GROUP,
     ("metrics", "corners", ANY_KEY): _GROUP,
     ("losses",): _Record(

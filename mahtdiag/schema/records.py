@@ -227,7 +227,7 @@ class KeypointResults:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One evaluated image."""
+    """One evaluated image; `findings` in its prediction, and the codes of those in its label."""
 
     image: str
     image_sha256: str
@@ -242,6 +242,7 @@ class ImageRecord:
     findings: tuple[Finding, ...]
     pixels: ImagePixels | None = None
     patient: str | None = None
+    label_codes: tuple[str, ...] = ()
 
     @property
     def radial_error_px(self) -> float:

@@ -55,7 +55,8 @@ def test_every_number_of_a_run_is_known_with_its_interval(desk: Desk, view: str,
     )  # fmt: skip
     assert done.status == 0
     content = document_of(desk.path / "run")
-    closed = ("seconds", "images", "metrics", "losses", "anatomy", "error_types", "calibration")
+    sections = ("metrics", "clean_labels", "losses", "anatomy", "error_types", "calibration")
+    closed = ("seconds", "images", *sections)
     found = {name.removeprefix("metrics.") for name in paths_of({key: content[key] for key in closed})}
     without = ("calibration.groups.", "error_types.level_shift_by_image.")
     unknown = {name for name in found if metric_of(name) is None and not name.startswith(without)}

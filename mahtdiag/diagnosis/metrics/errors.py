@@ -238,12 +238,18 @@ def _count(
     )
 
 
+def label_details(table: RunTable) -> tuple[str, ...]:
+    """Which rules the label of each image breaks, in words, `[N]`; empty where it breaks none."""
+    return tuple(f" (its label breaks {', '.join(codes)})" if codes else "" for codes in table.label_codes)
+
+
 def by_mean_error(group: Group, unit: str = "px") -> Images:
     """Ranks images by the mean radial error of a group."""
 
     def behind(table: RunTable) -> Ranking:
         score = mean_of_known(errors_of(table, unit, group))
-        return measured(f"mean radial error{of(group.name)}", unit, score, table.image)
+        details = label_details(table)
+        return measured(f"mean radial error{of(group.name)}", unit, score, table.image, details=details)
 
     return behind
 
@@ -251,7 +257,8 @@ def by_mean_error(group: Group, unit: str = "px") -> Images:
 def _by_largest(group: Group, unit: str) -> Images:
     def behind(table: RunTable) -> Ranking:
         score = largest_known(errors_of(table, unit, group))
-        return measured(f"radial error of a keypoint{of(group.name)}", unit, score, table.image)
+        what, details = f"radial error of a keypoint{of(group.name)}", label_details(table)
+        return measured(what, unit, score, table.image, details=details)
 
     return behind
 

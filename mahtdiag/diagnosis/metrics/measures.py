@@ -177,6 +177,25 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
+class RootMean(Mean):
+    """Square root of the mean of the known values, none of which is negative."""
+
+    def of_sums(self, sums: Sums) -> float | None:
+        """The same from the sums of each image."""
+        mean = Mean.of_sums(self, sums)
+        return None if mean is None else math.sqrt(mean)
+
+    def paired(self, runs: TwoRuns) -> Paired | None:
+        """Over the values that both runs know."""
+        sums, count = self.terms.of_both(runs)
+        return Paired((sums, runs.counted(count)), _root, _root, alone=True)
+
+
+def _root(sums: Floats) -> Floats:
+    return np.sqrt(quotient(sums))
+
+
+@dataclass(frozen=True, slots=True)
 class Total:
     """Sum of the known values, a whole number."""
 

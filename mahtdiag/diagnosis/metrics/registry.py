@@ -14,6 +14,7 @@ from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.ambiguity import by_diffuse, by_two_peaks
 from mahtdiag.diagnosis.metrics.anatomy import anatomy_metrics, error_type_metrics
 from mahtdiag.diagnosis.metrics.calibration import behind_sigma, calibration_metrics
+from mahtdiag.diagnosis.metrics.clean_labels import clean_label_metrics
 from mahtdiag.diagnosis.metrics.errors import error_metrics
 from mahtdiag.diagnosis.metrics.losses import loss_metrics, run_metrics
 from mahtdiag.diagnosis.metrics.metric import (
@@ -35,6 +36,7 @@ Family = Callable[[Skeleton], tuple[Metric, ...]]
 FAMILIES: tuple[Family, ...] = (
     run_metrics,
     error_metrics,
+    clean_label_metrics,
     loss_metrics,
     anatomy_metrics,
     error_type_metrics,

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from mahtdiag import __version__
 from mahtdiag.diagnosis.anatomy import shift_by_image
+from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, LEFT_OUT
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.losses import LOSSES
 from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
@@ -202,6 +203,7 @@ def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
         Tile(f"median error, {report.unit}", pixels(median.value), f"95 % are below {pixels(p95.value)}"),
         _rate_tile(report),
         _anatomy_tile(report),
+        *_clean_tile(report),
     ]
     shifts = len(shift_by_image(report.table)) if report.anatomy.diagnosis else 0
     if shifts:
@@ -226,6 +228,16 @@ def _rate_tile(report: ReportContent) -> Tile:
     threshold = f"{thresholds[len(thresholds) // 2]:g}"
     rate = report.numbers[f"sdr_{report.unit}.{threshold}"]
     return Tile(f"within {threshold} {report.unit}", percent(rate.value), _interval(rate, 100, " %"))
+
+
+def _clean_tile(report: ReportContent) -> tuple[Tile, ...]:
+    """The mean error without the images whose labels break a rule, where there are any."""
+    mean = report.numbers.get(f"{CLEAN}.radial_error_{report.unit}.mean")
+    left_out = int(report.numbers[LEFT_OUT].value)
+    if mean is None or not left_out:
+        return ()
+    label = f"mean error, {report.unit}, without {counted(left_out, 'suspicious label')}"
+    return (Tile(label, pixels(mean.value), _interval(mean)),)
 
 
 def _anatomy_tile(report: ReportContent) -> Tile:

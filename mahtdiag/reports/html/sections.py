@@ -31,6 +31,7 @@ from mahtdiag.reports.tables.anatomy import (
     worst_images,
 )
 from mahtdiag.reports.tables.calibration import CalibrationResult, coverage_table, group_table, summary_table
+from mahtdiag.reports.tables.clean_labels import clean_label_parts
 from mahtdiag.reports.tables.evaluation import ambiguity_parts, level_shift_line, loss_table, repair_table
 from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
@@ -142,13 +143,17 @@ def _errors(report: ReportContent) -> Chapter:
         )
     diagnosis = report.anatomy.diagnosis
     kinds: Stack = (repair_table(images), level_shift_line(images)) if diagnosis else ()
-    table = error_summary_table(report.numbers, evaluated=len(images), failed=len(images.failures))
+    sigma_scale = report.calibration.report.sigma_scale if report.calibration else None
+    table: Stack = (
+        error_summary_table(report.numbers, evaluated=len(images), failed=len(images.failures)),
+        *clean_label_parts(report.numbers, sigma_scale),
+    )
     groups = (
         error_group_table("Radial error by vertebra", report.numbers, GroupKind.VERTEBRA, NAME_WIDTH),
         error_group_table("Radial error by corner", report.numbers, GroupKind.CORNER, NAME_WIDTH),
     )
     ambiguous = tuple(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
-    rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), ((table,), kinds), (groups,)]
+    rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), (table, kinds), (groups,)]
     return Chapter("errors", "Errors", tuple([*rows, (ambiguous,)] if ambiguous else rows))
 
 

@@ -108,6 +108,7 @@ def panel_blocks(
             _sigma(record),
             level_shift_block(record),
             findings,
+            _label_block(record),
             _losses(record),
             _legend(marks),
         ]
@@ -265,6 +266,15 @@ def findings_block(record: ImageRecord, titles: Mapping[str, str], detail: Detai
             explained.add(finding.code)
             rows.append(Words(f"   {titles[finding.code]}", style=Look.DETAIL))
     return (*rows, *_further(by_severity[MAX_FINDINGS:], detail.further_rows))
+
+
+def _label_block(record: ImageRecord) -> Block:
+    """Which rules its label breaks: an error of this image may be one of the label."""
+    codes = record.label_codes
+    if not codes:
+        return ()
+    head = Words("Its label breaks", f"{len(codes)} rule{'s' if len(codes) > 1 else ''}", style=Look.HEAD)
+    return (head, *(Words(" ".join(codes[i : i + 6])) for i in range(0, len(codes), 6)))
 
 
 def _further(findings: tuple[Finding, ...], most: int) -> Block:

@@ -18,6 +18,7 @@ from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.numbers import RunNumbers, find_number
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.reports.tables.clean_labels import clean_label_parts, mark_note, marked_name
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
 from mahtdiag.reports.tables.table import (
     INDENT,
@@ -32,7 +33,6 @@ from mahtdiag.reports.tables.table import (
     TableColumn,
     gates_table,
     intervals_over,
-    short_name,
     table,
 )
 from mahtdiag.reports.text import (
@@ -99,6 +99,7 @@ def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> I
 
 def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
     yield summary_table(numbers, evaluated=result.evaluated, failed=result.failed)
+    yield from clean_label_parts(numbers, find_number(result.calibration or {}, "sigma_scale"))
     yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width)
     yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width)
     yield loss_table(numbers, result.loss_weights)
@@ -210,6 +211,8 @@ def _shares(parts: Mapping[str, float], weights: Mapping[str, float]) -> dict[st
 def group_table(title: str, numbers: RunNumbers, kind: GroupKind, name_width: int = NAME_WIDTH) -> Table:
     """Radial error per vertebra or per corner, with the image that holds the largest."""
     columns = ("", "n", "mean px", "95 % interval", "median", "p95", "max", TableColumn("max in image"))
+    groups = numbers.by_group(ERRORS, kind)
+    worst = {group: largest_in(numbers.table, group) for group in groups}
     rows = (
         (
             group.name,
@@ -217,11 +220,11 @@ def group_table(title: str, numbers: RunNumbers, kind: GroupKind, name_width: in
             pixels(of["radial_error_px.mean"].value),
             interval(of["radial_error_px.mean"].ci95),
             *(pixels(of[f"radial_error_px.{name}"].value) for name in ("median", "p95", "max")),
-            short_name(largest_in(numbers.table, group), name_width),
+            marked_name(numbers.table, worst[group], name_width),
         )
-        for group, of in numbers.by_group(ERRORS, kind).items()
+        for group, of in groups.items()
     )
-    return table(title, columns, rows)
+    return table(title, columns, rows, note=mark_note(numbers.table, worst.values()))
 
 
 def worst_table(images: RunTable, weights: Mapping[str, float], name_width: int = NAME_WIDTH) -> Table:
@@ -241,13 +244,15 @@ def worst_table(images: RunTable, weights: Mapping[str, float], name_width: int 
         numbers = (images.radial_error_px[row], images.max_error_px[row], images.loss("total")[row])
         parts = [f"{number(losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
         codes = [" ".join(images.violations[row]) or ABSENT] if roomy else []
-        rows.append((short_name(images.image[row], name_width), *map(number, numbers), *parts, *codes))
+        name = marked_name(images, images.image[row], name_width)
+        rows.append((name, *map(number, numbers), *parts, *codes))
     what = "radial error in px, loss and its parts with their shares"
     columns = ("image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
     return table(
         f"Worst {len(worst)} of {len(images)} images: {what}",
         (*columns, *([TableColumn("violations")] if roomy else [])),
         rows,
+        note=mark_note(images, [images.image[row] for row in worst]),
     )
 
 

@@ -1,7 +1,7 @@
 """Overlays of judged images: what is anatomically wrong in predictions, or in labels alone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -52,7 +52,8 @@ def subjects_of_run(run: Run, table: RunTable, images: Sequence[JudgedImage]) ->
     rows = {name: row for row, name in enumerate(table.image)}
     subjects = []
     for judged in images:
-        record = table.record(rows[judged.image])
+        row = rows[judged.image]
+        record = replace(table.record(row), label_codes=table.label_codes[row])
         subjects.append(Subject(record, files.path(judged.image), record.image_sha256 or None))
     return subjects
 

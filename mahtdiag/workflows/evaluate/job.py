@@ -105,9 +105,10 @@ def _fill(
         known = folder.document.model_copy(update={"settings": prepared.settings.stored})
         run = replace(folder.tables(), cwd=cwd)
         if found:
-            images = [image for names, _ in found for image in names]
+            images = [image for names, _, _ in found for image in names]
             judged = run.table().judged_by(prepared.limits, prepared.rules)
-            judged.know_findings(images, Findings.chain([findings for _, findings in found]))
+            _, predictions, labels = zip(*found, strict=True)
+            judged.know_findings(images, Findings.chain(predictions), Findings.chain(labels))
         document, numbers = read_results(run, folder.document if folder.complete else known)
         if look is not None:
             judged = run.table().judged_by(prepared.limits, prepared.rules)
@@ -130,8 +131,8 @@ def _fill(
 
 def _infer(
     prepared: Prepared, folder: RunFolder, clock: "_Clock", progress: Progress
-) -> list[tuple[tuple[str, ...], Findings]]:
-    """Evaluates what is not in the folder yet; names and findings of what was evaluated now."""
+) -> list[tuple[tuple[str, ...], Findings, Findings]]:
+    """Evaluates what is not in the folder yet; names, findings and those in labels of what was done now."""
     if folder.complete:
         return []
     samples, done = prepared.dataset.samples, folder.finished_batches()

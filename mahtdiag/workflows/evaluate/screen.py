@@ -4,6 +4,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from mahtdiag.diagnosis.comparison import compare_runs
+from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, LEFT_OUT
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
 from mahtdiag.diagnosis.metrics.registry import images_behind
@@ -12,7 +13,7 @@ from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.tables.evaluation import EvaluationResult
-from mahtdiag.reports.text import interval, number, percent, pixels
+from mahtdiag.reports.text import counted, interval, number, percent, pixels
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.workflows.compare.pairing import pair_runs
@@ -103,6 +104,7 @@ def _evaluation_numbers(numbers: RunNumbers | None) -> tuple[NumberRow, ...]:
         for metric, rate in numbers.of(ERRORS)
         if metric.path[1] == f"sdr_{unit}"
     ]
+    rows += _clean_rows(numbers)
     total = numbers.get("losses.total")
     if total is not None:
         rows.append(NumberRow("loss", number(total.value), interval_in_words(total.ci95)))
@@ -116,6 +118,18 @@ def _error_rows(numbers: RunNumbers, unit: str) -> list[NumberRow]:
         NumberRow(f"mean radial error, {unit}", pixels(mean.value), interval_in_words(mean.ci95)),
         NumberRow(f"median radial error, {unit}", pixels(median.value)),
         NumberRow(f"95th percentile, {unit}", pixels(p95.value)),
+    ]
+
+
+def _clean_rows(numbers: RunNumbers) -> list[NumberRow]:
+    """The mean error without the images whose labels break a rule, where there are any."""
+    left_out = int(numbers[LEFT_OUT].value)
+    words = f"without {counted(left_out, 'image')} whose label breaks a rule"
+    means = {unit: numbers.get(f"{CLEAN}.radial_error_{unit}.mean") for unit in THRESHOLDS}
+    return [
+        NumberRow(f"mean radial error, {unit}, {words}", pixels(mean.value), interval_in_words(mean.ci95))
+        for unit, mean in means.items()
+        if mean is not None and left_out
     ]
 
 
