@@ -15,6 +15,7 @@ from validation import (
     agreement,
     calibration_claims,
     calibration_verdicts,
+    causes,
     duplicates,
     injection,
     intervals,
@@ -29,6 +30,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "label-noise": label_noise.run,
     "calibration-claims": calibration_claims.run,
     "agreement": agreement.run,
+    "causes": causes.run,
 }
 
 if __name__ == "__main__":

@@ -40,11 +40,12 @@ def by_unit(values: ArrayLike, units: NDArray[np.integer]) -> Floats:
     return total
 
 
-def mean_interval(sums: Floats, counts: Floats, fewest: int = FEWEST) -> Interval | None:
+def mean_interval(sums: Floats, counts: Floats, fewest: int = FEWEST, tail: float = _TAIL) -> Interval | None:
     """Interval of Σ sums / Σ counts, each `[U]`, a ratio whose units have unlike counts.
 
     Its linearised terms are uᵢ = (sumᵢ − mean·countᵢ)·U/Σ counts; see `estimate_interval`. Units with count 0
-    are left out. None below `fewest` units.
+    are left out. `tail`: the chance of the truth beyond each end, smaller where many are asked. None below
+    `fewest` units.
     """
     known = counts > 0
     sums, counts = sums[known], counts[known]
@@ -53,7 +54,7 @@ def mean_interval(sums: Floats, counts: Floats, fewest: int = FEWEST) -> Interva
     mean = sums.sum() / counts.sum()
     if not np.isfinite(mean):
         return None
-    return estimate_interval(float(mean), (sums - mean * counts) * len(counts) / counts.sum())
+    return estimate_interval(float(mean), (sums - mean * counts) * len(counts) / counts.sum(), tail)
 
 
 def jackknife(number: Callable[[Floats], Floats], sums: Floats) -> Floats:
@@ -68,7 +69,7 @@ def jackknife(number: Callable[[Floats], Floats], sums: Floats) -> Floats:
         return np.asarray((len(sums) - 1) * (number(total) - number(total - sums)), dtype=np.float64)
 
 
-def estimate_interval(estimate: float, influence: Floats) -> Interval | None:
+def estimate_interval(estimate: float, influence: Floats, tail: float = _TAIL) -> Interval | None:
     """Interval of an estimate whose error is, to first order, the mean of the units' influence `[U]`.
 
     With u the influence, s its standard deviation, γ its skewness and k = γ/√U, the studentised error
@@ -82,10 +83,10 @@ def estimate_interval(estimate: float, influence: Floats) -> Interval | None:
     """
     if influence.size < FEWEST:
         return None
-    return _skewed_interval(estimate, influence)
+    return _skewed_interval(estimate, influence, tail)
 
 
-def _skewed_interval(estimate: float, influence: Floats) -> Interval | None:
+def _skewed_interval(estimate: float, influence: Floats, tail: float = _TAIL) -> Interval | None:
     units = influence.size
     if units < 2 or not np.isfinite(estimate) or not np.isfinite(influence).all():
         return None
@@ -96,7 +97,7 @@ def _skewed_interval(estimate: float, influence: Floats) -> Interval | None:
     standard = centred / np.sqrt(variance)
     kurtosis = float(np.mean(standard**4))
     freedom = min(units - 1.0, max(3.0, 2.0 * units / max(kurtosis - 1.0, 1e-9)))
-    error, quantile = np.sqrt(variance / (units - 1)), float(stdtrit(freedom, 1.0 - _TAIL))
+    error, quantile = np.sqrt(variance / (units - 1)), float(stdtrit(freedom, 1.0 - tail))
     k = float(np.mean(standard**3)) / np.sqrt(units)
     low, high = (estimate - _untransformed(end, k) * error for end in (quantile, -quantile))
     return float(low), float(high)

@@ -1,19 +1,27 @@
 """Two peaks, places between them, and when a sentence is worth printing."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mahtdiag.diagnosis.ambiguity import Ambiguity, find_ambiguity, has_two_peaks, lies_between
+from mahtdiag.diagnosis.ambiguity import (
+    Ambiguity,
+    chance_of_less,
+    find_ambiguity,
+    has_two_peaks,
+    lies_between,
+)
 from mahtdiag.schema.records import PeakPlaces
 from mahtdiag.schema.skeleton import AP, View
 
 Floats = NDArray[np.float64]
-N, K, FIRST_L5 = 12, View.AP.skeleton.keypoints, 16
+N, K, FIRST_L5 = 24, View.AP.skeleton.keypoints, 16
 SIGMA_PX = np.tile([4.0, 2.0], (N, 1))
 
 
-def scene(share: float = 0.8, affected: int = 9) -> tuple[Floats, Floats, PeakPlaces]:
+def scene(share: float = 0.8, affected: int = 18) -> tuple[Floats, Floats, PeakPlaces]:
     """Labels, decoded places and peaks: L5 is sometimes decoded on the way to a second peak."""
     random = np.random.default_rng(0)
     label = random.uniform(100, 900, (N, K, 2))
@@ -38,18 +46,18 @@ def test_counts_and_changes_equal_a_loop() -> None:
     label, pred, peaks = scene()
     result = found(label, pred, peaks)
     l5 = result.by_vertebra[-1]
-    assert (l5.name, l5.images, l5.two_peaks, l5.between, l5.images_between) == ("L5", 9, 36, 36, 9)
-    assert (l5.keypoints, l5.disagree) == (4 * N, 36)
+    assert (l5.name, l5.images, l5.two_peaks, l5.between, l5.images_between) == ("L5", 18, 72, 72, 18)
+    assert (l5.keypoints, l5.disagree) == (4 * N, 72)
     assert all(group.two_peaks == 0 for group in result.by_vertebra[:-1])
     assert [(row.name[:2], row.two_peaks, row.between) for row in result.by_keypoint[-4:]] == [
-        ("L5", 9, 9)
+        ("L5", 18, 18)
     ] * 4
-    assert result.ambiguous_images == tuple(f"{n:02d}.jpg" for n in range(9))
+    assert result.ambiguous_images == tuple(f"{n:02d}.jpg" for n in range(18))
     changes = []
     for n in range(N):
         for k in range(FIRST_L5, K):
             before = float(np.hypot(*(pred[n, k] - label[n, k])))
-            changes.append((float(np.hypot(*(peaks.local[n, k] - label[n, k]))) - before, n < 9))
+            changes.append((float(np.hypot(*(peaks.local[n, k] - label[n, k]))) - before, n < 18))
     local = l5.changes[0]
     assert local.everywhere is not None
     assert local.ambiguous is not None
@@ -63,11 +71,18 @@ def test_counts_and_changes_equal_a_loop() -> None:
 def test_the_sentence() -> None:
     result = found(*scene())
     (sentence,) = result.sentences
-    gain = result.by_vertebra[-1].changes[0].everywhere
+    change = result.by_vertebra[-1].changes[0]
+    gain = change.everywhere
     assert gain is not None
+    assert gain.ci95 is not None
+    assert change.corrected is not None
+    # Wider than that of one comparison, and still below 0.
+    assert change.corrected[0] < gain.ci95[0] < gain.ci95[1] < 0
+    assert gain.ci95[1] < change.corrected[1] < 0
     start = (
-        "in 9 images the L5 heatmaps have two peaks and soft-argmax lands between them; `--decode local` "
-        f"would lower the mean error of L5 by {-gain.value:.1f} px (95 % interval "
+        "in 18 images the L5 heatmaps have two peaks and soft-argmax lands between them; `--decode local` "
+        f"would lower the mean error of L5 by {-gain.value:.1f} px (95 % interval, "
+        "corrected for all vertebrae, "
     )
     assert sentence.startswith(start)
 
@@ -78,6 +93,15 @@ def test_nothing_is_said_without_reason() -> None:
     label, pred, peaks = scene()
     assert found(pred, pred, peaks).sentences == ()
     assert found(label, label, peaks).sentences == ()
+
+
+def test_images_of_few_patients_say_nothing() -> None:
+    label, pred, peaks = scene()
+    names = [f"{n:02d}.jpg" for n in range(N)]
+    for units, expected in ((np.arange(N), 1), (np.arange(N) % 9, 0)):
+        result = find_ambiguity(names, AP, label, pred, peaks, SIGMA_PX, "soft-argmax", units=units)
+        assert result is not None
+        assert len(result.sentences) == expected
 
 
 def test_half_the_first_is_ambiguous() -> None:
@@ -117,7 +141,7 @@ def test_unlabelled_keypoints_enter_no_mean() -> None:
     label, pred, peaks = scene()
     label[:, FIRST_L5:] = np.nan
     result = found(label, pred, peaks)
-    assert result.by_vertebra[-1].two_peaks == 36
+    assert result.by_vertebra[-1].two_peaks == 72
     assert result.by_vertebra[-1].changes[0].everywhere is None
     assert result.sentences == ()
 
@@ -135,6 +159,7 @@ def test_one_image() -> None:
     result = find_ambiguity(["a"], AP, label[:1], pred[:1], alone, SIGMA_PX[:1], "soft-argmax")
     assert result is not None
     assert result.total.changes[0].sure is None
+    assert result.total.changes[0].corrected is None
     assert result.as_json()["ambiguous_images"] == ["a"]
 
 
@@ -174,3 +199,21 @@ def test_a_run_of_diffuse_heatmaps_alone_is_not_a_run_without_peaks() -> None:
     result = find_ambiguity(["a"] * N, AP, label, pred, peaks, SIGMA_PX, "local", every)
     assert result is not None
     assert (result.total.diffuse, result.total.keypoints, result.total.two_peaks) == (N * K, N * K, 0)
+
+
+@pytest.mark.parametrize("changes", [[-1.0] * 7, [-1.0, -2.0, 0.5, 0.0, -0.25], [1.0, 2.0], [0.0]])
+def test_random_signs_equal_all_signs(changes: list[float]) -> None:
+    """Against every combination of signs, enumerated."""
+    change = np.array(changes)
+    sums = [float(np.dot(signs, change)) for signs in itertools.product((-1, 1), repeat=change.size)]
+    exact = np.mean(np.array(sums) <= change.sum() + 1e-12)
+    assert chance_of_less(change) == pytest.approx(exact, abs=0.03)
+    assert chance_of_less(np.append(change, np.zeros(50))) == chance_of_less(change)
+
+
+def test_few_changes_to_the_better_are_no_proof() -> None:
+    """Four images, all better: luck does as well one time in sixteen."""
+    label, pred, peaks = scene(affected=4)
+    result = found(label, pred, peaks)
+    assert result.by_vertebra[-1].images_between == 4
+    assert result.sentences == ()
