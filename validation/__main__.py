@@ -16,6 +16,7 @@ from validation import (
     calibration_claims,
     calibration_verdicts,
     causes,
+    comparison,
     duplicates,
     injection,
     intervals,
@@ -31,6 +32,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "calibration-claims": calibration_claims.run,
     "agreement": agreement.run,
     "causes": causes.run,
+    "comparison": comparison.run,
 }
 
 if __name__ == "__main__":

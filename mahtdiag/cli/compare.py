@@ -74,7 +74,7 @@ def compare_command(
 ) -> None:
     """Say whether run B is better or worse than run A on the same images, by which numbers and where.
 
-    Exit status: 0 done, 1 B is worse beyond a margin, 2 could not be compared.
+    Exit status: 0 done, 1 B is worse beyond a margin, 2 could not be compared, or of too few images.
     """
     from mahtdiag.config.project_file import read_settings
 

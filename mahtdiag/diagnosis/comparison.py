@@ -1,24 +1,33 @@
 """Is run B better than run A on the same images: number by number, and as a whole."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.gates import Margin
+from mahtdiag.diagnosis.metrics.calibration import CALIBRATION
+from mahtdiag.diagnosis.metrics.losses import LOSSES
 from mahtdiag.diagnosis.metrics.measures import TwoRuns
-from mahtdiag.diagnosis.metrics.metric import Better, Compared, GroupKind, IntervalKind, Metric
+from mahtdiag.diagnosis.metrics.metric import Better, Compared, GroupKind, Metric
 from mahtdiag.diagnosis.metrics.registry import metric_of, metrics_of
-from mahtdiag.diagnosis.paired import RESAMPLES, SEED, Difference, Interval, PairedNumber, paired_differences
+from mahtdiag.diagnosis.paired import (
+    SIGNIFICANCE,
+    Difference,
+    PairedNumber,
+    holm,
+    paired_differences,
+    with_holm,
+)
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import Skeleton
+from mahtdiag.statistics.sign_flips import SEED, Interval
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-SIGNIFICANCE = 0.05
 PRIMARY = ("radial_error_px.mean", "anatomy.images_with_violations", "calibration.mace")
 """What decides where nothing else is asked for: is B worse, impossible, or wrong about its uncertainty?"""
 
@@ -121,6 +130,7 @@ class Verdict(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     SAME = "no difference"
+    TOO_FEW = "too few"
 
 
 class Outcome(StrEnum):
@@ -130,6 +140,7 @@ class Outcome(StrEnum):
     WITHIN = "within margin"
     OPEN = "not shown"
     WORSE = "worse"
+    TOO_FEW = "too few"
     MISSING = "missing"
 
 
@@ -156,7 +167,10 @@ class ComparedMetric:
 class JudgedMetric:
     """A number that decides: `margin` is how much worse it may be, in its unit, None where it is missing.
 
-    `worsening` is how much worse B is, with its interval: b − a, or a − b where more is better.
+    `worsening` is how much worse B is, with its interval: b − a, or a − b where more is better. `p_worse` of
+    a worsening no greater than the margin, `p_better` of none, each 1 where it is not seen; `p_holm`: the one
+    that was seen, corrected for all numbers that decide. `detectable`: the smallest worsening that would have
+    been shown to be beyond the margin in 80 of 100 such sets.
     """
 
     name: str
@@ -164,6 +178,11 @@ class JudgedMetric:
     worsening: float | None
     worsening_ci95: Interval | None
     outcome: Outcome
+    difference: Difference | None = None
+    p_worse: float = 1.0
+    p_better: float = 1.0
+    p_holm: float | None = None
+    detectable: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +190,8 @@ class Comparison:
     """B against A on N images that both have evaluated.
 
     `error_a_px`, `error_b_px` `[N]`: mean radial error of each image, NaN where unknown. `lost`: images that
-    A has evaluated and B has failed on. `judged` decide, and `lost` does.
+    A has evaluated and B has failed on. `judged` decide, and `lost` does. `patients`: how many the images are
+    of, None where that is not known. `same`: the runs predict the same but for rounding.
     """
 
     metrics: tuple[ComparedMetric, ...]
@@ -179,11 +199,18 @@ class Comparison:
     error_a_px: Floats
     error_b_px: Floats
     lost: tuple[str, ...] = ()
+    patients: int | None = None
+    same: bool = False
 
     @property
     def images(self) -> int:
         """Number of images compared."""
         return len(self.error_a_px)
+
+    @property
+    def kind_of_units(self) -> str:
+        """What is independent."""
+        return "images" if self.patients is None else "patients"
 
     @property
     def change_px(self) -> Floats:
@@ -200,11 +227,14 @@ class Comparison:
     def verdict(self) -> Verdict:
         """Worse if a number that decides is shown to be worse beyond its margin, or images were lost.
 
-        Otherwise better if one of them is shown to be better.
+        Otherwise none where there are too few images to tell of a number that decides; otherwise better if
+        one of them is shown to be better.
         """
         outcomes = {judged.outcome for judged in self.judged}
         if Outcome.WORSE in outcomes or self.lost:
             return Verdict.WORSE
+        if Outcome.TOO_FEW in outcomes:
+            return Verdict.TOO_FEW
         return Verdict.BETTER if Outcome.BETTER in outcomes else Verdict.SAME
 
     @property
@@ -222,32 +252,46 @@ def compared_names(skeleton: Skeleton) -> tuple[str, ...]:
 
 
 def compare_runs(
-    a: RunTable,
-    b: RunTable,
-    names: Sequence[str],
-    margins: Sequence[Margin],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
+    a: RunTable, b: RunTable, names: Sequence[str], margins: Sequence[Margin], *, seed: int = SEED
 ) -> Comparison:
     """Compare the named numbers of two runs on the same N images in the same order.
 
     Left out: numbers that a run does not have, and violation codes and kinds of mistakes that occur in
     neither. A margin on a number that is left out is missing, and decides nothing but non-inferiority.
     """
-    differences = paired_differences(
-        [*_numbers(TwoRuns(a, b), names, margins)], resamples=resamples, seed=seed
-    )
+    runs = TwoRuns(a, b)
+    differences = paired_differences([*_numbers(runs, names, margins)], runs.units, seed=seed)
     order = {name: place for place, name in enumerate(names)}
     known = metrics_of(a.skeleton)
     ordered = sorted(differences, key=lambda each: order[each.name])
-    metrics = tuple(_compared(known[each.name], each) for each in ordered)
-    by_name = {metric.name: metric for metric in metrics}
-    return Comparison(
-        metrics=metrics,
+    by_name = {each.name: each for each in ordered}
+    found = Comparison(
+        metrics=tuple(ComparedMetric(known[each.name], each, None) for each in ordered),
         judged=tuple(_judged(margin, by_name.get(margin.metric)) for margin in margins),
         error_a_px=_mean_error(a, b),
         error_b_px=_mean_error(b, a),
+        patients=a.patients if a.patients is not None else b.patients,
+        same=runs.same,
+    )
+    return together([found])[0]
+
+
+def together(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The same with every p-value corrected for all pairs of runs, and the outcomes that follow.
+
+    Explored numbers are one family, those that decide another; of these being worse and being better each.
+    """
+    explored = iter(with_holm([metric.difference for each in comparisons for metric in each.metrics]))
+    metrics = [tuple(_compared(m.metric, next(explored)) for m in each.metrics) for each in comparisons]
+    deciding = [judged for each in comparisons for judged in each.judged]
+    tested = [judged for judged in deciding if judged.worsening_ci95 is not None]
+    worse, better = (holm([getattr(j, name) for j in tested]) for name in ("p_worse", "p_better"))
+    settled = iter(_settled(j, w, b, len(tested)) for j, w, b in zip(tested, worse, better, strict=True))
+    judged = [
+        tuple(j if j.worsening_ci95 is None else next(settled) for j in each.judged) for each in comparisons
+    ]
+    return tuple(
+        replace(each, metrics=m, judged=j) for each, m, j in zip(comparisons, metrics, judged, strict=True)
     )
 
 
@@ -261,7 +305,10 @@ def _numbers(runs: TwoRuns, names: Sequence[str], margins: Sequence[Margin]) -> 
         if metric is None or paired is None:
             continue
         if name in judged or not (metric.group.kind in SPARSE and paired.is_nothing):
-            yield PairedNumber(name, paired, metric.interval is IntervalKind.GAP)
+            counts = metric.unit in ("share", "count") and metric.section != CALIBRATION
+            # A σ scale has no unit.
+            of_places = metric.unit != "" and metric.section not in (CALIBRATION, LOSSES)
+            yield PairedNumber(name, paired, counts, runs.same or (of_places and runs.same_places))
 
 
 def _mean_error(run: RunTable, other: RunTable) -> Floats:
@@ -279,38 +326,61 @@ def better_of(name: str) -> Better:
 
 
 def _compared(metric: Metric, difference: Difference) -> ComparedMetric:
-    """Explored numbers differ if p, corrected for all of them, is small and the interval excludes 0."""
+    """Explored numbers differ if p, corrected for all of them, is small."""
     if metric.better is Better.NEITHER:
         return ComparedMetric(metric, difference, None)
-    worsening = _worsening(difference, metric.better)[1]
-    if worsening is None or difference.p_holm >= SIGNIFICANCE or worsening[0] <= 0.0 <= worsening[1]:
+    if difference.p_holm is None and not difference.same:
+        return ComparedMetric(metric, difference, Verdict.TOO_FEW)
+    if difference.p_holm is None or difference.p_holm >= SIGNIFICANCE:
         return ComparedMetric(metric, difference, Verdict.SAME)
-    return ComparedMetric(metric, difference, Verdict.WORSE if worsening[0] > 0.0 else Verdict.BETTER)
+    worsening, _ = _worsening(difference, metric.better)
+    return ComparedMetric(metric, difference, Verdict.WORSE if worsening > 0.0 else Verdict.BETTER)
 
 
-def _judged(margin: Margin, metric: ComparedMetric | None) -> JudgedMetric:
-    """What is shown of a number that decides: it was chosen beforehand, so its interval alone counts."""
-    if metric is None or metric.better is Better.NEITHER:
+def _judged(margin: Margin, difference: Difference | None) -> JudgedMetric:
+    """What is known of a number that decides, before the others are."""
+    better = better_of(margin.metric)
+    if difference is None or better is Better.NEITHER:
         return JudgedMetric(margin.metric, None, None, None, Outcome.MISSING)
-    difference = metric.difference
     allowed = margin.amount * abs(difference.a) if margin.relative else margin.amount
-    worsening, interval = _worsening(difference, metric.better)
-    if interval is None:
-        outcome = Outcome.OPEN
-    elif interval[0] > allowed:
+    worsening, interval = _worsening(difference, better)
+    outcome = Outcome.WITHIN if difference.same else Outcome.TOO_FEW
+    known = JudgedMetric(margin.metric, allowed, worsening, interval, outcome, difference)
+    if difference.test is None:
+        return known
+    sign = 1.0 if better is Better.LOWER else -1.0
+    return replace(
+        known,
+        p_worse=(difference.p_beyond(sign * allowed) or 0.0) if worsening > allowed else 1.0,
+        p_better=(difference.p_value or 0.0) if worsening < 0.0 else 1.0,
+    )
+
+
+def _settled(judged: JudgedMetric, p_worse: float, p_better: float, family: int) -> JudgedMetric:
+    """What is shown of a number that decides, from corrected p-values, of `family` that were tested."""
+    difference, allowed = judged.difference, judged.margin or 0.0
+    if p_worse < SIGNIFICANCE:
         outcome = Outcome.WORSE
-    elif interval[1] < 0.0:
+    elif p_better < SIGNIFICANCE:
         outcome = Outcome.BETTER
     else:
-        outcome = Outcome.WITHIN if interval[1] <= allowed else Outcome.OPEN
-    return JudgedMetric(margin.metric, allowed, worsening, interval, outcome)
+        upper = judged.worsening_ci95[1] if judged.worsening_ci95 else np.inf
+        is_within = upper <= allowed or (difference is not None and difference.same)
+        outcome = Outcome.WITHIN if is_within else Outcome.OPEN
+    least = None if difference is None else difference.detectable(SIGNIFICANCE / family)
+    return replace(
+        judged,
+        outcome=outcome,
+        p_holm=min(p_worse, p_better),
+        detectable=None if least is None else allowed + least,
+    )
 
 
 def _worsening(difference: Difference, better: Better) -> tuple[float, Interval | None]:
     """How much worse B is, and the interval of that."""
     low, high = difference.ci95 or (None, None)
     if low is None or high is None:
-        return (difference.difference if better is Better.LOWER else -difference.difference), None
+        return (difference.difference if better is Better.LOWER else 0.0 - difference.difference), None
     if better is Better.LOWER:
         return difference.difference, (low, high)
     # Not −0.0, which a table would show.

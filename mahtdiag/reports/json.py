@@ -274,6 +274,7 @@ def _compared_pair(result: ComparisonResult) -> dict[str, Json]:
         "checkpoints": {"a": result.checkpoint_a, "b": result.checkpoint_b},
         "view": str(result.view),
         "images": comparison.images,
+        "patients": comparison.patients,
         "metrics": {metric.name: _metric(metric) for metric in comparison.metrics},
         "judged": [_judged(judged) for judged in comparison.judged],
         "verdict": str(comparison.verdict),
@@ -294,7 +295,10 @@ def _metric(metric: ComparedMetric) -> dict[str, Json]:
         "ci95": None if found.ci95 is None else list(found.ci95),
         "p_value": found.p_value,
         "p_holm": found.p_holm,
-        "test": str(found.method),
+        "test": None if found.test is None else "sign-flip",
+        "units": found.units,
+        "fewest_units": found.fewest,
+        "detectable": found.detectable(),
         "better": str(metric.better),
         "verdict": None if metric.verdict is None else str(metric.verdict),
     }
@@ -307,6 +311,8 @@ def _judged(judged: JudgedMetric) -> dict[str, Json]:
         "margin": judged.margin,
         "worsening": judged.worsening,
         "worsening_ci95": None if interval is None else list(interval),
+        "p_holm": judged.p_holm,
+        "detectable": judged.detectable,
         "outcome": str(judged.outcome),
     }
 

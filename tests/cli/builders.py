@@ -96,11 +96,11 @@ class Bench:
     la: tuple[Truth, ...]
 
 
-def build_bench(path: Path) -> Bench:
-    """Everything that a test may evaluate."""
+def build_bench(path: Path, count: int = COUNT) -> Bench:
+    """Everything that a test may evaluate, `count` images of either view."""
     found = {}
     for view in View:
-        found[view] = tuple(write_set(path / "data" / view, view))
+        found[view] = tuple(write_set(path / "data" / view, view, count))
         write_native(path / f"{view.lower()}.pt", view)
         write_lookup(path / f"lookup-{view.lower()}.pt", list(found[view]), view)
     shutil.copy(networks.__file__, path / "nets.py")

@@ -14,10 +14,17 @@ import torch
 from mahtdiag.diagnosis.numbers import find_number
 from tests.runs.builders import unseal
 
+from .builders import Bench, build_bench
 from .command import Desk, columns_of, document_of
 
 EXPECTED = Path(__file__).with_name("expected_compare.txt")
 METRIC_KEYS = {"a", "b", "difference", "ci95", "p_value", "p_holm"}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Twelve images: of fewer than ten nothing is said."""
+    return build_bench(tmp_path_factory.mktemp("bench"), 12)
 
 
 def change_points(desk: Desk, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -27,9 +34,9 @@ def change_points(desk: Desk, change: Callable[[torch.Tensor], torch.Tensor]) ->
 
 
 def worse(points: torch.Tensor) -> torch.Tensor:
-    """Two input pixels to the right; in the fifth image closer and bent, in the sixth as they were."""
-    points[:4, :, 0] += 2.0
-    points[4, ::2] -= 1.0
+    """Two input pixels to the right; in the tenth image closer and bent, in the last two as they were."""
+    points[:9, :, 0] += 2.0
+    points[9, ::2] -= 1.0
     return points
 
 
@@ -68,10 +75,13 @@ def test_the_whole_table(runs: Desk) -> None:
 
 def test_json_holds_what_the_contract_says(runs: Desk) -> None:
     content = content_of(runs, "a", "b", status=1)
-    assert (content["a"], content["b"], content["images"], content["verdict"]) == ("a", "b", 6, "worse")
+    assert (content["a"], content["b"], content["images"], content["verdict"]) == ("a", "b", 12, "worse")
     for name, metric in content["metrics"].items():
         assert set(metric) >= METRIC_KEYS, name
         assert metric["difference"] == pytest.approx(metric["b"] - metric["a"])
+        if metric["units"] < metric["fewest_units"]:
+            assert (metric["ci95"], metric["p_value"], metric["detectable"]) == (None, None, None), name
+            continue
         assert metric["ci95"][0] <= metric["ci95"][1]
         assert 0.0 <= metric["p_value"] <= metric["p_holm"] <= 1.0
     assert "comparisons" not in content
@@ -95,7 +105,7 @@ def test_the_images_that_changed_are_named_in_order(runs: Desk) -> None:
         for columns in (columns_of(runs.path / name / "images.parquet"),)
     }
     change = {image: errors["b"][image] - errors["a"][image] for image in errors["a"]}
-    assert (content["worse"]["images"], content["better"]["images"]) == (4, 1)
+    assert (content["worse"]["images"], content["better"]["images"]) == (9, 1)
     rising = sorted((image for image in change if change[image] > 1e-9), key=lambda i: -change[i])
     assert [entry["image"] for entry in content["worse"]["most"]] == rising
     entry = content["better"]["most"][0]
@@ -108,8 +118,9 @@ def test_the_same_run_twice_differs_by_exactly_nothing(runs: Desk) -> None:
     assert content["verdict"] == "no difference"
     assert content["non_inferior"] is True
     for metric in content["metrics"].values():
-        assert (metric["difference"], metric["ci95"]) == (0, [0, 0])
-        assert (metric["p_value"], metric["p_holm"]) == (1, 1)
+        enough = metric["units"] >= metric["fewest_units"]
+        assert (metric["difference"], metric["ci95"]) == (0, [0, 0] if enough else None)
+        assert {metric["p_value"], metric["p_holm"]} == {1 if enough else None}
     done = runs.run("compare", "a", "a", "--strict")
     assert (done.status, done.err) == (0, "")
     assert "B is further off in no image." in done.text
@@ -225,8 +236,8 @@ def test_other_data_is_refused_with_all_that_differs(runs: Desk) -> None:
         f"other labels: 1 image: AP/{stems[1]}.png",
     )
     content = content_of(runs, "a", "c", "--common", status=0)
-    assert content["images"] == 4
-    assert content["notes"] == [
+    assert content["images"] == 10
+    assert content["notes"][-2:] == [
         f"left out, only in a: 1 image: AP/{stems[0]}.png",
         f"left out, other labels: 1 image: AP/{stems[1]}.png",
     ]
@@ -270,11 +281,11 @@ def test_runs_that_cannot_be_compared(runs: Desk) -> None:
 def test_interrupted_and_empty_runs(runs: Desk) -> None:
     edit(runs.path / "b", lambda content: content.update(status="interrupted", checksums=None))
     runs.run("compare", "a", "b").refused(
-        "b: interrupted after 6 of 6 images; finish it with evaluate --out b --resume"
+        "b: interrupted after 12 of 12 images; finish it with evaluate --out b --resume"
     )
     assert runs.lookup("nan_all", "--out", "none").status == 2
     runs.run("compare", "a", "none").refused(
-        "none: no image was evaluated (6 failed), there is nothing to compare; evaluate again"
+        "none: no image was evaluated (12 failed), there is nothing to compare; evaluate again"
     )
 
 
@@ -346,6 +357,6 @@ def test_a_baseline_that_is_gone_or_of_other_data_fails_closed(runs: Desk) -> No
     reasons = {gate["reason"] for gate in document_of(runs.path / "d")["gates"]}
     assert len(reasons) == 1
     assert (
-        "d: not the data of a; evaluate both on the same; another pixel spacing: 6 images: AP/"
+        "d: not the data of a; evaluate both on the same; another pixel spacing: 12 images: AP/"
         in reasons.pop()
     )

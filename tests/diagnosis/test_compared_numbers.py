@@ -1,7 +1,5 @@
 """Every number that two runs are compared by, against what one run alone says of the same images."""
 
-import math
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,10 +20,9 @@ from mahtdiag.calibration.sums import (
 from mahtdiag.diagnosis.comparison import compare_runs, compared_names
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
-from mahtdiag.diagnosis.metrics.measures import TwoRuns
 from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
 from mahtdiag.diagnosis.numbers import as_content, estimate, find_number
-from mahtdiag.diagnosis.paired import Difference, Method
+from mahtdiag.diagnosis.paired import Difference
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import AP, LA, View
 
@@ -34,11 +31,11 @@ from .compared import is_compared, two_runs
 Floats = NDArray[np.float64]
 
 
-def found_in(a: RunTable, b: RunTable, *names: str, resamples: int = 60) -> dict[str, Difference]:
+def found_in(a: RunTable, b: RunTable, *names: str) -> dict[str, Difference]:
     """Differences by name; all that are usually compared where none is named."""
     asked = names or compared_names(a.skeleton)
     margins = [Margin(name, 0.0, relative=False) for name in names]
-    comparison = compare_runs(a, b, asked, margins, resamples=resamples)
+    comparison = compare_runs(a, b, asked, margins)
     return {metric.name: metric.difference for metric in comparison.metrics}
 
 
@@ -130,56 +127,33 @@ def test_no_spacing_no_millimetres() -> None:
     assert not [name for name in found_in(a, b) if "_mm" in name]
 
 
-@pytest.mark.parametrize("name", ["radial_error_px.median", "radial_error_px.p95", "radial_error_mm.p90"])
-def test_quantiles_under_resampling_against_sorting_every_resample(name: str) -> None:
-    """The interval of a quantile by two sums per image against weighted quantiles, resample by resample."""
+@pytest.mark.parametrize(
+    "name",
+    [
+        "radial_error_px.median", "radial_error_px.p90", "calibration.mace", "calibration.radial.mace",
+        "calibration.sigma_scale", "calibration.sharpness_px",
+    ],
+)  # fmt: skip
+def test_errors_of_numbers_that_are_no_means_against_whole_resamples(name: str) -> None:
+    """The standard error by influence against numbers of whole resampled sets."""
     a, b = two_runs(150, seed=4, worse=1.3)
-    level = {"median": 0.5, "p90": 0.9, "p95": 0.95}[name.rpartition(".")[2]]
-    of_a, of_b = (run.error_mm if "_mm" in name else run.error_px for run in (a, b))
-    drawn = [
-        weighted_quantile(of_b, weights, level) - weighted_quantile(of_a, weights, level)
-        for block in image_weights(150, 400, 0)
-        for weights in block.astype(np.float64)
-    ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    found = found_in(a, b, name, resamples=400)[name]
-    assert found.method is Method.BOOTSTRAP
-    assert found.ci95 == pytest.approx((low, high), abs=0.12 * (high - low))
-
-
-def weighted_quantile(errors: Floats, weights: Floats, level: float) -> float:
-    """The value below which this share of the errors lies, each image counted so often."""
-    rows = sorted(
-        (float(error), float(weights[i]))
-        for (i, _), error in np.ndenumerate(errors)
-        if math.isfinite(error) and weights[i] > 0
-    )
-    total, below = sum(often for _, often in rows), 0.0
-    for error, often in rows:
-        below += often
-        if below >= level * total:
-            return error
-    raise AssertionError
-
-
-@pytest.mark.parametrize("name", ["calibration.mace", "calibration.sigma_scale", "calibration.radial.mace"])
-def test_calibration_under_resampling_against_whole_reports(name: str) -> None:
-    """Every resample put together and judged as a set of its own."""
-    a, b = two_runs(25, seed=2, worse=1.5)
     rng, drawn = np.random.default_rng(0), []
-    for _ in range(40):
-        rows = rng.integers(25, size=25)
-        values = []
-        for run in (a, b):
-            some = run.taken(rows)
-            report = calibration_report(some.pred_px - some.gt_px, some.sigma_px, intervals=False)
-            values.append(find_number({"calibration": report.as_json()}, name) or 0.0)
-        drawn.append(values[1] - values[0])
-    found = found_in(a, b, name, resamples=40)[name]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    if name.endswith("mace"):
-        low, high = 2 * found.difference - high, 2 * found.difference - low
-    assert found.ci95 == pytest.approx((low, high))
+    for _ in range(150):
+        rows = rng.integers(150, size=150)
+        drawn.append(number_of(b.taken(rows), name) - number_of(a.taken(rows), name))
+    found = found_in(a, b, name)[name]
+    assert found.difference == pytest.approx(number_of(b, name) - number_of(a, name))
+    assert found.test is not None
+    # What is known of a quantile's slope is known from one set of images alone.
+    assert found.test.standard_error == pytest.approx(float(np.std(drawn)), rel=0.4 if "p90" in name else 0.3)
+
+
+def number_of(run: RunTable, name: str) -> float:
+    """A number of a run alone."""
+    if name.startswith("calibration"):
+        report = calibration_report(run.pred_px - run.gt_px, run.sigma_px, intervals=False)
+        return find_number({"calibration": report.as_json()}, name) or 0.0
+    return float(np.nanquantile(run.error_px, {"median": 0.5, "p90": 0.9}[name.rpartition(".")[2]]))
 
 
 def test_calibration_counts_keypoints_with_a_usable_sigma_in_both_runs() -> None:
@@ -196,8 +170,6 @@ def test_calibration_counts_keypoints_with_a_usable_sigma_in_both_runs() -> None
     for run, value in ((a, found["calibration.nll"].a), (b, found["calibration.nll"].b)):
         residual = np.where(np.expand_dims(usable, -1), run.pred_px - run.gt_px, np.nan)
         assert value == pytest.approx(calibration_report(residual, run.sigma_px, intervals=False).nll)
-    assert found["calibration.nll"].method is Method.WILCOXON
-    assert found["calibration.mace"].method is Method.BOOTSTRAP
 
 
 def test_without_a_usable_sigma_there_is_no_calibration() -> None:
@@ -214,8 +186,7 @@ def test_the_order_of_the_images_changes_no_number() -> None:
     for name, difference in one.items():
         assert other[name].a == pytest.approx(difference.a), name
         assert other[name].b == pytest.approx(difference.b), name
-        if difference.method is Method.WILCOXON:
-            assert other[name].p_value == pytest.approx(difference.p_value, abs=1e-6), name
+        assert other[name].p_value == pytest.approx(difference.p_value, abs=0.03), name
 
 
 def test_swapping_the_runs_turns_every_sign() -> None:
@@ -224,17 +195,18 @@ def test_swapping_the_runs_turns_every_sign() -> None:
     for name, difference in one.items():
         assert other[name].difference == -difference.difference, name
         assert other[name].ci95 == pytest.approx(
-            tuple(-bound for bound in reversed(difference.ci95 or ()))
+            tuple(-bound for bound in reversed(difference.ci95 or ())), rel=1e-6, abs=1e-9
         ), name
 
 
-@pytest.mark.parametrize("images", [1, 2, 9])
+@pytest.mark.parametrize("images", [1, 9, 20])
 def test_the_same_run_twice_has_no_difference(images: int) -> None:
-    a, _ = two_runs(9)
+    a, _ = two_runs(20)
     a = a.taken(np.arange(images))
     for name, difference in found_in(a, a).items():
-        assert (difference.difference, difference.p_value, difference.p_holm) == (0.0, 1.0, 1.0), name
-        assert difference.ci95 in (None, (0.0, 0.0)), name
+        p_value = 1.0 if images >= difference.fewest else None
+        assert (difference.difference, difference.p_value, difference.p_holm) == (0.0, p_value, p_value), name
+        assert difference.ci95 == (None if p_value is None else (0.0, 0.0)), name
 
 
 def test_numbers_that_are_equal_in_both_runs_differ_by_exactly_nothing() -> None:
@@ -288,16 +260,3 @@ def test_weights_follow_the_law_of_drawing_with_replacement() -> None:
         next(image_weights(0, 5, 0))
     with pytest.raises(ValueError, match="give 1 or more"):
         next(image_weights(3, 0, 0))
-
-
-def test_an_image_alone_has_the_mean_of_its_own() -> None:
-    a, b = two_runs(4)
-    a.error_px[0, 3:] = np.nan
-    metric = metrics_of(AP)["radial_error_px.mean"]
-    paired = None if metric.measure is None else metric.measure.paired(TwoRuns(a, b))
-    assert paired is not None
-    assert paired.alone
-    for run, side, number in ((a, 0, paired.of_a), (b, 1, paired.of_b)):
-        sums = np.concatenate([columns[side] for columns in paired.columns], axis=1)
-        known = np.isfinite(a.error_px[0]) & np.isfinite(b.error_px[0])
-        assert number(sums)[0] == pytest.approx(float(run.error_px[0][known].mean()))

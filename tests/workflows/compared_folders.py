@@ -49,7 +49,7 @@ class Pictured:
         return self.sha256 or sha256_of(self.content)
 
 
-def image_set(count: int = 8, view: View = View.AP, spacing_mm: float | None = None) -> list[Pictured]:
+def image_set(count: int = 12, view: View = View.AP, spacing_mm: float | None = None) -> list[Pictured]:
     """Images `0.png`, `1.png`, … with natural spines."""
     spines = natural_spines(view, count)
     return [Pictured(f"{n}.png", f"pixels {n}", spines[n], spacing_mm) for n in range(count)]

@@ -43,12 +43,12 @@ LOWER, HIGHER, NEITHER = Better.LOWER, Better.HIGHER, Better.NEITHER
 class _OfSums:
     """A function of sums of two runs, of scores (0) or of counts by level (1).
 
-    `alone`: an image by itself has the number too, as it has no number of counts.
+    `gap`: it is a distance from a target.
     """
 
     sums: int
     number: Callable[[Floats], Floats]
-    alone: bool = False
+    gap: bool = False
 
     def value(self, _: RunTable) -> None:
         """Told by the calibration report."""
@@ -56,7 +56,10 @@ class _OfSums:
     def paired(self, runs: TwoRuns) -> Paired | None:
         """Over keypoints with a label and a usable σ in both runs; None where there is none."""
         found = runs.once(_sums)
-        return None if found is None else Paired((found[self.sums],), self.number, self.number, self.alone)
+        if found is None:
+            return None
+        keypoints = runs.counted(found[0][0][:, 0])[0][:, 0]
+        return Paired((found[self.sums],), self.number, self.number, keypoints, apart=self.gap)
 
 
 def _of_scores(name: str) -> _OfSums:
@@ -64,11 +67,11 @@ def _of_scores(name: str) -> _OfSums:
 
 
 def _mean_score(name: str) -> _OfSums:
-    return _OfSums(0, lambda sums: mean_scores(sums)[name], alone=True)
+    return _OfSums(0, lambda sums: mean_scores(sums)[name])
 
 
 def _of_counts(name: str) -> _OfSums:
-    return _OfSums(1, lambda sums: np.asarray(getattr(numbers_of(sums, COUNT_COLUMNS), name)))
+    return _OfSums(1, lambda sums: np.asarray(getattr(numbers_of(sums, COUNT_COLUMNS), name)), gap=True)
 
 
 def _of_level(name: str, level: int) -> _OfSums:

@@ -7,6 +7,7 @@ the difference between two runs. Where two runs are compared, what counts is wha
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -22,6 +23,13 @@ Columns = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 Sums = tuple[Floats, NDArray[np.int64]]
 """Sum and number of the known values of each image, `[N]`."""
+
+FEWEST_UNITS = 10
+"""Of fewer images, or patients, nothing is said of two runs: five more might say the opposite."""
+
+WITHIN_ERRORS = 1.6
+SAME_PX, SAME_SHARE = 0.01, 1e-4
+"""What rounding may make of the same prediction, and of the same σ."""
 
 T = TypeVar("T")
 
@@ -46,7 +54,17 @@ class TwoRuns:
         found: T = self._once[compute]  # type: ignore[assignment]
         return found
 
-    def counted(self, count: NDArray[np.integer]) -> Columns:
+    @cached_property
+    def same_places(self) -> bool:
+        """Whether both predict the same places but for rounding: another batch size, another processor."""
+        return _is_same(self.a.pred_px, self.b.pred_px, SAME_PX, 0.0)
+
+    @cached_property
+    def same(self) -> bool:
+        """Whether both predict the same places and σ but for rounding."""
+        return self.same_places and _is_same(self.a.sigma_px, self.b.sigma_px, 0.0, SAME_SHARE)
+
+    def counted(self, count: NDArray[np.number]) -> Columns:
         """The same counts `[N]` for both: most numbers are means over the same keypoints, summed once."""
         for known in self._counts:
             if np.array_equal(known[0][:, 0], count):
@@ -56,18 +74,29 @@ class TwoRuns:
         return self._counts[-1]
 
 
+def _is_same(a: Floats, b: Floats, most: float, share: float) -> bool:
+    """Whether values differ by no more than `most` and a share of themselves, and lack the same ones."""
+    return a.shape == b.shape and bool(np.isclose(a, b, rtol=share, atol=most, equal_nan=True).all())
+
+
 @dataclass(frozen=True, slots=True)
 class Paired:
     """A number of two runs as a function of sums over their images.
 
-    `columns` are summed, those that several numbers share once; `of_a` and `of_b` map the sums `[..., C]` of
-    all of them to the number `[...]`, NaN where it is undefined. `alone`: an image by itself has it too.
+    `columns` are summed; `of_a` and `of_b` map the sums `[..., C]` of all of them to the number `[...]`, NaN
+    where it is undefined. `count` `[N]`: how many values an image has of it in both runs, the same for both.
+    `apart`: `of_a` and `of_b` differ, or their slopes turn about between A and B, as those of a distance from
+    a target do. `by_shares`: it is told by a share of values, and its functions are straight lines of one
+    slope. `fewest`: so many units with a value it takes to tell the runs apart by it.
     """
 
     columns: tuple[Columns, ...]
     of_a: Callable[[Floats], Floats]
     of_b: Callable[[Floats], Floats]
-    alone: bool
+    count: NDArray[np.floating]
+    apart: bool = False
+    by_shares: bool = False
+    fewest: int = FEWEST_UNITS
 
     @property
     def is_nothing(self) -> bool:
@@ -173,7 +202,8 @@ class Mean:
     def paired(self, runs: TwoRuns) -> Paired | None:
         """Over the values that both runs know."""
         sums, count = self.terms.of_both(runs)
-        return Paired((sums, runs.counted(count)), quotient, quotient, alone=True)
+        counts = runs.counted(count)
+        return Paired((sums, counts), quotient, quotient, counts[0][:, 0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +218,8 @@ class RootMean(Mean):
     def paired(self, runs: TwoRuns) -> Paired | None:
         """Over the values that both runs know."""
         sums, count = self.terms.of_both(runs)
-        return Paired((sums, runs.counted(count)), _root, _root, alone=True)
+        counts = runs.counted(count)
+        return Paired((sums, counts), _root, _root, counts[0][:, 0])
 
 
 def _root(sums: Floats) -> Floats:
@@ -207,7 +238,9 @@ class Total:
 
     def paired(self, runs: TwoRuns) -> Paired | None:
         """Over the values that both runs know."""
-        return Paired((self.terms.of_both(runs)[0],), whole, whole, alone=True)
+        return Paired(
+            (self.terms.of_both(runs)[0],), whole, whole, runs.counted(np.ones(len(runs.a)))[0][:, 0]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +275,11 @@ class Told:
 class Quantile:
     """A quantile of all known values together.
 
-    Of two runs it is a function of the share of values below its estimate. If a resample holds the share F*
-    of its values at or below the estimate, and the sample F, then its own quantile at level p lies where the
-    sample has its quantile at p − (F* − F): two sums per image instead of a sort per resample. Source:
-    Bahadur, Annals of Mathematical Statistics 37 (1966); Woodruff, Journal of the American Statistical
-    Association 47 (1952).
+    Two runs are told apart by their shares of values at or below the quantile of both together, which swaps
+    of the runs leave as it is: the run that holds fewer has the higher quantile, by the excess over the
+    density there. The density is that of the values between the levels that the share might as well have
+    had, and it takes more than one unit beyond the level to tell two runs apart. Source: Woodruff, Journal of
+    the American Statistical Association 47 (1952); Bahadur, Annals of Mathematical Statistics 37 (1966).
     """
 
     terms: Terms
@@ -258,34 +291,53 @@ class Quantile:
         return None if known is None else float(np.quantile(known, self.level))
 
     def paired(self, runs: TwoRuns) -> Paired | None:
-        """Over the values that both runs know; the quantile of one image is another number."""
+        """Over the values that both runs know."""
         found = runs.once(self.terms.sorted_in_both)
         if found is None:
             return None
         known, ordered = found
         count = count_by_image(known)
-        below: list[Floats] = []
-        functions: list[_Below] = []
-        for side, values in zip((runs.a, runs.b), ordered, strict=True):
-            estimate = _at(values, np.array(self.level))
-            reached = by_image(np.asarray(self.terms.values(side) <= estimate), known)
-            below.append(reached[:, np.newaxis])
-            functions.append(_Below(values, self.level, float(reached.sum() / count.sum())))
-        columns = (below[0], below[1]), runs.counted(count)
-        return Paired(columns, functions[0], functions[1], alone=False)
+        a, b = (float(_at(values, np.array(self.level))) for values in ordered)
+        pooled = np.sort(np.concatenate(ordered))
+        middle = float(_at(pooled, np.array(self.level)))
+        below = [by_image(np.asarray(self.terms.values(side) <= middle), known) for side in (runs.a, runs.b)]
+        slope = _slope(pooled, self.level, _error_of_share(0.5 * (below[0] + below[1]), count, runs.units))
+        counts = runs.counted(count)
+        functions = [
+            _Below(estimate, float(reached.sum() / count.sum()), slope)
+            for estimate, reached in zip((a, b), below, strict=True)
+        ]
+        fewest = max(FEWEST_UNITS, math.ceil(round(1.2 / min(self.level, 1.0 - self.level), 6)))
+        columns = (below[0][:, np.newaxis], below[1][:, np.newaxis]), counts
+        return Paired(columns, functions[0], functions[1], counts[0][:, 0], by_shares=True, fewest=fewest)
 
 
 @dataclass(frozen=True, slots=True)
 class _Below:
-    """A quantile from the number of values at or below its estimate, and of all values."""
+    """A quantile from the number of values at or below that of both runs, and of all values."""
 
-    ordered: Floats
-    level: float
+    estimate: float
     share: float
+    slope: float
 
     def __call__(self, sums: Floats) -> Floats:
-        """Sums `[..., 2]` to quantiles `[...]`, NaN where a resample has no value at all."""
-        return _at(self.ordered, np.clip(self.level - (quotient(sums) - self.share), 0.0, 1.0))
+        """Sums `[..., 2]` to quantiles `[...]`, NaN where there is no value at all."""
+        return np.asarray(self.estimate - (quotient(sums) - self.share) * self.slope)
+
+
+def _error_of_share(reached: Floats, count: NDArray[np.int64], units: NDArray[np.int64]) -> float:
+    """Standard error of the share of values reached, of units `[N]` that are independent."""
+    share = reached.sum() / count.sum()
+    by_unit = np.bincount(units, weights=reached - share * count)
+    return float(np.sqrt(np.square(by_unit).sum()) / count.sum())
+
+
+def _slope(ordered: Floats, level: float, error: float) -> float:
+    """How fast the quantile rises with its level, over the levels within `error` times WITHIN_ERRORS."""
+    reach = max(WITHIN_ERRORS * error, 1.0 / ordered.size)
+    low, high = max(level - reach, 0.0), min(level + reach, 1.0)
+    ends = _at(ordered, np.array([low, high]))
+    return float((ends[1] - ends[0]) / (high - low))
 
 
 def _at(ordered: Floats, level: Floats) -> Floats:

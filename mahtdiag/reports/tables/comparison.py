@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetric, Outcome, Verdict
+from mahtdiag.diagnosis.metrics.measures import SAME_PX
 from mahtdiag.diagnosis.metrics.metric import Metric
 from mahtdiag.reports.tables.table import (
     LONGEST_NAME,
@@ -18,7 +19,7 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
-from mahtdiag.reports.text import counted, interval, number, pixels
+from mahtdiag.reports.text import ABSENT, counted, interval, number, pixels
 from mahtdiag.schema.skeleton import View
 
 SHOWN_IMAGES = 8
@@ -35,7 +36,8 @@ STYLES = {
 class ComparisonResult:
     """Run B against run A; of several runs, `letter` tells which of them B is.
 
-    `names_a` and `names_b`: what the compared images are called in either.
+    `names_a` and `names_b`: what the compared images are called in either. `compared`: how many numbers were
+    tested, of all pairs of runs.
     """
 
     view: View
@@ -49,6 +51,7 @@ class ComparisonResult:
     strict: bool
     notes: tuple[str, ...]
     letter: str = "B"
+    compared: int = 0
 
 
 def comparison_parts(result: ComparisonResult, width: int = STANDARD_WIDTH) -> Iterator[Part]:
@@ -56,11 +59,12 @@ def comparison_parts(result: ComparisonResult, width: int = STANDARD_WIDTH) -> I
     comparison = result.comparison
     yield Line(f"A  {result.a} ({result.checkpoint_a})", Style.STRONG)
     yield Line(f"{result.letter}  {result.b} ({result.checkpoint_b})", Style.STRONG)
-    yield Line(f"{result.view} view, {counted(comparison.images, 'image')} in both, paired by content")
+    of = "" if comparison.patients is None else f" of {counted(comparison.patients, 'patient')}"
+    yield Line(f"{result.view} view, {counted(comparison.images, 'image')}{of} in both, paired by content")
     yield Line()
     if comparison.judged:
-        yield judged_table(comparison.judged)
-    yield from metric_tables(comparison.metrics, result.letter)
+        yield judged_table(comparison.judged, comparison.kind_of_units)
+    yield from metric_tables(comparison.metrics, result.letter, comparison.kind_of_units, result.compared)
     name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
     for how, rows in zip(("further off", "closer"), comparison.changed(), strict=True):
         yield changed_images(f"{result.letter} is {how}", result, rows, name_width)
@@ -68,35 +72,44 @@ def comparison_parts(result: ComparisonResult, width: int = STANDARD_WIDTH) -> I
     yield from verdict_lines(result)
 
 
-def judged_table(judged: Sequence[JudgedMetric]) -> Table:
-    """The numbers that decide: how much worse B is, and how much worse it may be."""
+def judged_table(judged: Sequence[JudgedMetric], unit: str) -> Table:
+    """The numbers that decide: how much worse B is, how much worse it may be, and what could be shown."""
+    with_margin = any(each.margin for each in judged)
+    columns = ("worse by", "95 % interval", *(("margin",) if with_margin else ()), "p", "shows", "")
     return table(
         "What decides",
-        (TableColumn("metric", wraps="anywhere"), "worse by", "95 % interval", "margin", ""),
+        (TableColumn("metric", wraps="anywhere"), *columns),
         (
             (
                 each.name,
                 number(each.worsening),
-                interval(each.worsening_ci95),
-                number(each.margin),
-                # Whole, it would leave no room for the longest name that usually decides.
+                # Two digits each, for the longest name that usually decides.
+                interval(each.worsening_ci95, 1.0, 2),
+                *((number(each.margin),) if with_margin else ()),
+                _p_value(each.p_holm),
+                number(each.detectable),
                 Cell(str(each.outcome).removesuffix(" margin"), STYLES.get(each.outcome, Style.PLAIN)),
             )
             for each in judged
         ),
-        note="worse: the whole interval is beyond the margin; within: inside it. "
-        "Intervals: 2,000 paired bootstrap resamples of images.",
+        note=f"worse: beyond the margin{'' if with_margin else ' of 0'} with p < 0.05, corrected for all "
+        "that decides (Holm); within: the interval is inside it, or nothing differs. shows: the smallest "
+        f"loss that 4 of 5 sets of so many {unit} would show. p and interval are of one test: signs flipped "
+        f"by {unit.removesuffix('s')}.",
+        dense=True,
     )
 
 
-def metric_tables(metrics: Sequence[ComparedMetric], letter: str) -> Iterator[Table]:
+def metric_tables(
+    metrics: Sequence[ComparedMetric], letter: str, unit: str, corrected: int
+) -> Iterator[Table]:
     """Every number of both runs, by section; the last one explains the columns."""
     sections: dict[str, list[ComparedMetric]] = {}
     for metric in metrics:
         sections.setdefault(metric.metric.table, []).append(metric)
     note = (
-        f"p: Wilcoxon signed-rank over images (set-level numbers: bootstrap), corrected for all "
-        f"{len(metrics)} numbers by Holm's method. better, worse: p < 0.05 and 0 outside the interval."
+        f"p and interval are of one test: signs flipped by {unit.removesuffix('s')}; p is corrected for all "
+        f"{corrected} numbers compared (Holm). better, worse: p < 0.05."
     )
     for place, (title, chosen) in enumerate(sections.items(), start=1):
         yield metric_table(title, chosen, letter, note if place == len(sections) else "")
@@ -119,9 +132,15 @@ def _metric_cells(metric: ComparedMetric) -> tuple[str | Cell, ...]:
         _signed(scale * found.difference),
         # Two digits each: seven columns fit into 80 characters whatever the numbers are.
         interval(found.ci95, scale, 2),
-        "<0.001" if found.p_holm < SMALLEST_P else f"{found.p_holm:.3f}",
+        _p_value(found.p_holm),
         Cell(str(metric.verdict), STYLES[metric.verdict]) if metric.verdict in STYLES else "",
     )
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return ABSENT
+    return "<0.001" if p < SMALLEST_P else f"{p:.3f}"
 
 
 def changed_images(how: str, result: ComparisonResult, rows: Sequence[int], name_width: int) -> Part:
@@ -149,10 +168,21 @@ def verdict_lines(result: ComparisonResult) -> Iterator[Line]:
     """The verdict in a sentence, with what led to it; another one where `--strict` finds it open."""
     comparison = result.comparison
     verdict = comparison.verdict
-    if verdict is Verdict.SAME:
+    if verdict is Verdict.SAME and comparison.same:
+        yield Line(
+            f"verdict: {result.letter} predicts the same as A, no keypoint differs by {SAME_PX:g} px or more"
+        )
+    elif verdict is Verdict.SAME:
         yield Line(
             f"verdict: {result.letter} is neither shown to be worse than A beyond the margin nor to be better"
         )
+    elif verdict is Verdict.TOO_FEW:
+        few = ", ".join(
+            f"{each.name} ({each.difference.too_few(comparison.kind_of_units)})"
+            for each in comparison.judged
+            if each.outcome is Outcome.TOO_FEW and each.difference is not None
+        )
+        yield Line(f"verdict: none, {few}", Style.BAD)
     else:
         outcome = Outcome.WORSE if verdict is Verdict.WORSE else Outcome.BETTER
         reasons = [_reason(each) for each in comparison.judged if each.outcome is outcome]

@@ -16,6 +16,7 @@ from mahtdiag.diagnosis.comparison import (
     Verdict,
     compare_runs,
     compared_names,
+    together,
 )
 from mahtdiag.diagnosis.gates import Bound, Gate, GateResult, Margin
 from mahtdiag.diagnosis.metrics.registry import is_of_errors
@@ -27,9 +28,8 @@ from mahtdiag.reports.tables.setup import plausibility_note
 from mahtdiag.reports.text import number
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.records import Failure
+from mahtdiag.statistics.sign_flips import Interval
 from mahtdiag.workflows.compare.pairing import Pair, pair_runs, require_images, why_missing
-
-NO_INTERVAL = "no 95 % interval: too few images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,15 @@ class ComparedRuns:
 
     @property
     def status(self) -> ExitStatus:
-        """1 where a run is worse, or, when strict, not shown to be no worse."""
+        """1 where a run is worse, or, when strict, not shown to be no worse; 2 where too few images tell."""
         failed = any(
             each.comparison.verdict is Verdict.WORSE or (each.strict and not each.comparison.non_inferior)
             for each in self.pairs
         )
-        return ExitStatus.GATE_FAILED if failed else ExitStatus.OK
+        if failed:
+            return ExitStatus.GATE_FAILED
+        told = all(each.comparison.verdict is not Verdict.TOO_FEW for each in self.pairs)
+        return ExitStatus.OK if told else ExitStatus.NOT_DONE
 
 
 def compare(request: CompareRequest) -> ComparedRuns:
@@ -76,7 +79,12 @@ def compare(request: CompareRequest) -> ComparedRuns:
     margins = _margins(request)
     runs = tuple(open_finished(path, request.cwd) for path in request.runs)
     pairs = tuple(_compared(runs[0], run, margins, request, _letter(n)) for n, run in enumerate(runs) if n)
-    return ComparedRuns(runs, pairs)
+    settled = together([pair.comparison for pair in pairs])
+    tested = sum(m.difference.p_value is not None for comparison in settled for m in comparison.metrics)
+    return ComparedRuns(
+        runs,
+        tuple(replace(pair, comparison=c, compared=tested) for pair, c in zip(pairs, settled, strict=True)),
+    )
 
 
 def _letter(number: int) -> str:
@@ -191,19 +199,28 @@ def _case(pair: ComparisonResult, judged: JudgedMetric, before: str) -> GateCase
     be shown to be no worse.
     """
     bound = Bound.UPPER if pair.strict else Bound.LOWER
-    ends = judged.worsening_ci95
+    ends, few = judged.worsening_ci95, judged.outcome is Outcome.TOO_FEW
     passed = judged.outcome in (Outcome.BETTER, Outcome.WITHIN) or (
         judged.outcome is Outcome.OPEN and not pair.strict
     )
     result = GateResult(
         Gate(f"{before}{judged.name} worse by", "<=", judged.margin or 0.0, bound),
-        value=None if ends is None else ends[1 if pair.strict else 0],
+        value=_judged_end(judged, ends, bound),
         passed=passed,
         estimate=judged.worsening,
         ci95=ends,
-        reason=NO_INTERVAL if ends is None else None,
+        reason=judged.difference.too_few(pair.comparison.kind_of_units)
+        if few and judged.difference
+        else None,
     )
     return GateCase(result, _worse(pair, before) if is_of_errors(judged.name) and not passed else None)
+
+
+def _judged_end(judged: JudgedMetric, ends: Interval | None, bound: Bound) -> float | None:
+    """The end that is judged; 0 where no image differs, whatever others might have shown."""
+    if judged.difference is not None and judged.difference.same:
+        return 0.0
+    return None if ends is None else ends[1 if bound is Bound.UPPER else 0]
 
 
 def _worse(pair: ComparisonResult, before: str = "") -> WorstImages | None:

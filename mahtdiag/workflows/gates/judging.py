@@ -30,7 +30,6 @@ from mahtdiag.runs.results import StoredGate
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.compare.pairing import Pair, named, pair_runs, require_images, why_missing
 
-ONE_IMAGE = "a single image has no interval; compare on two images or more"
 Increases = Callable[[str], WorstImages | None]
 
 
@@ -166,9 +165,12 @@ def _result(
         return _failed(margin, label, why_missing(margin.metric, pair))
     difference = next(m.difference for m in comparison.metrics if m.name == margin.metric)
     gate = _gate(margin.metric, judged.margin)
-    if difference.ci95 is None:
-        return replace(_failed(margin, label, ONE_IMAGE), gate=gate, estimate=difference.difference)
-    value = difference.ci95[1] if gate.bound is Bound.UPPER else difference.ci95[0]
+    if difference.ci95 is None and not difference.same:
+        reason = difference.too_few(comparison.kind_of_units)
+        return replace(_failed(margin, label, reason), gate=gate, estimate=difference.difference)
+    # Where nothing differs there is nothing to lose, however few images there are.
+    low, high = difference.ci95 if difference.ci95 and not difference.same else (0.0, 0.0)
+    value = high if gate.bound is Bound.UPPER else low
     return GateResult(
         gate=gate,
         value=value,

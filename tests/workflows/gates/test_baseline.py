@@ -132,13 +132,13 @@ def test_what_is_wrong_with_a_baseline_fails_every_gate(folder: Path) -> None:
     runs = folder / "runs"
     write_run(runs / "half", image_set(), 3.0, Options(complete=False))
     write_run(runs / "empty", image_set(1), 3.0, Options(fails=("0.png",)))
-    write_run(runs / "lateral", image_set(8, View.LA), 3.0, Options(view=View.LA))
+    write_run(runs / "lateral", image_set(12, View.LA), 3.0, Options(view=View.LA))
     unseal(write_run(runs / "old", image_set(), 3.0))
     edited = write_run(runs / "edited", image_set(), 3.0) / "images.parquet"
     edited.write_bytes(edited.read_bytes() + b" ")
     for name, reason in (
         ("gone", f"{runs}/gone: no such run folder"),
-        ("half", "runs/half: interrupted after 0 of 8 images"),
+        ("half", "runs/half: interrupted after 0 of 12 images"),
         ("empty", "runs/empty: no image was evaluated"),
         ("lateral", "runs/new: a run of AP images, runs/lateral is one of LA images"),
         ("edited", f"{edited}: changed since the run was finished (checksum)"),
@@ -177,11 +177,31 @@ def test_a_number_that_is_not_there_fails_alone(folder: Path) -> None:
 
 
 def test_a_single_image_shows_nothing(tmp_path: Path) -> None:
-    for name in ("base", "new"):
-        write_run(tmp_path / "runs" / name, image_set(1), 3.0)
+    for name, off_px in (("base", 3.0), ("new", 3.5)):
+        write_run(tmp_path / "runs" / name, image_set(1), off_px)
     (result,) = judged(tmp_path, {MEAN: "+1"})
-    assert (result.passed, result.value, result.estimate, result.gate.limit) == (False, None, 0.0, 1.0)
-    assert result.reason == "a single image has no interval; compare on two images or more"
+    assert (result.passed, result.value, result.gate.limit) == (False, None, 1.0)
+    assert 0.0 < (result.estimate or 0.0) < 1.0
+    assert result.reason == "too few images: 1, at least 10"
+
+
+def test_margins_on_quantiles_need_images_beyond_them(tmp_path: Path) -> None:
+    for name, off_px in (("base", 3.0), ("new", 3.5)):
+        write_run(tmp_path / "runs" / name, image_set(12), off_px)
+    results = judged(tmp_path, {"radial_error_px.p90": "+99", "radial_error_px.p95": "+99"})
+    assert [(each.passed, each.reason) for each in results] == [
+        (True, None),
+        (False, "too few images: 12, at least 24"),
+    ]
+
+
+@pytest.mark.parametrize("images", [1, 12, 24])
+def test_where_nothing_differs_everything_passes(tmp_path: Path, images: int) -> None:
+    for name in ("base", "new"):
+        write_run(tmp_path / "runs" / name, image_set(images), 3.0)
+    margins = (MEAN, "radial_error_px.p95", "anatomy.violations", "calibration.mace")
+    for result in judged(tmp_path, dict.fromkeys(margins, "+0")):
+        assert (result.passed, result.value, result.estimate, result.reason) == (True, 0.0, 0.0, None)
 
 
 def test_violations_are_judged_by_the_limits_of_now(folder: Path) -> None:
