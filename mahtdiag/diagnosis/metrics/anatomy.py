@@ -28,11 +28,12 @@ from mahtdiag.diagnosis.worst_images import RankedImage, Ranking, WorstImages, c
 from mahtdiag.schema.skeleton import Skeleton
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ANATOMY, BY_CODE = "anatomy", "by_code"
 ANATOMY_TABLE = "Anatomical violations: share of images, findings, images by code"
-ERROR_TYPES, BY_TYPE = "error_types", "by_type"
+ERROR_TYPES, BY_TYPE, GAIN = "error_types", "by_type", "gain_px"
 ERROR_TYPE_TABLE = "Error types: share of keypoints"
 KINDS = tuple(kind for kind in ErrorType if kind is not ErrorType.UNKNOWN)
 
@@ -145,6 +146,26 @@ def _costs(kind: ErrorType, keypoints: Metric) -> Iterator[Metric]:
         unit="px",
         measure=Told(repaired_mean_px),
     )
+
+    def gain_px(table: RunTable) -> Floats:
+        kinds = table.error_types
+        return np.where(kinds.types == kind, kinds.error_px - kinds.repaired_px, 0.0)
+
+    yield replace(
+        keypoints,
+        path=(*keypoints.path[:-1], GAIN),
+        label=f"{kind.title} repaired: gain, px",
+        better=Better.LOWER,
+        unit="px",
+        measure=Mean(Terms(gain_px, _is_known)),
+        interval=IntervalKind.MEAN,
+        required=False,
+    )
+
+
+def gain_of(kind: ErrorType) -> str:
+    """The name of the number that says how much lower the mean error is without mistakes of a kind."""
+    return f"{ERROR_TYPES}.{BY_TYPE}.{kind.title}.{GAIN}"
 
 
 def mean_error_px(table: RunTable) -> float | None:
