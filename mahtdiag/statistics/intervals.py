@@ -75,8 +75,8 @@ def estimate_interval(estimate: float, influence: Floats, tail: float = _TAIL) -
     With u the influence, s its standard deviation, γ its skewness and k = γ/√U, the studentised error
     T = (estimate − truth)·√U/s is skewed where u is; T + k·T²/3 + k²·T³/27 + k/6 is not, and has nearly
     Student's t law. Its quantiles are mapped back. (Of errors, which are skewed, Student's own interval ends
-    too low on both sides.) Heavy tails make s itself uncertain: the degrees of freedom are 2U/(κ − 1), κ
-    being the kurtosis, at least 3 and at most U − 1. None below `FEWEST` units, where something is not
+    too low on both sides.) Heavy tails make s itself uncertain: the degrees of freedom are 2U/(κ − 1), at
+    least 3 and at most U − 1, where κ is what the kurtosis is beyond 1.5·γ², that of a gamma law. None below `FEWEST` units, where something is not
     finite, or where no unit differs from another, which says nothing about those not seen.
     Sources: Hall, On the removal of skewness by transformation, Journal of the Royal Statistical Society B 54
     (1992); for the degrees of freedom Satterthwaite, Biometrics Bulletin 2 (1946).
@@ -95,10 +95,11 @@ def _skewed_interval(estimate: float, influence: Floats, tail: float = _TAIL) ->
     if variance <= 1e-24 * max(estimate * estimate, 1e-300):
         return None
     standard = centred / np.sqrt(variance)
-    kurtosis = float(np.mean(standard**4))
-    freedom = min(units - 1.0, max(3.0, 2.0 * units / max(kurtosis - 1.0, 1e-9)))
+    skewness, kurtosis = (float(np.mean(standard**power)) for power in (3, 4))
+    beyond = kurtosis - 1.5 * skewness**2
+    freedom = min(units - 1.0, max(3.0, 2.0 * units / max(beyond - 1.0, 1e-9)))
     error, quantile = np.sqrt(variance / (units - 1)), float(stdtrit(freedom, 1.0 - tail))
-    k = float(np.mean(standard**3)) / np.sqrt(units)
+    k = skewness / np.sqrt(units)
     low, high = (estimate - _untransformed(end, k) * error for end in (quantile, -quantile))
     return float(low), float(high)
 

@@ -43,7 +43,8 @@ def test_mean_against_the_formula_written_out(units: int) -> None:
     mean = sum(values) / units
     moments = [sum((v - mean) ** power for v in values) / units for power in (2, 3, 4)]
     k = moments[1] / moments[0] ** 1.5 / units**0.5
-    freedom = min(units - 1, max(3.0, 2 * units / (moments[2] / moments[0] ** 2 - 1)))
+    beyond = moments[2] / moments[0] ** 2 - 1.5 * moments[1] ** 2 / moments[0] ** 3
+    freedom = min(units - 1, max(3.0, 2 * units / max(beyond - 1, 1e-9)))
 
     def bound(quantile: float) -> float:
         root = float(brentq(lambda x: x + k * x**2 / 3 + k**2 * x**3 / 27 + k / 6 - quantile, -1e4, 1e4))
