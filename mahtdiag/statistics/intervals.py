@@ -76,8 +76,9 @@ def estimate_interval(estimate: float, influence: Floats, tail: float = _TAIL) -
     T = (estimate − truth)·√U/s is skewed where u is; T + k·T²/3 + k²·T³/27 + k/6 is not, and has nearly
     Student's t law. Its quantiles are mapped back. (Of errors, which are skewed, Student's own interval ends
     too low on both sides.) Heavy tails make s itself uncertain: the degrees of freedom are 2U/(κ − 1), at
-    least 3 and at most U − 1, where κ is what the kurtosis is beyond 1.5·γ², that of a gamma law. None below `FEWEST` units, where something is not
-    finite, or where no unit differs from another, which says nothing about those not seen.
+    least 3 and at most U − 1, where κ is what the kurtosis is beyond 1.5·γ², that of a gamma law. None below
+    `FEWEST` units, where something is not finite, or where no unit differs from another, which says nothing
+    about those not seen.
     Sources: Hall, On the removal of skewness by transformation, Journal of the Royal Statistical Society B 54
     (1992); for the degrees of freedom Satterthwaite, Biometrics Bulletin 2 (1946).
     """
