@@ -21,6 +21,7 @@ from validation import (
     injection,
     intervals,
     label_noise,
+    suspicious_labels,
 )
 
 STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
@@ -33,6 +34,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "agreement": agreement.run,
     "causes": causes.run,
     "comparison": comparison.run,
+    "suspicious-labels": suspicious_labels.run,
 }
 
 if __name__ == "__main__":

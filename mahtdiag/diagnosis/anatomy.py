@@ -17,6 +17,7 @@ from mahtdiag.diagnosis.copies import CopySearch
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.measured import Measured, measure_run
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.suspicious_labels import SuspiciousLabels, suspicious_labels
 from mahtdiag.schema.choices import FacingSide, HeatmapFlag
 from mahtdiag.schema.records import Failure, Finding
 from mahtdiag.schema.setup import SetupEntry
@@ -91,7 +92,9 @@ class AnatomyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class PredictionDiagnosis:
-    """What the predictions of a set have in common. None where nothing can be said.
+    """What the predictions of a set have in common, and labels that they speak against.
+
+    None where nothing can be said.
 
     `in_cells` is None where the heatmap's frame is not known, `ambiguity` where heatmaps' peaks are not.
     """
@@ -101,6 +104,7 @@ class PredictionDiagnosis:
     sentence: str | None
     measured: Measured
     ambiguity: Ambiguity | None = None
+    suspicious: SuspiciousLabels | None = None
 
 
 class Source(StrEnum):
@@ -214,4 +218,5 @@ def diagnose_predictions(table: RunTable, facing: FacingSide | None = None) -> P
         sentence=explain_systematic_error(in_px, in_cells) if in_px else None,
         measured=measure_run(table, facing),
         ambiguity=ambiguity_of(table),
+        suspicious=suspicious_labels(table),
     )

@@ -26,6 +26,7 @@ from mahtdiag.reports.tables.copies import copies_content
 from mahtdiag.reports.tables.label_noise import noise_content
 from mahtdiag.reports.tables.measurements import known_interval, known_value, measurement_content
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
+from mahtdiag.reports.tables.suspicious_labels import suspicious_content
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton
@@ -127,6 +128,9 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> dict[str, Js
             "cells": _systematic(diagnosis.in_cells),
             "sentence": diagnosis.sentence,
         },
+        "labels_suspicious": None
+        if diagnosis.suspicious is None
+        else suspicious_content(diagnosis.suspicious, judged.skeleton),
         **measurement_content(diagnosis.measured),
         "ambiguous": None if diagnosis.ambiguity is None else diagnosis.ambiguity.as_json(),
     }

@@ -27,6 +27,7 @@ from mahtdiag.reports.tables.evaluation import (
 from mahtdiag.reports.tables.label_noise import noise_parts
 from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
+from mahtdiag.reports.tables.suspicious_labels import suspicious_parts
 from mahtdiag.reports.tables.table import (
     LONGEST_NAME,
     NAME_WIDTH,
@@ -67,6 +68,8 @@ def anatomy_parts(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Iterato
         yield tally_table(verdict, what, wider)
         yield worst_images(report, wider)
         if report.diagnosis is not None:
+            if report.diagnosis.suspicious is not None:
+                yield from suspicious_parts(report.diagnosis.suspicious, verdict.skeleton, wider)
             yield from _diagnosis(report.diagnosis, report.judged)
     else:
         yield Line("Nothing was judged.", Style.BAD)
