@@ -5,7 +5,6 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors
-from mahtdiag.calibration.bootstrap import image_weights, resampled_sums
 from mahtdiag.calibration.report import calibration_report
 from mahtdiag.calibration.scores import collect_points
 from mahtdiag.calibration.sums import (
@@ -242,21 +241,3 @@ def test_sums_by_image_are_those_of_all_sums() -> None:
     scores = mean_scores(whole)
     for name in ("nll", "crps_px", "check", "interval"):
         np.testing.assert_allclose(scores[name], getattr(numbers(whole), name))
-
-
-def test_weights_follow_the_law_of_drawing_with_replacement() -> None:
-    images = 7
-    weights = np.concatenate([block.astype(np.float64) for block in image_weights(images, 20000, 1)])
-    assert weights.shape == (20000, images)
-    assert (weights.sum(axis=1) == images).all()
-    np.testing.assert_allclose(weights.mean(axis=0), 1.0, atol=0.03)
-    np.testing.assert_allclose(np.cov(weights.T), np.eye(images) - 1.0 / images, atol=0.04)
-    values = np.random.default_rng(0).normal(size=(images, 1))
-    ours, others = weights @ values, resampled_sums(values, 20000, 2)
-    np.testing.assert_allclose(
-        np.quantile(ours, [0.1, 0.5, 0.9]), np.quantile(others, [0.1, 0.5, 0.9]), atol=0.1
-    )
-    with pytest.raises(ValueError, match="no images"):
-        next(image_weights(0, 5, 0))
-    with pytest.raises(ValueError, match="give 1 or more"):
-        next(image_weights(3, 0, 0))
