@@ -33,7 +33,8 @@ from rich.text import Text
 
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors, whole_image_level_shift
 from mahtdiag.anatomy.findings import Findings, check_anatomy
-from mahtdiag.anatomy.systematic import explain_systematic_error, fit_systematic_error
+from mahtdiag.anatomy.systematic import fit_systematic_error
+from mahtdiag.anatomy.systematic_words import explain_systematic_error
 from mahtdiag.schema.skeleton import View
 from validation.injection_sets import SAMPLE_DATA, CleanSet, annotated_set, clean_aasce
 from validation.injections import INJECTIONS, Injected, Injection, Kind

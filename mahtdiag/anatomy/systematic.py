@@ -1,4 +1,4 @@
-"""Errors that all predictions share: a shift, a scale, a rotation, exchanged axes, and what they point to."""
+"""Errors that all predictions share: a shift, a scale, a rotation, sizes of outlines, exchanged axes."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
+from mahtdiag.statistics.intervals import by_unit
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 _PARAMETERS = 5
 _OUTLINES = 2
+_FITTED = _PARAMETERS + _OUTLINES
 _OUTLIER_MADS = 5.0
 _CORNERS = 4
+# Of each corner its number, and sums of labels and predictions in x and y.
+_CORNER_SUMS = 5 * _CORNERS
 _FEWEST = 3
 # Predictions that move less than this part of what labels do follow something else.
 _LEAST_FOLLOWED = 0.05
@@ -32,12 +37,12 @@ class Fitted:
         return not self.low <= value <= self.high
 
     def clearly_excludes(self, value: float) -> bool:
-        """Whether one twice as wide would not hold it either.
+        """Whether one twice as wide would not hold it either; no where it is not known.
 
         Of seven numbers of a correct setup one lies beyond its own 95 % too often to be worth a sentence.
         """
         low, high = 2 * self.low - self.value, 2 * self.high - self.value
-        return not low <= value <= high
+        return low > value or high < value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,9 @@ class SystematicError:
     are those of the places of vertebrae; `outline_x`, `outline_y` those of the corners about the middle of
     their vertebra. Shifts in the unit of the points given. `axes_exchanged`: exchanging x and y of the
     predictions would more than halve the median error; the numbers are then those after the exchange.
+    `corners`: mean offset (x, y) of the upper left, upper right, lower left and lower right corners of
+    predictions about the middle of their vertebra, that no size of outlines explains; `half_size` half the
+    mean width and height of the labels. `units`: patients, or images.
     """
 
     shift_x: Fitted
@@ -62,10 +70,13 @@ class SystematicError:
     keypoints: int
     images: int
     axes_exchanged: bool
+    corners: tuple[tuple[Fitted, Fitted], ...]
+    half_size: tuple[float, float]
+    units: int
 
 
 def fit_systematic_error(
-    pred: Floats, label: Floats, *, resamples: int = 2000, seed: int = 0
+    pred: Floats, label: Floats, units: Ints | None = None, *, resamples: int = 2000, seed: int = 0
 ) -> SystematicError | None:
     """Least-squares shift, scale per axis and (small) rotation over a whole set, `[N, K, 2]` each.
 
@@ -73,7 +84,8 @@ def fit_systematic_error(
     it for a scale. Places are the middles of vertebrae (four keypoints each), over the corners that both
     have; outlines are the corners about them. Vertebrae whose residual is more than 5 robust standard
     deviations (1.4826 · MAD) from the median residual are left out: they are mistakes of another kind (see
-    `error_types`). Intervals: percentiles over resampled images (Efron and Tibshirani, 1993). Missing
+    `error_types`). Intervals: percentiles over resampled `units` `[N]`, each image by itself by
+    default (Efron and Tibshirani, 1993). Missing
     keypoints are left out. None where fewer than two images are left, where the points do not determine the
     fit (all on one line), or where predictions do not follow the labels (constant ones).
     """
@@ -91,20 +103,23 @@ def fit_systematic_error(
     if images < 2:
         return None
     centre = middle[at].mean(axis=0)
-    sums = np.concatenate(
-        [
-            _moments(middle - centre, of_pred - middle, at),
-            _outline_sums(pred - of_pred[:, corners], label - middle[:, corners], used),
-        ],
-        axis=1,
-    )
+    around = pred - of_pred[:, corners], label - middle[:, corners]
+    parts = [
+        _moments(middle - centre, of_pred - middle, at),
+        _corner_sums(*around, used),
+        _outline_sums(*around, used),
+    ]
+    seen: Bools = np.any(at, axis=1)
+    units = np.arange(len(at)) if units is None else units
+    sums = by_unit(np.concatenate(parts, axis=1)[seen], units[seen])
     fitted = _solve(sums.sum(axis=0)[None])[0]
-    if not np.isfinite(fitted).all():
+    if not np.isfinite(fitted[:_FITTED]).all():
         return None
-    low, high = np.nanpercentile(_resampled(sums, resamples, seed), [2.5, 97.5], axis=0)
-    shift_x, shift_y, *scales, turn, outline_x, outline_y = (
-        Fitted(float(v), float(a), float(b)) for v, a, b in zip(fitted, low, high, strict=True)
-    )
+    low, high = _percentiles(_resampled(sums, resamples, seed))
+    ends = zip(fitted, low, high, strict=True)
+    numbers = [Fitted(float(v), float(a), float(b)) for v, a, b in ends]
+    shift_x, shift_y, *scales, turn, outline_x, outline_y = numbers[:_FITTED]
+    offsets = numbers[_FITTED:]
     inverse = [_inverse(1.0, scale) for scale in scales]
     outlines = [_inverse(0.0, outline) for outline in (outline_x, outline_y)]
     if None in inverse or None in outlines:
@@ -124,6 +139,9 @@ def fit_systematic_error(
         keypoints=int(used.sum()),
         images=images,
         axes_exchanged=exchanged,
+        corners=tuple(zip(offsets[::2], offsets[1::2], strict=True)),
+        half_size=_half_size(around[1], used),
+        units=len(sums),
     )
 
 
@@ -143,7 +161,7 @@ def moved_as_others(pred: Floats, label: Floats) -> Floats | None:
     at = at & _ordinary(of_pred - middle, at)
     centre = middle[at].mean(axis=0)
     sums = _moments(middle - centre, of_pred - middle, at)
-    none = np.zeros((len(sums), 2 * _OUTLINES))
+    none = np.zeros((len(sums), _CORNER_SUMS + 2 * _OUTLINES))
     fitted = _solve(np.concatenate([sums.sum(axis=0) - sums, none], axis=1))[:, :_PARAMETERS]
     if not np.isfinite(fitted).all() or (np.abs(1 + fitted[:, 2:4]) < _LEAST_FOLLOWED).any():
         return None
@@ -180,6 +198,25 @@ def _middles(points: Floats, known: Bools) -> Floats:
     return middle
 
 
+def _corner_sums(pred: Floats, label: Floats, used: Bools) -> Floats:
+    """Per image and corner: number, Σ label and Σ prediction in x and y about their middles, `[N, 20]`.
+
+    The ends of a skeleton that have no four corners are left out.
+    """
+    whole = pred.shape[1] // _CORNERS * _CORNERS
+    shape = (len(pred), whole // _CORNERS, _CORNERS, -1)
+    known = used[:, :whole].reshape(shape)
+    x = [np.where(known, v[:, :whole].reshape(shape), 0.0) for v in (label, pred)]
+    sums: Floats = np.concatenate([known, *x], axis=-1).astype(np.float64).sum(axis=1)
+    return np.reshape(sums, (len(pred), _CORNER_SUMS))
+
+
+def _half_size(label: Floats, used: Bools) -> tuple[float, float]:
+    """Root mean square of the corners about their middles, in x and y."""
+    x, y = np.sqrt(np.mean(label[used] ** 2, axis=0))
+    return float(x), float(y)
+
+
 def _outline_sums(pred: Floats, label: Floats, used: Bools) -> Floats:
     """Per image Σ label·prediction and Σ label² in x and y of corners about their middles, `[N, 4]`."""
     both = [np.where(used[..., None], values, 0.0).astype(np.float64) for values in (label * pred, label**2)]
@@ -213,9 +250,11 @@ def _moments(place: Floats, residual: Floats, known: Bools) -> Floats:
 def _solve(sums: Floats) -> Floats:
     """Shift x, y, scale − 1 in x, y, rotation in radians, and the two ratios of outlines; NaN if singular.
 
-    `[B, 15]` to `[B, 7]`. Model: dx = tx + ex·x − r·y, dy = ty + ey·y + r·x.
+    Then the offsets of the four corners in x and y that these ratios leave. `[B, 35]` to `[B, 15]`. Model:
+    dx = tx + ex·x − r·y, dy = ty + ey·y + r·x.
     """
-    moments, outlines = np.split(sums, [sums.shape[1] - 2 * _OUTLINES], axis=1)
+    ends = sums.shape[1] - 2 * _OUTLINES
+    moments, of_corners, outlines = np.split(sums, [ends - _CORNER_SUMS, ends], axis=1)
     n, x, y, xx, yy, xy, dx, dy, xdx, ydy, turn = moments.T
     zero = np.zeros_like(n)
     matrix = np.array(
@@ -237,11 +276,22 @@ def _solve(sums: Floats) -> Floats:
     solution[sound] = solved / size[sound]
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = outlines[:, :_OUTLINES] / outlines[:, _OUTLINES:]
-    return np.concatenate([solution, ratio], axis=1)
+        count, label, pred = np.split(of_corners.reshape(len(sums), _CORNERS, -1), [1, 3], axis=-1)
+        offsets = (pred - ratio[:, None] * label) / np.maximum(count, 1)
+        offsets[np.broadcast_to(count.sum(axis=0) == 0, offsets.shape)] = np.nan
+    return np.concatenate([solution, ratio, offsets.reshape(len(sums), 2 * _CORNERS)], axis=1)
+
+
+def _percentiles(drawn: Floats) -> tuple[Floats, Floats]:
+    """2.5 % and 97.5 % of every column, NaN where nothing is known of it."""
+    known = np.isfinite(drawn).any(axis=0)
+    ends = np.full((2, drawn.shape[1]), np.nan)
+    ends[:, known] = np.nanpercentile(drawn[:, known], [2.5, 97.5], axis=0)
+    return ends[0], ends[1]
 
 
 def _resampled(moments: Floats, resamples: int, seed: int) -> Floats:
-    """The fit of every resample of the images, `[resamples, 7]`."""
+    """The fit of every resample of the units, `[resamples, 15]`."""
     rng = np.random.default_rng(seed)
     images = moments.shape[0]
     sums = np.empty((resamples, moments.shape[1]))
@@ -249,94 +299,3 @@ def _resampled(moments: Floats, resamples: int, seed: int) -> Floats:
         times = np.bincount(rng.integers(0, images, images), minlength=images)
         sums[n] = times @ moments
     return _solve(sums)
-
-
-HALF_CELL = (0.3, 0.6)
-"""Shifts in heatmap cells that a pixel-centre mismatch can make: (1 − 1/s)/2 for s pixels per cell."""
-
-_SMALLEST_SCALE = 0.01
-_SMALLEST_ROTATION_DEG = 0.5
-_SMALLEST_OUTLINE = 0.03
-
-
-def explain_systematic_error(in_px: SystematicError, in_cells: SystematicError | None) -> str | None:
-    """A plain sentence on what the shared error points to, or None where there is nothing worth saying.
-
-    In this order: exchanged axes, mirroring, scale (from 1 %), shift (from 0.3 heatmap cells), rotation
-    (from 0.5°); each only where its interval excludes that there is none. Scales are those in heatmap cells
-    where these are known.
-    """
-    if in_px.axes_exchanged:
-        return "Exchanging x and y of the predictions would more than halve the error: the axes are confused."
-    # Among images of several sizes a shift of a cell grows with the coordinates, like a scale: in pixels the
-    # two cannot be told apart.
-    frame = in_cells or in_px
-    scales = [(axis, e) for axis, e in (("x", frame.scale_x), ("y", frame.scale_y))]
-    wrong = [
-        (axis, e) for axis, e in scales if e.clearly_excludes(1.0) and abs(e.value - 1) >= _SMALLEST_SCALE
-    ]
-    mirrored = [axis for axis, e in wrong if e.high < 0]
-    if mirrored:
-        return _MIRRORED["".join(mirrored)]
-    if wrong:
-        factors = " and ".join(_factor(axis, e) for axis, e in wrong)
-        where = "In heatmap cells places" if in_cells else "Places"
-        return f"{where} of vertebrae have to be scaled by {factors}{_outlines_beside(frame)}."
-    if in_cells is not None and (sentence := _explain_shift(in_px, in_cells)):
-        return sentence
-    turn = in_px.rotation_deg
-    if turn.clearly_excludes(0.0) and abs(turn.value) >= _SMALLEST_ROTATION_DEG:
-        return f"Predictions have to be turned by {turn.value:.1f}° ({turn.low:.1f} to {turn.high:.1f})."
-    return _explain_outlines(frame)
-
-
-def _outlines_beside(error: SystematicError) -> str:
-    """Whether outlines share the scale of places."""
-    off = [
-        e
-        for e in (error.outline_x, error.outline_y)
-        if e.clearly_excludes(1.0) and abs(e.value - 1) >= _SMALLEST_OUTLINE
-    ]
-    return ", and so have their outlines" if off else "; their outlines have the right size"
-
-
-def _explain_outlines(error: SystematicError) -> str | None:
-    sides = (("width", error.outline_x), ("height", error.outline_y))
-    wrong = [
-        (side, e) for side, e in sides if e.clearly_excludes(1.0) and abs(e.value - 1) >= _SMALLEST_OUTLINE
-    ]
-    if not wrong:
-        return None
-    shown = " and ".join(f"{1 / e.value:.2f} times their {side}" for side, e in wrong)
-    return f"Vertebrae lie where they belong, but are outlined at {shown}."
-
-
-_MIRRORED = {
-    "x": "Predictions mirror the labels, left for right: flipped images, or corners named from behind.",
-    "y": "Predictions show the labels upside down: flipped images, or rows counted from the bottom.",
-    "xy": "Predictions show the labels turned by 180°: turned images, or both axes counted from their ends.",
-}
-
-
-def _factor(axis: str, scale: Fitted) -> str:
-    """Three decimals, or as many as a small factor needs to be seen."""
-    values = (f"{v:.3f}" if abs(v) >= 0.1 else f"{v:.3g}" for v in (scale.value, scale.low, scale.high))
-    return "{} in {axis} ({} to {})".format(*values, axis=axis)
-
-
-def _explain_shift(in_px: SystematicError, in_cells: SystematicError) -> str | None:
-    cells = {"x": in_cells.shift_x, "y": in_cells.shift_y}
-    pixels = {"x": in_px.shift_x, "y": in_px.shift_y}
-    low, high = HALF_CELL
-    shifted = [axis for axis, e in cells.items() if e.clearly_excludes(0.0) and low <= abs(e.value)]
-    if not shifted:
-        return None
-    amounts = ", ".join(
-        f"{cells[axis].value:+.2f} cells ({pixels[axis].value:+.1f} px) in {axis}" for axis in shifted
-    )
-    if all(abs(cells[axis].value) <= high for axis in shifted):
-        return (
-            f"Predictions have to be shifted by {amounts}: about half a heatmap cell, a mismatch of "
-            "pixel-centre conventions (--coords)."
-        )
-    return f"Predictions have to be shifted by {amounts}: an offset between image and heatmap, or a crop."

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import Rule
-from mahtdiag.anatomy.systematic import SystematicError, explain_systematic_error, fit_systematic_error
+from mahtdiag.anatomy.systematic import SystematicError, fit_systematic_error
+from mahtdiag.anatomy.systematic_words import explain_systematic_error
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.copies import CopySearch
 from mahtdiag.diagnosis.gates import GateResult
@@ -209,9 +210,9 @@ def diagnose_predictions(table: RunTable, facing: FacingSide | None = None) -> P
     flat = (table.flags.astype(np.int64) & int(HeatmapFlag.FLAT)) != 0
     pred_px = np.where(flat[..., None], np.nan, table.pred_px)
     pred_cells, label_cells = table.in_cells(pred_px), table.in_cells(label_px)
-    in_px, in_cells = fit_systematic_error(pred_px, label_px), None
+    in_px, in_cells = fit_systematic_error(pred_px, label_px, table.units), None
     if pred_cells is not None and label_cells is not None:
-        in_cells = fit_systematic_error(pred_cells, label_cells)
+        in_cells = fit_systematic_error(pred_cells, label_cells, table.units)
     return PredictionDiagnosis(
         in_px=in_px,
         in_cells=in_cells,

@@ -151,8 +151,13 @@ def _systematic(error: SystematicError | None) -> Json:
     names = ("shift_x", "shift_y", "scale_x", "scale_y", "rotation_deg", "outline_x", "outline_y")
     return {
         **{name: _estimate(getattr(error, name)) for name in names},
+        "corners": {
+            name: {"x": _estimate(x), "y": _estimate(y)}
+            for name, (x, y) in zip(("UL", "UR", "LL", "LR"), error.corners, strict=True)
+        },
         "keypoints": error.keypoints,
         "images": error.images,
+        "units": error.units,
         "axes_exchanged": error.axes_exchanged,
     }
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from mahtdiag.anatomy.systematic import (
     Fitted,
     SystematicError,
-    explain_systematic_error,
     fit_systematic_error,
     moved_as_others,
 )
+from mahtdiag.anatomy.systematic_words import explain_systematic_error
 from mahtdiag.schema.skeleton import AP
 
 from .spines import Floats, natural_spines
@@ -211,5 +211,75 @@ def test_a_small_factor_is_seen() -> None:
 def test_an_interval_that_holds_nothing_says_nothing() -> None:
     none, unsure = Fitted(0.0, -1.0, 1.0), Fitted(0.5, -0.1, 1.1)
     one = Fitted(1.0, 0.9, 1.1)
-    found = SystematicError(unsure, unsure, one, one, none, one, one, (0.0, 0.0), 100, 10, False)
+    found = SystematicError(
+        unsure,
+        unsure,
+        one,
+        one,
+        none,
+        one,
+        one,
+        (0.0, 0.0),
+        100,
+        30,
+        False,
+        ((none, none),) * 4,
+        (45.0, 25.0),
+        30,
+    )
     assert explain_systematic_error(found, found) is None
+
+
+def test_outlines_and_corners_in_words() -> None:
+    label = labels()
+    around = label.reshape(30, 5, 4, 2)
+    middles = around.mean(axis=2, keepdims=True)
+    wide = (middles + [1.11, 0.9] * (around - middles)).reshape(label.shape)
+    assert in_both(wide, label) == (
+        "Vertebrae lie where they belong, but their outlines are 11 % too wide and 10 % too low."
+    )
+    biased = around.copy()
+    biased[:, :, 0, 0] -= 12.0
+    sentence = in_both(biased.reshape(label.shape), label)
+    # It moves the middle by 3 px, which is no shift of the whole.
+    assert sentence is not None
+    assert sentence.startswith("Corners are not placed alike: about the middle of their vertebra upper left")
+    # One corner out and the others in by a third keep middle and width: nothing but a bias is left.
+    skewed = around + np.array([[-9.0, 0.0], [-9.0, 0.0], [9.0, 0.0], [9.0, 0.0]])
+    found = fit(skewed.reshape(label.shape), label)
+    assert [x.value for x, _ in found.corners] == pytest.approx([-9.0, -9.0, 9.0, 9.0], abs=0.01)
+    sentence = in_both(skewed.reshape(label.shape), label)
+    assert sentence is not None
+    assert "corners lie 9.0 px too far" in sentence
+
+
+def test_offsets_of_corners_equal_the_formula_written_out() -> None:
+    label = labels(25)
+    pred = label + np.random.default_rng(0).normal(0, 2, label.shape)
+    found = fit(pred, label)
+    around = [points.reshape(25, 5, 4, 2) for points in (label, pred)]
+    of_label, of_pred = (points - points.mean(axis=2, keepdims=True) for points in around)
+    slopes = [1 / found.outline_x.value, 1 / found.outline_y.value]
+    expected = (of_pred - slopes * of_label).mean(axis=(0, 1))
+    assert [[x.value, y.value] for x, y in found.corners] == [pytest.approx(row) for row in expected]
+
+
+@pytest.mark.parametrize(("images", "said"), [(19, False), (20, True), (38, False)])
+def test_twenty_units_before_anything_is_said(images: int, said: bool) -> None:
+    label = labels(images)
+    units = np.arange(images) // (2 if images == 38 else 1)
+    pred = label * 0.9
+    found = [fit_systematic_error(pred / per, label / per, units, resamples=200) for per in (1, 4)]
+    assert found[0] is not None
+    assert found[0].units == units.max() + 1
+    assert (explain_systematic_error(found[0], found[1]) is not None) == said
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_corner_that_nobody_marked_has_no_offset() -> None:
+    label = labels()
+    label[:, 2::4] = np.nan
+    found = fit(label + 1.0, label)
+    assert np.isnan(found.corners[2][0].value)
+    assert not found.corners[2][0].clearly_excludes(0.0)
+    assert found.shift_x.value == pytest.approx(-1.0)

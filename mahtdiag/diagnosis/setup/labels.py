@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.systematic import explain_systematic_error, fit_systematic_error
+from mahtdiag.anatomy.systematic import fit_systematic_error
+from mahtdiag.anatomy.systematic_words import explain_systematic_error
 from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, explained_by, fine, not_checked
 from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES
 from mahtdiag.diagnosis.setup.mistakes import TRANSFORM

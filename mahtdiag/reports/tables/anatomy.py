@@ -206,6 +206,11 @@ def systematic_table(in_px: SystematicError, in_cells: SystematicError | None, s
         if in_cells and name != "rotation_deg":
             row += _estimate(getattr(in_cells, name), digits)
         rows.append((title, *row))
+    empty = [""] * (2 if in_cells else 0)
+    for corner, offsets in zip(("UL", "UR", "LL", "LR"), in_px.corners, strict=True):
+        rows += [
+            (f"{corner} off in {axis}", *_estimate(e), *empty) for axis, e in zip("xy", offsets, strict=True)
+        ]
     return table(
         f"Shared by all predictions ({in_px.images} images): prediction to label",
         ("", "px", "95 % interval", *(["cells", "95 % interval"] if in_cells else [])),
