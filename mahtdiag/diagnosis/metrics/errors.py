@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.diagnosis.columns import ColumnNotReadError
 from mahtdiag.diagnosis.metrics.measures import Mean, Measure, Pooled, Quantile, Terms, Told
 from mahtdiag.diagnosis.metrics.metric import (
     ERRORS,
@@ -240,7 +241,11 @@ def _count(
 
 def label_details(table: RunTable) -> tuple[str, ...]:
     """Which rules the label of each image breaks, in words, `[N]`; empty where it breaks none."""
-    return tuple(f" (its label breaks {', '.join(codes)})" if codes else "" for codes in table.label_codes)
+    try:
+        broken = table.label_codes
+    except ColumnNotReadError:
+        return ("",) * len(table)
+    return tuple(f" (its label breaks {', '.join(codes)})" if codes else "" for codes in broken)
 
 
 def by_mean_error(group: Group, unit: str = "px") -> Images:
