@@ -64,6 +64,7 @@ def suspicious_labels(table: RunTable) -> SuspiciousLabels:
     return SuspiciousLabels(labels, found.trusted, found.reason)
 
 
+@np.errstate(all="ignore")
 def evidence_of(table: RunTable) -> LabelEvidence:
     """The evidence of each image of a run; σ scales the errors, or the image's vertebra width without σ."""
     pred_px, gt_px = table.pred_px, table.gt_px
