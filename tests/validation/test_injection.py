@@ -36,7 +36,8 @@ SURE = [
 @pytest.mark.parametrize("view", list(View))
 @pytest.mark.parametrize("title", SURE)
 def test_what_must_be_named_is_named(title: str, view: View) -> None:
-    assert measure(clean_set(view), by_title(title)).named == 1.0
+    # Of fewer than 20 images nothing shared is said.
+    assert measure(clean_set(view, 24), by_title(title)).named == 1.0
 
 
 @pytest.mark.parametrize("injection", INJECTIONS, ids=lambda injection: injection.title)

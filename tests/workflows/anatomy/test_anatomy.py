@@ -177,7 +177,7 @@ def test_rules_of_the_options_replace_those_of_the_settings(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("cells", [0.5, 1.0])
 def test_a_shift_is_seen_in_heatmap_cells(tmp_path: Path, cells: float) -> None:
-    labels = natural_spines(View.AP, 6)
+    labels = natural_spines(View.AP, 20)
     write_run(tmp_path / "runs" / "a", labels, labels + cells * CELL_PX, View.AP)
     found = diagnosis_of(judged(tmp_path).report)
     assert found.in_cells is not None
