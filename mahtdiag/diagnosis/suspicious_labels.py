@@ -70,9 +70,10 @@ def evidence_of(table: RunTable) -> LabelEvidence:
     pred_px, gt_px = table.pred_px, table.gt_px
     residual_px = pred_px - gt_px
     width_px = _width_px(pred_px)
-    usable = np.isfinite(table.sigma_px) & (table.sigma_px > 0)
+    sigma_px = table.sigma_px if table.has(RunTable.sigma_px) else np.full_like(residual_px, np.nan)
+    usable = np.isfinite(sigma_px) & (sigma_px > 0)
     by_width = np.broadcast_to(width_px[:, None, None], residual_px.shape)
-    scale_px = table.sigma_px if 2 * usable.sum() > usable.size else by_width
+    scale_px = sigma_px if 2 * usable.sum() > usable.size else by_width
     moved_px = _moved(pred_px, gt_px, table.level_shift)
     size = sizes(residual_px, scale_px)
     core = core_scales(size)
