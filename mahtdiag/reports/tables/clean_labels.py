@@ -18,8 +18,9 @@ SCALE = "sigma_scale"
 
 
 def clean_label_parts(numbers: RunNumbers, sigma_scale: float | None) -> Iterator[Part]:
-    """Nothing where no label breaks a rule; `sigma_scale`: the best one on all images."""
-    kept, left_out = (int(numbers[name].value) for name in (KEPT, LEFT_OUT))
+    """Nothing where no label breaks a rule, or none was judged; `sigma_scale`: the best one on all images."""
+    judged = numbers.get(KEPT), numbers.get(LEFT_OUT)
+    kept, left_out = (0 if found is None else int(found.value) for found in judged)
     if not left_out:
         return
     title = f"Labels that break a rule: {left_out} of {counted(kept + left_out, 'image')}"

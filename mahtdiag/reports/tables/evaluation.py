@@ -280,14 +280,13 @@ def repair_table(run: RunTable) -> Part:
         return Line("No keypoint has both a label and a prediction: nothing to compare.\n")
     return table(
         f"Error types: mean error {pixels(mean)} px over {sum(row.keypoints for row in repairs):,} keypoints",
-        ("type", "keypoints", "of all", "of error", "mean then", "gain, px", "95 % interval"),
+        ("type", "keypoints", "of all", "of error", "gain, px", "95 % interval"),
         (
             (
                 row.error_type.title,
                 f"{row.keypoints:,}",
                 percent(row.keypoint_share),
                 percent(row.error_share),
-                pixels(row.repaired_mean_px),
                 pixels(max(0.0, mean - row.repaired_mean_px)),
                 "" if row.error_type is ErrorType.GOOD else interval(numbers[gain_of(row.error_type)].ci95),
             )

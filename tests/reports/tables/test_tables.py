@@ -53,6 +53,8 @@ def summary(
         "radial_error_px": np.array([123.4, *np.linspace(50, 1, images - 1)]),
         "max_error_px": np.full(images, 471.25),
         "violations": (("A101", "A402"),) * images,
+        "width": np.full(images, 500.0),
+        "height": np.full(images, 900.0),
     }
     places = {name: np.zeros((*error.shape, 2)) for name in ("pred_px", "gt_px")}
     columns = {"image": names, "error_px": error, "error_mm": mm, **places, **losses, **of_images}
