@@ -236,7 +236,7 @@ CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
     ("together.flip", {}, FINE, "neither mirrored nor turned"),
     ("together.frame", {}, FINE, "no other pixel convention or way of resizing fits better"),
     ("together.transform", {}, FINE, "no shared shift, scale or rotation that matters"),
-    ("together.transform", {"pred_px": PLACES.pred_px + 14}, WARNING, "Predictions have to be shifted by"),
+    ("together.transform", {"pred_px": PLACES.pred_px + 14}, WARNING, "all predictions share a shift"),
     ("together.transform", HALF, NOT, "labels.unit comes first"),
     ("together.transform", {"count": 9}, NOT, "9 images, needs 10"),
     ("network.peak_width", {}, FINE, "peaks are 1.5 cells wide (σ), 1.5 are stated"),
