@@ -214,8 +214,8 @@ def test_run_folders_of_every_name(desk: Desk, name: str) -> None:
 
 def test_every_option_that_is_a_setting_is_read_by_its_name() -> None:
     """What a key says it is called on the command line is what the command takes."""
-    command = typer.main.get_command(app).commands["evaluate"]  # type: ignore[attr-defined]
-    names = {parameter.opts[0] for parameter in command.params}
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    names = {p.opts[0] for name in ("evaluate", "anatomy") for p in commands[name].params}
     asked = {key.option for keys in KEYS.values() for key in keys if key.option is not None}
     assert asked - {"CHECKPOINT", "DATA"} <= names
     assert {"checkpoint", "data"} <= names

@@ -5,7 +5,8 @@ import pytest
 
 from validation.intervals import KINDS, Held, lines, measure, simulate, told
 
-SQUARES = ("sigma_scale", "nll", "sharpness_px", "ence")
+FEWEST = dict.fromkeys(("sigma_scale", "nll", "sharpness_px", "ence"), 50) | {"radial_error_px.p95": 40}
+FAR = ("radial_error_px.p90", "radial_error_px.p95")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -14,10 +15,11 @@ def test_coverage(kind: str, images: int, least: float) -> None:
     """100 sets: three standard errors below 92 % are 84 %; heavier misses would show."""
     found = measure(kind, images, 100)
     for name, held in found.items():
-        if images < 50 and name in SQUARES:
+        if images < FEWEST.get(name, 0):
             assert held.none == 100, name
             continue
-        assert held.none == 0, name
+        # The end of a far quantile may lie beyond all values.
+        assert held.none <= (20 if name in FAR else 0), name
         assert held.coverage >= least - (0.03 if kind == "heavy" else 0.0), name
 
 
