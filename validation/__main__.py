@@ -21,6 +21,7 @@ from validation import (
     injection,
     intervals,
     label_noise,
+    subgroups,
     suspicious_labels,
 )
 
@@ -34,6 +35,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "agreement": agreement.run,
     "causes": causes.run,
     "comparison": comparison.run,
+    "subgroups": subgroups.run,
     "suspicious-labels": suspicious_labels.run,
 }
 

@@ -25,6 +25,7 @@ def evaluate_command(
     view: options.View = None,
     pixel_spacing: options.PixelSpacing = None,
     patient: options.Patient = None,
+    subgroups: options.Subgroups = None,
     model: options.Model = None,
     trust: options.Trust = False,
     input_size: options.InputSize = None,

@@ -98,6 +98,10 @@ PATIENT = OptionKey(
     "--patient", "^[^-_.]+", "regular expression: the part of an image's name that is its patient",
     DATA_SET, "REGEX", "Part of an image's name that is its patient (default: file name or patients.csv).",
 )  # fmt: skip
+SUBGROUPS = OptionKey(
+    "--subgroups", "subgroups.csv", "CSV by image or patient: errors by each of its other columns",
+    DATA_SET, "FILE", "CSV with a column image or patient: errors by each of its other columns.",
+)  # fmt: skip
 DEVICE = OptionKey(
     "--device", "auto", "auto, cpu, cuda, cuda:N or mps",
     EXECUTION, "auto|cpu|cuda|cuda:N|mps", "Where the network runs.",

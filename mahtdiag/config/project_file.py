@@ -66,6 +66,8 @@ def based_in(folder: Path, settings: Settings) -> Settings:
         model = model.model_copy(update={"checkpoint": checkpoints(model.checkpoint)})
     if data.path is not None:
         data = data.model_copy(update={"path": seen(data.path)})
+    if data.subgroups is not None:
+        data = data.model_copy(update={"subgroups": seen(data.subgroups)})
     if evaluate.recalibration is not None:
         evaluate = evaluate.model_copy(update={"recalibration": seen(evaluate.recalibration)})
     if gates.baseline is not None:

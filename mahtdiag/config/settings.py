@@ -211,6 +211,7 @@ class DataSettings(SettingsTable):
     view: Annotated[View | Literal["auto"], BeforeValidator(parse_view)] | None = optional(keys.VIEW)
     pixel_spacing_mm: PositiveFloat | None = optional(keys.PIXEL_SPACING)
     patient: Annotated[str, AfterValidator(known_pattern)] | None = optional(keys.PATIENT)
+    subgroups: str | None = optional(keys.SUBGROUPS)
 
 
 class EvaluateSettings(SettingsTable):

@@ -92,6 +92,7 @@ class RecordMaker:
                     pixels=image.pixels,
                     patient=sample.patient.identifier,
                     label_codes=label_codes[i],
+                    subgroups=sample.subgroups,
                 )
             )
         return records, failures

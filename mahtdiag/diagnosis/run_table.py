@@ -138,6 +138,7 @@ class RunTable:
     colour = Column[Floats]("float64", record="pixels.colour", optional=True, later=True)
     orientation = Column[Floats]("int32", record="pixels.orientation", optional=True, later=True)
     patient = Column[tuple[str | None, ...]]("string", record="patient", optional=True, later=True)
+    subgroups = Column[tuple[tuple[str, ...], ...]]("list<string>", record="subgroups", later=True)
     thumbnail = Column[tuple[str | None, ...]]("string", record="pixels.thumbnail", optional=True, later=True)
 
     gt_px = Column[Floats]("float64", "gt_x", "gt_y", record="keypoints.gt_px")

@@ -162,6 +162,9 @@ class RunDocument(Section):
         default=None,
         description="heatmaps with two peaks, and diffuse ones without; null where the peaks are not known",
     )
+    subgroups: dict[str, JsonValue] | None = Field(
+        default=None, description="errors by group of images; null where no groups are known, or too small"
+    )
     calibration: dict[str, JsonValue] | None = None
     setup: tuple[StoredSetupEntry, ...] = Field(
         default=(), description="checks of the setup; empty in runs of earlier versions"

@@ -116,7 +116,8 @@ class Sample:
 
     `image` is its path relative to the data folder with forward slashes: the name used in every record.
     `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, NaN where a keypoint is not annotated.
-    `listhesis` is one code per annotated endplate (see `LISTHESIS_NAMES`).
+    `listhesis` is one code per annotated endplate (see `LISTHESIS_NAMES`). `subgroups`: what a subgroup file
+    says of it, `column=value`.
     """
 
     image: str
@@ -127,6 +128,7 @@ class Sample:
     listhesis: tuple[int, ...] = ()
     patient: Patient = field(default_factory=Patient)
     pixel_spacing_mm: float | None = None
+    subgroups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,7 @@ class ImageRecord:
     pixels: ImagePixels | None = None
     patient: str | None = None
     label_codes: tuple[str, ...] = ()
+    subgroups: tuple[str, ...] = ()
 
     @property
     def radial_error_px(self) -> float:

@@ -37,6 +37,7 @@ from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
 from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import setup_table
+from mahtdiag.reports.tables.subgroups import subgroup_parts
 from mahtdiag.reports.tables.table import Line, Part, Style
 from mahtdiag.schema.setup import SetupEntry
 
@@ -154,7 +155,9 @@ def _errors(report: ReportContent) -> Chapter:
     )
     ambiguous = tuple(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
     rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), (table, kinds), (groups,)]
-    return Chapter("errors", "Errors", tuple([*rows, (ambiguous,)] if ambiguous else rows))
+    subgroups = tuple(subgroup_parts(images))
+    rows += [(stack,) for stack in (subgroups, ambiguous) if stack]
+    return Chapter("errors", "Errors", tuple(rows))
 
 
 def _losses(report: ReportContent) -> Chapter:

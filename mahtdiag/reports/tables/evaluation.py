@@ -21,6 +21,7 @@ from mahtdiag.diagnosis.numbers import RunNumbers, find_number, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.tables.clean_labels import clean_label_parts, mark_note, marked_name
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
+from mahtdiag.reports.tables.subgroups import subgroup_parts
 from mahtdiag.reports.tables.table import (
     INDENT,
     LONGEST_NAME,
@@ -103,6 +104,7 @@ def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> 
     yield from clean_label_parts(numbers, find_number(result.calibration or {}, "sigma_scale"))
     yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width)
     yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width)
+    yield from subgroup_parts(numbers.table)
     yield loss_table(numbers, result.loss_weights)
     yield worst_table(numbers.table, result.loss_weights, name_width)
     yield violations_table(numbers)

@@ -12,6 +12,7 @@ from mahtdiag.calibration.scores import Points, collect_points
 from mahtdiag.calibration.verdict import HeadUnits
 from mahtdiag.config.settings import CalibrationGroup, CalibrationSettings
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.subgroups import age_band
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
@@ -21,8 +22,6 @@ Floats = NDArray[np.float64]
 
 SECTION = "calibration"
 LARGE_ERROR_WIDTHS = 0.1
-AGE_BANDS = ((0, 20), (20, 40), (40, 60), (60, 80))
-OLDEST_BAND = "80 and older"
 CURVES = ("curve", "sparsification", "adversarial")
 
 
@@ -207,13 +206,6 @@ def groups_of(table: RunTable) -> dict[str, ArrayLike]:
         if (labels != "").any():
             groups[kind] = labels
     return groups
-
-
-def age_band(years: float) -> str:
-    """Twenty years of age as a name; empty where the age is unknown."""
-    if not np.isfinite(years):
-        return ""
-    return next((f"{low} to {high - 1}" for low, high in AGE_BANDS if years < high), OLDEST_BAND)
 
 
 def head_units(run: Run) -> HeadUnits:

@@ -49,6 +49,7 @@ from mahtdiag.workflows.evaluate.networks import (
     source_of,
     view_evidence_of,
 )
+from mahtdiag.workflows.evaluate.subgroup_file import with_subgroups
 from mahtdiag.workflows.pictures import usual_workers
 
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
@@ -77,6 +78,7 @@ class Prepared:
     allow_failures: int
     correction: dict[str, JsonValue] | None = None
     """Factors on σ, see `read_correction`."""
+    subgroups_sha256: str | None = None
 
     @property
     def name(self) -> str:
@@ -102,6 +104,7 @@ class Prepared:
             recalibration=self.correction,
             pixel_spacing_mm=self.asked.data.pixel_spacing_mm,
             patient=self.asked.data.patient,
+            subgroups=self.subgroups_sha256,
             limits=self.limits,
             rules=self.rules,
             batch_size=self.batch_size,
@@ -137,18 +140,21 @@ def prepare(settings: Settings, *, trust: bool) -> Prepared:
     view = settle_view([*evidence, *data_says])
     loss = _loss(settings.loss, members[0].spec.skeleton)
     precision = settings.evaluate.precision or Precision.FP32
+    dataset = open_dataset(data, view, reader=reader, patient=settings.data.patient)
+    dataset, subgroups_sha256 = with_subgroups(dataset, settings.data.subgroups)
     prepared = Prepared(
         asked=settings,
         members=members,
         runner=runner_of(members, settings.model, device, precision, loss.focal_weight),
         loss=loss,
-        dataset=open_dataset(data, view, reader=reader, patient=settings.data.patient),
+        dataset=dataset,
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         rules=rules,
         batch_size=_batch_size(settings, device, members[0].spec.input.size),
         workers=settings.evaluate.workers or usual_workers(),
         overlays=settings.evaluate.overlays or DEFAULT_OVERLAYS,
         allow_failures=settings.evaluate.allow_failures or 0,
+        subgroups_sha256=subgroups_sha256,
     )
     file = settings.evaluate.recalibration
     if file is None:

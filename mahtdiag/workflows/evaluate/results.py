@@ -9,6 +9,7 @@ from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.metrics.anatomy import repairs_of
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.subgroups import subgroups_of
 from mahtdiag.runs.document import FailureEntry, ImageCounts, RunDocument
 from mahtdiag.runs.files import digest
 from mahtdiag.runs.reading import Run
@@ -35,11 +36,12 @@ def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers 
     )
     if not np.isfinite(table.error_px).any():
         return base, None
-    numbers, ambiguity = numbers_of(table), ambiguity_of(table)
+    numbers, ambiguity, subgroups = numbers_of(table), ambiguity_of(table), subgroups_of(table)
     document = base.model_copy(
         update={
             **_sections(numbers),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
+            "subgroups": None if subgroups is None else subgroups.as_json(),
             "calibration": _calibration(run, known),
         }
     )

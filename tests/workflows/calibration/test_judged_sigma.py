@@ -10,13 +10,13 @@ from pydantic import JsonValue
 from mahtdiag.calibration.report import CalibrationReport
 from mahtdiag.calibration.verdict import HeadUnits
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.subgroups import age_band
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CheckpointMember
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.calibration.judged_sigma import (
     JudgedSigma,
-    age_band,
     groups_of,
     head_units,
     judge_sigma,

@@ -1,0 +1,86 @@
+"""What a subgroup file may look like, and what is said of one that does not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mahtdiag.data.files import Dataset
+from mahtdiag.errors import DataError
+from mahtdiag.schema.records import Patient, Sample
+from mahtdiag.schema.skeleton import AP
+from mahtdiag.workflows.evaluate.subgroup_file import parse_subgroups, with_subgroups
+
+
+def _set(names: list[str], patients: list[str | None] | None = None) -> Dataset:
+    points = np.zeros((AP.keypoints, 2))
+    samples = [
+        Sample(f"AP/{name}.jpg", name, AP, points, "0" * 64, patient=Patient(patient))
+        for name, patient in zip(names, patients or [None] * len(names), strict=True)
+    ]
+    return Dataset(Path("set"), "test", AP, tuple(samples), ())
+
+
+def _file(folder: Path, text: str) -> str:
+    (folder / "g.csv").write_text(text, encoding="utf-8")
+    return str(folder / "g.csv")
+
+
+def test_values_reach_the_samples_and_notes_say_what_did_not_fit(tmp_path: Path) -> None:
+    file = _file(tmp_path, "image,scanner,bmi [25 30]\na,X,22\na,X,22\nb.jpg,Y,\nother,X,31\n")
+    found, sha256 = with_subgroups(_set(["a", "b", "c"]), file)
+    assert [s.subgroups for s in found.samples] == [
+        ("scanner=X", "bmi [25 30]=22"),
+        ("scanner=Y", "bmi [25 30]="),
+        ("scanner=", "bmi [25 30]="),
+    ]
+    assert sha256 is not None
+    assert [note.removeprefix(f"{file}: ") for note in found.notes] == [
+        "1 row twice with the same values, counted once",
+        "1 image not in the set, left out: other",
+        "no row for 1 of 3 images, in no group: AP/c.jpg",
+    ]
+
+
+def test_patients_are_found_as_they_are_kept_and_never_named(tmp_path: Path) -> None:
+    hashed = "2c26b46b68ffc68f"
+    file = _file(tmp_path, "patient,ward\nfoo,N\nP7,S\nP9,S\n")
+    found, _ = with_subgroups(_set(["a", "b"], [hashed, "P7"]), file)
+    assert [s.subgroups for s in found.samples] == [("ward=N",), ("ward=S",)]
+    assert found.notes == (f"{file}: 1 patient not in the set, left out",)
+    with pytest.raises(DataError, match="of no image the patient is known"):
+        with_subgroups(_set(["a"]), file)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ("name,scanner\na,X\n", "no column image or patient"),
+        ("image,patient,scanner\na,p,X\n", "both columns"),
+        ("image\na\n", "no column besides image"),
+        ("image,s,s\na,X,Y\n", "stands there twice"),
+        ("image,bmi [30 25]\na,22\n", "ascending"),
+        ("image,bmi [x]\na,22\n", "ascending"),
+        ("image,scanner\na\n", "1 cells, the first line has 2"),
+        ("image,scanner\n,X\n", "no image"),
+        ("image,scanner\na,X\na,Y\n", "named twice, with other values"),
+        ("image,a=b\na,X\n", "without ="),
+        (f"image,s\na,{'x' * 61}\n", "up to 60"),
+    ],
+)
+def test_a_file_that_cannot_be_used(text: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        parse_subgroups(text.encode(), "g.csv")
+
+
+def test_names_are_no_groups(tmp_path: Path) -> None:
+    names = [f"n{i}" for i in range(30)]
+    file = _file(tmp_path, "image,name\n" + "".join(f"{n},person {n}\n" for n in names))
+    with pytest.raises(DataError, match="30 different texts, no groups"):
+        with_subgroups(_set(names), file)
+    file = _file(tmp_path, "image,bmi [20]\nn0,thin\n")
+    with pytest.raises(DataError, match="bands and values that are no numbers"):
+        with_subgroups(_set(names), file)
+    with pytest.raises(DataError, match="none of its 1 rows names an image"):
+        with_subgroups(_set(names), _file(tmp_path, "image,s\nzzz,1\n"))
