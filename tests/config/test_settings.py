@@ -74,6 +74,7 @@ KEYS = (
         "data", "view", (("AP", View.AP), ("LA", View.LA), ("auto", "auto")), ("PA", "ap", "", 3, True, [])
     ),
     Key("data", "patient", (("^[0-9]+", "^[0-9]+"),), (1, "(", "*")),
+    Key("data", "subgroups", (("groups.csv", "groups.csv"),), TEXT_BAD),
     Key("data", "pixel_spacing_mm", ((0.15, 0.15), (1, 1.0)), POSITIVE_BAD),
     Key("evaluate", "device", (("cuda:1", "cuda:1"),), TEXT_BAD),
     Key(
