@@ -83,6 +83,7 @@ def anatomy_command(
     select: Select = None,
     ignore: Ignore = None,
     facing: options.Facing = None,
+    data_format: options.DataFormat = None,
     explain: Explain = None,
     csv: Csv = None,
     pictures: Pictures = True,
@@ -127,6 +128,7 @@ def anatomy_command(
             copies=copies,
             strict_copies=strict_copies,
             facing=facing,
+            data_format=data_format,
         )
         anatomy = judge_anatomy(request, progress_shown())
         _write(anatomy.report, csv, None if ci.take_stdout else output_format)

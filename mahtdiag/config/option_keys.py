@@ -83,8 +83,8 @@ UNCERTAINTY_FRAME = OptionKey(
     READING, None, "Unit of the head's σ: input pixels or heatmap cells.",
 )  # fmt: skip
 DATA = OptionKey(
-    "DATA", "data", "folder of radiographs with annotations",
-    None, None, "Folder of radiographs with annotations (BUU-LSPINE layout).",
+    "DATA", "data", "folder of radiographs with annotations, or the annotation file in it",
+    None, None, "Folder of radiographs with annotations, or the annotation file in it.",
 )  # fmt: skip
 VIEW = OptionKey(
     "--view", "auto", "AP, LA or auto",
@@ -93,6 +93,18 @@ VIEW = OptionKey(
 PIXEL_SPACING = OptionKey(
     "--pixel-spacing", 0.15, "of all images without their own; there is no default",
     DATA_SET, "MM", "Spacing of all images without their own.",
+)  # fmt: skip
+DATA_FORMAT = OptionKey(
+    "--data-format", "coco", "annotation format; found by content where it is not given",
+    DATA_SET, "NAME", "Annotation format (default: by content): buu-lspine, coco, …; a wrong one lists all.",
+)  # fmt: skip
+COMPLETE_ONLY = OptionKey(
+    "--complete-only", "false", "leave out images that lack a keypoint, as failures",
+    DATA_SET, None, "An image that lacks a keypoint fails (default: its other keypoints count).",
+)  # fmt: skip
+MISSING_VALUE = OptionKey(
+    "--missing-value", -1.0, "coordinate that means 'not labelled' in tables",
+    DATA_SET, "NUMBER", "Coordinate that means 'not labelled' in tables, such as -1.",
 )  # fmt: skip
 PATIENT = OptionKey(
     "--patient", "^[^-_.]+", "regular expression: the part of an image's name that is its patient",

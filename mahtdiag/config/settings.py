@@ -36,7 +36,9 @@ from mahtdiag.schema.choices import (
     UncertaintySource,
 )
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.keypoint_names import place_of
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, MOST_PASSES, SIGMA_BOUNDS, McDropout
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import View
 
 Value = str | float | bool | tuple[str, ...]
@@ -117,6 +119,16 @@ def known_pattern(pattern: str) -> str:
     except re.error as error:
         raise ValueError(f"not a regular expression: {error}") from None
     return pattern
+
+
+def known_keypoints(own: dict[str, str]) -> dict[str, str]:
+    """What names in somebody's files mean; ValueError names those that mean nothing here."""
+    wrong = [f"'{mine}'" for mine in own.values() if place_of(mine) == (None, None)]
+    if wrong:
+        raise ValueError(
+            f"{', '.join(wrong)}: not a keypoint, a vertebra or a corner, such as L1 UL, L1 or UL"
+        )
+    return own
 
 
 def parse_checks(value: object) -> object:
@@ -207,11 +219,23 @@ class ModelSettings(SettingsTable):
 class DataSettings(SettingsTable):
     """`[data]`: the annotated set."""
 
+    truths: ClassVar[frozenset[str]] = frozenset({"complete_only"})
+
     path: str | None = optional(keys.DATA)
     view: Annotated[View | Literal["auto"], BeforeValidator(parse_view)] | None = optional(keys.VIEW)
     pixel_spacing_mm: PositiveFloat | None = optional(keys.PIXEL_SPACING)
     patient: Annotated[str, AfterValidator(known_pattern)] | None = optional(keys.PATIENT)
     subgroups: str | None = optional(keys.SUBGROUPS)
+    format: str | None = described("coco", keys.DATA_FORMAT.meaning, keys.DATA_FORMAT.option)
+    complete_only: StrictBool | None = optional(keys.COMPLETE_ONLY)
+    missing_value: float | None = optional(keys.MISSING_VALUE)
+    keypoints: Annotated[dict[str, str], AfterValidator(known_keypoints)] = Field(default_factory=dict)
+
+    def read_options(self) -> ReadOptions:
+        """How the set is to be read."""
+        return ReadOptions(
+            self.format, self.patient, bool(self.complete_only), self.keypoints, self.missing_value
+        )
 
 
 class EvaluateSettings(SettingsTable):

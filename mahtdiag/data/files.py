@@ -44,14 +44,24 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class ViewEvidence:
-    """One thing that tells the view; `source` reads well after "AP by"."""
+    """One thing that tells the view; `source` reads well after "AP by".
+
+    `weak` evidence counts only where there is no other.
+    """
 
     view: View
     source: str
+    weak: bool = False
+
+
+def strongest(evidence: Sequence[ViewEvidence]) -> list[ViewEvidence]:
+    """The evidence that counts: what is not weak, or all where everything is."""
+    return [item for item in evidence if not item.weak] or list(evidence)
 
 
 def settle(evidence: Sequence[ViewEvidence], path: Path) -> View:
     """The view all evidence agrees on. Raises DataError where there is none or it disagrees."""
+    evidence = strongest(evidence)
     views = {item.view for item in evidence}
     if len(views) == 1:
         return views.pop()
@@ -208,8 +218,8 @@ def read_file(path: str | Path, name: str) -> bytes:
 class RecordedFiles:
     """Finds the files of a data folder by the names that records give them, which may hold escapes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, data: Path) -> None:
+        self.folder = data.parent if data.is_file() else data
         self._unescaped: dict[Path, dict[str, str]] = {}
 
     def path(self, name: str) -> Path:

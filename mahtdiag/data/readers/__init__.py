@@ -1,13 +1,38 @@
 """The annotation formats: one reader each, found by what lies in the folder."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
+
+import numpy as np
 
 from mahtdiag.data.files import Dataset, ViewEvidence, shown
 from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.buu_lspine import BuuLspine
+from mahtdiag.data.readers.coco import Coco
 from mahtdiag.errors import DataError
+from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.records import Failure, Sample
 from mahtdiag.schema.skeleton import View
+
+
+class AnnotatedSet(Protocol):
+    """A set as its reader found it, before its view is settled."""
+
+    def view_evidence(self) -> tuple[ViewEvidence, ...]:
+        """Everything in the set that tells which view its radiographs are, empty where nothing does.
+
+        A set that holds both views gives no evidence. Raises DataError where it cannot be listed.
+        """
+
+    def of_view(self, view: View | None) -> Dataset:
+        """The annotations of one view; images are only listed. No view given: the evidence settles it.
+
+        Keypoints are in original-image pixels, NaN where the annotation has none. An image that cannot be
+        used is a failure with all its problems in one line.
+
+        Raises DataError where there is nothing to evaluate or the view is not to be found.
+        """
 
 
 class Reader(Protocol):
@@ -18,55 +43,80 @@ class Reader(Protocol):
 
     @property
     def name(self) -> str:
-        """What `run.json` says as `data.format`: permanent."""
+        """What `run.json` says as `data.format`, and `--data-format` takes: permanent."""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
 
     def recognises(self, path: Path) -> str | None:
         """What shows that a set is of this format, such as the name of a file in it; None if nothing does.
 
         Proof, not suspicion: a set is refused where two readers have one. Looks into a few files at most and
-        raises nothing: what is wrong with a set, `open` says.
+        raises nothing: what is wrong with a set, `read` and the set say.
         """
 
-    def view_evidence(self, path: Path) -> tuple[ViewEvidence, ...]:
-        """Everything in the set that tells which view its radiographs are, empty where nothing does.
-
-        A set that holds both views gives no evidence. Raises DataError where it cannot be listed.
-        """
-
-    def open(self, path: Path, view: View | None, *, missing_allowed: bool = False) -> Dataset:
-        """Read the annotations of one view; images are only listed. No view given: the evidence settles it.
-
-        Keypoints are in original-image pixels, NaN where the annotation has none. A format whose annotations
-        must be complete takes a gap for a failure, unless `missing_allowed`: for who judges annotations
-        rather than predictions. A file that cannot be used is a failure with all its problems in one line.
-
-        Raises DataError where there is nothing to evaluate or the view is not to be found.
-        """
+    def read(self, path: Path, options: ReadOptions) -> AnnotatedSet:
+        """The set in `path`. Raises DataError where its annotations as a whole cannot be read."""
 
 
-READERS: Final[tuple[Reader, ...]] = (BuuLspine(),)
+READERS: Final[tuple[Reader, ...]] = (BuuLspine(), Coco())
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 
 
-def reader_of(path: Path) -> Reader:
-    """The reader that recognises a set. Raises DataError, which names them all, where several do."""
+def reader_of(path: Path, name: str | None = None) -> Reader:
+    """The reader of this name, or the one that recognises a set.
+
+    Raises DataError where there is none of the name, and where several recognise the set: it names them all.
+    """
+    if name is not None:
+        named = next((reader for reader in READERS if reader.name == name), None)
+        if named is None:
+            known = ", ".join(reader.name for reader in READERS)
+            raise DataError(f"--data-format {name}: not a format: one of {known}")
+        return named
     proofs = [(reader, proof) for reader in READERS if (proof := reader.recognises(path)) is not None]
     if len(proofs) > 1:
         formats = " and ".join(f"{reader.name} ({proof})" for reader, proof in proofs)
-        raise DataError(f"{shown(path)}: annotated in {len(proofs)} formats, {formats}: keep one of them")
+        raise DataError(
+            f"{shown(path)}: annotated in {len(proofs)} formats, {formats}: keep one of them, or name"
+            " it with --data-format"
+        )
     return proofs[0][0] if proofs else READERS[0]
 
 
 def open_dataset(
-    path: Path,
-    view: View | None,
-    *,
-    reader: Reader | None = None,
-    patient: str | None = None,
-    missing_allowed: bool = False,
+    path: Path, view: View | None, options: ReadOptions | None = None, annotated: AnnotatedSet | None = None
 ) -> Dataset:
-    """Open a set by this reader, or the one that recognises it (see `Reader.open`), with its patients.
+    """Open a set by the reader that recognises it, with its patients (see `keyed`).
 
-    `patient`: a pattern that finds them in the names of images (see `keyed`).
+    `annotated`: what its reader has read already. With `options.complete_only` an image that lacks a keypoint
+    is a failure.
     """
-    return keyed((reader or reader_of(path)).open(path, view, missing_allowed=missing_allowed), patient)
+    options = options or ReadOptions()
+    found = annotated or reader_of(path, options.format).read(path, options)
+    dataset = keyed(found.of_view(view), options.patient)
+    return _complete(dataset) if options.complete_only else dataset
+
+
+def _complete(dataset: Dataset) -> Dataset:
+    whole, gaps = [], list(dataset.failures)
+    for sample in dataset.samples:
+        gap = _gap(sample)
+        if gap is None:
+            whole.append(sample)
+        else:
+            gaps.append(gap)
+    ordered = tuple(sorted(gaps, key=lambda failure: failure.image))
+    return replace(dataset, samples=tuple(whole), failures=ordered)
+
+
+def _gap(sample: Sample) -> Failure | None:
+    missing = np.flatnonzero(~np.isfinite(sample.keypoints_px).all(axis=1))
+    if not len(missing):
+        return None
+    names = ", ".join(sample.skeleton.keypoint_names[k] for k in missing[:3]) + ", …" * (len(missing) > 3)
+    reason = (
+        f"{len(missing)} of {sample.skeleton.keypoints} keypoints not labelled ({names}), --complete-only"
+    )
+    return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)

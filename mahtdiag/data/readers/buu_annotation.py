@@ -30,7 +30,7 @@ _SKELETONS_BY_ROWS: Final = {skeleton.endplates: skeleton for skeleton in (AP, L
 class Annotation:
     """One annotation file.
 
-    `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, missing only where that was allowed;
+    `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, NaN where a keypoint is not labelled;
     `listhesis` has one code per endplate, in file order.
     """
 
@@ -45,7 +45,7 @@ def rows_wanted(skeleton: Skeleton) -> str:
     return f"an {skeleton} annotation has {skeleton.endplates} ({names[0]} … {names[-1]})"
 
 
-def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False) -> Annotation:
+def parse_annotation(content: bytes, name: str) -> Annotation:
     """Read one annotation file; the number of rows tells the view.
 
     Row e (from 0) is an endplate of vertebra e//2, upper where e is even; (x1, y1) is its left end. So the
@@ -54,8 +54,8 @@ def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False
 
     Tolerated: UTF-8 or UTF-16 with a byte order mark, any line end, blank lines, spaces and quotes around a
     cell, a label written `0.0`. The separator is chosen per line: a semicolon if the line has one (a comma is
-    then a decimal comma), else a comma, else a tab. Nothing may be missing: an empty cell, NaN or an infinity
-    is an error, unless `missing_allowed`: then that coordinate is NaN.
+    then a decimal comma), else a comma, else a tab. A keypoint with an empty cell or NaN is not labelled
+    (NaN, both coordinates); at least one must be.
 
     Raises DataError with every problem of the file, each naming file, row and column.
     """
@@ -79,15 +79,19 @@ def parse_annotation(content: bytes, name: str, *, missing_allowed: bool = False
             f"{name}: all rows have {counted(len(cells[0]), 'column')}, expected {','.join(COLUMNS)}"
         )
         raise DataError(*problems)
-    values = [_row(row, name, index, problems, missing_allowed) for index, row in enumerate(cells)]
+    values = [_row(row, name, index, problems) for index, row in enumerate(cells)]
     if problems or skeleton is None:
         if len(problems) > _MOST_PROBLEMS:
             problems[_MOST_PROBLEMS:] = [f"{name}: and {len(problems) - _MOST_PROBLEMS} more problems"]
         raise DataError(*problems)
     table = np.array(values, dtype=np.float64)
+    keypoints_px = table[:, :4].reshape(skeleton.keypoints, 2).copy()
+    keypoints_px[~np.isfinite(keypoints_px).all(axis=1)] = np.nan
+    if not np.isfinite(keypoints_px).any():
+        raise DataError(f"{name}: no keypoint is labelled: every coordinate is empty")
     return Annotation(
         skeleton=skeleton,
-        keypoints_px=table[:, :4].reshape(skeleton.keypoints, 2).copy(),
+        keypoints_px=keypoints_px,
         listhesis=tuple(int(label) for label in table[:, 4]),
     )
 
@@ -154,7 +158,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _row(cells: list[str], name: str, index: int, problems: list[str], missing_allowed: bool) -> list[float]:
+def _row(cells: list[str], name: str, index: int, problems: list[str]) -> list[float]:
     """The five numbers of one row; what is wrong with it is added to `problems`."""
     row = f"{name}: row {index + 1}{_ENDPLATE_IN_WORDS.get(index, '')}"
     if len(cells) != len(COLUMNS):
@@ -162,8 +166,8 @@ def _row(cells: list[str], name: str, index: int, problems: list[str], missing_a
     values: list[float] = []
     for column, (cell, title) in enumerate(zip(cells, COLUMNS, strict=False), start=1):
         value = float(cell) if _is_numeric(cell) else math.nan
-        gap = not cell or _NOT_FINITE.fullmatch(cell) or math.isinf(value)
-        wrong = None if gap and missing_allowed and title != "label" else _cell_problem(cell, title)
+        gap = title != "label" and (not cell or cell.lower().lstrip("+-") == "nan")
+        wrong = None if gap else _cell_problem(cell, title)
         if wrong is not None:
             problems.append(f"{row}, column {column} ({title}): {wrong}")
         values.append(math.nan if gap else value)
@@ -172,9 +176,9 @@ def _row(cells: list[str], name: str, index: int, problems: list[str], missing_a
 
 def _cell_problem(cell: str, title: str) -> str | None:
     if not cell:
-        return "empty: every endplate must be annotated"
+        return f"empty: a label is 0 to {len(LISTHESIS_NAMES) - 1}, 0 is normal"
     if _NOT_FINITE.fullmatch(cell):
-        return f"'{cell}' is not a finite number: every endplate must be annotated"
+        return f"'{cell}' is not a finite number"
     if not _is_numeric(cell):
         return f"'{_short(cell)}' is not a number"
     if math.isinf(float(cell)):

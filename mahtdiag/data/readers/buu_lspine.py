@@ -34,6 +34,7 @@ from mahtdiag.data.readers.buu_annotation import (
     view_of_file_name,
 )
 from mahtdiag.errors import DataError
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
 from mahtdiag.schema.skeleton import View
 
@@ -47,6 +48,7 @@ class BuuLspine:
     """The reader (see `Reader`)."""
 
     name: str = "buu-lspine"
+    title: str = "BUU-LSPINE CSV"
 
     def recognises(self, path: Path) -> str | None:
         """The first CSV with a row that can be an endplate, beside an image of its name."""
@@ -61,38 +63,50 @@ class BuuLspine:
                     return shown((listing.path / name).relative_to(path))
         return None
 
-    def view_evidence(self, path: Path) -> tuple[ViewEvidence, ...]:
+    def read(self, path: Path, options: ReadOptions) -> "BuuSet":
+        """The folder, listed. Raises DataError where it cannot be listed, or names a view twice."""
+        return BuuSet(path, self.name, open_folder(path, EXTENSION))
+
+
+@dataclass(frozen=True, slots=True)
+class BuuSet:
+    """A folder with annotations beside its images."""
+
+    path: Path
+    format: str
+    folder: DataFolder
+
+    def view_evidence(self) -> tuple[ViewEvidence, ...]:
         """What tells the view, in this order, as far as each tells a single one.
 
         A single `AP` or `LA` subfolder or the folder's own name, the file names (`…Y0`, `…Y1`), the rows of
         most of the annotations.
         """
-        return _evidence_in(open_folder(path, EXTENSION))
+        return _evidence_in(self.folder)
 
-    def open(self, path: Path, view: View | None, *, missing_allowed: bool = False) -> Dataset:
-        """Read the annotations of one view (see `Reader.open`).
+    def of_view(self, view: View | None) -> Dataset:
+        """Read the annotations of one view (see `AnnotatedSet.of_view`).
 
         In a flat folder, files whose names end in the other view (`…Y0`, `…Y1`) are left out with a note. Any
         other file of the wrong view is a failure, and so are an image without annotation, an annotation
         without image, two images or two annotations of one name, and an annotation that cannot be read or is
         wrong. A CSV without image, none of whose rows is an endplate, is something else and left out with a
-        note. Hidden files and other formats are ignored.
-
-        With `missing_allowed` an empty or infinite coordinate is a missing keypoint (NaN) and not a failure.
+        note. Hidden files and other formats are ignored. An empty or infinite coordinate is a missing
+        keypoint (NaN); an annotation without any keypoint is a failure.
 
         `pixel_spacing.csv` in `path` or in the view's subfolder gives spacings (see `parse_spacing`).
 
         Raises DataError where there is nothing to evaluate, the view is not to be found, or a spacing file is
         wrong.
         """
-        folder = open_folder(path, EXTENSION)
+        folder, path = self.folder, self.path
         if not folder.view_folders and not folder.top.entries:
             raise DataError(_nothing(folder.top))
         settled = settle(_evidence_in(folder), path) if view is None else view
         listing, prefix = _listing_of(folder, settled)
         spacing_mm = read_spacing(*dict.fromkeys((folder.top.path, listing.path)))
         strict = bool(prefix) or folder.own_view is settled
-        pairs = _Pairs(listing.path, prefix, settled, strict, spacing_mm, missing_allowed)
+        pairs = _Pairs(listing.path, prefix, settled, strict, spacing_mm)
         for stem, entry in listing.entries.items():
             pairs.read(stem, entry)
         if not pairs.samples and not pairs.failures:
@@ -100,7 +114,7 @@ class BuuLspine:
         samples = tuple(sorted(pairs.samples, key=lambda sample: sample.image))
         failures = tuple(sorted(pairs.failures, key=lambda failure: failure.image))
         notes = (*_left_at_the_top(folder), *pairs.notes(), *_without_spacing(samples, spacing_mm))
-        return Dataset(path, self.name, settled.skeleton, samples, failures, notes)
+        return Dataset(path, self.format, settled.skeleton, samples, failures, notes)
 
 
 @dataclass(slots=True)
@@ -109,7 +123,6 @@ class _Pairs:
 
     `prefix` leads from the data folder to this one. `strict`: the folder itself is known to hold the wanted
     view alone, so that a file named for the other view is a mistake rather than part of another set.
-    `missing_allowed`: a coordinate that is no number is a missing keypoint rather than a failure.
     """
 
     folder: Path
@@ -117,7 +130,6 @@ class _Pairs:
     view: View
     strict: bool
     spacing_mm: Mapping[str, float]
-    missing_allowed: bool
     samples: list[Sample] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     other_view: int = 0
@@ -156,7 +168,7 @@ class _Pairs:
         try:
             content = read_file(self.folder / annotation_name, name)
             sha256 = hashlib.sha256(content).hexdigest()
-            annotation = parse_annotation(content, name, missing_allowed=self.missing_allowed)
+            annotation = parse_annotation(content, name)
             self._check_view(stem, annotation, name)
         except DataError as error:
             self._fail((image,), "; ".join(error.problems), sha256)

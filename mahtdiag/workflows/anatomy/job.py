@@ -82,6 +82,7 @@ class AnatomyRequest:
     copies: bool = True
     strict_copies: bool = False
     facing: FacingSide | None = None
+    data_format: str | None = None
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules to check. Raises UsageError for a code that matches none."""
@@ -192,7 +193,7 @@ def _with_overlays(
 ) -> AnatomyReport:
     """Draws the worst images into the run folder, where its images are still there; notes say what came."""
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
-    if chosen and not (request.cwd / run.document.data.path).is_dir():
+    if chosen and not (request.cwd / run.document.data.path).exists():
         return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
     subjects = subjects_of_run(run, table, chosen)
     notes = draw_judged(
@@ -219,8 +220,10 @@ def _with_gates(
 def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> Anatomy:
     """Labels alone: no model, no inference."""
     rules = request.rules()
-    view, patient = _view_of_labels(request), request.settings.data.patient
-    dataset = open_dataset(request.cwd / path, view, patient=patient, missing_allowed=True)
+    options = replace(
+        request.settings.data.read_options(), format=request.data_format or request.settings.data.format
+    )
+    dataset = open_dataset(request.cwd / path, _view_of_labels(request), options)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
     read = read_images(dataset.samples, progress)
@@ -259,7 +262,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
 
 
 def _second(request: AnatomyRequest, path: Path, view: View) -> OtherSet:
-    return OtherSet(str(path), request.cwd / path, view, request.settings.data.patient)
+    options = replace(request.settings.data.read_options(), format=None)
+    return OtherSet(str(path), request.cwd / path, view, options)
 
 
 def _with_copies(

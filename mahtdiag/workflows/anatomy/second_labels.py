@@ -9,6 +9,7 @@ from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.label_noise import LabelNoise, label_noise
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Floats, Sample
 from mahtdiag.schema.skeleton import View
 
@@ -20,11 +21,11 @@ class OtherSet:
     name: str
     path: Path
     view: View
-    patient: str | None
+    options: ReadOptions
 
     def samples(self) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
         """Its images, and the names of those that cannot be used. Raises DataError where there are none."""
-        dataset = open_dataset(self.path, self.view, patient=self.patient, missing_allowed=True)
+        dataset = open_dataset(self.path, self.view, self.options)
         return dataset.samples, tuple(failure.image for failure in dataset.failures)
 
 
@@ -36,7 +37,7 @@ def noise_of_labels(
     Names are compared without folder and ending. Raises DataError where none is in both, where a name is not
     unique, or where both label other keypoints.
     """
-    dataset = open_dataset(second.path, second.view, patient=second.patient, missing_allowed=True)
+    dataset = open_dataset(second.path, second.view, second.options)
     if dataset.skeleton.keypoints != table.skeleton.keypoints:
         raise DataError(
             f"{second.name}: {dataset.skeleton.keypoints} keypoints, the images that are judged have "

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mahtdiag.config.settings import ModelSettings
-from mahtdiag.data.files import ViewEvidence
+from mahtdiag.data.files import ViewEvidence, strongest
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import ModelOutputError, UsageError
@@ -279,6 +279,7 @@ def _uncertainty(
 
 def settle_view(evidence: Sequence[ViewEvidence]) -> View:
     """The one view that all evidence agrees on; UsageError lists who says what if it does not."""
+    evidence = strongest(evidence)
     views = {item.view for item in evidence}
     if len(views) == 1:
         return views.pop()

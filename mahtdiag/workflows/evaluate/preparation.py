@@ -130,8 +130,9 @@ def prepare(settings: Settings, *, trust: bool) -> Prepared:
     """Load the network, find the images, and settle the view; every problem is raised before any work."""
     checkpoint, data = _required(settings)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
-    reader = reader_of(data)
-    data_says = reader.view_evidence(data)
+    options = settings.data.read_options()
+    annotated = reader_of(data, options.format).read(data, options)
+    data_says = annotated.view_evidence()
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
     members = load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
     evidence = list(view_evidence_of(members))
@@ -140,7 +141,7 @@ def prepare(settings: Settings, *, trust: bool) -> Prepared:
     view = settle_view([*evidence, *data_says])
     loss = _loss(settings.loss, members[0].spec.skeleton)
     precision = settings.evaluate.precision or Precision.FP32
-    dataset = open_dataset(data, view, reader=reader, patient=settings.data.patient)
+    dataset = open_dataset(data, view, options, annotated)
     dataset, subgroups_sha256 = with_subgroups(dataset, settings.data.subgroups)
     prepared = Prepared(
         asked=settings,

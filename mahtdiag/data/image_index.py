@@ -1,0 +1,95 @@
+"""Finds the image that an annotation file means, by its name, inside one folder and nowhere else."""
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from mahtdiag.data.files import IMAGE_EXTENSIONS, shown
+from mahtdiag.errors import DataError
+
+_MOST_FILES: Final = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageIndex:
+    """The image files below a folder.
+
+    A name in an annotation file may be a path on another machine, absolute, with `..`, or without its
+    ending: only what was listed here can be found, so that nothing outside the folder is ever read.
+    """
+
+    root: Path
+    by_name: dict[str, list[str]] = field(default_factory=dict)
+    by_stem: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root: Path, extensions: frozenset[str] = IMAGE_EXTENSIONS) -> "ImageIndex":
+        """List the images below a folder; links to folders are not followed, hidden files not listed.
+
+        Raises DataError where it cannot be listed, or holds more than two million files.
+        """
+        index = cls(root)
+        listed = 0
+        try:
+            for folder, folders, names in os.walk(root, onerror=_raise):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                listed += len(names)
+                if listed > _MOST_FILES:
+                    raise DataError(f"{shown(root)}: more than {_MOST_FILES} files: name a folder of images")
+                below = os.path.relpath(folder, root).replace(os.sep, "/")
+                prefix = "" if below == "." else f"{below}/"
+                for name in names:
+                    stem, extension = os.path.splitext(name)
+                    if name.startswith(".") or extension.lower() not in extensions:
+                        continue
+                    index.by_name.setdefault(_nfc(name), []).append(prefix + name)
+                    index.by_stem.setdefault(_nfc(stem), []).append(prefix + name)
+        except OSError as error:
+            where = shown(error.filename or root)
+            raise DataError(f"{where}: cannot be listed: {error.strerror or error}") from error
+        return index
+
+    @property
+    def images(self) -> list[str]:
+        """Every image, by its path below the folder, sorted."""
+        return sorted(path for paths in self.by_name.values() for path in paths)
+
+    def find(self, name: str, beside: str = "") -> list[str]:
+        """The images that a name can mean, by their paths below the folder; best one alone where one is best.
+
+        By file name with its ending, else without; of several, the one whose folders agree best with the
+        name's. `beside`: the folder of the file that names it, which decides where the name alone does not.
+        """
+        wanted = PurePosixPath(_nfc(name.replace("\\", "/")))
+        found = self.by_name.get(wanted.name) or self.by_stem.get(wanted.name) or []
+        if not found:
+            found = self.by_stem.get(wanted.stem, []) if wanted.suffix.lower() in IMAGE_EXTENSIONS else []
+        if len(found) < 2:
+            return found
+        best = _closest(found, [part for part in wanted.parts[:-1] if part not in ("/", ".", "..")])
+        if len(best) > 1 and beside:
+            best = [path for path in best if str(PurePosixPath(path).parent) == beside] or best
+        return best
+
+
+def _closest(found: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """Those whose folders agree with the most of these, counted from the file upwards."""
+
+    def agreement(path: str) -> int:
+        own = [_nfc(part) for part in PurePosixPath(path).parts[:-1]]
+        pairs = zip(reversed(own), reversed(folders), strict=False)
+        return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(own), len(folders)))
+
+    scores = [agreement(path) for path in found]
+    return [path for path, score in zip(found, scores, strict=True) if score == max(scores)]
+
+
+def _nfc(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _raise(error: OSError) -> None:
+    raise error

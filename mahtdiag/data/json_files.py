@@ -1,0 +1,108 @@
+"""JSON that somebody else wrote: read whole or refused in one line, and what a few bytes of it show."""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from mahtdiag.data.files import shown
+from mahtdiag.errors import DataError
+
+LARGEST_FILE_BYTES: Final = 2**30
+_LOOKED_AT_BYTES: Final = 64 * 1024
+_MOST_LOOKED_AT: Final = 64
+_KEY: Final = re.compile(rb'"([A-Za-z_@][A-Za-z0-9_@]*)"\s*:')
+
+
+def files_with(path: Path, endings: Sequence[str], depth: int = 2) -> Iterator[Path]:
+    """The files of these endings in a folder and the folders below it, nearest and first by name first.
+
+    A file that is named itself is the only one. Hidden files and folders, links to folders, and what cannot
+    be listed are passed over.
+    """
+    if path.is_file():
+        if path.name.lower().endswith(tuple(endings)):
+            yield path
+        return
+    level = [path]
+    for _ in range(depth + 1):
+        below: list[Path] = []
+        for folder in level:
+            try:
+                with os.scandir(folder) as entries:
+                    listed = sorted(entries, key=lambda entry: entry.name)
+            except OSError:
+                continue
+            for entry in listed:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(Path(entry.path))
+                elif entry.name.lower().endswith(tuple(endings)):
+                    yield Path(entry.path)
+        level = below
+
+
+def keys_seen(path: Path) -> frozenset[str]:
+    """Keys in the first and last 64 KB of a JSON file, of any depth; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LOOKED_AT_BYTES)
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(len(head), size - _LOOKED_AT_BYTES))
+            tail = file.read(_LOOKED_AT_BYTES)
+    except OSError:
+        return frozenset()
+    text = head + tail
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = text.replace(b"\0", b"")
+    return frozenset(key.decode("ascii") for key in _KEY.findall(text))
+
+
+def files_of_keys(path: Path, *wanted: str, ending: str = ".json") -> list[Path]:
+    """The first JSON files of a set, up to 64 looked at, that have all of these keys."""
+    found: list[Path] = []
+    for number, file in enumerate(files_with(path, (ending,))):
+        if number == _MOST_LOOKED_AT:
+            break
+        if keys_seen(file) >= set(wanted):
+            found.append(file)
+    return found
+
+
+def read_json(path: Path, name: str) -> object:
+    """The content of a JSON file in UTF-8 or UTF-16, `NaN` being a number as Python writes it.
+
+    Raises DataError, one line, where it cannot be read, is larger than 1 GB, not JSON, or nested too deeply.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE_BYTES:
+            raise DataError(f"{name}: {size} bytes: an annotation file has at most {LARGEST_FILE_BYTES}")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
+    if not content.strip():
+        raise DataError(f"{name}: the file is empty ({len(content)} bytes)")
+    try:
+        return json.loads(content)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name}: not UTF-8 at byte {error.start}: save it as UTF-8") from error
+    except RecursionError as error:
+        raise DataError(f"{name}: nested too deeply to be annotations") from error
+    except ValueError as error:
+        said = str(error) if isinstance(error, json.JSONDecodeError) else "a number of absurd length"
+        raise DataError(f"{name}: not JSON: {shown(said)}: export it again") from error
+
+
+def number(value: object) -> float:
+    """A number of a file, NaN for anything that is none (a bool, a word, a list, a number beyond floats)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan

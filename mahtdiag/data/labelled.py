@@ -1,0 +1,315 @@
+"""What annotation files of other tools say, and the one way from there to keypoints of a skeleton.
+
+A reader of a format delivers `ImageLabels`: shapes with the names and numbers of its file. Which keypoint a
+name means, which level a vertebra without name is, which image a name finds: that is settled here, alike for
+every format.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.data.files import Dataset, ViewEvidence, read_spacing, settle, shown, spacing_of
+from mahtdiag.data.image_index import ImageIndex
+from mahtdiag.data.quads import corners_by_place
+from mahtdiag.data.readers.buu_annotation import counted, parse_file_name, view_of_file_name
+from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.keypoint_names import place_of, renamed
+from mahtdiag.schema.records import Failure, Patient, Sample
+from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, UL, UR, Skeleton, View
+
+Floats = NDArray[np.float64]
+# No radiograph is that large: beyond it lie damaged numbers, such as 1e308.
+LARGEST_COORDINATE_PX: Final = 1e6
+_MOST_NAMES: Final = 12
+_MOST_SAID: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One thing that was marked: a vertebra with its corners, a spine with all its keypoints, or a point.
+
+    `label` is what the file calls it (`L1`, `vertebra`, `L1_UL`), `names` are those of its points in order,
+    both as in the file. `points` `[n, 2]` (x, y), NaN where the file says unlabelled.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    points: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLabels:
+    """What a file says of one image.
+
+    `image` is the name by which it finds the image, `where` the place in the file, for messages. `size`: that
+    of the image by the file. `problem`: why its labels cannot be used, if so. `to_px`: from the numbers to
+    pixels of the image, where these are shares or millimetres; takes the image's file and the points.
+    """
+
+    image: str
+    where: str
+    shapes: tuple[Shape, ...]
+    size: Size | None = None
+    problem: str | None = None
+    to_px: Callable[[Path, Floats], Floats] | None = None
+    patient: Patient = field(default_factory=Patient)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSet:
+    """A set of labelled images below one folder, before its view is settled.
+
+    `labels_file` is what it was read from, below `root`. `notes` are of the format: what was left out.
+    `own_names`: what `[data.keypoints]` says of names.
+    """
+
+    root: Path
+    format: str
+    labels_file: str
+    labels: tuple[ImageLabels, ...]
+    own_names: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    def view_evidence(self) -> tuple[ViewEvidence, ...]:
+        """The names of the keypoints, and those of the files where all of them say one view.
+
+        S1 among the names is the lateral view; that it is not there is weak evidence of the other.
+        """
+        places = {place_of(renamed(name, self.own_names)) for name in _names(self.labels)}
+        levels = {vertebra for vertebra, _ in places} - {None}
+        found = []
+        views = {view_of_file_name(_stem(labels.image)) for labels in self.labels}
+        if len(views) == 1 and (view := next(iter(views))) is not None:
+            found.append(ViewEvidence(view, "the file names", weak=True))
+        if LA.last_endplate in levels:
+            found.append(ViewEvidence(View.LA, f"{LA.last_endplate} among the names"))
+        elif levels >= set(LA.bodies):
+            found.append(ViewEvidence(View.AP, f"the names (no {LA.last_endplate})", weak=True))
+        return tuple(found)
+
+    def of_view(self, view: View | None) -> Dataset:
+        """The set with the keypoints of a view. Raises DataError where nothing of it can be used."""
+        view = settle(self.view_evidence(), self.root) if view is None else view
+        return _Assembly(self, view.skeleton).dataset()
+
+
+class _Assembly:
+    """Puts the shapes of each image onto a skeleton, once for every way of naming them."""
+
+    def __init__(self, labelled: LabelledSet, skeleton: Skeleton) -> None:
+        self.set = labelled
+        self.skeleton = skeleton
+        self.images = ImageIndex.of(labelled.root)
+        self.folder = str(Path(labelled.labels_file).parent).replace("\\", "/").removeprefix(".")
+        self.spacing_mm = read_spacing(labelled.root)
+        self._slots: dict[tuple[str, tuple[str, ...]], _Slots] = {}
+        self.elsewhere: Counter[str] = Counter()
+        kinds = {(shape.label, shape.names) for labels in labelled.labels for shape in labels.shapes}
+        places = [self._places(*kind) for kind in kinds]
+        unnamed = {kind for kind, place in zip(kinds, places, strict=True) if _is_by_position(place)}
+        self.positions = self._positions(unnamed)
+        for kind, place in zip(kinds, places, strict=True):
+            self._slots[kind] = _slots(kind, place, self.positions, skeleton)
+        self._require_names()
+
+    def dataset(self) -> Dataset:
+        """Every image that can be used, and the others with the reason."""
+        samples: list[Sample] = []
+        failures: list[Failure] = [*self.set.failures]
+        seen: dict[str, str] = {}
+        for labels in self.set.labels:
+            made = self._sample(labels, seen)
+            (samples if isinstance(made, Sample) else failures).append(made)  # type: ignore[arg-type]
+        if not samples and not failures:
+            where = f"{shown(self.set.root)}/{self.set.labels_file}"
+            raise DataError(f"{where}: no image is labelled: name a set with annotations")
+        samples.sort(key=lambda sample: sample.image)
+        failures.sort(key=lambda failure: failure.image)
+        notes = (*self.set.notes, *self._notes(len(seen)))
+        root = self.set.root
+        return Dataset(root, self.set.format, self.skeleton, tuple(samples), tuple(failures), notes)
+
+    def _sample(self, labels: ImageLabels, seen: dict[str, str]) -> Sample | Failure:
+        found = self.images.find(labels.image, self.folder)
+        if len(found) != 1:
+            return Failure(shown(labels.image), self._not_found(labels, found))
+        image = shown(found[0])
+        if found[0] in seen:
+            return Failure(image, f"{labels.where}: a second entry for this image, after {seen[found[0]]}")
+        seen[found[0]] = labels.where
+        if labels.problem is not None:
+            return Failure(image, f"{labels.where}: {labels.problem}")
+        try:
+            points = self._keypoints(labels)
+            if labels.to_px is not None:
+                points = labels.to_px(self.set.root / found[0], points)
+        except DataError as error:
+            return Failure(image, f"{labels.where}: {'; '.join(error.problems)}")
+        if not np.isfinite(points).any():
+            return Failure(image, f"{labels.where}: no keypoint of it is labelled")
+        stem = _stem(found[0])
+        return Sample(
+            image=image,
+            path=str(self.set.root / found[0]),
+            skeleton=self.skeleton,
+            keypoints_px=points,
+            annotation_sha256=hashlib.sha256(points.tobytes()).hexdigest(),
+            patient=labels.patient if labels.patient != Patient() else parse_file_name(stem) or Patient(),
+            pixel_spacing_mm=spacing_of(image, self.spacing_mm),
+            labelled_size=labels.size,
+        )
+
+    def _keypoints(self, labels: ImageLabels) -> Floats:
+        """`[K, 2]` as in the file, NaN where not labelled. Raises DataError: what contradicts itself."""
+        keypoints = np.full((self.skeleton.keypoints, 2), np.nan)
+        without_level: list[Floats] = []
+        for shape in labels.shapes:
+            slots = self._slots[(shape.label, shape.names)]
+            points = np.where(np.isfinite(shape.points).all(axis=1, keepdims=True), shape.points, np.nan)
+            if (np.abs(points) > LARGEST_COORDINATE_PX).any():
+                raise DataError(f"a coordinate of {np.nanmax(np.abs(points)):g}: no image is that large")
+            if slots.level_known:
+                at = slots.index[slots.used]
+                new = points[slots.used]
+                labelled = np.isfinite(new[:, 0])
+                twice = labelled & np.isfinite(keypoints[at, 0]) & (keypoints[at] != new).any(axis=1)
+                if twice.any():
+                    name = self.skeleton.keypoint_names[at[np.flatnonzero(twice)[0]]]
+                    raise DataError(f"{name} is marked twice: keep one")
+                keypoints[at[labelled]] = new[labelled]
+            else:
+                corners = np.full((CORNERS_PER_VERTEBRA, 2), np.nan)
+                corners[slots.index[slots.used]] = points[slots.used]
+                without_level.append(corners)
+        if without_level:
+            self._by_height(keypoints, without_level)
+        return keypoints
+
+    def _by_height(self, keypoints: Floats, quads: Sequence[Floats]) -> None:
+        """Vertebrae without a level, ordered from above, into `keypoints`.
+
+        Raises DataError where some have a level and others none, and where their number is not the
+        skeleton's: which one is missing, nothing tells.
+        """
+        bodies, last = len(self.skeleton.bodies), self.skeleton.last_endplate
+        if np.isfinite(keypoints).any():
+            raise DataError("some vertebrae have a level and others none: name all of them")
+        if len(quads) != len(self.skeleton.vertebrae):
+            first, end = self.skeleton.vertebrae[0], self.skeleton.vertebrae[-1]
+            raise DataError(
+                f"{counted(len(quads), 'vertebra').replace('vertebras', 'vertebrae')} without a level,"
+                f" {first} to {end} are {len(self.skeleton.vertebrae)}: which are missing cannot be told,"
+                " name the levels"
+            )
+        if any(not np.isfinite(quad).any() for quad in quads):
+            raise DataError("a vertebra without a level has no corner: its place cannot be told")
+        ordered = sorted(quads, key=lambda quad: float(np.nanmean(quad[:, 1])))
+        keypoints[: self.skeleton.body_keypoints] = np.concatenate(ordered[:bodies])
+        if last is not None:
+            keypoints[self.skeleton.body_keypoints :] = ordered[bodies][[UL, UR]]
+
+    def _places(self, label: str, names: tuple[str, ...]) -> tuple[tuple[str | None, str | None], ...]:
+        """Vertebra and corner of each point; what a point's own name does not say, its shape's label does."""
+        level, corner = place_of(renamed(label, self.set.own_names))
+        own = [place_of(renamed(name, self.set.own_names)) for name in names]
+        return tuple((v or level, c or corner) for v, c in own)
+
+    def _positions(self, unnamed: set[tuple[str, tuple[str, ...]]]) -> tuple[int, ...] | None:
+        """Which corner the first to fourth point are, where nothing names them: as the vertebrae lie."""
+        if not unnamed:
+            return None
+        quads = [s.points for i in self.set.labels for s in i.shapes if (s.label, s.names) in unnamed]
+        return corners_by_place(np.stack(quads))
+
+    def _require_names(self) -> None:
+        """Raises DataError where no name means a keypoint, or corners without name lie in no one order."""
+        if any(slots.used.any() for slots in self._slots.values()):
+            for (label, _), slots in self._slots.items():
+                if not slots.used.any():
+                    self.elsewhere[label] += 1
+            return
+        if not self._slots:
+            return
+        names = _names(self.set.labels)
+        listed = ", ".join(shown(name) for name in names[:_MOST_NAMES]) + ", …" * (len(names) > _MOST_NAMES)
+        raise DataError(
+            f"{shown(self.set.root)}/{self.set.labels_file}: no name means a keypoint of"
+            f" {self.skeleton}, such as {self.skeleton.keypoint_names[0]}: found {listed}: say in [data.keypoints] what they are"
+        )
+
+    def _not_found(self, labels: ImageLabels, found: Sequence[str]) -> str:
+        if found:
+            both = f"{shown(found[0])} and {shown(found[1])}"
+            return f"{labels.where}: several images of this name, {both}: keep one"
+        return f"{labels.where}: no such image in {shown(self.set.root)}"
+
+    def _notes(self, used: int) -> Iterator[str]:
+        where = self.set.labels_file
+        if self.positions is not None:
+            order = ", ".join(CORNERS[corner] for corner in self.positions)
+            yield f"corners have no names in {where}: taken as {order}, as the vertebrae lie"
+        if any(not slots.level_known for slots in self._slots.values()):
+            yield f"vertebrae have no level in {where}: counted from above"
+        if self.elsewhere:
+            labels = sorted(self.elsewhere)
+            listed = ", ".join(map(shown, labels[:_MOST_SAID])) + ", …" * (len(labels) > _MOST_SAID)
+            yield f"not of the skeleton {self.skeleton} and left out: {listed}"
+        unmentioned = len(self.images.images) - used
+        if unmentioned > 0:
+            yield f"{counted(unmentioned, 'image')} left out, not mentioned in {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    """Where points of a kind of shape go: `index` `[n]` of keypoints, or of corners where no level is known."""
+
+    index: NDArray[np.int64]
+    used: NDArray[np.bool_]
+    level_known: bool
+
+
+def _slots(
+    kind: tuple[str, tuple[str, ...]],
+    places: Sequence[tuple[str | None, str | None]],
+    positions: tuple[int, ...] | None,
+    skeleton: Skeleton,
+) -> _Slots:
+    if _is_by_position(places) and positions is not None:
+        places = [(v, CORNERS[positions[i]]) for i, (v, _) in enumerate(places)]
+    known = any(vertebra is not None for vertebra, _ in places)
+    index = np.full(len(places), -1, dtype=np.int64)
+    for i, (vertebra, corner) in enumerate(places):
+        if corner is None or (known and vertebra not in skeleton.vertebrae):
+            continue
+        if not known:
+            index[i] = CORNERS.index(corner)
+        elif f"{vertebra} {corner}" in skeleton.keypoint_names:
+            index[i] = skeleton.keypoint_names.index(f"{vertebra} {corner}")
+    used = index >= 0
+    if len(set(index[used].tolist())) < int(used.sum()):
+        raise DataError(f"{shown(kind[0])}: two of its points are the same keypoint: {', '.join(kind[1])}")
+    return _Slots(index, used, known)
+
+
+def _is_by_position(places: Sequence[tuple[str | None, str | None]]) -> bool:
+    """Whether four corners of one vertebra are told apart by nothing but their order."""
+    return len(places) == CORNERS_PER_VERTEBRA and all(corner is None for _, corner in places)
+
+
+def _names(labels: Sequence[ImageLabels]) -> list[str]:
+    """Every name of a shape or a point, once."""
+    kinds = {(shape.label, shape.names) for image in labels for shape in image.shapes}
+    return sorted({name for label, names in kinds for name in (label, *names) if name})
+
+
+def _stem(image: str) -> str:
+    return image.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]

@@ -1,0 +1,193 @@
+"""COCO keypoints: one instance with all keypoints, a category per vertebra, or one class of vertebrae."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.data.files import shown
+from mahtdiag.data.json_files import files_of_keys, number, read_json
+from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
+from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.keypoint_names import place_of
+from mahtdiag.schema.read_options import ReadOptions
+
+_KEYS: Final = ("images", "annotations", "categories")
+_MOST_SAID: Final = 3
+# Attributes that annotation tools attach to an instance, in which people note the level.
+_LEVEL_ATTRIBUTES: Final = ("level", "vertebra", "label", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class Coco:
+    """The reader (see `Reader`)."""
+
+    name: str = "coco"
+    title: str = "COCO keypoints"
+
+    def recognises(self, path: Path) -> str | None:
+        """The first JSON file with images, annotations and categories."""
+        found = files_of_keys(path, *_KEYS)
+        return shown(found[0].relative_to(path) if path.is_dir() else found[0].name) if found else None
+
+    def read(self, path: Path, options: ReadOptions) -> LabelledSet:
+        """Every annotation file of the set. A keypoint of visibility 0 is not labelled, wherever it lies."""
+        root = path if path.is_dir() else path.parent
+        files = files_of_keys(path, *_KEYS)
+        labels: list[ImageLabels] = []
+        notes: list[str] = []
+        for file in files:
+            name = shown(file.relative_to(root))
+            content = _Content.parse(read_json(file, name), name)
+            labels += content.labels()
+            notes += content.notes()
+        names = shown(files[0].relative_to(root)) if files else ""
+        return LabelledSet(root, self.name, names, tuple(labels), options.keypoints, tuple(notes))
+
+
+@dataclass(slots=True)
+class _Content:
+    """One annotation file, its form checked."""
+
+    name: str
+    images: dict[int | str, Mapping[str, Any]]
+    categories: dict[int | str, tuple[str, tuple[str, ...]]]
+    annotations: Sequence[Any]
+    without_keypoints: int = 0
+    orphans: int = 0
+
+    @classmethod
+    def parse(cls, content: object, name: str) -> "_Content":
+        """Raises DataError with everything that is not of the form."""
+        if not isinstance(content, dict):
+            raise DataError(f"{name}: not COCO: a list of results? give the annotation file")
+        lists = {key: content.get(key) for key in _KEYS}
+        problems = [
+            f"{name}: '{key}' is not a list" for key, value in lists.items() if not isinstance(value, list)
+        ]
+        if problems:
+            raise DataError(*problems)
+        images: dict[int | str, Mapping[str, Any]] = {}
+        for at, image in enumerate(lists["images"] or ()):
+            identifier = image.get("id") if isinstance(image, dict) else None
+            if not isinstance(identifier, int | str) or not isinstance(image.get("file_name"), str):
+                problems.append(f"{name}: images[{at}]: an image has an id and a file_name")
+            elif identifier in images:
+                problems.append(f"{name}: images[{at}]: the id {identifier} is there twice")
+            else:
+                images[identifier] = image
+        categories: dict[int | str, tuple[str, tuple[str, ...]]] = {}
+        for at, category in enumerate(lists["categories"] or ()):
+            identifier = category.get("id") if isinstance(category, dict) else None
+            names = category.get("keypoints", ()) if isinstance(category, dict) else None
+            if not isinstance(identifier, int | str) or not isinstance(names, list | tuple):
+                problems.append(f"{name}: categories[{at}]: a category has an id and a list of keypoints")
+            else:
+                categories[identifier] = (str(category.get("name", "")), tuple(map(str, names)))
+        if problems:
+            raise DataError(*problems[:_MOST_SAID], *_more(name, len(problems)))
+        parsed = cls(name, images, categories, lists["annotations"] or ())
+        parsed._require_keypoints()
+        return parsed
+
+    def _require_keypoints(self) -> None:
+        if not self.annotations:
+            raise DataError(
+                f"{self.name}: no annotations: CVAT exports points as an empty COCO file: mark skeletons"
+                " in CVAT and export 'COCO Keypoints 1.0', or export 'CVAT for images 1.1'"
+            )
+        if not any(isinstance(a, dict) and a.get("keypoints") for a in self.annotations):
+            raise DataError(
+                f"{self.name}: {len(self.annotations)} annotations, none with keypoints: boxes or outlines"
+                " alone: export keypoints"
+            )
+
+    def labels(self) -> list[ImageLabels]:
+        """What the file says of each of its images."""
+        shapes: dict[int | str, list[Shape]] = {identifier: [] for identifier in self.images}
+        problems: dict[int | str, str] = {}
+        for at, annotation in enumerate(self.annotations):
+            identifier = annotation.get("image_id") if isinstance(annotation, dict) else None
+            if not isinstance(identifier, int | str) or identifier not in shapes:
+                self.orphans += 1
+                continue
+            if not annotation.get("keypoints"):
+                self.without_keypoints += 1
+                continue
+            made = self._shape(annotation)
+            if isinstance(made, Shape):
+                shapes[identifier].append(made)
+            else:
+                problems.setdefault(identifier, f"annotations[{at}]: {made}")
+        return [
+            ImageLabels(
+                image=image["file_name"],
+                where=f"{self.name}, image {identifier}",
+                shapes=tuple(shapes[identifier]),
+                size=_size(image),
+                problem=problems.get(identifier),
+            )
+            for identifier, image in self.images.items()
+        ]
+
+    def _shape(self, annotation: Mapping[str, Any]) -> Shape | str:
+        """The shape of an instance, or what is wrong with it."""
+        identifier = annotation.get("category_id")
+        known = self.categories.get(identifier) if isinstance(identifier, int | str) else None
+        if known is None:
+            return f"there is no category {shown(str(identifier)[:40])}"
+        label, names = known
+        values = _triples(annotation["keypoints"])
+        if values is None:
+            return "keypoints are not numbers x, y, v one after the other"
+        if not names:
+            names = tuple(map(str, range(len(values))))
+        if len(values) != len(names):
+            return f"{len(values)} keypoints, the category {shown(label)} has {len(names)}"
+        points = np.where(values[:, 2:] > 0, values[:, :2], np.nan)
+        if np.isinf(points).any():
+            return "a coordinate is infinite"
+        return Shape(_level(annotation, label), names, points)
+
+    def notes(self) -> list[str]:
+        """One line for each kind of annotation that was left out."""
+        said = []
+        if self.orphans:
+            said.append(f"{self.name}: {self.orphans} annotations of no image in it left out")
+        if self.without_keypoints:
+            said.append(f"{self.name}: {self.without_keypoints} annotations without keypoints left out")
+        return said
+
+
+def _level(annotation: Mapping[str, Any], label: str) -> str:
+    """The label of an instance: its category, or what an attribute says where the category names no level."""
+    if place_of(label)[0] is not None:
+        return label
+    attributes = annotation.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
+    noted = (attributes.get(key, annotation.get(key)) for key in _LEVEL_ATTRIBUTES)
+    return next((value for value in noted if isinstance(value, str) and place_of(value)[0]), label)
+
+
+def _triples(values: object) -> NDArray[np.float64] | None:
+    """`[n, 3]` (x, y, v), None where it is anything else."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if array.ndim == 2 and array.shape[1] == 3:
+        return array
+    return array.reshape(-1, 3) if array.ndim == 1 and array.size % 3 == 0 else None
+
+
+def _size(image: Mapping[str, Any]) -> Size | None:
+    height, width = number(image.get("height")), number(image.get("width"))
+    return Size(int(height), int(width)) if 0 < height < 1e6 and 0 < width < 1e6 else None
+
+
+def _more(name: str, problems: int) -> tuple[str, ...]:
+    return (f"{name}: and {problems - _MOST_SAID} more problems",) if problems > _MOST_SAID else ()

@@ -1,0 +1,21 @@
+"""What a user says about a set beyond its place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a set is to be read.
+
+    `format`: the name of its reader, if not by its content. `patient`: a pattern that finds patients in the
+    names of images (see `keyed`). `complete_only`: an image that lacks a keypoint cannot be used.
+    `keypoints`: what names in its files mean (`[data.keypoints]`), from their name to ours.
+    `missing_value`: a coordinate that stands for "not labelled" in tables.
+    """
+
+    format: str | None = None
+    patient: str | None = None
+    complete_only: bool = False
+    keypoints: Mapping[str, str] = field(default_factory=dict)
+    missing_value: float | None = None
