@@ -241,9 +241,11 @@ class _Assembly:
             return
         names = _names(self.set.labels)
         listed = ", ".join(shown(name) for name in names[:_MOST_NAMES]) + ", …" * (len(names) > _MOST_NAMES)
+        where = f"{shown(self.set.root)}/{self.set.labels_file}"
+        wanted = f"{self.skeleton}, such as {self.skeleton.keypoint_names[0]}"
         raise DataError(
-            f"{shown(self.set.root)}/{self.set.labels_file}: no name means a keypoint of"
-            f" {self.skeleton}, such as {self.skeleton.keypoint_names[0]}: found {listed}: say in [data.keypoints] what they are"
+            f"{where}: no name means a keypoint of {wanted}: found {listed}:"
+            " say in [data.keypoints] what they are"
         )
 
     def _not_found(self, labels: ImageLabels, found: Sequence[str]) -> str:
@@ -270,7 +272,7 @@ class _Assembly:
 
 @dataclass(frozen=True, slots=True)
 class _Slots:
-    """Where points of a kind of shape go: `index` `[n]` of keypoints, or of corners where no level is known."""
+    """Where points of a kind of shape go: `index` `[n]` of keypoints, or corners where no level is known."""
 
     index: NDArray[np.int64]
     used: NDArray[np.bool_]

@@ -9,6 +9,7 @@ import pytest
 
 from mahtdiag.data import readers
 from mahtdiag.data.files import Dataset, ViewEvidence
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import View, skeleton_with
 
@@ -23,26 +24,33 @@ class PointsFile:
     """One line per image: its name, then x and y of every keypoint, `-` where a number is missing."""
 
     name: str = "points-file"
+    title: str = "points in a file"
 
     def recognises(self, path: Path) -> str | None:
         return POINTS if (path / POINTS).is_file() else None
 
-    def view_evidence(self, path: Path) -> tuple[ViewEvidence, ...]:
-        first = (path / POINTS).read_text().splitlines()[0].split()
-        skeleton = skeleton_with(len(first) // 2)
+    def read(self, path: Path, options: ReadOptions) -> "PointsSet":
+        return PointsSet(path, [line.split() for line in (path / POINTS).read_text().splitlines()])
+
+
+@dataclass(frozen=True)
+class PointsSet:
+    path: Path
+    lines: list[list[str]]
+
+    def view_evidence(self) -> tuple[ViewEvidence, ...]:
+        skeleton = skeleton_with(len(self.lines[0]) // 2)
         assert skeleton is not None
         return (ViewEvidence(skeleton.view, "the points"),)
 
-    def open(self, path: Path, view: View | None, *, missing_allowed: bool = False) -> Dataset:
-        skeleton = self.view_evidence(path)[0].view.skeleton
+    def of_view(self, view: View | None) -> Dataset:
+        skeleton = self.view_evidence()[0].view.skeleton
         samples = []
-        for line in (path / POINTS).read_text().splitlines():
-            image, *cells = line.split()
-            numbers = [float("nan") if cell == "-" else float(cell) for cell in cells]
-            digest = hashlib.sha256(line.encode()).hexdigest()
-            points = np.array(numbers).reshape(-1, 2)
-            samples.append(Sample(image, str(path / image), skeleton, points, digest))
-        return Dataset(path, self.name, skeleton, tuple(samples), (), ("read from points",))
+        for image, *cells in self.lines:
+            points = np.array([float("nan") if cell == "-" else float(cell) for cell in cells]).reshape(-1, 2)
+            digest = hashlib.sha256(points.tobytes()).hexdigest()
+            samples.append(Sample(image, str(self.path / image), skeleton, points, digest))
+        return Dataset(self.path, PointsFile().name, skeleton, tuple(samples), (), ("read from points",))
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +102,9 @@ def test_anatomy_judges_its_labels(desk: Desk, bench: Bench) -> None:
 def test_a_set_in_two_formats_is_refused(desk: Desk) -> None:
     (desk.path / "data/AP" / POINTS).touch()
     first = min(path.name for path in (desk.path / "data/AP").glob("*.csv"))
-    both = f"annotated in 2 formats, buu-lspine ({first}) and points-file ({POINTS}): keep one of them"
+    both = (
+        f"annotated in 2 formats, buu-lspine ({first}) and points-file ({POINTS}): keep one of them, or name"
+    )
+    both += " it with --data-format"
     desk.run("evaluate", "ap.pt", "data/AP").refused(f"data/AP: {both}")
     desk.run("anatomy", "--labels", "data/AP").refused(f"{desk.path}/data/AP: {both}")

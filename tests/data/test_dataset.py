@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.data.files import Dataset, RecordedFiles, list_folder, shown
+from mahtdiag.data.files import Dataset, RecordedFiles, ViewEvidence, list_folder, shown
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Patient
 from mahtdiag.schema.skeleton import View
 
@@ -24,6 +25,10 @@ from .builders import annotation, encoded, radiograph, spine, write_pair
 
 AP, LA = View.AP, View.LA
 Form = Literal["NFC", "NFD"]
+
+
+def evidence(path: Path) -> tuple[ViewEvidence, ...]:
+    return BuuLspine().read(path, ReadOptions()).view_evidence()
 
 
 def problem_of(path: Path, view: View | None = AP) -> str:
@@ -70,7 +75,7 @@ def test_folders_of_the_views(tmp_path: Path, spelling: tuple[str, str]) -> None
     assert names(open_dataset(tmp_path, LA)) == [f"{spelling[1]}/b.png"]
     # Pointed at one of them, the names are relative to it.
     assert names(open_dataset(tmp_path / spelling[1], None)) == ["b.png"]
-    assert BuuLspine().view_evidence(tmp_path) == ()
+    assert evidence(tmp_path) == ()
     assert problem_of(tmp_path, None) == "nothing tells the view: pass --view AP or --view LA"
 
 
@@ -99,13 +104,13 @@ def test_images_beside_the_folders_of_the_views_are_noted(tmp_path: Path) -> Non
 
 def test_evidence_names_its_source(tmp_path: Path) -> None:
     write_pair(tmp_path / "AP", "0001-F-037Y1", LA)
-    found = {item.source: item.view for item in BuuLspine().view_evidence(tmp_path)}
+    found = {item.source: item.view for item in evidence(tmp_path)}
     assert found == {
         f"the folder {tmp_path / 'AP'}": AP,
         "the file names (…Y1)": LA,
         "the annotations (11 rows)": LA,
     }
-    assert BuuLspine().view_evidence(tmp_path / "AP") == BuuLspine().view_evidence(tmp_path)
+    assert evidence(tmp_path / "AP") == evidence(tmp_path)
     assert problem_of(tmp_path, None) == (
         f"the view is unclear, AP by the folder {tmp_path / 'AP'}, LA by the file names (…Y1), LA by the"
         " annotations (11 rows): pass --view AP or --view LA"
@@ -126,7 +131,7 @@ def test_one_wrong_annotation_does_not_blur_the_view(tmp_path: Path) -> None:
 def test_as_many_of_one_view_as_of_the_other_is_no_evidence(tmp_path: Path) -> None:
     write_pair(tmp_path, "a", AP)
     write_pair(tmp_path, "b", LA)
-    assert BuuLspine().view_evidence(tmp_path) == ()
+    assert evidence(tmp_path) == ()
 
 
 def test_a_flat_folder_of_both_views_by_file_name(tmp_path: Path) -> None:
@@ -134,7 +139,7 @@ def test_a_flat_folder_of_both_views_by_file_name(tmp_path: Path) -> None:
         write_pair(tmp_path, patient + "0", AP)
         write_pair(tmp_path, patient + "1", LA)
     (tmp_path / "0003-M-061Y1.png").write_bytes(encoded(radiograph(), "PNG"))
-    assert BuuLspine().view_evidence(tmp_path) == ()
+    assert evidence(tmp_path) == ()
     dataset = open_dataset(tmp_path, AP)
     assert names(dataset) == ["0001-F-037Y0.png", "0002-M-061Y0.png"]
     assert dataset.failures == ()
@@ -256,7 +261,7 @@ def test_missing_empty_and_wrong_folders(tmp_path: Path) -> None:
     (tmp_path / "empty" / "LA").mkdir()
     assert problem_of(tmp_path / "empty", LA) == "/LA: " + nothing
     with pytest.raises(DataError, match="no such folder"):
-        BuuLspine().view_evidence(tmp_path / "none")
+        evidence(tmp_path / "none")
 
 
 def test_unreadable_files_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 from mahtdiag.data.patients import parse_patients
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.errors import DataError
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import View
 from tests.data.builders import annotation
 
@@ -22,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def patients(folder: Path, pattern: str | None = None) -> list[str | None]:
-    return [s.patient.identifier for s in open_dataset(folder, View.AP, patient=pattern).samples]
+    return [s.patient.identifier for s in open_dataset(folder, View.AP, ReadOptions(patient=pattern)).samples]
 
 
 def test_file_names_tell_them(folder: Path) -> None:

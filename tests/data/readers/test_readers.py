@@ -10,6 +10,7 @@ from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.readers import open_dataset, reader_of
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import LA, View
 from tests.data.builders import write_pair
 
@@ -23,11 +24,24 @@ class Marked:
     def recognises(self, path: Path) -> str | None:
         return self.name if (path / self.name).exists() else None
 
-    def view_evidence(self, path: Path) -> tuple[ViewEvidence, ...]:
+    @property
+    def title(self) -> str:
+        return self.name
+
+    def read(self, path: Path, options: ReadOptions) -> "MarkedSet":
+        return MarkedSet(path, self.name)
+
+
+@dataclass(frozen=True)
+class MarkedSet:
+    path: Path
+    name: str
+
+    def view_evidence(self) -> tuple[ViewEvidence, ...]:
         return (ViewEvidence(View.LA, "the mark"),)
 
-    def open(self, path: Path, view: View | None, *, missing_allowed: bool = False) -> Dataset:
-        return Dataset(path, self.name, LA, (), ())
+    def of_view(self, view: View | None) -> Dataset:
+        return Dataset(self.path, self.name, LA, (), ())
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +69,8 @@ def test_a_set_in_two_formats_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         reader_of(tmp_path)
     assert caught.value.problems == (
-        f"{tmp_path}: annotated in 2 formats, buu-lspine (AP/a.csv) and one (one): keep one of them",
+        f"{tmp_path}: annotated in 2 formats, buu-lspine (AP/a.csv) and one (one): keep one of them, or name it"
+        " with --data-format",
     )
 
 
