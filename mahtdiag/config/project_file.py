@@ -15,7 +15,8 @@ from mahtdiag.anatomy.rule import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
-from mahtdiag.config.settings import KEYS, WRONG_LIMITS, SettingKey, Settings, Value
+from mahtdiag.config.settings import KEYS, SettingKey, Settings, Value
+from mahtdiag.config.values import WRONG_LIMITS
 from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.skeleton import View

@@ -1,6 +1,5 @@
 """What a project or a command line can set: validated, with every unknown key named."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -19,12 +18,28 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULE_BY_CODE, nearest
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, nearest
 from mahtdiag.config import option_keys as keys
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.option_keys import OptionKey
-from mahtdiag.diagnosis.metrics.registry import nearest_name
-from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME
+from mahtdiag.config.values import (
+    WRONG_LIMITS,
+    BatchSize,
+    CalibrationGroup,
+    Checks,
+    Codes,
+    Limits,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Sigma,
+    known_keypoints,
+    known_pattern,
+    parse_size,
+    parse_view,
+    refuse_truth_value,
+)
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import (
     DecodeMethod,
@@ -33,136 +48,13 @@ from mahtdiag.schema.choices import (
     Precision,
     UncertaintyFrame,
     UncertaintyKind,
-    UncertaintySource,
 )
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
-from mahtdiag.schema.keypoint_names import place_of
-from mahtdiag.schema.model_spec import LARGEST_SIGMA, MOST_PASSES, SIGMA_BOUNDS, McDropout
+from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import View
 
 Value = str | float | bool | tuple[str, ...]
-LARGEST_INPUT = 8192
-CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
-
-
-def parse_size(value: object) -> object:
-    """`256x128` (height x width) to a Size; ValueError says what is expected."""
-    if isinstance(value, Size):
-        return value
-    height, separator, width = str(value).lower().partition("x")
-    if not (separator and height.isdecimal() and width.isdecimal()):
-        raise ValueError("expected HEIGHTxWIDTH in pixels, for example 512x256")
-    size = Size(int(height), int(width))
-    if not (0 < size.height <= LARGEST_INPUT and 0 < size.width <= LARGEST_INPUT):
-        raise ValueError(f"height and width must lie between 1 and {LARGEST_INPUT}")
-    return size
-
-
-def parse_view(value: object) -> object:
-    """`AP`, `LA` or `auto`; ValueError says what is expected."""
-    if value not in (*View, "auto"):
-        raise ValueError("expected AP, LA or auto")
-    return value
-
-
-def parse_batch_size(value: object) -> object:
-    """`auto` or a whole number above 0."""
-    if value == "auto":
-        return value
-    if not str(value).isdecimal() or int(str(value)) < 1:
-        raise ValueError("expected auto or a whole number above 0")
-    return int(str(value))
-
-
-def parse_uncertainty(value: object) -> object:
-    """Where σ comes from: a source by its name, or `mc-dropout:N`; ValueError says what is expected."""
-    if isinstance(value, McDropout):
-        return value
-    name, _, passes = str(value).partition(":")
-    if name == "mc-dropout" and passes.isdecimal() and 2 <= int(passes[:9]) <= MOST_PASSES:
-        return McDropout(int(passes))
-    if value in tuple(UncertaintySource):
-        return UncertaintySource(str(value))
-    raise ValueError(
-        f"expected {', '.join(UncertaintySource)} or mc-dropout:N with N from 2 to {MOST_PASSES}, for "
-        "example mc-dropout:20"
-    )
-
-
-def parse_codes(value: object) -> object:
-    """Codes or prefixes, as a list or as one text with commas: `["A1", "A302"]`, `A1,A302`."""
-    if isinstance(value, str):
-        return tuple(code.strip() for code in value.split(",") if code.strip())
-    return value
-
-
-def refuse_truth_value(value: object) -> object:
-    """Anything but true and false, which would pass for the numbers 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("true and false have no meaning here")
-    return value
-
-
-def known_codes(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Codes or prefixes of anatomical rules; ValueError names the nearest one for each that matches none."""
-    wrong = [code for code in codes or () if not any(rule.startswith(code.upper()) for rule in RULE_BY_CODE)]
-    if wrong:
-        raise ValueError("; ".join(f"no anatomical rule {c!r}.{nearest(c, RULE_BY_CODE)}" for c in wrong))
-    return codes
-
-
-def known_pattern(pattern: str) -> str:
-    """A regular expression; ValueError says what is wrong with it."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    return pattern
-
-
-def known_keypoints(own: dict[str, str]) -> dict[str, str]:
-    """What names in somebody's files mean; ValueError names those that mean nothing here."""
-    wrong = [f"'{mine}'" for mine in own.values() if place_of(mine) == (None, None)]
-    if wrong:
-        raise ValueError(
-            f"{', '.join(wrong)}: not a keypoint, a vertebra or a corner, such as L1 UL, L1 or UL"
-        )
-    return own
-
-
-def parse_checks(value: object) -> object:
-    """Names of checks, as a list or as one text; none at all where nothing is given."""
-    if isinstance(value, str):
-        return (value,)
-    return None if value in ([], ()) else value
-
-
-def known_checks(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Names of checks of the setup; ValueError names the nearest one for each that is none."""
-    problems = []
-    for name in names or ():
-        if name not in CHECK_BY_NAME:
-            near = nearest_name(name, CHECK_BY_NAME)
-            also = f"did you mean {near}?" if near else f"known are {', '.join(CHECK_BY_NAME)}"
-            problems.append(f"no check of the setup is called {name!r}; {also}")
-    if problems:
-        raise ValueError("; ".join(problems))
-    return names
-
-
-WRONG_LIMITS = "wrong_limits"
-# A number in quotes is a text, not a number.
-PositiveFloat = Annotated[float, Field(gt=0.0, strict=True)]
-NonNegativeFloat = Annotated[float, Field(ge=0.0, strict=True)]
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
-NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
-Limit = Annotated[float, BeforeValidator(refuse_truth_value), Field(strict=True)]
-Limits = dict[str, Limit]
-BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(parse_batch_size)]
-Sigma = Annotated[UncertaintySource | McDropout, BeforeValidator(parse_uncertainty)]
-Checks = Annotated[tuple[str, ...] | None, BeforeValidator(parse_checks), AfterValidator(known_checks)]
-Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes), AfterValidator(known_codes)]
 
 
 def described(shown: Value, meaning: str, option: str | None = None) -> Any:

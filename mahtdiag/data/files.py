@@ -86,6 +86,16 @@ def outside_image(keypoints_px: NDArray[np.float64], size: Size, skeleton: Skele
     )
 
 
+def other_size(labelled: Size | None, size: Size) -> str | None:
+    """What is wrong where an annotation says that its image has another size, else None."""
+    if labelled is None or labelled == size:
+        return None
+    return (
+        f"labelled on an image of {labelled.width}x{labelled.height} (width x height), this one is"
+        f" {size.width}x{size.height}: its labels are not in its pixels; take the image that was labelled"
+    )
+
+
 def is_normalised(keypoints_px: NDArray[np.float64], size: Size) -> bool:
     """Whether `[K, 2]` keypoints seem to be shares of the image, 0 to 1, where pixels are wanted.
 

@@ -8,7 +8,7 @@ from typing import Final
 _VERTEBRA: Final = re.compile(r"(?<![a-z])(c[1-7]|t1[0-3]|t[1-9]|l[1-6]|s[1-5])(?![0-9])")
 _SPELT_OUT: Final = re.compile(r"(?<![a-z])(cervical|thoracic|lumbar|sacral)[\W_]*(?=[0-9])")
 _WORD: Final = re.compile(r"[a-z]+|[0-9]+")
-_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[CTLS][0-9])")
 _IN_BETWEEN: Final = frozenset(
     [
         "body",

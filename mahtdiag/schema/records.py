@@ -117,7 +117,7 @@ class Sample:
     `image` is its path relative to the data folder with forward slashes: the name used in every record.
     `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, NaN where a keypoint is not annotated.
     `listhesis` is one code per annotated endplate (see `LISTHESIS_NAMES`). `subgroups`: what a subgroup file
-    says of it, `column=value`. `labelled_size` is the size of the image by its annotation, where that says one.
+    says of it, `column=value`. `labelled_size` is the size of the image by its annotation, if it says one.
     """
 
     image: str

@@ -1,7 +1,6 @@
 """Is it anatomically possible: the predictions of a run, or the labels of an annotated set."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +8,6 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.files import is_normalised
-from mahtdiag.data.images import DescribedImage, describe_image
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.columns import Values
@@ -20,16 +17,17 @@ from mahtdiag.diagnosis.numbers import as_content, estimate
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.diagnosis.setup.check import Facts
 from mahtdiag.diagnosis.setup.registry import check_setup
-from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
+from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow
 from mahtdiag.reports.figures.errors import draw_bland_altman
 from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice
-from mahtdiag.schema.records import Failure, Floats, Sample
+from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
+from mahtdiag.workflows.anatomy.images import ReadImages, read_images
 from mahtdiag.workflows.anatomy.overlays import (
     draw_judged,
     require_apart,
@@ -52,7 +50,6 @@ from mahtdiag.workflows.progress import Progress
 
 FOLDER = GATES = "anatomy"
 SHIFTS = "anatomy.level_shifts"
-READERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,57 +291,6 @@ def _status_of_labels(report: AnatomyReport) -> ExitStatus:
 def _view_of_labels(request: AnatomyRequest) -> View | None:
     configured = request.settings.data.view
     return request.view or (None if configured in (None, "auto") else View(str(configured)))
-
-
-@dataclass(frozen=True, slots=True)
-class ReadImages:
-    """Annotated images that could be read, and the others.
-
-    `shares`: those among the failures whose keypoints seem to be shares of the image.
-    """
-
-    kept: tuple[tuple[Sample, DescribedImage], ...]
-    shares: tuple[tuple[Sample, DescribedImage], ...]
-    failures: tuple[Failure, ...]
-
-    @property
-    def size_px(self) -> Floats:
-        """(width, height) of the images that could be read, `[N, 2]`."""
-        return np.array([image.original.xy for _, image in self.kept], dtype=np.float64).reshape(-1, 2)
-
-
-def read_images(samples: Sequence[Sample], progress: Progress) -> ReadImages:
-    """The sizes of annotated images and what their pixels are like."""
-    kept: list[tuple[Sample, DescribedImage]] = []
-    shares: list[tuple[Sample, DescribedImage]] = []
-    failures: list[Failure] = []
-    progress.start("reading images", len(samples))
-    try:
-        with ThreadPoolExecutor(READERS) as pool:
-            for sample, image in zip(samples, pool.map(_described, samples), strict=True):
-                progress.advance(1)
-                if isinstance(image, Failure):
-                    failures.append(image)
-                elif is_normalised(sample.keypoints_px, image.original):
-                    # Rules that know no size would find nothing wrong with it.
-                    reason = "all keypoints lie in the first pixel: shares of the image? pixels are wanted"
-                    failures.append(
-                        Failure(sample.image, reason, image.image_sha256, sample.annotation_sha256)
-                    )
-                    shares.append((sample, image))
-                else:
-                    kept.append((sample, image))
-    finally:
-        progress.stop()
-    return ReadImages(tuple(kept), tuple(shares), tuple(failures))
-
-
-def _described(sample: Sample) -> DescribedImage | Failure:
-    try:
-        return describe_image(sample.path, sample.image)
-    except DataError as error:
-        reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
-        return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)
 
 
 def _columns(read: ReadImages, skeleton: Skeleton) -> dict[str, Values]:

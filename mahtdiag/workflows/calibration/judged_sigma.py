@@ -10,7 +10,8 @@ from pydantic import JsonValue, ValidationError
 from mahtdiag.calibration.report import CalibrationReport, Json, calibration_report
 from mahtdiag.calibration.scores import Points, collect_points
 from mahtdiag.calibration.verdict import HeadUnits
-from mahtdiag.config.settings import CalibrationGroup, CalibrationSettings
+from mahtdiag.config.settings import CalibrationSettings
+from mahtdiag.config.values import CalibrationGroup
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.subgroups import age_band
 from mahtdiag.errors import RunFolderError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.files import outside_image
+from mahtdiag.data.files import other_size, outside_image
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.diagnosis.records import RecordMaker
@@ -181,7 +181,10 @@ def image_reader(prepared: Prepared) -> LoadImage:
         except ImageError as error:
             reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
             return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)
-        problems = outside_image(sample.keypoints_px, image.original, sample.skeleton)
+        resized = other_size(sample.labelled_size, image.original)
+        problems = (
+            (resized,) if resized else outside_image(sample.keypoints_px, image.original, sample.skeleton)
+        )
         if problems:
             return Failure(sample.image, "; ".join(problems), image.image_sha256, sample.annotation_sha256)
         return image

@@ -69,8 +69,8 @@ def test_a_set_in_two_formats_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         reader_of(tmp_path)
     assert caught.value.problems == (
-        f"{tmp_path}: annotated in 2 formats, buu-lspine (AP/a.csv) and one (one): keep one of them, or name it"
-        " with --data-format",
+        f"{tmp_path}: annotated in 2 formats, buu-lspine (AP/a.csv) and one (one): keep one of them, or name"
+        " it with --data-format",
     )
 
 
