@@ -99,7 +99,7 @@ DATA_FORMAT = OptionKey(
     DATA_SET, "NAME", "Annotation format (default: by content): buu-lspine, coco, …; a wrong one lists all.",
 )  # fmt: skip
 COMPLETE_ONLY = OptionKey(
-    "--complete-only", "false", "leave out images that lack a keypoint, as failures",
+    "--complete-only", False, "true: an image that lacks a keypoint is a failure",
     DATA_SET, None, "An image that lacks a keypoint fails (default: its other keypoints count).",
 )  # fmt: skip
 MISSING_VALUE = OptionKey(

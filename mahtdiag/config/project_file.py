@@ -186,6 +186,14 @@ def file_text(project: ProjectFile) -> str:
         lines += ["", f"[{table}]", *(f"# {line}" for line in project.remarks.get(table, ()))]
         given, known = project.settings.get(table, {}), project.known.get(table, {})
         lines += [_line(key, given, known) for key in keys]
+        if table == "data":
+            lines += [
+                _aligned(
+                    "# [data.keypoints]", "names in annotation files that say no keypoint by themselves"
+                ),
+                '# v1 = "L1"',
+                '# tip = "L1 UL"',
+            ]
         if table == "anatomy":
             lines += _limits(project)
     return "\n".join([*lines, *_gates(project)]) + "\n"

@@ -75,6 +75,15 @@ KEYS = (
     ),
     Key("data", "patient", (("^[0-9]+", "^[0-9]+"),), (1, "(", "*")),
     Key("data", "subgroups", (("groups.csv", "groups.csv"),), TEXT_BAD),
+    Key("data", "format", (("coco", "coco"),), TEXT_BAD),
+    Key("data", "complete_only", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
+    Key("data", "missing_value", ((-1, -1.0), (0.0, 0.0)), (NAN, "x", [1])),
+    Key(
+        "data",
+        "keypoints",
+        (({"v1": "L1", "tip": "l1 upper left", "a": "UL"}, {"v1": "L1", "tip": "l1 upper left", "a": "UL"}),),
+        ({"v1": "first"}, "L1", 3),
+    ),
     Key("data", "pixel_spacing_mm", ((0.15, 0.15), (1, 1.0)), POSITIVE_BAD),
     Key("evaluate", "device", (("cuda:1", "cuda:1"),), TEXT_BAD),
     Key(
@@ -135,7 +144,7 @@ def test_every_key_is_in_the_table_above() -> None:
 def test_nothing_is_set_by_default() -> None:
     settings = Settings()
     for key in KEYS:
-        assert getattr(getattr(settings, key.section), key.name) is None
+        assert not getattr(getattr(settings, key.section), key.name)
     assert settings.anatomy.limits_of(View.AP) == {}
 
 

@@ -18,7 +18,7 @@ def turned(
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return SQUARE @ turn.T * scale + shift
+    return np.asarray(SQUARE @ turn.T * scale + shift)
 
 
 @given(

@@ -11,7 +11,9 @@ from mahtdiag.schema.keypoint_names import place_of
     "name",
     [
         "L1_UL", "L1 UL", "l1-ul", "L1UL", "UL_L1", "L1.tl", "L1 upper left", "L1UpperLeft",
-        "upperLeftL1", "L1_upper-left_corner", "Lumbar 1 top left", "L1/left/upper", "l1 left superior", "vertebra L1: TopLeft",
+        "upperLeftL1",
+        "L1_upper-left_corner",
+        "Lumbar 1 top left", "L1/left/upper", "l1 left superior", "vertebra L1: TopLeft",
         "L1_lt", "L1_u_l", "kp_L1_sup_left",
     ],
 )  # fmt: skip
