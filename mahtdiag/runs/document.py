@@ -111,6 +111,13 @@ class ImageCounts(Section):
     patients: Count | None = None
 
 
+class KeypointCounts(Section):
+    """Keypoints of the evaluated images, and those of them that are labelled: the others enter no error."""
+
+    total: Count
+    labelled: Count
+
+
 class FailureEntry(Section):
     """An image that could not be evaluated."""
 
@@ -153,6 +160,7 @@ class RunDocument(Section):
     started: UtcTime
     seconds: Seconds | None = None
     images: ImageCounts
+    keypoints: KeypointCounts | None = Field(default=None, description="null in runs of earlier versions")
     metrics: Metrics | None = None
     clean_labels: CleanLabels | None = Field(default=None, description="null in runs of earlier versions")
     losses: Losses | None = None

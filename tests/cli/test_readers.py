@@ -78,7 +78,7 @@ def test_evaluate_reads_the_format(desk: Desk, bench: Bench) -> None:
     as_buu, as_points = document_of(desk.path / "buu"), document_of(desk.path / "run")
     assert (as_buu["data"]["format"], as_points["data"]["format"]) == ("buu-lspine", "points-file")
     assert as_points["metrics"] == as_buu["metrics"]
-    assert as_points["notes"] == ["read from points"]
+    assert as_points["notes"] == ["annotations read as points in a file", "read from points"]
 
 
 def test_its_missing_keypoints_are_missing(desk: Desk, bench: Bench) -> None:
@@ -96,7 +96,10 @@ def test_anatomy_judges_its_labels(desk: Desk, bench: Bench) -> None:
     write_points(desk.path / "data/AP", bench.ap)
     done = desk.run("anatomy", "--labels", "data/AP")
     assert done.status == 0
-    assert done.text.rstrip() == f"{plain.rstrip()}\n\nnote: read from points"
+    assert (
+        done.text.rstrip()
+        == f"{plain.rstrip()}\n\nnote: annotations read as points in a file\nnote: read from points"
+    )
 
 
 def test_a_set_in_two_formats_is_refused(desk: Desk) -> None:

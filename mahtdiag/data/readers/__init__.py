@@ -96,6 +96,9 @@ def open_dataset(
     options = options or ReadOptions()
     found = annotated or reader_of(path, options.format).read(path, options)
     dataset = keyed(found.of_view(view), options.patient)
+    title = next((reader.title for reader in READERS[1:] if reader.name == dataset.format), None)
+    if title is not None:
+        dataset = replace(dataset, notes=(f"annotations read as {title}", *dataset.notes))
     return _complete(dataset) if options.complete_only else dataset
 
 

@@ -1,5 +1,7 @@
 """Checks of the labels, and of labels and predictions together."""
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -172,15 +174,15 @@ def _images(facts: Facts) -> Outcome | None:
 
 def _possible(facts: Facts) -> Outcome:
     findings = facts.table.findings if facts.spec is None else facts.table.label_findings
-    fired: Bools = np.any(findings.fired(), axis=1)
-    images = int(fired.sum())
+    codes_of = findings.codes_of_places()
+    images = sum(map(bool, codes_of))
     if not images:
         return fine("no label breaks a rule of anatomy")
-    codes = sorted(findings.images_by_code().items(), key=lambda item: -item[1])
-    named = ", ".join(f"{code} in {count}" for code, count in codes[:3] if count)
+    codes = Counter(code for codes in codes_of for code in codes).most_common(3)
+    named = ", ".join(f"{code} in {count}" for code, count in codes)
     return Outcome(
         SetupStatus.WARNING,
-        f"labels of {images} of {len(fired)} images are anatomically impossible ({named})",
+        f"labels of {images} of {len(codes_of)} images are anatomically impossible ({named})",
         "" if facts.spec is None else "mahtdiag anatomy --labels DATA",
     )
 

@@ -10,7 +10,7 @@ from mahtdiag.diagnosis.metrics.anatomy import repairs_of
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.subgroups import subgroups_of
-from mahtdiag.runs.document import FailureEntry, ImageCounts, RunDocument
+from mahtdiag.runs.document import FailureEntry, ImageCounts, KeypointCounts, RunDocument
 from mahtdiag.runs.files import digest
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.results import NUMBER_SECTIONS, Section
@@ -30,6 +30,10 @@ def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers 
     base = known.model_copy(
         update={
             "images": counts,
+            "keypoints": KeypointCounts(
+                total=table.gt_px[..., 0].size,
+                labelled=int(np.isfinite(table.gt_px).all(axis=-1).sum()),
+            ),
             "failures": failures,
             "data": known.data.model_copy(update={"sha256": _data_sha256(table)}),
         }
