@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.text import Text
 from scipy.stats import norm
 
-from mahtdiag.anatomy.agreement import bland_altman, detection, weighted_kappa
+from mahtdiag.anatomy.agreement import bland_altman, detection, icc_a1, weighted_kappa
 from mahtdiag.anatomy.difference_shape import difference_shape, percentile_limits
 from mahtdiag.anatomy.facing import find_facing
 from mahtdiag.schema.skeleton import LA
@@ -69,6 +69,30 @@ def limit_rows(sets: int) -> Iterator[Row]:
         of = " of two images" if images > 1 else ""
         yield Row(f"interval of the bias, units{of}", units, float(both[0]), 0.92, 0.98)
         yield Row(f"interval of a limit, units{of}", units, float(both[1]), 0.93, 1.0)
+
+
+def ratings(rng: np.random.Generator, units: int, images: int = 1) -> tuple[Floats, Ints]:
+    """Labels and predictions `[N, 2]` of true sizes around 40° (SD 6), both with errors of 3°, and units."""
+    of = np.arange(units).repeat(images)
+    own = 1.0 if images == 1 else np.sqrt(0.5)
+
+    def drawn(columns: int) -> Floats:
+        shared = np.sqrt(1 - own**2) * rng.normal(size=(units, columns))[of]
+        return np.asarray(shared + own * rng.normal(size=(of.size, columns)))
+
+    return 40 + 6 * drawn(1) + 3 * drawn(2), of
+
+
+def icc_rows(sets: int) -> Iterator[Row]:
+    """Intervals of the ICC, whose truth is 36 / (36 + 9)."""
+    for units, images in ((10, 1), (20, 1), (50, 1), (200, 1), (20, 2), (50, 2), (50, 4)):
+
+        def held(rng: np.random.Generator, units: int = units, images: int = images) -> bool:
+            found = icc_a1(*ratings(rng, units, images))
+            return found.low <= 0.8 <= found.high
+
+        of = f" of {'two' if images == 2 else 'four'} images" if images > 1 else ""
+        yield Row(f"interval of the ICC, units{of}", units, share_of(sets, held), 0.93, 1.0)
 
 
 def percentile_rows(sets: int) -> Iterator[Row]:
@@ -193,7 +217,7 @@ def facing_rows(sets: int) -> Iterator[Row]:
 
 def rows(sets: int) -> Iterator[Row]:
     """All of them."""
-    for part in (limit_rows, percentile_rows, shape_rows, kappa_rows, detection_rows, facing_rows):
+    for part in (limit_rows, icc_rows, percentile_rows, shape_rows, kappa_rows, detection_rows, facing_rows):
         yield from part(sets)
 
 

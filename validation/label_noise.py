@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.table import Table
 
-from mahtdiag.diagnosis.label_noise import Bounded, mean_over_units, spread_over_units
+from mahtdiag.diagnosis.label_noise import mean_over_units
+from mahtdiag.statistics.spread import Bounded, spread_over_units
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -33,7 +33,7 @@ class BlandAltman:
 
 @dataclass(frozen=True, slots=True)
 class Icc:
-    """ICC(A,1) with its 95 % interval; NaN where it is undefined (fewer than two images, no variation)."""
+    """ICC(A,1) with its 95 % interval over units; NaN where it is undefined (one image, no variation)."""
 
     n: int
     value: float
@@ -88,15 +88,18 @@ def _codes(known: NDArray[np.bool_], units: Ints | None) -> Ints:
     return codes
 
 
-def icc_a1(ratings: Floats) -> Icc:
+def icc_a1(ratings: Floats, units: Ints | None = None) -> Icc:
     """Absolute agreement of single ratings, two-way random effects: ICC(A,1).
 
     (MSR − MSE) / (MSR + (k − 1) MSE + k (MSC − MSE)/n) with the mean squares of rows (images), columns (the
-    k raters) and error. `ratings` is `[N, k]`; rows with a NaN are left out. Value and interval: McGraw and
-    Wong, Psychological Methods 1:30, 1996, tables 4 and 7 (the value is ICC(2,1) of Shrout and Fleiss, 1979).
-    The interval is NaN where nothing but the raters' means differs.
+    k raters) and error. `ratings` is `[N, k]`; rows with a NaN are left out; `units` `[N]` as in `RunTable`.
+    Value and interval: McGraw and Wong, Psychological Methods 1:30, 1996, tables 4 and 7 (the value is
+    ICC(2,1) of Shrout and Fleiss, 1979). With several images of a unit the degrees of freedom are those of as
+    many images as there are units. The interval is NaN where nothing but the raters' means differs, and with
+    a single unit.
     """
-    ratings = ratings[np.isfinite(ratings).all(axis=1)]
+    known = np.asarray(np.isfinite(ratings).all(axis=1))
+    ratings, codes = ratings[known], _codes(known, units)
     n, k = ratings.shape
     nan = float("nan")
     if n < 2 or k < 2:
@@ -112,19 +115,22 @@ def icc_a1(ratings: Floats) -> Icc:
     value = (msr - mse) / total
     if (mse <= noise and msc <= noise) or value >= 1:
         return Icc(n, 1.0, 1.0, 1.0)
-    low, high = _icc_interval(value, msr, msc, mse, n, k)
+    count = int(codes.max(initial=-1)) + 1
+    low, high = _icc_interval(value, msr, msc, mse, n, k, count) if count > 1 else (nan, nan)
     return Icc(n, value, low, high)
 
 
-def _icc_interval(value: float, msr: float, msc: float, mse: float, n: int, k: int) -> tuple[float, float]:
+def _icc_interval(
+    value: float, msr: float, msc: float, mse: float, n: int, k: int, units: int
+) -> tuple[float, float]:
     """95 % interval of ICC(A,1): McGraw and Wong, table 7, Satterthwaite's degrees of freedom v."""
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
     if mse == 0 and a * msc == 0:
         return float("nan"), float("nan")
-    pooled = (a * msc) ** 2 / (k - 1) + (b * mse) ** 2 / ((n - 1) * (k - 1))
+    pooled = (a * msc) ** 2 / (k - 1) + (b * mse) ** 2 / ((units - 1) * (k - 1))
     v = (a * msc + b * mse) ** 2 / pooled
-    above, below = float(fdtri(n - 1, v, 0.975)), float(fdtri(v, n - 1, 0.975))
+    above, below = float(fdtri(units - 1, v, 0.975)), float(fdtri(v, units - 1, 0.975))
     rest = k * msc + (k * n - k - n) * mse
     # With hardly any degrees of freedom a quantile overflows; the bounds then are its limits.
     low = n * (msr - above * mse) / (above * rest + n * msr) if isfinite(above) else -n * mse / rest

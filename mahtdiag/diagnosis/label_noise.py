@@ -14,21 +14,10 @@ from scipy.stats import t
 from mahtdiag.diagnosis.measured import measure_agreement
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.schema.skeleton import Skeleton
+from mahtdiag.statistics.spread import FEWEST_UNITS, Bounded
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-FEWEST_UNITS = 10
-_NORMAL_95 = 1.959963984540054
-
-
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """A number with its 95 % interval over units; NaN bounds where there are too few of them."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +41,9 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Repeatability:
-    """One measurement of one level taken from both labellings.
+    """One measurement of one level taken from both labellings: second − first reader.
 
+    `bias` with the 95 % `limits` of agreement.
     `sem`: standard error of measurement of one reader, SD of the differences / √2; `mdc`: minimal detectable
     change, 1.96 √2 SEM: two readers' measurements of the same spine differ by less in 95 of 100 images.
     """
@@ -63,6 +53,7 @@ class Repeatability:
     unit: str
     n: int
     bias: float
+    limits: tuple[float, float]
     sem: Bounded
     mdc: Bounded
 
@@ -131,33 +122,6 @@ def mean_over_units(values: Floats, units: Ints) -> Bounded:
     return _on_log_scale(float(total / count), (sums - counts * (total / count)) / count)
 
 
-def spread_over_units(values: Floats, units: Ints, factor: float) -> Bounded:
-    """`factor` times the standard deviation of values `[N]`, with an interval over units, codes `[N]`.
-
-    Jackknife over units (Tukey, 1958) of 1 / SD, which skewed squares leave nearly symmetric, with Student's
-    t; NaN enters nothing. No interval below 10 units, or where it would have no upper end.
-    """
-    known = np.isfinite(values)
-    if known.sum() < 2:
-        return Bounded(float("nan"), float("nan"), float("nan"))
-    centred = values[known] - values[known].mean()
-    codes = np.unique(units[known], return_inverse=True)[1]
-    counts = np.bincount(codes)
-    sums, squares = np.bincount(codes, centred), np.bincount(codes, centred**2)
-    sd = float(np.sqrt((centred**2).sum() / (known.sum() - 1)))
-    without = known.sum() - counts
-    none = Bounded(factor * sd, float("nan"), float("nan"))
-    if len(counts) < FEWEST_UNITS or without.min() < 2:
-        return none
-    variances = ((centred**2).sum() - squares - sums**2 / without) / (without - 1)
-    if variances.min() <= 0:
-        return none
-    left_out = 1 / np.sqrt(variances)
-    error = np.sqrt((len(counts) - 1) * left_out.var())
-    reach = float(t.ppf(0.975, len(counts) - 1) * error * sd)
-    return Bounded(factor * sd, factor * sd / (1 + reach), factor * sd / (1 - reach)) if reach < 1 else none
-
-
 def _by_unit(values: Floats, units: Ints) -> tuple[Floats, Floats]:
     """Sum and count of the known values of every unit that has any."""
     flat = values.reshape(len(values), -1)
@@ -208,19 +172,16 @@ def label_noise(
 def _measurements(
     first_px: Floats, second_px: Floats, skeleton: Skeleton, units: Ints
 ) -> tuple[Repeatability, ...]:
-    found = []
-    for pair in measure_agreement(second_px, first_px, skeleton, units).pairs:
-        difference = np.asarray(pair.predicted - pair.labelled, dtype=np.float64)
-        known = np.isfinite(difference)
-        found.append(
-            Repeatability(
-                pair.name,
-                pair.level,
-                pair.unit,
-                int(known.sum()),
-                float(difference[known].mean()) if known.any() else float("nan"),
-                spread_over_units(difference, units, 1 / np.sqrt(2)),
-                spread_over_units(difference, units, _NORMAL_95),
-            )
+    return tuple(
+        Repeatability(
+            name=pair.name,
+            level=pair.level,
+            unit=pair.unit,
+            n=pair.difference.n,
+            bias=pair.difference.bias,
+            limits=(pair.difference.lower, pair.difference.upper),
+            sem=pair.sem,
+            mdc=pair.mdc,
         )
-    return tuple(found)
+        for pair in measure_agreement(second_px, first_px, skeleton, units).pairs
+    )

@@ -28,6 +28,7 @@ from mahtdiag.anatomy.facing import Facing, find_facing, slip_codes
 from mahtdiag.anatomy.measurements import (
     FrontalMeasurements,
     LateralMeasurements,
+    MeasuredColumn,
     measure_frontal,
     measure_lateral,
     measurement_columns,
@@ -38,11 +39,13 @@ from mahtdiag.diagnosis.paired import holm
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.choices import FacingSide
 from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, Skeleton, View
+from mahtdiag.statistics.spread import Bounded, spread_over_units
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MEYERDING = (1, 2, 3, 4, 5)
 SIGNIFICANCE = 0.05
+_NORMAL_95 = 1.959963984540054
 SLIP_PERCENT = 5.0
 """A slip of this size and more counts as one against the codes of listhesis; a choice."""
 
@@ -62,6 +65,8 @@ TITLES = {
 class MeasuredPair:
     """One measurement of one level on labels and predictions, `[N]` each, and how well they agree.
 
+    `sem`: standard error of measurement, SD of the differences / √2, which is that of one of the two if both
+    err alike; `mdc`: minimal detectable change, 1.96 √2 SEM: what differs by less may not differ at all.
     `percentiles`: limits that stand in for those of `difference` where differences are not normal (and there
     are enough for percentiles, None otherwise); `not_normal` says so. `regression`: limits by size where
     differences or their spread grow with it, else None.
@@ -74,6 +79,8 @@ class MeasuredPair:
     predicted: Floats
     difference: BlandAltman
     icc: Icc
+    sem: Bounded
+    mdc: Bounded
     not_normal: bool = False
     percentiles: PercentileLimits | None = None
     regression: RegressionLimits | None = None
@@ -148,20 +155,25 @@ def measure_agreement(
         *(measurement_columns(labelled, skeleton), measurement_columns(predicted, skeleton)),
         strict=True,
     )
-    pairs = [
-        MeasuredPair(
-            name=ours.name,
-            level=ours.level,
-            unit=ours.unit,
-            labelled=ours.values,
-            predicted=theirs.values,
-            difference=bland_altman(theirs.values, ours.values, units),
-            icc=icc_a1(np.stack([ours.values, theirs.values], axis=1)),
-        )
-        for ours, theirs in columns
-    ]
+    pairs = [_pair(ours, theirs, units) for ours, theirs in columns]
     coded = _coded_slips(codes, slips, units)
     return Measured(_with_limits(pairs, units), meyerding, found, kappa, coded)
+
+
+def _pair(ours: MeasuredColumn, theirs: MeasuredColumn, units: Ints) -> MeasuredPair:
+    """One measurement of labels and predictions."""
+    difference = theirs.values - ours.values
+    return MeasuredPair(
+        name=ours.name,
+        level=ours.level,
+        unit=ours.unit,
+        labelled=ours.values,
+        predicted=theirs.values,
+        difference=bland_altman(theirs.values, ours.values, units),
+        icc=icc_a1(np.stack([ours.values, theirs.values], axis=1), units),
+        sem=spread_over_units(difference, units, 1 / np.sqrt(2)),
+        mdc=spread_over_units(difference, units, _NORMAL_95),
+    )
 
 
 def _with_limits(pairs: Sequence[MeasuredPair], units: Ints) -> tuple[MeasuredPair, ...]:

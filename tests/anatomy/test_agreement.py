@@ -76,6 +76,24 @@ def test_undefined_icc(ratings: np.typing.NDArray[np.float64]) -> None:
     assert math.isnan(found.high)
 
 
+def test_icc_counts_patients() -> None:
+    """Every image twice: the interval is that of the mean squares with the freedom of the patients."""
+    rng = np.random.default_rng(3)
+    ratings = rng.normal(20, 5, (15, 1)) + rng.normal(0, 3, (15, 2))
+    once, units = icc_a1(ratings), np.arange(15).repeat(2)
+    assert icc_a1(ratings, np.arange(15) * 7) == once
+    twice, blind = icc_a1(ratings.repeat(2, axis=0), units), icc_a1(ratings.repeat(2, axis=0))
+    assert (twice.n, twice.value) == (30, blind.value)
+    assert twice.low < blind.low < blind.value < blind.high < twice.high
+    # Not the tenth part apart from those of 15 images: the mean squares differ by 28/29 and 14/15.
+    assert [twice.low, twice.high] == pytest.approx([once.low, once.high], abs=0.1 * (once.high - once.low))
+    one = icc_a1(ratings, np.zeros(15, np.int64))
+    assert one.value == once.value
+    assert math.isnan(one.low)
+    hole = np.concatenate([ratings, [[np.nan, 1.0]]])
+    assert icc_a1(hole, np.append(np.arange(15), 3)) == once
+
+
 def test_icc_without_variation_between_images() -> None:
     found = icc_a1(np.tile([[1.0, 2.0]], (5, 1)))
     assert found.value == 0.0

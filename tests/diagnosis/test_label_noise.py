@@ -7,14 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.diagnosis.label_noise import (
-    FEWEST_UNITS,
-    disagreement,
-    label_noise,
-    mean_over_units,
-    spread_over_units,
-)
+from mahtdiag.diagnosis.label_noise import disagreement, label_noise, mean_over_units
 from mahtdiag.schema.skeleton import View
+from mahtdiag.statistics.spread import FEWEST_UNITS, spread_over_units
 from tests.anatomy.spines import natural_spines
 
 AP = View.AP.skeleton

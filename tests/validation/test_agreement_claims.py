@@ -15,8 +15,8 @@ MARGIN = 0.03
 @pytest.mark.parametrize(
     "part",
     [
-        agreement.limit_rows, agreement.percentile_rows, agreement.shape_rows, agreement.kappa_rows,
-        agreement.detection_rows, agreement.facing_rows,
+        agreement.limit_rows, agreement.icc_rows, agreement.percentile_rows, agreement.shape_rows,
+        agreement.kappa_rows, agreement.detection_rows, agreement.facing_rows,
     ],
 )  # fmt: skip
 def test_what_is_promised_holds(part: Callable[[int], Iterator[Row]]) -> None:

@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Final, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
@@ -12,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, Percent
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.agreement import BlandAltman
+from mahtdiag.anatomy.difference_shape import PercentileLimits, RegressionLimits
 from mahtdiag.diagnosis.anatomy import RuleTally
 from mahtdiag.diagnosis.measured import MeasuredPair
 from mahtdiag.reports.figures.spine import spine_figure
@@ -43,6 +45,8 @@ SINGLE_INCHES: Final = 4.6
 MARGIN_INCHES: Final = 0.6
 MOST_VECTOR_POINTS: Final = 2000
 SMALL: Final = 8.5
+NARROW_INCHES: Final = 8.0
+CURVE_POINTS: Final = 101
 KINDS: Final[tuple[Literal["png", "svg"], ...]] = ("png", "svg")
 
 
@@ -215,7 +219,7 @@ def bland_altman_figure(pairs: Sequence[MeasuredPair], most_columns: int | None 
     """The levels of one measurement side by side, at most so many in a row (None: all).
 
     Points are images; the solid line is the bias, dashed lines are the 95 % limits of agreement, bands their
-    95 % intervals.
+    95 % intervals. Where those do not hold they are dotted, and percentiles or lines by regression are drawn.
     """
     width, height = PANEL_INCHES
     columns = min(len(pairs), most_columns or len(pairs))
@@ -231,10 +235,25 @@ def bland_altman_figure(pairs: Sequence[MeasuredPair], most_columns: int | None 
     title = pairs[0].title
     unit = f", {pairs[0].unit}" if pairs[0].unit else ""
     figure.suptitle(f"{title[:1].upper()}{title[1:]}{unit}: prediction against label", fontsize=11)
-    figure.supxlabel("mean of label and prediction", fontsize=10)
+    for axes in panels.flat[max(0, len(pairs) - columns) : len(pairs)]:
+        axes.set_xlabel("mean of label and prediction")
     for axes in panels[:, 0]:
         axes.set_ylabel("prediction − label")
+    _legend(figure)
     return figure
+
+
+def _legend(figure: Figure) -> None:
+    """Names every kind of line that has one, once for all panels."""
+    lines: dict[str, Artist] = {}
+    for axes in figure.axes:
+        handles, names = axes.get_legend_handles_labels()
+        lines |= dict(zip(names, handles, strict=True))
+    if lines:
+        columns = 2 if figure.get_figwidth() < NARROW_INCHES else len(lines)
+        figure.legend(
+            list(lines.values()), list(lines), loc="outside lower center", fontsize=SMALL, ncols=columns
+        )
 
 
 def _panel(axes: Axes, pair: MeasuredPair) -> None:
@@ -251,31 +270,60 @@ def _panel(axes: Axes, pair: MeasuredPair) -> None:
         zorder=5,
     )
     axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
-    title = f"{pair.level}, n = {pair.difference.n}\n{_numbers(pair.difference)}"
+    title = f"{pair.level}, n = {pair.difference.n}\n{_numbers(pair)}"
     axes.set_title(title, fontsize=SMALL, fontweight="normal")
     axes.margins(x=0.12, y=0.12)
     axes.tick_params(labelsize=SMALL)
-    _lines(axes, pair.difference)
+    _lines(axes, pair.difference, holds=not (pair.not_normal or pair.regression))
+    if pair.percentiles is not None:
+        _percentiles(axes, pair.percentiles)
+    if pair.regression is not None:
+        _regression(axes, pair.regression, (labelled + predicted) / 2)
 
 
-def _numbers(difference: BlandAltman) -> str:
-    """`bias 1.2, limits −3.4 to 5.8`, as far as they are known."""
+def _numbers(pair: MeasuredPair) -> str:
+    """`bias 1.2, limits −3.4 to 5.8`, as far as they are known; below it why they do not hold, if so."""
+    difference = pair.difference
     text = f"bias {number(difference.bias)}"
     if np.isfinite(difference.lower):
         text += f", limits {number(difference.lower)} to {number(difference.upper)}"
-    return text.replace("-", "−")
+    found = pair.percentiles
+    reasons = []
+    if pair.not_normal:
+        ends = "" if found is None else f", percentiles {number(found.lower)} to {number(found.upper)}"
+        reasons.append(f"not normal{ends}")
+    if pair.regression is not None:
+        reasons.append("grow with the size")
+    return "\n".join([text, *reasons]).replace("-", "−")
 
 
-def _lines(axes: Axes, difference: BlandAltman) -> None:
-    """Bias and limits of agreement with their intervals, as far as they are known."""
-    lines = (
-        (difference.bias, difference.bias_ci95, VERMILLION, "-"),
-        (difference.lower, difference.lower_ci95, MUTED, "--"),
-        (difference.upper, difference.upper_ci95, MUTED, "--"),
-    )
-    for value, (low, high), colour, style in lines:
-        if not np.isfinite(value):
-            continue
-        axes.axhline(value, color=colour, linestyle=style, linewidth=1.2, zorder=4)
-        if np.isfinite([low, high]).all():
-            axes.axhspan(low, high, color=colour, alpha=0.15, linewidth=0, zorder=2)
+def _lines(axes: Axes, difference: BlandAltman, *, holds: bool) -> None:
+    """Bias and limits of agreement with their intervals, as far as they are known and hold."""
+    style = "--" if holds else ":"
+    _line(axes, difference.bias, difference.bias_ci95, VERMILLION, "-")
+    _line(axes, difference.lower, difference.lower_ci95 if holds else None, MUTED, style)
+    _line(axes, difference.upper, difference.upper_ci95 if holds else None, MUTED, style)
+
+
+def _line(axes: Axes, value: float, ends: tuple[float, float] | None, colour: str, style: str) -> None:
+    if not np.isfinite(value):
+        return
+    axes.axhline(value, color=colour, linestyle=style, linewidth=1.2, zorder=4)
+    if ends is not None and np.isfinite(ends).all():
+        axes.axhspan(*ends, color=colour, alpha=0.15, linewidth=0, zorder=2)
+
+
+def _percentiles(axes: Axes, limits: PercentileLimits) -> None:
+    """Limits that hold for differences that are not normal, with their intervals where they have one."""
+    _line(axes, limits.lower, limits.lower_ci95, GREEN, "--")
+    _line(axes, limits.upper, limits.upper_ci95, GREEN, "--")
+    axes.plot([], [], color=GREEN, linestyle="--", linewidth=1.2, label="2.5th and 97.5th percentile")
+
+
+def _regression(axes: Axes, limits: RegressionLimits, means: Floats) -> None:
+    """Bias and limits that depend on the size, over the sizes there are."""
+    at = np.linspace(means.min(), means.max(), CURVE_POINTS)
+    lower, upper = np.transpose([limits.at(mean) for mean in at.tolist()])
+    axes.plot(at, (lower + upper) / 2, color=PURPLE, linewidth=1.2, zorder=6, label="bias by regression")
+    for ends, label in ((lower, "limits by regression"), (upper, None)):
+        axes.plot(at, ends, color=PURPLE, linestyle="--", linewidth=1.2, zorder=6, label=label)

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterator
 from itertools import groupby
 
-from mahtdiag.diagnosis.label_noise import Bounded, Disagreement, LabelNoise, Repeatability
+from mahtdiag.diagnosis.label_noise import Disagreement, LabelNoise, Repeatability
 from mahtdiag.diagnosis.measured import TITLES
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json, escaped
 from mahtdiag.reports.tables.table import INDENT, Cell, Cells, Line, Part, Style, Table, table
 from mahtdiag.reports.text import counted, images_of, interval, number, percent, pixels
+from mahtdiag.statistics.spread import Bounded
 
 
 def noise_parts(noise: LabelNoise, judged: RunTable | None) -> Iterator[Part]:
@@ -85,8 +86,8 @@ def _measurements(found: tuple[Repeatability, ...]) -> Table:
                 title if len(levels) == 1 else f"{INDENT}{each.level}",
                 str(each.n),
                 number(each.bias),
+                interval(each.limits if math.isfinite(each.limits[0]) else None),
                 number(each.sem.value),
-                _interval(each.sem),
                 number(each.mdc.value),
                 _interval(each.mdc),
             )
@@ -94,9 +95,10 @@ def _measurements(found: tuple[Repeatability, ...]) -> Table:
         ]
     return table(
         "Measurements by two readers: second − first",
-        ("", "n", "bias", "SEM", "95 % interval", "MDC", "95 % interval"),
+        ("", "n", "bias", "95 % limits", "SEM", "MDC", "95 % interval"),
         rows,
-        note="SEM: SD of the differences / √2; MDC: 1.96 √2 SEM, the change that can be told from noise.",
+        note="Limits of agreement (Bland and Altman); SEM: SD of the differences / √2; MDC: 1.96 √2 SEM, the "
+        "change that can be told from noise, with its interval; that of SEM is as wide.",
         dense=True,
     )
 
@@ -118,6 +120,7 @@ def noise_content(noise: LabelNoise) -> dict[str, Json]:
                 "unit": each.unit,
                 "n": each.n,
                 "bias": _known(each.bias),
+                "limits_of_agreement": None if _known(each.limits[0]) is None else [*each.limits],
                 "sem": _bounded(each.sem),
                 "mdc": _bounded(each.mdc),
             }

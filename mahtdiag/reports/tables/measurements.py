@@ -41,9 +41,9 @@ def limits_table(measured: Measured) -> Table:
             (
                 f"{pair.title} {pair.level}",
                 str(found.units),
-                _fixed(found.lower, decimals) if np.isfinite(found.lower) else ABSENT,
+                _known(found.lower, decimals),
                 _between(*found.lower_ci95, decimals),
-                _fixed(found.upper, decimals) if np.isfinite(found.upper) else ABSENT,
+                _known(found.upper, decimals),
                 _between(*found.upper_ci95, decimals),
             )
         )
@@ -51,7 +51,8 @@ def limits_table(measured: Measured) -> Table:
         "95 % limits of agreement, each with its 95 % interval",
         ("", "units", "lower", "95 % interval", "upper", "95 % interval"),
         rows,
-        note="Exact for normal differences (Carkeet, 2015). Units: patients, images where none is known.",
+        note="Bland and Altman: bias ± MDC; exact for normal differences (Carkeet, 2015). Units: patients, "
+        "images where none is known.",
         dense=True,
     )
 
@@ -105,7 +106,7 @@ def _share_cells(share: Share) -> tuple[str, str, str, str]:
 
 def agreement_table(measured: Measured) -> Table:
     """Each measurement of each level on predictions against labels."""
-    columns = ("", "n", "bias", "95 % limits", "mean |d|", "ICC", "95 % interval")
+    columns = ("", "n", "bias", "mean |d|", "SEM", "MDC", "ICC", "95 % interval")
     rows: list[Cells] = []
     for _, group in groupby(measured.pairs, key=lambda pair: pair.name):
         pairs = list(group)
@@ -123,8 +124,9 @@ def _agreement(pair: MeasuredPair) -> list[str]:
     return [
         str(difference.n),
         _fixed(difference.bias, max(decimals, 2)),
-        _between(difference.lower, difference.upper, decimals),
         _fixed(difference.mean_absolute, max(decimals, 2)),
+        _known(pair.sem.value, decimals),
+        _known(pair.mdc.value, decimals),
         _fixed(icc.value, 2),
         _between(icc.low, icc.high, 2),
     ]
@@ -135,6 +137,10 @@ def _fixed(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if abs(value) < LARGE else number(value)
 
 
+def _known(value: float, decimals: int) -> str:
+    return _fixed(value, decimals) if np.isfinite(value) else ABSENT
+
+
 def _between(low: float, high: float, decimals: int) -> str:
     if not np.isfinite([low, high]).all():
         return ABSENT
@@ -142,7 +148,10 @@ def _between(low: float, high: float, decimals: int) -> str:
 
 
 def _caption(measured: Measured) -> str:
-    text = "95 % limits of agreement (Bland and Altman); ICC(A,1); – where too few images tell."
+    text = (
+        "SEM: SD of the differences / √2, of one of the two if both err alike; MDC: 1.96 √2 SEM, a change "
+        "that can be told from it; ICC(A,1), its interval over patients; – where too few images tell."
+    )
     return text if measured.facing is None else f"{text} {facing_sentence(measured.facing)}"
 
 
@@ -218,6 +227,10 @@ def _pair(pair: MeasuredPair) -> Json:
         "percentile_limits": None if pair.percentiles is None else {**asdict(pair.percentiles)},
         "regression_limits": None if pair.regression is None else {**asdict(pair.regression)},
         "mean_absolute_error": known_value(difference.mean_absolute),
+        "sem": known_value(pair.sem.value),
+        "sem_ci95": known_interval((pair.sem.low, pair.sem.high)),
+        "mdc": known_value(pair.mdc.value),
+        "mdc_ci95": known_interval((pair.mdc.low, pair.mdc.high)),
         "icc": known_value(icc.value),
         "icc_ci95": known_interval((icc.low, icc.high)),
     }

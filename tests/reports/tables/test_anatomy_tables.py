@@ -7,20 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from rich.console import Console
 
+from mahtdiag.anatomy.agreement import bland_altman, icc_a1
+from mahtdiag.anatomy.difference_shape import percentile_limits, regression_limits
 from mahtdiag.anatomy.findings import check_anatomy
 from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import Gate, GateResult
-from mahtdiag.reports.figures.errors import draw_bland_altman
+from mahtdiag.diagnosis.measured import MeasuredPair
+from mahtdiag.reports.figures.errors import bland_altman_figure, draw_bland_altman
 from mahtdiag.reports.json import CSV_COLUMNS, anatomy_content, anatomy_csv
 from mahtdiag.reports.rendering import Result, json_bytes
 from mahtdiag.reports.tables.anatomy import anatomy_parts, rule_content, rule_text
 from mahtdiag.reports.tables.table import printable
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.statistics.spread import Bounded
 from tests.anatomy.spines import T1_TO_L5, natural_spines, sizes_for
 from tests.diagnosis.builders import table_of
 
@@ -245,6 +250,58 @@ def test_bland_altman_plots(view: View) -> None:
     assert all(content.startswith(b"\x89PNG") for name, content in files.items() if name.endswith("png"))
     assert all(b"<svg" in content for name, content in files.items() if name.endswith("svg"))
     assert draw_bland_altman(pairs) == files
+
+
+def _heights(axes: Axes) -> set[float]:
+    """Where the lines of a plot begin."""
+    lines = [np.asarray(line.get_xydata()) for line in axes.get_lines()]
+    return {float(line[0, 1]) for line in lines if len(line)}
+
+
+def test_bland_altman_plots_show_the_limits_that_hold() -> None:
+    """Lines where the table says so: percentiles of skewed differences, regression where they grow."""
+    rng = np.random.default_rng(0)
+    labelled = rng.uniform(5, 45, 200)
+    predicted = {
+        "L1/L2": labelled + rng.normal(1, 2, 200),
+        "L2/L3": labelled + 0.4 * rng.exponential(4, 200),
+        "L3/L4": 1.2 * labelled + rng.normal(0, 2, 200),
+    }
+    units = np.arange(200)
+    pairs = [
+        MeasuredPair(
+            name="segmental_deg",
+            level=level,
+            unit="°",
+            labelled=labelled,
+            predicted=values,
+            difference=bland_altman(values, labelled),
+            icc=icc_a1(np.stack([labelled, values], axis=1)),
+            sem=Bounded(1.0, 0.9, 1.1),
+            mdc=Bounded(2.8, 2.5, 3.0),
+            not_normal=level == "L2/L3",
+            percentiles=percentile_limits(values, labelled, units) if level == "L2/L3" else None,
+            regression=regression_limits(values, labelled) if level == "L3/L4" else None,
+        )
+        for level, values in predicted.items()
+    ]
+    figure = bland_altman_figure(pairs)
+    usual, skewed, growing = figure.axes
+    styles = [[line.get_linestyle() for line in axes.get_lines()] for axes in figure.axes]
+    assert [style.count(":") for style in styles] == [0, 2, 2]
+    found = pairs[1].percentiles
+    assert found is not None
+    assert {found.lower, found.upper} <= _heights(skewed)
+    assert not {found.lower, found.upper} & _heights(usual)
+    (limits,) = (line for line in growing.get_lines() if line.get_label() == "limits by regression")
+    assert pairs[2].regression is not None
+    first, low = np.asarray(limits.get_xydata())[0].tolist()
+    assert low == pytest.approx(pairs[2].regression.at(first)[0])
+    assert first == pytest.approx(((labelled + predicted["L3/L4"]) / 2).min())
+    (legend,) = figure.legends
+    named = {text.get_text() for text in legend.get_texts()}
+    assert named == {"2.5th and 97.5th percentile", "bias by regression", "limits by regression"}
+    assert bland_altman_figure(pairs[:1]).legends == []
 
 
 def test_no_plot_without_a_pair() -> None:
