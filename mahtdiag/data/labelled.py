@@ -141,7 +141,8 @@ class _Assembly:
     def _sample(self, labels: ImageLabels, seen: dict[str, str]) -> Sample | Failure:
         found = self.images.find(labels.image, self.folder)
         if len(found) != 1:
-            return Failure(shown(labels.image), self._not_found(labels, found))
+            own = labels.problem and f"{labels.where}: {labels.problem}"
+            return Failure(shown(labels.image), own or self._not_found(labels, found))
         image = shown(found[0])
         if found[0] in seen:
             return Failure(image, f"{labels.where}: a second entry for this image, after {seen[found[0]]}")
@@ -186,7 +187,7 @@ class _Assembly:
                     name = self.skeleton.keypoint_names[at[np.flatnonzero(twice)[0]]]
                     raise DataError(f"{name} is marked twice: keep one")
                 keypoints[at[labelled]] = new[labelled]
-            else:
+            elif slots.used.any():
                 corners = np.full((CORNERS_PER_VERTEBRA, 2), np.nan)
                 corners[slots.index[slots.used]] = points[slots.used]
                 without_level.append(corners)

@@ -10,6 +10,7 @@ from mahtdiag.data.files import Dataset, ViewEvidence, shown
 from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.data.readers.coco import Coco
+from mahtdiag.data.readers.labelme import LabelMe
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Sample
@@ -60,7 +61,11 @@ class Reader(Protocol):
         """The set in `path`. Raises DataError where its annotations as a whole cannot be read."""
 
 
-READERS: Final[tuple[Reader, ...]] = (BuuLspine(), Coco())
+READERS: Final[tuple[Reader, ...]] = (
+    BuuLspine(),
+    Coco(),
+    LabelMe(),
+)
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 
 
