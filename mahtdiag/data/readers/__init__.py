@@ -10,6 +10,7 @@ from mahtdiag.data.files import Dataset, ViewEvidence, shown
 from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.data.readers.coco import Coco
+from mahtdiag.data.readers.cvat import Cvat
 from mahtdiag.data.readers.label_studio import LabelStudio
 from mahtdiag.data.readers.labelme import LabelMe
 from mahtdiag.errors import DataError
@@ -67,6 +68,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Coco(),
     LabelMe(),
     LabelStudio(),
+    Cvat(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 
