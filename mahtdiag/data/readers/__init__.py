@@ -13,6 +13,7 @@ from mahtdiag.data.readers.coco import Coco
 from mahtdiag.data.readers.cvat import Cvat
 from mahtdiag.data.readers.label_studio import LabelStudio
 from mahtdiag.data.readers.labelme import LabelMe
+from mahtdiag.data.readers.slicer import Slicer
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Sample
@@ -69,6 +70,7 @@ READERS: Final[tuple[Reader, ...]] = (
     LabelMe(),
     LabelStudio(),
     Cvat(),
+    Slicer(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 
