@@ -11,6 +11,7 @@ from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.data.readers.coco import Coco
 from mahtdiag.data.readers.cvat import Cvat
+from mahtdiag.data.readers.deeplabcut import DeepLabCut
 from mahtdiag.data.readers.label_studio import LabelStudio
 from mahtdiag.data.readers.labelme import LabelMe
 from mahtdiag.data.readers.slicer import Slicer
@@ -71,6 +72,7 @@ READERS: Final[tuple[Reader, ...]] = (
     LabelStudio(),
     Cvat(),
     Slicer(),
+    DeepLabCut(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 
