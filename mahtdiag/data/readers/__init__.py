@@ -14,6 +14,7 @@ from mahtdiag.data.readers.cvat import Cvat
 from mahtdiag.data.readers.deeplabcut import DeepLabCut
 from mahtdiag.data.readers.label_studio import LabelStudio
 from mahtdiag.data.readers.labelme import LabelMe
+from mahtdiag.data.readers.sleap import Sleap
 from mahtdiag.data.readers.slicer import Slicer
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
@@ -73,6 +74,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Cvat(),
     Slicer(),
     DeepLabCut(),
+    Sleap(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 

@@ -1,0 +1,203 @@
+"""SLEAP: a `.slp` file (HDF5) of labelled instances; needs h5py, the extra `mahtdiag[sleap]`."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.data.files import IMAGE_EXTENSIONS, shown
+from mahtdiag.data.json_files import files_with
+from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
+from mahtdiag.data.readers.buu_annotation import counted
+from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.read_options import ReadOptions
+
+_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+_MOST_LOOKED_AT: Final = 64
+_LARGEST_TABLE_BYTES: Final = 2**30
+_USER: Final = 0
+# Files of before this version put (0, 0) on the corner of the first pixel, later ones on its centre.
+_FIRST_OF_CENTRES: Final = 1.1
+_TABLES: Final = ("frames", "instances", "points", "videos_json")
+
+
+@dataclass(frozen=True, slots=True)
+class Sleap:
+    """The reader (see `Reader`)."""
+
+    name: str = "sleap"
+    title: str = "SLEAP"
+
+    def recognises(self, path: Path) -> str | None:
+        """The first HDF5 file named `.slp`."""
+        found = _files(path)
+        return shown(found[0].relative_to(path) if path.is_dir() else found[0].name) if found else None
+
+    def read(self, path: Path, options: ReadOptions) -> LabelledSet:
+        """The instances that people marked; predicted ones are none. Needs h5py, else raises DataError."""
+        root = path if path.is_dir() else path.parent
+        files = _files(path)
+        labels: list[ImageLabels] = []
+        notes: list[str] = []
+        for file in files:
+            name = shown(file.relative_to(root))
+            content = _Content.read(file, name)
+            labels += content.labels()
+            notes += content.notes()
+        names = shown(files[0].relative_to(root)) if files else ""
+        return LabelledSet(root, self.name, names, tuple(labels), options.keypoints, tuple(notes))
+
+
+def _files(path: Path) -> list[Path]:
+    found = []
+    for file in islice(files_with(path, (".slp",)), _MOST_LOOKED_AT):
+        try:
+            with file.open("rb") as opened:
+                if opened.read(len(_SIGNATURE)) == _SIGNATURE:
+                    found.append(file)
+        except OSError:
+            continue
+    return found
+
+
+@dataclass(slots=True)
+class _Content:
+    """The tables of one file, as they are stored."""
+
+    name: str
+    format_id: float
+    skeletons: list[tuple[str, ...]]
+    videos: list[Mapping[str, Any]]
+    tables: dict[str, NDArray[Any]]
+    predicted: int = 0
+
+    @classmethod
+    def read(cls, file: Path, name: str) -> "_Content":
+        """Raises DataError, one line, where it cannot be read or is not of the form."""
+        try:
+            h5py = importlib.import_module("h5py")
+        except ImportError as error:
+            raise DataError(
+                f"{name}: h5py, which reads SLEAP, is not installed: pip install 'mahtdiag[sleap]'"
+            ) from error
+        try:
+            with h5py.File(file, "r") as opened:
+                tables = {table: _table(h5py, opened, table, name) for table in _TABLES}
+                attributes = _item(h5py, opened, "metadata", name).attrs
+                format_id = float(attributes.get("format_id", 1.0))
+                metadata = json.loads(attributes["json"])
+            videos = [_object(json.loads(video)) for video in tables.pop("videos_json")]
+            return cls(name, format_id, _skeletons(metadata), videos, tables)
+        except DataError:
+            raise
+        except RecursionError as error:
+            raise DataError(f"{name}: nested too deeply to be annotations") from error
+        # h5py raises what its library meets, of every kind, where bytes of a file are wrong.
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"[:160]
+            raise DataError(f"{name}: not a SLEAP file: {shown(said)}: save it again") from error
+
+    def labels(self) -> list[ImageLabels]:
+        """What the file says of each frame. Raises DataError where its tables contradict each other."""
+        try:
+            by_frame = self._instances()
+            return [self._frame(row, by_frame.get(int(row["frame_id"]), [])) for row in self.tables["frames"]]
+        except (KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
+            said = f"{type(error).__name__}: {error}"[:160]
+            raise DataError(f"{self.name}: its tables do not fit together: {shown(said)}") from error
+
+    def notes(self) -> list[str]:
+        """One line on predicted instances."""
+        count = counted(self.predicted, "predicted instance")
+        return [f"{self.name}: {count} left out"] if self.predicted else []
+
+    def _instances(self) -> dict[int, list[Shape]]:
+        """The shapes of each frame, by its number."""
+        found: dict[int, list[Shape]] = {}
+        points = self.tables["points"]
+        for row in self.tables["instances"]:
+            if int(row["instance_type"]) != _USER:
+                self.predicted += 1
+                continue
+            names = self.skeletons[int(row["skeleton"])]
+            first, end = int(row["point_id_start"]), int(row["point_id_end"])
+            if not 0 <= first <= end <= len(points) or end - first != len(names):
+                raise ValueError(f"an instance has points {first} to {end}, its skeleton {len(names)}")
+            places = np.stack([points["x"][first:end], points["y"][first:end]], axis=1).astype(np.float64)
+            if self.format_id < _FIRST_OF_CENTRES:
+                places -= 0.5
+            places[~np.isfinite(places).all(axis=1)] = np.nan
+            if np.isfinite(places).any():
+                found.setdefault(int(row["frame_id"]), []).append(Shape("", names, places))
+        return found
+
+    def _frame(self, row: Any, shapes: list[Shape]) -> ImageLabels:
+        video, frame = self.videos[int(row["video"])], int(row["frame_idx"])
+        where = f"{self.name}, video {int(row['video'])}, frame {frame}"
+        image, problem = _image(video, frame)
+        height, width = _extent(video)
+        size = Size(height, width) if height and width else None
+        return ImageLabels(image or where, where, tuple(shapes), size, problem)
+
+
+def _item(h5py: Any, opened: Any, name: str, file: str) -> Any:
+    """A member of the file itself: links to other files are not followed."""
+    if not isinstance(opened.get(name, getlink=True), h5py.HardLink):
+        raise DataError(f"{file}: '{name}' is not in it: save it with SLEAP again")
+    return opened[name]
+
+
+def _table(h5py: Any, opened: Any, name: str, file: str) -> NDArray[Any]:
+    """A table, read whole; refused where it is absurdly large or lies in another file."""
+    table = _item(h5py, opened, name, file)
+    if not isinstance(table, h5py.Dataset) or table.ndim != 1 or table.is_virtual or table.external:
+        raise DataError(f"{file}: '{name}' is not a table of this file: save it with SLEAP again")
+    if table.size * max(table.dtype.itemsize, 1) > _LARGEST_TABLE_BYTES:
+        raise DataError(f"{file}: '{name}' has {table.size} rows: more than an annotation file has")
+    return np.asarray(table[()])
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _skeletons(metadata: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The names of the nodes of each skeleton, in the order in which instances have them."""
+    nodes = [str(node["name"]) for node in metadata["nodes"]]
+    return [tuple(nodes[int(node["id"])] for node in s["nodes"]) for s in metadata["skeletons"]]
+
+
+def _image(video: Mapping[str, Any], frame: int) -> tuple[str, str | None]:
+    """The image of a frame, or what it is instead."""
+    backend = _object(video.get("backend"))
+    files = next((f for f in (backend.get("filenames"), video.get("filename")) if isinstance(f, list)), None)
+    if files is not None:
+        if 0 <= frame < len(files) and isinstance(files[frame], str):
+            return files[frame], None
+        return "", f"its video has {len(files)} images"
+    file = backend.get("filename", video.get("filename"))
+    if isinstance(file, str) and Path(file.replace("\\", "/")).suffix.lower() in IMAGE_EXTENSIONS:
+        return file, None
+    if backend.get("dataset") is not None:
+        return "", "its image is in the file itself: save the project with images of their own"
+    return "", f"a frame of the video {shown(str(file)[:80])}: images are read"
+
+
+def _extent(video: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of a video's images, 0 where it does not say."""
+    backend = _object(video.get("backend"))
+    shape = backend.get("shape")
+    if (
+        isinstance(shape, list)
+        and len(shape) == 4
+        and all(type(n) is int and 0 < n < 10**6 for n in shape[1:3])
+    ):
+        return shape[1], shape[2]
+    return 0, 0
