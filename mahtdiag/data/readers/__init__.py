@@ -16,6 +16,7 @@ from mahtdiag.data.readers.label_studio import LabelStudio
 from mahtdiag.data.readers.labelme import LabelMe
 from mahtdiag.data.readers.sleap import Sleap
 from mahtdiag.data.readers.slicer import Slicer
+from mahtdiag.data.readers.yolo import YoloPose
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Sample
@@ -75,6 +76,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Slicer(),
     DeepLabCut(),
     Sleap(),
+    YoloPose(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 
