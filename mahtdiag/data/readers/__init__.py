@@ -8,6 +8,7 @@ import numpy as np
 
 from mahtdiag.data.files import Dataset, ViewEvidence, shown
 from mahtdiag.data.patients import keyed
+from mahtdiag.data.readers.aasce import Aasce
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.data.readers.coco import Coco
 from mahtdiag.data.readers.cvat import Cvat
@@ -76,6 +77,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Slicer(),
     DeepLabCut(),
     Sleap(),
+    Aasce(),
     YoloPose(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
