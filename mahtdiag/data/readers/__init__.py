@@ -13,8 +13,10 @@ from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.data.readers.coco import Coco
 from mahtdiag.data.readers.cvat import Cvat
 from mahtdiag.data.readers.deeplabcut import DeepLabCut
+from mahtdiag.data.readers.keypoint_rcnn import KeypointRcnn
 from mahtdiag.data.readers.label_studio import LabelStudio
 from mahtdiag.data.readers.labelme import LabelMe
+from mahtdiag.data.readers.maht_net import MahtNet
 from mahtdiag.data.readers.sleap import Sleap
 from mahtdiag.data.readers.slicer import Slicer
 from mahtdiag.data.readers.yolo import YoloPose
@@ -78,6 +80,8 @@ READERS: Final[tuple[Reader, ...]] = (
     DeepLabCut(),
     Sleap(),
     Aasce(),
+    KeypointRcnn(),
+    MahtNet(),
     YoloPose(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
