@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import os
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,9 @@ def is_normalised(keypoints_px: NDArray[np.float64], size: Size) -> bool:
 SPACING_FILE: Final = "pixel_spacing.csv"
 PATIENTS_FILE: Final = "patients.csv"
 _TABLES: Final = (SPACING_FILE, PATIENTS_FILE)
+_SPACING_HEADERS: Final = (["image", "mm"], ["filename", "pixel_spacing_mm"])
+# A file name of BUU-LSPINE: its last digit is the view, which a name for both views lacks.
+_OF_ONE_VIEW: Final = re.compile(r"(.*[0-9]Y)[01]", re.DOTALL)
 IMAGE_EXTENSIONS: Final = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"))
 # Spacings of detectors lie between 0.05 and 0.5 mm; the limits only catch another unit.
 _SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
@@ -274,8 +278,9 @@ def parse_spacing(content: bytes, name: str) -> dict[str, float]:
     """Read rows of `image,mm`, for example `0001-F-037Y0.jpg,0.143`.
 
     The image is named with or without extension and view folder; blank lines are skipped, and so is a first
-    line that says `image,mm`. Raises DataError with every problem: a row without two cells, a spacing that is
-    not a number between 0.005 and 5 mm, an image named twice.
+    line that says `image,mm` or, as BUU-LSPINE does, `filename,pixel_spacing_mm`. Raises DataError with every
+    problem: a row without two cells, a spacing that is not a number between 0.005 and 5 mm, an image named
+    twice.
     """
     spacing_mm: dict[str, float] = {}
     problems: list[str] = []
@@ -285,7 +290,7 @@ def parse_spacing(content: bytes, name: str) -> dict[str, float]:
         raise DataError(f"{name}: not a CSV in UTF-8 ({error}): write rows of image,mm") from error
     for number, row in enumerate(rows, start=1):
         cells = [cell.strip() for cell in row]
-        if not any(cells) or (number == 1 and cells == ["image", "mm"]):
+        if not any(cells) or (number == 1 and cells in _SPACING_HEADERS):
             continue
         key = unicodedata.normalize("NFC", cells[0])
         if len(cells) != 2 or not key:
@@ -303,8 +308,13 @@ def parse_spacing(content: bytes, name: str) -> dict[str, float]:
 
 
 def spacing_of(image: str, spacing_mm: Mapping[str, float]) -> float | None:
-    """Millimetres per pixel of an image, or None where no row names it."""
-    return named(image, spacing_mm)
+    """Millimetres per pixel of an image, or None where no row names it, with or without its view digit."""
+    found = named(image, spacing_mm)
+    stem, dot, extension = image.rpartition(".")
+    of_one_view = _OF_ONE_VIEW.fullmatch(unicodedata.normalize("NFC", stem))
+    if found is not None or of_one_view is None:
+        return found
+    return named(of_one_view[1] + dot + extension, spacing_mm)
 
 
 def named(image: str, rows: Mapping[str, T]) -> T | None:

@@ -22,6 +22,16 @@ def test_the_most_exact_name_wins() -> None:
     assert spacing_of("LA/a.tif", spacing_mm) == 0.1
 
 
+def test_a_name_for_both_views_of_a_patient() -> None:
+    rows = ("filename,pixel_spacing_mm", "0001-F-037Y.jpg,0.1", "0002-M-050Y,0.2", "0003-F-060Y1.jpg,0.3")
+    spacing_mm = parse_spacing("\n".join((*rows, "0003-F-060Y,0.4")).encode(), "pixel_spacing.csv")
+    images = ("AP/0001-F-037Y0.jpg", "LA/0001-F-037Y1.jpg", "0002-M-050Y0.png", "0003-F-060Y1.jpg")
+    assert [spacing_of(image, spacing_mm) for image in images] == [0.1, 0.1, 0.2, 0.3]
+    assert spacing_of("0003-F-060Y0.jpg", spacing_mm) == 0.4
+    # Only a digit that is the view can be missing.
+    assert [spacing_of(image, spacing_mm) for image in ("0001-F-037Y2.jpg", "0001-F-037.jpg")] == [None, None]
+
+
 def test_composed_and_decomposed_names_are_the_same() -> None:
     spacing_mm = parse_spacing("Mu\u0308ller.png,0.1\n".encode(), "s.csv")
     assert spacing_of("M\u00fcller.png", spacing_mm) == 0.1
