@@ -19,6 +19,7 @@ from mahtdiag.data.readers.labelme import LabelMe
 from mahtdiag.data.readers.maht_net import MahtNet
 from mahtdiag.data.readers.sleap import Sleap
 from mahtdiag.data.readers.slicer import Slicer
+from mahtdiag.data.readers.tables import Tables
 from mahtdiag.data.readers.yolo import YoloPose
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
@@ -82,6 +83,7 @@ READERS: Final[tuple[Reader, ...]] = (
     Aasce(),
     KeypointRcnn(),
     MahtNet(),
+    Tables(),
     YoloPose(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""

@@ -84,7 +84,7 @@ class Aasce:
             for row in listed
         ]
         folders = [Path(each.where).parent.name for each in labels]
-        together = [f"{shown(name)} {folders.count(name)}" for name in dict.fromkeys(folders)]
+        together = [f"{shown(folder)} {folders.count(folder)}" for folder in dict.fromkeys(folders)]
         notes = (f"folders read together: images of {', '.join(together)}",) if len(together) > 1 else ()
         first = next(iter([*_tables(path), *files]), None)
         name = shown(first.relative_to(root)) if first else ""
@@ -115,8 +115,8 @@ def _labels(file: Path, root: Path, rows: Sequence[_Row]) -> ImageLabels:
     try:
         points = read_points(read_bounded(file, where, _LARGEST_MAT_BYTES))
     except DataError as error:
-        problem = "; ".join(error.problems).removeprefix(f"{where}: ")
-        return ImageLabels(image, where, (), problem=problem)
+        said = "; ".join(error.problems).removeprefix(f"{where}: ")
+        return ImageLabels(image, where, (), problem=said)
     problem = next((f"{row.where}: {row.problem}" for row in rows if row.problem), None)
     check = partial(_agreeing, points, tuple(rows)) if rows else None
     return ImageLabels(image, where, _shapes(points), problem=problem, to_px=check)

@@ -29,7 +29,7 @@ LUMBAR = POINTS[48:].astype(np.float64)
 
 def matlab(points: Any, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    savemat(buffer, {"p2": points}, **options)
+    savemat(buffer, {"p2": points}, **options)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

@@ -112,7 +112,12 @@ def test_other_json_is_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_what_is_recognised(tmp_path: Path) -> None:
     reader = reader_of(tmp_path, "keypoint-rcnn")
-    for other in ({**content(), "labels": "L1"}, {"a": content()}, {"keypoints": [], "labels": []}):
+    others: list[dict[str, Any]] = [
+        {**content(), "labels": "L1"},
+        {"a": content()},
+        {"keypoints": [], "labels": []},
+    ]
+    for other in others:
         write(tmp_path, other)
         assert reader.recognises(tmp_path) is None
     with pytest.raises(DataError, match="no JSON file with boxes, keypoints, labels"):

@@ -1,6 +1,6 @@
 """YOLO pose sets as Ultralytics, Roboflow, sleap-io and people write them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,8 @@ def write(folder: Path, said: Any, labels: str | bytes, name: str = "train/a") -
     text.write_bytes(labels if isinstance(labels, bytes) else labels.encode())
 
 
-def opened(folder: Path, view: View | None = View.AP, **own: str) -> Dataset:
-    return open_dataset(folder, view, ReadOptions(keypoints=own))
+def opened(folder: Path, view: View | None = View.AP, own: Mapping[str, str] | None = None) -> Dataset:
+    return open_dataset(folder, view, ReadOptions(keypoints=own or {}))
 
 
 def keypoints(folder: Path) -> NDArray[np.float64]:
@@ -130,7 +130,7 @@ def test_keypoints_without_names_are_asked_for(tmp_path: Path) -> None:
     write(tmp_path, said, line(POINTS, 0, [2] * 20))
     assert "no name means a keypoint of AP, such as L1 UL: found 0, 1, 10" in refusal(tmp_path)
     own = {str(k): name for k, name in enumerate(AP.keypoint_names)}
-    np.testing.assert_allclose(opened(tmp_path, **own).samples[0].keypoints_px, POINTS, atol=1e-4)
+    np.testing.assert_allclose(opened(tmp_path, own=own).samples[0].keypoints_px, POINTS, atol=1e-4)
 
 
 def test_labels_beside_their_images_and_in_split_folders(tmp_path: Path) -> None:
