@@ -29,6 +29,7 @@ def evaluate_command(
     data_format: options.DataFormat = None,
     complete_only: options.CompleteOnly = None,
     missing_value: options.MissingValue = None,
+    labels2: options.Labels2 = None,
     model: options.Model = None,
     trust: options.Trust = False,
     input_size: options.InputSize = None,

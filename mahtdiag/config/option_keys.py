@@ -114,6 +114,10 @@ SUBGROUPS = OptionKey(
     "--subgroups", "subgroups.csv", "CSV by image or patient: errors by each of its other columns",
     DATA_SET, "FILE", "CSV with a column image or patient: errors by each of its other columns.",
 )  # fmt: skip
+LABELS2 = OptionKey(
+    "--labels2", "second", "a second labelling of the same images",
+    DATA_SET, "DATA2", "A second labelling of the same images: how far do readers differ?",
+)  # fmt: skip
 DEVICE = OptionKey(
     "--device", "auto", "auto, cpu, cuda, cuda:N or mps",
     EXECUTION, "auto|cpu|cuda|cuda:N|mps", "Where the network runs.",

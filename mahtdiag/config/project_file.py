@@ -69,6 +69,8 @@ def based_in(folder: Path, settings: Settings) -> Settings:
         data = data.model_copy(update={"path": seen(data.path)})
     if data.subgroups is not None:
         data = data.model_copy(update={"subgroups": seen(data.subgroups)})
+    if data.labels2 is not None:
+        data = data.model_copy(update={"labels2": seen(data.labels2)})
     if evaluate.recalibration is not None:
         evaluate = evaluate.model_copy(update={"recalibration": seen(evaluate.recalibration)})
     if gates.baseline is not None:

@@ -118,6 +118,7 @@ class DataSettings(SettingsTable):
     pixel_spacing_mm: PositiveFloat | None = optional(keys.PIXEL_SPACING)
     patient: Annotated[str, AfterValidator(known_pattern)] | None = optional(keys.PATIENT)
     subgroups: str | None = optional(keys.SUBGROUPS)
+    labels2: str | None = optional(keys.LABELS2)
     format: str | None = described("coco", keys.DATA_FORMAT.meaning, keys.DATA_FORMAT.option)
     complete_only: StrictBool | None = optional(keys.COMPLETE_ONLY)
     missing_value: float | None = optional(keys.MISSING_VALUE)

@@ -13,6 +13,7 @@ from scipy.stats import t
 
 from mahtdiag.diagnosis.measured import measure_agreement
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.statistics.spread import FEWEST_UNITS, Bounded
 
@@ -84,6 +85,28 @@ class LabelNoise:
         for unit, thresholds in THRESHOLDS.items():
             floor = self.floor(unit)
             yield from ((unit, at) for at in thresholds if floor is not None and at < floor)
+
+
+def noise_of_run(table: RunTable) -> LabelNoise | None:
+    """What the second labelling of a run's images says of the first; None where it has none."""
+    return table.once(_of_run)
+
+
+def _of_run(table: RunTable) -> LabelNoise | None:
+    if not table.has(RunTable.gt2_px):
+        return None
+    rows = np.flatnonzero(np.isfinite(table.gt2_px).any(axis=(1, 2)))
+    if not rows.size:
+        return None
+    return label_noise(
+        table.conditions.labels2 or "",
+        table.gt_px[rows],
+        table.gt2_px[rows],
+        table.skeleton,
+        np.unique(table.units[rows], return_inverse=True)[1],
+        table.pixel_spacing_mm[rows],
+        unmatched=len(table) - len(rows),
+    )
 
 
 def disagreement(name: str, difference: Floats, units: Ints, unit: str) -> Disagreement:

@@ -1,6 +1,6 @@
 """From the numbers of a batch to one record per image: original pixels, losses, violations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -38,6 +38,7 @@ class RecordMaker:
     `pixel_spacing_mm` holds for the images that have no spacing of their own. `sigma_factors` `[K]`
     multiply σ and its parts; the uncertainty loss and the clamp bounds are those of the head as it is. After
     repeated passes, losses on places judge the mean place, and the head's σ is that of all passes.
+    `second_px`: a second labelling `[K, 2]` of the images that have one, which enters no number but its own.
     `found`: names, findings and those in the labels of every batch, so that nothing is judged again.
     """
 
@@ -47,6 +48,7 @@ class RecordMaker:
     pixel_spacing_mm: float | None = None
     sigma_factors: Floats | None = None
     rules: tuple[Rule, ...] = RULES
+    second_px: Mapping[str, Floats] = field(default_factory=dict)
     found: list[tuple[tuple[str, ...], Findings, Findings]] = field(default_factory=list)
 
     def records(
@@ -156,8 +158,15 @@ class RecordMaker:
             sigma_epistemic_px=between,
             peaks=reading.peaks,
             listhesis=_listhesis(samples, spec.skeleton),
+            gt2_px=self._second(samples, gt_px),
         )
         return _Places(results, gt_input, pred_input, head)
+
+    def _second(self, samples: Sequence[Sample], like: Floats) -> Floats | None:
+        if not self.second_px:
+            return None
+        unknown = np.full(like.shape[1:], np.nan)
+        return np.stack([self.second_px.get(sample.image, unknown) for sample in samples])
 
     def _losses(self, places: "_Places", reading: BatchReading) -> list[ImageLosses]:
         """Training losses per image, in the network frame, in float64."""

@@ -34,7 +34,8 @@ class Conditions:
 
     `decode`: the method that read the heatmaps; `heatmap_sigma`: σ of the training targets, heatmap cells;
     `frames`: how images became heatmaps; both None where the run does not say. `sigma_source`: where σ came
-    from; `sigma_factors`: what it was multiplied by before it was stored, one per keypoint.
+    from; `sigma_factors`: what it was multiplied by before it was stored, one per keypoint. `labels2`: the
+    second labelling, None without one.
     """
 
     limits: Limits
@@ -44,6 +45,7 @@ class Conditions:
     frames: NetworkFrames | None = None
     sigma_source: str = str(UncertaintySource.HEAD)
     sigma_factors: tuple[float, ...] | None = None
+    labels2: str | None = None
 
 
 def _level_shift(table: "RunTable") -> Ints:
@@ -173,6 +175,8 @@ class RunTable:
         *("float64", "averaged_xx", "averaged_xy", "averaged_yy"), record="keypoints.averaged_px2", later=True
     )
     """Spread of the whole map that soft-argmax averages; NaN where the place is not decoded by it."""
+    gt2_px = Column[Floats]("float64", "gt2_x", "gt2_y", record="keypoints.gt2_px", later=True)
+    """The labels of a second reader, who judges no prediction; NaN where there are none."""
 
     units = Column[Ints](compute=_units)
     """What is independent, `[N]`: the number of each image's patient, or of the image where none is known."""
@@ -376,7 +380,7 @@ _IN_RECORD: Final = frozenset(field.name for field in fields(ImageRecord))
 _FOLLOWED_FROM: Final = frozenset(
     (
         *("pred_px", "gt_px", "width", "height", "spread_px2", "averaged_px2"),
-        *("second_share", "second_px", "argmax_px", "local_px"),
+        *("second_share", "second_px", "argmax_px", "local_px", "gt2_px"),
     )
 )
 """Columns that anything computed once follows from."""

@@ -174,6 +174,11 @@ class RunDocument(Section):
         default=None, description="errors by group of images; null where no groups are known, or too small"
     )
     calibration: dict[str, JsonValue] | None = None
+    label_noise: dict[str, JsonValue] | None = Field(
+        default=None,
+        description="what a second labelling says of the labels: `floor` is the mean distance of both "
+        "readers' points, `below_noise` the success rates whose threshold lies below it; null without one",
+    )
     setup: tuple[StoredSetupEntry, ...] = Field(
         default=(), description="checks of the setup; empty in runs of earlier versions"
     )

@@ -74,6 +74,7 @@ class RunSettings:
         sigma_source: str,
         given: Sequence[str],
         recalibration: Mapping[str, JsonValue] | None,
+        labels2: Mapping[str, JsonValue] | None,
         pixel_spacing_mm: float | None,
         patient: str | None,
         subgroups: str | None,
@@ -99,6 +100,7 @@ class RunSettings:
                 "uncertainty_source": sigma_source,
                 "given": list(given),
                 **({} if recalibration is None else {"recalibration": {**recalibration}}),
+                **({} if labels2 is None else {"labels2": {**labels2}}),
                 "pixel_spacing_mm": pixel_spacing_mm,
                 **({} if patient is None else {"patient": patient}),
                 **({} if subgroups is None else {"subgroups_sha256": subgroups}),
@@ -126,6 +128,7 @@ class RunSettings:
             frames=self.frames,
             sigma_source=self.sigma_source(ensemble=ensemble),
             sigma_factors=by_keypoint,
+            labels2=str(labels2) if (labels2 := self._of("labels2").get("path")) is not None else None,
         )
 
     def limits(self, view: View) -> Limits:

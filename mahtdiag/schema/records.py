@@ -208,7 +208,8 @@ class KeypointResults:
     `flags` are bits of `HeatmapFlag`. σ² is the sum of its aleatoric (within a pass) and epistemic (between
     passes) part `[K, 2]`, which repeated passes tell apart; None after a single pass. `peaks` None where not
     known. `listhesis` is the code of each keypoint's endplate in its annotation, see `LISTHESIS_NAMES`.
-    `averaged_px2` `[K, 3]`: covariance of the whole map that soft-argmax averages, else None.
+    `averaged_px2` `[K, 3]`: covariance of the whole map that soft-argmax averages, else None. `gt2_px`: a
+    second labelling, None where there is none.
     """
 
     gt_px: Floats
@@ -226,6 +227,7 @@ class KeypointResults:
     peaks: PeakPlaces | None = None
     listhesis: Floats | None = None
     averaged_px2: Floats | None = None
+    gt2_px: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ KEYS = (
         "data", "view", (("AP", View.AP), ("LA", View.LA), ("auto", "auto")), ("PA", "ap", "", 3, True, [])
     ),
     Key("data", "patient", (("^[0-9]+", "^[0-9]+"),), (1, "(", "*")),
+    Key("data", "labels2", (("second", "second"),), TEXT_BAD),
     Key("data", "subgroups", (("groups.csv", "groups.csv"),), TEXT_BAD),
     Key("data", "format", (("coco", "coco"),), TEXT_BAD),
     Key("data", "complete_only", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),

@@ -57,6 +57,7 @@ OPEN: Mapping[str, Callable[[str, Skeleton], Images | None]] = {
     "ambiguity.": lambda rest, _: by_diffuse if rest.endswith("diffuse") else by_two_peaks,
     "calibration.groups.": _of_calibration,
     "environment.": lambda *_: None,
+    "label_noise.": lambda *_: None,
     "settings.": lambda *_: None,
     "setup.": lambda *_: None,
 }

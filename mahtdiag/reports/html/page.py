@@ -227,7 +227,11 @@ def _rate_tile(report: ReportContent) -> Tile:
     thresholds = THRESHOLDS[report.unit]
     threshold = f"{thresholds[len(thresholds) // 2]:g}"
     rate = report.numbers[f"sdr_{report.unit}.{threshold}"]
-    return Tile(f"within {threshold} {report.unit}", percent(rate.value), _interval(rate, 100, " %"))
+    label = f"within {threshold} {report.unit}"
+    noise = report.anatomy.noise
+    if noise is not None and (report.unit, float(threshold)) in set(noise.below()):
+        label = f"{label} (label noise)"
+    return Tile(label, percent(rate.value), _interval(rate, 100, " %"))
 
 
 def _clean_tile(report: ReportContent) -> tuple[Tile, ...]:

@@ -35,6 +35,7 @@ from mahtdiag.reports.tables.clean_labels import clean_label_parts
 from mahtdiag.reports.tables.evaluation import ambiguity_parts, level_shift_line, loss_table, repair_table
 from mahtdiag.reports.tables.evaluation import group_table as error_group_table
 from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
+from mahtdiag.reports.tables.label_noise import noise_parts
 from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import setup_table
 from mahtdiag.reports.tables.subgroups import subgroup_parts
@@ -114,6 +115,10 @@ def sections_of(report: ReportContent) -> Iterator[Chapter]:
         yield Chapter("setup", "Setup", (((setup_table(report.setup),),),))
     yield _errors(report)
     yield _losses(report)
+    noise = report.anatomy.noise
+    if noise is not None:
+        rows = ((tuple(noise_parts(noise, report.table)),),)
+        yield Chapter("label-noise", "Disagreement of two readers", rows)
     yield _anatomy(report.anatomy)
     if report.anatomy.diagnosis is not None:
         yield _measurements(report.anatomy.diagnosis)

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, KEPT, LEFT_OUT, images_left_out
 from mahtdiag.diagnosis.metrics.metric import Estimate, Metric
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.reports.tables.label_noise import marked_rate
 from mahtdiag.reports.tables.table import NAME_WIDTH, Cells, Line, Part, Style, short_name, table
 from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
 
@@ -54,6 +56,7 @@ def _cells(metric: Metric, found: Estimate, numbers: RunNumbers) -> Cells:
     of_all = numbers.get(".".join(metric.path[1:]))
     label = metric.label.removesuffix(", without")
     label = f"radial error: {label}" if metric.unit != "share" else label
+    label = marked_rate(label, metric.path, noise_of_run(numbers.table))
     if metric.unit == "share":
         bounds = f"{interval(found.ci95, 100)} %" if found.ci95 else ABSENT
         return label, percent(of_all.value if of_all else None), percent(found.value), bounds

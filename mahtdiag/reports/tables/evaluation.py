@@ -13,6 +13,7 @@ from mahtdiag.anatomy.rules import RULE_BY_CODE
 from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup, ambiguity_of
 from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.label_noise import LabelNoise, noise_of_run
 from mahtdiag.diagnosis.metrics.anatomy import ANATOMY, gain_of, mean_error_px, repairs_of
 from mahtdiag.diagnosis.metrics.errors import largest_in
 from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
@@ -20,6 +21,7 @@ from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, Inter
 from mahtdiag.diagnosis.numbers import RunNumbers, find_number, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.tables.clean_labels import clean_label_parts, mark_note, marked_name
+from mahtdiag.reports.tables.label_noise import disagreement_table, floor_note, marked_rate, unmatched_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
 from mahtdiag.reports.tables.subgroups import subgroup_parts
 from mahtdiag.reports.tables.table import (
@@ -102,6 +104,9 @@ def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> I
 def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
     yield summary_table(numbers, evaluated=result.evaluated, failed=result.failed)
     yield from clean_label_parts(numbers, find_number(result.calibration or {}, "sigma_scale"))
+    noise = noise_of_run(numbers.table)
+    if noise is not None:
+        yield from (disagreement_table(noise), *unmatched_parts(noise))
     yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width)
     yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width)
     yield from subgroup_parts(numbers.table)
@@ -150,9 +155,10 @@ def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int) -> Table:
     """Radial errors and success detection rates, with 95 % intervals: lengths by unit, then shares."""
     told = [(metric, found) for metric, found in numbers.of(ERRORS) if metric.unit != "count"]
     rows: list[Cells | None] = []
+    noise = noise_of_run(numbers.table)
     for unit in dict.fromkeys(sorted((metric.unit for metric, _ in told), key=lambda unit: unit == "share")):
         rows += [None] if rows else []
-        rows += [_number_cells(metric, found) for metric, found in told if metric.unit == unit]
+        rows += [_number_cells(metric, found, noise) for metric, found in told if metric.unit == unit]
     keypoints, unlabelled = (int(numbers[f"keypoints_{name}"].value) for name in ("measured", "missing"))
     missing = f", {counted(unlabelled, 'keypoint')} not annotated" if unlabelled else ""
     quantiles = {m.label.split(",")[0]: m.fewest for m, _ in told if m.interval is IntervalKind.QUANTILE}
@@ -161,15 +167,17 @@ def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int) -> Table:
         f"{images_of(evaluated, patients)} evaluated, {failed} failed; "
         f"{counted(keypoints, 'keypoint')}{missing}. {intervals_over(evaluated, patients, quantiles)}"
     )
+    note = f"{note} {floor_note(noise)}".rstrip()
     return table("Radial error", ("", "value", "95 % interval"), rows, note=note)
 
 
-def _number_cells(metric: Metric, found: Estimate) -> Cells:
+def _number_cells(metric: Metric, found: Estimate, noise: LabelNoise | None) -> Cells:
     if metric.unit == "share":
         value, bounds = percent(found.value), f"{interval(found.ci95, 100)} %" if found.ci95 else ABSENT
     else:
         value, bounds = pixels(found.value), interval(found.ci95)
-    return (metric.label, value) if metric.interval is IntervalKind.NONE else (metric.label, value, bounds)
+    label = marked_rate(metric.label, metric.path, noise)
+    return (label, value) if metric.interval is IntervalKind.NONE else (label, value, bounds)
 
 
 def loss_table(numbers: RunNumbers, weights: Mapping[str, float]) -> Table:

@@ -16,16 +16,21 @@ from mahtdiag.statistics.spread import Bounded
 
 def noise_parts(noise: LabelNoise, judged: RunTable | None) -> Iterator[Part]:
     """Readers' disagreement, what it makes of success rates (of a run), and of measurements."""
-    yield _disagreement(noise)
+    yield disagreement_table(noise)
     if judged is not None:
         yield _rates(noise, judged)
     if noise.measurements:
         yield _measurements(noise.measurements)
+    yield from unmatched_parts(noise)
+
+
+def unmatched_parts(noise: LabelNoise) -> Iterator[Part]:
+    """How many images have no second labelling, if any."""
     if noise.unmatched:
-        yield Line(f"{counted(noise.unmatched, 'image')} without a second labelling.")
+        yield Line(f"{counted(noise.unmatched, 'image')} without a second labelling.\n")
 
 
-def _disagreement(noise: LabelNoise) -> Table:
+def disagreement_table(noise: LabelNoise) -> Table:
     rows: list[Cells | None] = [_row(f"all, {each.unit}", each) for each in noise.whole]
     rows += [None, *(_row(each.name, each) for each in noise.keypoints if each.pairs)]
     patients = noise.units if noise.units < noise.images else None
@@ -36,6 +41,22 @@ def _disagreement(noise: LabelNoise) -> Table:
         note="Radial distance of both readers' points; bias: second − first; SEM: of one reader, SD / √2.",
         dense=True,
     )
+
+
+def marked_rate(label: str, path: tuple[str, ...], noise: LabelNoise | None) -> str:
+    """The words of a success rate, with a mark where its threshold is below the readers' own distance."""
+    if noise is None or not path[-2].startswith("sdr_"):
+        return label
+    below = (path[-2].removeprefix("sdr_"), float(path[-1])) in set(noise.below())
+    return f"{label} (label noise)" if below else label
+
+
+def floor_note(noise: LabelNoise | None) -> str:
+    """What the mark says, where a rate has it."""
+    if noise is None or not any(noise.below()):
+        return ""
+    floors = " or ".join(f"{pixels(each.mean.value)} {each.unit}" for each in noise.whole)
+    return f"Label noise: the threshold is below the mean distance of two readers, {floors}."
 
 
 def _row(name: str, of: Disagreement) -> Cells:
@@ -110,6 +131,7 @@ def noise_content(noise: LabelNoise) -> dict[str, Json]:
         "images": noise.images,
         "units": noise.units,
         "unmatched": noise.unmatched,
+        "floor": {each.unit: _known(each.mean.value) for each in noise.whole},
         "whole": [_content(each) for each in noise.whole],
         "keypoints": [_content(each) for each in noise.keypoints],
         "below_noise": [{"unit": unit, "threshold": at} for unit, at in noise.below()],

@@ -13,9 +13,9 @@ from mahtdiag.errors import DataError
 from mahtdiag.reports.overlay.pairs import draw_pair
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Sample
-from mahtdiag.workflows.anatomy.second_labels import OtherSet
 from mahtdiag.workflows.pictures import draw_into, image_of, remove_pictures, usual_workers
 from mahtdiag.workflows.progress import Progress
+from mahtdiag.workflows.second_labels import OtherSet
 
 COPIES = "copies"
 

@@ -12,6 +12,7 @@ from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.registry import images_behind, metrics_of
 from mahtdiag.diagnosis.numbers import as_content, estimate
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
@@ -35,7 +36,6 @@ from mahtdiag.workflows.anatomy.overlays import (
     subjects_of_run,
     worst_judged,
 )
-from mahtdiag.workflows.anatomy.second_labels import OtherSet, noise_of_labels
 from mahtdiag.workflows.gates.judging import (
     gate_cases,
     judge_baseline,
@@ -47,6 +47,7 @@ from mahtdiag.workflows.gates.judging import (
 )
 from mahtdiag.workflows.pictures import OVERLAYS
 from mahtdiag.workflows.progress import Progress
+from mahtdiag.workflows.second_labels import OtherSet, noise_of_labels
 
 FOLDER = GATES = "anatomy"
 SHIFTS = "anatomy.level_shifts"
@@ -131,7 +132,9 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
             f"{run.path}: no image was evaluated ({len(table.failures)} failed), there is nothing to judge; "
             "evaluate again"
         )
-    limits = Limits.of(run.view, {**table.conditions.limits.values, **_set_limits(request, run.view)})
+    limits = Limits.of(
+        run.view, {**table.conditions.limits.values, **request.settings.anatomy.limits_of(run.view)}
+    )
     table = table.judged_by(limits, rules)
     report = report_of_run(run, table, request.facing or request.settings.anatomy.facing)
     if request.pictures:
@@ -158,11 +161,8 @@ def report_of_run(run: Run, table: RunTable, facing: FacingSide | None) -> Anato
         failures=table.failures,
         notes=_run_notes(run),
         setup=run.document.setup_entries,
+        noise=noise_of_run(table),
     )
-
-
-def _set_limits(request: AnatomyRequest, view: View) -> dict[str, float]:
-    return request.settings.anatomy.limits_of(view)
 
 
 def _run_notes(run: Run) -> tuple[str, ...]:
@@ -226,7 +226,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
     read = read_images(dataset.samples, progress)
     samples, size_px = [sample for sample, _ in read.kept], read.size_px
     skeleton = dataset.view.skeleton
-    conditions = Conditions(Limits.of(dataset.view, _set_limits(request, dataset.view)), rules)
+    conditions = Conditions(Limits.of(dataset.view, request.settings.anatomy.limits_of(dataset.view)), rules)
     table = RunTable(skeleton, _columns(read, skeleton), conditions=conditions)
     failures = sorted((*dataset.failures, *read.failures), key=lambda failure: failure.image)
     shares = np.array([sample.keypoints_px for sample, _ in read.shares], dtype=np.float64)

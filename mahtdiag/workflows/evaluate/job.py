@@ -140,7 +140,8 @@ def _infer(
     progress.start("evaluating", len(samples), finished)
     spacing_mm = prepared.asked.data.pixel_spacing_mm
     maker = RecordMaker(
-        prepared.spec, prepared.loss, prepared.limits, spacing_mm, prepared.sigma_factors, prepared.rules
+        *(prepared.spec, prepared.loss, prepared.limits, spacing_mm, prepared.sigma_factors, prepared.rules),
+        {image: sample.keypoints_px for image, sample in prepared.second.items()},
     )
     batches = load_batches(
         samples, image_reader(prepared), batch_size=prepared.batch_size, workers=prepared.workers, done=done

@@ -2,9 +2,9 @@
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import Limits, select_rules
-from mahtdiag.config.settings import LossSettings, ModelSettings, Settings
+from mahtdiag.config.settings import DataSettings, LossSettings, ModelSettings, Settings
 from mahtdiag.data.files import Dataset, ViewEvidence
+from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset, reader_of
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.engine.inference import Runner, describe_device, resolve_device
@@ -51,6 +52,7 @@ from mahtdiag.workflows.evaluate.networks import (
 )
 from mahtdiag.workflows.evaluate.subgroup_file import with_subgroups
 from mahtdiag.workflows.pictures import usual_workers
+from mahtdiag.workflows.second_labels import OtherSet, second_labels
 
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
 IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))
@@ -79,6 +81,8 @@ class Prepared:
     correction: dict[str, JsonValue] | None = None
     """Factors on σ, see `read_correction`."""
     subgroups_sha256: str | None = None
+    second: Mapping[str, Sample] = field(default_factory=dict)
+    """A second labelling, by the names of the images."""
 
     @property
     def name(self) -> str:
@@ -102,6 +106,7 @@ class Prepared:
             sigma_source=sigma_source_of(self.members, model),
             given=[name for name in IN_SETTINGS if getattr(model, name) is not None],
             recalibration=self.correction,
+            labels2=self._labels2,
             pixel_spacing_mm=self.asked.data.pixel_spacing_mm,
             patient=self.asked.data.patient,
             subgroups=self.subgroups_sha256,
@@ -113,6 +118,14 @@ class Prepared:
             overlays=self.overlays,
             allow_failures=self.allow_failures,
         )
+
+    @property
+    def _labels2(self) -> dict[str, JsonValue] | None:
+        """The second labelling as `run.json` names it; None without one."""
+        if self.asked.data.labels2 is None:
+            return None
+        lines = [f"{image}\0{sample.annotation_sha256}" for image, sample in self.second.items()]
+        return {"path": self.asked.data.labels2, "sha256": digest(lines)}
 
     @property
     def conditions(self) -> Conditions:
@@ -157,11 +170,23 @@ def prepare(settings: Settings, *, trust: bool) -> Prepared:
         allow_failures=settings.evaluate.allow_failures or 0,
         subgroups_sha256=subgroups_sha256,
     )
+    if settings.data.labels2 is not None:
+        prepared = replace(prepared, second=_second(settings.data, prepared.dataset))
     file = settings.evaluate.recalibration
     if file is None:
         return prepared
     run = header(prepared, datetime.now(UTC))
     return replace(prepared, correction=read_correction(Path(file), run, prepared.dataset.samples))
+
+
+def _second(data: DataSettings, dataset: Dataset) -> dict[str, Sample]:
+    """The second labelling of the images of a set; DataError where it is one of other images."""
+    path, options = str(data.labels2), replace(data.read_options(), format=None)
+    paths = {sample.image: sample.path for sample in dataset.samples}
+    other = OtherSet(path, Path(path), dataset.view, options)
+    return second_labels(
+        [*paths], dataset.skeleton, other, lambda image: read_image_size(paths[image], image)
+    )
 
 
 def _loss(settings: LossSettings, skeleton: Skeleton) -> MAHTNetLoss:

@@ -6,10 +6,12 @@ from mahtdiag.calibration.report import Json
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.ambiguity import ambiguity_of
 from mahtdiag.diagnosis.anatomy import shift_by_image
+from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.anatomy import repairs_of
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.subgroups import subgroups_of
+from mahtdiag.reports.tables.label_noise import noise_content
 from mahtdiag.runs.document import FailureEntry, ImageCounts, KeypointCounts, RunDocument
 from mahtdiag.runs.files import digest
 from mahtdiag.runs.reading import Run
@@ -41,12 +43,14 @@ def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers 
     if not np.isfinite(table.error_px).any():
         return base, None
     numbers, ambiguity, subgroups = numbers_of(table), ambiguity_of(table), subgroups_of(table)
+    noise = noise_of_run(table)
     document = base.model_copy(
         update={
             **_sections(numbers),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
             "subgroups": None if subgroups is None else subgroups.as_json(),
             "calibration": _calibration(run, known),
+            "label_noise": None if noise is None else noise_content(noise),
         }
     )
     return document, numbers

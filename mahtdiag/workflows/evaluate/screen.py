@@ -4,6 +4,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from mahtdiag.diagnosis.comparison import compare_runs
+from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, LEFT_OUT
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
@@ -13,6 +14,7 @@ from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.tables.evaluation import EvaluationResult
+from mahtdiag.reports.tables.label_noise import marked_rate
 from mahtdiag.reports.text import counted, interval, number, percent, pixels
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run, open_finished
@@ -94,12 +96,16 @@ def _increases(run: Run, baseline: str) -> WorstImages | None:
 def _evaluation_numbers(numbers: RunNumbers | None) -> tuple[NumberRow, ...]:
     if numbers is None:
         return ()
-    rows = []
+    rows, noise = [], noise_of_run(numbers.table)
     for unit in THRESHOLDS:
         if f"radial_error_{unit}.mean" in numbers.found:
             rows += _error_rows(numbers, unit)
     rows += [
-        NumberRow(f"errors up to {metric.path[-1]} {unit}", percent(rate.value), _percents(rate))
+        NumberRow(
+            marked_rate(f"errors up to {metric.path[-1]} {unit}", metric.path, noise),
+            percent(rate.value),
+            _percents(rate),
+        )
         for unit in THRESHOLDS
         for metric, rate in numbers.of(ERRORS)
         if metric.path[1] == f"sdr_{unit}"

@@ -1,0 +1,106 @@
+"""Another set beside the images that are judged; as a second labelling: how far two readers lie apart."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mahtdiag.data.images import read_image_size
+from mahtdiag.data.readers import open_dataset
+from mahtdiag.diagnosis.label_noise import LabelNoise, label_noise
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.records import Floats, Sample
+from mahtdiag.schema.skeleton import Skeleton, View
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSet:
+    """Another set that images are held against, as it is named, and where it is."""
+
+    name: str
+    path: Path
+    view: View
+    options: ReadOptions
+
+    def samples(self) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+        """Its images, and the names of those that cannot be used. Raises DataError where there are none."""
+        dataset = open_dataset(self.path, self.view, self.options)
+        return dataset.samples, tuple(failure.image for failure in dataset.failures)
+
+
+def noise_of_labels(
+    table: RunTable, labels_px: Floats, spacing_mm: Floats | None, second: OtherSet
+) -> LabelNoise:
+    """What a second labelling says of the first, `[N, K, 2]`, of the images of a table, matched by name.
+
+    Raises DataError as `second_labels` does.
+    """
+    sizes = {
+        image: Size(int(height), int(width))
+        for image, (width, height) in zip(table.image, table.sizes_px.tolist(), strict=True)
+    }
+    theirs = second_labels(table.image, table.skeleton, second, sizes.__getitem__)
+    rows = np.array([row for row, image in enumerate(table.image) if image in theirs], dtype=np.int64)
+    return label_noise(
+        second.name,
+        labels_px[rows],
+        np.stack([theirs[table.image[row]].keypoints_px for row in rows]),
+        table.skeleton,
+        np.unique(table.units[rows], return_inverse=True)[1],
+        np.full(len(rows), np.nan) if spacing_mm is None else spacing_mm[rows],
+        unmatched=len(table.image) - len(rows),
+    )
+
+
+def second_labels(
+    images: Sequence[str], skeleton: Skeleton, second: OtherSet, size_of: Callable[[str], Size]
+) -> dict[str, Sample]:
+    """The second labelling of each of these images that has one, by its name in `images`.
+
+    Names are compared without folder and ending. Raises DataError where none is in both, where a name is not
+    unique, where both label other keypoints, and where an image has another size there than `size_of` says.
+    """
+    dataset = open_dataset(second.path, second.view, second.options)
+    if dataset.skeleton.keypoints != skeleton.keypoints:
+        raise DataError(
+            f"{second.name}: {dataset.skeleton.keypoints} keypoints, the images that are judged have "
+            f"{skeleton.keypoints}"
+        )
+    theirs: dict[str, Sample] = {}
+    for sample in dataset.samples:
+        if _name(sample.image) in theirs:
+            raise DataError(f"{second.name}: two images are called {_name(sample.image)}: rename one")
+        theirs[_name(sample.image)] = sample
+    found = {image: theirs[_name(image)] for image in images if _name(image) in theirs}
+    if not found:
+        raise DataError(
+            f"{second.name}: no image is called like one of those that are judged, such as "
+            f"{_name(images[0]) if images else 'none'}: name a second labelling of the same images"
+        )
+    if len({_name(image) for image in found}) < len(found):
+        raise DataError(f"{second.name}: images that are judged share a name: they cannot be matched")
+    _require_sizes(found, second.name, size_of)
+    return found
+
+
+def _require_sizes(found: Mapping[str, Sample], name: str, size_of: Callable[[str], Size]) -> None:
+    """Raises DataError where a second reader marked points in an image of another size; unread is unsaid."""
+    for image, sample in found.items():
+        try:
+            ours = size_of(image)
+            theirs = sample.labelled_size or read_image_size(sample.path, sample.image)
+        except DataError:
+            continue
+        if ours != theirs:
+            raise DataError(
+                f"{name}: {sample.image} is {theirs.width}x{theirs.height} (width x height) there, and "
+                f"{ours.width}x{ours.height} here: points of both readers must be pixels of the same image"
+            )
+
+
+def _name(image: str) -> str:
+    return PurePosixPath(image).stem
