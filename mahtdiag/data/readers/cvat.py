@@ -1,5 +1,6 @@
 """CVAT for images 1.1: an XML file of skeletons, points and polygons per image."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -234,8 +235,9 @@ def _points(text: str) -> NDArray[np.float64] | None:
         return None
     if any(len(pair) != 2 for pair in pairs):
         return None
-    points = np.array(pairs, dtype=np.float64)
-    return points if np.isfinite(points).all() else None
+    if not all(math.isfinite(number) for pair in pairs for number in pair):
+        return None
+    return np.array(pairs, dtype=np.float64)
 
 
 def _size(values: Mapping[str, str]) -> Size | None:

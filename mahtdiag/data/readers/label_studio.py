@@ -1,5 +1,6 @@
 """Label Studio: a JSON list of tasks, with places in percent of the image."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -243,7 +244,7 @@ def _points(value: Mapping[str, Any], drawn: Drawn, at: int, size: Size) -> NDAr
         given = value.get("points")
         places = given if isinstance(given, list) else [None]
     pairs = [place if isinstance(place, list) and len(place) == 2 else (None, None) for place in places]
-    percent = np.array([[number(x), number(y)] for x, y in pairs], dtype=np.float64).reshape(-1, 2)
-    if not np.isfinite(percent).all():
+    pixels = [(number(x) / 100.0 * size.width, number(y) / 100.0 * size.height) for x, y in pairs]
+    if not all(math.isfinite(x) and math.isfinite(y) for x, y in pixels):
         raise DataError(f"result[{at}]: its place is not in finite numbers")
-    return percent / 100.0 * size.xy
+    return np.array(pixels, dtype=np.float64).reshape(-1, 2)
