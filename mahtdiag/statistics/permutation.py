@@ -1,8 +1,8 @@
 """Whether images of a group have larger errors than all others, where patients are what is independent.
 
-If the group has nothing to do with the error, it is chance which patients are in it: to draw the members
-anew leaves everything else as likely as before, whatever the errors are like. The share of draws whose
-statistic is as extreme as the one that was seen is therefore a p-value at any number of patients.
+If the group has nothing to do with the error, it is chance which patients, or images, are in it: to draw the
+members anew leaves everything else as likely as before, whatever the errors are like. The share of draws
+whose statistic is as extreme as the one that was seen is therefore a p-value at any number of patients.
 """
 
 from collections.abc import Iterator
@@ -34,18 +34,19 @@ class TwoSamples:
 
 
 def two_sample_test(
-    sums: Floats, counts: Floats, units: Ints, member: Bools, seed: int = SEED
+    sums: Floats, counts: Floats, units: Ints, member: Bools, seed: int = SEED, draws: int = DRAWS
 ) -> TwoSamples | None:
     """Permutation test of two means Σ sums / Σ counts, of members and of the others; None without either.
 
     `sums` and `counts` `[N]`: of the keypoints of each image; `units` `[N]`: the number of its patient, or
-    its own; `member` `[N]`: whether it is in the group. Patients, all of whose images are in the group or
-    none, change places with each other; images of a patient who has some in it change places among
-    themselves, so that what the patient is like enters nothing. The statistic is the difference over its
-    standard error (Janssen, 1997; Chung and Romano, 2013), which such draws rank rightly where one side
-    varies more, too.
+    its own; `member` `[N]`: whether it is in the group. Where the group is the patient's, patients change
+    places. Where it differs between images of a patient, images change places within each patient who has
+    some of both, so that what the patient is like enters nothing, and patients who have all in the group or
+    none do so with those of as many images: the more images, the rarer it is that all are in the group. The
+    statistic is the difference over its standard error (Janssen, 1997; Chung and Romano, 2013), which such
+    draws rank rightly where one side varies more, too.
     The p-value is twice the smaller of both one-sided ones, so that errors that are skewed, and groups of
-    unlike size, are not more often called worse than better. 5,000 draws, fewer (1,000) of very many.
+    unlike size, are not more often called worse than better. At most `draws`, 1,000 of very many.
     Sources: Pitman, Supplement to the Journal of the Royal Statistical Society 4 (1937); Janssen, Statistics
     and Probability Letters 36 (1997); Chung, Romano, Annals of Statistics 41 (2013).
     """
@@ -58,21 +59,21 @@ def two_sample_test(
     if not np.isfinite(seen[0]):
         # Nothing varies: they differ in every draw as they do here, or not at all.
         return TwoSamples(float(difference[0]), 1.0)
-    above = below = draws = 0
-    for drawn in _drawn(rows, seed):
+    above = below = made = 0
+    for drawn in _drawn(rows, seed, draws):
         found = _statistic(rows, drawn)[0]
         tolerance = _ROUNDING * max(1.0, abs(float(seen[0])))
         # A draw without any spread is as extreme as can be, on either side.
         above += int(np.count_nonzero(~(found < seen[0] - tolerance)))
         below += int(np.count_nonzero(~(found > seen[0] + tolerance)))
-        draws += len(drawn)
-    p_value = min(1.0, 2.0 * (1 + min(above, below)) / (1 + draws))
+        made += len(drawn)
+    p_value = min(1.0, 2.0 * (1 + min(above, below)) / (1 + made))
     return TwoSamples(float(difference[0]), p_value)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """What changes places: whole patients (`block` 0), or images of one patient (a block of its own)."""
+    """What changes places within a block: whole patients (blocks below 0), or images of one patient."""
 
     sums: Floats
     counts: Floats
@@ -85,19 +86,20 @@ def _rows(sums: Floats, counts: Floats, units: Ints, member: Bools) -> _Rows:
     images, inside = np.bincount(codes), np.bincount(codes, member)
     split = (inside > 0) & (inside < images)
     whole, apart = ~split, split[codes]
+    alike = -images[whole] if split.any() else np.full(whole.sum(), -1)
     return _Rows(
         np.concatenate([np.bincount(codes, sums)[whole], sums[apart]]),
         np.concatenate([np.bincount(codes, counts)[whole], counts[apart]]),
         np.concatenate([inside[whole] > 0, member[apart]]),
-        np.concatenate([np.zeros(whole.sum(), np.int64), 1 + codes[apart]]),
+        np.concatenate([alike, codes[apart]]),
     )
 
 
-def _drawn(rows: _Rows, seed: int) -> Iterator[Floats]:
-    """Members drawn anew, some draws `[D, rows]` at a time."""
+def _drawn(rows: _Rows, seed: int, draws: int) -> Iterator[Floats]:
+    """Members drawn anew, at most so many times, some draws `[D, rows]` at a time."""
     rng = np.random.default_rng(seed)
     size = len(rows.sums)
-    left = int(np.clip(_MOST_DRAWN // size, FEWEST_DRAWS, DRAWS))
+    left = min(draws, max(FEWEST_DRAWS, _MOST_DRAWN // size))
     order = np.argsort(rows.block, kind="stable")
     ends = np.flatnonzero(np.diff(rows.block[order])) + 1
     while left > 0:

@@ -52,6 +52,39 @@ def test_images_of_one_patient_are_no_evidence_of_their_own() -> None:
     assert often.p_value == once.p_value
 
 
+def test_patients_change_places_only_with_those_of_as_many_images_where_images_are_chosen() -> None:
+    """All draws of a small case: pairs within the split patient, and within each number of images."""
+    units = np.array([0, 0, 1, 2, 3, 4, 4, 5, 5])
+    member = np.array([1, 0, 1, 0, 0, 1, 1, 0, 0], dtype=np.bool_)
+    values = np.array([1.0, 2.0, 0.5, 0.8, 1.7, 9.0, 8.0, 11.0, 13.5])
+    rows = [[0], [1], [2], [3], [4], [5, 6], [7, 8]]
+    sums, counts = np.array([values[r].sum() for r in rows]), np.array([float(len(r)) for r in rows])
+    every = [
+        _ratio_t(sums, counts, np.isin(np.arange(7), [own, single, pair]))
+        for own in (0, 1)
+        for single in (2, 3, 4)
+        for pair in (5, 6)
+    ]
+    seen = _ratio_t(sums, counts, np.isin(np.arange(7), [0, 2, 5]))
+    found = two_sample_test(values, np.ones(9), units, member)
+    assert found is not None
+    above = np.mean([each >= seen - 1e-9 for each in every])
+    below = np.mean([each <= seen + 1e-9 for each in every])
+    assert found.p_value == pytest.approx(min(1.0, 2 * min(above, below)), abs=0.02)
+    assert found.difference == pytest.approx(values[member].mean() - values[~member].mean())
+
+
+def _ratio_t(sums: np.ndarray, counts: np.ndarray, inside: np.ndarray) -> float:
+    """Difference of two ratios of sums over its standard error, side by side."""
+    means, variances = [], []
+    for side in (inside, ~inside):
+        mean = sums[side].sum() / counts[side].sum()
+        rest = sums[side] - mean * counts[side]
+        means.append(mean)
+        variances.append(side.sum() / (side.sum() - 1) * (rest**2).sum() / counts[side].sum() ** 2)
+    return float((means[0] - means[1]) / np.sqrt(sum(variances)))
+
+
 def test_nothing_to_compare() -> None:
     ones = np.ones(4)
     assert two_sample_test(ones, ones, np.arange(4), np.zeros(4, dtype=np.bool_)) is None
