@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.by_chance import MIN_UNITS, mace_by_chance
 from mahtdiag.calibration.clustered import quantile_factor
+from mahtdiag.calibration.expected_error import ExpectedErrorReport
 from mahtdiag.calibration.groups import GroupCalibration, group_calibration, read_groupings
 from mahtdiag.calibration.intervals import Intervals, find_intervals
 from mahtdiag.calibration.ranking import (
@@ -98,6 +99,7 @@ class CalibrationReport:
     half of the errors, `tail_scale` the 95 % interval 95 %. `mace_by_chance`: the MACE that perfect
     calibration shows at this size, `mace_by_chance_most`: at most in 19 of 20 sets.
     `at_min_share`, `at_max_share`: share of σ (axes counted apart) at or beyond the clamp bounds.
+    `expected_error`: what the expected radial error of heatmaps tells of the true one, where it is known.
     `missing`: keypoints without label; `invalid_sigma`, `invalid_residual`: labelled ones left out and why.
     `verdict` says it in words, `status` in one ("calibrated", "faulty", "inconclusive", "undefined").
     """
@@ -139,6 +141,7 @@ class CalibrationReport:
     curve: Curve | None = None
     sparsification: Sparsification | None = None
     adversarial: AdversarialGroups | None = None
+    expected_error: ExpectedErrorReport | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Json]:
@@ -338,6 +341,8 @@ def _reason(name: str, report: CalibrationReport, has_large_error: bool) -> str:
         return "the clamp bounds are not known"
     if report.n_keypoints == 0:
         return "no keypoint has both a label and a valid σ"
+    if name == "expected_error":
+        return "expected radial errors are computed by `evaluate --expected-error` alone"
     if name in ("mace_by_chance", "mace_by_chance_most"):
         return f"fewer than {MIN_UNITS} images or patients"
     if name == "auc_large_error" and not has_large_error:

@@ -44,6 +44,7 @@ def evaluate_command(
     uncertainty_as: options.UncertaintyAs = None,
     uncertainty_frame: options.UncertaintyFrame = None,
     recalibration: options.Recalibration = None,
+    expected_error: options.ExpectedError = None,
     device: options.Device = None,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,

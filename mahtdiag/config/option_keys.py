@@ -153,6 +153,10 @@ RECALIBRATION = OptionKey(
     "--recalibration", "factors.json", "σ factors written by calibration --fit",
     READING, "FILE", "Multiply σ by the factors that calibration --fit has written.",
 )  # fmt: skip
+EXPECTED_ERROR = OptionKey(
+    "--expected-error", False, "true: also the radial error that each heatmap expects; takes longer",
+    READING, None, "Also the radial error that each heatmap expects; takes longer.",
+)  # fmt: skip
 FACING = OptionKey(
     "--facing", "left", "left or right: anterior side of lateral images; default: codes",
     DATA_SET, None, "Anterior side of lateral images (default: from listhesis codes, or of nearly all).",

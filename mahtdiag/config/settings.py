@@ -134,7 +134,7 @@ class DataSettings(SettingsTable):
 class EvaluateSettings(SettingsTable):
     """`[evaluate]`: where and how to run."""
 
-    truths: ClassVar[frozenset[str]] = frozenset({"strict_setup"})
+    truths: ClassVar[frozenset[str]] = frozenset({"expected_error", "strict_setup"})
 
     device: str | None = optional(keys.DEVICE)
     batch_size: BatchSize | None = optional(keys.BATCH_SIZE)
@@ -143,6 +143,7 @@ class EvaluateSettings(SettingsTable):
     overlays: Annotated[ImageChoice, BeforeValidator(ImageChoice.parse)] | None = optional(keys.OVERLAYS)
     allow_failures: NonNegativeInt | None = optional(keys.ALLOW_FAILURES)
     recalibration: str | None = optional(keys.RECALIBRATION)
+    expected_error: StrictBool | None = optional(keys.EXPECTED_ERROR)
     accept: Checks = optional(keys.ACCEPT)
     strict_setup: StrictBool | None = optional(keys.STRICT_SETUP)
 

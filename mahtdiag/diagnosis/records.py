@@ -150,6 +150,7 @@ class RecordMaker:
             sigma_px=_total(within, between, gt_px),
             spread_px2=spread_px2,
             averaged_px2=averaged_px2,
+            expected_error_px=None if own else reading.expected_error,
             peak=reading.peak,
             at_min=none if head is None else head <= bounds.min_sigma * (1 + _AT_BOUND),
             at_max=none if head is None else head >= bounds.max_sigma * (1 - _AT_BOUND),

@@ -141,6 +141,8 @@ class RunTable:
     orientation = Column[Floats]("int32", record="pixels.orientation", optional=True, later=True)
     patient = Column[tuple[str | None, ...]]("string", record="patient", optional=True, later=True)
     subgroups = Column[tuple[tuple[str, ...], ...]]("list<string>", record="subgroups", later=True)
+    expected_radial_error_px = Column[Floats]("float64", record="expected_error_px", later=True)
+    """Mean expected radial error of all keypoints; NaN without `evaluate --expected-error`."""
     thumbnail = Column[tuple[str | None, ...]]("string", record="pixels.thumbnail", optional=True, later=True)
 
     gt_px = Column[Floats]("float64", "gt_x", "gt_y", record="keypoints.gt_px")
@@ -177,6 +179,8 @@ class RunTable:
     """Spread of the whole map that soft-argmax averages; NaN where the place is not decoded by it."""
     gt2_px = Column[Floats]("float64", "gt2_x", "gt2_y", record="keypoints.gt2_px", later=True)
     """The labels of a second reader, who judges no prediction; NaN where there are none."""
+    expected_error_px = Column[Floats]("float64", record="keypoints.expected_error_px", later=True)
+    """Expected radial error of each heatmap; NaN without `evaluate --expected-error`."""
 
     units = Column[Ints](compute=_units)
     """What is independent, `[N]`: the number of each image's patient, or of the image where none is known."""

@@ -55,19 +55,21 @@ def analyse(
     uncertainty_kind: UncertaintyKind | None,
     uncertainty_frame: UncertaintyFrame,
     weight: FocalWeight = PUBLISHED_WEIGHT,
+    cell_px: Tensor | None = None,
 ) -> BatchReading:
     """Losses, peaks, places, spread and σ of a batch.
 
     `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. `weight`:
-    how the heatmap loss weighs a pixel. With `uncertainty_kind` None the head is not read; without
-    `own_coords` neither are the network's coordinates.
+    how the heatmap loss weighs a pixel. `cell_px` `[B, 2]` (x, y): original pixels per heatmap cell of each
+    image, for the expected radial error, which is not computed without them. With `uncertainty_kind` None the
+    head is not read; without `own_coords` neither are the network's coordinates.
     All images of the batch are read together: a call costs more than what it does for one image. Only numbers
     leave the device, in one transfer.
     """
     heatmaps = outputs.heatmaps.float()
     # Both passes over all cells come first: they empty the processor's cache for what follows.
     outside = sum_outside(heatmaps, centres, decoding.heatmap_sigma)
-    reading = read_heatmaps(heatmaps, decoding)
+    reading = read_heatmaps(heatmaps, decoding, cell_px)
     losses = windowed_heatmap_losses(
         heatmaps, centres, decoding.heatmap_sigma, weight.gamma, weight.emphasis, outside=outside
     )
@@ -105,6 +107,8 @@ def _to_host(
         "argmax": reading.argmax,
         "local": reading.local,
     }
+    if reading.expected_error is not None:
+        on_device["expected_error"] = reading.expected_error
     if reading.averaged is not None:
         on_device["averaged"] = reading.averaged
     if own_coords and outputs.coords is not None:

@@ -175,6 +175,8 @@ class Runner:
     precision: Precision
     heatmap_size: Size
     weight: FocalWeight = PUBLISHED_WEIGHT
+    expected_error: bool = False
+    """Whether the expected radial error of each heatmap is computed, which costs time."""
 
     def run(self, batches: Iterable[LoadedBatch]) -> Iterator[InferredBatch]:
         """One result per batch, in order; a batch without a readable image passes through."""
@@ -183,7 +185,8 @@ class Runner:
                 yield InferredBatch(batch, None, (), BatchSeconds(decode=batch.decode_seconds))
                 continue
             frames = tuple(self.frame_map(image.original) for image in batch.images)
-            reading, seconds = self.read(batch.index, batch.tensor, _centres(batch.samples, frames))
+            cell_px = np.stack([f.original_per_cell for f in frames]) if self.expected_error else None
+            reading, seconds = self.read(batch.index, batch.tensor, _centres(batch.samples, frames), cell_px)
             yield InferredBatch(batch, reading, frames, replace(seconds, decode=batch.decode_seconds))
 
     def frame_map(self, original: Size) -> FrameMap:
@@ -196,8 +199,13 @@ class Runner:
             self.spec.input.convention,
         )
 
-    def read(self, index: int, images: Tensor, centres: Floats) -> tuple[BatchReading, BatchSeconds]:
-        """One forward pass and what it leaves; `index` numbers the batch, for whoever needs a seed."""
+    def read(
+        self, index: int, images: Tensor, centres: Floats, cell_px: Floats | None = None
+    ) -> tuple[BatchReading, BatchSeconds]:
+        """One forward pass and what it leaves; `index` numbers the batch, for whoever needs a seed.
+
+        `centres` and `cell_px` as `analyse` takes them; without `cell_px` no radial error is expected.
+        """
         started = time.perf_counter()
         outputs = self.forward(images)
         synchronize(self.device)
@@ -205,15 +213,19 @@ class Runner:
         with torch.inference_mode():
             reading = analyse(
                 outputs,
-                torch.from_numpy(centres.astype(np.float32)).to(self.device),
+                self._on_device(centres),
                 self.spec.decoding,
                 input_size=(self.spec.input.size.height, self.spec.input.size.width),
                 uncertainty_kind=self._head_kind(outputs),
                 uncertainty_frame=self.spec.uncertainty.frame,
                 weight=self.weight,
+                cell_px=None if cell_px is None else self._on_device(cell_px),
             )
         analysed = time.perf_counter()
         return reading, BatchSeconds(forward=forwarded - started, analyse=analysed - forwarded)
+
+    def _on_device(self, values: Floats) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self.device)
 
     def _head_kind(self, outputs: ModelOutputs) -> UncertaintyKind | None:
         """What the head emits, None where σ is not taken from it: a broken head then harms nobody."""

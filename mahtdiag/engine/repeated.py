@@ -39,13 +39,15 @@ class RepeatedRunner(Runner):
             with_sigma=with_sigma,
         )
 
-    def read(self, index: int, images: Tensor, centres: Floats) -> tuple[BatchReading, BatchSeconds]:
+    def read(
+        self, index: int, images: Tensor, centres: Floats, cell_px: Floats | None = None
+    ) -> tuple[BatchReading, BatchSeconds]:
         """All passes over one batch; heatmaps are gone before the next pass begins."""
         readings, seconds = [], BatchSeconds()
         for member in self.members:
             for number in range(self.passes):
                 with drawing_from(seed_of(index, number), self.device) if self.seeded else nullcontext():
-                    reading, spent = member.read(index, images, centres)
+                    reading, spent = member.read(index, images, centres, cell_px)
                 readings.append(reading)
                 seconds = seconds + spent
         return combined(readings, self.spec.input.size, with_sigma=self.with_sigma), seconds
@@ -70,9 +72,9 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
     Places are means of the places decoded in each pass. `sigma` is the aleatoric part,
     √(mean σ²) over passes, None without a head and NaN where a pass gives a negative σ; `between` the
     epistemic part, √((1/N)·Σ(place − mean)²) per axis, None without `with_sigma`. Both are in model-input
-    pixels, each σ converted in its own pass. Heatmap losses, the share of keypoint pixels, peak and spread
-    are means of the values of each pass; `flags` holds every flag of any pass; an image is finite where it
-    is in every pass. Identical passes give exactly what one of them gives, and `between` 0.
+    pixels, each σ converted in its own pass. Heatmap losses, the share of keypoint pixels, peak, spread and
+    expected error are means of the values of each pass; `flags` holds every flag of any pass; an image is
+    finite where it is in every pass. Identical passes give exactly what one of them gives, and `between` 0.
 
     Shapes as in `BatchReading`. Kendall & Gal, What Uncertainties Do We Need in Bayesian Deep Learning for
     Computer Vision?, NIPS 2017; Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty
@@ -82,6 +84,7 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
     coords = _stacked([reading.coords for reading in readings])
     sigma = _stacked([reading.sigma for reading in readings])
     averaged = _stacked([reading.averaged for reading in readings])
+    expected = _stacked([reading.expected_error for reading in readings])
     # Outputs that are no numbers are recorded as such; they need no warning as well.
     with np.errstate(over="ignore", invalid="ignore"):
         points = np.stack([reading.points for reading in readings])
@@ -92,6 +95,7 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
             points=_mean(points),
             spread=_mean([reading.spread for reading in readings]),
             averaged=None if averaged is None else _mean(averaged),
+            expected_error=None if expected is None else _mean(expected),
             peak=_mean([reading.peak for reading in readings]),
             flags=np.bitwise_or.reduce([reading.flags for reading in readings]),
             finite=np.logical_and.reduce([reading.finite for reading in readings]),

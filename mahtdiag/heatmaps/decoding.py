@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from mahtdiag.heatmaps.expected_error import distance_above_cut, distance_by_weights
 from mahtdiag.heatmaps.peaks import (
     Peaks,
     SecondPeaks,
@@ -36,6 +37,8 @@ class HeatmapReading:
     is background. `argmax` and `local` `[B, K, 2]` are the places that those two methods give, whatever the
     chosen one is; `second` is the second peak. `averaged` (xx, xy, yy) `[B, K, 3]` is the spread of the whole
     map that soft-argmax averages, about the place; None for the other methods, which read the peak alone.
+    `expected_error` `[B, K]`: the expected radial error, in the unit of the `cell_size` that was given; None
+    where none was (see `heatmaps.expected_error`).
     """
 
     points: Tensor
@@ -46,11 +49,14 @@ class HeatmapReading:
     local: Tensor
     second: SecondPeaks
     averaged: Tensor | None = None
+    expected_error: Tensor | None = None
 
 
-def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
+def read_heatmaps(heatmaps: Tensor, decoding: Decoding, cell_size: Tensor | None = None) -> HeatmapReading:
     """Decode `[B, K, H, W]`, the heatmaps being read once (and once more for soft-argmax).
 
+    `cell_size` `[B, 2]` (x, y): what a cell measures in the unit of the expected radial error, which is
+    computed only where it is given: all cells that weigh anything are then read a second time.
     Works in the heatmaps' own dtype, in float32 for half precisions. Raises ValueError for another shape, for
     heatmaps without cells, or for a σ or β that is not positive.
     """
@@ -64,25 +70,28 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding) -> HeatmapReading:
     reaching = reaching_stretches(peaks, maxima)
     peaks = peaks.flagged(are_diffuse(reaching, peaks, sigma), HeatmapFlag.DIFFUSE)
     second = find_second_peaks(heatmaps, peaks, maxima, reaching, sigma)
-    del maxima, reaching
+    if cell_size is None:
+        del maxima
+    del reaching
     near, wide = dark_radius(sigma, longest), moments_radius(sigma, longest)
     windows = cut_windows(heatmaps, peaks, max(near, wide))
     centroid, spread = local_moments(windows.within(wide), peaks, sigma)
     highest = peaks.settled(peaks.points)
-    averaged = None
+    averaged = expected = None
     match decoding.method:
         case DecodeMethod.LOCAL:
             points = centroid
         case DecodeMethod.DARK:
             points = dark(windows.within(near), peaks, sigma)
         case DecodeMethod.SOFT_ARGMAX:
-            points, averaged = torch.empty_like(highest), torch.empty_like(spread)
-            # Image by image: this one needs a copy of what it reads.
-            for image, part in enumerate(heatmaps):
-                points[image], averaged[image] = soft_moments(part, decoding.softargmax_beta)
+            points, averaged, expected = _by_image(heatmaps, decoding.softargmax_beta, cell_size)
         case DecodeMethod.ARGMAX:
             points = highest
-    return HeatmapReading(points, peaks.value, spread, peaks.flags, highest, centroid, second, averaged)
+    if cell_size is not None and expected is None:
+        expected = distance_above_cut(heatmaps, peaks, maxima, points, cell_size)
+    return HeatmapReading(
+        points, peaks.value, spread, peaks.flags, highest, centroid, second, averaged, expected
+    )
 
 
 def decode(
@@ -108,6 +117,27 @@ def soft_moments(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     Σ (x−x̄)², (x−x̄)·(y−ȳ), (y−ȳ)² · softmax(β·h) over the whole map: two peaks are as wide as they lie apart.
     Cells, cells²; no variance is below that of one cell, 1/12. Otherwise as `soft_argmax`.
     """
+    return _soft_moments(heatmaps, beta, None)[:2]
+
+
+def _by_image(
+    heatmaps: Tensor, beta: float, cell_size: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same of a batch, one image at a time: a copy is needed of what is read."""
+    found = heatmaps.new_empty((*heatmaps.shape[:2], 6), dtype=reading_dtype(heatmaps))
+    for image, part in enumerate(heatmaps):
+        size = None if cell_size is None else cell_size[image]
+        place, spread, distance = _soft_moments(part, beta, size)
+        found[image, :, :2], found[image, :, 2:5] = place, spread
+        if distance is not None:
+            found[image, :, 5] = distance
+    return found[..., :2], found[..., 2:5], None if cell_size is None else found[..., 5]
+
+
+def _soft_moments(
+    heatmaps: Tensor, beta: float, cell_size: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same, and the mean distance from the place by the same weights where `cell_size` gives its unit."""
     place, weights, columns, rows = _averaged(heatmaps, beta)
     total = rows.sum(-1, keepdim=True)
     from_x, from_y = (
@@ -117,7 +147,9 @@ def soft_moments(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     # About the place before they are multiplied: differences of large sums would cancel.
     xy = (torch.einsum("...yx,...x->...y", weights, from_x) * from_y).sum(-1)
     sums = torch.stack([(columns * from_x**2).sum(-1), xy, (rows * from_y**2).sum(-1)], -1)
-    return place, torch.maximum(sums / total, sums.new_tensor([LEAST_VARIANCE, -math.inf, LEAST_VARIANCE]))
+    least = sums.new_tensor([LEAST_VARIANCE, -math.inf, LEAST_VARIANCE])
+    distance = None if cell_size is None else distance_by_weights(weights, place, cell_size)
+    return place, torch.maximum(sums / total, least), distance
 
 
 def _averaged(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -232,7 +232,7 @@ def find_second_peaks(
     length = heatmaps.shape[-1] // maxima.shape[-1]
     step = max(1, max(LEAST_CELLS, heatmaps.numel() // PART) // length)
     # Of a stretch that is not read a few numbers are held, where its cells would be many.
-    for images in _groups(reaching, max(LEAST_CELLS, heatmaps.numel() // PART) // 8):
+    for images in groups_of_stretches(reaching, heatmaps, 8):
         # Stretches `[n, 4]`: batch, keypoint, row, number along the row.
         found = reaching[images].nonzero()
         found[:, 0] += images.start
@@ -265,8 +265,13 @@ def _winners(heatmap: Tensor, value: Tensor, maps: int) -> Tensor:
     return first[first < len(value)]
 
 
-def _groups(reaching: Tensor, step: int) -> list[slice]:
-    """Images that are looked at together: all, or so few that their stretches are about `step`."""
+def groups_of_stretches(reaching: Tensor, heatmaps: Tensor, numbers: int = 0) -> list[slice]:
+    """Images that are looked at together: so few that what is held of their stretches is a small part.
+
+    Held are the cells of each stretch, or so many `numbers`.
+    """
+    length = heatmaps.shape[-1] // reaching.shape[-1]
+    step = max(LEAST_CELLS, heatmaps.numel() // PART) // (numbers or length)
     counts = reaching.flatten(1).sum(1).cumsum(0).tolist()
     groups, first, before = [], 0, 0
     for image, count in enumerate(counts):
@@ -309,13 +314,13 @@ def _beyond(
     start = number * length
     near = (reach >= 0) & (start <= column + reach) & (start + length - 1 >= column - reach)
     for part in torch.split(near.nonzero().squeeze(-1), step):
-        cells = _cells(heatmaps, stretches[part], length)
+        cells = stretch_cells(heatmaps, stretches[part], length)
         offset = torch.arange(length, device=part.device, dtype=reach.dtype) + (start - column)[part, None]
         value[part] = cells.masked_fill(offset.abs_() <= reach[part, None], -math.inf).amax(-1)
     return value
 
 
-def _cells(heatmaps: Tensor, stretches: Tensor, length: int) -> Tensor:
+def stretch_cells(heatmaps: Tensor, stretches: Tensor, length: int) -> Tensor:
     """The cells of n stretches, `[n, length]`."""
     keypoints, height, width = heatmaps.shape[1:]
     batch, keypoint, row, number = stretches.unbind(-1)
@@ -335,7 +340,7 @@ def _tops(
     batch, keypoint, row, number = stretches.unbind(-1)
     column, reach = _near(stretches, peaks, sigma)
     columns = torch.arange(length, device=number.device) + (number * length).unsqueeze(-1)
-    cells = _cells(heatmaps, stretches, length)
+    cells = stretch_cells(heatmaps, stretches, length)
     high = cells >= LEAST_SHARE * peaks.value[batch, keypoint].unsqueeze(-1)
     top = high & ((columns - column).abs_() > reach)
     # Those beside it in the same stretch leave few whose neighbours have to be read.

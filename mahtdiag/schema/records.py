@@ -73,6 +73,7 @@ class BatchReading:
     `between` `[B, K, 2]`: standard deviation of the places between repeated passes, in model-input pixels;
     None after a single pass. `peaks` in heatmap cells; None after repeated passes, which have no one heatmap.
     `averaged` `[B, K, 3]`: spread of the whole map, as `spread`, where the decoder averages it; else None.
+    `expected_error` `[B, K]`: expected radial error of heatmaps, original pixels; None where not asked for.
     """
 
     heatmap_size: tuple[int, int]
@@ -89,6 +90,7 @@ class BatchReading:
     between: Floats | None = None
     peaks: PeakPlaces | None = None
     averaged: Floats | None = None
+    expected_error: Floats | None = None
 
 
 LISTHESIS_NAMES = (
@@ -210,6 +212,7 @@ class KeypointResults:
     known. `listhesis` is the code of each keypoint's endplate in its annotation, see `LISTHESIS_NAMES`.
     `averaged_px2` `[K, 3]`: covariance of the whole map that soft-argmax averages, else None. `gt2_px`: a
     second labelling, None where there is none.
+    `expected_error_px` `[K]`: expected radial error of the heatmap; None where it was not asked for.
     """
 
     gt_px: Floats
@@ -228,6 +231,7 @@ class KeypointResults:
     listhesis: Floats | None = None
     averaged_px2: Floats | None = None
     gt2_px: Floats | None = None
+    expected_error_px: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +265,13 @@ class ImageRecord:
         """Largest radial error, NaN if no keypoint is annotated."""
         errors = self.keypoints.error_px[np.isfinite(self.keypoints.error_px)]
         return float(errors.max()) if errors.size else float("nan")
+
+    @property
+    def expected_error_px(self) -> float:
+        """Mean expected radial error over all keypoints that have one, NaN if none has."""
+        expected = self.keypoints.expected_error_px
+        known = np.zeros(0) if expected is None else expected[np.isfinite(expected)]
+        return float(known.mean()) if known.size else float("nan")
 
     @property
     def codes(self) -> tuple[str, ...]:

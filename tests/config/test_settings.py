@@ -104,6 +104,7 @@ KEYS = (
     ),
     Key("evaluate", "allow_failures", ((0, 0), (7, 7)), (-1, 1.5, "some", True, NAN)),
     Key("evaluate", "recalibration", (("a b.json", "a b.json"),), TEXT_BAD),
+    Key("evaluate", "expected_error", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
     Key(
         "evaluate",
         "accept",

@@ -67,6 +67,7 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
         sigma_epistemic_px=parts[1],
         listhesis=codes,
         gt2_px=parts[0] + 3,
+        expected_error_px=parts[0, :, 0],
     )
     records[1] = replace(records[1], keypoints=told_apart)
     expected = []
@@ -112,6 +113,7 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
                 "averaged_yy": None if x.averaged_px2 is None else x.averaged_px2[i, 2],
                 "gt2_x": None if x.gt2_px is None else x.gt2_px[i, 0],
                 "gt2_y": None if x.gt2_px is None else x.gt2_px[i, 1],
+                "expected_error_px": None if x.expected_error_px is None else x.expected_error_px[i],
             }
             expected.append({key: None if value != value else value for key, value in cells.items()})
     assert _keypoints_of(records, view).to_pylist() == expected
@@ -240,6 +242,7 @@ def test_records_survive_the_way_to_the_disk_and_back(
             peaks=None,
             averaged_px2=np.full(x.spread_px2.shape, np.nan) if x.averaged_px2 is None else x.averaged_px2,
             gt2_px=unknown if x.gt2_px is None else x.gt2_px,
+            expected_error_px=unknown[:, 0] if x.expected_error_px is None else x.expected_error_px,
         )
         assert_same(replace(found.keypoints, peaks=None), known)
         assert_same(found.keypoints.peaks, peaks if x.peaks is None else x.peaks)

@@ -112,6 +112,8 @@ def calibration_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
         metric("ence", LOWER, interval=SQUARES),
         metric("spearman", HIGHER, least=-1.0, most=1.0, interval=MEAN),
         metric("ause", LOWER, interval=MEAN),
+        metric("expected_error.spearman", HIGHER, least=-1.0, most=1.0, interval=MEAN),
+        metric("expected_error.ratio", NEITHER),
         metric("auc_large_error", HIGHER, most=1.0),
         *(metric(name, LOWER, most=1.0, unit="share") for name in ("at_min_share", "at_max_share")),
         *(metric(name, NEITHER, most=1.0, unit="share") for name in ("aleatoric_share", "epistemic_share")),

@@ -45,6 +45,10 @@ THRESHOLDS = {"px": (2.0, 4.0, 8.0, 16.0), "mm": (2.0, 2.5, 3.0, 4.0)}
 SPACING = Need(
     "no image has a pixel spacing; give --pixel-spacing", "no image has a pixel spacing in both runs"
 )
+HEATMAP = Need(
+    "expected radial errors are computed by `evaluate --expected-error` alone",
+    "expected radial errors are not known in both runs; give `evaluate --expected-error`",
+)
 QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95}
 STATISTICS = {
     "mean": "mean",
@@ -75,6 +79,7 @@ def error_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
         *radial[whole],
         *(_mean_of_group(group, radial[group][0]) for group in groups),
         *(metric for group in groups for metric in (*radial[group], _keypoints(group))),
+        _expected(whole),
         *_counts(whole),
     )
 
@@ -209,6 +214,30 @@ def _keypoints(group: Group) -> Metric:
 
     counted_keypoints = _count(group, _path(group, "keypoints"), Better.NEITHER, value)
     return replace(counted_keypoints, required=True)
+
+
+def _expected(whole: Group) -> Metric:
+    """The mean error that the heatmaps expect, over all keypoints decoded from one, labelled or not."""
+
+    def behind(table: RunTable) -> Ranking:
+        score = table.expected_radial_error_px
+        return measured("mean expected radial error", "px", score, table.image)
+
+    terms = Terms(lambda table: table.expected_error_px, lambda table: np.isfinite(table.expected_error_px))
+    return Metric(
+        path=(ERRORS, "expected_error_px"),
+        label="mean expected radial error of heatmaps, px",
+        short="expected error, px",
+        group=whole,
+        better=Better.NEITHER,
+        unit="px",
+        measure=Mean(terms),
+        interval=IntervalKind.MEAN,
+        behind=behind,
+        need=HEATMAP,
+        table=TABLES[GroupKind.ALL],
+        compared=Compared.ASKED,
+    )
 
 
 def _counts(whole: Group) -> Iterator[Metric]:

@@ -124,6 +124,10 @@ def summary_table(result: CalibrationResult) -> Table:
     if bins:
         shares = " ".join(ABSENT if j is None else f"{j:.2f}" for j in bins.jaccard)
         lines.append(f"Fifths by σ against fifths by error, Jaccard index, lowest first: {shares}.")
+    if report.expected_error is not None:
+        pairs = zip(report.expected_error.expected_px, report.expected_error.true_px, strict=True)
+        fifths = " ".join(ABSENT if a is None else f"{pixels(a)}/{pixels(b)}" for a, b in pairs)
+        lines.append(f"ERE, the expected radial error of heatmaps; fifths by it, expected/true px: {fifths}.")
     lines += [f"{name}: undefined, {reason}." for name, reason in _undefined(report)]
     return table(
         "Numbers",
@@ -143,6 +147,11 @@ def _number_rows(result: CalibrationResult) -> Iterator[Cells | None]:
             yield None
         if key == "mace":
             yield _by_chance(report)
+    expected = report.expected_error
+    if expected is not None:
+        rho, of = expected.spearman, "rank correlation of ERE and error"
+        yield "ERE: Spearman", number(rho), interval(expected.ci95.get("spearman")), of
+        yield "ERE: ratio", number(expected.ratio), "", "mean error over mean ERE"
     yield "AUC", number(report.auc_large_error), "", f"finds errors > {result.large_error}"
     yield None
     low, high = result.sigma_bounds

@@ -1,12 +1,13 @@
 """How the σ of a run is judged, and every number that comes of it: the one way for all commands."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import JsonValue, ValidationError
 
+from mahtdiag.calibration.expected_error import expected_error_report
 from mahtdiag.calibration.report import CalibrationReport, Json, calibration_report
 from mahtdiag.calibration.scores import Points, collect_points
 from mahtdiag.calibration.verdict import HeadUnits
@@ -145,6 +146,10 @@ def judge_sigma(run: Run, choices: CalibrationChoices | None = None) -> JudgedSi
         units=table.units,
         seed=choices.seed,
     )
+    expected = expected_error_report(table.expected_error_px, table.error_px, table.units)
+    if expected is not None:
+        reasons = {name: why for name, why in report.reasons.items() if name != "expected_error"}
+        report = replace(report, expected_error=expected, reasons=reasons)
     shares = variance_shares(table.sigma_aleatoric_px, table.sigma_epistemic_px)
     return JudgedSigma(run, table, choices, report, shares, in_words)
 

@@ -107,6 +107,7 @@ class Prepared:
             given=[name for name in IN_SETTINGS if getattr(model, name) is not None],
             recalibration=self.correction,
             labels2=self._labels2,
+            expected_error=self.runner.expected_error,
             pixel_spacing_mm=self.asked.data.pixel_spacing_mm,
             patient=self.asked.data.patient,
             subgroups=self.subgroups_sha256,
@@ -159,7 +160,7 @@ def prepare(settings: Settings, *, trust: bool) -> Prepared:
     prepared = Prepared(
         asked=settings,
         members=members,
-        runner=runner_of(members, settings.model, device, precision, loss.focal_weight),
+        runner=_runner(members, settings, device, precision, loss),
         loss=loss,
         dataset=dataset,
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
@@ -195,6 +196,24 @@ def _loss(settings: LossSettings, skeleton: Skeleton) -> MAHTNetLoss:
         return MAHTNetLoss(view=skeleton, reduction="none", **settings.model_dump(exclude_none=True))
     except ValueError as error:
         raise UsageError(f"[loss]: {error}") from None
+
+
+def _runner(
+    members: Sequence[Member],
+    settings: Settings,
+    device: torch.device,
+    precision: Precision,
+    loss: MAHTNetLoss,
+) -> Runner:
+    """The runner that the settings ask for; UsageError where no heatmap could expect an error."""
+    runner = runner_of(members, settings.model, device, precision, loss.focal_weight)
+    expected = bool(settings.evaluate.expected_error)
+    if expected and runner.spec.decoding.own_coords:
+        raise UsageError(
+            "--expected-error: the network gives the places itself, so no heatmap tells how far they may be "
+            "off; leave it out, or decode its heatmaps with --decode"
+        )
+    return replace(runner, expected_error=expected)
 
 
 def _required(settings: Settings) -> tuple[str, Path]:

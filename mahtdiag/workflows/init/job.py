@@ -17,7 +17,7 @@ from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import LATEST, RUNS, Run, open_run
 
 OWN_COORDINATES = "network"
-KEPT_OF_EVALUATE = ("precision", "allow_failures")
+KEPT_OF_EVALUATE = ("precision", "allow_failures", "expected_error")
 TEMPLATE_HEADER = (
     "mahtdiag.toml: what a project fixes once; the command line wins over it.",
     "Take away the # of a key to set it; what is shown are the defaults, or examples.",
