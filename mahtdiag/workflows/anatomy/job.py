@@ -25,6 +25,7 @@ from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
@@ -81,6 +82,13 @@ class AnatomyRequest:
     strict_copies: bool = False
     facing: FacingSide | None = None
     data_format: str | None = None
+    missing_value: float | None = None
+
+    def read_options(self, data_format: str | None) -> ReadOptions:
+        """How a set is read; what was asked for comes before the settings."""
+        own = self.settings.data.read_options()
+        missing = own.missing_value if self.missing_value is None else self.missing_value
+        return replace(own, format=data_format, missing_value=missing)
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules to check. Raises UsageError for a code that matches none."""
@@ -217,9 +225,7 @@ def _with_gates(
 def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> Anatomy:
     """Labels alone: no model, no inference."""
     rules = request.rules()
-    options = replace(
-        request.settings.data.read_options(), format=request.data_format or request.settings.data.format
-    )
+    options = request.read_options(request.data_format or request.settings.data.format)
     dataset = open_dataset(request.cwd / path, _view_of_labels(request), options)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
@@ -259,8 +265,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
 
 
 def _second(request: AnatomyRequest, path: Path, view: View) -> OtherSet:
-    options = replace(request.settings.data.read_options(), format=None)
-    return OtherSet(str(path), request.cwd / path, view, options)
+    return OtherSet(str(path), request.cwd / path, view, request.read_options(None))
 
 
 def _with_copies(
