@@ -50,6 +50,11 @@ class LabelEvidence:
     trusted: int
     reason: str | None = None
 
+    @property
+    def strength(self) -> Floats:
+        """The stronger of both kinds `[N]`."""
+        return np.maximum(self.corner, self.levels)
+
 
 def sizes(residual_px: Floats, scale_px: Floats) -> Floats:
     """Errors `[N, K, 2]` in units of σ, or of what stands in its place, to `[N, K]`; NaN where unknown."""

@@ -48,8 +48,8 @@ class SuspiciousLabels:
 def suspicious_labels(table: RunTable) -> SuspiciousLabels:
     """What the predictions of a run say of its labels."""
     found = evidence_of(table)
-    rows = np.flatnonzero((found.corner > 0) | (found.levels > 0))
-    strength = np.maximum(found.corner, found.levels)
+    strength = found.strength
+    rows = np.flatnonzero(strength > 0)
     order = rows[np.argsort(-strength[rows], kind="stable")]
     labels = tuple(
         SuspiciousLabel(

@@ -26,12 +26,15 @@ from mahtdiag.reports.tables.copies import copies_content
 from mahtdiag.reports.tables.label_noise import noise_content
 from mahtdiag.reports.tables.measurements import known_interval, known_value, measurement_content
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
-from mahtdiag.reports.tables.suspicious_labels import suspicious_content
+from mahtdiag.reports.tables.suspicious_labels import suspicious_content, why
 from mahtdiag.schema.records import Finding
 from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton
 
-CSV_COLUMNS = ("rank", "image", "status", "severity", "codes", "keypoints", "reason")
+CSV_COLUMNS = (
+    *("rank", "image", "status", "severity", "codes", "keypoints", "reason"),
+    *("label_evidence", "label_reason"),
+)
 
 
 def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
@@ -169,7 +172,8 @@ def _estimate(estimate: Fitted) -> Json:
 def anatomy_csv(report: AnatomyReport) -> str:
     """One row per image, the most suspicious first, then what could not be judged, then what is clean.
 
-    `keypoints` names the blamed keypoints, `reason` is the whole of `image_reason`.
+    `keypoints` names the blamed keypoints, `reason` is the whole of `image_reason`. `label_evidence` and
+    `label_reason`: how strongly and why the network speaks against the label, empty where it does not.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -178,8 +182,12 @@ def anatomy_csv(report: AnatomyReport) -> str:
     suspicious = [_row(image, skeleton) for image in images if image.findings]
     failed = [(failure.image, "unreadable", "", "", "", failure.reason) for failure in report.failures]
     clean = [_row(image, skeleton) for image in images if not image.findings]
+    found = report.diagnosis.suspicious if report.diagnosis else None
+    doubted = {label.image: label for label in found.labels} if found else {}
     for rank, row in enumerate([*suspicious, *failed, *clean], start=1):
-        writer.writerow((rank, *row))
+        label = doubted.get(row[0])
+        against = (f"{label.evidence:.3f}", why(label, skeleton)) if label else ("", "")
+        writer.writerow((rank, *row, *against))
     return buffer.getvalue()
 
 

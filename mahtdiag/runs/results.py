@@ -125,8 +125,9 @@ _RECORDS: Mapping[Path, _Record] = {
     ("anatomy",): _Record(
         "AnatomySummary",
         "Violations among predictions: all of them, the share of images with any, per code and per vertebra."
-        "\n\n`level_shifts`: images marked one level off as a whole. Intervals are exact ones of a share of "
-        "images.",
+        "\n\n`level_shifts`: images marked one level off as a whole. `suspicious_labels`: images whose label "
+        "the network speaks against, never certain; null where it is not good enough to say so. Intervals "
+        "are exact ones of a share of images.",
         ("violations", "images_with_violations", "images_with_violations_ci95"),
     ),
     ("anatomy", "by_code", ANY_KEY): _Record("CodeCounts", "How often one rule fired."),

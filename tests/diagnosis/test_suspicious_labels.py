@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.suspicious_labels import evidence_of, suspicious_labels
 from mahtdiag.reports.tables.suspicious_labels import suspicious_content, suspicious_parts
@@ -52,6 +53,21 @@ def test_the_evidence_of_a_level_against_a_loop() -> None:
         moved = np.linalg.norm((table.pred_px[0, k] - table.gt_px[0, k - 4]) / table.sigma_px[0, k])
         total += 3.5 * np.log((1 + (size[0, k] / core[k]) ** 2 / 5) / (1 + (moved / core[k]) ** 2 / 5))
     assert evidence_of(table).levels[0] == pytest.approx(total)
+
+
+def test_the_number_counts_them_and_is_unknown_where_nothing_is_said() -> None:
+    metric = metrics_of(AP)["anatomy.suspicious_labels"]
+    table = planted()
+    found = suspicious_labels(table).labels
+    assert metric.value(table) == len(found) >= 2
+    worst = metric.worst_images(table, too_high=True)
+    assert worst is not None
+    assert worst.what == "strongest evidence against the label"
+    assert [each.image for each in worst.images] == [each.image for each in found[:5]]
+    assert [each.score for each in worst.images] == pytest.approx([each.evidence for each in found[:5]])
+    few = planted(images=12)
+    assert metric.value(few) is None
+    assert metric.worst_images(few, too_high=True) is None
 
 
 @settings(max_examples=20)

@@ -24,6 +24,7 @@ from mahtdiag.diagnosis.metrics.metric import (
     vertebrae,
 )
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.suspicious_labels import evidence_of
 from mahtdiag.diagnosis.worst_images import RankedImage, Ranking, WorstImages, counted, of, shifted_images
 from mahtdiag.schema.skeleton import Skeleton
 
@@ -205,7 +206,40 @@ def anatomy_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
         *(metric for group in rules for metric in _by_rule(group)),
         *(metric for group in vertebrae(skeleton) for metric in _found(group)),
         replace(shifts, proposed=9),
+        Metric(
+            path=(ANATOMY, "suspicious_labels"),
+            label="suspicious_labels",
+            group=whole,
+            # A better network speaks against more of the wrong labels.
+            better=Better.NEITHER,
+            unit="count",
+            measure=Total(Terms(_is_doubted, every_image)),
+            behind=_by_doubt,
+        ),
     )
+
+
+def _is_doubted(table: RunTable) -> Bools:
+    """Which labels the network speaks against, `[N]`.
+
+    Raises ColumnNotReadError where it is not good enough to say anything: none suspicious is no finding then.
+    """
+    found = evidence_of(table)
+    if found.reason is not None:
+        raise ColumnNotReadError(f"a table whose network says nothing of its labels: {found.reason}")
+    return found.strength > 0
+
+
+def _by_doubt(table: RunTable) -> Ranking | None:
+    found, images = evidence_of(table), table.image
+    if found.reason is not None:
+        return None
+
+    def row(place: int) -> RankedImage:
+        return RankedImage(images[place], float(found.strength[place]))
+
+    most, fewest = (f"{word} evidence against the label" for word in ("strongest", "weakest"))
+    return Ranking(most, fewest, images, found.strength, row, counts=True)
 
 
 def findings_per_image(table: RunTable, group: Group) -> Ints:

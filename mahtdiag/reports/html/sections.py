@@ -39,6 +39,7 @@ from mahtdiag.reports.tables.label_noise import noise_parts
 from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import setup_table
 from mahtdiag.reports.tables.subgroups import subgroup_parts
+from mahtdiag.reports.tables.suspicious_labels import suspicious_parts
 from mahtdiag.reports.tables.table import Line, Part, Style
 from mahtdiag.schema.setup import SetupEntry
 
@@ -119,7 +120,7 @@ def sections_of(report: ReportContent) -> Iterator[Chapter]:
     if noise is not None:
         rows = ((tuple(noise_parts(noise, report.table)),),)
         yield Chapter("label-noise", "Disagreement of two readers", rows)
-    yield _anatomy(report.anatomy)
+    yield anatomy_chapter(report.anatomy)
     if report.anatomy.diagnosis is not None:
         yield _measurements(report.anatomy.diagnosis)
     if report.calibration is not None:
@@ -176,16 +177,22 @@ def _losses(report: ReportContent) -> Chapter:
     return Chapter("losses", "Losses", (((figure,), (table,)),))
 
 
-def _anatomy(report: AnatomyReport) -> Chapter:
+def anatomy_chapter(report: AnatomyReport) -> Chapter:
+    """Rules that fired in predictions, and labels that the network speaks against."""
     verdict = report.verdict
-    if not any(tally.images or tally.label_images for tally in verdict.tallies):
-        nothing = Line("No rule fired in any image, nor in any label.")
-        return Chapter("anatomy", "Anatomical violations", (((nothing,),),))
-    with plot_style():
-        figure = violations_figure(verdict.tallies, len(verdict.images))
-        plot = _plot(figure, "violations", "Images in which each anatomical rule fired")
-    worst, table = worst_images(report, WIDER), tally_table(verdict, "predictions", WIDER)
-    return Chapter("anatomy", "Anatomical violations", (((plot,), (worst,)), ((table,),)))
+    rows: list[tuple[Stack, ...]] = []
+    if any(tally.images or tally.label_images for tally in verdict.tallies):
+        with plot_style():
+            figure = violations_figure(verdict.tallies, len(verdict.images))
+            plot = _plot(figure, "violations", "Images in which each anatomical rule fired")
+        worst, table = worst_images(report, WIDER), tally_table(verdict, "predictions", WIDER)
+        rows += [((plot,), (worst,)), ((table,),)]
+    else:
+        rows.append(((Line("No rule fired in any image, nor in any label."),),))
+    if report.diagnosis is not None and report.diagnosis.suspicious is not None:
+        suspicious = tuple(suspicious_parts(report.diagnosis.suspicious, verdict.skeleton, WIDER))
+        rows += [(suspicious,)] if suspicious else []
+    return Chapter("anatomy", "Anatomical violations", tuple(rows))
 
 
 def _measurements(diagnosis: PredictionDiagnosis) -> Chapter:

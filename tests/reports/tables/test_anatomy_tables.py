@@ -19,10 +19,11 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictio
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.diagnosis.measured import MeasuredPair
 from mahtdiag.reports.figures.errors import bland_altman_figure, draw_bland_altman
+from mahtdiag.reports.html.sections import anatomy_chapter
 from mahtdiag.reports.json import CSV_COLUMNS, anatomy_content, anatomy_csv
 from mahtdiag.reports.rendering import Result, json_bytes
 from mahtdiag.reports.tables.anatomy import anatomy_parts, rule_content, rule_text
-from mahtdiag.reports.tables.table import printable
+from mahtdiag.reports.tables.table import Table, printable
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.statistics.spread import Bounded
@@ -205,6 +206,26 @@ def test_csv_ranks_suspicious_then_unreadable_then_clean() -> None:
     assert "L3 UL" in rows[0]["keypoints"]
     assert rows[2]["reason"] == FAILURES[0].reason
     assert rows[3]["reason"] == ""
+
+
+def test_labels_that_the_network_speaks_against_stand_in_csv_and_on_the_page() -> None:
+    labels = natural_spines(View.AP, 40)
+    predictions = labels + np.random.default_rng(2).normal(0, 1, labels.shape)
+    labels[3, 5, 0] += 60.0
+    report = run_report(View.AP, labels, predictions)
+    assert report.diagnosis is not None
+    assert report.diagnosis.suspicious is not None
+    found = {label.image: label for label in report.diagnosis.suspicious.labels}
+    rows = {row["image"]: row for row in csv.DictReader(io.StringIO(anatomy_csv(report)))}
+    doubted = {image for image, row in rows.items() if row["label_evidence"]}
+    assert "AP/0003-F-037Y0.jpg" in doubted == found.keys()
+    row = rows["AP/0003-F-037Y0.jpg"]
+    assert float(row["label_evidence"]) == pytest.approx(found[row["image"]].evidence, abs=1e-3)
+    assert row["label_reason"].startswith("L2 UR lies ")
+    assert all(bool(row["label_reason"]) == (image in doubted) for image, row in rows.items())
+    blocks = [block for stacks in anatomy_chapter(report).rows for stack in stacks for block in stack]
+    titles = [block.title for block in blocks if isinstance(block, Table)]
+    assert any(title.startswith(f"Suspicious labels: {len(found)} image") for title in titles)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.code)

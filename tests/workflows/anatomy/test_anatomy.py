@@ -288,6 +288,8 @@ def test_a_view_that_nothing_tells_and_a_folder_that_is_not_there(tmp_path: Path
         ("anatomy.images_with_violations", "<= 0.2", 0.25),
         ("anatomy.by_code.A402.images", "== 0", 1.0),
         ("anatomy.level_shifts", "< 1", 1.0),
+        # Of four images nothing is said, and that is not "none".
+        ("anatomy.suspicious_labels", "<= 0", None),
         ("anatomy.vertebrae.S1.violations", "<= 3", None),
     ],
 )
