@@ -1,6 +1,7 @@
 """What a benchmark reports: figures with their targets, and the table that shows them."""
 
 import argparse
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -64,7 +65,11 @@ def print_named(runs: Mapping[str, Callable[[], Iterator[RenderableType]]], abou
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(runs)}")
     console = Console()
+    began = time.perf_counter()
     for name in names or runs:
+        started = time.perf_counter()
         for result in runs[name]():
             # Text has lines of its own, which a narrow terminal must not break.
             console.print(result, soft_wrap=isinstance(result, Text))
+        console.print(f"{name}: {time.perf_counter() - started:.0f} s")
+    console.print(f"all: {time.perf_counter() - began:.0f} s")
