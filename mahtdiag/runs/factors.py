@@ -1,7 +1,7 @@
 """The file of `calibration --fit`: factors on σ and conformal regions, and what they were fitted on."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -99,6 +99,13 @@ class Recalibration(Section):
         if any(set(table) != names for table in tables):
             raise ValueError(f"keypoints: every table needs exactly the {len(names)} of the {self.view} view")
         return self
+
+
+def harm_of(path: Path, worsens: Sequence[str]) -> tuple[str, ...]:
+    """What the factors of a file make worse, as a note; none where it is nothing."""
+    if not worsens:
+        return ()
+    return (f"{path}: the factors make σ worse on images that they were not fitted on: {', '.join(worsens)}",)
 
 
 def read_recalibration(path: Path) -> Recalibration:

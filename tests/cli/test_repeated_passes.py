@@ -192,6 +192,19 @@ def fitted(desk: Desk) -> Desk:
     return desk
 
 
+def test_what_the_factors_make_worse_is_said_and_recorded(fitted: Desk) -> None:
+    file = fitted.path / "factors.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(content | {"worsens": ["MACE", "CRPS"]}), encoding="utf-8")
+    arguments = ("evaluate", "ap.pt", "judge", *PLAIN, "--recalibration", "factors.json", "--out", "after")
+    done = fitted.run(*arguments)
+    said = "factors.json: the factors make σ worse on images that they were not fitted on: MACE, CRPS"
+    assert said in " ".join(done.text.split())
+    stored = document_of(fitted.path / "after")
+    assert said in stored["notes"]
+    assert stored["settings"]["recalibration"]["worsens"] == ["MACE", "CRPS"]
+
+
 def test_factors_are_applied_and_recorded(fitted: Desk) -> None:
     factors = json.loads((fitted.path / "factors.json").read_text())["sigma_scale"]
     evaluate(fitted, "ap.pt", "before", *PLAIN, data="judge")
@@ -207,6 +220,7 @@ def test_factors_are_applied_and_recorded(fitted: Desk) -> None:
     assert stored["sha256"] == hashlib.sha256((fitted.path / "factors.json").read_bytes()).hexdigest()
     assert (stored["common"], stored["by_keypoint"]) == (factors["common"], factors["by_keypoint"])
     assert "recalibration" not in before["settings"]
+    assert "make σ worse" not in "".join(after["notes"])
     expected = json.loads(
         fitted.run(
             "calibration", "before", "--apply", "factors.json", "--no-pictures", "--format", "json"

@@ -13,7 +13,7 @@ from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.figures.calibration import PlotData, calibration_pictures
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.reports.tables.setup import plausibility_note
-from mahtdiag.runs.factors import Recalibration, read_recalibration, write_recalibration
+from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, write_recalibration
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FactorKind
@@ -121,9 +121,7 @@ def _write_factors(found: Calibration, fit: Path, request: CalibrationRequest) -
     kind, worse = require_harmless(found.recalibrated, request.factors, fit)
     content = fitted_file(found.sigma, found.recalibrated, kind, worse, fit)
     write_recalibration(request.cwd / fit, content)
-    if not worse:
-        return ()
-    return (f"{fit}: the factors make σ worse on images that they were not fitted on: {', '.join(worse)}",)
+    return harm_of(fit, worse)
 
 
 def calibration_of(run: Run, settings: CalibrationSettings = AS_THE_RUN) -> Calibration:

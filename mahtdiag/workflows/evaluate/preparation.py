@@ -29,7 +29,7 @@ from mahtdiag.runs.document import (
     ImageCounts,
     RunDocument,
 )
-from mahtdiag.runs.factors import Recalibration, read_recalibration
+from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration
 from mahtdiag.runs.files import digest
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
@@ -127,6 +127,13 @@ class Prepared:
             return None
         lines = [f"{image}\0{sample.annotation_sha256}" for image, sample in self.second.items()]
         return {"path": self.asked.data.labels2, "sha256": digest(lines)}
+
+    @property
+    def harm(self) -> tuple[str, ...]:
+        """A note on what the factors on σ make worse."""
+        worsens = None if self.correction is None else self.correction.get("worsens")
+        file = Path(self.asked.evaluate.recalibration or "")
+        return harm_of(file, [str(number) for number in worsens]) if isinstance(worsens, list) else ()
 
     @property
     def conditions(self) -> Conditions:
@@ -251,7 +258,7 @@ def header(prepared: Prepared, started: datetime) -> RunDocument:
         environment=environment_of(prepared),
         started=started,
         images=ImageCounts(total=len(dataset.samples) + len(dataset.failures)),
-        notes=dataset.notes,
+        notes=(*dataset.notes, *prepared.harm),
     )
 
 
@@ -298,6 +305,7 @@ def read_correction(file: Path, run: RunDocument, samples: Sequence[Sample]) -> 
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "common": found.sigma_scale.common,
         "by_keypoint": {name: found.sigma_scale.by_keypoint[name] for name in names},
+        **({"worsens": list(found.worsens)} if found.worsens else {}),
     }
 
 
