@@ -84,7 +84,6 @@ def anatomy_command(
     ignore: Ignore = None,
     facing: options.Facing = None,
     data_format: options.DataFormat = None,
-    missing_value: options.MissingValue = None,
     explain: Explain = None,
     csv: Csv = None,
     pictures: Pictures = True,
@@ -130,7 +129,6 @@ def anatomy_command(
             strict_copies=strict_copies,
             facing=facing,
             data_format=data_format,
-            missing_value=missing_value,
         )
         anatomy = judge_anatomy(request, progress_shown())
         _write(anatomy.report, csv, None if ci.take_stdout else output_format)

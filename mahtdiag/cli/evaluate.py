@@ -30,6 +30,7 @@ def evaluate_command(
     complete_only: options.CompleteOnly = None,
     missing_value: options.MissingValue = None,
     labels2: options.Labels2 = None,
+    spacing_from: options.SpacingFrom = None,
     model: options.Model = None,
     trust: options.Trust = False,
     input_size: options.InputSize = None,

@@ -19,6 +19,7 @@ from mahtdiag.schema.choices import (
     ResizeMode,
     UncertaintyKind,
 )
+from mahtdiag.schema.read_options import SpacingSource
 
 
 class ViewChoice(StrEnum):
@@ -58,6 +59,7 @@ Patient = Annotated[str | None, _setting(keys.PATIENT)]
 Subgroups = Annotated[str | None, _setting(keys.SUBGROUPS)]
 DataFormat = Annotated[str | None, _setting(keys.DATA_FORMAT)]
 CompleteOnly = Annotated[bool | None, in_panel(keys.DATA_SET, "--complete-only", keys.COMPLETE_ONLY.help)]
+SpacingFrom = Annotated[SpacingSource | None, _setting(keys.SPACING_FROM)]
 MissingValue = Annotated[float | None, _setting(keys.MISSING_VALUE)]
 Labels2 = Annotated[str | None, _setting(keys.LABELS2)]
 Facing = Annotated[FacingSide | None, _setting(keys.FACING)]

@@ -102,6 +102,10 @@ COMPLETE_ONLY = OptionKey(
     "--complete-only", False, "true: an image that lacks a keypoint is a failure",
     DATA_SET, None, "An image that lacks a keypoint fails (default: its other keypoints count).",
 )  # fmt: skip
+SPACING_FROM = OptionKey(
+    "--spacing-from", "patient", "patient or imager: the DICOM spacing that counts",
+    DATA_SET, None, "DICOM spacing that counts: the patient's alone, or the detector's where that is all.",
+)  # fmt: skip
 MISSING_VALUE = OptionKey(
     "--missing-value", -1.0, "coordinate that means 'not labelled' in tables",
     DATA_SET, "NUMBER", "Coordinate that means 'not labelled' in tables, such as -1.",

@@ -51,7 +51,7 @@ from mahtdiag.schema.choices import (
 )
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
-from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.read_options import ReadOptions, SpacingSource
 from mahtdiag.schema.skeleton import View
 
 Value = str | float | bool | tuple[str, ...]
@@ -122,12 +122,18 @@ class DataSettings(SettingsTable):
     format: str | None = described("coco", keys.DATA_FORMAT.meaning, keys.DATA_FORMAT.option)
     complete_only: StrictBool | None = optional(keys.COMPLETE_ONLY)
     missing_value: float | None = optional(keys.MISSING_VALUE)
+    spacing_from: SpacingSource | None = optional(keys.SPACING_FROM)
     keypoints: Annotated[dict[str, str], AfterValidator(known_keypoints)] = Field(default_factory=dict)
 
     def read_options(self) -> ReadOptions:
         """How the set is to be read."""
         return ReadOptions(
-            self.format, self.patient, bool(self.complete_only), self.keypoints, self.missing_value
+            self.format,
+            self.patient,
+            bool(self.complete_only),
+            self.keypoints,
+            self.missing_value,
+            self.spacing_from or SpacingSource.PATIENT,
         )
 
 

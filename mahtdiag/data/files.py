@@ -114,7 +114,11 @@ _TABLES: Final = (SPACING_FILE, PATIENTS_FILE)
 _SPACING_HEADERS: Final = (["image", "mm"], ["filename", "pixel_spacing_mm"])
 # A file name of BUU-LSPINE: its last digit is the view, which a name for both views lacks.
 _OF_ONE_VIEW: Final = re.compile(r"(.*[0-9]Y)[01]", re.DOTALL)
-IMAGE_EXTENSIONS: Final = frozenset((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"))
+IMAGE_EXTENSIONS: Final = frozenset(
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".dic")
+)
+# DICOM: 128 bytes of anything, then this.
+DICOM_MARK_AT, DICOM_MARK = 128, b"DICM"
 # Spacings of detectors lie between 0.05 and 0.5 mm; the limits only catch another unit.
 _SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
 
@@ -184,9 +188,12 @@ def list_folder(path: Path, annotations: str) -> Listing:
                     continue
                 stem, extension = os.path.splitext(entry.name)
                 extension = extension.lower()
+                if extension[1:].isdecimal():
+                    # A part of a number, as archives name DICOM files.
+                    stem = entry.name
                 # A link to nowhere or to itself is listed, so that it is reported when it is read.
                 listed = entry.is_symlink() or entry.is_file()
-                if listed and (extension == annotations or extension in IMAGE_EXTENSIONS):
+                if listed and (extension == annotations or is_image(entry.path, extension)):
                     files = by_stem.setdefault(unicodedata.normalize("NFC", stem), ([], []))
                     files[extension == annotations].append(entry.name)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -200,6 +207,22 @@ def list_folder(path: Path, annotations: str) -> Listing:
         for stem, (images, annotated) in sorted(by_stem.items())
     }
     return Listing(path, sorted_entries, tuple(sorted(folders)))
+
+
+def is_image(path: str, extension: str) -> bool:
+    """Whether a file is listed as an image: by its ending in small letters, or as DICOM where it has none.
+
+    Archives name DICOM files by numbers, such as `IM000001` or `1.2.840.1`: their first bytes tell.
+    """
+    if extension in IMAGE_EXTENSIONS:
+        return True
+    if extension and not extension[1:].isdecimal():
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(DICOM_MARK_AT + len(DICOM_MARK))[DICOM_MARK_AT:] == DICOM_MARK
+    except OSError:
+        return False
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from mahtdiag.data.files import IMAGE_EXTENSIONS, shown
+from mahtdiag.data.files import IMAGE_EXTENSIONS, is_image, shown
 from mahtdiag.errors import DataError
 
 _MOST_FILES: Final = 2_000_000
@@ -26,8 +26,10 @@ class ImageIndex:
     by_stem: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, root: Path, extensions: frozenset[str] = IMAGE_EXTENSIONS) -> "ImageIndex":
-        """List the images below a folder; links to folders are not followed, hidden files not listed.
+    def of(cls, root: Path, endings: frozenset[str] | None = None) -> "ImageIndex":
+        """List the images below a folder, or the files of these endings.
+
+        Links to folders are not followed, hidden files not listed.
 
         Raises DataError where it cannot be listed, or holds more than two million files.
         """
@@ -43,7 +45,12 @@ class ImageIndex:
                 prefix = "" if below == "." else f"{below}/"
                 for name in names:
                     stem, extension = os.path.splitext(name)
-                    if name.startswith(".") or extension.lower() not in extensions:
+                    extension = extension.lower()
+                    if endings is None:
+                        wanted = is_image(os.path.join(folder, name), extension)
+                    else:
+                        wanted = extension in endings
+                    if name.startswith(".") or not wanted:
                         continue
                     index.by_name.setdefault(_nfc(name), []).append(prefix + name)
                     index.by_stem.setdefault(_nfc(stem), []).append(prefix + name)

@@ -20,7 +20,7 @@ from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.quads import corners_by_place
 from mahtdiag.data.readers.buu_annotation import counted, parse_file_name, view_of_file_name
 from mahtdiag.errors import DataError
-from mahtdiag.schema.frames import Size
+from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.records import Failure, Patient, Sample
 from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, UL, UR, Skeleton, View
@@ -165,7 +165,7 @@ class _Assembly:
             keypoints_px=points,
             annotation_sha256=hashlib.sha256(points.tobytes()).hexdigest(),
             patient=labels.patient if labels.patient != Patient() else parse_file_name(stem) or Patient(),
-            pixel_spacing_mm=spacing_of(image, self.spacing_mm),
+            spacing=PixelSpacing.square(spacing_of(image, self.spacing_mm)),
             labelled_size=labels.size,
         )
 

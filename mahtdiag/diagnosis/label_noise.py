@@ -172,10 +172,10 @@ def label_noise(
     spacing_mm: Floats,
     unmatched: int = 0,
 ) -> LabelNoise:
-    """Two labellings `[N, K, 2]` of the same images; `spacing_mm` `[N]`, NaN where unknown; codes `[N]`."""
+    """Labellings `[N, K, 2]` of the same images; `spacing_mm` `[N, 2]`, NaN where unknown; codes `[N]`."""
     difference = second_px - first_px
     whole = [disagreement("all", difference, units, "px")]
-    in_mm = difference * spacing_mm[:, None, None]
+    in_mm = difference * spacing_mm[:, None, :]
     if np.isfinite(in_mm).any():
         whole.append(disagreement("all", in_mm, units, "mm"))
     keypoints = (

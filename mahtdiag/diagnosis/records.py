@@ -11,7 +11,7 @@ from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.choices import UncertaintySource
-from mahtdiag.schema.frames import FrameMap
+from mahtdiag.schema.frames import FrameMap, PixelSpacing, lengths_mm
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.records import (
     BatchReading,
@@ -85,7 +85,7 @@ class RecordMaker:
                     annotation_sha256=sample.annotation_sha256,
                     width=image.original.width,
                     height=image.original.height,
-                    pixel_spacing_mm=self._spacing_mm(sample),
+                    **_spacing_fields(self._spacing(sample)),
                     sex=sample.patient.sex,
                     age_years=sample.patient.age_years,
                     losses=losses[i],
@@ -105,8 +105,8 @@ class RecordMaker:
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return f"the network's output is not finite (NaN, infinite or too large to square) for {shown}"
 
-    def _spacing_mm(self, sample: Sample) -> float | None:
-        return sample.pixel_spacing_mm or self.pixel_spacing_mm
+    def _spacing(self, sample: Sample) -> PixelSpacing | None:
+        return sample.spacing or PixelSpacing.square(self.pixel_spacing_mm)
 
     def _places(
         self, samples: Sequence[Sample], frames: Sequence[FrameMap], reading: BatchReading
@@ -136,11 +136,12 @@ class RecordMaker:
             within = np.sqrt((spread_px2 if averaged_px2 is None else averaged_px2)[..., [0, 2]])
             within = within if factors is None else within * factors[:, None]
         between = None if reading.between is None else reading.between * to_px
-        spacing_mm = np.array([self._spacing_mm(sample) or np.nan for sample in samples])
+        spacings = [self._spacing(sample) or PixelSpacing(np.nan, np.nan) for sample in samples]
+        spacing_mm = np.array([(spacing.x_mm, spacing.y_mm) for spacing in spacings])
         with np.errstate(all="ignore"):
             # What is not finite makes no record.
             error_px = np.linalg.norm(pred_px - gt_px, axis=-1)
-            error_mm = error_px * spacing_mm[:, None]
+            error_mm = lengths_mm(pred_px - gt_px, spacing_mm)
         none = np.zeros_like(gt_px, dtype=np.bool_)
         results = KeypointResults(
             gt_px=gt_px,
@@ -223,3 +224,14 @@ class _Places:
     gt_input: Floats
     pred_input: Floats
     head_sigma_input: Floats | None
+
+
+def _spacing_fields(spacing: PixelSpacing | None) -> dict[str, float | None]:
+    """What a record of an image says of its spacing."""
+    if spacing is None:
+        return {"pixel_spacing_mm": None}
+    return {
+        "pixel_spacing_mm": spacing.either_mm,
+        "pixel_spacing_x_mm": spacing.x_mm,
+        "pixel_spacing_y_mm": spacing.y_mm,
+    }

@@ -116,6 +116,8 @@ class RunTable:
     width = Column[Floats]("int32", record="width")
     height = Column[Floats]("int32", record="height")
     pixel_spacing_mm = Column[Floats]("float64", record="pixel_spacing_mm", optional=True)
+    pixel_spacing_x_mm = Column[Floats]("float64", record="pixel_spacing_x_mm", optional=True, later=True)
+    pixel_spacing_y_mm = Column[Floats]("float64", record="pixel_spacing_y_mm", optional=True, later=True)
     sex = Column[tuple[str | None, ...]]("string", record="sex", optional=True)
     age_years = Column[Floats]("int32", record="age_years", optional=True)
     loss_total = Column[Floats]("float64", record="losses.total")

@@ -12,6 +12,36 @@ __all__ = ["CoordinateConvention", "FrameMap", "NetworkFrames", "Placement", "Po
 Points = NDArray[np.float64]
 
 
+def lengths_mm(steps_px: Points, spacing_mm: Points) -> NDArray[np.float64]:
+    """Lengths of steps `[N, ..., 2]` (x, y) in images of spacings `[N, 2]`: √((Δx·s_x)² + (Δy·s_y)²), mm.
+
+    One spacing for both directions gives the length in pixels times it, to the last digit. NaN where any is.
+    """
+    shape = (len(spacing_mm), *(1,) * (steps_px.ndim - 2))
+    x_mm, y_mm = spacing_mm[:, 0].reshape(shape), spacing_mm[:, 1].reshape(shape)
+    lengths = np.linalg.norm(steps_px, axis=-1) * x_mm
+    both = np.hypot(steps_px[..., 0] * x_mm, steps_px[..., 1] * y_mm)
+    return np.asarray(np.where(x_mm == y_mm, lengths, both))
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSpacing:
+    """Millimetres per pixel along x and y, which differ where a detector's pixels are no squares."""
+
+    x_mm: float
+    y_mm: float
+
+    @classmethod
+    def square(cls, mm: float | None) -> "PixelSpacing | None":
+        """The same in both directions, None where it is not known."""
+        return None if mm is None else cls(mm, mm)
+
+    @property
+    def either_mm(self) -> float | None:
+        """The one spacing of both directions, None where they differ."""
+        return self.x_mm if self.x_mm == self.y_mm else None
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """Height and width in pixels or cells."""

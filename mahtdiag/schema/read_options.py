@@ -2,6 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class SpacingSource(StrEnum):
+    """The spacing of a DICOM that counts: PixelSpacing alone, or ImagerPixelSpacing where that is all."""
+
+    PATIENT = "patient"
+    IMAGER = "imager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +27,4 @@ class ReadOptions:
     complete_only: bool = False
     keypoints: Mapping[str, str] = field(default_factory=dict)
     missing_value: float | None = None
+    spacing_from: SpacingSource = SpacingSource.PATIENT

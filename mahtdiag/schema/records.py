@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.schema.choices import UncertaintyKind
-from mahtdiag.schema.frames import Size
+from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.setup import ImagePixels
 from mahtdiag.schema.skeleton import Skeleton
 
@@ -129,7 +129,7 @@ class Sample:
     annotation_sha256: str
     listhesis: tuple[int, ...] = ()
     patient: Patient = field(default_factory=Patient)
-    pixel_spacing_mm: float | None = None
+    spacing: PixelSpacing | None = None
     subgroups: tuple[str, ...] = ()
     labelled_size: Size | None = None
 
@@ -236,7 +236,10 @@ class KeypointResults:
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One evaluated image; `findings` in its prediction, and the codes of those in its label."""
+    """One evaluated image; `findings` in its prediction, and the codes of those in its label.
+
+    `pixel_spacing_mm` is that of both directions, None where they differ.
+    """
 
     image: str
     image_sha256: str
@@ -252,6 +255,8 @@ class ImageRecord:
     pixels: ImagePixels | None = None
     patient: str | None = None
     label_codes: tuple[str, ...] = ()
+    pixel_spacing_x_mm: float | None = None
+    pixel_spacing_y_mm: float | None = None
     subgroups: tuple[str, ...] = ()
 
     @property

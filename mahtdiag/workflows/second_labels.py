@@ -51,7 +51,7 @@ def noise_of_labels(
         np.stack([theirs[table.image[row]].keypoints_px for row in rows]),
         table.skeleton,
         np.unique(table.units[rows], return_inverse=True)[1],
-        np.full(len(rows), np.nan) if spacing_mm is None else spacing_mm[rows],
+        np.full((len(rows), 2), np.nan) if spacing_mm is None else spacing_mm[rows],
         unmatched=len(table.image) - len(rows),
     )
 

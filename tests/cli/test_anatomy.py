@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.schema.skeleton import AP, View
+from mahtdiag.schema.skeleton import View
 from tests.anatomy.spines import natural_spines
 from tests.workflows.anatomy_runs import write_run
 
-from .builders import Bench
 from .command import Desk
 
 
@@ -150,23 +149,6 @@ def test_labels_that_are_shares_of_the_image_are_not_judged_clean(desk: Desk) ->
 @pytest.mark.parametrize("option", ["--select", "--ignore"])
 def test_no_rule_at_all_is_named(desk: Desk, option: str) -> None:
     desk.run("anatomy", "--labels", "data/AP", option, " , ").refused(f"{option} ' , ': names no rule")
-
-
-def test_a_number_that_means_not_labelled_in_tables(desk: Desk, bench: Bench) -> None:
-    lines = ["image,vertebra,corner,x,y"]
-    for truth in bench.ap:
-        (desk.path / "data/AP" / f"{truth.stem}.csv").unlink()
-        points = np.where(np.arange(20)[:, None] == 5, -1.0, truth.keypoints_px)
-        named = zip(AP.keypoint_names, points.tolist(), strict=True)
-        lines += [f"{truth.stem},{name.replace(' ', ',')},{x},{y}" for name, (x, y) in named]
-    (desk.path / "data/AP/labels.csv").write_text("\n".join(lines))
-    done = desk.run("anatomy", "--labels", "data/AP", "--missing-value", "-1")
-    assert done.status == 0, done.err
-    assert "annotations read as a table (CSV)" in done.text
-    without = desk.run("anatomy", "--labels", "data/AP")
-    assert without.status == 2
-    said = " ".join((without.text + without.err).split())
-    assert "L2 UR at -1, -1: if not labelled, say so: --missing-value -1" in said
 
 
 def test_a_folder_without_images(desk: Desk) -> None:

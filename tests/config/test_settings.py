@@ -16,6 +16,7 @@ from mahtdiag.schema.choices import (
 )
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import McDropout
+from mahtdiag.schema.read_options import SpacingSource
 from mahtdiag.schema.skeleton import View
 
 from .problems import problems_of
@@ -78,6 +79,7 @@ KEYS = (
     Key("data", "subgroups", (("groups.csv", "groups.csv"),), TEXT_BAD),
     Key("data", "format", (("coco", "coco"),), TEXT_BAD),
     Key("data", "complete_only", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
+    Key("data", "spacing_from", tuple((s.value, s) for s in SpacingSource), ("detector", 1)),
     Key("data", "missing_value", ((-1, -1.0), (0.0, 0.0)), (NAN, "x", [1])),
     Key(
         "data",

@@ -60,7 +60,7 @@ def test_a_flat_folder(tmp_path: Path, view: View) -> None:
     first = dataset.samples[0]
     assert first.patient == Patient("0001", "F", 37)
     assert first.path == str(tmp_path / first.image)
-    assert first.pixel_spacing_mm is None
+    assert first.spacing is None
     assert first.listhesis == (0,) * view.skeleton.endplates
     np.testing.assert_array_equal(first.keypoints_px, spine(view))
     content = (tmp_path / f"0001-F-037Y{digit}.csv").read_bytes()
@@ -356,7 +356,7 @@ def test_spacings_come_from_the_folder_and_its_view_folder(tmp_path: Path) -> No
     )
     (tmp_path / "AP" / "pixel_spacing.csv").write_text("AP/a.png,0.4\n", encoding="utf-8")
     dataset = open_dataset(tmp_path, AP)
-    assert [sample.pixel_spacing_mm for sample in dataset.samples] == [0.4, 0.2, None]
+    assert [s.spacing and s.spacing.either_mm for s in dataset.samples] == [0.4, 0.2, None]
     assert dataset.notes == ("pixel_spacing.csv names 2 of 3 images",)
     assert dataset.failures == ()
     (tmp_path / "pixel_spacing.csv").write_text("AP/a.png,wide\n", encoding="utf-8")

@@ -11,7 +11,14 @@ from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.choices import UncertaintySource
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, NetworkFrames, ResizeMode, Size
+from mahtdiag.schema.frames import (
+    CoordinateConvention,
+    FrameMap,
+    NetworkFrames,
+    PixelSpacing,
+    ResizeMode,
+    Size,
+)
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.records import BatchReading, LoadedImage, Patient, Sample
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_with
@@ -76,7 +83,13 @@ def sample(
     """An annotated image."""
     patient = Patient("1", "F", 40)
     return Sample(
-        name, name, view.skeleton, points, "an" + name, patient=patient, pixel_spacing_mm=spacing_mm
+        name,
+        name,
+        view.skeleton,
+        points,
+        "an" + name,
+        patient=patient,
+        spacing=PixelSpacing.square(spacing_mm),
     )
 
 

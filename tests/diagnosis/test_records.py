@@ -14,7 +14,7 @@ from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.losses.heatmap import FocalWeight
 from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind, UncertaintySource
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, PixelSpacing, ResizeMode, Size
 from mahtdiag.schema.records import BatchReading, Failure, ImageRecord, ModelOutputs
 from mahtdiag.schema.skeleton import View
 
@@ -374,3 +374,17 @@ def test_losses_are_those_of_the_training_loss_on_drawn_targets(
             assert np.isnan(record.losses.uncertainty)
         else:
             assert record.losses.uncertainty == pytest.approx(expected["uncertainty"][i].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("step", "error_mm"), [((3.0, 0.0), 0.6), ((0.0, -4.0), 2.0), ((3.0, -4.0), 2.0880613)]
+)
+def test_errors_use_both_spacings(step: tuple[float, float], error_mm: float) -> None:
+    of = frame()
+    points = spine(View.AP, of.original)
+    of_sample = replace(sample(points), spacing=PixelSpacing(0.2, 0.5))
+    found = reading(by_hand(moved(points, *step), of)[None])
+    record = one(maker(spec(), 1.0).records([of_sample], [image(of.original)], [of], found))
+    np.testing.assert_allclose(record.keypoints.error_mm, error_mm, rtol=1e-5)
+    assert record.pixel_spacing_mm is None
+    assert (record.pixel_spacing_x_mm, record.pixel_spacing_y_mm) == (0.2, 0.5)

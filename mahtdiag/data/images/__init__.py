@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.data.files import read_file
 from mahtdiag.data.images.containers import open_container, orientation_of
+from mahtdiag.data.images.dicom import decode_dicom, dicom_size, is_dicom
 from mahtdiag.errors import DataError, UsageError
 from mahtdiag.schema.frames import Placement, Size
 from mahtdiag.schema.model_spec import ModelInput, Normalization
@@ -114,19 +115,24 @@ def read_image_size(path: str | Path, name: str) -> Size:
 
     Raises DataError, one line, for a file that cannot be read or is damaged as far as its structure tells.
     """
-    return open_container(read_file(path, name), name).size
+    content = read_file(path, name)
+    return dicom_size(content, name) if is_dicom(content) else open_container(content, name).size
 
 
 def decode_image(content: bytes, name: str) -> Image:
-    """Decode a PNG, JPEG, TIFF or BMP into `[H, W]` grey or `[H, W, 3]` RGB, uint8 or uint16.
+    """Decode a PNG, JPEG, TIFF, BMP or DICOM into `[H, W]` grey or `[H, W, 3]` RGB, uint8 or uint16.
 
     Pixels come as stored: no orientation tag turns them, no colour profile or gamma changes them. Alpha is
     dropped, palettes are resolved, 1-bit becomes 0 and 255, and a grey scale stored with white as zero is
     turned so that larger is brighter.
 
+    A DICOM is read by `decode_dicom`: 16 bits over its window.
+
     Raises DataError, one line, for what `open_container` refuses, pixels that are not 8 or 16 bit, and files
     the decoder cannot read.
     """
+    if is_dicom(content):
+        return decode_dicom(content, name)
     container = open_container(content, name)
     decoded = _decoded(container.content, cv2.IMREAD_UNCHANGED)
     if decoded is None:
@@ -152,8 +158,8 @@ def decode_reduced(content: bytes, name: str, least_height: int) -> ReducedImage
 
     Raises DataError, one line, for whatever `decode_image` refuses.
     """
-    container = open_container(content, name)
-    if container.kind == "JPEG":
+    container = None if is_dicom(content) else open_container(content, name)
+    if container is not None and container.kind == "JPEG":
         for factor, flag in _JPEG_FLAGS:
             if container.size.height // factor >= least_height:
                 shrunk = _shrunk(container.content, container.size, factor, flag)

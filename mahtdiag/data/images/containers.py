@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from mahtdiag.data.images.dicom import LARGEST_IMAGE_PIXELS, is_dicom
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 
-LARGEST_IMAGE_PIXELS: Final = 2**28
 SMALLEST_SIDE_PX: Final = 16
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXEL_CHUNKS: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
@@ -83,7 +83,7 @@ def _open(content: bytes, name: str) -> Container:
         return _open_tiff(content, name)
     if content.startswith(b"BM"):
         return _open_bmp(content, name)
-    raise DataError(f"{name}: not a PNG, JPEG, TIFF or BMP image")
+    raise DataError(f"{name}: not a PNG, JPEG, TIFF, BMP or DICOM image")
 
 
 def _open_png(content: bytes, name: str) -> Container:
@@ -260,6 +260,8 @@ def orientation_of(content: bytes) -> int:
     """
     if content.startswith(_TIFF_STARTS[:2]):
         return _orientation_in(content)
+    if is_dicom(content):
+        return 1
     head = memoryview(content)[:_EXIF_LATEST].tobytes()
     for start in _EXIF_STARTS:
         place = head.find(start)

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from mahtdiag.data.files import Dataset, ViewEvidence, shown
+from mahtdiag.data.headers import with_headers
 from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.aasce import Aasce
 from mahtdiag.data.readers.buu_lspine import BuuLspine
@@ -22,7 +23,7 @@ from mahtdiag.data.readers.slicer import Slicer
 from mahtdiag.data.readers.tables import Tables
 from mahtdiag.data.readers.yolo import YoloPose
 from mahtdiag.errors import DataError
-from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.read_options import ReadOptions, SpacingSource
 from mahtdiag.schema.records import Failure, Sample
 from mahtdiag.schema.skeleton import View
 
@@ -120,7 +121,8 @@ def open_dataset(
     """
     options = options or ReadOptions()
     found = annotated or reader_of(path, options.format).read(path, options)
-    dataset = keyed(found.of_view(view), options.patient)
+    told = with_headers(found.of_view(view), from_imager=options.spacing_from is SpacingSource.IMAGER)
+    dataset = keyed(told, options.patient)
     title = next((reader.title for reader in READERS[1:] if reader.name == dataset.format), None)
     if title is not None:
         dataset = replace(dataset, notes=(f"annotations read as {title}", *dataset.notes))

@@ -34,6 +34,7 @@ from mahtdiag.data.readers.buu_annotation import (
     view_of_file_name,
 )
 from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
 from mahtdiag.schema.skeleton import View
@@ -183,7 +184,7 @@ class _Pairs:
                 annotation_sha256=sha256,
                 listhesis=annotation.listhesis,
                 patient=parse_file_name(stem) or Patient(),
-                pixel_spacing_mm=spacing_of(record_name, self.spacing_mm),
+                spacing=PixelSpacing.square(spacing_of(record_name, self.spacing_mm)),
             )
         )
 
@@ -293,7 +294,7 @@ def _left_at_the_top(folder: DataFolder) -> Iterator[str]:
 
 
 def _without_spacing(samples: Sequence[Sample], spacing_mm: Mapping[str, float]) -> Iterator[str]:
-    without = sum(sample.pixel_spacing_mm is None for sample in samples)
+    without = sum(sample.spacing is None for sample in samples)
     if spacing_mm and without:
         yield f"{SPACING_FILE} names {len(samples) - without} of {len(samples)} images"
 

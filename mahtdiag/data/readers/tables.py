@@ -143,9 +143,8 @@ class _Table:
                 rows = csv.reader(text, delimiter=self.header.delimiter, skipinitialspace=True)
                 for row in rows:
                     line = rows.line_num
-                    cells = [cell.strip() for cell in row]
-                    if line > self.header.skipped_lines and any(cells):
-                        self._row(cells, line)
+                    if line > self.header.skipped_lines and any(cell.strip() for cell in row):
+                        self._row([cell.strip() for cell in row], line)
         except OSError as error:
             raise DataError(f"{self.name}: cannot be read: {error.strerror or error}") from error
         except UnicodeDecodeError as error:
@@ -312,16 +311,16 @@ def _column(names: Sequence[str], called: Sequence[str]) -> int | None:
 
 def _number(cell: str, delimiter: str) -> float:
     """A coordinate, NaN where there is none; the comma is decimal where it does not separate cells."""
+    if cell.lower() in _NOTHING:
+        return math.nan
     text = cell if delimiter == "," else cell.replace(",", ".")
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if math.isfinite(value) and "_" not in cell:
-        return value
-    if cell.lower() in _NOTHING:
-        return math.nan
-    raise DataError(f"'{shown(cell[:40])}' is not a number")
+    if not math.isfinite(value) or "_" in cell:
+        raise DataError(f"'{shown(cell[:40])}' is not a number")
+    return value
 
 
 def _is_visible(cell: str) -> bool:

@@ -16,6 +16,7 @@ from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.anatomy import JudgedImage
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.spacing import error_by_spacing_mm, spacing_xy_mm
 from mahtdiag.reports.html.sections import ReportContent
 from mahtdiag.reports.overlay.draw import Image, for_display
 from mahtdiag.reports.rendering import Json
@@ -103,7 +104,8 @@ def _image_json(table: RunTable, row: int, judged: JudgedImage, picture: Picture
     `findings`: code and sentence of each kind of violation; `label_codes`: what its label breaks; `shift`: +1
     where all is marked one level too low; `missing`: why there is no picture.
     """
-    sigma_px, spacing = table.sigma_px[row], float(table.pixel_spacing_mm[row])
+    sigma_px, spacing = table.sigma_px[row], spacing_xy_mm(table)[row]
+    in_mm = error_by_spacing_mm(table)[row]
     types: list[int] = table.error_types.types[row].tolist()
     return {
         "name": one_line(table.image[row]),
@@ -121,7 +123,8 @@ def _image_json(table: RunTable, row: int, judged: JudgedImage, picture: Picture
         ],
         "label_codes": [*judged.label_codes],
         "shift": int(table.level_shift[row]),
-        "spacing": spacing if np.isfinite(spacing) else None,
+        "spacing": [*dict.fromkeys(spacing.tolist())] if np.isfinite(spacing).all() else None,
+        "errors_mm": _rounded(in_mm, 3) if np.isfinite(in_mm).any() else None,
         "label": _rounded(table.gt_px[row]),
         "pred": _rounded(table.pred_px[row]),
         "spread": _rounded(sigma_px) if np.isfinite(sigma_px).any() else None,

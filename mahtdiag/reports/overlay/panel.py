@@ -73,10 +73,9 @@ def pixels(value: float) -> str:
     return f"{value:.1f} px" if abs(value) >= 9.95 else f"{value:.2f} px"
 
 
-def _length(value_px: float, spacing_mm: float | None) -> str:
-    if spacing_mm is None or not math.isfinite(value_px):
+def _length(value_px: float, millimetres: float) -> str:
+    if not (math.isfinite(millimetres) and math.isfinite(value_px)):
         return pixels(value_px)
-    millimetres = value_px * spacing_mm
     return f"{pixels(value_px)} · {millimetres:.1f} mm" if millimetres < 1e5 else pixels(value_px)
 
 
@@ -118,11 +117,10 @@ def panel_blocks(
 def _title(record: ImageRecord, skeleton: Skeleton, shown_per_original: float, stretched: bool) -> Block:
     folder, _, name = record.image.rpartition("/")
     shown = f"shown at {100 * shown_per_original:.0f} %"
-    spacing = record.pixel_spacing_mm
     rows = [
         Words(name or "image without a name", style=Look.TITLE),
         Words(f"{skeleton.view} · {record.width} × {record.height} px · {shown}"),
-        Words("pixel spacing unknown" if spacing is None else f"{number(spacing)} mm per pixel"),
+        Words(_spacing(record)),
     ]
     if stretched:
         rows.append(Words("grey values stretched for display", style=Look.DETAIL))
@@ -131,14 +129,23 @@ def _title(record: ImageRecord, skeleton: Skeleton, shown_per_original: float, s
     return tuple(rows)
 
 
+def _spacing(record: ImageRecord) -> str:
+    if record.pixel_spacing_mm is not None:
+        return f"{number(record.pixel_spacing_mm)} mm per pixel"
+    if record.pixel_spacing_x_mm is None or record.pixel_spacing_y_mm is None:
+        return "pixel spacing unknown"
+    return f"{number(record.pixel_spacing_x_mm)} × {number(record.pixel_spacing_y_mm)} mm per pixel"
+
+
 def _errors(record: ImageRecord, skeleton: Skeleton) -> Block:
-    keypoints, spacing = record.keypoints, record.pixel_spacing_mm
+    keypoints = record.keypoints
+    error_mm = keypoints.error_mm[np.isfinite(keypoints.error_mm)]
     labelled = np.isfinite(keypoints.gt_px).all(axis=1)
     predicted = np.isfinite(keypoints.pred_px).all(axis=1)
     rows = [
         Words("Radial error", style=Look.HEAD),
-        Words("mean", _length(record.radial_error_px, spacing)),
-        Words("largest", _length(record.max_error_px, spacing)),
+        Words("mean", _length(record.radial_error_px, float(error_mm.mean()) if error_mm.size else math.nan)),
+        Words("largest", _length(record.max_error_px, float(error_mm.max(initial=-math.inf)))),
         Words("keypoints labelled", f"{labelled.sum()} of {skeleton.keypoints}"),
     ]
     if not labelled.all():
@@ -169,7 +176,7 @@ def _worst(record: ImageRecord, skeleton: Skeleton, worst: int) -> Block:
     for k in chosen[:MAX_LISTED]:
         in_sigma = float(np.hypot(*((keypoints.pred_px[k] - keypoints.gt_px[k]) / sigma[k])))
         beside = f" · {in_sigma:.1f} σ" if math.isfinite(in_sigma) and in_sigma < 1e4 else ""
-        length = _length(float(keypoints.error_px[k]), record.pixel_spacing_mm)
+        length = _length(float(keypoints.error_px[k]), float(keypoints.error_mm[k]))
         rows.append(Words(skeleton.keypoint_names[k], length + beside))
     if len(chosen) > MAX_LISTED:
         rows.append(Words(f"and {len(chosen) - MAX_LISTED} more", style=Look.DETAIL))

@@ -18,6 +18,7 @@ from mahtdiag.diagnosis.numbers import as_content, estimate
 from mahtdiag.diagnosis.run_table import Conditions, RunTable
 from mahtdiag.diagnosis.setup.check import Facts
 from mahtdiag.diagnosis.setup.registry import check_setup
+from mahtdiag.diagnosis.spacing import spacing_xy_mm
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow
 from mahtdiag.reports.figures.errors import draw_bland_altman
@@ -25,7 +26,7 @@ from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice
-from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
@@ -82,13 +83,6 @@ class AnatomyRequest:
     strict_copies: bool = False
     facing: FacingSide | None = None
     data_format: str | None = None
-    missing_value: float | None = None
-
-    def read_options(self, data_format: str | None) -> ReadOptions:
-        """How a set is read; what was asked for comes before the settings."""
-        own = self.settings.data.read_options()
-        missing = own.missing_value if self.missing_value is None else self.missing_value
-        return replace(own, format=data_format, missing_value=missing)
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules to check. Raises UsageError for a code that matches none."""
@@ -149,7 +143,7 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
         report = _with_pictures(report, run)
         report = _with_overlays(report, request, run, table, progress)
     if request.labels2 is not None:
-        spacing_mm = table.pixel_spacing_mm if table.has(RunTable.pixel_spacing_mm) else None
+        spacing_mm = spacing_xy_mm(table) if table.has(RunTable.pixel_spacing_mm) else None
         second = _second(request, request.labels2, run.view)
         report = replace(report, noise=noise_of_labels(table, table.gt_px, spacing_mm, second))
     baseline = request.settings.gates.baseline
@@ -225,7 +219,9 @@ def _with_gates(
 def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> Anatomy:
     """Labels alone: no model, no inference."""
     rules = request.rules()
-    options = request.read_options(request.data_format or request.settings.data.format)
+    options = replace(
+        request.settings.data.read_options(), format=request.data_format or request.settings.data.format
+    )
     dataset = open_dataset(request.cwd / path, _view_of_labels(request), options)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
@@ -255,7 +251,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, progress, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
     if request.labels2 is not None:
-        spacing_mm = np.array([sample.pixel_spacing_mm for sample in samples], dtype=np.float64)
+        spacings = [sample.spacing or PixelSpacing(np.nan, np.nan) for sample in samples]
+        spacing_mm = np.array([(each.x_mm, each.y_mm) for each in spacings]).reshape(-1, 2)
         second = _second(request, request.labels2, dataset.view)
         report = replace(report, noise=noise_of_labels(table, table.pred_px, spacing_mm, second))
     if request.copies:
@@ -265,7 +262,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
 
 
 def _second(request: AnatomyRequest, path: Path, view: View) -> OtherSet:
-    return OtherSet(str(path), request.cwd / path, view, request.read_options(None))
+    options = replace(request.settings.data.read_options(), format=None)
+    return OtherSet(str(path), request.cwd / path, view, options)
 
 
 def _with_copies(

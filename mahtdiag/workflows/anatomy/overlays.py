@@ -86,7 +86,7 @@ def _label_record(sample: Sample, size_px: Floats, judged: JudgedImage) -> Image
         annotation_sha256=sample.annotation_sha256,
         width=int(size_px[0]),
         height=int(size_px[1]),
-        pixel_spacing_mm=sample.pixel_spacing_mm,
+        pixel_spacing_mm=None if sample.spacing is None else sample.spacing.either_mm,
         sex=sample.patient.sex,
         age_years=sample.patient.age_years,
         losses=ImageLosses(*[float("nan")] * 9),

@@ -14,6 +14,7 @@ from mahtdiag.calibration.verdict import HeadUnits
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.config.values import CalibrationGroup
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.spacing import error_by_spacing_mm, spacing_xy_mm
 from mahtdiag.diagnosis.subgroups import age_band
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import RunDocument
@@ -175,10 +176,16 @@ def large_errors(table: RunTable, limit_mm: float) -> tuple[Floats, str]:
 
     A length where the pixel spacing is known, otherwise 10 % of the width of the labelled vertebra.
     """
-    spacing = table.pixel_spacing_mm
-    known = np.isfinite(spacing) & (spacing > 0)
-    in_px = limit_mm / np.where(known, spacing, 1.0)
-    limit = np.where(known[:, None], in_px[:, None], LARGE_ERROR_WIDTHS * _widths_px(table))
+    spacing = spacing_xy_mm(table)
+    known = np.all(np.isfinite(spacing) & (spacing > 0), axis=1)
+    in_px = limit_mm / np.where(known, spacing.max(axis=1), 1.0)[:, None]
+    if (spacing[known, 0] != spacing[known, 1]).any():
+        # Along each error: as many pixels as its own length has for its millimetres.
+        in_mm = error_by_spacing_mm(table)
+        along = limit_mm * table.error_px / np.where(in_mm > 0, in_mm, np.nan)
+        uneven = known & (spacing[:, 0] != spacing[:, 1])
+        in_px = np.where(uneven[:, None] & np.isfinite(along), along, in_px)
+    limit = np.where(known[:, None], in_px, LARGE_ERROR_WIDTHS * _widths_px(table))
     names = [f"{limit_mm:g} mm"] if known.any() else []
     names += [] if known.all() else [f"{100 * LARGE_ERROR_WIDTHS:g} % of vertebra width"]
     return limit, " or ".join(names)

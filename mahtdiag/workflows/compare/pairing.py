@@ -16,6 +16,7 @@ from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import Compared
 from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.spacing import error_by_spacing_mm, spacing_xy_mm
 from mahtdiag.errors import DataError, RunFolderError
 from mahtdiag.reports.text import counted
 from mahtdiag.runs.document import RunDocument
@@ -32,7 +33,8 @@ LOSS_FRAME = ("input_size", "heatmap_size", "resize", "coords", "heatmap_sigma",
 
 COMPARED: Final[Columns] = (
     RunTable.image, RunTable.patient, RunTable.image_sha256, RunTable.annotation_sha256, RunTable.width,
-    RunTable.height, RunTable.pixel_spacing_mm, RunTable.loss_total, RunTable.loss_heatmap,
+    RunTable.height, RunTable.pixel_spacing_mm, RunTable.pixel_spacing_x_mm,
+    RunTable.pixel_spacing_y_mm, RunTable.loss_total, RunTable.loss_heatmap,
     RunTable.loss_coord, RunTable.loss_anatomical, RunTable.loss_order, RunTable.loss_parallel,
     RunTable.loss_ratio, RunTable.loss_uncertainty, RunTable.gt_px, RunTable.pred_px, RunTable.error_px,
     RunTable.sigma_px,
@@ -88,7 +90,7 @@ def pair_runs(a: Run, b: Run, limits: Limits, rules: tuple[Rule, ...], *, common
     matching = match_images(ListedImages.of(of_a), ListedImages.of(of_b))
     both_a, both_b = of_a.taken(matching.a), of_b.taken(matching.b)
     same_labels = _same(both_a.gt_px, both_b.gt_px)
-    same_spacing = _same(both_a.pixel_spacing_mm, both_b.pixel_spacing_mm)
+    same_spacing = _same(spacing_xy_mm(both_a), spacing_xy_mm(both_b))
     names = np.array(both_a.image, dtype=object)
     relabelled, rescaled = names[~same_labels].tolist(), names[~same_spacing].tolist()
     kept = np.flatnonzero(same_labels)
@@ -128,9 +130,9 @@ def _same(a: Floats, b: Floats) -> NDArray[np.bool_]:
 
 def _compared(table: RunTable, same_spacing: NDArray[np.bool_], losses: tuple[str, ...]) -> RunTable:
     """A table with millimetres where both runs have the same spacing, and losses that both measure alike."""
-    spacing = np.where(same_spacing, table.pixel_spacing_mm, np.nan)
+    in_mm = error_by_spacing_mm(table)
     unlike = {f"loss_{name}": np.full(len(table), np.nan) for name in LOSS_NAMES if name not in losses}
-    return table.with_values(error_mm=table.error_px * spacing[:, None], **unlike)
+    return table.with_values(error_mm=np.where(same_spacing[:, None], in_mm, np.nan), **unlike)
 
 
 def _compared_losses(a: Run, b: Run) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pytest
 from mahtdiag.data.files import Dataset
 from mahtdiag.data.readers import open_dataset, reader_of
 from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import AP, CORNERS, LA, LUMBAR, View
 from tests.data.builders import encoded, radiograph
@@ -218,7 +219,7 @@ def test_several_tables_and_rows_without_an_image(tmp_path: Path) -> None:
     (tmp_path / "notes.csv").write_text("image,x\na,1\n")
     dataset = opened(tmp_path)
     assert [sample.image for sample in dataset.samples] == ["images/a.png", "images/b.png"]
-    assert dataset.samples[0].pixel_spacing_mm == 0.2
+    assert dataset.samples[0].spacing == PixelSpacing(0.2, 0.2)
     assert "labels.csv: 1 row without an image left out" in dataset.notes
 
 

@@ -31,16 +31,17 @@ const vertebraNames = (image, box) => DATA.outlines.flatMap((outline) => {
 const facts = (image) => {
   const list = element("dl", { class: "pairs" });
   const add = (name, value) => list.append(element("dt", {}, name), element("dd", {}, value));
-  add("mean error", `${number(image.error)} px${millimetres(image, image.error)}`);
-  add("largest error", `${number(image.max)} px${millimetres(image, image.max)}`);
+  const known = (image.errors_mm || []).filter((error) => error !== null);
+  const mean = known.reduce((sum, error) => sum + error, 0) / known.length;
+  add("mean error", `${number(image.error)} px${millimetres(image, mean)}`);
+  add("largest error", `${number(image.max)} px${millimetres(image, Math.max(...known))}`);
   if (image.sigma !== null) add("σ, root mean square", `${number(image.sigma)} px`);
   add("size", `${image.size[0]} × ${image.size[1]} px`);
-  add("pixel spacing", image.spacing === null ? "unknown" : `${number(image.spacing)} mm`);
+  add("pixel spacing", image.spacing === null ? "unknown" : `${image.spacing.map(number).join(" × ")} mm`);
   return list;
 };
 
-const millimetres = (image, px) =>
-  image.spacing === null || px === null ? "" : ` (${number(px * image.spacing)} mm)`;
+const millimetres = (image, mm) => image.errors_mm === null ? "" : ` (${number(mm)} mm)`;
 
 const findings = (image) => {
   const part = element("div", {}, element("h4", {}, "Findings"));
@@ -79,7 +80,7 @@ const losses = (image) => {
 const keypoints = (image, ring) => {
   const columns = ["keypoint", "error px", "error mm", "type", "σ px", "error / σ", "peak"];
   const shown = columns.filter((name) =>
-    !(name === "error mm" && image.spacing === null) && !(name.includes("σ") && !image.spread));
+    !(name === "error mm" && image.errors_mm === null) && !(name.includes("σ") && !image.spread));
   const worst = worstKeypoints(image);
   const rows = DATA.keypoints.map((name, k) => {
     const sigma = image.spread && point(image.spread, k);
@@ -88,7 +89,7 @@ const keypoints = (image, ring) => {
     const cells = {
       "keypoint": name,
       "error px": number(error),
-      "error mm": image.spacing === null || error === null ? "–" : number(error * image.spacing),
+      "error mm": image.errors_mm === null || error === null ? "–" : number(image.errors_mm[k]),
       "type": image.types[k] === null ? "–" : DATA.types[image.types[k]],
       "σ px": number(rms),
       "error / σ": rms && error !== null ? number(error / rms) : "–",

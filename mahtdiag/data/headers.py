@@ -1,0 +1,81 @@
+"""What headers of DICOM images say, put to the images of a set: spacing, patient, a check of the view."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from mahtdiag.data.files import IMAGE_EXTENSIONS, Dataset, is_image
+from mahtdiag.data.images.dicom import EXTENSIONS, DicomFacts, dicom_facts
+from mahtdiag.errors import DataError
+from mahtdiag.schema.records import Failure, Patient, Sample
+from mahtdiag.schema.skeleton import View
+
+_TAKEN, _LEFT, _NONE = "taken", "left", "none"
+_OTHER_IMAGES: Final = IMAGE_EXTENSIONS - EXTENSIONS
+
+
+def with_headers(dataset: Dataset, *, from_imager: bool = False) -> Dataset:
+    """The set with what the headers of its DICOM images say; other images are as they were.
+
+    A spacing by the set itself stays; else it is PixelSpacing, or with `from_imager` that of the detector,
+    ImagerPixelSpacing. So do patient, sex and age where the set says any of them. An image whose
+    ViewPosition is of the other view, or whose header cannot be read, is a failure.
+    """
+    samples: list[Sample] = []
+    failures = list(dataset.failures)
+    spacings: Counter[str] = Counter()
+    for sample in dataset.samples:
+        extension = os.path.splitext(sample.path)[1].lower()
+        if extension in _OTHER_IMAGES or not is_image(sample.path, extension):
+            samples.append(sample)
+            continue
+        try:
+            facts = dicom_facts(Path(sample.path), sample.image)
+            _require_view(facts, sample.skeleton.view)
+        except DataError as error:
+            reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
+            failures.append(Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256))
+            continue
+        samples.append(_told(sample, facts, from_imager, spacings))
+    failures.sort(key=lambda failure: failure.image)
+    notes = (*dataset.notes, *_notes(spacings))
+    return replace(dataset, samples=tuple(samples), failures=tuple(failures), notes=notes)
+
+
+def _require_view(facts: DicomFacts, view: View) -> None:
+    if facts.view not in (None, view):
+        raise DataError(f"ViewPosition in its header is that of a view {facts.view}, not {view}")
+
+
+def _told(sample: Sample, facts: DicomFacts, from_imager: bool, spacings: Counter[str]) -> Sample:
+    spacing = sample.spacing or facts.spacing
+    if spacing is None and facts.imager_spacing is not None:
+        spacings[_TAKEN if from_imager else _LEFT] += 1
+        spacing = facts.imager_spacing if from_imager else None
+    elif spacing is None:
+        spacings[_NONE] += 1
+    own, header = sample.patient, facts.patient
+    patient = Patient(
+        own.identifier or header.identifier,
+        own.sex or header.sex,
+        header.age_years if own.age_years is None else own.age_years,
+    )
+    return replace(sample, spacing=spacing, patient=patient)
+
+
+def _notes(spacings: Counter[str]) -> Iterator[str]:
+    if spacings[_TAKEN]:
+        yield (
+            f"spacing of {spacings[_TAKEN]} DICOM images is that of the detector (ImagerPixelSpacing):"
+            " millimetres are larger than in the patient by the magnification"
+        )
+    if spacings[_LEFT]:
+        yield (
+            f"{spacings[_LEFT]} DICOM images state the detector's spacing alone: no millimetres;"
+            " --spacing-from imager takes it"
+        )
+    if spacings[_NONE]:
+        yield f"{spacings[_NONE]} DICOM images state no spacing: no millimetres"

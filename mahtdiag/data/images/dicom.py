@@ -1,0 +1,238 @@
+"""DICOM radiographs: their grey values, and the few facts of their header that an evaluation needs.
+
+Needs the extra `mahtdiag[dicom]`. No name, number, date or place of a patient leaves this module but the hash
+of the patient's number; messages quote no header value.
+"""
+
+import hashlib
+import io
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.data.files import DICOM_MARK, DICOM_MARK_AT
+from mahtdiag.errors import DataError
+from mahtdiag.schema.frames import PixelSpacing, Size
+from mahtdiag.schema.records import Patient
+from mahtdiag.schema.skeleton import View
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+EXTENSIONS: Final = frozenset((".dcm", ".dicom", ".dic"))
+LARGEST_IMAGE_PIXELS: Final = 2**28
+_FULL: Final = 65535
+_DIGITS: Final = 16
+_SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
+# Patient position against the detector, DICOM PS3.3 C.8.7.1.1.1 and CS values in use.
+_VIEWS: Final = {
+    **dict.fromkeys(("AP", "PA"), View.AP),
+    **dict.fromkeys(("LL", "RL", "LAT", "LLD", "RLD", "LATERAL"), View.LA),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DicomFacts:
+    """What a header says of an image; None where it says nothing.
+
+    `spacing` is PixelSpacing, `imager_spacing` that of the detector, larger than the patient's by the
+    magnification. `view` by ViewPosition. `patient`: hashed number, sex, age.
+    """
+
+    size: Size
+    spacing: PixelSpacing | None
+    imager_spacing: PixelSpacing | None
+    view: View | None
+    patient: Patient
+
+
+def is_dicom(content: bytes) -> bool:
+    """Whether a file begins as DICOM does: 128 bytes of anything, then `DICM`."""
+    return content[DICOM_MARK_AT : DICOM_MARK_AT + len(DICOM_MARK)] == DICOM_MARK
+
+
+def dicom_facts(path: Path, name: str) -> DicomFacts:
+    """Read the header of a file without its pixels. Raises DataError, one line, where that cannot be done."""
+    pydicom = _pydicom()
+    with _said_in_one_line(name):
+        return _facts(pydicom.dcmread(path, stop_before_pixels=True), name)
+
+
+def dicom_size(content: bytes, name: str) -> Size:
+    """The size that the header states. Raises DataError, one line."""
+    pydicom = _pydicom()
+    with _said_in_one_line(name):
+        return _facts(pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True), name).size
+
+
+def decode_dicom(content: bytes, name: str) -> NDArray[np.uint16 | np.uint8]:
+    """The image `[H, W]` as uint16 over its window, or `[H, W, 3]` uint8 where it has colours.
+
+    Stored values go through the modality LUT or rescale, then through the first VOI LUT or window (linear,
+    linear exact or sigmoid; DICOM PS3.3 C.11.2) or, where there is none, over the whole range that the stored
+    bits can have; MONOCHROME1 and an inverse presentation are turned round once. 0 to 65535 is the window, so
+    that a normalisation to 0…1 is the share of it.
+
+    Raises DataError, one line, for several frames, no pixels or a wrong number, and what cannot be decoded.
+    """
+    pydicom = _pydicom()
+    with _said_in_one_line(name):
+        return _decoded(pydicom.dcmread(io.BytesIO(content)), name)
+
+
+def _decoded(data: "Dataset", name: str) -> NDArray[np.uint16 | np.uint8]:
+    size = _facts(data, name).size
+    if size.height * size.width > LARGEST_IMAGE_PIXELS:
+        raise DataError(f"{name}: {size} pixels, more than the {LARGEST_IMAGE_PIXELS} an image may have")
+    if "PixelData" not in data:
+        raise DataError(f"{name}: a DICOM without pixels: take the image, not a report of it")
+    frames = int(data.get("NumberOfFrames", 1) or 1)
+    if frames != 1:
+        raise DataError(f"{name}: {frames} frames: one image is wanted, export it as one")
+    stored = np.asarray(_pydicom().pixels.pixel_array(data))
+    if stored.shape[:2] != (size.height, size.width) or stored.ndim not in (2, 3):
+        raise DataError(f"{name}: the size in the DICOM header is not that of its pixels: export it again")
+    if stored.ndim == 3:
+        return _colour(stored, int(data.BitsStored))
+    shares = _shares(stored, data)
+    inverse = data.get("PresentationLUTShape") == "INVERSE"
+    if inverse or data.get("PhotometricInterpretation") == "MONOCHROME1":
+        shares = 1.0 - shares
+    return np.rint(shares * _FULL).astype(np.uint16)
+
+
+@contextmanager
+def _said_in_one_line(name: str) -> Iterator[None]:
+    """Whatever a damaged file makes the library raise, of any kind, as DataError; it quotes no value."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{name}: the DICOM is damaged or of a rare kind: export it again") from error
+
+
+def _shares(stored: NDArray[Any], data: "Dataset") -> NDArray[np.float64]:
+    """Grey values over their window, 0 to 1."""
+    pixels = _pydicom().pixels
+    values = np.asarray(pixels.apply_modality_lut(stored, data), dtype=np.float64)
+    if data.get("VOILUTSequence"):
+        table = data.VOILUTSequence[0]
+        looked_up = pixels.apply_voi(values.astype(np.int64), data)
+        full = 2.0 ** int(table.LUTDescriptor[2]) - 1.0
+        return np.clip(np.asarray(looked_up, dtype=np.float64) / full, 0.0, 1.0)
+    window = _first_window(data)
+    if window is not None:
+        return windowed(values, *window, str(data.get("VOILUTFunction", "LINEAR")))
+    low, high = _range(data)
+    return np.clip((values - low) / (high - low), 0.0, 1.0)
+
+
+def windowed(
+    values: NDArray[np.float64], centre: float, width: float, function: str = "LINEAR"
+) -> NDArray[np.float64]:
+    """Values over a window, 0 to 1 (DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3).
+
+    `LINEAR`: (v − (c − ½)) / (w − 1) + ½, `LINEAR_EXACT`: (v − c) / w + ½, both clipped; `SIGMOID`:
+    1 / (1 + exp(−4 (v − c) / w)).
+    """
+    if function == "SIGMOID":
+        return np.asarray(1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -700.0, 700.0))))
+    if function == "LINEAR_EXACT":
+        return np.clip((values - centre) / width + 0.5, 0.0, 1.0)
+    if width == 1.0:
+        return np.where(values > centre - 0.5, 1.0, 0.0)
+    return np.clip((values - (centre - 0.5)) / (width - 1.0) + 0.5, 0.0, 1.0)
+
+
+def _first_window(data: "Dataset") -> tuple[float, float] | None:
+    centre, width = (_numbers(data.get(tag)) for tag in ("WindowCenter", "WindowWidth"))
+    if not centre or not width or not math.isfinite(centre[0] + width[0]):
+        return None
+    exact = str(data.get("VOILUTFunction", "LINEAR")) != "LINEAR"
+    return (centre[0], width[0]) if width[0] >= (1e-9 if exact else 1.0) else None
+
+
+def _range(data: "Dataset") -> tuple[float, float]:
+    """What the stored bits can become, lowest and highest."""
+    if data.get("ModalityLUTSequence"):
+        return 0.0, 2.0 ** int(data.ModalityLUTSequence[0].LUTDescriptor[2]) - 1.0
+    bits, signed = int(data.BitsStored), int(data.get("PixelRepresentation", 0))
+    stored = np.array([-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1] if signed else [0.0, 2.0**bits - 1])
+    ends = stored * float(data.get("RescaleSlope", 1) or 1) + float(data.get("RescaleIntercept", 0) or 0)
+    return float(ends.min()), float(ends.max())
+
+
+def _colour(stored: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    scaled = stored.astype(np.float64) * (255.0 / (2.0**bits - 1.0))
+    return np.rint(np.clip(scaled[..., :3], 0.0, 255.0)).astype(np.uint8)
+
+
+def _facts(header: "Dataset", name: str) -> DicomFacts:
+    rows, columns = (_numbers(header.get(tag)) for tag in ("Rows", "Columns"))
+    if not rows or not columns or min(rows[0], columns[0]) < 1:
+        raise DataError(f"{name}: a DICOM without an image: take the radiograph, not a report of it")
+    number = str(header.get("PatientID", "") or "").strip()
+    sex = str(header.get("PatientSex", "") or "")
+    age = str(header.get("PatientAge", "") or "")
+    return DicomFacts(
+        size=Size(int(rows[0]), int(columns[0])),
+        spacing=_spacing(header.get("PixelSpacing")),
+        imager_spacing=_spacing(header.get("ImagerPixelSpacing")),
+        view=_VIEWS.get(str(header.get("ViewPosition", "") or "").upper()),
+        patient=Patient(
+            hashlib.sha256(number.encode()).hexdigest()[:_DIGITS] if number else None,
+            sex if sex in ("F", "M") else None,
+            int(age[:-1]) if len(age) == 4 and age.endswith("Y") and age[:-1].isdecimal() else None,
+        ),
+    )
+
+
+def _spacing(value: object) -> PixelSpacing | None:
+    """DICOM writes the distance of rows, then that of columns: y, then x."""
+    found = _numbers(value)
+    if len(found) != 2 or not all(_SMALLEST_MM <= mm <= _LARGEST_MM for mm in found):
+        return None
+    return PixelSpacing(x_mm=found[1], y_mm=found[0])
+
+
+def _numbers(value: Any) -> list[float]:
+    """The numbers of a header element, none where it holds anything else."""
+    try:
+        values = [value] if isinstance(value, int | float | str) else list(value)
+        return [float(each) for each in values]
+    except (TypeError, ValueError):
+        return []
+
+
+@cache
+def _pydicom() -> ModuleType:
+    """The library, kept quiet: what matters of its warnings is said in errors of our own."""
+    try:
+        import pydicom
+        import pydicom.pixels
+    except ImportError as error:
+        raise DataError(
+            "pydicom, which reads DICOM, is not installed: pip install 'mahtdiag[dicom]'"
+        ) from error
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    try:
+        import gdcm  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        return pydicom
+    for switch in (gdcm.Trace.WarningOff, gdcm.Trace.ErrorOff, gdcm.Trace.DebugOff):
+        switch()
+    return pydicom
