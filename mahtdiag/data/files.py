@@ -233,6 +233,11 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return False
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def shown(name: str | Path) -> str:
     """A file name as records and messages can carry it: one line of valid Unicode.
 

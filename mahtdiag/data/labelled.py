@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import Dataset, ViewEvidence, read_spacing, settle, shown, spacing_of
+from mahtdiag.data.file_names import parse_file_name, view_of_file_name
+from mahtdiag.data.files import Dataset, ViewEvidence, counted, read_spacing, settle, shown, spacing_of
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.quads import corners_by_place
-from mahtdiag.data.readers.buu_annotation import counted, parse_file_name, view_of_file_name
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.keypoint_names import place_of, renamed

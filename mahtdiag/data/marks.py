@@ -14,9 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
+from mahtdiag.data.files import counted, shown
 from mahtdiag.data.labelled import ImageLabels, Shape
-from mahtdiag.data.readers.buu_annotation import counted
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LA

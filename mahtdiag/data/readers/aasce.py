@@ -13,11 +13,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
+from mahtdiag.data.files import counted, shown
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.data.matlab import read_matrix
-from mahtdiag.data.readers.buu_annotation import counted
 from mahtdiag.data.shares import require_shares, shares_to_px
 from mahtdiag.data.text_files import decoded, read_bounded
 from mahtdiag.errors import DataError

@@ -9,17 +9,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.data.files import counted
 from mahtdiag.errors import DataError
-from mahtdiag.schema.records import LISTHESIS_NAMES, Patient
-from mahtdiag.schema.skeleton import AP, LA, Skeleton, View
+from mahtdiag.schema.records import LISTHESIS_NAMES
+from mahtdiag.schema.skeleton import AP, LA, Skeleton
 
 COLUMNS: Final = ("x1", "y1", "x2", "y2", "label")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
-_FILE_NAME: Final = re.compile(r"(?P<identifier>.+)-(?P<sex>[MF])-(?P<age>\d{1,3})Y(?P<view>[01])", re.ASCII)
-# The last digit of a file name in the published set.
-FILE_NAME_DIGITS: Final = {View.AP: "0", View.LA: "1"}
 _LARGEST_FILE_BYTES: Final = 64 * 1024
 _ENDPLATE_IN_WORDS: Final = {row: f" ({name})" for row, name in enumerate(LA.endplate_names)}
 _MOST_PROBLEMS: Final = 20
@@ -111,20 +109,6 @@ def looks_like_annotation(content: bytes) -> bool:
     return not rows or any(len(row) == wanted and all(map(_is_numeric, row[:4])) for row in rows)
 
 
-def parse_file_name(stem: str) -> Patient | None:
-    """Patient, sex and age from a name like `0001-F-037Y0`, or None where the name is not of that form."""
-    match = _FILE_NAME.fullmatch(stem)
-    if match is None:
-        return None
-    return Patient(match["identifier"], match["sex"], int(match["age"]))
-
-
-def view_of_file_name(stem: str) -> View | None:
-    """The view a name like `0001-F-037Y0` ends in (0 is AP, 1 is LA), or None for another form."""
-    match = _FILE_NAME.fullmatch(stem)
-    return next((view for view in View if match and match["view"] == FILE_NAME_DIGITS[view]), None)
-
-
 def _text(content: bytes, name: str) -> str:
     if len(content) > _LARGEST_FILE_BYTES:
         raise DataError(f"{name}: {len(content)} bytes, an annotation has 10 or 11 short rows")
@@ -151,11 +135,6 @@ def _is_numeric(cell: str) -> bool:
 
 def _is_header(cells: list[str]) -> bool:
     return any(cells) and not any(_is_numeric(cell) or _NOT_FINITE.fullmatch(cell) for cell in cells)
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _row(cells: list[str], name: str, index: int, problems: list[str]) -> list[float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from mahtdiag.data.file_names import FILE_NAME_DIGITS, parse_file_name, view_of_file_name
 from mahtdiag.data.files import (
     SPACING_FILE,
     DataFolder,
@@ -15,6 +16,7 @@ from mahtdiag.data.files import (
     Entry,
     Listing,
     ViewEvidence,
+    counted,
     list_folder,
     open_folder,
     read_file,
@@ -24,14 +26,10 @@ from mahtdiag.data.files import (
     spacing_of,
 )
 from mahtdiag.data.readers.buu_annotation import (
-    FILE_NAME_DIGITS,
     Annotation,
-    counted,
     looks_like_annotation,
     parse_annotation,
-    parse_file_name,
     rows_wanted,
-    view_of_file_name,
 )
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing

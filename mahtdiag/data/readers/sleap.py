@@ -11,10 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import IMAGE_EXTENSIONS, shown
+from mahtdiag.data.files import IMAGE_EXTENSIONS, counted, shown
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
-from mahtdiag.data.readers.buu_annotation import counted
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import ReadOptions

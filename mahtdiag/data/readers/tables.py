@@ -12,10 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, shown
+from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, counted, shown
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
-from mahtdiag.data.readers.buu_annotation import counted
 from mahtdiag.errors import DataError
 from mahtdiag.schema.keypoint_names import place_of
 from mahtdiag.schema.read_options import ReadOptions

@@ -8,12 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mahtdiag.data.readers.buu_annotation import (
-    looks_like_annotation,
-    parse_annotation,
-    parse_file_name,
-    view_of_file_name,
-)
+from mahtdiag.data.file_names import parse_file_name, view_of_file_name
+from mahtdiag.data.readers.buu_annotation import looks_like_annotation, parse_annotation
 from mahtdiag.errors import DataError
 from mahtdiag.schema.records import Patient
 from mahtdiag.schema.skeleton import View
