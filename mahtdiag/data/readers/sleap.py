@@ -2,6 +2,10 @@
 
 import importlib
 import json
+import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +28,7 @@ _LARGEST_TABLE_BYTES: Final = 2**30
 _USER: Final = 0
 # Files of before this version put (0, 0) on the corner of the first pixel, later ones on its centre.
 _FIRST_OF_CENTRES: Final = 1.1
+_LONGEST_SECONDS: Final = 60
 _TABLES: Final = ("frames", "instances", "points", "videos_json")
 
 
@@ -81,24 +86,20 @@ class _Content:
     def read(cls, file: Path, name: str) -> "_Content":
         """Raises DataError, one line, where it cannot be read or is not of the form."""
         try:
-            h5py = importlib.import_module("h5py")
+            importlib.import_module("h5py")
         except ImportError as error:
             raise DataError(
                 f"{name}: h5py, which reads SLEAP, is not installed: pip install 'mahtdiag[sleap]'"
             ) from error
         try:
-            with h5py.File(file, "r") as opened:
-                tables = {table: _table(h5py, opened, table, name) for table in _TABLES}
-                attributes = _item(h5py, opened, "metadata", name).attrs
-                format_id = float(attributes.get("format_id", 1.0))
-                metadata = json.loads(attributes["json"])
+            tables, format_id, metadata = _read_apart(file, name)
             videos = [_object(json.loads(video)) for video in tables.pop("videos_json")]
-            return cls(name, format_id, _skeletons(metadata), videos, tables)
+            return cls(name, format_id, _skeletons(json.loads(metadata)), videos, tables)
         except DataError:
             raise
         except RecursionError as error:
             raise DataError(f"{name}: nested too deeply to be annotations") from error
-        # h5py raises what its library meets, of every kind, where bytes of a file are wrong.
+        # What stands in a damaged file may be of every kind.
         except Exception as error:
             said = f"{type(error).__name__}: {error}"[:160]
             raise DataError(f"{name}: not a SLEAP file: {shown(said)}: save it again") from error
@@ -144,6 +145,55 @@ class _Content:
         height, width = _extent(video)
         size = Size(height, width) if height and width else None
         return ImageLabels(image or where, where, tuple(shapes), size, problem)
+
+
+_Stored = tuple[dict[str, NDArray[Any]], float, str | bytes]
+
+
+def _read_apart(file: Path, name: str) -> _Stored:
+    """What `stored_in` reads, read by another process that can be stopped.
+
+    The HDF5 library goes round in circles in some damaged files, where no Python can interrupt it. Raises
+    DataError where the other process says so, ends, or takes longer than a minute.
+    """
+    code = f"from {__name__} import send_stored; send_stored()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", code, os.fspath(file.resolve()), name]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=_LONGEST_SECONDS, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DataError(f"{name}: cannot be read in {_LONGEST_SECONDS} s: damaged? save it again") from error
+    if done.returncode:
+        raise DataError(f"{name}: not a SLEAP file: the HDF5 library fails on it: save it again")
+    found: _Stored | DataError = pickle.loads(done.stdout)
+    if isinstance(found, DataError):
+        raise found
+    return found
+
+
+def send_stored() -> None:
+    """Write to standard output, pickled, what the file named on the command line stores, or what is wrong."""
+    file, name = sys.argv[1:]
+    try:
+        found: _Stored | DataError = stored_in(Path(file), name)
+    except DataError as error:
+        found = error
+    # h5py raises what its library meets, of every kind, where bytes of a file are wrong.
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"[:160]
+        found = DataError(f"{name}: not a SLEAP file: {shown(said)}: save it again")
+    sys.stdout.buffer.write(pickle.dumps(found))
+
+
+def stored_in(file: Path, name: str) -> _Stored:
+    """The tables of a file by name, the number of its format, and its metadata as JSON."""
+    h5py = importlib.import_module("h5py")
+    with h5py.File(file, "r") as opened:
+        tables = {table: _table(h5py, opened, table, name) for table in _TABLES}
+        attributes = _item(h5py, opened, "metadata", name).attrs
+        return tables, float(attributes.get("format_id", 1.0)), attributes["json"]
 
 
 def _item(h5py: Any, opened: Any, name: str, file: str) -> Any:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mahtdiag.data.readers import sleap
 from mahtdiag.data.readers.sleap import Sleap
 from mahtdiag.errors import DataError
+from mahtdiag.schema.read_options import ReadOptions
 from tests.data.readers.marked import (
     HEIGHT,
     NAMES,
@@ -24,6 +26,14 @@ from tests.data.readers.marked import (
 )
 
 h5py = pytest.importorskip("h5py")
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting another process for every file takes a second: a few tests do, the others read here."""
+    if "apart" not in request.keywords:
+        monkeypatch.setattr(sleap, "_read_apart", sleap.stored_in)
+
 
 POINT = np.dtype([("x", "<f8"), ("y", "<f8"), ("visible", "?"), ("complete", "?")])
 INSTANCE = np.dtype(
@@ -241,3 +251,30 @@ def test_damaged_files(tmp_path: Path) -> None:
             opened(tmp_path, "sleap")
     file.write_bytes(b"")
     assert Sleap().recognises(tmp_path) is None
+
+
+@pytest.mark.apart
+def test_files_are_read_by_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "labels.slp", [[(0, POINTS)]], [video("a.png")])
+    found = sleap.Sleap().read(tmp_path, ReadOptions())
+    monkeypatch.setattr(sleap, "_read_apart", sleap.stored_in)
+    here = sleap.Sleap().read(tmp_path, ReadOptions())
+    assert [labels.image for labels in found.labels] == [labels.image for labels in here.labels]
+    for one, other in zip(found.labels, here.labels, strict=True):
+        np.testing.assert_array_equal(one.shapes[0].points, other.shapes[0].points)
+
+
+@pytest.mark.apart
+def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "labels.slp", [[(0, POINTS)]], [video("a.png")])
+    monkeypatch.setattr(sleap, "_LONGEST_SECONDS", 0.01)
+    with pytest.raises(DataError, match=r"cannot be read in 0\.01 s: damaged\? save it again"):
+        sleap.Sleap().read(tmp_path, ReadOptions())
+
+
+@pytest.mark.apart
+def test_what_the_library_cannot_open_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "labels.slp").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
+    with pytest.raises(DataError, match=r"labels.slp: not a SLEAP file: .* save it again") as caught:
+        sleap.Sleap().read(tmp_path, ReadOptions())
+    assert len(caught.value.problems) == 1
