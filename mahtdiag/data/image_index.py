@@ -70,7 +70,11 @@ class ImageIndex:
         By file name with its ending, else without; of several, the one whose folders agree best with the
         name's. `beside`: the folder of the file that names it, which decides where the name alone does not.
         """
-        wanted = PurePosixPath(_nfc(name.replace("\\", "/")))
+        path = _nfc(name.replace("\\", "/"))
+        alone = self.by_name.get(path.rpartition("/")[2], ())
+        if len(alone) == 1:
+            return [*alone]
+        wanted = PurePosixPath(path)
         found = self.by_name.get(wanted.name) or self.by_stem.get(wanted.name) or []
         if not found:
             found = self.by_stem.get(wanted.stem, []) if wanted.suffix.lower() in IMAGE_EXTENSIONS else []

@@ -4,7 +4,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -27,22 +28,20 @@ def files_with(path: Path, endings: Sequence[str], depth: int = 2) -> Iterator[P
         if path.name.lower().endswith(tuple(endings)):
             yield path
         return
-    level = [path]
+    level, wanted = [path], tuple(endings)
     for _ in range(depth + 1):
         below: list[Path] = []
         for folder in level:
             try:
                 with os.scandir(folder) as entries:
-                    listed = sorted(entries, key=lambda entry: entry.name)
+                    seen = [entry for entry in entries if not entry.name.startswith(".")]
             except OSError:
                 continue
-            for entry in listed:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(Path(entry.path))
-                elif entry.name.lower().endswith(tuple(endings)):
-                    yield Path(entry.path)
+            folders = {entry.name for entry in seen if entry.is_dir(follow_symlinks=False)}
+            below += [folder / name for name in sorted(folders)]
+            found = [e.name for e in seen if e.name.lower().endswith(wanted) and e.name not in folders]
+            for name in sorted(found):
+                yield folder / name
         level = below
 
 
@@ -64,13 +63,13 @@ def keys_seen(path: Path) -> frozenset[str]:
 
 def files_of_keys(path: Path, *wanted: str, ending: str = ".json") -> list[Path]:
     """The first JSON files of a set, up to 64 looked at, that have all of these keys."""
-    found: list[Path] = []
-    for number, file in enumerate(files_with(path, (ending,))):
-        if number == _MOST_LOOKED_AT:
-            break
-        if keys_seen(file) >= set(wanted):
-            found.append(file)
-    return found
+    return files_where(path, lambda keys: keys >= set(wanted), ending)
+
+
+def files_where(path: Path, proof: Callable[[frozenset[str]], bool], ending: str = ".json") -> list[Path]:
+    """The first JSON files of a set, up to 64 looked at, whose keys as far as seen are proof of something."""
+    looked_at = islice(files_with(path, (ending,)), _MOST_LOOKED_AT)
+    return [file for file in looked_at if proof(keys_seen(file))]
 
 
 def read_json(path: Path, name: str) -> object:

@@ -6,6 +6,7 @@ every format.
 """
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,6 +110,7 @@ class _Assembly:
         self.set = labelled
         self.skeleton = skeleton
         self.images = ImageIndex.of(labelled.root)
+        self.root = str(labelled.root)
         self.folder = str(Path(labelled.labels_file).parent).replace("\\", "/").removeprefix(".")
         self.spacing_mm = read_spacing(labelled.root)
         self._slots: dict[tuple[str, tuple[str, ...]], _Slots] = {}
@@ -160,7 +162,7 @@ class _Assembly:
         stem = _stem(found[0])
         return Sample(
             image=image,
-            path=str(self.set.root / found[0]),
+            path=os.path.join(self.root, found[0]),
             skeleton=self.skeleton,
             keypoints_px=points,
             annotation_sha256=hashlib.sha256(points.tobytes()).hexdigest(),
@@ -173,27 +175,34 @@ class _Assembly:
         """`[K, 2]` as in the file, NaN where not labelled. Raises DataError: what contradicts itself."""
         keypoints = np.full((self.skeleton.keypoints, 2), np.nan)
         without_level: list[Floats] = []
+        placed = False
         for shape in labels.shapes:
             slots = self._slots[(shape.label, shape.names)]
-            points = np.where(np.isfinite(shape.points).all(axis=1, keepdims=True), shape.points, np.nan)
-            if (np.abs(points) > LARGEST_COORDINATE_PX).any():
-                raise DataError(f"a coordinate of {np.nanmax(np.abs(points)):g}: no image is that large")
+            # Half a point is none; a sum is NaN or infinite where either coordinate is.
+            kept = slots.used & np.isfinite(shape.points[:, 0] + shape.points[:, 1])
+            points, at = shape.points[kept], slots.index[kept]
             if slots.level_known:
-                at = slots.index[slots.used]
-                new = points[slots.used]
-                labelled = np.isfinite(new[:, 0])
-                twice = labelled & np.isfinite(keypoints[at, 0]) & (keypoints[at] != new).any(axis=1)
-                if twice.any():
-                    name = self.skeleton.keypoint_names[at[np.flatnonzero(twice)[0]]]
-                    raise DataError(f"{name} is marked twice: keep one")
-                keypoints[at[labelled]] = new[labelled]
+                if placed:
+                    self._require_once(keypoints, at, points)
+                keypoints[at] = points
+                placed = True
             elif slots.used.any():
                 corners = np.full((CORNERS_PER_VERTEBRA, 2), np.nan)
-                corners[slots.index[slots.used]] = points[slots.used]
+                corners[at] = points
                 without_level.append(corners)
         if without_level:
             self._by_height(keypoints, without_level)
+        largest = np.abs(keypoints).max(initial=0.0, where=np.isfinite(keypoints))
+        if largest > LARGEST_COORDINATE_PX:
+            raise DataError(f"a coordinate of {largest:g}: no image is that large")
         return keypoints
+
+    def _require_once(self, keypoints: Floats, at: NDArray[np.int64], points: Floats) -> None:
+        """Raises DataError where a keypoint is marked already, in another place."""
+        twice = np.isfinite(keypoints[at, 0]) & (keypoints[at] != points).any(axis=1)
+        if twice.any():
+            name = self.skeleton.keypoint_names[at[np.flatnonzero(twice)[0]]]
+            raise DataError(f"{name} is marked twice: keep one")
 
     def _by_height(self, keypoints: Floats, quads: Sequence[Floats]) -> None:
         """Vertebrae without a level, ordered from above, into `keypoints`.

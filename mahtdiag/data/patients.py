@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import re
 import unicodedata
 from dataclasses import replace
@@ -27,7 +28,8 @@ def keyed(dataset: Dataset, pattern: str | None) -> Dataset:
     """
     if pattern is not None:
         return _by_pattern(dataset, pattern)
-    folders = dict.fromkeys((dataset.path, *(Path(s.path).parent for s in dataset.samples)))
+    beside = {os.path.dirname(sample.path) for sample in dataset.samples}
+    folders = dict.fromkeys((dataset.path, *map(Path, sorted(beside))))
     tables = [folder / PATIENTS_FILE for folder in folders if (folder / PATIENTS_FILE).is_file()]
     if not tables:
         return dataset

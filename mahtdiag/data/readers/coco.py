@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.data.files import shown
-from mahtdiag.data.json_files import files_of_keys, number, read_json
+from mahtdiag.data.json_files import files_where, number, read_json
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
@@ -31,13 +31,13 @@ class Coco:
 
     def recognises(self, path: Path) -> str | None:
         """The first JSON file with images, annotations and categories."""
-        found = files_of_keys(path, *_KEYS)
+        found = files_where(path, _is_coco)
         return shown(found[0].relative_to(path) if path.is_dir() else found[0].name) if found else None
 
     def read(self, path: Path, options: ReadOptions) -> LabelledSet:
         """Every annotation file of the set. A keypoint of visibility 0 is not labelled, wherever it lies."""
         root = path if path.is_dir() else path.parent
-        files = files_of_keys(path, *_KEYS)
+        files = files_where(path, _is_coco)
         labels: list[ImageLabels] = []
         notes: list[str] = []
         for file in files:
@@ -47,6 +47,11 @@ class Coco:
             notes += content.notes()
         names = shown(files[0].relative_to(root)) if files else ""
         return LabelledSet(root, self.name, names, tuple(labels), options.keypoints, tuple(notes))
+
+
+def _is_coco(keys: frozenset[str]) -> bool:
+    """The three lists, or in a large file, whose middle is not looked at, one of them and an annotation."""
+    return keys >= set(_KEYS) or (keys >= {"image_id", "category_id"} and not keys.isdisjoint(_KEYS))
 
 
 @dataclass(slots=True)

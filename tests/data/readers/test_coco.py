@@ -1,6 +1,7 @@
 """COCO keypoints in the forms that tools write."""
 
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +274,16 @@ def test_utf_16_is_read(tmp_path: Path) -> None:
     path.write_text(path.read_text(), encoding="utf-16")
     assert reader_of(tmp_path).name == "coco"
     assert len(opened(tmp_path).samples) == 1
+
+
+@pytest.mark.parametrize("order", list(permutations(("images", "annotations", "categories"))))
+def test_a_large_file_is_recognised_in_any_order(tmp_path: Path, order: tuple[str, ...]) -> None:
+    content: dict[str, Any] = {
+        "images": [image(i, f"{i}.png") for i in range(3000)],
+        "annotations": [instance(triples(POINTS), of=i) for i in range(300)],
+        "categories": [WHOLE],
+    }
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps({key: content[key] for key in order}))
+    assert path.stat().st_size > 3 * 64 * 1024
+    assert reader_of(tmp_path).name == "coco"
