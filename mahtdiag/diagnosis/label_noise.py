@@ -14,6 +14,7 @@ from scipy.stats import t
 from mahtdiag.diagnosis.measured import measure_agreement
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.spacing import spacing_xy_mm
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.statistics.spread import FEWEST_UNITS, Bounded
 
@@ -104,7 +105,7 @@ def _of_run(table: RunTable) -> LabelNoise | None:
         table.gt2_px[rows],
         table.skeleton,
         np.unique(table.units[rows], return_inverse=True)[1],
-        table.pixel_spacing_mm[rows],
+        spacing_xy_mm(table)[rows],
         unmatched=len(table) - len(rows),
     )
 

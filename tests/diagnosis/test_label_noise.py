@@ -77,14 +77,14 @@ def test_too_few_units_have_no_interval() -> None:
 def test_thresholds_below_the_distance_of_readers_are_noise() -> None:
     first = natural_spines(View.AP, 12)
     second = first + np.array([3.0, 4.0])
-    spacing_mm = np.full(12, 0.5)
+    spacing_mm = np.full((12, 2), 0.5)
     noise = label_noise("b", first, second, AP, np.arange(12), spacing_mm)
     assert [noise.floor("px"), noise.floor("mm")] == pytest.approx([5, 2.5])
     assert list(noise.below()) == [("px", 2.0), ("px", 4.0), ("mm", 2.0)]
     # A shift of all points changes no angle.
     cobb = next(each for each in noise.measurements if each.name == "cobb_deg")
     assert [cobb.bias, cobb.mdc.value] == pytest.approx([0, 0], abs=1e-9)
-    unknown = label_noise("b", first, second, AP, np.arange(12), np.full(12, np.nan))
+    unknown = label_noise("b", first, second, AP, np.arange(12), np.full((12, 2), np.nan))
     assert unknown.floor("mm") is None
 
 
@@ -92,7 +92,7 @@ def test_minimal_detectable_change_is_that_of_the_differences() -> None:
     rng = np.random.default_rng(4)
     first = natural_spines(View.AP, 40)
     second = first + rng.normal(scale=2.0, size=first.shape)
-    noise = label_noise("b", first, second, AP, np.arange(40), np.full(40, np.nan))
+    noise = label_noise("b", first, second, AP, np.arange(40), np.full((40, 2), np.nan))
     for each in noise.measurements:
         assert each.mdc.value == pytest.approx(1.96 * math.sqrt(2) * each.sem.value, rel=1e-4)
         assert each.sem.low < each.sem.value < each.sem.high

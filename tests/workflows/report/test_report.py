@@ -205,7 +205,7 @@ def test_millimetres_where_the_spacing_is_known(tmp_path: Path) -> None:
     write_report_run(tmp_path, spacing_mm=0.25)
     report = reported(tmp_path)
     assert "mean error, mm" in parts_of(report).texts
-    assert gallery_of(report)["images"][0]["spacing"] == 0.25
+    assert gallery_of(report)["images"][0]["spacing"] == [0.25]
 
 
 @pytest.mark.parametrize("count", [1, 2])

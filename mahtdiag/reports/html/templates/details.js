@@ -37,7 +37,7 @@ const facts = (image) => {
   add("largest error", `${number(image.max)} px${millimetres(image, Math.max(...known))}`);
   if (image.sigma !== null) add("σ, root mean square", `${number(image.sigma)} px`);
   add("size", `${image.size[0]} × ${image.size[1]} px`);
-  add("pixel spacing", image.spacing === null ? "unknown" : `${image.spacing.map(number).join(" × ")} mm`);
+  add("pixel spacing", image.spacing === null ? "unknown" : `${image.spacing.map((mm) => number(mm)).join(" × ")} mm`);
   return list;
 };
 
