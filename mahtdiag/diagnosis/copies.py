@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Affine = tuple[tuple[float, float, float], tuple[float, float, float]]
 Pixels = NDArray[np.uint8]
 
 SIDE: Final = 160
@@ -22,6 +23,8 @@ _STEPS, _STEP = 4, 0.2 / 3
 _LIKE: Final = 0.75
 _MOST: Final = 2
 _BLOCK: Final = 16
+UNMOVED: Final[Affine] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+"""The map between identical files."""
 
 
 class CopyKind(StrEnum):
@@ -59,7 +62,8 @@ class CopyPair:
     `image` is one of the judged set, `other` one of the same set or, where `across`, of the set it was held
     against. `scale`: pixels of `other` per pixel of `image`, along x and y; `image_share`, `other_share`:
     how much of the area of each the other one shows; `likeness`: correlation of the details after
-    registration, 1 for identical files. `picture`: the file that shows both, where one was written.
+    registration, 1 for identical files. `to_image`: the affine map `[2, 3]` from pixels of `other` to those
+    of `image`, mirroring included. `picture`: the file that shows both, where one was written.
     """
 
     image: str
@@ -71,6 +75,7 @@ class CopyPair:
     other_share: float
     mirrored: bool
     likeness: float
+    to_image: Affine
     picture: str | None = None
 
 

@@ -61,10 +61,22 @@ class Repeatability:
 
 
 @dataclass(frozen=True, slots=True)
+class CopiedPairs:
+    """Pairs of copies that are no images labelled twice.
+
+    `same_labels`: their labels were copied with the image; `too_few`: too few keypoints in both to tell.
+    """
+
+    same_labels: int
+    too_few: int
+
+
+@dataclass(frozen=True, slots=True)
 class LabelNoise:
     """All that two labellings of the same images tell of each other.
 
-    `subject`: the second set; `images` in both, of `units` patients (or images where patients are unknown);
+    `subject`: the second set; empty where both labellings are those of copies, and `copies` says which of
+    them were left out; `images` in both, of `units` patients (or images where patients are unknown);
     `unmatched`: images of the first without a second labelling. `whole`: all keypoints, in px and, where the
     spacing is known, mm; `keypoints`: each one, px.
     """
@@ -76,6 +88,7 @@ class LabelNoise:
     whole: tuple[Disagreement, ...]
     keypoints: tuple[Disagreement, ...]
     measurements: tuple[Repeatability, ...]
+    copies: CopiedPairs | None = None
 
     def floor(self, unit: str) -> float | None:
         """Mean distance between the readers in `px` or `mm`; None where it is not known."""

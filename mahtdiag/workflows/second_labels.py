@@ -6,12 +6,15 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from mahtdiag.data.files import is_normalised
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
+from mahtdiag.diagnosis.copies import CopyPair
 from mahtdiag.diagnosis.label_noise import LabelNoise, label_noise
+from mahtdiag.diagnosis.labelled_twice import noise_of_copies
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
-from mahtdiag.schema.frames import Size
+from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Floats, Sample
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -54,6 +57,40 @@ def noise_of_labels(
         np.full((len(rows), 2), np.nan) if spacing_mm is None else spacing_mm[rows],
         unmatched=len(table.image) - len(rows),
     )
+
+
+def noise_by_copies(
+    table: RunTable, pairs: Sequence[CopyPair], ours: Sequence[Sample], theirs: Mapping[str, Sample]
+) -> LabelNoise | None:
+    """What images that are there twice say of labels: `ours` are the images of the table, `theirs` others.
+
+    Others that have other keypoints, or labels that are no pixels of their image, say nothing.
+    """
+    there = {pair.other: theirs[pair.other] for pair in pairs if pair.across}
+    return noise_of_copies(
+        pairs,
+        {sample.image: sample.keypoints_px for sample in ours},
+        {name: sample.keypoints_px for name, sample in there.items() if _in_pixels(sample, table.skeleton)},
+        table.skeleton,
+        dict(zip(table.image, table.units.tolist(), strict=True)),
+        dict(zip((sample.image for sample in ours), spacings_mm(ours), strict=True)),
+    )
+
+
+def _in_pixels(sample: Sample, skeleton: Skeleton) -> bool:
+    if sample.skeleton.keypoints != skeleton.keypoints:
+        return False
+    try:
+        size = read_image_size(sample.path, sample.image)
+    except DataError:
+        return False
+    return sample.labelled_size in (None, size) and not is_normalised(sample.keypoints_px, size)
+
+
+def spacings_mm(samples: Sequence[Sample]) -> Floats:
+    """Pixel spacings along x and y, `[N, 2]`, NaN where unknown."""
+    spacings = [sample.spacing or PixelSpacing(np.nan, np.nan) for sample in samples]
+    return np.array([(each.x_mm, each.y_mm) for each in spacings], dtype=np.float64).reshape(-1, 2)
 
 
 def second_labels(

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import groupby
 
-from mahtdiag.diagnosis.label_noise import Disagreement, LabelNoise, Repeatability
+from mahtdiag.diagnosis.label_noise import CopiedPairs, Disagreement, LabelNoise, Repeatability
+from mahtdiag.diagnosis.labelled_twice import FEWEST_KEYPOINTS
 from mahtdiag.diagnosis.measured import TITLES
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.run_table import RunTable
@@ -25,17 +27,35 @@ def noise_parts(noise: LabelNoise, judged: RunTable | None) -> Iterator[Part]:
 
 
 def unmatched_parts(noise: LabelNoise) -> Iterator[Part]:
-    """How many images have no second labelling, if any."""
+    """How many images have no second labelling, or copies no labelling of their own, if any."""
+    if noise.copies is not None:
+        yield from _left_out(noise.copies)
     if noise.unmatched:
         yield Line(f"{counted(noise.unmatched, 'image')} without a second labelling.\n")
+
+
+def _left_out(copies: CopiedPairs) -> Iterator[Line]:
+    if copies.same_labels:
+        yield Line(
+            f"Left out: {counted(copies.same_labels, 'pair')} of copies with the same labels, copied too.\n"
+        )
+    if copies.too_few:
+        yield Line(
+            f"Left out: {counted(copies.too_few, 'pair')} of copies with fewer than {FEWEST_KEYPOINTS} "
+            "keypoints in both.\n"
+        )
 
 
 def disagreement_table(noise: LabelNoise) -> Table:
     rows: list[Cells | None] = [_row(f"all, {each.unit}", each) for each in noise.whole]
     rows += [None, *(_row(each.name, each) for each in noise.keypoints if each.pairs)]
     patients = noise.units if noise.units < noise.images else None
+    title = f"Two readers: {images_of(noise.images, patients)}, second labels {noise.subject}"
+    if noise.copies is not None:
+        title = f"Labelled twice: {counted(noise.images, 'pair')} found"
+        title += "" if patients is None else f", {counted(patients, 'patient')}"
     return table(
-        f"Two readers: {images_of(noise.images, patients)}, second labels {noise.subject}",
+        title,
         ("keypoint", "mean", "95 % interval", "median", "bias x", "bias y", "SEM x", "SEM y"),
         rows,
         note="Radial distance of both readers' points; bias: second − first; SEM: of one reader, SD / √2.",
@@ -127,7 +147,8 @@ def _measurements(found: tuple[Repeatability, ...]) -> Table:
 def noise_content(noise: LabelNoise) -> dict[str, Json]:
     """The same for programs; what is not known is None."""
     return {
-        "labels2": escaped(noise.subject),
+        "labels2": escaped(noise.subject) if noise.copies is None else None,
+        **({} if noise.copies is None else {"copies_left_out": {**asdict(noise.copies)}}),
         "images": noise.images,
         "units": noise.units,
         "unmatched": noise.unmatched,

@@ -6,9 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mahtdiag.data.images.registration import Pixels, Registration, SmallPicture, register, small_picture
-from mahtdiag.diagnosis.copies import Candidate, CopyKind, CopyPair, CopySearch, search, shared_patients
+from mahtdiag.diagnosis.copies import (
+    UNMOVED,
+    Affine,
+    Candidate,
+    CopyKind,
+    CopyPair,
+    CopySearch,
+    search,
+    shared_patients,
+)
 from mahtdiag.errors import DataError
 from mahtdiag.reports.overlay.pairs import draw_pair
 from mahtdiag.schema.frames import Size
@@ -35,8 +45,8 @@ class _Seen:
 
 def find_copies(
     samples: Sequence[Sample], against: OtherSet | None, progress: Progress, *, strict: bool = False
-) -> tuple[CopySearch, dict[str, Path]]:
-    """Copies among `samples` and, where given, between them and another set; and where that one's images are.
+) -> tuple[CopySearch, dict[str, Sample]]:
+    """Copies among `samples` and, where given, between them and another set; and that one's images by name.
 
     Raises DataError where there is nothing in the other set.
     """
@@ -61,7 +71,7 @@ def find_copies(
         unread=tuple(sorted((*unusable, *others.unread))),
         strict=strict,
     )
-    return found, {sample.image: Path(sample.path) for sample in others.samples}
+    return found, {sample.image: sample for sample in others.samples}
 
 
 def _seen(samples: Sequence[Sample], progress: Progress) -> _Seen:
@@ -172,7 +182,7 @@ def _same_bytes(ours: _Seen, others: _Seen | None) -> Iterator[tuple[int, int]]:
 
 def _identical(ours: _Seen, theirs: _Seen, i: int, j: int, across: bool) -> CopyPair:
     names = ours.samples[i].image, theirs.samples[j].image
-    return CopyPair(names[0], names[1], across, CopyKind.IDENTICAL, (1.0, 1.0), 1.0, 1.0, False, 1.0)
+    return CopyPair(names[0], names[1], across, CopyKind.IDENTICAL, (1.0, 1.0), 1.0, 1.0, False, 1.0, UNMOVED)
 
 
 def _copy(
@@ -192,7 +202,24 @@ def _copy(
         other_share=min(1.0, shared / (wide * high)),
         mirrored=registered.mirrored,
         likeness=registered.likeness,
+        to_image=_in_pixels(registered, of, other),
     )
+
+
+def _in_pixels(registered: Registration, of: Size, other: Size) -> Affine:
+    """The map from pixels of `other` to those of `of`; pixel k covers k − ½ to k + ½."""
+    along_x = -1.0 if registered.mirrored else 1.0
+    as_shares = np.array([[along_x / other.width, 0, 0], [0, 1 / other.height, 0]])
+    as_shares[:, 2] = (float(registered.mirrored), 0.0)
+    as_shares[:, 2] += 0.5 * as_shares[:, :2].sum(axis=1)
+    both = registered.warp[:, :2] @ as_shares
+    both[:, 2] += registered.warp[:, 2]
+    return _affine(both * of.xy[:, None] - [[0, 0, 0.5]])
+
+
+def _affine(rows: NDArray[np.float64]) -> Affine:
+    (a, b, c), (d, e, f) = rows.tolist()
+    return (a, b, c), (d, e, f)
 
 
 def _swapped(pair: CopyPair) -> CopyPair:
@@ -204,13 +231,14 @@ def _swapped(pair: CopyPair) -> CopyPair:
         scale=(1 / pair.scale[0], 1 / pair.scale[1]),
         image_share=pair.other_share,
         other_share=pair.image_share,
+        to_image=_affine(np.linalg.inv(np.vstack([pair.to_image, (0, 0, 1)]))[:2]),
     )
 
 
 def draw_copies(
     found: CopySearch,
-    ours: dict[str, Path],
-    theirs: dict[str, Path],
+    ours: dict[str, Sample],
+    theirs: dict[str, Sample],
     out: Path,
     command: str,
     progress: Progress,
@@ -227,8 +255,8 @@ def draw_copies(
         return found
 
     def draw(pair: CopyPair) -> bytes | None:
-        a = image_of([ours[pair.image]], pair.image, None)
-        b = image_of([(theirs if pair.across else ours)[pair.other]], pair.other, None)
+        a = image_of([Path(ours[pair.image].path)], pair.image, None)
+        b = image_of([Path((theirs if pair.across else ours)[pair.other].path)], pair.other, None)
         return None if a is None or b is None else draw_pair(a, b, pair)
 
     progress.start("pictures of copies", len(tasks))

@@ -26,7 +26,6 @@ from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice
-from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
@@ -49,7 +48,7 @@ from mahtdiag.workflows.gates.judging import (
 )
 from mahtdiag.workflows.pictures import OVERLAYS
 from mahtdiag.workflows.progress import Progress
-from mahtdiag.workflows.second_labels import OtherSet, noise_of_labels
+from mahtdiag.workflows.second_labels import OtherSet, noise_by_copies, noise_of_labels, spacings_mm
 
 FOLDER = GATES = "anatomy"
 OF_RUN = ("anatomy.level_shifts", "anatomy.suspicious_labels")
@@ -251,10 +250,8 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         drawn = draw_judged(subjects, dataset.view, out, request.cwd, progress, labels_judged=True)
         report = replace(report, notes=(*report.notes, *drawn))
     if request.labels2 is not None:
-        spacings = [sample.spacing or PixelSpacing(np.nan, np.nan) for sample in samples]
-        spacing_mm = np.array([(each.x_mm, each.y_mm) for each in spacings]).reshape(-1, 2)
         second = _second(request, request.labels2, dataset.view)
-        report = replace(report, noise=noise_of_labels(table, table.pred_px, spacing_mm, second))
+        report = replace(report, noise=noise_of_labels(table, table.pred_px, spacings_mm(samples), second))
     if request.copies:
         report = _with_copies(report, request, samples, dataset.view, progress)
     report = _with_gates(report, request.settings)
@@ -273,12 +270,14 @@ def _with_copies(
     against = None if request.against is None else _second(request, request.against, view)
     found, theirs = find_copies(samples, against, progress, strict=request.strict_copies)
     if request.pictures and request.out is not None:
-        ours = {sample.image: Path(sample.path) for sample in samples}
+        ours = {sample.image: sample for sample in samples}
         try:
             found = draw_copies(found, ours, theirs, request.cwd / request.out, FOLDER, progress)
         except RunFolderError as error:
             report = replace(report, notes=(*report.notes, f"no pictures of copies: {error.problems[0]}"))
-    return replace(report, copies=found)
+    # A second labelling that was named says more than what happens to be there twice.
+    noise = report.noise or noise_by_copies(report.judged, found.pairs, samples, theirs)
+    return replace(report, copies=found, noise=noise)
 
 
 def _status_of_labels(report: AnatomyReport) -> ExitStatus:
