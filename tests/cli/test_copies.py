@@ -180,6 +180,11 @@ def test_images_labelled_twice_say_how_far_readers_lie_apart(read_twice: Desk) -
     # Two readers with errors of σ along each axis are σ√π apart on average.
     assert noise["floor"]["px"] == pytest.approx(SIGMA_PX * math.sqrt(math.pi), rel=0.06)
     assert noise["whole"][0]["sem"] == pytest.approx([SIGMA_PX, SIGMA_PX], rel=0.08)
+    # Held against each other the other way round, a quarter of the images have half the pixels a side.
+    back = read_twice.run(*ANATOMY, "second", "--against", "first", "--format", "json")
+    turned = json.loads(back.out)["label_noise"]
+    assert turned["images"] == images
+    assert turned["floor"]["px"] == pytest.approx(noise["floor"]["px"] * 3.5 / 4, rel=0.04)
     shown = read_twice.run(*arguments)
     assert f"Labelled twice: {images} pairs found" in shown.text
     assert "L3 UL" in shown.text
