@@ -138,7 +138,7 @@ def read_twice(desk: Desk) -> Desk:
         image = cv2.imread(str(next(path.parent.glob(f"{path.stem}.[jp]*"))), cv2.IMREAD_GRAYSCALE)
         assert image is not None
         first, second = (truth + rng.normal(0, SIGMA_PX, truth.shape) for _ in range(2))
-        copy, labels = copied(image, second, number % 4)
+        copy, labels = copied(np.asarray(image, dtype=np.uint8), second, number % 4)
         for folder, name, pixels, points in (
             ("first", path.stem, image, first),
             # Names of its own, as in a set that was collected elsewhere.
