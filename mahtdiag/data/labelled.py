@@ -130,7 +130,10 @@ class _Assembly:
         seen: dict[str, str] = {}
         for labels in self.set.labels:
             made = self._sample(labels, seen)
-            (samples if isinstance(made, Sample) else failures).append(made)  # type: ignore[arg-type]
+            if isinstance(made, Sample):
+                samples.append(made)
+            else:
+                failures.append(made)
         if not samples and not failures:
             where = f"{shown(self.set.root)}/{self.set.labels_file}"
             raise DataError(f"{where}: no image is labelled: name a set with annotations")
