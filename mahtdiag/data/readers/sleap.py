@@ -1,9 +1,9 @@
 """SLEAP: a `.slp` file (HDF5) of labelled instances; needs h5py, the extra `mahtdiag[sleap]`."""
 
 import importlib
+import io
 import json
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _USER: Final = 0
 # Files of before this version put (0, 0) on the corner of the first pixel, later ones on its centre.
 _FIRST_OF_CENTRES: Final = 1.1
 _LONGEST_SECONDS: Final = 60
-_TABLES: Final = ("frames", "instances", "points", "videos_json")
+_TABLES: Final = ("frames", "instances", "points")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,9 @@ class _Content:
                 f"{name}: h5py, which reads SLEAP, is not installed: pip install 'mahtdiag[sleap]'"
             ) from error
         try:
-            tables, format_id, metadata = _read_apart(file, name)
-            videos = [_object(json.loads(video)) for video in tables.pop("videos_json")]
-            return cls(name, format_id, _skeletons(json.loads(metadata)), videos, tables)
+            tables, facts = _read_apart(file, name)
+            videos = [_object(json.loads(video)) for video in facts["videos"]]
+            return cls(name, facts["format_id"], _skeletons(json.loads(facts["metadata"])), videos, tables)
         except DataError:
             raise
         except RecursionError as error:
@@ -147,10 +147,7 @@ class _Content:
         return ImageLabels(image or where, where, tuple(shapes), size, problem)
 
 
-_Stored = tuple[dict[str, NDArray[Any]], float, str | bytes]
-
-
-def _read_apart(file: Path, name: str) -> _Stored:
+def _read_apart(file: Path, name: str) -> tuple[dict[str, NDArray[Any]], Mapping[str, Any]]:
     """What `stored_in` reads, read by another process that can be stopped.
 
     The HDF5 library goes round in circles in some damaged files, where no Python can interrupt it. Raises
@@ -167,33 +164,51 @@ def _read_apart(file: Path, name: str) -> _Stored:
         raise DataError(f"{name}: cannot be read in {_LONGEST_SECONDS} s: damaged? save it again") from error
     if done.returncode:
         raise DataError(f"{name}: not a SLEAP file: the HDF5 library fails on it: save it again")
-    found: _Stored | DataError = pickle.loads(done.stdout)
-    if isinstance(found, DataError):
-        raise found
-    return found
+    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as sent:
+        tables = dict(sent)
+    facts = json.loads(tables.pop("facts").item())
+    if facts["problem"]:
+        raise DataError(facts["problem"])
+    return tables, facts
 
 
 def send_stored() -> None:
-    """Write to standard output, pickled, what the file named on the command line stores, or what is wrong."""
+    """Write to standard output, as .npz, what the file named on the command line stores, or what is wrong."""
     file, name = sys.argv[1:]
+    tables: dict[str, NDArray[Any]] = {}
+    facts: dict[str, Any] = {"problem": ""}
     try:
-        found: _Stored | DataError = stored_in(Path(file), name)
+        tables, facts = stored_in(Path(file), name)
     except DataError as error:
-        found = error
+        facts["problem"] = str(error)
     # h5py raises what its library meets, of every kind, where bytes of a file are wrong.
     except Exception as error:
         said = f"{type(error).__name__}: {error}"[:160]
-        found = DataError(f"{name}: not a SLEAP file: {shown(said)}: save it again")
-    sys.stdout.buffer.write(pickle.dumps(found))
+        facts["problem"] = f"{name}: not a SLEAP file: {shown(said)}: save it again"
+    content = io.BytesIO()
+    np.savez(content, facts=np.array(json.dumps(facts)), **tables)
+    sys.stdout.buffer.write(content.getbuffer())
 
 
-def stored_in(file: Path, name: str) -> _Stored:
-    """The tables of a file by name, the number of its format, and its metadata as JSON."""
+def stored_in(file: Path, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The tables of numbers of a file by name, and its facts: videos, number of the format, metadata."""
     h5py = importlib.import_module("h5py")
     with h5py.File(file, "r") as opened:
         tables = {table: _table(h5py, opened, table, name) for table in _TABLES}
+        for table, content in tables.items():
+            if content.dtype.hasobject:
+                raise DataError(f"{name}: '{table}' is not a table of numbers: save it with SLEAP again")
         attributes = _item(h5py, opened, "metadata", name).attrs
-        return tables, float(attributes.get("format_id", 1.0)), attributes["json"]
+        return tables, {
+            "problem": "",
+            "videos": [_text(video) for video in _table(h5py, opened, "videos_json", name)],
+            "format_id": float(attributes.get("format_id", 1.0)),
+            "metadata": _text(attributes["json"]),
+        }
+
+
+def _text(stored: object) -> str:
+    return stored.decode("utf-8") if isinstance(stored, bytes) else str(stored)
 
 
 def _item(h5py: Any, opened: Any, name: str, file: str) -> Any:
