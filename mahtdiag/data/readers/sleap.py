@@ -185,8 +185,9 @@ def send_stored() -> None:
     except Exception as error:
         said = f"{type(error).__name__}: {error}"[:160]
         facts["problem"] = f"{name}: not a SLEAP file: {shown(said)}: save it again"
+    arrays: dict[str, Any] = {**tables, "facts": np.array(json.dumps(facts))}
     content = io.BytesIO()
-    np.savez(content, facts=np.array(json.dumps(facts)), **tables)
+    np.savez(content, **arrays)
     sys.stdout.buffer.write(content.getbuffer())
 
 
