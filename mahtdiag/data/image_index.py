@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -57,6 +57,16 @@ class ImageIndex:
         except OSError as error:
             where = shown(error.filename or root)
             raise DataError(f"{where}: cannot be listed: {error.strerror or error}") from error
+        return index
+
+    @classmethod
+    def of_names(cls, root: Path, names: Iterable[str]) -> "ImageIndex":
+        """These images alone, by their paths below the folder, which is not looked at."""
+        index = cls(root)
+        for path in names:
+            name = path.rpartition("/")[2]
+            index.by_name.setdefault(_nfc(name), []).append(path)
+            index.by_stem.setdefault(_nfc(os.path.splitext(name)[0]), []).append(path)
         return index
 
     @property

@@ -38,7 +38,8 @@ class Shape:
     """One thing that was marked: a vertebra with its corners, a spine with all its keypoints, or a point.
 
     `label` is what the file calls it (`L1`, `vertebra`, `L1_UL`), `names` are those of its points in order,
-    both as in the file. `points` `[n, 2]` (x, y), NaN where the file says unlabelled.
+    both as in the file. `points` `[n, 2]` (x, y), NaN where the file says unlabelled; more columns, such as
+    those of a prediction, go with their points.
     """
 
     label: str
@@ -104,7 +105,7 @@ class LabelledSet:
 
 
 class _Assembly:
-    """Puts the shapes of each image onto a skeleton, once for every way of naming them."""
+    """Puts the shapes of each image of a set onto a skeleton."""
 
     def __init__(self, labelled: LabelledSet, skeleton: Skeleton) -> None:
         self.set = labelled
@@ -113,15 +114,8 @@ class _Assembly:
         self.root = str(labelled.root)
         self.folder = str(Path(labelled.labels_file).parent).replace("\\", "/").removeprefix(".")
         self.spacing_mm = read_spacing(labelled.root)
-        self._slots: dict[tuple[str, tuple[str, ...]], _Slots] = {}
-        self.elsewhere: Counter[str] = Counter()
-        kinds = {(shape.label, shape.names) for labels in labelled.labels for shape in labels.shapes}
-        places = [self._places(*kind) for kind in kinds]
-        unnamed = {kind for kind, place in zip(kinds, places, strict=True) if _is_by_position(place)}
-        self.positions = self._positions(unnamed)
-        for kind, place in zip(kinds, places, strict=True):
-            self._slots[kind] = _slots(kind, place, self.positions, skeleton)
-        self._require_names()
+        where = f"{shown(labelled.root)}/{labelled.labels_file}"
+        self.onto = OntoSkeleton(labelled.labels, skeleton, labelled.own_names, where)
 
     def dataset(self) -> Dataset:
         """Every image that can be used, and the others with the reason."""
@@ -155,7 +149,7 @@ class _Assembly:
         if labels.problem is not None:
             return Failure(image, f"{labels.where}: {labels.problem}")
         try:
-            points = self._keypoints(labels)
+            points = self.onto.keypoints(labels)
             if labels.to_px is not None:
                 points = labels.to_px(self.set.root / found[0], points)
         except DataError as error:
@@ -174,9 +168,56 @@ class _Assembly:
             labelled_size=labels.size,
         )
 
-    def _keypoints(self, labels: ImageLabels) -> Floats:
-        """`[K, 2]` as in the file, NaN where not labelled. Raises DataError: what contradicts itself."""
-        keypoints = np.full((self.skeleton.keypoints, 2), np.nan)
+    def _not_found(self, labels: ImageLabels, found: Sequence[str]) -> str:
+        if found:
+            both = f"{shown(found[0])} and {shown(found[1])}"
+            return f"{labels.where}: several images of this name, {both}: keep one"
+        return f"{labels.where}: no such image in {shown(self.set.root)}"
+
+    def _notes(self, used: int) -> Iterator[str]:
+        where = self.set.labels_file
+        yield from self.onto.notes(where)
+        unmentioned = len(self.images.images) - used
+        if unmentioned > 0:
+            yield f"{counted(unmentioned, 'image')} left out, not mentioned in {where}"
+
+
+class OntoSkeleton:
+    """Puts the shapes of each image onto a skeleton, once for every way of naming them.
+
+    `columns` of `Shape.points`, the first two x and y. `where` the shapes come from, for messages. Raises
+    DataError where no name means a keypoint, or corners without a name lie in no one order.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[ImageLabels],
+        skeleton: Skeleton,
+        own_names: Mapping[str, str],
+        where: str,
+        columns: int = 2,
+    ) -> None:
+        self.labels = labels
+        self.skeleton = skeleton
+        self.own_names = own_names
+        self.where = where
+        self.columns = columns
+        self._slots: dict[tuple[str, tuple[str, ...]], _Slots] = {}
+        self.elsewhere: Counter[str] = Counter()
+        kinds = {(shape.label, shape.names) for image in labels for shape in image.shapes}
+        places = [self._places(*kind) for kind in kinds]
+        unnamed = {kind for kind, place in zip(kinds, places, strict=True) if _is_by_position(place)}
+        self.positions = self._positions(unnamed)
+        for kind, place in zip(kinds, places, strict=True):
+            self._slots[kind] = _slots(kind, place, self.positions, skeleton)
+        self._require_names()
+
+    def keypoints(self, labels: ImageLabels) -> Floats:
+        """`[K, columns]` as in the file, NaN where not labelled.
+
+        Raises DataError: what contradicts itself.
+        """
+        keypoints = np.full((self.skeleton.keypoints, self.columns), np.nan)
         without_level: list[Floats] = []
         placed = False
         for shape in labels.shapes:
@@ -190,19 +231,20 @@ class _Assembly:
                 keypoints[at] = points
                 placed = True
             elif slots.used.any():
-                corners = np.full((CORNERS_PER_VERTEBRA, 2), np.nan)
+                corners = np.full((CORNERS_PER_VERTEBRA, self.columns), np.nan)
                 corners[at] = points
                 without_level.append(corners)
         if without_level:
             self._by_height(keypoints, without_level)
-        largest = np.abs(keypoints).max(initial=0.0, where=np.isfinite(keypoints))
+        places = keypoints[:, :2]
+        largest = np.abs(places).max(initial=0.0, where=np.isfinite(places))
         if largest > LARGEST_COORDINATE_PX:
             raise DataError(f"a coordinate of {largest:g}: no image is that large")
         return keypoints
 
     def _require_once(self, keypoints: Floats, at: NDArray[np.int64], points: Floats) -> None:
         """Raises DataError where a keypoint is marked already, in another place."""
-        twice = np.isfinite(keypoints[at, 0]) & (keypoints[at] != points).any(axis=1)
+        twice = np.isfinite(keypoints[at, 0]) & (keypoints[at, :2] != points[:, :2]).any(axis=1)
         if twice.any():
             name = self.skeleton.keypoint_names[at[np.flatnonzero(twice)[0]]]
             raise DataError(f"{name} is marked twice: keep one")
@@ -232,15 +274,15 @@ class _Assembly:
 
     def _places(self, label: str, names: tuple[str, ...]) -> tuple[tuple[str | None, str | None], ...]:
         """Vertebra and corner of each point; what a point's own name does not say, its shape's label does."""
-        level, corner = place_of(renamed(label, self.set.own_names))
-        own = [place_of(renamed(name, self.set.own_names)) for name in names]
+        level, corner = place_of(renamed(label, self.own_names))
+        own = [place_of(renamed(name, self.own_names)) for name in names]
         return tuple((v or level, c or corner) for v, c in own)
 
     def _positions(self, unnamed: set[tuple[str, tuple[str, ...]]]) -> tuple[int, ...] | None:
         """Which corner the first to fourth point are, where nothing names them: as the vertebrae lie."""
         if not unnamed:
             return None
-        quads = [s.points for i in self.set.labels for s in i.shapes if (s.label, s.names) in unnamed]
+        quads = [s.points[:, :2] for i in self.labels for s in i.shapes if (s.label, s.names) in unnamed]
         return corners_by_place(np.stack(quads))
 
     def _require_names(self) -> None:
@@ -252,23 +294,16 @@ class _Assembly:
             return
         if not self._slots:
             return
-        names = _names(self.set.labels)
+        names = _names(self.labels)
         listed = ", ".join(shown(name) for name in names[:_MOST_NAMES]) + ", …" * (len(names) > _MOST_NAMES)
-        where = f"{shown(self.set.root)}/{self.set.labels_file}"
         wanted = f"{self.skeleton}, such as {self.skeleton.keypoint_names[0]}"
         raise DataError(
-            f"{where}: no name means a keypoint of {wanted}: found {listed}:"
+            f"{self.where}: no name means a keypoint of {wanted}: found {listed}:"
             " say in [data.keypoints] what they are"
         )
 
-    def _not_found(self, labels: ImageLabels, found: Sequence[str]) -> str:
-        if found:
-            both = f"{shown(found[0])} and {shown(found[1])}"
-            return f"{labels.where}: several images of this name, {both}: keep one"
-        return f"{labels.where}: no such image in {shown(self.set.root)}"
-
-    def _notes(self, used: int) -> Iterator[str]:
-        where = self.set.labels_file
+    def notes(self, where: str) -> Iterator[str]:
+        """What was decided alike for every image, and what was left out; `where`: the file, for people."""
         if self.positions is not None:
             order = ", ".join(CORNERS[corner] for corner in self.positions)
             yield f"corners have no names in {where}: taken as {order}, as the vertebrae lie"
@@ -278,9 +313,6 @@ class _Assembly:
             labels = sorted(self.elsewhere)
             listed = ", ".join(map(shown, labels[:_MOST_SAID])) + ", …" * (len(labels) > _MOST_SAID)
             yield f"not of the skeleton {self.skeleton} and left out: {listed}"
-        unmentioned = len(self.images.images) - used
-        if unmentioned > 0:
-            yield f"{counted(unmentioned, 'image')} left out, not mentioned in {where}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,8 @@ class Coco:
         notes: list[str] = []
         for file in files:
             name = shown(file.relative_to(root))
-            content = _Content.parse(read_json(file, name), name)
+            content = CocoFile.parse(read_json(file, name), name)
+            content.require_keypoints()
             labels += content.labels()
             notes += content.notes()
         names = shown(files[0].relative_to(root)) if files else ""
@@ -55,8 +56,11 @@ def _is_coco(keys: frozenset[str]) -> bool:
 
 
 @dataclass(slots=True)
-class _Content:
-    """One annotation file, its form checked."""
+class CocoFile:
+    """One annotation file, its form checked.
+
+    `images` and `categories` by their ids; of a category its name and the names of its keypoints.
+    """
 
     name: str
     images: dict[int | str, Mapping[str, Any]]
@@ -66,7 +70,7 @@ class _Content:
     orphans: int = 0
 
     @classmethod
-    def parse(cls, content: object, name: str) -> "_Content":
+    def parse(cls, content: object, name: str) -> "CocoFile":
         """Raises DataError with everything that is not of the form."""
         if not isinstance(content, dict):
             raise DataError(f"{name}: not COCO: a list of results? give the annotation file")
@@ -95,11 +99,10 @@ class _Content:
                 categories[identifier] = (str(category.get("name", "")), tuple(map(str, names)))
         if problems:
             raise DataError(*problems[:_MOST_SAID], *_more(name, len(problems)))
-        parsed = cls(name, images, categories, lists["annotations"] or ())
-        parsed._require_keypoints()
-        return parsed
+        return cls(name, images, categories, lists["annotations"] or ())
 
-    def _require_keypoints(self) -> None:
+    def require_keypoints(self) -> None:
+        """Raises DataError where nothing in it has a keypoint: what to export instead."""
         if not self.annotations:
             raise DataError(
                 f"{self.name}: no annotations: CVAT exports points as an empty COCO file: mark skeletons"
