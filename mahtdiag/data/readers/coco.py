@@ -149,7 +149,7 @@ class CocoFile:
         if known is None:
             return f"there is no category {shown(str(identifier)[:40])}"
         label, names = known
-        values = _triples(annotation["keypoints"])
+        values = triples(annotation["keypoints"])
         if values is None:
             return "keypoints are not numbers x, y, v one after the other"
         if not names:
@@ -181,7 +181,7 @@ def _level(annotation: Mapping[str, Any], label: str) -> str:
     return next((value for value in noted if isinstance(value, str) and place_of(value)[0]), label)
 
 
-def _triples(values: object) -> NDArray[np.float64] | None:
+def triples(values: object) -> NDArray[np.float64] | None:
     """`[n, 3]` (x, y, v), None where it is anything else."""
     try:
         array = np.asarray(values, dtype=np.float64)

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +36,9 @@ _KEYPOINT: Final = (
     "keypoint", "keypoint_name", "landmark", "landmark_name", "point", "point_name", "label", "name",
 )  # fmt: skip
 _ENDPLATE: Final = ("endplate", "endplate_name", "plate")
+_X: Final = ("x", "x_px", "x_coord", "x_coordinate")
+_Y: Final = ("y", "y_px", "y_coord", "y_coordinate")
 _VISIBLE: Final = ("visible", "visibility", "v", "labelled", "labeled")
-_X, _Y = ("x", "x_px", "x_coord", "x_coordinate"), ("y", "y_px", "y_coord", "y_coordinate")
 _ENDS: Final = ("x1", "y1", "x2", "y2")
 _PAIR: Final = (
     re.compile(r"(?P<name>.+?)[\s_.:/-]+(?P<axis>[xy])(?:_?px)?", re.IGNORECASE),
@@ -47,6 +48,18 @@ _NOTHING: Final = frozenset(("", "-", "na", "n/a", "nan", "null", "none"))
 _NO, _YES = frozenset(("false", "no", "f", "n")), frozenset(("true", "yes", "t", "y"))
 # Where people put a point that they have not marked; nothing lies there in earnest.
 _SUSPICIOUS: Final = ((0.0, 0.0), (-1.0, -1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnNames:
+    """What columns of keypoints and their places are called; the first that is there counts."""
+
+    keypoint: tuple[str, ...] = _KEYPOINT
+    x: tuple[str, ...] = _X
+    y: tuple[str, ...] = _Y
+
+
+LABELS: Final = ColumnNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +74,14 @@ class Tables:
         for number, file in enumerate(_files(path)):
             if number == _MOST_LOOKED_AT:
                 break
-            if _header(file) is not None:
+            if header_of(file) is not None:
                 return shown(file.relative_to(path) if path.is_dir() else file.name)
         return None
 
     def read(self, path: Path, options: ReadOptions) -> LabelledSet:
         """Every such table. Points that a row leaves empty are not labelled."""
         root = path if path.is_dir() else path.parent
-        found = [(file, header) for file in _files(path) if (header := _header(file)) is not None]
+        found = [(file, header) for file in _files(path) if (header := header_of(file)) is not None]
         if not found:
             raise DataError(
                 f"{shown(path)}: no table with a header such as image,vertebra,corner,x,y or"
@@ -77,7 +90,7 @@ class Tables:
         labels: list[ImageLabels] = []
         notes: list[str] = []
         for file, header in found:
-            table = _Table(shown(file.relative_to(root)), header, options.missing_value)
+            table = Table(shown(file.relative_to(root)), header, options.missing_value)
             labels += table.read(file)
             notes += table.notes()
         name = shown(found[0][0].relative_to(root))
@@ -85,11 +98,12 @@ class Tables:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
     """How a table is to be read; columns by their number.
 
     `pairs`: a name and the columns of its x and y, in each row. `label` and `name` are columns of names: of
-    the vertebra, and of the point or endplate, None where pairs have their own.
+    the vertebra, and of the point or endplate, None where pairs have their own. `more`: for each pair the
+    columns of further numbers that go with the point, None for one that is not there. `cells` of the header.
     """
 
     delimiter: str
@@ -101,10 +115,16 @@ class _Header:
     name: int | None = None
     visible: int | None = None
     problem: str | None = None
+    more: tuple[tuple[int | None, ...], ...] = ()
+    cells: tuple[str, ...] = ()
 
     @property
     def is_of_endplates(self) -> bool:
         return len(self.pairs) == 2 and self.name is not None
+
+
+# A name, x, y and further numbers.
+_Point = tuple[str, tuple[float, ...]]
 
 
 @dataclass(slots=True)
@@ -112,14 +132,14 @@ class _Image:
     """What the rows of one image say: names and points of each label."""
 
     line: int
-    shapes: dict[str, list[tuple[str, float, float]]] = field(default_factory=dict)
+    shapes: dict[str, list[_Point]] = field(default_factory=dict)
     problem: str | None = None
 
 
-class _Table:
+class Table:
     """Reads one table."""
 
-    def __init__(self, name: str, header: _Header, missing: float | None) -> None:
+    def __init__(self, name: str, header: Header, missing: float | None) -> None:
         self.name = name
         self.header = header
         self.missing = missing
@@ -173,7 +193,7 @@ class _Table:
             return
         found.shapes.setdefault(label, []).extend(points)
 
-    def _points(self, row: Sequence[str]) -> tuple[str, list[tuple[str, float, float]]]:
+    def _points(self, row: Sequence[str]) -> tuple[str, list[_Point]]:
         """The label of a row and its points. Raises DataError: what is wrong with it."""
         header = self.header
         if len(row) < header.width or any(row[header.width :]):
@@ -181,13 +201,16 @@ class _Table:
         own = "" if header.name is None else row[header.name]
         label = "" if header.label is None else row[header.label]
         visible = header.visible is None or _is_visible(row[header.visible])
-        points = []
-        for name, at_x, at_y in header.pairs:
+        points: list[_Point] = []
+        for pair, (name, at_x, at_y) in enumerate(header.pairs):
             named = f"{own} {name}".strip()
             x, y = (_number(row[at], header.delimiter) for at in (at_x, at_y))
-            points.append((named, *self._place(f"{label} {named}".strip(), x, y, visible)))
-        if header.is_of_endplates and points[0][1] != points[1][1]:
-            x1, x2 = points[0][1], points[1][1]
+            place = self._place(f"{label} {named}".strip(), x, y, visible)
+            more = header.more[pair] if header.more else ()
+            also = (math.nan if at is None else _number(row[at], header.delimiter) for at in more)
+            points.append((named, (*place, *also)))
+        if header.is_of_endplates and points[0][1][0] != points[1][1][0]:
+            x1, x2 = points[0][1][0], points[1][1][0]
             self.reversed[x1 > x2] += math.isfinite(x1) and math.isfinite(x2)
         return label, points
 
@@ -211,8 +234,8 @@ class _Table:
     def _labels(self, image: str, found: _Image) -> ImageLabels:
         shapes = []
         for label, points in found.shapes.items():
-            names = tuple(name for name, _, _ in points)
-            places = np.array([(x, y) for _, x, y in points])
+            names = tuple(name for name, _ in points)
+            places = np.array([place for _, place in points])
             if len(set(names)) == len(names):
                 shapes.append(Shape(label, names, places))
             else:
@@ -237,7 +260,7 @@ def _encoding(start: bytes) -> str:
     return "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
-def _header(file: Path) -> _Header | None:
+def header_of(file: Path, called: ColumnNames = LABELS) -> Header | None:
     """How a table is to be read, None for what is none."""
     try:
         with file.open("rb") as opened:
@@ -257,34 +280,40 @@ def _header(file: Path) -> _Header | None:
             cells = next(csv.reader([lines[skipped]], delimiter=delimiter, skipinitialspace=True))
         except (csv.Error, StopIteration, TypeError, ValueError):
             continue
-        if (header := _of_names([cell.strip() for cell in cells], delimiter, skipped + 1)) is not None:
-            return header
+        cells = [cell.strip() for cell in cells]
+        if (header := _of_names(cells, delimiter, skipped + 1, called)) is not None:
+            return replace(header, cells=tuple(cells))
     return None
 
 
-def _of_names(cells: Sequence[str], delimiter: str, lines: int) -> _Header | None:
-    names = [re.sub(r"[\s._-]+", "_", cell.lower()) for cell in cells]
+def column_names(cells: Sequence[str]) -> list[str]:
+    """The cells of a header in small letters, words joined by `_`."""
+    return [re.sub(r"[\s._-]+", "_", cell.lower()) for cell in cells]
+
+
+def _of_names(cells: Sequence[str], delimiter: str, lines: int, called: ColumnNames) -> Header | None:
+    names = column_names(cells)
     image = _column(names, _IMAGE)
     if image is None:
         return None
-    vertebra, corner, keypoint = (_column(names, called) for called in (_VERTEBRA, _CORNER, _KEYPOINT))
-    x, y, endplate = _column(names, _X), _column(names, _Y), _column(names, _ENDPLATE)
+    vertebra, corner, keypoint = (_column(names, each) for each in (_VERTEBRA, _CORNER, called.keypoint))
+    x, y, endplate = _column(names, called.x), _column(names, called.y), _column(names, _ENDPLATE)
     visible = _column(names, _VISIBLE)
     width = len(cells) - next((i for i, cell in enumerate(reversed(cells)) if cell), 0)
     if endplate is not None and all(end in names for end in _ENDS):
         x1, y1, x2, y2 = map(names.index, _ENDS)
         pairs = (("left", x1, y1), ("right", x2, y2))
-        return _Header(delimiter, lines, width, image, pairs, vertebra, endplate, visible)
+        return Header(delimiter, lines, width, image, pairs, vertebra, endplate, visible)
     if x is not None and y is not None:
         if vertebra is not None and corner is not None:
-            return _Header(delimiter, lines, width, image, (("", x, y),), vertebra, corner, visible)
+            return Header(delimiter, lines, width, image, (("", x, y),), vertebra, corner, visible)
         if keypoint is not None:
-            return _Header(delimiter, lines, width, image, (("", x, y),), None, keypoint, visible)
+            return Header(delimiter, lines, width, image, (("", x, y),), None, keypoint, visible)
         return None
     return _wide(cells, delimiter, lines, width, image)
 
 
-def _wide(cells: Sequence[str], delimiter: str, lines: int, width: int, image: int) -> _Header | None:
+def _wide(cells: Sequence[str], delimiter: str, lines: int, width: int, image: int) -> Header | None:
     columns: dict[str, dict[str, int]] = {}
     problem = None
     for at, cell in enumerate(cells):
@@ -301,7 +330,7 @@ def _wide(cells: Sequence[str], delimiter: str, lines: int, width: int, image: i
     alone = next((name for name, axes in columns.items() if len(axes) == 1), None)
     if alone is not None and None not in place_of(alone):
         problem = problem or f"{shown(alone[:60])} has only one of x and y"
-    return _Header(delimiter, lines, width, image, pairs, problem=problem)
+    return Header(delimiter, lines, width, image, pairs, problem=problem)
 
 
 def _column(names: Sequence[str], called: Sequence[str]) -> int | None:

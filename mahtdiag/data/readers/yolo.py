@@ -62,6 +62,16 @@ class YoloPose:
         return LabelledSet(root, self.name, names[0], found, options.keypoints, notes)
 
 
+def class_names(root: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The classes of a set with the names of their keypoints. Raises DataError as `YoloPose.read` does."""
+    files = _descriptions(root)
+    if not files:
+        return ()
+    name = shown(files[0].relative_to(root))
+    said = _Description.parse(read_bounded(files[0], name, _LARGEST_YAML_BYTES), name)
+    return tuple(zip(said.classes, said.points, strict=True))
+
+
 @dataclass(frozen=True, slots=True)
 class _Description:
     """What the YAML file says: classes, the names of the points of each, numbers per point, image folders."""

@@ -1,0 +1,125 @@
+"""A table of predictions: a row per point or per image, with σ and score where it has columns for them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from mahtdiag.data.files import shown
+from mahtdiag.data.labelled import ImageLabels, Shape
+from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
+from mahtdiag.data.readers.tables import LABELS, ColumnNames, Header, Table, column_names, header_of
+from mahtdiag.errors import DataError
+
+_INDEX: Final = ("index", "keypoint_index", "landmark_index", "point_index", "keypoint_id")
+_PREDICTED: Final = ("pred_{}", "{}_pred", "predicted_{}")
+_CALLED: Final = ColumnNames(
+    keypoint=LABELS.keypoint + _INDEX,
+    x=tuple(name.format("x") for name in _PREDICTED) + LABELS.x,
+    y=tuple(name.format("y") for name in _PREDICTED) + LABELS.y,
+)
+# σ along x, along y, and the score; one σ alone is that of both axes.
+_SIGMA: Final = ("sigma", "sigma_px")
+_MORE: Final = (
+    ("sigma_x", "sigma_x_px"),
+    ("sigma_y", "sigma_y_px"),
+    ("score", "confidence", "conf", "likelihood", "peak", "keypoint_score"),
+)
+_NUMBER: Final = re.compile(r"([0-9]{1,6})(\.0*)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class CsvPredictions:
+    """The reader (see `PredictionReader`)."""
+
+    name: str = "csv"
+    title: str = "a table (CSV)"
+    looks_like: str = "a header such as image,index,x,y,sigma,score or image,vertebra,corner,x,y"
+
+    def recognises(self, path: Path) -> bool:
+        """A header that names an image and coordinates."""
+        return path.is_file() and header_of(path, _CALLED) is not None
+
+    def read(self, path: Path, of: SetOfImages) -> PredictedFile:
+        """The table; keypoints by their names, or by their index in the skeleton from 0."""
+        name = shown(path.name)
+        header = header_of(path, _CALLED)
+        if header is None:
+            raise DataError(f"{name}: no header such as {self.looks_like.removeprefix('a header such as ')}")
+        table = Table(name, replace(header, more=_more(header)), of.options.missing_value)
+        images = [_with_columns(image) for image in table.read(path)]
+        named = _Indices(of, name).named(images)
+        return PredictedFile(tuple(named), (path,), tuple(table.notes()))
+
+
+def _more(header: Header) -> tuple[tuple[int | None, ...], ...]:
+    """The columns of σ and score of each pair: by their own names in a long table, else after the point's."""
+    names = column_names(header.cells)
+    if header.name is not None:
+        return (_columns_of("", names),) * len(header.pairs)
+    return tuple(_columns_of("_".join(column_names([name])) + "_", names) for name, _, _ in header.pairs)
+
+
+def _columns_of(prefix: str, names: Sequence[str]) -> tuple[int | None, ...]:
+    at = [
+        next((names.index(prefix + name) for name in called if prefix + name in names), None)
+        for called in (*_MORE, _SIGMA)
+    ]
+    both = at.pop()
+    return tuple(both if each is None and axis < 2 else each for axis, each in enumerate(at))
+
+
+def _with_columns(image: ImageLabels) -> ImageLabels:
+    shapes = tuple(
+        Shape(each.label, each.names, columns(each.points[:, :2], each.points[:, 2:4], each.points[:, 4]))
+        for each in image.shapes
+    )
+    return replace(image, shapes=shapes)
+
+
+class _Indices:
+    """Puts names in place of indices, which count the skeleton's keypoints from 0."""
+
+    def __init__(self, of: SetOfImages, name: str) -> None:
+        self.names = of.skeleton.keypoint_names
+        self.skeleton = of.skeleton
+        self.own = of.options.keypoints
+        self.name = name
+
+    def named(self, images: Sequence[ImageLabels]) -> list[ImageLabels]:
+        """The images with names. Raises DataError where indices count from 1."""
+        numbers = {
+            number
+            for image in images
+            for shape in image.shapes
+            if not shape.label
+            for name in shape.names
+            if (number := self._index(name)) is not None
+        }
+        if len(self.names) in numbers and 0 not in numbers:
+            raise DataError(
+                f"{self.name}: keypoints {min(numbers)} to {max(numbers)}: the index counts from 0: the last"
+                f" of {self.skeleton} is {len(self.names) - 1}"
+            )
+        return [self._named(image) for image in images] if numbers else list(images)
+
+    def _named(self, image: ImageLabels) -> ImageLabels:
+        shapes = []
+        for shape in image.shapes:
+            indices = [self._index(name) if not shape.label else None for name in shape.names]
+            beyond = next((each for each in indices if each is not None and each >= len(self.names)), None)
+            if beyond is not None:
+                last = len(self.names) - 1
+                problem = f"keypoint {beyond}: those of {self.skeleton} are 0 to {last}"
+                return replace(image, shapes=(), problem=image.problem or problem)
+            names = tuple(
+                name if index is None else self.names[index]
+                for name, index in zip(shape.names, indices, strict=True)
+            )
+            shapes.append(replace(shape, names=names))
+        return replace(image, shapes=tuple(shapes))
+
+    def _index(self, name: str) -> int | None:
+        match = _NUMBER.fullmatch(name)
+        return int(match[1]) if match and name not in self.own else None
