@@ -14,7 +14,7 @@ from mahtdiag.schema.records import Failure, Patient, Sample
 from mahtdiag.schema.skeleton import View
 
 _TAKEN, _LEFT, _NONE = "taken", "left", "none"
-_OTHER_IMAGES: Final = IMAGE_EXTENSIONS - EXTENSIONS
+_OTHER_IMAGES: Final = tuple(sorted(IMAGE_EXTENSIONS - EXTENSIONS))
 
 
 def with_headers(dataset: Dataset, *, from_imager: bool = False) -> Dataset:
@@ -28,8 +28,7 @@ def with_headers(dataset: Dataset, *, from_imager: bool = False) -> Dataset:
     failures = list(dataset.failures)
     spacings: Counter[str] = Counter()
     for sample in dataset.samples:
-        extension = os.path.splitext(sample.path)[1].lower()
-        if extension in _OTHER_IMAGES or not is_image(sample.path, extension):
+        if not _is_dicom(sample.path):
             samples.append(sample)
             continue
         try:
@@ -43,6 +42,13 @@ def with_headers(dataset: Dataset, *, from_imager: bool = False) -> Dataset:
     failures.sort(key=lambda failure: failure.image)
     notes = (*dataset.notes, *_notes(spacings))
     return replace(dataset, samples=tuple(samples), failures=tuple(failures), notes=notes)
+
+
+def _is_dicom(path: str) -> bool:
+    if path.endswith(_OTHER_IMAGES):
+        return False
+    extension = os.path.splitext(path)[1].lower()
+    return extension not in _OTHER_IMAGES and is_image(path, extension)
 
 
 def _require_view(facts: DicomFacts, view: View) -> None:

@@ -4,10 +4,12 @@ import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from mahtdiag.data.files import IMAGE_EXTENSIONS, is_image, shown
+from mahtdiag.data.folders import content_of, looked_up
 from mahtdiag.errors import DataError
 
 _MOST_FILES: Final = 2_000_000
@@ -33,31 +35,43 @@ class ImageIndex:
 
         Raises DataError where it cannot be listed, or holds more than two million files.
         """
+        return looked_up((cls, os.fspath(root), endings), lambda: cls._listed(root, endings))
+
+    @classmethod
+    def _listed(cls, root: Path, endings: frozenset[str] | None) -> "ImageIndex":
         index = cls(root)
         listed = 0
+        waiting = [""]
         try:
-            for folder, folders, names in os.walk(root, onerror=_raise):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                listed += len(names)
+            while waiting:
+                below = waiting.pop()
+                folder = os.path.join(root, below) if below else os.fspath(root)
+                prefix = below and f"{below}/"
+                content = content_of(folder)
+                listed += content.count
                 if listed > _MOST_FILES:
                     raise DataError(f"{shown(root)}: more than {_MOST_FILES} files: name a folder of images")
-                below = os.path.relpath(folder, root).replace(os.sep, "/")
-                prefix = "" if below == "." else f"{below}/"
-                for name in names:
-                    stem, extension = os.path.splitext(name)
-                    extension = extension.lower()
-                    if endings is None:
-                        wanted = is_image(os.path.join(folder, name), extension)
-                    else:
-                        wanted = extension in endings
-                    if name.startswith(".") or not wanted:
-                        continue
-                    index.by_name.setdefault(_nfc(name), []).append(prefix + name)
-                    index.by_stem.setdefault(_nfc(stem), []).append(prefix + name)
+                for ending, names in content.files.items():
+                    index._take(prefix, folder, ending, names, endings)
+                waiting += [f"{prefix}{name}" for name in reversed(content.folders)]
         except OSError as error:
             where = shown(error.filename or root)
             raise DataError(f"{where}: cannot be listed: {error.strerror or error}") from error
         return index
+
+    def _take(
+        self, prefix: str, folder: str, ending: str, names: Sequence[str], endings: frozenset[str] | None
+    ) -> None:
+        """Take in the files of one ending in one folder, as far as they are wanted."""
+        if endings is not None:
+            names = names if ending in endings else ()
+        elif ending not in IMAGE_EXTENSIONS:
+            names = [name for name in names if is_image(os.path.join(folder, name), ending)]
+        length = len(ending)
+        for name in names:
+            known = _nfc(name)
+            self.by_name.setdefault(known, []).append(prefix + name)
+            self.by_stem.setdefault(known[: len(known) - length], []).append(prefix + name)
 
     @classmethod
     def of_names(cls, root: Path, names: Iterable[str]) -> "ImageIndex":
@@ -72,7 +86,7 @@ class ImageIndex:
     @property
     def images(self) -> list[str]:
         """Every image, by its path below the folder, sorted."""
-        return sorted(path for paths in self.by_name.values() for path in paths)
+        return sorted(chain.from_iterable(self.by_name.values()))
 
     def find(self, name: str, beside: str = "") -> list[str]:
         """The images that a name can mean, by their paths below the folder; best one alone where one is best.
@@ -110,7 +124,3 @@ def _closest(found: Sequence[str], folders: Sequence[str]) -> list[str]:
 
 def _nfc(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def _raise(error: OSError) -> None:
-    raise error

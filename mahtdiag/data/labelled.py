@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from mahtdiag.data.file_names import parse_file_name, view_of_file_name
 from mahtdiag.data.files import Dataset, ViewEvidence, counted, read_spacing, settle, shown, spacing_of
 from mahtdiag.data.image_index import ImageIndex
+from mahtdiag.data.placing import Placed, Slots, place_shapes
 from mahtdiag.data.quads import corners_by_place
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.records import Failure, Patient, Sample
-from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, UL, UR, Skeleton, View
+from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, Skeleton, View
 
 Floats = NDArray[np.float64]
-# No radiograph is that large: beyond it lie damaged numbers, such as 1e308.
-LARGEST_COORDINATE_PX: Final = 1e6
+# How many images are worked on together.
+_TOGETHER: Final = 4096
+NOBODY: Final = Patient()
 _MOST_NAMES: Final = 12
 _MOST_SAID: Final = 3
 
@@ -62,7 +64,7 @@ class ImageLabels:
     size: Size | None = None
     problem: str | None = None
     to_px: Callable[[Path, Floats], Floats] | None = None
-    patient: Patient = field(default_factory=Patient)
+    patient: Patient = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,20 @@ class LabelledSet:
         places = {place_of(renamed(name, self.own_names)) for name in _names(self.labels)}
         levels = {vertebra for vertebra, _ in places} - {None}
         found = []
-        views = {view_of_file_name(_stem(labels.image)) for labels in self.labels}
-        if len(views) == 1 and (view := next(iter(views))) is not None:
+        view = self._view_of_names()
+        if view is not None:
             found.append(ViewEvidence(view, "the file names", weak=True))
         if LA.last_endplate in levels:
             found.append(ViewEvidence(View.LA, f"{LA.last_endplate} among the names"))
         elif levels >= set(LA.bodies):
             found.append(ViewEvidence(View.AP, f"the names (no {LA.last_endplate})", weak=True))
         return tuple(found)
+
+    def _view_of_names(self) -> View | None:
+        """The view that all names of images say."""
+        views = (view_of_file_name(_stem(labels.image)) for labels in self.labels)
+        first = next(views, None)
+        return first if first is not None and all(view is first for view in views) else None
 
     def of_view(self, view: View | None) -> Dataset:
         """The set with the keypoints of a view. Raises DataError where nothing of it can be used."""
@@ -111,7 +119,7 @@ class _Assembly:
         self.set = labelled
         self.skeleton = skeleton
         self.images = ImageIndex.of(labelled.root)
-        self.root = str(labelled.root)
+        self.root = os.path.join(labelled.root, "")
         self.folder = str(Path(labelled.labels_file).parent).replace("\\", "/").removeprefix(".")
         self.spacing_mm = read_spacing(labelled.root)
         where = f"{shown(labelled.root)}/{labelled.labels_file}"
@@ -122,12 +130,17 @@ class _Assembly:
         samples: list[Sample] = []
         failures: list[Failure] = [*self.set.failures]
         seen: dict[str, str] = {}
-        for labels in self.set.labels:
-            made = self._sample(labels, seen)
-            if isinstance(made, Sample):
-                samples.append(made)
-            else:
-                failures.append(made)
+        for first in range(0, len(self.set.labels), _TOGETHER):
+            together = self.set.labels[first : first + _TOGETHER]
+            placed = self.onto.placed(together)
+            labelled = np.asarray(np.isfinite(placed.keypoints).any(axis=(1, 2)))
+            for i, labels in enumerate(together):
+                problem = placed.problems.get(i)
+                made = self._sample(labels, placed.keypoints[i], problem, bool(labelled[i]), seen)
+                if isinstance(made, Sample):
+                    samples.append(made)
+                else:
+                    failures.append(made)
         if not samples and not failures:
             where = f"{shown(self.set.root)}/{self.set.labels_file}"
             raise DataError(f"{where}: no image is labelled: name a set with annotations")
@@ -137,7 +150,10 @@ class _Assembly:
         root = self.set.root
         return Dataset(root, self.set.format, self.skeleton, tuple(samples), tuple(failures), notes)
 
-    def _sample(self, labels: ImageLabels, seen: dict[str, str]) -> Sample | Failure:
+    def _sample(
+        self, labels: ImageLabels, points: Floats, problem: str | None, labelled: bool, seen: dict[str, str]
+    ) -> Sample | Failure:
+        """The sample of an image, from the keypoints `[K, 2]` that its shapes made."""
         found = self.images.find(labels.image, self.folder)
         if len(found) != 1:
             own = labels.problem and f"{labels.where}: {labels.problem}"
@@ -146,25 +162,26 @@ class _Assembly:
         if found[0] in seen:
             return Failure(image, f"{labels.where}: a second entry for this image, after {seen[found[0]]}")
         seen[found[0]] = labels.where
-        if labels.problem is not None:
-            return Failure(image, f"{labels.where}: {labels.problem}")
-        try:
-            points = self.onto.keypoints(labels)
-            if labels.to_px is not None:
+        problem = labels.problem or problem
+        if problem is not None:
+            return Failure(image, f"{labels.where}: {problem}")
+        if labels.to_px is not None:
+            try:
                 points = labels.to_px(self.set.root / found[0], points)
-        except DataError as error:
-            return Failure(image, f"{labels.where}: {'; '.join(error.problems)}")
-        if not np.isfinite(points).any():
+            except DataError as error:
+                return Failure(image, f"{labels.where}: {'; '.join(error.problems)}")
+            labelled = bool(np.isfinite(points).any())
+        if not labelled:
             return Failure(image, f"{labels.where}: no keypoint of it is labelled")
-        stem = _stem(found[0])
+        known = labels.patient is not NOBODY and labels.patient != NOBODY
         return Sample(
             image=image,
-            path=os.path.join(self.root, found[0]),
+            path=self.root + found[0],
             skeleton=self.skeleton,
             keypoints_px=points,
             annotation_sha256=hashlib.sha256(points.tobytes()).hexdigest(),
-            patient=labels.patient if labels.patient != Patient() else parse_file_name(stem) or Patient(),
-            spacing=PixelSpacing.square(spacing_of(image, self.spacing_mm)),
+            patient=labels.patient if known else parse_file_name(_stem(found[0])) or NOBODY,
+            spacing=PixelSpacing.square(spacing_of(image, self.spacing_mm)) if self.spacing_mm else None,
             labelled_size=labels.size,
         )
 
@@ -202,7 +219,7 @@ class OntoSkeleton:
         self.own_names = own_names
         self.where = where
         self.columns = columns
-        self._slots: dict[tuple[str, tuple[str, ...]], _Slots] = {}
+        self._slots: dict[tuple[str, tuple[str, ...]], Slots] = {}
         self.elsewhere: Counter[str] = Counter()
         kinds = {(shape.label, shape.names) for image in labels for shape in image.shapes}
         places = [self._places(*kind) for kind in kinds]
@@ -212,65 +229,18 @@ class OntoSkeleton:
             self._slots[kind] = _slots(kind, place, self.positions, skeleton)
         self._require_names()
 
+    def placed(self, images: Sequence[ImageLabels]) -> Placed:
+        """The keypoints of images as in the file, and what contradicts itself."""
+        shapes = [[(self._slots[s.label, s.names], s.points) for s in image.shapes] for image in images]
+        return place_shapes(self.skeleton, shapes, self.columns)
+
     def keypoints(self, labels: ImageLabels) -> Floats:
-        """`[K, columns]` as in the file, NaN where not labelled.
-
-        Raises DataError: what contradicts itself.
-        """
-        keypoints = np.full((self.skeleton.keypoints, self.columns), np.nan)
-        without_level: list[Floats] = []
-        placed = False
-        for shape in labels.shapes:
-            slots = self._slots[(shape.label, shape.names)]
-            # Half a point is none; a sum is NaN or infinite where either coordinate is.
-            kept = slots.used & np.isfinite(shape.points[:, 0] + shape.points[:, 1])
-            points, at = shape.points[kept], slots.index[kept]
-            if slots.level_known:
-                if placed:
-                    self._require_once(keypoints, at, points)
-                keypoints[at] = points
-                placed = True
-            elif slots.used.any():
-                corners = np.full((CORNERS_PER_VERTEBRA, self.columns), np.nan)
-                corners[at] = points
-                without_level.append(corners)
-        if without_level:
-            self._by_height(keypoints, without_level)
-        places = keypoints[:, :2]
-        largest = np.abs(places).max(initial=0.0, where=np.isfinite(places))
-        if largest > LARGEST_COORDINATE_PX:
-            raise DataError(f"a coordinate of {largest:g}: no image is that large")
+        """`[K, columns]` of one image. Raises DataError: what contradicts itself."""
+        placed = self.placed([labels])
+        if placed.problems:
+            raise DataError(*placed.problems.values())
+        keypoints: Floats = placed.keypoints[0]
         return keypoints
-
-    def _require_once(self, keypoints: Floats, at: NDArray[np.int64], points: Floats) -> None:
-        """Raises DataError where a keypoint is marked already, in another place."""
-        twice = np.isfinite(keypoints[at, 0]) & (keypoints[at, :2] != points[:, :2]).any(axis=1)
-        if twice.any():
-            name = self.skeleton.keypoint_names[at[np.flatnonzero(twice)[0]]]
-            raise DataError(f"{name} is marked twice: keep one")
-
-    def _by_height(self, keypoints: Floats, quads: Sequence[Floats]) -> None:
-        """Vertebrae without a level, ordered from above, into `keypoints`.
-
-        Raises DataError where some have a level and others none, and where their number is not the
-        skeleton's: which one is missing, nothing tells.
-        """
-        bodies, last = len(self.skeleton.bodies), self.skeleton.last_endplate
-        if np.isfinite(keypoints).any():
-            raise DataError("some vertebrae have a level and others none: name all of them")
-        if len(quads) != len(self.skeleton.vertebrae):
-            first, end = self.skeleton.vertebrae[0], self.skeleton.vertebrae[-1]
-            raise DataError(
-                f"{counted(len(quads), 'vertebra').replace('vertebras', 'vertebrae')} without a level,"
-                f" {first} to {end} are {len(self.skeleton.vertebrae)}: which are missing cannot be told,"
-                " name the levels"
-            )
-        if any(not np.isfinite(quad).any() for quad in quads):
-            raise DataError("a vertebra without a level has no corner: its place cannot be told")
-        ordered = sorted(quads, key=lambda quad: float(np.nanmean(quad[:, 1])))
-        keypoints[: self.skeleton.body_keypoints] = np.concatenate(ordered[:bodies])
-        if last is not None:
-            keypoints[self.skeleton.body_keypoints :] = ordered[bodies][[UL, UR]]
 
     def _places(self, label: str, names: tuple[str, ...]) -> tuple[tuple[str | None, str | None], ...]:
         """Vertebra and corner of each point; what a point's own name does not say, its shape's label does."""
@@ -315,21 +285,12 @@ class OntoSkeleton:
             yield f"not of the skeleton {self.skeleton} and left out: {listed}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Slots:
-    """Where points of a kind of shape go: `index` `[n]` of keypoints, or corners where no level is known."""
-
-    index: NDArray[np.int64]
-    used: NDArray[np.bool_]
-    level_known: bool
-
-
 def _slots(
     kind: tuple[str, tuple[str, ...]],
     places: Sequence[tuple[str | None, str | None]],
     positions: tuple[int, ...] | None,
     skeleton: Skeleton,
-) -> _Slots:
+) -> Slots:
     if _is_by_position(places) and positions is not None:
         places = [(v, CORNERS[positions[i]]) for i, (v, _) in enumerate(places)]
     known = any(vertebra is not None for vertebra, _ in places)
@@ -344,7 +305,7 @@ def _slots(
     used = index >= 0
     if len(set(index[used].tolist())) < int(used.sum()):
         raise DataError(f"{shown(kind[0])}: two of its points are the same keypoint: {', '.join(kind[1])}")
-    return _Slots(index, used, known)
+    return Slots(index, used, known)
 
 
 def _is_by_position(places: Sequence[tuple[str | None, str | None]]) -> bool:

@@ -15,6 +15,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.records import Sample
 
 _DIGITS: Final = 16
+_SEPARATORS: Final = tuple({os.sep, "/"})
 
 
 def keyed(dataset: Dataset, pattern: str | None) -> Dataset:
@@ -28,7 +29,8 @@ def keyed(dataset: Dataset, pattern: str | None) -> Dataset:
     """
     if pattern is not None:
         return _by_pattern(dataset, pattern)
-    beside = {os.path.dirname(sample.path) for sample in dataset.samples}
+    # Many images lie in few folders; `os.path.dirname` takes four times as long.
+    beside = {sample.path[: max(map(sample.path.rfind, _SEPARATORS)) + 1] for sample in dataset.samples}
     folders = dict.fromkeys((dataset.path, *map(Path, sorted(beside))))
     tables = [folder / PATIENTS_FILE for folder in folders if (folder / PATIENTS_FILE).is_file()]
     if not tables:

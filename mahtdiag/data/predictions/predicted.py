@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from mahtdiag.data.files import Dataset, counted, shown
 from mahtdiag.data.image_index import ImageIndex
-from mahtdiag.data.labelled import LARGEST_COORDINATE_PX, ImageLabels, OntoSkeleton
+from mahtdiag.data.labelled import ImageLabels, OntoSkeleton
+from mahtdiag.data.placing import LARGEST_COORDINATE_PX
 from mahtdiag.data.predictions.references import CocoIds, KeypointNames, coco_ids, keypoint_names
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions

@@ -7,7 +7,9 @@ from typing import Final, Protocol
 import numpy as np
 
 from mahtdiag.data.files import Dataset, ViewEvidence, shown
+from mahtdiag.data.folders import one_look
 from mahtdiag.data.headers import with_headers
+from mahtdiag.data.json_files import collector_paused
 from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.aasce import Aasce
 from mahtdiag.data.readers.buu_lspine import BuuLspine
@@ -101,7 +103,8 @@ def reader_of(path: Path, name: str | None = None) -> Reader:
             known = ", ".join(reader.name for reader in READERS)
             raise DataError(f"--data-format {name}: not a format: one of {known}")
         return named
-    proofs = [(reader, proof) for reader in READERS if (proof := reader.recognises(path)) is not None]
+    with one_look():
+        proofs = [(reader, proof) for reader in READERS if (proof := reader.recognises(path)) is not None]
     if len(proofs) > 1:
         formats = " and ".join(f"{reader.name} ({proof})" for reader, proof in proofs)
         raise DataError(
@@ -109,6 +112,12 @@ def reader_of(path: Path, name: str | None = None) -> Reader:
             " it with --data-format"
         )
     return proofs[0][0] if proofs else READERS[0]
+
+
+def read_set(path: Path, options: ReadOptions) -> AnnotatedSet:
+    """What the reader that recognises a set reads of it. Raises DataError as `reader_of` and `read` do."""
+    with one_look(), collector_paused():
+        return reader_of(path, options.format).read(path, options)
 
 
 def open_dataset(
@@ -119,8 +128,12 @@ def open_dataset(
     `annotated`: what its reader has read already. With `options.complete_only` an image that lacks a keypoint
     is a failure.
     """
-    options = options or ReadOptions()
-    found = annotated or reader_of(path, options.format).read(path, options)
+    with one_look(), collector_paused():
+        return _opened(path, view, options or ReadOptions(), annotated)
+
+
+def _opened(path: Path, view: View | None, options: ReadOptions, annotated: AnnotatedSet | None) -> Dataset:
+    found = annotated or read_set(path, options)
     told = with_headers(found.of_view(view), from_imager=options.spacing_from is SpacingSource.IMAGER)
     dataset = keyed(told, options.patient)
     title = next((reader.title for reader in READERS[1:] if reader.name == dataset.format), None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,50 +117,63 @@ class CocoFile:
 
     def labels(self) -> list[ImageLabels]:
         """What the file says of each of its images."""
-        shapes: dict[int | str, list[Shape]] = {identifier: [] for identifier in self.images}
-        problems: dict[int | str, str] = {}
+        of_images: dict[int | str, list[int]] = {identifier: [] for identifier in self.images}
+        kinds: dict[int | str, list[int]] = {}
+        problems: dict[int, str] = {}
         for at, annotation in enumerate(self.annotations):
             identifier = annotation.get("image_id") if isinstance(annotation, dict) else None
-            if not isinstance(identifier, int | str) or identifier not in shapes:
+            if not isinstance(identifier, int | str) or identifier not in of_images:
                 self.orphans += 1
                 continue
             if not annotation.get("keypoints"):
                 self.without_keypoints += 1
                 continue
-            made = self._shape(annotation)
-            if isinstance(made, Shape):
-                shapes[identifier].append(made)
+            of_images[identifier].append(at)
+            category = annotation.get("category_id")
+            if isinstance(category, int | str) and category in self.categories:
+                kinds.setdefault(category, []).append(at)
             else:
-                problems.setdefault(identifier, f"annotations[{at}]: {made}")
+                problems[at] = f"there is no category {shown(str(category)[:40])}"
+        shapes: dict[int, Shape] = {}
+        for category, members in kinds.items():
+            self._take(category, members, shapes, problems)
         return [
             ImageLabels(
                 image=image["file_name"],
                 where=f"{self.name}, image {identifier}",
-                shapes=tuple(shapes[identifier]),
+                shapes=tuple([shapes[at] for at in own if at in shapes]),
                 size=_size(image),
-                problem=problems.get(identifier),
+                problem=next((f"annotations[{at}]: {problems[at]}" for at in own if at in problems), None)
+                if problems
+                else None,
             )
-            for identifier, image in self.images.items()
+            for (identifier, image), own in zip(self.images.items(), of_images.values(), strict=True)
         ]
 
-    def _shape(self, annotation: Mapping[str, Any]) -> Shape | str:
-        """The shape of an instance, or what is wrong with it."""
-        identifier = annotation.get("category_id")
-        known = self.categories.get(identifier) if isinstance(identifier, int | str) else None
-        if known is None:
-            return f"there is no category {shown(str(identifier)[:40])}"
-        label, names = known
-        values = triples(annotation["keypoints"])
+    def _take(
+        self, category: int | str, members: Sequence[int], shapes: dict[int, Shape], problems: dict[int, str]
+    ) -> None:
+        """The shapes of the instances of a category, all at once where all are of its form."""
+        label, names = self.categories[category]
+        values = [self.annotations[at]["keypoints"] for at in members]
+        together = _same_triples(values, len(names)) if names else None
+        for i, at in enumerate(members):
+            made = self._points(values[i], label, names) if together is None else together[i]
+            if isinstance(made, str):
+                problems[at] = made
+            else:
+                own = names or tuple(map(str, range(len(made))))
+                shapes[at] = Shape(_level(self.annotations[at], label), own, made)
+
+    def _points(self, keypoints: object, label: str, names: tuple[str, ...]) -> NDArray[np.float64] | str:
+        """The points of an instance, NaN where not labelled, or what is wrong with it."""
+        values = triples(keypoints)
         if values is None:
             return "keypoints are not numbers x, y, v one after the other"
-        if not names:
-            names = tuple(map(str, range(len(values))))
-        if len(values) != len(names):
+        if names and len(values) != len(names):
             return f"{len(values)} keypoints, the category {shown(label)} has {len(names)}"
-        points = np.where(values[:, 2:] > 0, values[:, :2], np.nan)
-        if np.isinf(points).any():
-            return "a coordinate is infinite"
-        return Shape(_level(annotation, label), names, points)
+        points = _labelled(values)
+        return "a coordinate is infinite" if np.isinf(points).any() else points
 
     def notes(self) -> list[str]:
         """One line for each kind of annotation that was left out."""
@@ -176,9 +190,30 @@ def _level(annotation: Mapping[str, Any], label: str) -> str:
     if place_of(label)[0] is not None:
         return label
     attributes = annotation.get("attributes")
+    if not attributes and annotation.keys().isdisjoint(_LEVEL_ATTRIBUTES):
+        return label
     attributes = attributes if isinstance(attributes, dict) else {}
     noted = (attributes.get(key, annotation.get(key)) for key in _LEVEL_ATTRIBUTES)
     return next((value for value in noted if isinstance(value, str) and place_of(value)[0]), label)
+
+
+def _same_triples(values: Sequence[object], count: int) -> NDArray[np.float64] | None:
+    """Points `[N, count, 2]` of instances, None where any is not so many finite numbers x, y, v in a row."""
+    if not all(isinstance(each, list) and len(each) == 3 * count for each in values):
+        return None
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if array.ndim != 2:
+        return None
+    points = _labelled(array.reshape(len(values), count, 3))
+    return None if np.isinf(points).any() else points
+
+
+def _labelled(triples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`[..., 3]` (x, y, v) to points `[..., 2]`, NaN where v is not above 0."""
+    return np.where(triples[..., 2:] > 0, triples[..., :2], np.nan)
 
 
 def triples(values: object) -> NDArray[np.float64] | None:
@@ -193,7 +228,12 @@ def triples(values: object) -> NDArray[np.float64] | None:
 
 
 def _size(image: Mapping[str, Any]) -> Size | None:
-    height, width = number(image.get("height")), number(image.get("width"))
+    return _size_of(number(image.get("height")), number(image.get("width")))
+
+
+@lru_cache(maxsize=1024)
+def _size_of(height: float, width: float) -> Size | None:
+    """Most images of a set are of few sizes."""
     return Size(int(height), int(width)) if 0 < height < 1e6 and 0 < width < 1e6 else None
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final
 from xml.parsers import expat
@@ -25,6 +25,7 @@ _MOST_LOOKED_AT: Final = 64
 _CHUNK_BYTES: Final = 256 * 1024
 _DEEPEST: Final = 32
 _LONGEST_TEXT: Final = 200
+_NOWHERE: Final = np.zeros((0, 2))
 _DRAWN: Final = {
     "points": Drawn.POINT,
     "polygon": Drawn.POLYGON,
@@ -155,7 +156,7 @@ class _Content:
         points = _points(values.get("points", ""))
         if points is None:
             self.problem = self.problem or f"'{shown(label)}': points are not finite numbers x,y;x,y"
-            points = np.zeros((0, 2))
+            points = _NOWHERE
         group = values.get("group_id") or None
         return _Open(element, label, points, group, values.get("outside") == "1")
 
@@ -187,7 +188,7 @@ class _Content:
             self.marks += _marks(shape, label, group)
             return
         own = f"skeleton {len(self.marks)}"
-        self.marks.append(Mark(label, Drawn.NAME, np.zeros((0, 2)), own))
+        self.marks.append(Mark(label, Drawn.NAME, _NOWHERE, own))
         for element in shape.elements:
             self.marks += _marks(element, element.label, own)
 
@@ -228,14 +229,14 @@ def _marks(shape: _Open, label: str, group: str | None) -> list[Mark]:
 def _points(text: str) -> NDArray[np.float64] | None:
     """`[n, 2]` of `x,y;x,y`; None where a number is none."""
     if not text:
-        return np.zeros((0, 2))
+        return _NOWHERE
     try:
         pairs = [[float(number) for number in pair.split(",")] for pair in text.split(";")]
     except ValueError:
         return None
     if any(len(pair) != 2 for pair in pairs):
         return None
-    if not all(math.isfinite(number) for pair in pairs for number in pair):
+    if not all(map(math.isfinite, chain.from_iterable(pairs))):
         return None
     return np.array(pairs, dtype=np.float64)
 

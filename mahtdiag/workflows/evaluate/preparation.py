@@ -18,7 +18,7 @@ from mahtdiag.anatomy.rules import Limits, select_rules
 from mahtdiag.config.settings import DataSettings, LossSettings, ModelSettings, Settings
 from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.images import read_image_size
-from mahtdiag.data.readers import open_dataset, reader_of
+from mahtdiag.data.readers import open_dataset, read_set
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.engine.inference import Runner, describe_device, resolve_device
 from mahtdiag.errors import UsageError
@@ -152,7 +152,7 @@ def prepare(settings: Settings, *, trust: bool) -> Prepared:
     checkpoint, data = _required(settings)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
     options = settings.data.read_options()
-    annotated = reader_of(data, options.format).read(data, options)
+    annotated = read_set(data, options)
     data_says = annotated.view_evidence()
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
     members = load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
