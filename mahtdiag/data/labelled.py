@@ -265,7 +265,9 @@ class OntoSkeleton:
         if not self._slots:
             return
         names = _names(self.labels)
-        listed = ", ".join(shown(name) for name in names[:_MOST_NAMES]) + ", …" * (len(names) > _MOST_NAMES)
+        listed = ", ".join(shown(name[:60]) for name in names[:_MOST_NAMES]) + ", …" * (
+            len(names) > _MOST_NAMES
+        )
         wanted = f"{self.skeleton}, such as {self.skeleton.keypoint_names[0]}"
         raise DataError(
             f"{self.where}: no name means a keypoint of {wanted}: found {listed}:"
@@ -304,7 +306,8 @@ def _slots(
             index[i] = skeleton.keypoint_names.index(f"{vertebra} {corner}")
     used = index >= 0
     if len(set(index[used].tolist())) < int(used.sum()):
-        raise DataError(f"{shown(kind[0])}: two of its points are the same keypoint: {', '.join(kind[1])}")
+        listed = ", ".join(shown(name[:60]) for name in kind[1][:_MOST_NAMES])
+        raise DataError(f"{shown(kind[0][:60])}: two of its points are the same keypoint: {listed}")
     return Slots(index, used, known)
 
 

@@ -8,6 +8,11 @@ from typing import Final
 
 from mahtdiag.data.files import Dataset, shown
 from mahtdiag.data.predictions.coco_results import CocoResults
+from mahtdiag.data.predictions.deeplabcut import DeepLabCutPredictions
+from mahtdiag.data.predictions.keypoint_rcnn import KeypointRcnnPredictions
+from mahtdiag.data.predictions.maht_net import MahtNetPredictions
+from mahtdiag.data.predictions.mmpose import MMPose
+from mahtdiag.data.predictions.npz import Npz
 from mahtdiag.data.predictions.predicted import (
     Prediction,
     PredictionReader,
@@ -15,7 +20,9 @@ from mahtdiag.data.predictions.predicted import (
     SetOfImages,
     assembled,
 )
+from mahtdiag.data.predictions.run_tables import RunTables
 from mahtdiag.data.predictions.tables import CsvPredictions
+from mahtdiag.data.predictions.ultralytics import Ultralytics
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
 
@@ -23,7 +30,14 @@ __all__ = ["PREDICTION_READERS", "Prediction", "PredictionReader", "PredictionSe
 
 PREDICTION_READERS: Final[tuple[PredictionReader, ...]] = (
     CocoResults(),
+    RunTables(),
     CsvPredictions(),
+    Ultralytics(),
+    MMPose(),
+    DeepLabCutPredictions(),
+    MahtNetPredictions(),
+    KeypointRcnnPredictions(),
+    Npz(),
 )
 """Every format that is read."""
 

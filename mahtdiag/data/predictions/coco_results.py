@@ -153,12 +153,15 @@ class _Results:
 
 def found_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Columns of points `[n, 3]` (x, y, score); one at 0, 0 with a score of 0 was not found."""
-    points = np.where((values == 0).all(axis=1)[:, None], math.nan, values)
-    return columns(points[:, :2], score=points[:, 2])
+    found = columns(values[:, :2], score=values[:, 2])
+    missing = ~values.any(axis=1)
+    if missing.any():
+        found[missing] = math.nan
+    return found
 
 
 def _identifier(value: object) -> Identifier | None:
     """An id, None for what is none; whole numbers that were written as floats are whole."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+    if isinstance(value, str) or type(value) is int:
+        return value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else None

@@ -1,7 +1,7 @@
 """Instances that a detector found in one image, of which each vertebra can have but one."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class BestOf:
     left_out: int = 0
     images: int = 0
     without_level: bool = False
+    _with_level: dict[tuple[str, tuple[str, ...]], bool] = field(default_factory=dict)
 
     def shapes(self, instances: Iterable[Instance]) -> tuple[Shape, ...]:
         """Of each label the instance of the highest score; of labels without a level as many as vertebrae.
@@ -67,8 +68,12 @@ class BestOf:
         ]
 
     def _says_a_level(self, instance: Instance) -> bool:
-        own = self.of.options.keypoints
-        return any(place_of(renamed(name, own))[0] for name in (instance.label, *instance.names))
+        kind = (instance.label, instance.names)
+        if kind not in self._with_level:
+            own = self.of.options.keypoints
+            names = (instance.label, *instance.names)
+            self._with_level[kind] = any(place_of(renamed(name, own))[0] for name in names)
+        return self._with_level[kind]
 
     def _require_scores(self, label: str, group: list[Instance]) -> None:
         scores = [instance.score for instance in group]

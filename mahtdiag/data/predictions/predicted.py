@@ -6,7 +6,7 @@ looked for, and nothing outside is read.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from mahtdiag.data.files import Dataset, counted, shown
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.labelled import ImageLabels, OntoSkeleton
-from mahtdiag.data.placing import LARGEST_COORDINATE_PX
 from mahtdiag.data.predictions.references import CocoIds, KeypointNames, coco_ids, keypoint_names
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
@@ -28,6 +27,8 @@ Floats = NDArray[np.float64]
 XY, SIGMA, SCORE = slice(0, 2), slice(2, 4), 4
 _COLUMNS: Final = 5
 _MOST_SAID: Final = 3
+_MOST_NAMED: Final = 5
+_TOGETHER: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,8 @@ class Prediction:
 class PredictionSet:
     """What a prediction file says of the images of a set.
 
-    `by_image` has the names of the set's samples. `problems`: why the prediction of an image cannot be used,
-    in one line. `notes`: how the file was read and what was left out, a line each.
+    `by_image` has the names of the set's images, failures among them. `problems`: why the prediction of an
+    image cannot be used, in one line. `notes`: how the file was read and what was left out, a line each.
     """
 
     file: Path
@@ -82,6 +83,8 @@ class SetOfImages:
         listed = {sample.image for sample in dataset.samples}
         names = listed | {failure.image for failure in dataset.failures}
         self.images = ImageIndex.of_names(dataset.path, sorted(names))
+        self.in_our_order = False
+        self._names: dict[tuple[str, int], tuple[str, ...]] = {}
 
     @cached_property
     def coco(self) -> CocoIds | None:
@@ -103,6 +106,11 @@ class SetOfImages:
         Those of the category or class of this label, else of the only one with so many; else the skeleton's
         where the number is its own, and numbers for the corners of a vertebra. Raises DataError for others.
         """
+        if (label, count) not in self._names:
+            self._names[label, count] = self._names_of(label, count)
+        return self._names[label, count]
+
+    def _names_of(self, label: str, count: int) -> tuple[str, ...]:
         known = self.keypoint_names.of(label, count)
         if known is not None:
             return known
@@ -110,6 +118,7 @@ class SetOfImages:
         if any(number in self.options.keypoints for number in numbered):
             return numbered
         if count == self.skeleton.keypoints:
+            self.in_our_order = True
             return self.skeleton.keypoint_names
         if count == CORNERS_PER_VERTEBRA:
             return numbered
@@ -156,62 +165,87 @@ def assembled(path: Path, reader: PredictionReader, found: PredictedFile, of: Se
     """Predictions by the images of the set. Raises DataError where no name in them means anything there."""
     where = shown(path.name)
     onto = OntoSkeleton(found.images, of.skeleton, of.options.keypoints, where, _COLUMNS)
-    by_image: dict[str, Floats] = {}
-    problems: dict[str, str] = {}
-    seen: dict[str, str] = {}
-    elsewhere: list[str] = []
-    for image in found.images:
-        names = of.find(image.image)
+    matched = _Matched(of)
+    for first in range(0, len(found.images), _TOGETHER):
+        together = found.images[first : first + _TOGETHER]
+        values, wrong = _checked(together, onto)
+        for i, image in enumerate(together):
+            matched.add(image, values[i], wrong.get(i))
+    if not matched.seen:
+        raise DataError(_nothing_found(where, matched.elsewhere, of))
+    notes = [f"predictions read as {reader.title}", *found.notes, *onto.notes(where)]
+    if of.in_our_order:
+        order = ", ".join(of.skeleton.keypoint_names[:_MOST_NAMED])
+        notes.append(f"keypoints have no names in {where}: taken in the order {order}, …")
+    notes += matched.notes()
+    predictions = _predictions(matched.by_image)
+    digest = _sha256(found.files)
+    return PredictionSet(path, reader.name, reader.title, digest, predictions, matched.problems, tuple(notes))
+
+
+class _Matched:
+    """The images of the set that predictions are found to be of, and the names that find none."""
+
+    def __init__(self, of: SetOfImages) -> None:
+        self.of = of
+        self.by_image: dict[str, Floats] = {}
+        self.problems: dict[str, str] = {}
+        self.seen: dict[str, str] = {}
+        self.elsewhere: list[str] = []
+
+    def add(self, image: ImageLabels, values: Floats, problem: str | None) -> None:
+        """Take in the prediction of one image; two of one image are none."""
+        names = self.of.find(image.image)
         if not names:
-            elsewhere.append(image.image)
+            self.elsewhere.append(image.image)
         for name in names:
-            problem = None
             if len(names) > 1:
                 problem = f"several images of this name, {names[0]} and {names[1]}: name their folders too"
-            elif name in seen:
-                problem = f"a second prediction for this image, after {seen[name]}"
-            seen.setdefault(name, image.where)
-            try:
-                values = _values(image, problem, onto)
-            except DataError as error:
-                problems.setdefault(name, f"{image.where}: {'; '.join(error.problems)}")
-                by_image.pop(name, None)
-                continue
-            by_image[name] = values
-    if not seen:
-        raise DataError(_nothing_found(where, elsewhere, of))
-    notes = [f"predictions read as {reader.title}", *found.notes, *onto.notes(where)]
-    if elsewhere:
-        listed = ", ".join(map(shown, elsewhere[:_MOST_SAID])) + ", …" * (len(elsewhere) > _MOST_SAID)
-        notes.append(
-            f"{counted(len(elsewhere), 'prediction')} left out, of images that are not in the data: {listed}"
-        )
-    return PredictionSet(
-        path, reader.name, reader.title, _sha256(found.files), _predictions(by_image), problems, tuple(notes)
-    )
+            elif name in self.seen:
+                problem = f"a second prediction for this image, after {self.seen[name]}"
+            self.seen.setdefault(name, image.where)
+            if problem is None:
+                self.by_image[name] = values
+            else:
+                self.problems.setdefault(name, f"{image.where}: {problem}")
+                self.by_image.pop(name, None)
+
+    def notes(self) -> Iterator[str]:
+        """What was left out."""
+        if self.elsewhere:
+            listed = ", ".join(shown(name[:100]) for name in self.elsewhere[:_MOST_SAID])
+            listed += ", …" * (len(self.elsewhere) > _MOST_SAID)
+            count = counted(len(self.elsewhere), "prediction")
+            yield f"{count} left out, of images that are not in the data: {listed}"
 
 
-def _values(image: ImageLabels, problem: str | None, onto: OntoSkeleton) -> Floats:
-    """`[K, 5]` of an image. Raises DataError: why they cannot be used."""
-    if problem or image.problem:
-        raise DataError(problem or image.problem or "")
-    for shape in image.shapes:
-        worst = np.abs(shape.points[:, XY]).max(initial=0.0, where=~np.isnan(shape.points[:, XY]))
-        if worst > LARGEST_COORDINATE_PX:
-            raise DataError(f"a coordinate of {worst:g}: no image is that large")
-    values = onto.keypoints(image)
-    if not np.isfinite(values[:, XY]).any():
-        raise DataError("nothing is predicted")
-    names = onto.skeleton.keypoint_names
-    sigma, score = values[:, SIGMA], values[:, SCORE]
-    for k in np.flatnonzero((sigma <= 0).any(axis=1) | np.isinf(sigma).any(axis=1)):
-        worst = sigma[k].min() if (sigma[k] <= 0).any() else sigma[k].max()
-        raise DataError(f"{names[k]} has a sigma of {worst:g}: a sigma is a number of pixels above 0")
-    for k in np.flatnonzero(np.isnan(sigma).sum(axis=1) == 1):
-        raise DataError(f"{names[k]} has a sigma along one axis alone: give both, or one for both")
-    if np.isinf(score).any():
-        raise DataError(f"{names[int(np.flatnonzero(np.isinf(score))[0])]} has a score that is infinite")
-    return values
+def _checked(images: Sequence[ImageLabels], onto: OntoSkeleton) -> tuple[Floats, dict[int, str]]:
+    """`[N, K, 5]` of images, and why those of some cannot be used."""
+    placed = onto.placed(images)
+    values, names = placed.keypoints, onto.skeleton.keypoint_names
+    sigma, score = values[..., SIGMA], values[..., SCORE]
+    not_above_0 = np.asarray(((sigma <= 0) | np.isinf(sigma)).any(axis=2))
+    of_one_axis = np.asarray(np.isnan(sigma).sum(axis=2) == 1)
+    endless = np.isinf(score)
+    problems: dict[int, str] = {}
+    for i in np.flatnonzero(endless.any(axis=1)).tolist():
+        problems[i] = f"{names[endless[i].argmax()]} has a score that is infinite"
+    for i in np.flatnonzero(of_one_axis.any(axis=1)).tolist():
+        keypoint = names[of_one_axis[i].argmax()]
+        problems[i] = f"{keypoint} has a sigma along one axis alone: give both, or one for both"
+    for i in np.flatnonzero(not_above_0.any(axis=1)).tolist():
+        k = int(not_above_0[i].argmax())
+        worst = sigma[i, k].min() if (sigma[i, k] <= 0).any() else sigma[i, k].max()
+        problems[i] = f"{names[k]} has a sigma of {worst:g}: a sigma is a number of pixels above 0"
+    for i in np.flatnonzero(~np.isfinite(values[..., XY]).any(axis=(1, 2))).tolist():
+        problems[i] = "nothing is predicted"
+    problems |= placed.problems
+    for i, image in enumerate(images):
+        if image.problem is not None:
+            problems[i] = image.problem
+        elif any(np.isinf(shape.points[:, XY]).any() for shape in image.shapes):
+            problems[i] = "a coordinate is infinite: no image is that large"
+    return values, problems
 
 
 def _predictions(by_image: Mapping[str, Floats]) -> dict[str, Prediction]:

@@ -32,7 +32,7 @@ class DeepLabCut:
 
     def recognises(self, path: Path) -> str | None:
         """The first CSV whose header rows begin with scorer, bodyparts and coords."""
-        found = next(_files(path, _MOST_LOOKED_AT), None)
+        found = next(tables_of(path, _MOST_LOOKED_AT), None)
         if found is None:
             return None
         return shown(found.relative_to(path) if path.is_dir() else found.name)
@@ -43,9 +43,9 @@ class DeepLabCut:
         labels: list[ImageLabels] = []
         used: list[str] = []
         predicted = 0
-        for file in _files(path):
+        for file in tables_of(path):
             name = shown(file.relative_to(root))
-            table = _Table.parse(_text(file, name), name)
+            table = LabelTable.parse(text_of(file, name), name)
             if "likelihood" in table.coords:
                 predicted += 1
                 continue
@@ -61,7 +61,7 @@ class DeepLabCut:
         return LabelledSet(root, self.name, first, tuple(labels), options.keypoints, notes)
 
 
-def _files(path: Path, most: int | None = None) -> Iterator[Path]:
+def tables_of(path: Path, most: int | None = None) -> Iterator[Path]:
     for file in islice(files_with(path, (".csv",)), most):
         try:
             with file.open("rb") as opened:
@@ -74,7 +74,7 @@ def _files(path: Path, most: int | None = None) -> Iterator[Path]:
             yield file
 
 
-def _text(file: Path, name: str) -> str:
+def text_of(file: Path, name: str) -> str:
     try:
         if (size := file.stat().st_size) > _LARGEST_FILE_BYTES:
             raise DataError(f"{name}: {size} bytes: a table of labels has at most {_LARGEST_FILE_BYTES}")
@@ -89,7 +89,7 @@ def _text(file: Path, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class LabelTable:
     """A table, its header checked: per column of places the individual, the body part and x or y."""
 
     name: str
@@ -100,7 +100,7 @@ class _Table:
     rows: tuple[tuple[int, tuple[str, ...]], ...]
 
     @classmethod
-    def parse(cls, text: str, name: str) -> "_Table":
+    def parse(cls, text: str, name: str) -> "LabelTable":
         """Raises DataError: no table, or header rows that do not fit together."""
         rows = []
         try:
@@ -126,8 +126,12 @@ class _Table:
         ]
         return cls(name, index_columns, cells[0], cells[1], cells[2], body)
 
-    def labels(self) -> list[ImageLabels]:
-        """What each row says. Raises DataError where the columns are not x and y of body parts."""
+    def labels(self, *coords: str) -> list[ImageLabels]:
+        """What each row says, a column of `Shape.points` for each of these, by default x and y.
+
+        Raises DataError where the columns are not these of each body part.
+        """
+        wanted = coords or ("x", "y")
         columns: dict[tuple[str, str], dict[str, int]] = {}
         for at, (individual, part, coord) in enumerate(
             zip(self.individuals, self.parts, self.coords, strict=True)
@@ -135,13 +139,18 @@ class _Table:
             if coord in columns.setdefault((individual, part), {}):
                 raise DataError(f"{self.name}: {coord} of {shown(part[:40])} is there twice")
             columns[(individual, part)][coord] = at
-        odd = next((part for (_, part), places in columns.items() if places.keys() != {"x", "y"}), None)
+        odd = next((part for (_, part), places in columns.items() if places.keys() != set(wanted)), None)
         if odd is not None or not columns:
-            raise DataError(f"{self.name}: {shown((odd or 'a body part')[:40])} has not one x and one y")
-        return [self._row(line, row, columns) for line, row in self.rows]
+            each = " and ".join(f"one {coord}" for coord in wanted)
+            raise DataError(f"{self.name}: {shown((odd or 'a body part')[:40])} has not {each}")
+        return [self._row(line, row, columns, wanted) for line, row in self.rows]
 
     def _row(
-        self, line: int, row: Sequence[str], columns: dict[tuple[str, str], dict[str, int]]
+        self,
+        line: int,
+        row: Sequence[str],
+        columns: dict[tuple[str, str], dict[str, int]],
+        coords: Sequence[str],
     ) -> ImageLabels:
         image = "/".join(cell.strip() for cell in row[: self.index_columns])
         where = f"{self.name}, line {line}"
@@ -152,14 +161,14 @@ class _Table:
         by_individual: dict[str, list[tuple[str, list[float]]]] = {}
         for (individual, part), at in columns.items():
             try:
-                place = [_number(cells[at["x"]]), _number(cells[at["y"]])]
+                place = [_number(cells[at[coord]]) for coord in coords]
             except ValueError as error:
                 return ImageLabels(image, where, (), problem=f"{shown(part[:40])}: {error}")
             by_individual.setdefault(individual, []).append((part, place))
         shapes = []
         for individual, parts in by_individual.items():
             points = np.array([place for _, place in parts], dtype=np.float64)
-            if np.isfinite(points).all(axis=1).any():
+            if np.isfinite(points[:, :2]).all(axis=1).any():
                 shapes.append(Shape(individual, tuple(part for part, _ in parts), points))
         return ImageLabels(image, where, tuple(shapes))
 

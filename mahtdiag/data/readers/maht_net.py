@@ -16,7 +16,8 @@ from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import CORNERS, LA
 
-_KEYS: Final = ("original_size", "processed_size", "vertebrae")
+KEYS: Final = ("original_size", "processed_size", "vertebrae")
+Floats = NDArray[np.float64]
 _LARGEST_SIDE: Final = 1e5
 
 
@@ -29,15 +30,15 @@ class MahtNet:
 
     def recognises(self, path: Path) -> str | None:
         """The first JSON file with a size before and after processing, and vertebrae."""
-        found = files_of_keys(path, *_KEYS)
+        found = files_of_keys(path, *KEYS)
         return shown(found[0].relative_to(path) if path.is_dir() else found[0].name) if found else None
 
     def read(self, path: Path, options: ReadOptions) -> LabelledSet:
         """Every such file. A corner at 0, 0 of confidence 0 was not found."""
         root = path if path.is_dir() else path.parent
-        files = files_of_keys(path, *_KEYS)
+        files = files_of_keys(path, *KEYS)
         if not files:
-            raise DataError(f"{shown(path)}: no JSON file with {', '.join(_KEYS)} for each image")
+            raise DataError(f"{shown(path)}: no JSON file with {', '.join(KEYS)} for each image")
         labels: list[ImageLabels] = []
         beyond = 0
         for file in files:
@@ -63,21 +64,34 @@ class MahtNet:
 
 def _labels(image: str, where: str, found: object) -> tuple[ImageLabels, int]:
     """The labels of an image, and how many corners have no level. Raises DataError: not of the form."""
+    original, vertebrae, beyond = found_in(found)
+    shapes = tuple(Shape(level, CORNERS, corners[:, :2]) for level, corners in vertebrae)
+    return ImageLabels(image, where, shapes, size=original), beyond
+
+
+def found_in(found: object) -> tuple[Size, list[tuple[str, Floats]], int]:
+    """The image's size, of each vertebra its level and corners, and how many corners have no level.
+
+    Corners `[4, 3]`: x and y in pixels of the image and confidence, NaN where none was found. Raises
+    DataError: not of the form.
+    """
     if not isinstance(found, dict) or not isinstance(found.get("vertebrae"), list):
         raise DataError("no list of vertebrae")
-    original, processed = (_size(found, key) for key in _KEYS[:2])
+    original, processed = (_size(found, key) for key in KEYS[:2])
     factors = original.xy / processed.xy
-    shapes, beyond = [], 0
+    vertebrae: list[tuple[str, Floats]] = []
+    beyond = 0
     for at, vertebra in enumerate(found["vertebrae"]):
         index = vertebra.get("vertebra_idx") if isinstance(vertebra, dict) else None
         if not isinstance(index, int) or isinstance(index, bool) or index < 0:
             raise DataError(f"vertebrae[{at}]: vertebra_idx is not a number from 0")
         corners = _corners(vertebra, f"vertebrae[{at}]")
         if index < len(LA.vertebrae):
-            shapes.append(Shape(LA.vertebrae[index], CORNERS, corners * factors))
+            corners[:, :2] *= factors
+            vertebrae.append((LA.vertebrae[index], corners))
         else:
             beyond += int(np.isfinite(corners[:, 0]).sum())
-    return ImageLabels(image, where, tuple(shapes), size=original), beyond
+    return original, vertebrae, beyond
 
 
 def _size(found: Mapping[str, Any], key: str) -> Size:
@@ -89,17 +103,17 @@ def _size(found: Mapping[str, Any], key: str) -> Size:
     return Size(int(height), int(width))
 
 
-def _corners(vertebra: Mapping[str, Any], where: str) -> NDArray[np.float64]:
-    """`[4, 2]` in pixels of the network's input, NaN where none was found."""
+def _corners(vertebra: Mapping[str, Any], where: str) -> Floats:
+    """`[4, 3]`: x and y in pixels of the network's input, confidence; NaN where none was found."""
     corners = vertebra.get("corners")
     if not isinstance(corners, list) or len(corners) != len(CORNERS):
         raise DataError(f"{where}: not {len(CORNERS)} corners")
-    points = np.full((len(CORNERS), 2), np.nan)
+    points = np.full((len(CORNERS), 3), np.nan)
     for at, corner in enumerate(corners):
         said = corner if isinstance(corner, dict) else {}
         x, y, confidence = (number(said.get(key)) for key in ("x", "y", "confidence"))
         if not np.isfinite((x, y)).all():
             raise DataError(f"{where}: corners[{at}]: x and y are not numbers")
         if (x, y) != (0, 0) or confidence > 0:
-            points[at] = x, y
+            points[at] = x, y, confidence
     return points

@@ -223,7 +223,7 @@ def _yolo_levels(folder: Path) -> Any:
         (triples(POINTS[:7]), "7 keypoints, the category spine has 20"),
         (triples(POINTS * 1e9), "no image is that large"),
         ([1e308, 1e308, 1.0] * 20, "no image is that large"),
-        ([float("inf"), 1.0, 1.0] * 20, "a coordinate of inf: no image is that large"),
+        ([float("inf"), 1.0, 1.0] * 20, "a coordinate is infinite: no image is that large"),
         ([float("nan"), 1.0, 1.0] * 20, "nothing is predicted"),
         ([1.0, 2.0, float("inf")] * 20, "L1 UL has a score that is infinite"),
     ],
