@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, colu
 from mahtdiag.data.predictions.references import Category, Identifier
 from mahtdiag.data.readers.coco import triples
 from mahtdiag.errors import DataError
+
+_YOLO: Final = "yolo-pose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,16 @@ class _Results:
         self.of = of
         self.best = BestOf(of)
         self.without_image = 0
+        self.without_keypoints = 0
+        self.numbers_are_names = False
         self.by_image: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
         for at, entry in enumerate(entries):
             image = self._image(entry) if isinstance(entry, dict) else None
             if image is None or not isinstance(entry, dict):
                 self.without_image += 1
+            elif "keypoints" not in entry:
+                self.without_keypoints += 1
+                self.by_image.setdefault(image, [])
             else:
                 self.by_image.setdefault(image, []).append((at, entry))
         self.categories = self._categories()
@@ -75,12 +82,25 @@ class _Results:
             return coco.images[identifier] or f"image_id {identifier}"
         if isinstance(identifier, str):
             return identifier
+        if coco is None and self.of.dataset.format == _YOLO:
+            self.numbers_are_names = True
+            return self._named_by_number(identifier)
         if coco is None:
             raise DataError(
                 f"{self.name}: image_id {identifier}: the data have no COCO file that says which image it is:"
                 " put the annotation file beside the images, or give each result a file_name"
             )
         return f"image_id {identifier}"
+
+    def _named_by_number(self, number: int) -> str:
+        """The image whose name is this number, as Ultralytics' validator writes it without its zeros.
+
+        Raises DataError where two names are that number.
+        """
+        names = self.of.numbered.get(number, ())
+        if len(names) > 1:
+            raise DataError(f"{self.name}: image_id {number}: {names[0]} and {names[1]}: rename one of them")
+        return names[0] if names else f"image_id {number}"
 
     def _categories(self) -> Mapping[Identifier | None, Category | None]:
         """Label and names of keypoints of each category in the file. Raises DataError: one is not known."""
@@ -119,7 +139,7 @@ class _Results:
         """What the file says of each image."""
         made = []
         for image, entries in self.by_image.items():
-            where = f"{self.name}, [{entries[0][0]}]"
+            where = f"{self.name}, [{entries[0][0]}]" if entries else self.name
             try:
                 shapes = self.best.shapes(self._instance(at, entry) for at, entry in entries)
             except DataError as error:
@@ -148,6 +168,10 @@ class _Results:
         said = self.best.notes()
         if self.without_image:
             said.append(f"{counted(self.without_image, 'result')} without an image_id left out")
+        if self.without_keypoints:
+            said.append(f"{counted(self.without_keypoints, 'result')} without keypoints left out")
+        if self.numbers_are_names:
+            said.append("image_id are numbers: taken as the names of images, as Ultralytics writes them")
         return said
 
 

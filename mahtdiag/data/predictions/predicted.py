@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 import numpy as np
@@ -29,6 +29,7 @@ _COLUMNS: Final = 5
 _MOST_SAID: Final = 3
 _MOST_NAMED: Final = 5
 _TOGETHER: Final = 4096
+_MOST_DIGITS: Final = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,16 @@ class SetOfImages:
     def keypoint_names(self) -> KeypointNames:
         """Its categories or classes. Raises DataError where their file cannot be read."""
         return keypoint_names(self.dataset, self.coco)
+
+    @cached_property
+    def numbered(self) -> dict[int, list[str]]:
+        """The images whose name, without its ending, is a number."""
+        found: dict[int, list[str]] = {}
+        for image in self.images.images:
+            stem = PurePosixPath(image).stem
+            if stem.isascii() and stem.isdecimal() and len(stem) < _MOST_DIGITS:
+                found.setdefault(int(stem), []).append(image)
+        return found
 
     def find(self, name: str) -> list[str]:
         """The images that a name can mean."""
@@ -164,7 +175,10 @@ def columns(points: Floats, sigma: Floats | None = None, score: Floats | None = 
 def assembled(path: Path, reader: PredictionReader, found: PredictedFile, of: SetOfImages) -> PredictionSet:
     """Predictions by the images of the set. Raises DataError where no name in them means anything there."""
     where = shown(path.name)
-    onto = OntoSkeleton(found.images, of.skeleton, of.options.keypoints, where, _COLUMNS)
+    try:
+        onto = OntoSkeleton(found.images, of.skeleton, of.options.keypoints, where, _COLUMNS)
+    except DataError as error:
+        raise DataError(*(f"{where}: {_without(line, where)}" for line in error.problems)) from error
     matched = _Matched(of)
     for first in range(0, len(found.images), _TOGETHER):
         together = found.images[first : first + _TOGETHER]
@@ -181,6 +195,11 @@ def assembled(path: Path, reader: PredictionReader, found: PredictedFile, of: Se
     predictions = _predictions(matched.by_image)
     digest = _sha256(found.files)
     return PredictionSet(path, reader.name, reader.title, digest, predictions, matched.problems, tuple(notes))
+
+
+def _without(line: str, where: str) -> str:
+    """A line that does not begin with its place."""
+    return line.removeprefix(where).removeprefix(": ")
 
 
 class _Matched:

@@ -1,7 +1,7 @@
 """A table of predictions: a row per point or per image, with σ and score where it has columns for them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ _MORE: Final = (
     ("sigma_y", "sigma_y_px"),
     ("score", "confidence", "conf", "likelihood", "peak", "keypoint_score"),
 )
+_MOST_SAID: Final = 5
 _NUMBER: Final = re.compile(r"([0-9]{1,6})(\.0*)?", re.ASCII)
 
 
@@ -50,7 +51,7 @@ class CsvPredictions:
         table = Table(name, replace(header, more=_more(header)), of.options.missing_value)
         images = [_with_columns(image) for image in table.read(path)]
         named = _Indices(of, name).named(images)
-        return PredictedFile(tuple(named), (path,), tuple(table.notes()))
+        return PredictedFile(tuple(named), (path,), (*table.notes(), *_not_read(table.header)))
 
 
 def _more(header: Header) -> tuple[tuple[int | None, ...], ...]:
@@ -59,6 +60,17 @@ def _more(header: Header) -> tuple[tuple[int | None, ...], ...]:
     if header.name is not None:
         return (_columns_of("", names),) * len(header.pairs)
     return tuple(_columns_of("_".join(column_names([name])) + "_", names) for name, _, _ in header.pairs)
+
+
+def _not_read(header: Header) -> Iterator[str]:
+    """A note on columns that mean nothing here."""
+    read = {header.image, header.label, header.name, header.visible}
+    read |= {at for _, *axes in header.pairs for at in axes}
+    read |= {at for more in header.more for at in more}
+    others = [cell for at, cell in enumerate(header.cells) if at not in read and cell]
+    if others:
+        listed = ", ".join(shown(cell[:40]) for cell in others[:_MOST_SAID])
+        yield f"columns not read: {listed}" + ", …" * (len(others) > _MOST_SAID)
 
 
 def _columns_of(prefix: str, names: Sequence[str]) -> tuple[int | None, ...]:

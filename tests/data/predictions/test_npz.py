@@ -81,6 +81,7 @@ def test_integers_nan_and_bytes(tmp_path: Path) -> None:
         ({"sigma": np.ones((3, 19))}, "p.npz: sigma is [3, 19], not [N, K] or [N, K, 2] as keypoints"),
         ({"scores": np.ones((3, 20, 2))}, "p.npz: scores is [3, 20, 2], not [N, K] as keypoints"),
         ({"names": np.array(["L1 UL"])}, "p.npz: names are [1], not [20] as in keypoints"),
+        ({"names": np.array(["L1 UL"] * 20)}, "p.npz: two of its points are the same keypoint: L1 UL, L1 UL"),
         ({"images": np.arange(3)}, "p.npz: images are of int64, not names"),
         ({"images": np.array(IMAGES, dtype=object)}, "p.npz: images: an array of objects"),
         ({"images": np.array(["x", "y", "z"])}, "none of its 3 images, such as x, is in"),

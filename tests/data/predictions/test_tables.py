@@ -156,6 +156,12 @@ def test_a_sigma_that_is_none_is_refused_for_its_image(
     assert words in found.problems["a.png"]
 
 
+def test_columns_that_are_not_read_are_said(tmp_path: Path) -> None:
+    lines = rows(INDEX, XS, YS, ["1"] * 20, ["2"] * 20, ["0.5"] * 20)
+    found = read(tmp_path, "image,index,x,y,std,log sigma,score", lines)
+    assert found.notes[1:] == ("columns not read: std, log sigma",)
+
+
 def test_an_empty_sigma_is_none(tmp_path: Path) -> None:
     found = read(tmp_path, "image,index,x,y,sigma", rows(INDEX, XS, YS, ["", *["2"] * 19]))
     assert np.isnan(sigma(found, "a.png")[0]).all()
