@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs/demo
+# Annotation tools want other versions than the tests, and weigh more than a gigabyte.
+TOOLS := .venv-tools
 
-.PHONY: demo test bench validate check sample-data checkpoints clean
+.PHONY: demo test bench validate tools check sample-data checkpoints clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -29,6 +31,9 @@ bench: $(VENV)/installed-test
 validate: $(VENV)/installed-test
 	$(BIN)/python -m validation
 
+tools: $(TOOLS)/installed
+	QT_QPA_PLATFORM=offscreen $(TOOLS)/bin/python -m pytest -q -W default tests/annotation_tools.py
+
 sample-data: $(VENV)/installed-test
 	$(BIN)/python -m training.make_sample_data sample_data
 
@@ -51,10 +56,16 @@ $(VENV)/installed-test: $(VENV)/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $@
 
+$(TOOLS)/installed: constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -e . pytest jsonschema labelme label-studio-sdk ultralytics
+	touch $@
+
 # The tests of the HTML report need a Chromium: any that is there will do.
 $(VENV)/browser: $(VENV)/installed-test
 	tests/browser/get_browser.sh $(BIN)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RUNS)
+	rm -rf $(VENV) $(TOOLS) $(RUNS)

@@ -9,6 +9,7 @@ from mahtdiag.cli.anatomy import anatomy_command
 from mahtdiag.cli.calibration import calibration_command
 from mahtdiag.cli.compare import compare_command
 from mahtdiag.cli.evaluate import evaluate_command
+from mahtdiag.cli.export import export_command
 from mahtdiag.cli.init import init_command
 from mahtdiag.cli.report import report_command
 from mahtdiag.cli.schema import schema_command
@@ -25,6 +26,7 @@ app.command("anatomy")(anatomy_command)
 app.command("calibration")(calibration_command)
 app.command("compare")(compare_command)
 app.command("report")(report_command)
+app.command("export")(export_command)
 app.command("init")(init_command)
 app.command("schema")(schema_command)
 

@@ -3,7 +3,8 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -93,6 +94,51 @@ def write_named(option: str, path: Path, content: bytes, cwd: Path | None = None
     except OSError as error:
         reason = error.strerror or str(error)
         raise UsageError(f"{option} {path}: cannot be written ({reason}); name another file") from error
+
+
+def write_named_folder(option: str, path: Path, files: Mapping[str, bytes], cwd: Path | None = None) -> int:
+    """Writes files, by their paths with `/`, into the folder that an option names; says how many others stay.
+
+    A folder that was not there, or was empty, appears whole or not at all; into another one every file is
+    written whole or not at all. Nothing is written outside it: not by a path, not through a link in it.
+    Raises UsageError where it cannot be written.
+    """
+    target = ((cwd or Path()) / path).resolve()
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir()))
+        if not fresh:
+            return _write_into(target, files)
+        try:
+            _write_into(temporary, files)
+            if target.is_dir():
+                target.rmdir()
+            os.replace(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _sync_folder(target.parent)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise UsageError(f"{option} {path}: a file and a folder of one name; name another folder") from error
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise UsageError(f"{option} {path}: cannot be written ({reason}); name another folder") from error
+    return 0
+
+
+def _write_into(folder: Path, files: Mapping[str, bytes]) -> int:
+    folder.mkdir(exist_ok=True)
+    root = folder.resolve()
+    others = {file for file in root.rglob("*") if file.is_file()}
+    places = [(root / name, content) for name, content in files.items()]
+    for place, _ in places:
+        if not place.parent.resolve().is_relative_to(root) or ".." in place.parts:
+            raise ValueError(f"{place.relative_to(root)} leads out of it")
+    for place, content in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(place) as file:
+            file.write(content)
+    return len(others - {place for place, _ in places})
 
 
 def require_no_folder(option: str, path: Path, cwd: Path | None = None) -> Path:

@@ -15,6 +15,7 @@ from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.json_files import files_with, keys_seen, number, read_json
 from mahtdiag.data.labelled import LabelledSet
 from mahtdiag.data.marks import Drawn, Mark, MarkedImage, labels_of
+from mahtdiag.data.slicer_spacing import slicer_mm_per_px
 from mahtdiag.errors import DataError
 from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.read_options import ReadOptions
@@ -29,11 +30,6 @@ _MOST_POINTS: Final = 100_000
 _TO_LPS: Final = {"LPS": 1.0, "1": 1.0, "RAS": -1.0, "0": -1.0}
 # In the order of `vtkMRMLMarkupsNode::PositionStatus`.
 _STATUS: Final = ("undefined", "preview", "defined", "missing")
-# Slicer (by ITK) gives images of these kinds 1 mm per pixel and the origin 0.
-_MM_IS_PX: Final = frozenset((".png", ".bmp"))
-# A JPEG too, unless it says dots per inch or centimetre: then its pixels are that large.
-_JPEG: Final = frozenset((".jpg", ".jpeg"))
-_DENSITY_MM: Final = {1: 25.4, 2: 10.0}
 _COLUMNS: Final = (
     *("id", "x", "y", "z", "ow", "ox", "oy", "oz"),
     *("vis", "sel", "lock", "label", "desc", "associatedNodeID"),
@@ -147,30 +143,7 @@ def _marked(image: str, parts: Sequence[_Points], options: ReadOptions) -> Marke
 
 def _to_px(image: Path, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pixels of millimetres, by the spacing that Slicer gives the image. Raises DataError: no such kind."""
-    kind = image.suffix.lower()
-    if kind in _MM_IS_PX:
-        return points_mm
-    if kind in _JPEG:
-        return points_mm / _jpeg_spacing(image)
-    raise DataError(
-        f"millimetres on a {kind or 'file without ending'}, whose spacing in Slicer is not known: save the"
-        " image as PNG and its points on that"
-    )
-
-
-def _jpeg_spacing(image: Path) -> NDArray[np.float64]:
-    """Millimetres per pixel (x, y) by the JFIF header, 1 where it says none."""
-    try:
-        with image.open("rb") as opened:
-            head = opened.read(18)
-    except OSError:
-        # Who reads the pixels says so.
-        head = b""
-    if len(head) == 18 and head.startswith(b"\xff\xd8\xff\xe0") and head[6:11] == b"JFIF\0":
-        unit, density = head[13], np.frombuffer(head[14:18], ">u2").astype(np.float64)
-        if unit in _DENSITY_MM and (density > 0).all():
-            return _DENSITY_MM[unit] / density
-    return np.ones(2)
+    return points_mm / slicer_mm_per_px(image)
 
 
 def _of_json(file: Path, name: str) -> list[tuple[str, tuple[float, float]]]:
