@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,6 @@ from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, colu
 from mahtdiag.data.predictions.references import Category, Identifier
 from mahtdiag.data.readers.coco import triples
 from mahtdiag.errors import DataError
-
-_YOLO: Final = "yolo-pose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,6 @@ class _Results:
         self.best = BestOf(of)
         self.without_image = 0
         self.without_keypoints = 0
-        self.numbers_are_names = False
         self.by_image: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
         for at, entry in enumerate(entries):
             image = self._image(entry) if isinstance(entry, dict) else None
@@ -82,25 +79,12 @@ class _Results:
             return coco.images[identifier] or f"image_id {identifier}"
         if isinstance(identifier, str):
             return identifier
-        if coco is None and self.of.dataset.format == _YOLO:
-            self.numbers_are_names = True
-            return self._named_by_number(identifier)
         if coco is None:
             raise DataError(
                 f"{self.name}: image_id {identifier}: the data have no COCO file that says which image it is:"
                 " put the annotation file beside the images, or give each result a file_name"
             )
         return f"image_id {identifier}"
-
-    def _named_by_number(self, number: int) -> str:
-        """The image whose name is this number, as Ultralytics' validator writes it without its zeros.
-
-        Raises DataError where two names are that number.
-        """
-        names = self.of.numbered.get(number, ())
-        if len(names) > 1:
-            raise DataError(f"{self.name}: image_id {number}: {names[0]} and {names[1]}: rename one of them")
-        return names[0] if names else f"image_id {number}"
 
     def _categories(self) -> Mapping[Identifier | None, Category | None]:
         """Label and names of keypoints of each category in the file. Raises DataError: one is not known."""
@@ -170,8 +154,6 @@ class _Results:
             said.append(f"{counted(self.without_image, 'result')} without an image_id left out")
         if self.without_keypoints:
             said.append(f"{counted(self.without_keypoints, 'result')} without keypoints left out")
-        if self.numbers_are_names:
-            said.append("image_id are numbers: taken as the names of images, as Ultralytics writes them")
         return said
 
 

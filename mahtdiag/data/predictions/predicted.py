@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -29,7 +29,6 @@ _COLUMNS: Final = 5
 _MOST_SAID: Final = 3
 _MOST_NAMED: Final = 5
 _TOGETHER: Final = 4096
-_MOST_DIGITS: Final = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +95,6 @@ class SetOfImages:
     def keypoint_names(self) -> KeypointNames:
         """Its categories or classes. Raises DataError where their file cannot be read."""
         return keypoint_names(self.dataset, self.coco)
-
-    @cached_property
-    def numbered(self) -> dict[int, list[str]]:
-        """The images whose name, without its ending, is a number."""
-        found: dict[int, list[str]] = {}
-        for image in self.images.images:
-            stem = PurePosixPath(image).stem
-            if stem.isascii() and stem.isdecimal() and len(stem) < _MOST_DIGITS:
-                found.setdefault(int(stem), []).append(image)
-        return found
 
     def find(self, name: str) -> list[str]:
         """The images that a name can mean."""

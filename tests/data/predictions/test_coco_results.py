@@ -183,30 +183,6 @@ def test_results_without_keypoints_are_boxes_and_left_out(tmp_path: Path) -> Non
     assert "2 results without keypoints left out" in found.notes
 
 
-def test_a_number_is_the_name_of_an_image_of_a_yolo_set(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    (folder / "labels").mkdir(parents=True)
-    (folder / "data.yaml").write_text(
-        f"train: images\nkpt_shape: [20, 3]\nnames: [spine]\nkpt_names: {{0: [{', '.join(NAMES)}]}}\n"
-    )
-    row = " ".join(f"{n:.6f}" for x, y in POINTS / [160, 220] for n in (x, y, 2))
-    for name in ("0012", "0013", "x"):
-        write_image(folder / "images" / f"{name}.png")
-        (folder / "labels" / f"{name}.txt").write_text(f"0 0.5 0.5 0.1 0.1 {row}")
-    written = [result(12, whole("a.png"), 1), result(99, whole("a.png")), result("x", whole("b.png"))]
-    file = write_json(tmp_path / "predictions.json", written)
-    found = predictions(file, open_dataset(folder, View.AP))
-    assert list(found.by_image) == ["images/0012.png", "images/x.png"]
-    assert found.notes[1:] == (
-        "image_id are numbers: taken as the names of images, as Ultralytics writes them",
-        "1 prediction left out, of images that are not in the data: image_id 99",
-    )
-    write_image(folder / "images" / "12.png")
-    (folder / "labels" / "12.txt").write_text(f"0 0.5 0.5 0.1 0.1 {row}")
-    line = "predictions.json: image_id 12: images/0012.png and images/12.png: rename one of them"
-    assert refusal(file, open_dataset(folder, View.AP)) == line
-
-
 def test_images_without_annotations_have_ids_too(tmp_path: Path) -> None:
     images = [{"id": 5, "file_name": "a.png"}]
     write_json(tmp_path / "data" / "image_info.json", {"images": images, "categories": []})
