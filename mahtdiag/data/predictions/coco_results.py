@@ -133,7 +133,7 @@ class _Results:
         return made
 
     def _instance(self, at: int, entry: Mapping[str, Any]) -> Instance:
-        values = triples(entry.get("keypoints"))
+        values = _triples(entry.get("keypoints"))
         if values is None:
             raise DataError(f"[{at}]: keypoints are not numbers x, y, score one after the other")
         identifier = _identifier(entry.get("category_id"))
@@ -155,6 +155,17 @@ class _Results:
         if self.without_keypoints:
             said.append(f"{counted(self.without_keypoints, 'result')} without keypoints left out")
         return said
+
+
+def _triples(values: object) -> NDArray[np.float64] | None:
+    """`[n, 3]` (x, y, score), NaN for the score where numbers come in pairs; None where it is anything else.
+
+    Ultralytics' validator writes pairs for a network without visibilities.
+    """
+    if isinstance(values, list) and len(values) % 3 and not len(values) % 2:
+        pairs = zip(values[::2], values[1::2], strict=True)
+        return triples([each for x, y in pairs for each in (x, y, math.nan)])
+    return triples(values)
 
 
 def found_values(values: NDArray[np.float64]) -> NDArray[np.float64]:

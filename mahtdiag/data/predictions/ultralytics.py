@@ -19,7 +19,7 @@ from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, colu
 from mahtdiag.errors import DataError
 
 _KEYS: Final = ("name", "class", "confidence", "keypoints")
-# The library puts a keypoint of a lower confidence at 0, 0.
+# Earlier versions of the library put a keypoint of a lower confidence at 0, 0.
 _LEAST_SHOWN: Final = 0.5
 
 
@@ -78,6 +78,6 @@ class _Instances:
     def notes(self) -> Iterator[str]:
         if self.not_found:
             yield (
-                f"{counted(self.not_found, 'keypoint')} at 0, 0 taken as not found: Ultralytics puts those of"
+                f"{counted(self.not_found, 'keypoint')} at 0, 0 taken as not found: Ultralytics put those of"
                 f" a confidence below {_LEAST_SHOWN:g} there"
             )

@@ -175,6 +175,14 @@ def test_one_of_several_categories_that_is_unknown_is_refused(tmp_path: Path) ->
     assert "category_id 77: no COCO file" in refusal(write_json(tmp_path / "p.json", written), dataset)
 
 
+def test_numbers_in_pairs_have_no_score(tmp_path: Path) -> None:
+    pairs = PREDICTED["a.png"].ravel().tolist()
+    found = read(tmp_path, [result(14, pairs), result(13, pairs[:-2])])
+    np.testing.assert_array_equal(points(found, "images/a.png"), PREDICTED["a.png"])
+    assert found.by_image["images/a.png"].score is None
+    assert found.problems == {"images/b.png": "results.json: [1]: 19 keypoints, the category spine has 20"}
+
+
 def test_results_without_keypoints_are_boxes_and_left_out(tmp_path: Path) -> None:
     boxes = [{"image_id": image_id(image), "category_id": 1, "bbox": [1, 2, 3, 4]} for image in IMAGES[:2]]
     found = read(tmp_path, [*boxes, result(14, whole("a.png"))])
@@ -225,7 +233,7 @@ def _yolo_levels(folder: Path) -> Any:
 @pytest.mark.parametrize(
     ("keypoints", "words"),
     [
-        ([1.0, 2.0], "keypoints are not numbers x, y, score"),
+        ([1.0, 2.0, 3.0, 4.0, 5.0], "keypoints are not numbers x, y, score"),
         ("abc", "keypoints are not numbers x, y, score"),
         (None, "keypoints are not numbers x, y, score"),
         (triples(POINTS[:7]), "7 keypoints, the category spine has 20"),
