@@ -1,7 +1,7 @@
 """A table of predictions: a row per point or per image, with σ and score where it has columns for them."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ _MORE: Final = (
     ("sigma_y", "sigma_y_px"),
     ("score", "confidence", "conf", "likelihood", "peak", "keypoint_score"),
 )
+_FORMS: Final = ("{}_{{}}", "{{}}_{}")
 _MOST_SAID: Final = 5
 _NUMBER: Final = re.compile(r"([0-9]{1,6})(\.0*)?", re.ASCII)
 
@@ -48,18 +49,29 @@ class CsvPredictions:
         header = header_of(path, _CALLED)
         if header is None:
             raise DataError(f"{name}: no header such as {self.looks_like.removeprefix('a header such as ')}")
-        table = Table(name, replace(header, more=_more(header)), of.options.missing_value)
+        table = Table(name, _with_more(header), of.options.missing_value)
         images = [_with_columns(image) for image in table.read(path)]
         named = _Indices(of, name).named(images)
         return PredictedFile(tuple(named), (path,), (*table.notes(), *_not_read(table.header)))
 
 
-def _more(header: Header) -> tuple[tuple[int | None, ...], ...]:
-    """The columns of σ and score of each pair: by their own names in a long table, else after the point's."""
-    names = column_names(header.cells)
+def _with_more(header: Header) -> Header:
+    """The header with the columns of σ and score of each pair.
+
+    They have names of their own in a long table, and that of the point before or after theirs in a wide one,
+    where `L1_UL_sigma_x` and `L1_UL_sigma_y` are no pair of coordinates.
+    """
+    at = {name: len(header.cells) - 1 - i for i, name in enumerate(reversed(column_names(header.cells)))}
     if header.name is not None:
-        return (_columns_of("", names),) * len(header.pairs)
-    return tuple(_columns_of("_".join(column_names([name])) + "_", names) for name, _, _ in header.pairs)
+        return replace(header, more=(_columns_of(at, "{}"),) * len(header.pairs))
+    more = [_columns_of(at, *(form.format(_joined(name)) for form in _FORMS)) for name, _, _ in header.pairs]
+    taken = {each for columns in more for each in columns}
+    kept = [k for k, (_, x, y) in enumerate(header.pairs) if not {x, y} & taken]
+    return replace(header, pairs=tuple(header.pairs[k] for k in kept), more=tuple(more[k] for k in kept))
+
+
+def _joined(name: str) -> str:
+    return column_names([name])[0].replace("{", "").replace("}", "")
 
 
 def _not_read(header: Header) -> Iterator[str]:
@@ -73,13 +85,13 @@ def _not_read(header: Header) -> Iterator[str]:
         yield f"columns not read: {listed}" + ", …" * (len(others) > _MOST_SAID)
 
 
-def _columns_of(prefix: str, names: Sequence[str]) -> tuple[int | None, ...]:
-    at = [
-        next((names.index(prefix + name) for name in called if prefix + name in names), None)
+def _columns_of(at: Mapping[str, int], *forms: str) -> tuple[int | None, ...]:
+    """Where σ along x and y and the score are, by what columns are called in one of these forms."""
+    x, y, score, both = (
+        next((at[named] for name in called for form in forms if (named := form.format(name)) in at), None)
         for called in (*_MORE, _SIGMA)
-    ]
-    both = at.pop()
-    return tuple(both if each is None and axis < 2 else each for axis, each in enumerate(at))
+    )
+    return both if x is None else x, both if y is None else y, score
 
 
 def _with_columns(image: ImageLabels) -> ImageLabels:

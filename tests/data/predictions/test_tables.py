@@ -113,6 +113,23 @@ def test_a_row_per_image(tmp_path: Path) -> None:
     assert (score(found, "a.png") == 0.75).all()
 
 
+@pytest.mark.parametrize("form", ["{name}_{part}", "{part} {name}"])
+def test_a_row_per_image_with_sigma_per_axis(tmp_path: Path, form: str) -> None:
+    parts = ("x", "y", "sigma_x", "sigma_y", "likelihood")
+    names = [form.format(name=name, part=part) for name in NAMES for part in parts]
+    values = [str(v) for x, y in PREDICTED["a.png"] for v in (x, y, 2.5, 3.5, 0.75)]
+    header, other = (
+        ",".join(["image", *names, "note"]),
+        ",".join(["b.png", *values[:2], "-1", "-1", *values[4:]]),
+    )
+    found = read(tmp_path, header, [",".join(["a.png", *values, ""]), f"{other},x"])
+    np.testing.assert_array_equal(points(found, "a.png"), PREDICTED["a.png"])
+    np.testing.assert_array_equal(sigma(found, "a.png"), np.full((20, 2), [2.5, 3.5]))
+    assert (score(found, "a.png") == 0.75).all()
+    assert "L1 UL has a sigma of -1" in found.problems["b.png"]
+    assert found.notes[1:] == ("columns not read: note",)
+
+
 def test_semicolons_decimal_commas_and_a_mark(tmp_path: Path) -> None:
     cells = zip(INDEX, XS, YS, strict=True)
     lines = [f"a;{k};{x};{y};1,5".replace(".", ",") for k, x, y in cells]
