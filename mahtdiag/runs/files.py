@@ -97,24 +97,29 @@ def write_named(option: str, path: Path, content: bytes, cwd: Path | None = None
 
 
 def write_named_folder(option: str, path: Path, files: Mapping[str, bytes], cwd: Path | None = None) -> int:
-    """Writes files, by their paths with `/`, into the folder that an option names; says how many others stay.
+    """Writes files, by their paths with `/`, into the folder that an option names.
 
-    A folder that was not there, or was empty, appears whole or not at all; into another one every file is
-    written whole or not at all. Nothing is written outside it: not by a path, not through a link in it.
-    Raises UsageError where it cannot be written.
+    Says how many others of the same endings stay in it. A folder that was not there, or was empty, appears
+    whole or not at all; in another one every file is written whole or not at all. Nothing is written outside
+    it: not by a path, not through a link in it. Raises UsageError where it cannot be written.
     """
     target = ((cwd or Path()) / path).resolve()
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
+    others = 0
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir()))
-        if not fresh:
-            return _write_into(target, files)
+        if target.is_dir() and any(target.iterdir()):
+            # Within it: it may be a disk of its own.
+            temporary = target / temporary.name
+            others = _others(target, files)
         try:
-            _write_into(temporary, files)
-            if target.is_dir():
-                target.rmdir()
-            os.replace(temporary, target)
+            _write_all(temporary, files)
+            if temporary.parent == target:
+                _move_all(temporary, target, files)
+            else:
+                if target.is_dir():
+                    target.rmdir()
+                os.replace(temporary, target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         _sync_folder(target.parent)
@@ -123,22 +128,39 @@ def write_named_folder(option: str, path: Path, files: Mapping[str, bytes], cwd:
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise UsageError(f"{option} {path}: cannot be written ({reason}); name another folder") from error
-    return 0
+    return others
 
 
-def _write_into(folder: Path, files: Mapping[str, bytes]) -> int:
-    folder.mkdir(exist_ok=True)
-    root = folder.resolve()
-    others = {file for file in root.rglob("*") if file.is_file()}
-    places = [(root / name, content) for name, content in files.items()]
-    for place, _ in places:
-        if not place.parent.resolve().is_relative_to(root) or ".." in place.parts:
-            raise ValueError(f"{place.relative_to(root)} leads out of it")
-    for place, content in places:
+def _others(folder: Path, files: Mapping[str, bytes]) -> int:
+    """How many files there are whose ending is one of these, but whose name is not."""
+    endings = {Path(name).suffix for name in files}
+    found = (file for file in folder.rglob("*") if file.suffix in endings and file.is_file())
+    return sum(file.relative_to(folder).as_posix() not in files for file in found)
+
+
+def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Raises ValueError, before anything is written, for a path that leads out of the folder."""
+    for name in files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{name} leads out of it")
+    folder.mkdir()
+    for name, content in files.items():
+        place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as file:
-            file.write(content)
-    return len(others - {place for place, _ in places})
+        place.write_bytes(content)
+    if hasattr(os, "sync"):
+        # Once for all of them: thousands of files take minutes one by one.
+        os.sync()
+
+
+def _move_all(source: Path, target: Path, files: Mapping[str, bytes]) -> None:
+    places = {name: target / name for name in files}
+    for name, place in places.items():
+        if not place.parent.resolve().is_relative_to(target):
+            raise ValueError(f"{name} leads out of it")
+    for name, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source / name, place)
 
 
 def require_no_folder(option: str, path: Path, cwd: Path | None = None) -> Path:

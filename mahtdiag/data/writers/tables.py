@@ -4,15 +4,18 @@ import csv
 import io
 from dataclasses import dataclass
 from itertools import chain
+from math import isfinite
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mahtdiag.data.outgoing import PIXEL_DECIMALS, OutgoingImage, OutgoingSet, Written
+from mahtdiag.data.outgoing import PIXEL_DECIMALS, OutgoingImage, OutgoingSet, Points, Written
 
 _PLACE: Final = ("image", "vertebra", "corner", "x", "y")
 _OF_PREDICTIONS: Final = ("sigma_x", "sigma_y", "score")
-_SCORE_DECIMALS: Final = 6
+# A σ may be small, but never 0.
+_MORE_DECIMALS: Final = 8
 # Where readers of tables suspect a point that was not marked; ours are, and lie a hair beside it.
 _SUSPECTED: Final = ([0.0, 0.0], [-1.0, -1.0])
 _HAIR_PX: Final = 10.0**-PIXEL_DECIMALS
@@ -43,23 +46,24 @@ class CsvWriter:
         return Written({name: text.getvalue().encode()})
 
 
-def _rows(image: OutgoingImage, outgoing: OutgoingSet) -> list[list[str | float]]:
+def _rows(image: OutgoingImage, outgoing: OutgoingSet) -> list[list[str]]:
     points, skeleton = image.points, outgoing.skeleton
-    unknown = np.full(skeleton.keypoints, np.nan)
-    sigma_px = np.stack([unknown, unknown], axis=1) if points.sigma_px is None else points.sigma_px
-    score = unknown if points.score is None else points.score
-    rows: list[list[str | float]] = []
+    places = points.px.round(PIXEL_DECIMALS).tolist()
+    more = _more(points).round(_MORE_DECIMALS).tolist()
+    rows = []
     for k in np.flatnonzero(points.known).tolist():
-        row = [image.link, skeleton.vertebra_of[k], skeleton.corner_of[k]]
-        x, y = points.px[k].round(PIXEL_DECIMALS).tolist()
+        x, y = places[k]
         x += _HAIR_PX * ([x, y] in _SUSPECTED)
-        row += [_cell(value, PIXEL_DECIMALS) for value in (x, y)]
-        if not outgoing.labels:
-            row += [_cell(value, PIXEL_DECIMALS) for value in sigma_px[k].tolist()]
-            row.append(_cell(float(score[k]), _SCORE_DECIMALS))
-        rows.append(list(row))
+        row = [image.link, skeleton.vertebra_of[k], skeleton.corner_of[k], repr(x), repr(y)]
+        rows.append(row if outgoing.labels else row + [repr(v) if isfinite(v) else "" for v in more[k]])
     return rows
 
 
-def _cell(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}".rstrip("0").rstrip(".") if np.isfinite(value) else ""
+def _more(points: Points) -> NDArray[np.float64]:
+    """`sigma_x`, `sigma_y` and `score` of each keypoint, `[K, 3]`; NaN where unknown."""
+    found = np.full((len(points.px), 3), np.nan)
+    if points.sigma_px is not None:
+        found[:, :2] = points.sigma_px
+    if points.score is not None:
+        found[:, 2] = points.score
+    return found

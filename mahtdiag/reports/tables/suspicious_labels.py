@@ -25,7 +25,8 @@ def suspicious_parts(found: SuspiciousLabels, skeleton: Skeleton, wider: int) ->
             for label in shown
         ),
         note="Never certain: label or network is wrong. Evidence: natural logarithm of how much less likely "
-        f"the label is, learned from {found.trusted} images on which the network is right.",
+        f"the label is, learned from {found.trusted} images on which the network is right. To correct them "
+        "in an annotation tool: mahtdiag export RUN --suspicious N.",
     )
 
 

@@ -332,7 +332,9 @@ def _notes(
             f" {_listed(sorted(dicom))}"
         )
     if others:
-        notes.append(f"{counted(others, 'other file')} stayed in the folder")
+        notes.append(
+            f"{counted(others, 'file')} of the same kind stayed in the folder, of no image of this export"
+        )
     return tuple(notes)
 
 

@@ -84,4 +84,4 @@ def _in_turn(first: Sequence[int], second: Sequence[int]) -> list[int]:
 
 
 def _fewer(option: str, asked: int, found: int, noun: str) -> tuple[str, ...]:
-    return (f"{option} {asked}: there are {counted(found, noun)}",) if found < asked else ()
+    return (f"{option} {asked}: {counted(found, noun)} in all",) if found < asked else ()

@@ -188,5 +188,5 @@ def test_the_table_has_the_columns_that_evaluate_reads(labels: bool) -> None:
     header, first, *rest = written("csv", labels=labels)["out.json"].decode().splitlines()
     more = "" if labels else ",sigma_x,sigma_y,score"
     assert header == f"image,vertebra,corner,x,y{more}"
-    assert first == "AP/a.png,L1,UL,60,20" + ("" if labels else ",2.5,2.5,0.2")
+    assert first == "AP/a.png,L1,UL,60.0,20.0" + ("" if labels else ",2.5,2.5,0.2")
     assert len(rest) == 2 * (AP.keypoints - 1) - 1

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mahtdiag.data.predictions import read_predictions
 from mahtdiag.data.readers import open_dataset, reader_of
 from mahtdiag.data.writers import WRITERS
 from mahtdiag.errors import MahtdiagError
@@ -70,7 +71,7 @@ def test_predictions_of_all_images_by_default(tmp_path: Path) -> None:
     table = open_run(None, tmp_path).table()
     known = table.pred_px[np.isfinite(table.pred_px)].reshape(-1, 2)
     np.testing.assert_allclose([[float(row["x"]), float(row["y"])] for row in rows], known, atol=1e-4)
-    assert {(row["sigma_x"], row["sigma_y"], row["score"]) for row in rows} == {("2.5", "2.5", "1")}
+    assert {(row["sigma_x"], row["sigma_y"], row["score"]) for row in rows} == {("2.5", "2.5", "1.0")}
     assert [row["vertebra"] + row["corner"] for row in rows[:19]] == [
         name.replace(" ", "") for k, name in enumerate(AP.keypoint_names) if k != 7
     ]
@@ -101,7 +102,7 @@ def test_the_worst_by_mean_error(tmp_path: Path) -> None:
     assert [image["file_name"] for image in content["images"]] == ["1.png", "3.png"]
     assert (done.images, done.chosen, done.labels) == (2, "largest mean error", False)
     more = export(tmp_path, "coco", "more.json", worst=9)
-    assert (more.images, more.notes) == (4, ("--worst 9: there are 4 images",))
+    assert (more.images, more.notes) == (4, ("--worst 9: 4 images in all",))
 
 
 def test_the_worst_without_labels_by_findings(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_suspicious_labels_are_exported_as_labels(tmp_path: Path) -> None:
     done = export(tmp_path, "labelstudio", "out.json", suspicious=5)
     assert (done.images, done.labels, done.chosen) == (1, True, "most suspicious labels")
     assert done.notes[0] == "suspicious labels: 1 by rules of anatomy, 0 by the network, 0 of them by both"
-    assert done.notes[-1] == "--suspicious 5: there are 1 suspicious label"
+    assert done.notes[-1] == "--suspicious 5: 1 suspicious label in all"
     (task,) = json.loads((tmp_path / "out.json").read_text())
     (annotation,), (prediction,) = task["annotations"], task["predictions"]
     for made, px in ((annotation, label), (prediction, spine(View.AP) + 1.0)):
@@ -169,6 +170,27 @@ def test_no_suspicious_label(tmp_path: Path) -> None:
     assert refused(tmp_path, "csv", suspicious=1).startswith(
         "runs/a: no label breaks a rule of anatomy, and the network speaks against none: nothing to export ("
     )
+
+
+def test_the_table_is_read_as_predictions(tmp_path: Path) -> None:
+    """By `evaluate --predictions`: places, σ and score of every keypoint, images told apart by folders."""
+    pred_px = spine(View.AP) + np.array([0.25, -0.125])
+    pred_px[7], pred_px[0] = np.nan, 0.0
+    names = ["x/a.png", "y/a.png"]
+    write_images(tmp_path, *names)
+    write_export_run(tmp_path, [Told(names[0], pred_px=pred_px), Told(names[1])])
+    export(tmp_path, "coco", "data/labels.json", labels=True)
+    export(tmp_path, "csv", "out.csv")
+    dataset = open_dataset(tmp_path / "data", View.AP, ReadOptions())
+    found = read_predictions(tmp_path / "out.csv", dataset, ReadOptions())
+    assert (found.format, found.problems) == ("csv", {})
+    for name, px in zip(names, (pred_px, spine(View.AP) + 1.0), strict=True):
+        prediction, known = found.by_image[name], np.isfinite(px[:, 0])
+        np.testing.assert_allclose(prediction.points_px, px, atol=0.01)
+        assert prediction.sigma_px is not None
+        assert prediction.score is not None
+        np.testing.assert_allclose(prediction.sigma_px[known], 2.5)
+        np.testing.assert_allclose(prediction.score[known], 1.0)
 
 
 # Where the images lie
@@ -410,10 +432,12 @@ def test_the_interface_is_not_overwritten_either(tmp_path: Path) -> None:
 def test_other_files_stay_and_are_told(tmp_path: Path, name: str) -> None:
     write_export_run(tmp_path, [Told("a.png")])
     (tmp_path / "out/sub").mkdir(parents=True)
-    (tmp_path / "out/sub/mine.txt").write_text("mine")
+    mine = tmp_path / f"out/sub/mine.{'txt' if name == 'yolo' else 'json'}"
+    for path in (mine, mine.with_suffix(".png")):
+        path.write_text("mine")
     done = export(tmp_path, name, force=True)
-    assert "1 other file stayed in the folder" in done.notes
-    assert (tmp_path / "out/sub/mine.txt").read_text() == "mine"
+    assert "1 file of the same kind stayed in the folder, of no image of this export" in done.notes
+    assert mine.read_text() == mine.with_suffix(".png").read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -431,21 +455,26 @@ def test_places_that_cannot_be_written(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_appears_whole_or_not_at_all(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("there", [False, True])
+def test_a_full_disk_leaves_what_was_there(
+    tmp_path: Path, name: str, there: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_export_run(tmp_path, [Told("a.png"), Told("b.png")])
-    replace, seen = os.replace, list[str]()
+    if there:
+        export(tmp_path, name, labels=True)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    write_bytes, seen = Path.write_bytes, list[Path]()
 
-    def full(source: str, target: str) -> None:
-        seen.append(str(target))
+    def full(path: Path, content: bytes) -> int:
+        seen.append(path)
         if len(seen) == 2:
             raise OSError(28, "No space left on device")
-        replace(source, target)
+        return write_bytes(path, content)
 
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     said = f"--to {name} out: cannot be written (No space left on device); name another folder"
-    assert refused(tmp_path, name) == said
+    assert refused(tmp_path, name, force=there) == said
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_runs_that_cannot_be_exported(tmp_path: Path) -> None:
