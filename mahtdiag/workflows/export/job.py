@@ -18,6 +18,7 @@ from mahtdiag.diagnosis.columns import Column
 from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import DataError, RunFolderError, UsageError
 from mahtdiag.reports.text import counted, one_line
+from mahtdiag.runs.document import CheckpointSource
 from mahtdiag.runs.files import require_no_folder, write_named, write_named_folder
 from mahtdiag.runs.reading import DOCUMENT, Run, open_finished
 from mahtdiag.schema.frames import Size
@@ -185,8 +186,7 @@ class _Images:
         self.folder_said = shown(run.named(self.files.folder))
         prefix = writer.prefix if request.image_root is None else request.image_root
         self.prefix = "" if prefix is None else _prefix(prefix, request.image_root is None, folder.name)
-        checkpoint = document.checkpoint
-        self.model = f"{shown(PurePath(checkpoint.path).stem)[:60]} {checkpoint.sha256[:8]}"
+        self.model = _model(document.checkpoint)
 
     def outgoing(
         self, table: RunTable, rows: Sequence[int], labels: bool
@@ -254,6 +254,13 @@ class _Images:
         return (
             f"{one_line(self.data_said)} is gone: files name their images alone; --data says where they are",
         )
+
+
+def _model(checkpoint: CheckpointSource) -> str:
+    """A name without the folders of the machine: `unet_ap 1a2b3c4d`."""
+    members = checkpoint.members
+    name = f"{len(members)} networks" if members else shown(PurePath(checkpoint.path).stem)[:60]
+    return f"{name} {checkpoint.sha256[:8]}"
 
 
 def _prefix(prefix: str, own: bool, folder: str) -> str:

@@ -278,6 +278,15 @@ def test_label_studio_names_images_from_the_folder_of_data_on(tmp_path: Path) ->
     assert b"somebody" not in (tmp_path / "a.json").read_bytes()
 
 
+def test_the_model_is_named_without_its_folder(tmp_path: Path) -> None:
+    write_export_run(tmp_path, [Told("a.png")], checkpoint="/home/somebody/nets/best of.pt")
+    export(tmp_path, "labelstudio", "a.json")
+    (prediction,) = json.loads((tmp_path / "a.json").read_text())[0]["predictions"]
+    assert (prediction["model_version"], prediction["score"]) == ("best of abcdef12", 1.0)
+    export(tmp_path, "coco", "b.json")
+    assert b"somebody" not in (tmp_path / "a.json").read_bytes() + (tmp_path / "b.json").read_bytes()
+
+
 @pytest.mark.parametrize("name", ["coco", "csv"])
 def test_a_root_before_the_names(tmp_path: Path, name: str) -> None:
     write_export_run(tmp_path, [Told("a.png")])
