@@ -96,12 +96,19 @@ class _Results:
             with_points = [each for each in known.values() if each[1]]
             alone = with_points[0] if len(with_points) == 1 else None
             category = (known.get(only) if only is not None else None) or alone
-            if category is not None or len(self.of.keypoint_names.categories) < 2:
+            # With a category per vertebra, that one is not known may be any of them, or all together.
+            if category is not None or len(self.of.keypoint_names.categories) < 2 or self._are_whole():
                 return {only: category}
         strange = sorted(str(each) for each in ids if each is None or each not in known)
         if not strange:
             return {each: known[each] for each in ids if each is not None}
         return self._classes(ids, strange)
+
+    def _are_whole(self) -> bool:
+        """Whether every instance has as many keypoints as the skeleton."""
+        k = self.of.skeleton.keypoints
+        said = (entry["keypoints"] for found in self.by_image.values() for _, entry in found)
+        return all(isinstance(each, list) and len(each) in (2 * k, 3 * k) for each in said)
 
     def _classes(
         self, ids: set[Identifier | None], strange: Sequence[str]
