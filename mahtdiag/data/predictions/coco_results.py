@@ -108,7 +108,7 @@ class _Results:
         """Whether every instance has as many keypoints as the skeleton."""
         k = self.of.skeleton.keypoints
         said = (entry["keypoints"] for found in self.by_image.values() for _, entry in found)
-        return all(isinstance(each, list) and len(each) in (2 * k, 3 * k) for each in said)
+        return all(isinstance(each, list) and len(each) in (k, 2 * k, 3 * k) for each in said)
 
     def _classes(
         self, ids: set[Identifier | None], strange: Sequence[str]
