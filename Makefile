@@ -59,7 +59,8 @@ $(VENV)/installed-test: $(VENV)/installed pyproject.toml
 $(TOOLS)/installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -e . pytest jsonschema labelme label-studio-sdk ultralytics
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)" \
+		-e . pytest hypothesis jsonschema labelme label-studio-sdk ultralytics
 	touch $@
 
 # The tests of the HTML report need a Chromium: any that is there will do.

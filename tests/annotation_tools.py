@@ -46,12 +46,17 @@ def written(
 @BOTH
 def test_labelme_opens_every_file(tmp_path: Path, skeleton: Skeleton) -> None:
     label_file = import_module("labelme._label_file").LabelFile
+    resolve = import_module("labelme.app")._resolve_label_path
     lay_out(
         tmp_path / "out", written("labelme", skeleton, ("../../images/AP/a 1.png", "../images/ä#.png")), {}
     )
     lay_out(tmp_path / "images", Written({}), dict.fromkeys(NAMES, SIZE))
     for file, shift in (("AP/a 1.json", 0.0), ("ä#.json", 2.0)):
         opened = label_file(str(tmp_path / "out" / file))
+        # `labelme IMAGES --output FILE` finds the file of an image as well.
+        image = (tmp_path / "images" / file).with_suffix(".png")
+        place = (tmp_path / "out" / file).parent
+        assert resolve(image_or_label_path=str(image), output_dir=place) == str(tmp_path / "out" / file)
         assert len(opened.image_data) > 0
         expected = points(skeleton) + shift
         known = np.flatnonzero(np.isfinite(expected[:, 0]))

@@ -108,19 +108,21 @@ def export_command(
 
 def _lines(done: "Export") -> "Iterable[Line]":
     from mahtdiag.reports.tables.table import Line
-    from mahtdiag.reports.text import counted
+    from mahtdiag.reports.text import counted, one_line
 
     what = "labels" if done.labels else "predictions"
     images = counted(done.images, "image")
     which = f" ({done.chosen})" if done.chosen else ""
     size = f"{done.bytes / 1e6:.1f} MB" if done.bytes >= 1e5 else f"{done.bytes / 1e3:.1f} kB"
     files = f"{counted(done.files, 'file')}, " if done.files > 1 else ""
-    yield Line(f"export: {done.file} ({done.writer.title}, {files}{size})")
-    yield Line(f"{what} of {images} of {done.run.label}{which}, {counted(done.keypoints, 'keypoint')}")
-    yield from (Line(f"note: {note}") for note in done.notes)
+    yield Line(f"export: {one_line(str(done.file))} ({done.writer.title}, {files}{size})")
+    yield Line(
+        f"{what} of {images} of {one_line(done.run.label)}{which}, {counted(done.keypoints, 'keypoint')}"
+    )
+    yield from (Line(f"note: {one_line(note)}") for note in done.notes)
     sentence, *commands = done.hint.split("\n")
     yield Line(f"next: {sentence}")
-    yield from map(Line, commands)
+    yield from map(Line, map(one_line, commands))
 
 
 def _content(done: "Export") -> "dict[str, Json]":

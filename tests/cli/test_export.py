@@ -84,6 +84,12 @@ def test_every_format_is_printed_and_in_the_help(run: Desk, monkeypatch: pytest.
     assert f"--to {'|'.join(PRINTED)}".replace("|", "\\|") in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_line_break_in_a_name_is_no_line(run: Desk) -> None:
+    done = run.run("export", "--to", "csv", "x\n::error::y.csv")
+    assert done.text.splitlines()[0].startswith("export: x\\x0a::error::y.csv (a table (CSV), ")
+    assert (run.path / "x\n::error::y.csv").is_file()
+
+
 def test_json(run: Desk) -> None:
     done = run.run("export", "run", "out.csv", "--to", "csv", "--worst", "2", "--labels", "--format", "json")
     assert (done.status, done.err) == (0, "")
@@ -110,6 +116,7 @@ USAGE = {
         ("--to", "COCO", "out.json"),
         "--to COCO: not a format: one of coco, yolo, csv, labelme, labelstudio, slicer",
     ),
+    "standard output": (("-", "--to", "csv"), "-: not standard output; name a file"),
     "three names": (
         ("a", "b", "c", "--to", "csv"),
         "3 names: give a run folder and what to write, or the latter alone",

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import numpy as np
 
 from mahtdiag.data.files import RecordedFiles, shown
-from mahtdiag.data.outgoing import OutgoingImage, OutgoingSet, Points, Written, leads_out
+from mahtdiag.data.outgoing import Floats, OutgoingImage, OutgoingSet, Points, Written, leads_out
+from mahtdiag.data.placing import LARGEST_COORDINATE_PX
 from mahtdiag.data.slicer_spacing import slicer_mm_per_px
 from mahtdiag.data.writers import Writer, writer_named
 from mahtdiag.diagnosis.columns import Column
@@ -127,6 +128,8 @@ def _require_sense(request: ExportRequest, writer: Writer) -> None:
 def _require_free(request: ExportRequest, writer: Writer) -> Path:
     """The absolute place to write at. Raises UsageError where something is in the way."""
     said = request.file
+    if str(said) == "-":
+        raise UsageError("-: not standard output; name a file")
     target = request.cwd / said
     # Unlike methods of Path these take every name: what is wrong with one is said where it is written.
     if os.path.isfile(target / DOCUMENT):
@@ -210,8 +213,10 @@ class _Images:
         size = Size(int(height), int(width)) if width > 0 and height > 0 else None
         if size is None and self.writer.needs_size:
             raise DataError("the run does not know its size")
-        predicted = Points(table.pred_px[row], table.sigma_px[row], table.peak[row])
-        points = Points(table.gt_px[row]) if labels else predicted
+        predicted = Points(
+            _bounded(table.pred_px[row]), _bounded(table.sigma_px[row]), _bounded(table.peak[row])
+        )
+        points = Points(_bounded(table.gt_px[row])) if labels else predicted
         if not points.known.any():
             raise DataError("no keypoint is labelled" if labels else "no keypoint is predicted")
         path = self.files.path(image)
@@ -254,6 +259,11 @@ class _Images:
         return (
             f"{one_line(self.data_said)} is gone: files name their images alone; --data says where they are",
         )
+
+
+def _bounded(values: Floats) -> Floats:
+    """NaN for numbers that no image can have, such as 1e308 in a damaged run; readers refuse them as well."""
+    return np.where(np.abs(values) <= LARGEST_COORDINATE_PX, values, np.nan)
 
 
 def _model(checkpoint: CheckpointSource) -> str:

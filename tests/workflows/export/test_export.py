@@ -392,6 +392,17 @@ def test_names_that_lead_out_write_nothing_there(tmp_path: Path, name: str, host
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_absurd_numbers_are_no_places(tmp_path: Path, name: str) -> None:
+    absurd = spine(View.AP)
+    absurd[:4] = [[1e308, 3], [np.inf, 3], [-1e300, 1e300], [np.nan, 3]]
+    write_export_run(tmp_path, [Told("a.png", absurd, absurd)])
+    assert (export(tmp_path, name).keypoints, export(tmp_path, name, "labels", labels=True).keypoints) == (
+        16,
+        16,
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_names_with_line_breaks_stay_names(tmp_path: Path, name: str) -> None:
     write_export_run(tmp_path, [Told("a\n../b.png"), Told("a\nb.png"), Told("c.png")])
     done = export(tmp_path, name)
