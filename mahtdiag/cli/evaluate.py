@@ -31,6 +31,7 @@ def evaluate_command(
     missing_value: options.MissingValue = None,
     labels2: options.Labels2 = None,
     spacing_from: options.SpacingFrom = None,
+    dicom_window: options.DicomWindow = None,
     model: options.Model = None,
     trust: options.Trust = False,
     input_size: options.InputSize = None,

@@ -106,6 +106,11 @@ SPACING_FROM = OptionKey(
     "--spacing-from", "patient", "patient or imager: the DICOM spacing that counts",
     DATA_SET, None, "DICOM spacing that counts: the patient's alone, or the detector's where that is all.",
 )  # fmt: skip
+DICOM_WINDOW = OptionKey(
+    "--dicom-window", "first", "first, stored, minmax or WIDTH,CENTER: black to white of a DICOM",
+    DATA_SET, "WIDTH,CENTER|first|stored|minmax",
+    "Values of a DICOM that become 0 to 1 (default: by the file's first window).",
+)  # fmt: skip
 MISSING_VALUE = OptionKey(
     "--missing-value", -1.0, "coordinate that means 'not labelled' in tables",
     DATA_SET, "NUMBER", "Coordinate that means 'not labelled' in tables, such as -1.",

@@ -49,6 +49,7 @@ from mahtdiag.schema.choices import (
     UncertaintyFrame,
     UncertaintyKind,
 )
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
 from mahtdiag.schema.read_options import ReadOptions, SpacingSource
@@ -123,6 +124,9 @@ class DataSettings(SettingsTable):
     complete_only: StrictBool | None = optional(keys.COMPLETE_ONLY)
     missing_value: float | None = optional(keys.MISSING_VALUE)
     spacing_from: SpacingSource | None = optional(keys.SPACING_FROM)
+    dicom_window: Annotated[DicomWindow, BeforeValidator(DicomWindow.parse)] | None = optional(
+        keys.DICOM_WINDOW
+    )
     keypoints: Annotated[dict[str, str], AfterValidator(known_keypoints)] = Field(default_factory=dict)
 
     def read_options(self) -> ReadOptions:
@@ -134,6 +138,7 @@ class DataSettings(SettingsTable):
             self.keypoints,
             self.missing_value,
             self.spacing_from or SpacingSource.PATIENT,
+            self.dicom_window or FIRST_WINDOW,
         )
 
 

@@ -115,10 +115,13 @@ _SPACING_HEADERS: Final = (["image", "mm"], ["filename", "pixel_spacing_mm"])
 # A file name of BUU-LSPINE: its last digit is the view, which a name for both views lacks.
 _OF_ONE_VIEW: Final = re.compile(r"(.*[0-9]Y)[01]", re.DOTALL)
 IMAGE_EXTENSIONS: Final = frozenset(
-    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".dic")
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k", ".dcm", ".dicom", ".dic")
 )
 # DICOM: 128 bytes of anything, then this.
 DICOM_MARK_AT, DICOM_MARK = 128, b"DICM"
+# Control characters, halves of pairs, ends of lines and paragraphs.
+_UNSEEN: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))
+_LONGEST_LINE: Final = 1000
 # Spacings of detectors lie between 0.05 and 0.5 mm; the limits only catch another unit.
 _SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
 
@@ -246,7 +249,13 @@ def shown(name: str | Path) -> str:
     text = str(name)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(sign) if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
+    return "".join(_escaped(sign) if unicodedata.category(sign) in _UNSEEN else sign for sign in text)
+
+
+def brief(text: str) -> str:
+    """A message as `shown`, cut after a thousand characters: names in files may have any length."""
+    line = shown(text)
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 
 
 def read_file(path: str | Path, name: str) -> bytes:
@@ -287,7 +296,7 @@ def _unescaped_names(folder: Path) -> dict[str, str]:
 def _escaped(sign: str) -> str:
     # Python keeps an undecodable byte as the surrogate 0xDC00 + byte.
     code = ord(sign)
-    return f"\\x{code - 0xDC00 if code >= 0xDC00 else code:02x}"
+    return f"\\x{code - 0xDC00 if 0xDC00 <= code < 0xE000 else code:02x}"
 
 
 def read_spacing(*folders: Path) -> dict[str, float]:
@@ -325,9 +334,9 @@ def parse_spacing(content: bytes, name: str) -> dict[str, float]:
             problems.append(f"{name}: line {number}: expected image,mm")
         elif (mm := _millimetres(cells[1])) is None:
             limits = f"between {_SMALLEST_MM} and {_LARGEST_MM} mm"
-            problems.append(f"{name}: line {number}: '{cells[1]}' is not a spacing {limits}")
+            problems.append(f"{name}: line {number}: '{shown(cells[1][:40])}' is not a spacing {limits}")
         elif key in spacing_mm:
-            problems.append(f"{name}: line {number}: {key} is named twice")
+            problems.append(f"{name}: line {number}: {shown(key[:100])} is named twice")
         else:
             spacing_mm[key] = mm
     if problems:

@@ -10,6 +10,7 @@ from typing import Final
 from mahtdiag.data.files import IMAGE_EXTENSIONS, Dataset, is_image
 from mahtdiag.data.images.dicom import EXTENSIONS, DicomFacts, dicom_facts
 from mahtdiag.errors import DataError
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.records import Failure, Patient, Sample
 from mahtdiag.schema.skeleton import View
 
@@ -17,12 +18,15 @@ _TAKEN, _LEFT, _NONE = "taken", "left", "none"
 _OTHER_IMAGES: Final = tuple(sorted(IMAGE_EXTENSIONS - EXTENSIONS))
 
 
-def with_headers(dataset: Dataset, *, from_imager: bool = False) -> Dataset:
+def with_headers(
+    dataset: Dataset, *, from_imager: bool = False, window: DicomWindow = FIRST_WINDOW
+) -> Dataset:
     """The set with what the headers of its DICOM images say; other images are as they were.
 
     A spacing by the set itself stays; else it is PixelSpacing, or with `from_imager` that of the detector,
     ImagerPixelSpacing. So do patient, sex and age where the set says any of them. An image whose
-    ViewPosition is of the other view, or whose header cannot be read, is a failure.
+    ViewPosition is of the other view, or whose header cannot be read, is a failure. `window`: how the pixels
+    of DICOM images are to be read.
     """
     samples: list[Sample] = []
     failures = list(dataset.failures)
@@ -38,7 +42,8 @@ def with_headers(dataset: Dataset, *, from_imager: bool = False) -> Dataset:
             reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
             failures.append(Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256))
             continue
-        samples.append(_told(sample, facts, from_imager, spacings))
+        told = _told(sample, facts, from_imager, spacings)
+        samples.append(replace(told, dicom_window=window))
     failures.sort(key=lambda failure: failure.image)
     notes = (*dataset.notes, *_notes(spacings))
     return replace(dataset, samples=tuple(samples), failures=tuple(failures), notes=notes)

@@ -84,7 +84,7 @@ def parse_patients(content: bytes, name: str) -> dict[str, str]:
         if not image or not patient:
             problems.append(f"{name}: line {number}: expected an image and its patient")
         elif key in patients:
-            problems.append(f"{name}: line {number}: {shown(image)} is named twice")
+            problems.append(f"{name}: line {number}: {shown(image[:100])} is named twice")
         else:
             patients[key] = hashlib.sha256(patient.encode()).hexdigest()[:_DIGITS]
     if problems:

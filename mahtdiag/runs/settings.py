@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.run_table import Conditions
 from mahtdiag.schema.choices import LOSS_WEIGHTS, ImageChoice, Precision, UncertaintyFrame, UncertaintySource
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelSpec
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -25,6 +26,7 @@ ANATOMY = ("anatomy_limits", "anatomy_rules")
 READING = (
     "input_size", "resize", "normalize", "channels", "coords", "heatmap_size", "heatmap_sigma", "decode",
     "softargmax_beta", "uncertainty", "sigma_within", "uncertainty_as", "uncertainty_frame", "recalibration",
+    "dicom_window",
 )  # fmt: skip
 """Settings that decide what a prediction and its σ are."""
 
@@ -77,6 +79,7 @@ class RunSettings:
         labels2: Mapping[str, JsonValue] | None,
         expected_error: bool,
         pixel_spacing_mm: float | None,
+        dicom_window: DicomWindow | None,
         patient: str | None,
         subgroups: str | None,
         limits: Limits,
@@ -104,6 +107,7 @@ class RunSettings:
                 **({} if labels2 is None else {"labels2": {**labels2}}),
                 **({"expected_error": True} if expected_error else {}),
                 "pixel_spacing_mm": pixel_spacing_mm,
+                **({} if dicom_window in (None, FIRST_WINDOW) else {"dicom_window": str(dicom_window)}),
                 **({} if patient is None else {"patient": patient}),
                 **({} if subgroups is None else {"subgroups_sha256": subgroups}),
                 "anatomy_limits": dict(limits.values),

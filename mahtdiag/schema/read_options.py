@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
+
 
 class SpacingSource(StrEnum):
     """The spacing of a DICOM that counts: PixelSpacing alone, or ImagerPixelSpacing where that is all."""
@@ -28,3 +30,4 @@ class ReadOptions:
     keypoints: Mapping[str, str] = field(default_factory=dict)
     missing_value: float | None = None
     spacing_from: SpacingSource = SpacingSource.PATIENT
+    dicom_window: DicomWindow = FIRST_WINDOW

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.schema.choices import UncertaintyKind
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.setup import ImagePixels
 from mahtdiag.schema.skeleton import Skeleton
@@ -120,6 +121,7 @@ class Sample:
     `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, NaN where a keypoint is not annotated.
     `listhesis` is one code per annotated endplate (see `LISTHESIS_NAMES`). `subgroups`: what a subgroup file
     says of it, `column=value`. `labelled_size` is the size of the image by its annotation, if it says one.
+    `dicom_window`: how its pixels are read, if it is a DICOM.
     """
 
     image: str
@@ -132,6 +134,7 @@ class Sample:
     spacing: PixelSpacing | None = None
     subgroups: tuple[str, ...] = ()
     labelled_size: Size | None = None
+    dicom_window: DicomWindow = FIRST_WINDOW
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mahtdiag.reports.overlay.draw import draw_overlay, is_signed, signed
 from mahtdiag.runs.files import reporting_write_errors, write_file
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.choices import ImageChoice
-from mahtdiag.schema.records import Floats, ImageRecord
+from mahtdiag.schema.records import Floats, ImageRecord, Sample
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.progress import Progress
 
@@ -188,12 +188,12 @@ def write_overlays(
     progress: Progress,
     *,
     choice: ImageChoice,
-    paths: Mapping[str, str],
+    samples: Mapping[str, Sample],
     workers: int,
 ) -> int:
     """Draw and write the chosen overlays, and say how many; one that exists is drawn again.
 
-    `paths`: where the images lie, by name.
+    `samples`: the images by name, where they lie and how they are read.
     """
     rows = worst_rows(table.radial_error_px, choice)
     if not rows:
@@ -202,7 +202,8 @@ def write_overlays(
     def overlay(row: int) -> tuple[str, bytes | Exception]:
         record = table.record(row)
         try:
-            image = decode_image(Path(paths[record.image]).read_bytes(), record.image)
+            sample = samples[record.image]
+            image = decode_image(Path(sample.path).read_bytes(), record.image, sample.dicom_window)
         except (OSError, DataError) as error:
             return record.image, error
         return record.image, overlay_of(image, record, table.skeleton)

@@ -73,7 +73,7 @@ def test_every_kind_of_failure_is_a_record(desk: Desk, bench: Bench) -> None:
         f"AP/{stems[1]}.csv": f"annotation without image: no {stems[1]}.png, .jpg, .tif or .bmp beside it",
         f"AP/{stems[2]}.png": "the PNG is truncated after 500 bytes: copy it again",
         f"AP/{stems[3]}.png": "the file is empty (0 bytes)",
-        f"AP/{stems[4]}.png": "not a PNG, JPEG, TIFF, BMP or DICOM image",
+        f"AP/{stems[4]}.png": "not a PNG, JPEG, TIFF, BMP, WebP, JPEG 2000 or DICOM image",
         f"AP/{stems[5]}.png": "1x1 pixels (width x height), an image has at least 16 on each side",
     }
     result = desk.lookup("exact")

@@ -14,6 +14,7 @@ from mahtdiag.schema.choices import (
     UncertaintyKind,
     UncertaintySource,
 )
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import McDropout
 from mahtdiag.schema.read_options import SpacingSource
@@ -80,6 +81,17 @@ KEYS = (
     Key("data", "format", (("coco", "coco"),), TEXT_BAD),
     Key("data", "complete_only", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
     Key("data", "spacing_from", tuple((s.value, s) for s in SpacingSource), ("detector", 1)),
+    Key(
+        "data",
+        "dicom_window",
+        (
+            ("first", FIRST_WINDOW),
+            ("stored", DicomWindow(WindowKind.STORED)),
+            ("minmax", DicomWindow(WindowKind.MINMAX)),
+            ("4096, 2048.5", DicomWindow(WindowKind.GIVEN, 4096.0, 2048.5)),
+        ),
+        ("", "second", "100", "0,5", "-1,5", "nan,5", "inf,5", "5,inf", "1,2,3", 5, [5, 5]),
+    ),
     Key("data", "missing_value", ((-1, -1.0), (0.0, 0.0)), (NAN, "x", [1])),
     Key(
         "data",

@@ -75,6 +75,13 @@ def every_kind() -> dict[str, bytes]:
         "lzw.tif": encoded(grey, "TIFF", compression="tiff_lzw"),
         "deflate.tif": encoded(grey16, "TIFF", compression="tiff_adobe_deflate"),
         "jpeg.tif": encoded(grey, "TIFF", compression="jpeg"),
+        "float.tif": encoded(grey.astype(np.float32) / np.float32(255), "TIFF"),
+        "lossless.webp": encoded(rgb, "WEBP", lossless=True),
+        "lossy.webp": encoded(rgb, "WEBP"),
+        "more.webp": encoded(rgb, "WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"),
+        "grey.jp2": encoded(grey, "JPEG2000"),
+        "grey16.jp2": encoded(grey16, "JPEG2000"),
+        "colour.j2k": encoded(rgb, "JPEG2000", no_jp2=True),
     }
 
 

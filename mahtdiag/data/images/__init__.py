@@ -13,6 +13,7 @@ from mahtdiag.data.files import read_file
 from mahtdiag.data.images.containers import open_container, orientation_of
 from mahtdiag.data.images.dicom import decode_dicom, dicom_size, is_dicom
 from mahtdiag.errors import DataError, UsageError
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import Placement, Size
 from mahtdiag.schema.model_spec import ModelInput, Normalization
 from mahtdiag.schema.records import LoadedImage
@@ -51,8 +52,12 @@ class ReducedImage:
     covers: Size
 
 
-def load_image(path: str | Path, name: str, spec: ModelInput) -> LoadedImage:
+def load_image(
+    path: str | Path, name: str, spec: ModelInput, window: DicomWindow = FIRST_WINDOW
+) -> LoadedImage:
     """Read, decode and prepare one radiograph; `name` is what messages call it. Safe to call from threads.
+
+    `window`: which values of a DICOM become black and white.
 
     Raises ImageError, one line, for a file that cannot be read or decoded, and UsageError where `spec`
     contradicts itself.
@@ -61,7 +66,7 @@ def load_image(path: str | Path, name: str, spec: ModelInput) -> LoadedImage:
     try:
         content = read_file(path, name)
         sha256 = hashlib.sha256(content).hexdigest()
-        image = decode_image(content, name)
+        image = decode_image(content, name, window)
     except DataError as error:
         raise ImageError(*error.problems, image_sha256=sha256) from error
     pixels = describe_pixels(image, orientation_of(content))
@@ -99,13 +104,13 @@ class DescribedImage:
     image_sha256: str
 
 
-def describe_image(path: str | Path, name: str) -> DescribedImage:
+def describe_image(path: str | Path, name: str, window: DicomWindow = FIRST_WINDOW) -> DescribedImage:
     """What there is to say of an image that no network will see. Safe to call from threads.
 
     Raises DataError, one line, for a file that cannot be read or decoded.
     """
     content = read_file(path, name)
-    image = decode_image(content, name)
+    image = decode_image(content, name, window)
     pixels = describe_pixels(image, orientation_of(content))
     return DescribedImage(Size(*image.shape[:2]), pixels, hashlib.sha256(content).hexdigest())
 
@@ -119,27 +124,30 @@ def read_image_size(path: str | Path, name: str) -> Size:
     return dicom_size(content, name) if is_dicom(content) else open_container(content, name).size
 
 
-def decode_image(content: bytes, name: str) -> Image:
-    """Decode a PNG, JPEG, TIFF, BMP or DICOM into `[H, W]` grey or `[H, W, 3]` RGB, uint8 or uint16.
+def decode_image(content: bytes, name: str, window: DicomWindow = FIRST_WINDOW) -> Image:
+    """Decode an image of any kind that is read into `[H, W]` grey or `[H, W, 3]` RGB, uint8 or uint16.
 
     Pixels come as stored: no orientation tag turns them, no colour profile or gamma changes them. Alpha is
     dropped, palettes are resolved, 1-bit becomes 0 and 255, and a grey scale stored with white as zero is
-    turned so that larger is brighter.
+    turned so that larger is brighter. Floating-point values of a TIFF are shares, 0 to 1, and become 0 to
+    65535; so do the values of a JPEG 2000 with 9 to 15 bits.
 
     A DICOM is read by `decode_dicom`: 16 bits over its window.
 
-    Raises DataError, one line, for what `open_container` refuses, pixels that are not 8 or 16 bit, and files
-    the decoder cannot read.
+    Raises DataError, one line, for what `open_container` refuses, pixels that are not 8 or 16 bit nor shares,
+    and files the decoder cannot read.
     """
     if is_dicom(content):
-        return decode_dicom(content, name)
+        return decode_dicom(content, name, window)
     container = open_container(content, name)
     decoded = _decoded(container.content, cv2.IMREAD_UNCHANGED)
     if decoded is None:
         raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
+    if decoded.dtype.kind == "f":
+        decoded = _of_shares(decoded, name)
     if decoded.dtype not in FULL_SCALE:
         raise DataError(f"{name}: {decoded.dtype} pixels: save it with 8 or 16 bit per channel")
-    image = _grey_or_rgb(decoded, name)
+    image = _grey_or_rgb(_full_scale(decoded, container.bits), name)
     if Size(*image.shape[:2]) != container.size:
         raise DataError(
             f"{name}: the size in the {container.kind} header is not that of its pixels: save it again"
@@ -148,6 +156,25 @@ def decode_image(content: bytes, name: str) -> Image:
     if container.white_is_zero and image.dtype == np.uint16:
         return np.subtract(FULL_SCALE[image.dtype], image, dtype=np.uint16)
     return image
+
+
+def _of_shares(decoded: cv2.typing.MatLike, name: str) -> NDArray[np.uint16]:
+    """Shares, 0 to 1, as 16 bits. Raises DataError for other numbers, whose range nothing tells."""
+    low, high = float(decoded.min()), float(decoded.max())
+    if not (low >= 0.0 and high <= 1.0):
+        raise DataError(
+            f"{name}: floating-point values from {low:g} to {high:g}, 0 to 1 are read: divide them by their"
+            " range, or save it with 16 bit"
+        )
+    return np.asarray(np.rint(decoded * 65535.0), dtype=np.uint16)
+
+
+def _full_scale(decoded: cv2.typing.MatLike, bits: int | None) -> cv2.typing.MatLike:
+    """Values of so many bits over the whole range of their integer type."""
+    full = FULL_SCALE[decoded.dtype]
+    if bits is None or 2**bits - 1 == full:
+        return decoded
+    return np.asarray(np.rint(decoded * (full / (2**bits - 1))), dtype=decoded.dtype)
 
 
 def decode_reduced(content: bytes, name: str, least_height: int) -> ReducedImage:

@@ -18,6 +18,10 @@ from mahtdiag.schema.frames import Size
 
 SMALLEST_SIDE_PX: Final = 16
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_JP2_BOX: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
+_J2K_START, _J2K_END = b"\xff\x4f\xff\x51", b"\xff\xd9"
+_JP2_STARTS: Final = (_JP2_BOX, _J2K_START)
+_MOVES: Final = 0x02
 _PNG_PIXEL_CHUNKS: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8\xff", 0xD9, 0xDA
@@ -41,21 +45,23 @@ class Container:
     """An image file that is complete as far as its own structure tells.
 
     `content` is what to give to the decoder: the file without what must not influence the pixels.
-    `white_is_zero`: the grey values are stored inverted (TIFF only).
+    `white_is_zero`: the grey values are stored inverted (TIFF only). `bits` of a value where its integer type
+    may have more (JPEG 2000 only).
     """
 
     kind: str
     size: Size
     content: bytes
     white_is_zero: bool = False
+    bits: int | None = None
 
 
 def open_container(content: bytes, name: str) -> Container:
     """Check an image file and read its size from its header, without decoding it.
 
     Raises DataError, one line, for an empty file, another format, a truncated or damaged file, an image
-    smaller than 16 pixels on a side or larger than 2**28 pixels, and a TIFF with several pages or colours
-    that are not grey, palette, RGB or YCbCr.
+    smaller than 16 pixels on a side or larger than 2**28 pixels, a TIFF with several pages or colours that
+    are not grey, palette, RGB or YCbCr, a WebP that moves, and a JPEG 2000 of signed values.
     """
     container = _open(content, name)
     size = container.size
@@ -83,7 +89,11 @@ def _open(content: bytes, name: str) -> Container:
         return _open_tiff(content, name)
     if content.startswith(b"BM"):
         return _open_bmp(content, name)
-    raise DataError(f"{name}: not a PNG, JPEG, TIFF, BMP or DICOM image")
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return _open_webp(content, name)
+    if content.startswith(_JP2_STARTS):
+        return _open_jpeg2000(content, name)
+    raise DataError(f"{name}: not a PNG, JPEG, TIFF, BMP, WebP, JPEG 2000 or DICOM image")
 
 
 def _open_png(content: bytes, name: str) -> Container:
@@ -165,6 +175,67 @@ def _open_bmp(content: bytes, name: str) -> Container:
     width, height = struct.unpack_from("<HH" if header_bytes == 12 else "<ii", content, 18)
     # A negative height means rows from the top; a negative width means nothing.
     return Container("BMP", Size(abs(height), width), content)
+
+
+def _open_webp(content: bytes, name: str) -> Container:
+    """Read the size from the first chunk of pixels or, in a file with more than these, of the canvas.
+
+    Source: RFC 9649, sections 2.4 to 2.7.
+    """
+    (length,) = struct.unpack_from("<I", content, 4)
+    if 8 + length > len(content):
+        raise DataError(f"{name}: the WebP is truncated after {len(content)} bytes: copy it again")
+    for kind, start in _webp_chunks(content):
+        head = content[start : start + 10]
+        if len(head) < 10:
+            break
+        if kind == b"VP8X":
+            if head[0] & _MOVES:
+                raise DataError(f"{name}: a WebP that moves: save the radiograph as a still image")
+            width, height = (1 + int.from_bytes(head[at : at + 3], "little") for at in (4, 7))
+        elif kind == b"VP8L" and head[0] == 0x2F:
+            packed = int.from_bytes(head[1:5], "little")
+            width, height = 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+        elif kind == b"VP8 " and head[3:6] == b"\x9d\x01\x2a":
+            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", head, 6))
+        else:
+            break
+        return Container("WebP", Size(height, width), content)
+    raise DataError(f"{name}: the WebP is damaged (no header): copy it again")
+
+
+def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, int]]:
+    """The kind of every chunk, and where what it holds begins."""
+    place = 12
+    while place + 8 <= len(content):
+        (length,) = struct.unpack_from("<I", content, place + 4)
+        yield content[place : place + 4], place + 8
+        place += 8 + length + length % 2
+
+
+def _open_jpeg2000(content: bytes, name: str) -> Container:
+    """Read size and depth from the head of the stream, which may lie in boxes.
+
+    No marker but the last, which says that the stream is complete, is FF D9: its packets hold no FF before
+    more than 8F. Source: ISO/IEC 15444-1, A.5.1 and B.10.1.
+    """
+    start = content.find(_J2K_START)
+    try:
+        x1, y1, x0, y0 = struct.unpack_from(">IIII", content, start + 8)
+        (channels,) = struct.unpack_from(">H", content, start + 40)
+        depths = {content[start + 42 + 3 * channel] for channel in range(min(channels, 4))}
+    except (struct.error, IndexError):
+        start = -1
+    if start < 0 or x1 <= x0 or y1 <= y0 or len(depths) != 1:
+        raise DataError(f"{name}: the JPEG 2000 is damaged (no header): copy it again")
+    if content.find(_J2K_END, start) < 0:
+        raise DataError(f"{name}: the JPEG 2000 is truncated after {len(content)} bytes: copy it again")
+    depth = depths.pop()
+    bits = 1 + (depth & 0x7F)
+    if depth & 0x80 or bits > 16:
+        wrong = "signed values" if depth & 0x80 else f"{bits} bits"
+        raise DataError(f"{name}: a JPEG 2000 of {wrong}: save it with 8 or 16 bit per channel")
+    return Container("JPEG 2000", Size(y1 - y0, x1 - x0), content, bits=bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +327,12 @@ _SHORT: Final = 3
 def orientation_of(content: bytes) -> int:
     """The orientation tag of an image file, 1 to 8; 1 where there is none that can be read.
 
-    Source: Exif 2.32, tag 0x0112, in a JPEG's APP1 segment, a PNG's eXIf chunk, or a TIFF itself.
+    Source: Exif 2.32, tag 0x0112, in a JPEG's APP1 segment, a PNG's eXIf or a WebP's EXIF chunk, or a TIFF
+    itself.
     """
+    if content.startswith(b"RIFF"):
+        found = next((start for kind, start in _webp_chunks(content) if kind == b"EXIF"), len(content))
+        return _orientation_in(content[found : found + _EXIF_LATEST].removeprefix(_EXIF_STARTS[0]))
     if content.startswith(_TIFF_STARTS[:2]):
         return _orientation_in(content)
     if is_dicom(content):

@@ -21,7 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.data.files import DICOM_MARK, DICOM_MARK_AT
+from mahtdiag.data.images.dicom_apart import decode_apart
+from mahtdiag.data.images.dicom_reading import read_elements, read_header
 from mahtdiag.errors import DataError
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.records import Patient
 from mahtdiag.schema.skeleton import View
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 EXTENSIONS: Final = frozenset((".dcm", ".dicom", ".dic"))
 LARGEST_IMAGE_PIXELS: Final = 2**28
 _FULL: Final = 65535
+_TOGETHER_PIXELS: Final = 2**22
 _DIGITS: Final = 16
 _SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
 # Patient position against the detector, DICOM PS3.3 C.8.7.1.1.1 and CS values in use.
@@ -65,32 +69,43 @@ def dicom_facts(path: Path, name: str) -> DicomFacts:
     """Read the header of a file without its pixels. Raises DataError, one line, where that cannot be done."""
     pydicom = _pydicom()
     with _said_in_one_line(name):
-        return _facts(pydicom.dcmread(path, stop_before_pixels=True), name)
+        return _facts(read_header(pydicom, path, name), name)
 
 
 def dicom_size(content: bytes, name: str) -> Size:
     """The size that the header states. Raises DataError, one line."""
     pydicom = _pydicom()
     with _said_in_one_line(name):
-        return _facts(pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True), name).size
+        return _facts(read_elements(pydicom, io.BytesIO(content), name, pixels=False), name).size
 
 
-def decode_dicom(content: bytes, name: str) -> NDArray[np.uint16 | np.uint8]:
+def decode_dicom(
+    content: bytes, name: str, window: DicomWindow = FIRST_WINDOW
+) -> NDArray[np.uint16 | np.uint8]:
     """The image `[H, W]` as uint16 over its window, or `[H, W, 3]` uint8 where it has colours.
 
     Stored values go through the modality LUT or rescale, then through the first VOI LUT or window (linear,
     linear exact or sigmoid; DICOM PS3.3 C.11.2) or, where there is none, over the whole range that the stored
-    bits can have; MONOCHROME1 and an inverse presentation are turned round once. 0 to 65535 is the window, so
-    that a normalisation to 0…1 is the share of it.
+    bits can have; `window` may ask for other values. MONOCHROME1 and an inverse presentation are turned round
+    once. 0 to 65535 is the window, so that a normalisation to 0…1 is the share of it.
 
     Raises DataError, one line, for several frames, no pixels or a wrong number, and what cannot be decoded.
     """
     pydicom = _pydicom()
     with _said_in_one_line(name):
-        return _decoded(pydicom.dcmread(io.BytesIO(content)), name)
+        return _decoded(read_elements(pydicom, io.BytesIO(content), name, pixels=True), content, name, window)
 
 
-def _decoded(data: "Dataset", name: str) -> NDArray[np.uint16 | np.uint8]:
+def stored_pixels(content: bytes) -> NDArray[Any]:
+    """The pixels as they are stored. Raises whatever the libraries raise, and may end the process."""
+    pydicom = _pydicom()
+    data = read_elements(pydicom, io.BytesIO(content), "", pixels=True)
+    return np.asarray(pydicom.pixels.pixel_array(data))
+
+
+def _decoded(
+    data: "Dataset", content: bytes, name: str, window: DicomWindow
+) -> NDArray[np.uint16 | np.uint8]:
     size = _facts(data, name).size
     if size.height * size.width > LARGEST_IMAGE_PIXELS:
         raise DataError(f"{name}: {size} pixels, more than the {LARGEST_IMAGE_PIXELS} an image may have")
@@ -99,16 +114,24 @@ def _decoded(data: "Dataset", name: str) -> NDArray[np.uint16 | np.uint8]:
     frames = int(data.get("NumberOfFrames", 1) or 1)
     if frames != 1:
         raise DataError(f"{name}: {frames} frames: one image is wanted, export it as one")
-    stored = np.asarray(_pydicom().pixels.pixel_array(data))
+    if data.file_meta.TransferSyntaxUID.is_encapsulated:
+        stored = decode_apart(content, name)
+    else:
+        stored = np.asarray(_pydicom().pixels.pixel_array(data))
     if stored.shape[:2] != (size.height, size.width) or stored.ndim not in (2, 3):
         raise DataError(f"{name}: the size in the DICOM header is not that of its pixels: export it again")
     if stored.ndim == 3:
         return _colour(stored, int(data.BitsStored))
-    shares = _shares(stored, data)
+    ends = _lowest_and_highest(stored, data) if window.kind is WindowKind.MINMAX else None
     inverse = data.get("PresentationLUTShape") == "INVERSE"
-    if inverse or data.get("PhotometricInterpretation") == "MONOCHROME1":
-        shares = 1.0 - shares
-    return np.rint(shares * _FULL).astype(np.uint16)
+    turned = inverse or data.get("PhotometricInterpretation") == "MONOCHROME1"
+    grey = np.empty(stored.shape, dtype=np.uint16)
+    # A few rows at a time: shares take four times the memory of the pixels.
+    rows = max(1, _TOGETHER_PIXELS // size.width)
+    for first in range(0, size.height, rows):
+        shares = _shares(stored[first : first + rows], data, window, ends)
+        grey[first : first + rows] = np.rint((1.0 - shares if turned else shares) * _FULL)
+    return grey
 
 
 @contextmanager
@@ -123,18 +146,31 @@ def _said_in_one_line(name: str) -> Iterator[None]:
         raise DataError(f"{name}: the DICOM is damaged or of a rare kind: export it again") from error
 
 
-def _shares(stored: NDArray[Any], data: "Dataset") -> NDArray[np.float64]:
-    """Grey values over their window, 0 to 1."""
+def _lowest_and_highest(stored: NDArray[Any], data: "Dataset") -> tuple[float, float]:
+    """Of the values of an image; a modality table need not keep their order."""
+    values = np.asarray(_pydicom().pixels.apply_modality_lut(np.unique(stored), data), dtype=np.float64)
+    return float(values.min()), float(values.max())
+
+
+def _shares(
+    stored: NDArray[Any], data: "Dataset", window: DicomWindow, ends: tuple[float, float] | None
+) -> NDArray[np.float64]:
+    """Grey values over their window, 0 to 1; `ends` of the image, where these are the window."""
     pixels = _pydicom().pixels
     values = np.asarray(pixels.apply_modality_lut(stored, data), dtype=np.float64)
+    if window.kind is WindowKind.GIVEN:
+        return windowed(values, window.center, window.width)
+    if window.kind is not WindowKind.FIRST:
+        low, high = ends or _range(data)
+        return np.clip((values - low) / max(high - low, 1e-9), 0.0, 1.0)
     if data.get("VOILUTSequence"):
         table = data.VOILUTSequence[0]
         looked_up = pixels.apply_voi(values.astype(np.int64), data)
         full = 2.0 ** int(table.LUTDescriptor[2]) - 1.0
         return np.clip(np.asarray(looked_up, dtype=np.float64) / full, 0.0, 1.0)
-    window = _first_window(data)
-    if window is not None:
-        return windowed(values, *window, str(data.get("VOILUTFunction", "LINEAR")))
+    first = _first_window(data)
+    if first is not None:
+        return windowed(values, *first, str(data.get("VOILUTFunction", "LINEAR")))
     low, high = _range(data)
     return np.clip((values - low) / (high - low), 0.0, 1.0)
 

@@ -1,12 +1,14 @@
 """The annotation formats: one reader each, found by what lies in the folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 
-from mahtdiag.data.files import Dataset, ViewEvidence, shown
+from mahtdiag.data.files import Dataset, ViewEvidence, brief, shown
 from mahtdiag.data.folders import one_look
 from mahtdiag.data.headers import with_headers
 from mahtdiag.data.json_files import collector_paused
@@ -114,9 +116,22 @@ def reader_of(path: Path, name: str | None = None) -> Reader:
     return proofs[0][0] if proofs else READERS[0]
 
 
+@contextmanager
+def _opening() -> Iterator[None]:
+    """While files of a set are read: each folder is listed once, and whatever stands in them is said briefly.
+
+    Numbers beyond any image may overflow without a word: keypoints are checked in the end.
+    """
+    with one_look(), collector_paused(), np.errstate(over="ignore", invalid="ignore"):
+        try:
+            yield
+        except DataError as error:
+            raise DataError(*map(brief, error.problems)) from error
+
+
 def read_set(path: Path, options: ReadOptions) -> AnnotatedSet:
     """What the reader that recognises a set reads of it. Raises DataError as `reader_of` and `read` do."""
-    with one_look(), collector_paused():
+    with _opening():
         return reader_of(path, options.format).read(path, options)
 
 
@@ -128,17 +143,22 @@ def open_dataset(
     `annotated`: what its reader has read already. With `options.complete_only` an image that lacks a keypoint
     is a failure.
     """
-    with one_look(), collector_paused():
+    with _opening():
         return _opened(path, view, options or ReadOptions(), annotated)
 
 
 def _opened(path: Path, view: View | None, options: ReadOptions, annotated: AnnotatedSet | None) -> Dataset:
     found = annotated or read_set(path, options)
-    told = with_headers(found.of_view(view), from_imager=options.spacing_from is SpacingSource.IMAGER)
+    from_imager = options.spacing_from is SpacingSource.IMAGER
+    told = with_headers(found.of_view(view), from_imager=from_imager, window=options.dicom_window)
     dataset = keyed(told, options.patient)
     title = next((reader.title for reader in READERS[1:] if reader.name == dataset.format), None)
     if title is not None:
         dataset = replace(dataset, notes=(f"annotations read as {title}", *dataset.notes))
+    failures = tuple(
+        replace(each, image=brief(each.image), reason=brief(each.reason)) for each in dataset.failures
+    )
+    dataset = replace(dataset, failures=failures, notes=tuple(map(brief, dataset.notes)))
     return _complete(dataset) if options.complete_only else dataset
 
 

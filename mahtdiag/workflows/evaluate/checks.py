@@ -55,7 +55,7 @@ def _first_images(prepared: Prepared) -> LoadedBatch:
     images: list[LoadedImage] = []
     for sample in prepared.dataset.samples[:_MOST_TRIED]:
         try:
-            image = load_image(sample.path, sample.image, prepared.spec.input)
+            image = load_image(sample.path, sample.image, prepared.spec.input, sample.dicom_window)
         except ImageError:
             continue
         samples.append(sample)
@@ -88,7 +88,7 @@ def _outside(prepared: Prepared, failures: Sequence[Failure]) -> tuple[Floats, F
     for failure in [f for f in failures if OUTSIDE in f.reason and f.image in samples][:_MOST_OUTSIDE]:
         sample = samples[failure.image]
         try:
-            images.append(describe_image(sample.path, sample.image))
+            images.append(describe_image(sample.path, sample.image, sample.dicom_window))
         except DataError:
             continue
         labels.append(sample.keypoints_px)

@@ -168,7 +168,7 @@ def _draw(prepared: Prepared, run: Run, folder: RunFolder, progress: Progress) -
         folder,
         progress,
         choice=prepared.overlays,
-        paths={sample.image: sample.path for sample in prepared.dataset.samples},
+        samples={sample.image: sample for sample in prepared.dataset.samples},
         workers=prepared.workers,
     )
 
@@ -178,7 +178,7 @@ def image_reader(prepared: Prepared) -> LoadImage:
 
     def read(sample: Sample) -> LoadedImage | Failure:
         try:
-            image = load_image(sample.path, sample.image, prepared.spec.input)
+            image = load_image(sample.path, sample.image, prepared.spec.input, sample.dicom_window)
         except ImageError as error:
             reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
             return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)

@@ -109,6 +109,7 @@ class Prepared:
             labels2=self._labels2,
             expected_error=self.runner.expected_error,
             pixel_spacing_mm=self.asked.data.pixel_spacing_mm,
+            dicom_window=self.asked.data.dicom_window,
             patient=self.asked.data.patient,
             subgroups=self.subgroups_sha256,
             limits=self.limits,

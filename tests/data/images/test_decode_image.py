@@ -16,6 +16,7 @@ from mahtdiag.errors import DataError
 from tests.data.builders import Pixels, colour, encoded, every_kind, radiograph, tiff_entry
 
 FILES = every_kind()
+NO_IMAGE = "not a PNG, JPEG, TIFF, BMP, WebP, JPEG 2000 or DICOM image"
 GREY, RGB = radiograph(40, 60), colour()
 GREY16 = GREY.astype(np.uint16) * 257
 # Orientation 6: to be shown turned by 90 degrees.
@@ -61,6 +62,18 @@ LOSSLESS: dict[str, tuple[bytes, Pixels]] = {
     "TIFF white is zero": (encoded(GREY, "TIFF", tiffinfo={262: 0}), GREY),
     "TIFF 16 bit, white is zero": (encoded(65535 - GREY16, "TIFF", tiffinfo={262: 0}), GREY16),
 }
+SHARES = GREY.astype(np.float32) / np.float32(255)
+LOSSLESS |= {
+    "TIFF float": (encoded(SHARES, "TIFF"), GREY16),
+    "TIFF float, packed": (encoded(SHARES, "TIFF", compression="tiff_adobe_deflate"), GREY16),
+    "TIFF float, white is zero": (encoded(1 - SHARES, "TIFF", tiffinfo={262: 0}), GREY16),
+    "WebP": (encoded(RGB, "WEBP", lossless=True), RGB),
+    "WebP turned": (encoded(RGB, "WEBP", lossless=True, exif=TURNED), RGB),
+    "JPEG 2000": (encoded(GREY, "JPEG2000"), GREY),
+    "JPEG 2000 RGB": (encoded(RGB, "JPEG2000"), RGB),
+    "JPEG 2000 16 bit": (encoded(GREY16, "JPEG2000"), GREY16),
+    "JPEG 2000 stream": (encoded(GREY16, "JPEG2000", no_jp2=True), GREY16),
+}
 for _turn in range(2, 9):
     LOSSLESS[f"TIFF turned {_turn}"] = (encoded(GREY, "TIFF", tiffinfo={274: _turn}), GREY)
     LOSSLESS[f"TIFF RGB turned {_turn}"] = (encoded(RGB, "TIFF", tiffinfo={274: _turn}), RGB)
@@ -105,7 +118,7 @@ def test_jpeg_is_not_turned_and_keeps_its_channels(
 def test_a_truncated_file_is_an_error(name: str, share: float, capfd: pytest.CaptureFixture[str]) -> None:
     content = FILES[name]
     problem = problem_of(content[: int(len(content) * share)])
-    assert "truncated" in problem or "damaged" in problem or "not a PNG, JPEG, TIFF, BMP or DICOM" in problem
+    assert any(word in problem for word in ("truncated", "damaged", NO_IMAGE))
     assert capfd.readouterr() == ("", "")
 
 
@@ -137,25 +150,24 @@ def test_damage_inside_a_png_is_seen_by_its_checksum(capfd: pytest.CaptureFixtur
         b"not an image",
         b"\0" * 4096,
         encoded(RGB, "GIF"),
-        encoded(RGB, "WEBP"),
         encoded(RGB, "PPM"),
         b"%PDF-1.7",
     ],
 )
 def test_other_formats_are_refused(content: bytes) -> None:
-    assert problem_of(content) == "not a PNG, JPEG, TIFF, BMP or DICOM image"
+    assert problem_of(content) == NO_IMAGE
 
 
 def test_an_empty_file() -> None:
     assert problem_of(b"") == "the file is empty (0 bytes)"
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP", "JPEG2000"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 60), (40, 15)])
 def test_too_small_images(kind: str, height: int, width: int) -> None:
     problem = problem_of(encoded(GREY[:height, :width], kind))
     assert problem == f"{width}x{height} pixels (width x height), an image has at least 16 on each side"
-    assert decode_image(encoded(GREY[:16, :16], kind), "a").shape == (16, 16)
+    assert decode_image(encoded(GREY[:16, :16], kind), "a").shape[:2] == (16, 16)
 
 
 def huge(kind: str) -> bytes:
@@ -191,7 +203,16 @@ def test_the_header_alone_tells_the_size(kind: str) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (encoded(GREY.astype(np.float32), "TIFF"), "float32 pixels: save it with 8 or 16 bit per channel"),
+        (
+            encoded(np.where(GREY > 200, np.float32(200), GREY).astype(np.float32), "TIFF"),
+            f"floating-point values from {GREY.min()} to 200, 0 to 1 are read: divide them by their range,"
+            " or save it with 16 bit",
+        ),
+        (
+            encoded(np.where(GREY > 200, np.float32("nan"), np.float32(0.5)), "TIFF"),
+            "floating-point values from nan to nan, 0 to 1 are read: divide them by their range, or save it"
+            " with 16 bit",
+        ),
         (encoded(GREY.astype(np.int32), "TIFF"), "int32 pixels: save it with 8 or 16 bit per channel"),
         (encoded(RGB, "TIFF", mode="CMYK"), "a TIFF that is neither grey nor RGB: save it as greyscale"),
         (
@@ -202,6 +223,23 @@ def test_the_header_alone_tells_the_size(kind: str) -> None:
 )
 def test_tiffs_that_are_no_single_radiograph(content: bytes, problem: str) -> None:
     assert problem_of(content) == problem
+
+
+def test_values_of_twelve_bits_fill_the_scale() -> None:
+    """A JPEG 2000 of 16 bits whose head says 12: the middle of its values is another."""
+    values = np.arange(40 * 60, dtype=np.uint16).reshape(40, 60)
+    content = bytearray(encoded(values + np.uint16(32768 - 2048), "JPEG2000", no_jp2=True))
+    assert content[42] == 15
+    content[42] = 11
+    np.testing.assert_array_equal(decode_image(bytes(content), "a"), np.rint(values * (65535 / 4095)))
+    for depth, said in ((15 | 128, "signed values"), (23, "24 bits")):
+        content[42] = depth
+        assert problem_of(bytes(content)) == f"a JPEG 2000 of {said}: save it with 8 or 16 bit per channel"
+
+
+def test_a_webp_that_moves() -> None:
+    moving = encoded(RGB, "WEBP", save_all=True, append_images=[Image.fromarray(255 - RGB)])
+    assert problem_of(moving) == "a WebP that moves: save the radiograph as a still image"
 
 
 def test_a_preview_behind_the_image_is_no_page() -> None:
@@ -240,6 +278,12 @@ def read_or_refuse(content: bytes) -> None:
 
 
 STARTS = [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM"]
+STARTS += [
+    b"RIFF\x40\0\0\0WEBPVP8 ",
+    b"RIFF\x40\0\0\0WEBPVP8X",
+    b"\0\0\0\x0cjP  \r\n\x87\n",
+    b"\xff\x4f\xff\x51",
+]
 
 
 @given(st.sampled_from(STARTS), st.binary(max_size=200))

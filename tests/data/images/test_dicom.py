@@ -1,6 +1,7 @@
 """DICOM: grey values against pydicom's own windowing, headers, and files that cannot be used."""
 
 import io
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.pixels.processing import apply_windowing
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
-from mahtdiag.data.images import decode_image, load_image, read_image_size
+from mahtdiag.data.images import decode_image, dicom_apart, load_image, read_image_size
 from mahtdiag.data.images.dicom import dicom_facts, is_dicom, windowed
+from mahtdiag.data.images.dicom_apart import close_decoders
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.errors import DataError
+from mahtdiag.schema.dicom_window import DicomWindow
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.model_spec import ModelInput
 from mahtdiag.schema.read_options import ReadOptions, SpacingSource
@@ -175,3 +179,96 @@ def test_damaged_files_are_refused_or_read_and_never_crash(data: st.DataObject) 
     except DataError:
         return
     assert image.dtype in (np.uint8, np.uint16)
+
+
+def windowed_by(window: str, content: bytes) -> NDArray[np.float64]:
+    """Shares, 0 to 1."""
+    return np.asarray(decode_image(content, "x.dcm", DicomWindow.parse(window)) / 65535)
+
+
+def test_windows_that_are_asked_for() -> None:
+    elements: dict[str, Any] = {"RescaleSlope": 2, "RescaleIntercept": -100}
+    content = dicom(WindowCenter=1000, WindowWidth=800, **elements)
+    values = PIXELS * 2.0 - 100
+    linear = np.clip((values - 999.5) / 799 + 0.5, 0, 1)
+    given = np.clip((values - 2999.5) / 1999 + 0.5, 0, 1)
+    wanted = {
+        "first": linear,
+        "stored": (values + 100) / 8190,
+        "minmax": (values - values.min()) / np.ptp(values),
+        "2000,3000": given,
+    }
+    for window, shares in wanted.items():
+        np.testing.assert_allclose(windowed_by(window, content), shares, atol=1 / 65535, err_msg=window)
+        turned = dicom(
+            PhotometricInterpretation="MONOCHROME1", WindowCenter=1000, WindowWidth=800, **elements
+        )
+        np.testing.assert_allclose(windowed_by(window, turned), 1 - shares, atol=1 / 65535, err_msg=window)
+    flat = dicom(np.full((20, 20), 7, dtype=np.uint16))
+    np.testing.assert_array_equal(windowed_by("minmax", flat), 0.0)
+
+
+def test_a_table_is_passed_over_where_another_window_is_asked_for() -> None:
+    item = pydicom.Dataset()
+    item.LUTDescriptor = [4096, 0, 8]
+    item["LUTDescriptor"].VR = "US"
+    item.add_new("LUTData", "OW", np.full(4096, 77, dtype=np.uint16).tobytes())
+    content = dicom(VOILUTSequence=[item])
+    np.testing.assert_allclose(windowed_by("first", content), 77 / 255, atol=1 / 65535)
+    np.testing.assert_allclose(windowed_by("stored", content), PIXELS / 4095, atol=1 / 65535)
+
+
+def test_the_window_goes_with_the_images(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(dicom(WindowCenter=1000, WindowWidth=800))
+    (tmp_path / "a.csv").write_text(annotation(View.AP))
+    stored = DicomWindow.parse("stored")
+    dataset = open_dataset(tmp_path, View.AP, ReadOptions(dicom_window=stored))
+    assert dataset.samples[0].dicom_window == stored
+    spec = ModelInput(size=Size(40, 30), channels=1)
+    loaded = load_image(tmp_path / "a.dcm", "a.dcm", spec, stored)
+    assert np.ptp(loaded.tensor) == pytest.approx(np.ptp(PIXELS) / 4095, abs=1e-4)
+
+
+def test_rows_are_windowed_alike_whatever_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = dicom(WindowCenter=1000, WindowWidth=800, PhotometricInterpretation="MONOCHROME1")
+    whole = decode_image(content, "x")
+    monkeypatch.setattr("mahtdiag.data.images.dicom._TOGETHER_PIXELS", 100)
+    np.testing.assert_array_equal(decode_image(content, "x"), whole)
+
+
+@pytest.mark.parametrize("inside", [b"\0" * 2**27, b""], ids=["much", "nothing"])
+def test_what_unpacks_to_too_much_or_nothing(inside: bytes) -> None:
+    content = dicom(syntax=DeflatedExplicitVRLittleEndian)
+    start = 144 + int.from_bytes(content[140:144], "little")
+    packer = zlib.compressobj(wbits=-15)
+    packed = content[:start] + packer.compress(inside) + packer.flush()
+    assert len(packed) < 2**18
+    with pytest.raises(DataError, match="unpacks to more than" if inside else "without an image") as caught:
+        decode_image(packed, "x.dcm")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_too_many_elements() -> None:
+    start = dicom().index(b"\x28\x00\x02\x00")
+    content = dicom()[:start] + b"\x10\x00\x01\x10LO\0\0" * 30_000
+    with pytest.raises(DataError, match="more than 20000 elements"):
+        decode_image(content, "x.dcm")
+
+
+def test_a_decoder_that_ends_or_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is another process, and the next image gets another."""
+    content = dicom(syntax=RLELossless)
+    close_decoders()
+    monkeypatch.setattr(dicom_apart, "_LONGEST_SECONDS", 0.0)
+    with pytest.raises(DataError, match="the pixels of the DICOM cannot be decoded"):
+        decode_image(content, "x.dcm")
+    monkeypatch.undo()
+    assert decode_image(content, "x.dcm").shape == PIXELS.shape
+    decoder = dicom_apart._idle.get_nowait()
+    decoder._process.kill()
+    decoder._process.wait()
+    dicom_apart._idle.put(decoder)
+    with pytest.raises(DataError, match="the pixels of the DICOM cannot be decoded"):
+        decode_image(content, "x.dcm")
+    np.testing.assert_array_equal(decode_image(content, "x.dcm"), decode_image(dicom(), "x.dcm"))
+    close_decoders()

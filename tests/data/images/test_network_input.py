@@ -183,7 +183,7 @@ def test_a_broken_image_is_reported_with_the_hash_of_its_bytes(tmp_path: Path) -
     (tmp_path / "a.png").write_bytes(b"broken")
     with pytest.raises(ImageError) as caught:
         load_image(tmp_path / "a.png", "AP/a.png", SPEC)
-    assert caught.value.problems == ("AP/a.png: not a PNG, JPEG, TIFF, BMP or DICOM image",)
+    assert caught.value.problems == ("AP/a.png: not a PNG, JPEG, TIFF, BMP, WebP, JPEG 2000 or DICOM image",)
     assert caught.value.image_sha256 == hashlib.sha256(b"broken").hexdigest()
 
 

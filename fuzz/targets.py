@@ -1,0 +1,158 @@
+"""What is fuzzed: the readers of annotations and the kinds of images, and what they may answer."""
+
+import random
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+
+from fuzz.images import IMAGES, mutated_image
+from fuzz.mutations import Change, changed_set
+from fuzz.sets import SETS
+from mahtdiag.data.files import Dataset
+from mahtdiag.data.images import decode_reduced, describe_image, load_image, read_image_size
+from mahtdiag.data.readers import open_dataset, sleap
+from mahtdiag.errors import MahtdiagError
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.model_spec import ModelInput
+from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.skeleton import View
+
+LONGEST_LINE: Final = 2000
+_INPUT: Final = ModelInput(size=Size(64, 32), channels=1)
+
+
+class OddAnswerError(Exception):
+    """An answer that no user should see: of several lines, endless, or keypoints that are none."""
+
+
+class Target(Protocol):
+    """Something that reads files; stateless."""
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+
+    def changes(self, rng: random.Random) -> dict[str, Change]:
+        """What one input has in the place of the valid files."""
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The valid files."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing may be written to the terminal; decoders of images write there on their own."""
+
+    def read(self, folder: Path, rng: random.Random) -> str:
+        """Reads what lies in the folder; one word on how that ended. Raises whatever is a fault."""
+
+
+@dataclass(frozen=True)
+class AnnotationTarget:
+    """A reader: its set is opened by what recognises it, and by its name."""
+
+    name: str
+    files: Mapping[str, bytes]
+    is_silent: bool = True
+
+    def changes(self, rng: random.Random) -> dict[str, Change]:
+        """Mostly one mutated file."""
+        return changed_set(self.files, rng)
+
+    def read(self, folder: Path, rng: random.Random) -> str:
+        """Opens the set twice."""
+        view = rng.choice((View.AP, View.AP, View.LA, None))
+        missing = rng.choice((None, None, -1.0, 0.0))
+        complete = rng.random() < 0.1
+        answers = []
+        for name in (None, self.name):
+            options = ReadOptions(format=name, missing_value=missing, complete_only=complete)
+            try:
+                answers.append(_checked(open_dataset(folder, view, options)))
+            except MahtdiagError as error:
+                answers.append(_refused(error))
+        return answers[-1]
+
+
+@dataclass(frozen=True)
+class ImageTarget:
+    """Files of one kind of image, read in every way there is."""
+
+    name: str
+    files: Mapping[str, bytes]
+    is_silent: bool = False
+
+    def changes(self, rng: random.Random) -> dict[str, Change]:
+        """One mutated file."""
+        name = rng.choice([*self.files])
+        return {name: mutated_image(name, self.files[name], rng)}
+
+    def read(self, folder: Path, rng: random.Random) -> str:
+        """Loads it for a network, decodes it small, and reads its size."""
+        answer = "read"
+        for name in self.files:
+            path = folder / name
+            ways: tuple[Callable[[], object], ...] = (
+                lambda path=path, name=name: load_image(path, name, _INPUT),  # type: ignore[misc]
+                lambda path=path, name=name: read_image_size(path, name),  # type: ignore[misc]
+                lambda path=path, name=name: decode_reduced(path.read_bytes(), name, 128),  # type: ignore[misc]
+                lambda path=path, name=name: describe_image(path, name),  # type: ignore[misc]
+            )
+            for way in ways:
+                try:
+                    way()
+                except MahtdiagError as error:
+                    answer = _refused(error)
+        return answer
+
+
+def _checked(dataset: Dataset) -> str:
+    """How a set was opened. Raises OddAnswerError."""
+    for line in (*dataset.notes, *(f"{each.image}: {each.reason}" for each in dataset.failures)):
+        _require_line(line)
+    for sample in dataset.samples:
+        points = sample.keypoints_px
+        if points.shape != (sample.skeleton.keypoints, 2) or np.isinf(points).any():
+            raise OddAnswerError(f"{sample.image}: keypoints {points.shape} {points[:2].tolist()}")
+        _require_line(sample.image)
+    return "failures" if dataset.failures else "read"
+
+
+def _refused(error: MahtdiagError) -> str:
+    if not error.problems:
+        raise OddAnswerError("an error without a word")
+    for problem in error.problems:
+        _require_line(problem)
+    return "refused"
+
+
+def _require_line(line: str) -> None:
+    odd = any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in line)
+    if odd or not line.strip() or len(line) > LONGEST_LINE:
+        raise OddAnswerError(f"not one short line: {line[:200]!r} ({len(line)} characters)")
+
+
+NAMES: Final = (*SETS, *IMAGES)
+
+
+@cache
+def target_of(name: str) -> Target:
+    """The target of this name."""
+    return AnnotationTarget(name, SETS[name]()) if name in SETS else ImageTarget(name, IMAGES[name]())
+
+
+@contextmanager
+def sleap_in_this_process() -> Iterator[None]:
+    """SLEAP files are read by another process, which takes a second to begin: thousands are read here."""
+    apart = sleap._read_apart
+    sleap._read_apart = sleap.stored_in
+    try:
+        yield
+    finally:
+        sleap._read_apart = apart

@@ -1,0 +1,168 @@
+"""A few hundred mutated inputs for every reader, and whether what is looked for would be found."""
+
+import dataclasses
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fuzz import running
+from fuzz.images import IMAGES
+from fuzz.mutations import Change, Folder, Link
+from fuzz.running import InputFolder, rng_of, run_input, run_target
+from fuzz.sets import SETS
+from fuzz.targets import NAMES, AnnotationTarget, Target, sleap_in_this_process, target_of
+from mahtdiag.data.files import IMAGE_EXTENSIONS
+from mahtdiag.data.readers import READERS, open_dataset
+from mahtdiag.errors import DataError
+from mahtdiag.schema.skeleton import View
+
+INPUTS = 200
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process() -> Iterator[None]:
+    with sleap_in_this_process():
+        yield
+
+
+def test_every_reader_has_a_set() -> None:
+    assert sorted(SETS) == sorted(reader.name for reader in READERS)
+
+
+def test_every_ending_of_an_image_has_a_kind() -> None:
+    endings = {Path(name).suffix for make in IMAGES.values() for name in make()}
+    alike = {".jpeg": ".jpg", ".tiff": ".tif", ".dicom": ".dcm", ".dic": ".dcm"}
+    assert {alike.get(ending, ending) for ending in IMAGE_EXTENSIONS} <= endings
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_sets_are_valid(name: str, tmp_path: Path) -> None:
+    """Otherwise mutations would be of files that are refused anyway."""
+    InputFolder(target_of(name), tmp_path / "set")
+    dataset = open_dataset(tmp_path / "set", View.AP)
+    assert dataset.format == name
+    assert [len(dataset.samples), len(dataset.failures)] == [3, 0]
+    assert all(np.isfinite(sample.keypoints_px).all() for sample in dataset.samples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_mutated_inputs(name: str, tmp_path: Path) -> None:
+    """`python -m fuzz` runs as many as wanted, in processes that may hang or die."""
+    target = target_of(name)
+    inputs = InputFolder(target, tmp_path / "set")
+    answers = []
+    for number in range(INPUTS):
+        answer, fault, _ = run_input(target, inputs, 1, number)
+        assert fault is None, f"python -m fuzz {name} --seed 1 --only {number}\n{fault.detail}"
+        answers.append(answer)
+    # Mutations that none survives, or all, find nothing.
+    assert 0.02 < np.mean(np.array(answers) == "read") < 0.98
+
+
+def faulty(fault: Callable[[], object]) -> Target:
+    """The reader of tables, which does this before it answers."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Faulty(AnnotationTarget):
+        def read(self, folder: Path, rng: random.Random) -> str:
+            fault()
+            return super().read(folder, rng)
+
+    return Faulty("csv", SETS["csv"]())
+
+
+def raises(error: Exception) -> Callable[[], object]:
+    def fault() -> None:
+        raise error
+
+    return fault
+
+
+def test_faults_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "MOST_SECONDS", 2)
+    monkeypatch.setattr(running, "MOST_GROWTH_MB", 100)
+
+    def loops() -> None:
+        until = time.process_time() + 10
+        while time.process_time() < until:
+            pass
+
+    def grows() -> None:
+        np.ones(2**27, dtype=np.uint8)
+
+    kinds = {"KeyError": raises(KeyError("x")), "hangs": loops, "memory": grows}
+    for kind, fault in kinds.items():
+        target = faulty(fault)
+        answer, found, _ = run_input(target, InputFolder(target, tmp_path / kind), 0, 0)
+        assert found is not None
+        assert (answer, found.kind) == ("fault", kind)
+
+
+@pytest.mark.parametrize("line", ["two\nlines", "", "x" * 3000, "a\u2028b"])
+def test_odd_answers_are_found(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise DataError(line)
+
+    monkeypatch.setattr("fuzz.targets.open_dataset", refuse)
+    target = target_of("csv")
+    _, found, _ = run_input(target, InputFolder(target, tmp_path / "set"), 0, 0)
+    assert found is not None
+    assert found.kind == "OddAnswerError"
+
+
+def test_an_input_is_what_its_number_says() -> None:
+    for name in NAMES:
+        target = target_of(name)
+        first, again, other = (target.changes(rng_of(name, 0, number)) for number in (5, 5, 6))
+        assert plain(first) == plain(again)
+        assert plain(first) != plain(other)
+
+
+def plain(changes: dict[str, Change]) -> dict[str, object]:
+    return {name: "folder" if isinstance(each, Folder) else each for name, each in changes.items()}
+
+
+def test_changes_are_taken_back(tmp_path: Path) -> None:
+    target = target_of("coco")
+    inputs = InputFolder(target, tmp_path / "set")
+    changes: dict[str, Change] = {
+        "annotations/person.json": Folder(),
+        "images/a.png": Link("nowhere"),
+        "images/b.png": None,
+        "more/c.png": b"x",
+    }
+    with inputs.changed(changes):
+        assert (tmp_path / "set/annotations/person.json").is_dir()
+        assert (tmp_path / "set/images/a.png").is_symlink()
+        assert not (tmp_path / "set/images/b.png").exists()
+    found = {str(p.relative_to(tmp_path / "set")): p.read_bytes() for p in (tmp_path / "set").rglob("*.*")}
+    assert found == target.files
+
+
+def test_a_process_that_dies_or_is_silent_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever the process does instead of its work: here it is another program."""
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/worker.py "$@"\n')
+    script.chmod(0o755)
+    worker = (
+        "import json, sys, time, os\n"
+        "first, end = map(int, sys.argv[-2:])\n"
+        "for n in range(first, end):\n"
+        "    print(json.dumps({'begins': n}), flush=True)\n"
+        "    if n == 1: os.abort()\n"
+        "    if n == 3: time.sleep(60)\n"
+        "    print(json.dumps({'answer': 'read', 'took': 0.1, 'mb': 1.0, 'fault': None}), flush=True)\n"
+    )
+    (tmp_path / "worker.py").write_text(worker)
+    monkeypatch.setattr("fuzz.running.sys.executable", str(script))
+    monkeypatch.setattr(running, "_SILENT_SECONDS", 2)
+    outcome = run_target("csv", 0, 5)
+    assert [(fault.number, fault.kind) for fault in outcome.faults] == [(1, "dies"), (3, "hangs")]
+    assert outcome.answers["read"] == 3
+    assert outcome.inputs == 5
