@@ -21,7 +21,7 @@ from mahtdiag.errors import DataError
 
 _ARRAYS: Final = ("images", "keypoints", "sigma", "scores", "names")
 _NEEDED: Final = _ARRAYS[:2]
-_LARGEST_ARRAY_BYTES: Final = 2**30
+_LARGEST_ARRAY_BYTES: Final = 2**29
 _ZIP: Final = b"PK\x03\x04"
 _BROKEN: Final = (
     OSError, ValueError, EOFError, RuntimeError, NotImplementedError, SyntaxError, tokenize.TokenError,
@@ -133,7 +133,7 @@ def _fitting(
 def _floats(array: NDArray[np.generic], what: str) -> NDArray[np.float64]:
     if array.dtype.kind not in "fiu":
         raise DataError(f"{what}: of {array.dtype}, not numbers")
-    return array.astype(np.float64)
+    return array.astype(np.float64, copy=False)
 
 
 def _shape(array: NDArray[np.generic]) -> str:

@@ -191,6 +191,15 @@ def test_results_without_keypoints_are_boxes_and_left_out(tmp_path: Path) -> Non
     assert "2 results without keypoints left out" in found.notes
 
 
+def test_one_vertebra_of_an_unknown_category_is_refused(tmp_path: Path) -> None:
+    dataset = coco_set(tmp_path / "data", LEVELS)
+    written = [result(14, triples(quad), 77) for quad in np.split(PREDICTED["a.png"], 5)]
+    assert "category_id 77: no COCO file" in refusal(write_json(tmp_path / "p.json", written), dataset)
+    found = predictions(write_json(tmp_path / "p.json", [result(14, whole("a.png"), 77)]), dataset)
+    np.testing.assert_array_equal(points(found, "images/a.png"), PREDICTED["a.png"])
+    assert "taken in the order L1 UL" in found.notes[1]
+
+
 def test_images_without_annotations_have_ids_too(tmp_path: Path) -> None:
     images = [{"id": 5, "file_name": "a.png"}]
     write_json(tmp_path / "data" / "image_info.json", {"images": images, "categories": []})

@@ -21,7 +21,7 @@ from mahtdiag.data.predictions import PREDICTION_READERS, PredictionSet, read_pr
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
 from tests.data.predictions import test_coco_results, test_mmpose, test_ultralytics
-from tests.data.predictions.sets import IMAGES, PREDICTED, coco_set, image_id
+from tests.data.predictions.sets import IMAGES, LEVELS, PREDICTED, coco_set, image_id, plain_set
 from tests.data.predictions.test_other_formats import deeplabcut, keypoint_rcnn, maht_net
 from tests.data.predictions.test_run_tables import table
 from tests.data.readers.marked import NAMES
@@ -113,6 +113,23 @@ def test_damaged_files_are_read_or_refused_in_one_line(name: str, tmp_path: Path
         else:
             _require_sane(found)
     assert refused > ROUNDS / 20
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("make", [coco_set, plain_set, lambda folder: coco_set(folder, LEVELS)])
+def test_every_format_says_the_same_of_every_set(name: str, make: Any, tmp_path: Path) -> None:
+    images: Dataset = make(tmp_path / "data")
+    file_name, write = WRITTEN[name]
+    write(tmp_path / file_name)
+    if name == "coco-results":
+        content = (tmp_path / file_name).read_text()
+        for image in IMAGES:
+            content = content.replace(f'"image_id": {image_id(image)}', f'"image_id": "{image}"')
+        (tmp_path / file_name).write_text(content.replace('"category_id": 1', '"category_id": 7'))
+    found = read_predictions(tmp_path / file_name, images, ReadOptions())
+    assert found.format == name
+    for image, prediction in found.by_image.items():
+        np.testing.assert_allclose(prediction.points_px, PREDICTED[Path(image).name], atol=1e-9)
 
 
 def _damaged(whole: bytes, chance: random.Random, suffix: str) -> bytes:
