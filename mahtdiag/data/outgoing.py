@@ -23,7 +23,6 @@ Json = str | int | float | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 PIXEL_DECIMALS: Final = 4
 """A tenth of a thousandth of a pixel: far below what anybody marks, and files stay readable."""
 _LEAST_BOX_PX: Final = 1.0
-_OTHER_ENDINGS: Final = frozenset((".webp", ".jp2", ".j2k"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,5 +159,5 @@ def _shared(names: Mapping[str, str]) -> set[str]:
 
 def _without_ending(image: str) -> str:
     stem, dot, ending = image.rpartition(".")
-    known = f".{ending.lower()}" in IMAGE_EXTENSIONS | _OTHER_ENDINGS
+    known = f".{ending.lower()}" in IMAGE_EXTENSIONS
     return stem if dot and known and not stem.endswith("/") and stem else image
