@@ -15,7 +15,7 @@ from mahtdiag.schema.records import LISTHESIS_NAMES
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
 
 COLUMNS: Final = ("x1", "y1", "x2", "y2", "label")
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _LARGEST_FILE_BYTES: Final = 64 * 1024

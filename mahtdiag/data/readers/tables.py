@@ -16,7 +16,7 @@ from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, counted, shown
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
-from mahtdiag.schema.keypoint_names import place_of
+from mahtdiag.schema.keypoint_names import LONGEST_NAME, place_of
 from mahtdiag.schema.read_options import ReadOptions
 
 _ENDINGS: Final = (".csv", ".tsv")
@@ -317,6 +317,8 @@ def _wide(cells: Sequence[str], delimiter: str, lines: int, width: int, image: i
     columns: dict[str, dict[str, int]] = {}
     problem = None
     for at, cell in enumerate(cells):
+        if len(cell) > LONGEST_NAME:
+            continue
         match = next((m for pattern in _PAIR if (m := pattern.fullmatch(cell))), None)
         if match is None or at == image:
             continue

@@ -1,6 +1,7 @@
 """The annotation format: what is read, what is tolerated, and what each mistake is called."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -251,3 +252,12 @@ def test_a_mistake_of_all_rows_is_said_once(columns: int, rows: int) -> None:
     assert caught.value.problems == (
         f"0042.csv: all rows have {columns} columns, expected x1,y1,x2,y2,label",
     )
+
+
+def test_a_cell_of_many_digits_is_read_at_once() -> None:
+    """A pattern that tried every way to part them would take minutes."""
+    began = time.process_time()
+    rows = annotation(View.AP).splitlines()
+    with pytest.raises(DataError, match="is not a number"):
+        parse_annotation("\n".join(["9" * 50_000 + "x,1,1,1,0", *rows[1:]]).encode(), "a.csv")
+    assert time.process_time() - began < 5

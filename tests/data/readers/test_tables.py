@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -301,3 +302,11 @@ def test_a_visibility_that_says_nothing(tmp_path: Path) -> None:
 def test_what_is_not_recognised(tmp_path: Path, header: str) -> None:
     write(tmp_path, header)
     assert reader_of(tmp_path, "csv").recognises(tmp_path) is None
+
+
+def test_a_header_of_many_separators_is_read_at_once(tmp_path: Path) -> None:
+    """A pattern that tried every way to part them would take minutes."""
+    began = time.process_time()
+    (tmp_path / "a.csv").write_text("image," + "_" * 60_000 + "z,L1_UL_x,L1_UL_y\na,1,2,3\n")
+    assert reader_of(tmp_path, "csv").recognises(tmp_path) == "a.csv"
+    assert time.process_time() - began < 5
