@@ -53,6 +53,11 @@ class Findings:
         """These findings alone, in this order."""
         return replace(self, **{name: getattr(self, name)[chosen] for name in _COLUMNS})
 
+    def of_labels(self) -> "Findings":
+        """Those that labels can have: a keypoint that is not labelled (A603) breaks no rule."""
+        missing = [n for n, limit in enumerate(self.broken) if limit.key == A603.code]
+        return self.rows(np.flatnonzero(~np.isin(self.key, missing)))
+
     def taken(self, images: Ints) -> "Findings":
         """The findings of these images, which are numbered anew in this order."""
         first, last = np.searchsorted(self.image, images), np.searchsorted(self.image, images, side="right")

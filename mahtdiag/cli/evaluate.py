@@ -28,6 +28,7 @@ def evaluate_command(
     subgroups: options.Subgroups = None,
     data_format: options.DataFormat = None,
     complete_only: options.CompleteOnly = None,
+    no_labels: options.NoLabels = None,
     missing_value: options.MissingValue = None,
     labels2: options.Labels2 = None,
     spacing_from: options.SpacingFrom = None,

@@ -102,6 +102,10 @@ COMPLETE_ONLY = OptionKey(
     "--complete-only", False, "true: an image that lacks a keypoint is a failure",
     DATA_SET, None, "An image that lacks a keypoint fails (default: its other keypoints count).",
 )  # fmt: skip
+NO_LABELS = OptionKey(
+    "--no-labels", False, "true: annotations are not read; no error, loss or calibration",
+    DATA_SET, None, "Images alone: predictions and anatomy (by itself where nothing else is there).",
+)  # fmt: skip
 SPACING_FROM = OptionKey(
     "--spacing-from", "patient", "patient or imager: the DICOM spacing that counts",
     DATA_SET, None, "DICOM spacing that counts: the patient's alone, or the detector's where that is all.",

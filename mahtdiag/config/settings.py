@@ -52,7 +52,7 @@ from mahtdiag.schema.choices import (
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
-from mahtdiag.schema.read_options import ReadOptions, SpacingSource
+from mahtdiag.schema.read_options import NO_LABELS, ReadOptions, SpacingSource
 from mahtdiag.schema.skeleton import View
 
 Value = str | float | bool | tuple[str, ...]
@@ -112,7 +112,7 @@ class ModelSettings(SettingsTable):
 class DataSettings(SettingsTable):
     """`[data]`: the annotated set."""
 
-    truths: ClassVar[frozenset[str]] = frozenset({"complete_only"})
+    truths: ClassVar[frozenset[str]] = frozenset({"complete_only", "no_labels"})
 
     path: str | None = optional(keys.DATA)
     view: Annotated[View | Literal["auto"], BeforeValidator(parse_view)] | None = optional(keys.VIEW)
@@ -122,6 +122,7 @@ class DataSettings(SettingsTable):
     labels2: str | None = optional(keys.LABELS2)
     format: str | None = described("coco", keys.DATA_FORMAT.meaning, keys.DATA_FORMAT.option)
     complete_only: StrictBool | None = optional(keys.COMPLETE_ONLY)
+    no_labels: StrictBool | None = optional(keys.NO_LABELS)
     missing_value: float | None = optional(keys.MISSING_VALUE)
     spacing_from: SpacingSource | None = optional(keys.SPACING_FROM)
     dicom_window: Annotated[DicomWindow, BeforeValidator(DicomWindow.parse)] | None = optional(
@@ -130,9 +131,16 @@ class DataSettings(SettingsTable):
     keypoints: Annotated[dict[str, str], AfterValidator(known_keypoints)] = Field(default_factory=dict)
 
     def read_options(self) -> ReadOptions:
-        """How the set is to be read."""
+        """How the set is to be read. Raises UsageError for what needs labels where none are to be read."""
+        needs = ("format", "complete_only", "labels2")
+        asked = [f"--{name.replace('format', 'data-format').replace('_', '-')}" for name in needs
+                 if getattr(self, name)]  # fmt: skip
+        if self.no_labels and asked:
+            raise UsageError(
+                f"--no-labels with {' and '.join(asked)}: of images alone none is read; leave one out"
+            )
         return ReadOptions(
-            self.format,
+            NO_LABELS if self.no_labels else self.format,
             self.patient,
             bool(self.complete_only),
             self.keypoints,

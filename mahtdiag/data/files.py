@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
+from mahtdiag.schema.read_options import NO_LABELS
 from mahtdiag.schema.records import Failure, Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 
@@ -36,6 +37,11 @@ class Dataset:
     samples: tuple[Sample, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it is annotated at all; images alone are not."""
+        return self.format != NO_LABELS
 
     @property
     def view(self) -> View:

@@ -88,6 +88,10 @@ class ImageIndex:
         """Every image, by its path below the folder, sorted."""
         return sorted(chain.from_iterable(self.by_name.values()))
 
+    def has(self, file_name: str) -> bool:
+        """Whether a file of this name is an image in some folder."""
+        return _nfc(file_name) in self.by_name
+
     def find(self, name: str, beside: str = "") -> list[str]:
         """The images that a name can mean, by their paths below the folder; best one alone where one is best.
 

@@ -133,15 +133,17 @@ def measure_agreement(
     """Every measurement of the projection, on predictions and labels `[N, K, 2]`, and how well they agree.
 
     `units` `[N]`; `codes` `[N, V−1]` of listhesis by level, where there are any; `given`: the anterior side.
-    Lateral predictions are measured under the facing of their labels: they show the same patient. Where it is
-    known of most images, what depends on it leaves out the others; else it is a size without sign in all.
+    Lateral predictions are measured under the facing of their labels, which show the same patient (their own
+    where nothing is labelled). Where it is known of most images, what depends on it leaves out the others;
+    else it is a size without sign in all.
     """
     labelled: LateralMeasurements | FrontalMeasurements
     predicted: LateralMeasurements | FrontalMeasurements
     meyerding, kappa, found = None, None, None
     codes = np.full((len(label_px), len(skeleton.vertebrae) - 1), np.nan) if codes is None else codes
     if skeleton.view is View.LA:
-        found = find_facing(label_px, skeleton, codes, units, given)
+        told = label_px if np.isfinite(label_px).any() else pred_px
+        found = find_facing(told, skeleton, codes, units, given)
         labelled, predicted = _lateral(label_px, pred_px, skeleton, found)
         grades = [meyerding_grade(each.slip_percent) for each in (labelled, predicted)]
         meyerding = confusion_table(grades[0], grades[1], MEYERDING)

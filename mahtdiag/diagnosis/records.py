@@ -68,8 +68,9 @@ class RecordMaker:
             )
             for points in (places.results.pred_px, places.results.gt_px)
         )
+        of_labels = of_labels.of_labels()
         self.found.append((tuple(sample.image for sample in samples), findings, of_labels))
-        label_codes = of_labels.codes_of_places()
+        label_codes = of_labels.codes_per_image()
         of_image = findings.per_image()
         records: list[ImageRecord] = []
         failures: list[Failure] = []

@@ -35,7 +35,7 @@ class Conditions:
     `decode`: the method that read the heatmaps; `heatmap_sigma`: σ of the training targets, heatmap cells;
     `frames`: how images became heatmaps; both None where the run does not say. `sigma_source`: where σ came
     from; `sigma_factors`: what it was multiplied by before it was stored, one per keypoint. `labels2`: the
-    second labelling, None without one.
+    second labelling, None without one. `labels_alone`: labels stand in the place of predictions.
     """
 
     limits: Limits
@@ -46,6 +46,7 @@ class Conditions:
     sigma_source: str = str(UncertaintySource.HEAD)
     sigma_factors: tuple[float, ...] | None = None
     labels2: str | None = None
+    labels_alone: bool = False
 
 
 def _level_shift(table: "RunTable") -> Ints:
@@ -68,18 +69,23 @@ def _findings(table: "RunTable") -> Findings:
     if table._part_of is not None:
         whole, rows = table._part_of
         return whole.findings if rows is None else whole.findings.taken(rows)
-    return _check(table, table.pred_px)
+    found = _check(table, table.pred_px)
+    return found.of_labels() if table.conditions.labels_alone else found
 
 
 def _label_findings(table: "RunTable") -> Findings:
     if table._part_of is not None:
         whole, rows = table._part_of
         return whole.label_findings if rows is None else whole.label_findings.taken(rows)
-    return _check(table, table.gt_px)
+    return _check(table, table.gt_px).of_labels()
+
+
+def _urgency(table: "RunTable") -> Floats:
+    return table.radial_error_px if table.labelled else table.findings.image_severity()
 
 
 def _label_codes(table: "RunTable") -> tuple[tuple[str, ...], ...]:
-    return table.label_findings.codes_of_places()
+    return table.label_findings.codes_per_image()
 
 
 def _check(table: "RunTable", points_px: Floats) -> Findings:
@@ -193,7 +199,9 @@ class RunTable:
     label_findings = Column[Findings](compute=_label_findings)
     """What the same rules and limits find in the labels."""
     label_codes = Column[tuple[tuple[str, ...], ...]](compute=_label_codes)
-    """Codes of these in each image but A603: what is not annotated is in no wrong place."""
+    """Codes of these in each image."""
+    urgency = Column[Floats](compute=_urgency)
+    """How much each image wants a look, `[N]`: its mean error; severity where nothing is labelled."""
     error_types = Column[ErrorTypes](compute=_error_types)
     """What kind of mistake each keypoint is."""
     covariance_px2 = Column[Floats | None](compute=_covariance_px2)
@@ -245,6 +253,11 @@ class RunTable:
     def view(self) -> View:
         """The projection of all its images."""
         return self.skeleton.view
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any keypoint is labelled; of images without labels there is no error to speak of."""
+        return bool(np.isfinite(self.gt_px).any())
 
     @property
     def patients(self) -> int | None:

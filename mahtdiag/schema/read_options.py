@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
+
+NO_LABELS: Final = "images"
+"""The name of the reader that reads images alone, which `--no-labels` asks for."""
 
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 

@@ -97,9 +97,9 @@ def _drawn_by(command: str, path: Path) -> bool:
         return False
 
 
-def worst_rows(error_px: Floats, choice: ImageChoice) -> list[int]:
-    """Places of the largest of these errors, unknown ones last."""
-    order: list[int] = np.argsort(-np.nan_to_num(error_px, nan=-1.0), kind="stable").tolist()
+def worst_rows(urgency: Floats, choice: ImageChoice) -> list[int]:
+    """Places of the images that want to be looked at most (see `RunTable`), unknown ones last."""
+    order: list[int] = np.argsort(-np.nan_to_num(urgency, nan=-1.0), kind="stable").tolist()
     return order[: choice.most]
 
 
@@ -195,7 +195,7 @@ def write_overlays(
 
     `samples`: the images by name, where they lie and how they are read.
     """
-    rows = worst_rows(table.radial_error_px, choice)
+    rows = worst_rows(table.urgency, choice)
     if not rows:
         return 0
 

@@ -80,6 +80,7 @@ KEYS = (
     Key("data", "subgroups", (("groups.csv", "groups.csv"),), TEXT_BAD),
     Key("data", "format", (("coco", "coco"),), TEXT_BAD),
     Key("data", "complete_only", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
+    Key("data", "no_labels", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
     Key("data", "spacing_from", tuple((s.value, s) for s in SpacingSource), ("detector", 1)),
     Key(
         "data",

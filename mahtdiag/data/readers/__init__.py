@@ -25,6 +25,7 @@ from mahtdiag.data.readers.maht_net import MahtNet
 from mahtdiag.data.readers.sleap import Sleap
 from mahtdiag.data.readers.slicer import Slicer
 from mahtdiag.data.readers.tables import Tables
+from mahtdiag.data.readers.unlabelled import Unlabelled
 from mahtdiag.data.readers.yolo import YoloPose
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions, SpacingSource
@@ -90,6 +91,7 @@ READERS: Final[tuple[Reader, ...]] = (
     MahtNet(),
     Tables(),
     YoloPose(),
+    Unlabelled(),
 )
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 
@@ -153,13 +155,19 @@ def _opened(path: Path, view: View | None, options: ReadOptions, annotated: Anno
     told = with_headers(found.of_view(view), from_imager=from_imager, window=options.dicom_window)
     dataset = keyed(told, options.patient)
     title = next((reader.title for reader in READERS[1:] if reader.name == dataset.format), None)
-    if title is not None:
+    if title is not None and dataset.labelled:
         dataset = replace(dataset, notes=(f"annotations read as {title}", *dataset.notes))
     failures = tuple(
         replace(each, image=brief(each.image), reason=brief(each.reason)) for each in dataset.failures
     )
     dataset = replace(dataset, failures=failures, notes=tuple(map(brief, dataset.notes)))
     return _complete(dataset) if options.complete_only else dataset
+
+
+def require_labels(dataset: Dataset) -> None:
+    """Raises DataError for images alone, where labels are to be judged."""
+    if not dataset.labelled:
+        raise DataError(f"{shown(dataset.path)}: images without labels: name a folder with annotations")
 
 
 def _complete(dataset: Dataset) -> Dataset:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -29,10 +29,12 @@ _PLACEHOLDERS: Final = (0.0, -1.0)
 class Facts:
     """All that the checks look at.
 
-    `table`: the evaluated images, or labels alone in the place of predictions where `spec` is None. `spec`:
-    how the network is read; `beta_stated`: whether anyone gave the β of soft-argmax. `inspection`: a closer
-    look at the first images. `outside` `[M, K, 2]`: labels that lie outside their images, in original pixels,
-    with the `outside_sizes_px` `[M, 2]` and `outside_orientation` `[M]` of these, which were not evaluated.
+    `table`: the evaluated images, or labels alone in the place of predictions where nothing is `predicted`.
+    `spec`: how the network is read, None without one; `from_file`: predictions are those of a file.
+    `labelled`: whether the set has labels. `beta_stated`: whether anyone gave the β of soft-argmax.
+    `inspection`: a closer look at the first images. `outside` `[M, K, 2]`: labels that lie outside their
+    images, in original pixels, with the `outside_sizes_px` `[M, 2]` and `outside_orientation` `[M]` of these,
+    which were not evaluated.
     """
 
     table: RunTable
@@ -42,11 +44,23 @@ class Facts:
     outside_sizes_px: Floats
     outside_orientation: Ints
     beta_stated: bool = True
+    from_file: bool = False
+    labelled: bool = True
+
+    @property
+    def predicted(self) -> bool:
+        """Whether there are predictions, by a network or from a file."""
+        return self.spec is not None or self.from_file
+
+    @property
+    def compared(self) -> bool:
+        """Whether there are predictions and labels to compare."""
+        return self.predicted and self.labelled
 
     @property
     def labels_px(self) -> Floats:
         """Labels of the table `[N, K, 2]`."""
-        return self.table.pred_px if self.spec is None else self.table.gt_px
+        return self.table.gt_px if self.predicted else self.table.pred_px
 
     @cached_property
     def placeholders(self) -> Bools:
@@ -97,7 +111,7 @@ class Facts:
     @cached_property
     def explained(self) -> Explained:
         """What explains the errors of predictions; nothing where there are none."""
-        if self.spec is None or not len(self.table):
+        if not self.predicted or not len(self.table):
             return Explained(None)
         # Copies of an image say nothing more than the image.
         both = zip(self.table.image_sha256, self.table.image, strict=True)
@@ -108,7 +122,7 @@ class Facts:
     @cached_property
     def in_some(self) -> InSome | None:
         """A mistake that was made in some of the images, where none explains the errors of all."""
-        if self.spec is None or self.explained.found is not None or not len(self.table):
+        if not self.predicted or self.explained.found is not None or not len(self.table):
             return None
         return explain_some(self.places)
 
@@ -151,7 +165,8 @@ class SetupCheck:
     """A check by its permanent name; `judge` gives None where it does not apply to what is looked at.
 
     `after`: checks that, where they find something wrong, would make this one speak of the same thing.
-    `images`: how many images it needs; `network`: whether it is about a network and its predictions.
+    `images`: how many images it needs; `network`: whether it is about a network, `predictions`: about what
+    is predicted, by whatever, `labels`: about labels.
     """
 
     name: str
@@ -159,11 +174,15 @@ class SetupCheck:
     judge: Judge
     after: tuple[str, ...] = ()
     images: int = 1
-    network: bool = True
+    network: bool = False
+    predictions: bool = False
+    labels: bool = False
 
     def outcome(self, facts: Facts, earlier: Mapping[str, SetupEntry]) -> Outcome | None:
         """What it says of these facts, after what was said `earlier`; None where it does not apply."""
-        if self.network and facts.spec is None:
+        is_there = (facts.spec is not None, facts.predicted, facts.labelled)
+        wanted = (self.network, self.predictions, self.labels)
+        if any(wants and not there for wants, there in zip(wanted, is_there, strict=True)):
             return None
         for name in self.after:
             entry = earlier.get(name)
@@ -173,6 +192,12 @@ class SetupCheck:
         if count < self.images:
             return too_few(count, self.images)
         return self.judge(facts)
+
+
+of_network = partial(SetupCheck, network=True)
+of_labels = partial(SetupCheck, labels=True)
+of_both = partial(SetupCheck, predictions=True, labels=True)
+"""A check that compares predictions with labels."""
 
 
 def explained_by(facts: Facts, check: str, otherwise: str) -> Outcome:

@@ -70,14 +70,15 @@ def _polarity(facts: Facts) -> Outcome | None:
     count = int(inverted.sum())
     if not count:
         return fine("no image looks like the negative of the others")
-    if facts.spec is not None:
+    errors = ""
+    if facts.compared:
         means = [np.nanmean(facts.table.error_px[rows]) for rows in (inverted, known & ~inverted)]
         if means[0] * CLEAR_GAIN < means[1]:
             # The many may be the inverted ones: the network knows the few.
             inverted, means = like > _ALIKE, means[::-1]
             count = int(inverted.sum())
+        errors = f"; mean error {means[0]:.3g} px, {means[1]:.3g} px in the others"
     first = facts.table.image[int(np.flatnonzero(inverted)[0])]
-    errors = "" if facts.spec is None else f"; mean error {means[0]:.3g} px, {means[1]:.3g} px in the others"
     return Outcome(
         SetupStatus.WRONG,
         f"{count} of {int(known.sum())} images look inverted, black for white (first: {first}){errors}",
@@ -87,7 +88,7 @@ def _polarity(facts: Facts) -> Outcome | None:
 
 def _halves(facts: Facts) -> Outcome | None:
     """Where about half of the images are negatives of the others: those with much larger errors."""
-    if facts.spec is None:
+    if not facts.compared:
         return None
     like = likeness(thumbnails(facts.table.thumbnail), mixed=True)
     sides = [like > _ALIKE, like < -_ALIKE]
@@ -211,7 +212,7 @@ def _orientation(facts: Facts) -> Outcome | None:
             "lie outside the stored image, and inside the turned one",
             advice,
         )
-    found = None if facts.spec is None else _turned_back(facts)
+    found = _turned_back(facts) if facts.compared else None
     if found is not None and found.gain >= CLEAR_GAIN and found.chance < _TURNED_CHANCE:
         return Outcome(
             SetupStatus.WRONG,
@@ -280,10 +281,10 @@ def _colour(facts: Facts) -> Outcome | None:
 
 
 IMAGES = (
-    SetupCheck("images.polarity", "black for white", _polarity, network=False),
-    SetupCheck("images.bit_range", "range of grey values", _bit_range, network=False),
-    SetupCheck("images.orientation", "orientation tags", _orientation, network=False),
-    SetupCheck("images.size", "sizes and aspect", _size, network=False),
-    SetupCheck("images.copies", "copies within the set", _copies, network=False),
-    SetupCheck("images.colour", "colour", _colour, network=False),
+    SetupCheck("images.polarity", "black for white", _polarity),
+    SetupCheck("images.bit_range", "range of grey values", _bit_range),
+    SetupCheck("images.orientation", "orientation tags", _orientation),
+    SetupCheck("images.size", "sizes and aspect", _size),
+    SetupCheck("images.copies", "copies within the set", _copies),
+    SetupCheck("images.colour", "colour", _colour),
 )

@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.systematic import fit_systematic_error
 from mahtdiag.anatomy.systematic_words import explain_systematic_error
-from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, explained_by, fine, not_checked
+from mahtdiag.diagnosis.setup.check import (
+    Facts,
+    Outcome,
+    explained_by,
+    fine,
+    not_checked,
+    of_both,
+    of_labels,
+)
 from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES
 from mahtdiag.diagnosis.setup.mistakes import TRANSFORM
 from mahtdiag.schema.choices import DecodeMethod
@@ -83,7 +91,7 @@ def _unit(facts: Facts) -> Outcome:
             + ("" if named == "shares" else ", and divide by 100"),
             refused=True,
         )
-    if facts.spec is None:
+    if not facts.predicted:
         return fine("labels lie where pixels of their images would")
     if not len(facts.table):
         return not_checked("no image was evaluated")
@@ -132,7 +140,7 @@ def _axes(facts: Facts) -> Outcome:
                 "hold them the other way round",
                 "write x before y in the annotations",
             )
-    if facts.spec is None:
+    if not facts.predicted:
         return fine("labels lie inside their images")
     return explained_by(facts, "order.axes", "x and y are where they belong")
 
@@ -173,8 +181,8 @@ def _images(facts: Facts) -> Outcome | None:
 
 
 def _possible(facts: Facts) -> Outcome:
-    findings = facts.table.findings if facts.spec is None else facts.table.label_findings
-    codes_of = findings.codes_of_places()
+    findings = facts.table.label_findings if facts.predicted else facts.table.findings
+    codes_of = findings.codes_per_image()
     images = sum(map(bool, codes_of))
     if not images:
         return fine("no label breaks a rule of anatomy")
@@ -183,7 +191,7 @@ def _possible(facts: Facts) -> Outcome:
     return Outcome(
         SetupStatus.WARNING,
         f"labels of {images} of {len(codes_of)} images are anatomically impossible ({named})",
-        "" if facts.spec is None else "mahtdiag anatomy --labels DATA",
+        "mahtdiag anatomy --labels DATA" if facts.predicted else "",
     )
 
 
@@ -219,21 +227,21 @@ def _together(facts: Facts) -> Outcome | None:
 AFTER = ("network.coordinates", "network.follows")
 
 LABELS = (
-    SetupCheck("labels.unit", "unit of the labels", _unit, AFTER, network=False, images=0),
-    SetupCheck("labels.missing", "labels that mean nothing is there", _missing, network=False),
-    SetupCheck("order.axes", "x before y", _axes, AFTER, network=False, images=0),
+    of_labels("labels.unit", "unit of the labels", _unit, AFTER, images=0),
+    of_labels("labels.missing", "labels that mean nothing is there", _missing),
+    of_labels("order.axes", "x before y", _axes, AFTER, images=0),
 )
 """What decides where labels lie at all."""
 
 TOGETHER = (
-    SetupCheck("order.keypoints", "order of the keypoints", _order, AFTER, images=FEWEST_IMAGES),
-    SetupCheck("order.images", "labels beside their images", _images, AFTER, images=FEWEST_IMAGES),
-    SetupCheck("labels.origin", "first pixel of the labels", _origin, AFTER, images=FEWEST_IMAGES),
-    SetupCheck("labels.possible", "labels that a spine can have", _possible,
-               ("labels.unit", "order.axes", "labels.missing", "order.keypoints"), network=False),
-    SetupCheck("together.flip", "mirrored or turned", _flip, (*AFTER, "images.orientation"),
+    of_both("order.keypoints", "order of the keypoints", _order, AFTER, images=FEWEST_IMAGES),
+    of_both("order.images", "labels beside their images", _images, AFTER, images=FEWEST_IMAGES),
+    of_both("labels.origin", "first pixel of the labels", _origin, AFTER, images=FEWEST_IMAGES),
+    of_labels("labels.possible", "labels that a spine can have", _possible,
+               ("labels.unit", "order.axes", "labels.missing", "order.keypoints")),
+    of_both("together.flip", "mirrored or turned", _flip, (*AFTER, "images.orientation"),
                images=FEWEST_IMAGES),
-    SetupCheck("together.frame", "pixel convention and resize", _frame, AFTER, images=FEWEST_IMAGES),
-    SetupCheck("together.transform", "shared shift, scale, rotation", _together, AFTER,
+    of_both("together.frame", "pixel convention and resize", _frame, AFTER, images=FEWEST_IMAGES),
+    of_both("together.transform", "shared shift, scale, rotation", _together, AFTER,
                images=_FEWEST_TOGETHER),
 )  # fmt: skip

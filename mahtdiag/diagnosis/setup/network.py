@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.ambiguity import are_diffuse
-from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked
+from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, of_network
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN
 from mahtdiag.diagnosis.setup.sigma import judge_head
 from mahtdiag.schema.choices import DecodeMethod
@@ -23,6 +23,8 @@ _DEAD_SHARE = 0.02
 _ALL = 0.99
 _WIDTH_LOW, _WIDTH_HIGH = 0.5, 2.0
 _CELLS_APART = 0.02
+# Without labels: images of which no two are framed alike.
+_MOVES = 1e-3
 _FOLLOWS = 0.05
 _CLOSE_ENOUGH = 1.1
 _COORDS_APART_CELLS = 3.0
@@ -266,6 +268,8 @@ def _constant(facts: Facts) -> Outcome | None:
     # The heatmaps' peaks where they are known: a decoder may hide that these follow the image.
     seen = table.argmax_px if np.isfinite(table.argmax_px).any() else facts.places.pred_px
     pred, label = (points / table.sizes_px[:, None] for points in (seen, facts.places.label_px))
+    if not facts.labelled:
+        return _unmoved(pred)
     both = np.isfinite(pred) & np.isfinite(label)
     if not both.any():
         return not_checked("no labelled keypoint with a prediction")
@@ -284,6 +288,18 @@ def _constant(facts: Facts) -> Outcome | None:
         SetupStatus.WRONG,
         f"predictions do not depend on the image: from one to the next they move {100 * ratio:.2g} % of what "
         "labels do",
+        "check the checkpoint's weights and the input's normalisation (--normalize)",
+    )
+
+
+def _unmoved(pred: Floats) -> Outcome:
+    """Whether predictions `[N, K, 2]`, shares of the images, move at all from one image to the next."""
+    moves = float(np.nanmedian(_spread(pred, np.isfinite(pred))))
+    if moves >= _MOVES:
+        return fine(f"predictions move by {100 * moves:.2g} % of the image from one to the next")
+    return Outcome(
+        SetupStatus.WRONG,
+        f"predictions do not depend on the image: from one to the next they move {100 * moves:.2g} % of it",
         "check the checkpoint's weights and the input's normalisation (--normalize)",
     )
 
@@ -340,19 +356,19 @@ def _outputs(facts: Facts) -> Outcome | None:
 PEAKS = ("network.heatmaps", "network.repeatable")
 
 NETWORK = (
-    SetupCheck("network.heatmaps", "range and background of the heatmaps", _heatmaps, images=0),
-    SetupCheck("network.repeatable", "the same image gives the same places", _repeatable, images=0),
+    of_network("network.heatmaps", "range and background of the heatmaps", _heatmaps, images=0),
+    of_network("network.repeatable", "the same image gives the same places", _repeatable, images=0),
     SetupCheck("network.follows", "predictions depend on the image", _constant,
-               ("network.heatmaps", "images.bit_range"), images=3),
-    SetupCheck("network.coordinates", "frame of the network's own coordinates", _coordinates,
+               ("network.heatmaps", "images.bit_range"), images=3, predictions=True),
+    of_network("network.coordinates", "frame of the network's own coordinates", _coordinates,
                ("network.heatmaps",), images=0),
 )  # fmt: skip
 """What decides whether anything else can be told."""
 
 READING = (
-    SetupCheck("network.peak_width", "σ of the peaks", _peak_width, PEAKS),
-    SetupCheck("network.decode", "from heatmaps to places", _decode,
+    of_network("network.peak_width", "σ of the peaks", _peak_width, PEAKS),
+    of_network("network.decode", "from heatmaps to places", _decode,
                (*PEAKS, "network.follows", "network.coordinates", "images.bit_range"), images=0),
-    SetupCheck("network.uncertainty", "reading of the network's σ", judge_head, images=0),
-    SetupCheck("network.outputs", "outputs that are read", _outputs, images=0),
+    of_network("network.uncertainty", "reading of the network's σ", judge_head, images=0),
+    of_network("network.outputs", "outputs that are read", _outputs, images=0),
 )  # fmt: skip

@@ -36,7 +36,7 @@ def check_setup(facts: Facts) -> tuple[SetupEntry, ...]:
             outcome = check.outcome(facts, entries)
             if outcome is not None:
                 entries[check.name] = SetupEntry(check.name, outcome.status, outcome.evidence, outcome.advice)
-        of_results = () if facts.spec is None else (_results(facts, tuple(entries.values())),)
+        of_results = () if not facts.predicted else (_results(facts, tuple(entries.values())),)
     return (*of_results, *entries.values())
 
 
@@ -83,6 +83,9 @@ def _results(facts: Facts, entries: tuple[SetupEntry, ...]) -> SetupEntry:
             f"one correction would remove most of the error ({found.before_px:.3g} px, "
             f"{found.error_px:.3g} px with it)"
         )
+    if not reasons and not facts.labelled:
+        said = f"no labels: of the predicted spines {100 * impossible:.0f} % are anatomically impossible"
+        return SetupEntry(RESULTS, SetupStatus.NOT_CHECKED, said)
     if not reasons:
         return SetupEntry(RESULTS, SetupStatus.FINE, "errors are of a size that a network makes")
     cause = _likeliest(facts, entries)

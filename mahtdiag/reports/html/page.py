@@ -195,6 +195,8 @@ def look_at(name: str) -> str:
 
 def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
     """The numbers that a reader looks for first."""
+    if not report.table.labelled:
+        return (_anatomy_tile(report), _evaluated_tile(report))
     mean, median, p95 = (
         report.numbers[f"radial_error_{report.unit}.{of}"] for of in ("mean", "median", "p95")
     )
@@ -212,10 +214,13 @@ def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
         sigma = report.calibration.report
         scale = f"best σ scale {number(sigma.sigma_scale)}"
         tiles.append(Tile("σ: MACE", number(sigma.mace), scale))
+    return (*tiles, _evaluated_tile(report))
+
+
+def _evaluated_tile(report: ReportContent) -> Tile:
     failed = len(report.table.failures)
     detail = f"{failed:,} failed" if failed else "none failed"
-    tiles.append(Tile("images evaluated", f"{len(report.table):,}", detail, bool(failed)))
-    return tuple(tiles)
+    return Tile("images evaluated", f"{len(report.table):,}", detail, bool(failed))
 
 
 def _interval(found: Estimate, scale: float = 1.0, unit: str = "") -> str:
@@ -250,5 +255,5 @@ def _anatomy_tile(report: ReportContent) -> Tile:
     return Tile(
         "impossible spines",
         percent(verdict.share_violating),
-        f"{counted(verdict.violating, 'image')}; labels: {labels:,}",
+        counted(verdict.violating, "image") + (f"; labels: {labels:,}" if report.table.labelled else ""),
     )

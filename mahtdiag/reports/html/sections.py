@@ -41,6 +41,7 @@ from mahtdiag.reports.tables.setup import setup_table
 from mahtdiag.reports.tables.subgroups import subgroup_parts
 from mahtdiag.reports.tables.suspicious_labels import suspicious_parts
 from mahtdiag.reports.tables.table import Line, Part, Style
+from mahtdiag.reports.tables.unlabelled import unlabelled_parts
 from mahtdiag.schema.setup import SetupEntry
 
 Floats = NDArray[np.float64]
@@ -114,8 +115,10 @@ def sections_of(report: ReportContent) -> Iterator[Chapter]:
     """Every part between the verdict and the gallery."""
     if report.setup:
         yield Chapter("setup", "Setup", (((setup_table(report.setup),),),))
-    yield _errors(report)
-    yield _losses(report)
+    if report.table.labelled:
+        yield from (_errors(report), _losses(report))
+    else:
+        yield _predictions(report)
     noise = report.anatomy.noise
     if noise is not None:
         rows = ((tuple(noise_parts(noise, report.table)),),)
@@ -126,7 +129,8 @@ def sections_of(report: ReportContent) -> Iterator[Chapter]:
     if report.calibration is not None:
         yield _calibration(report.calibration, report.plots)
     else:
-        nothing = Line("Not judged: the run has no σ.")
+        why = "the run has no σ" if report.table.labelled else "there are no labels"
+        nothing = Line(f"Not judged: {why}.")
         yield Chapter("uncertainty", "Predicted uncertainty", (((nothing,),),))
 
 
@@ -164,6 +168,14 @@ def _errors(report: ReportContent) -> Chapter:
     subgroups = tuple(subgroup_parts(images))
     rows += [(stack,) for stack in (subgroups, ambiguous) if stack]
     return Chapter("errors", "Errors", tuple(rows))
+
+
+def _predictions(report: ReportContent) -> Chapter:
+    """What is told of images without labels."""
+    diagnosis = report.anatomy.diagnosis
+    ambiguous = tuple(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
+    first = tuple(unlabelled_parts(report.table, len(report.table.failures), NAME_WIDTH))
+    return Chapter("predictions", "Predictions", tuple((stack,) for stack in (first, ambiguous) if stack))
 
 
 def _losses(report: ReportContent) -> Chapter:

@@ -108,7 +108,7 @@ def panel_blocks(
             level_shift_block(record),
             findings,
             _label_block(record),
-            _losses(record),
+            _losses(record) if np.isfinite(record.keypoints.gt_px).any() else (),
             _legend(marks),
         ]
     return [block for block in blocks if block]
@@ -148,7 +148,9 @@ def _errors(record: ImageRecord, skeleton: Skeleton) -> Block:
         Words("largest", _length(record.max_error_px, float(error_mm.max(initial=-math.inf)))),
         Words("keypoints labelled", f"{labelled.sum()} of {skeleton.keypoints}"),
     ]
-    if not labelled.all():
+    if not labelled.any():
+        rows = [Words("No labels", style=Look.HEAD)]
+    elif not labelled.all():
         rows.append(Words("labels missing, not drawn", str((~labelled).sum())))
     if not predicted.all():
         rows.append(Words("predictions undefined, not drawn", str((~predicted).sum())))

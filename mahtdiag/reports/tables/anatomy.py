@@ -178,7 +178,8 @@ def _image_rows(image: JudgedImage, skeleton: Skeleton, name_width: int) -> Iter
 
 
 def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> Iterator[Part]:
-    yield from (repair_table(judged), level_shift_line(judged))
+    if judged.labelled:
+        yield from (repair_table(judged), level_shift_line(judged))
     yield from ambiguity_parts(diagnosis.ambiguity)
     if diagnosis.in_px is not None:
         yield systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence)

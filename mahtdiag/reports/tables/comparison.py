@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.metrics.measures import SAME_PX
 from mahtdiag.diagnosis.metrics.metric import Metric
@@ -66,8 +68,9 @@ def comparison_parts(result: ComparisonResult, width: int = STANDARD_WIDTH) -> I
         yield judged_table(comparison.judged, comparison.kind_of_units)
     yield from metric_tables(comparison.metrics, result.letter, comparison.kind_of_units, result.compared)
     name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
-    for how, rows in zip(("further off", "closer"), comparison.changed(), strict=True):
-        yield changed_images(f"{result.letter} is {how}", result, rows, name_width)
+    if np.isfinite(comparison.error_a_px).any():
+        for how, rows in zip(("further off", "closer"), comparison.changed(), strict=True):
+            yield changed_images(f"{result.letter} is {how}", result, rows, name_width)
     yield from (Line(f"note: {note}") for note in result.notes)
     yield from verdict_lines(result)
 

@@ -39,6 +39,7 @@ from mahtdiag.reports.tables.table import (
     intervals_over,
     table,
 )
+from mahtdiag.reports.tables.unlabelled import unlabelled_parts
 from mahtdiag.reports.text import (
     ABSENT,
     counted,
@@ -91,7 +92,8 @@ def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> I
         yield Line("Nothing was evaluated.", Style.BAD)
     else:
         name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
-        yield from _results(result, result.numbers, name_width)
+        results = _results if result.numbers.table.labelled else _without_labels
+        yield from results(result, result.numbers, name_width)
     if result.gates:
         yield gates_table(result.gates)
     if result.failures:
@@ -117,6 +119,12 @@ def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> 
     yield from ambiguity_parts(ambiguity_of(numbers.table))
     if result.calibration is not None:
         yield _calibration(result.calibration)
+
+
+def _without_labels(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
+    yield from unlabelled_parts(numbers.table, result.failed, name_width)
+    yield violations_table(numbers)
+    yield from ambiguity_parts(ambiguity_of(numbers.table))
 
 
 def _calibration(stored: Mapping[str, object]) -> Table:
@@ -346,18 +354,20 @@ def ambiguity_parts(ambiguity: Ambiguity | None) -> Iterator[Part]:
 
 def _ambiguity_table(ambiguity: Ambiguity) -> Iterator[Part]:
     total = ambiguity.total
-    methods = [str(change.method) for change in total.changes]
+    # Without labels nobody can tell what another decoder would change.
+    known = any(change.everywhere is not None for change in total.changes)
+    methods = [str(change.method) for change in total.changes if known]
     # There is room for one interval.
-    changes = [*methods[:1], "95 % interval", *methods[1:]]
+    changes = [*methods[:1], "95 % interval", *methods[1:]] if known else []
     groups = [group for group in (*ambiguity.by_vertebra, total) if group.two_peaks or group.disagree]
     yield table(
         f"Ambiguous heatmaps: {counted(total.two_peaks, 'keypoint')} with two peaks in "
         f"{total.images} of {counted(ambiguity.images, 'image')}",
         ("", "images", "points", "between", "apart", *changes),
-        map(_ambiguous, groups),
+        (_ambiguous(group)[: 5 + len(changes)] for group in groups),
         note="Two peaks: the second at least half the first, over 3 σ away. Between: decoded over σ from "
-        "either; apart: over σ from the highest cell. "
-        f"{' and '.join(methods)}: change of the mean error, px, by that --decode.",
+        "either; apart: over σ from the highest cell."
+        + (f" {' and '.join(methods)}: change of the mean error, px, by that --decode." if known else ""),
     )
     for sentence in ambiguity.sentences:
         yield Line(f"{sentence}\n", Style.STRONG)

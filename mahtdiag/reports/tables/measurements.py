@@ -22,6 +22,9 @@ LARGE = 1e4
 
 def measurement_parts(measured: Measured) -> Iterator[Part]:
     """How well measurements agree, how sure their limits are, and what grades of slips are worth."""
+    if not any(np.isfinite(pair.labelled).any() for pair in measured.pairs):
+        yield predicted_table(measured)
+        return
     yield agreement_table(measured)
     yield limits_table(measured)
     if any(pair.not_normal or pair.regression for pair in measured.pairs):
@@ -30,6 +33,22 @@ def measurement_parts(measured: Measured) -> Iterator[Part]:
         yield meyerding_table(measured)
     if measured.coded is not None:
         yield coded_table(measured.coded)
+
+
+def predicted_table(measured: Measured) -> Table:
+    """Each measurement of each level on predictions alone."""
+    rows: list[Cells] = []
+    for pair in measured.pairs:
+        known, decimals = pair.predicted[np.isfinite(pair.predicted)], 1 if pair.unit else 3
+        name = f"{pair.title} {pair.level}{', ' if pair.unit else ''}{pair.unit}"
+        if not known.size:
+            rows.append((name, "0"))
+            continue
+        told = np.quantile(known, [0.5, 0.0, 1.0]).tolist()
+        rows.append((name, str(known.size), *(_fixed(value, decimals) for value in told)))
+    facing = "" if measured.facing is None else facing_sentence(measured.facing)
+    note = f"Not checked against labels. {facing}".rstrip()
+    return table("Measurements of the predictions", ("", "n", "median", "least", "most"), rows, note=note)
 
 
 def limits_table(measured: Measured) -> Table:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.readers import open_dataset
+from mahtdiag.data.readers import open_dataset, require_labels
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.gates import GateResult
@@ -157,7 +157,7 @@ def report_of_run(run: Run, table: RunTable, facing: FacingSide | None) -> Anato
         source=Source.RUN,
         subject=run.label,
         judged=table,
-        verdict=judge(table.image, table.findings, table.label_findings),
+        verdict=judge(table.image, table.findings, table.label_findings if table.labelled else None),
         diagnosis=diagnose_predictions(table, facing),
         failures=table.failures,
         notes=_run_notes(run),
@@ -222,12 +222,14 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         request.settings.data.read_options(), format=request.data_format or request.settings.data.format
     )
     dataset = open_dataset(request.cwd / path, _view_of_labels(request), options)
+    require_labels(dataset)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
     read = read_images(dataset.samples, progress)
     samples, size_px = [sample for sample, _ in read.kept], read.size_px
     skeleton = dataset.view.skeleton
-    conditions = Conditions(Limits.of(dataset.view, request.settings.anatomy.limits_of(dataset.view)), rules)
+    limits = Limits.of(dataset.view, request.settings.anatomy.limits_of(dataset.view))
+    conditions = Conditions(limits, rules, labels_alone=True)
     table = RunTable(skeleton, _columns(read, skeleton), conditions=conditions)
     failures = sorted((*dataset.failures, *read.failures), key=lambda failure: failure.image)
     shares = np.array([sample.keypoints_px for sample, _ in read.shares], dtype=np.float64)
@@ -241,7 +243,11 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         verdict=judge(table.image, table.findings),
         diagnosis=None,
         failures=tuple(failures),
-        notes=(*dataset.notes, *not_for_labels(request.settings.gates.baseline, f"{GATES}.")),
+        notes=(
+            *dataset.notes,
+            *_unlabelled(table),
+            *not_for_labels(request.settings.gates.baseline, f"{GATES}."),
+        ),
         setup=check_setup(facts),
     )
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
@@ -256,6 +262,17 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
         report = _with_copies(report, request, samples, dataset.view, progress)
     report = _with_gates(report, request.settings)
     return Anatomy(report, _status_of_labels(report))
+
+
+def _unlabelled(table: RunTable) -> tuple[str, ...]:
+    """A note on keypoints that are not labelled, where there are any."""
+    known = np.isfinite(table.pred_px).all(axis=-1)
+    if known.all():
+        return ()
+    partly = int((~known.all(axis=1)).sum())
+    return (
+        f"{int(known.sum())} of {known.size} keypoints labelled, {counted(partly, 'image')} only in part",
+    )
 
 
 def _second(request: AnatomyRequest, path: Path, view: View) -> OtherSet:

@@ -118,6 +118,10 @@ def require_sigma(run: Run) -> RunTable:
     table = run.table()
     if not len(table):
         raise RunFolderError(f"{run.path}: no image was evaluated, so there is nothing to judge")
+    if not table.labelled:
+        raise RunFolderError(
+            f"{run.path}: its images have no labels, so σ cannot be judged; evaluate annotated images"
+        )
     if not has_sigma(table):
         raise RunFolderError(
             f"{run.path}: the run has no σ; if the network has no uncertainty head, "

@@ -42,6 +42,7 @@ def look_closer(prepared: Prepared) -> Inspection:
         outside_sizes_px=np.array([i.original.xy for i in batch.images], dtype=np.float64).reshape(-1, 2),
         outside_orientation=np.ones(len(batch.images), dtype=np.int64),
         beta_stated=_beta_stated(prepared),
+        labelled=prepared.dataset.labelled,
     )
     problems = refusals(facts, prepared.asked.evaluate.accept or ())
     if problems:
@@ -77,7 +78,10 @@ def _beta_stated(prepared: Prepared) -> bool:
 def entries_of(prepared: Prepared, look: Inspection, table: RunTable) -> tuple[SetupEntry, ...]:
     """What every check says of a run that is evaluated."""
     outside, sizes, orientation = _outside(prepared, table.failures)
-    facts = Facts(table, prepared.spec, look, outside, sizes, orientation, _beta_stated(prepared))
+    facts = Facts(
+        *(table, prepared.spec, look, outside, sizes, orientation, _beta_stated(prepared)),
+        labelled=prepared.dataset.labelled,
+    )
     return check_setup(facts)
 
 

@@ -7,7 +7,7 @@ from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.ambiguity import ambiguity_of
 from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.label_noise import noise_of_run
-from mahtdiag.diagnosis.metrics.anatomy import repairs_of
+from mahtdiag.diagnosis.metrics.anatomy import ANATOMY, repairs_of
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.subgroups import subgroups_of
@@ -40,13 +40,13 @@ def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers 
             "data": known.data.model_copy(update={"sha256": _data_sha256(table)}),
         }
     )
-    if not np.isfinite(table.error_px).any():
+    if not len(table):
         return base, None
     numbers, ambiguity, subgroups = numbers_of(table), ambiguity_of(table), subgroups_of(table)
     noise = noise_of_run(table)
     document = base.model_copy(
         update={
-            **_sections(numbers),
+            **(_sections(numbers) if table.labelled else _without_labels(numbers)),
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
             "subgroups": None if subgroups is None else subgroups.as_json(),
             "calibration": _calibration(run, known),
@@ -69,6 +69,11 @@ def _sections(numbers: RunNumbers) -> dict[str, Section]:
     return {name: model.model_validate(content.get(name, {})) for name, model in NUMBER_SECTIONS.items()}
 
 
+def _without_labels(numbers: RunNumbers) -> dict[str, Section]:
+    """The sections of images without labels: what needs none, so that gates on the others find nothing."""
+    return {ANATOMY: NUMBER_SECTIONS[ANATOMY].model_validate(numbers.content()[ANATOMY])}
+
+
 def _data_sha256(table: RunTable) -> str:
     rows = [*zip(table.image, table.image_sha256, table.annotation_sha256, strict=True)]
     rows += [(failure.image, failure.image_sha256, failure.annotation_sha256) for failure in table.failures]
@@ -77,6 +82,6 @@ def _data_sha256(table: RunTable) -> str:
 
 def _calibration(run: Run, known: RunDocument) -> dict[str, Json] | None:
     """Calibration of σ as `mahtdiag calibration` judges it, or None where the run has no σ."""
-    if not has_sigma(run.table()):
+    if not has_sigma(run.table()) or not run.table().labelled:
         return None
     return judge_sigma(run, choices_of(CalibrationSettings(), known)).numbers()

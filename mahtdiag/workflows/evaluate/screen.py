@@ -10,6 +10,7 @@ from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.diagnosis.numbers import RunNumbers
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
@@ -74,11 +75,16 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         failures_allowed=evaluation.not_done is None,
         gates=gate_cases(gates, table, cache(partial(_increases, run))),
         numbers=_evaluation_numbers(evaluation.numbers),
-        worst=images_behind(MEAN_ERROR, table, too_high=True) if evaluation.numbers else None,
+        worst=_worst(table) if evaluation.numbers else None,
         notes=other_notes(document.notes, gates),
         setup=document.setup_entries,
         setup_wrong=evaluation.setup_wrong,
     )
+
+
+def _worst(table: RunTable) -> WorstImages | None:
+    """The images with the largest error; without labels, with the most severe violations."""
+    return images_behind(MEAN_ERROR if table.labelled else "anatomy.violations", table, too_high=True)
 
 
 def _increases(run: Run, baseline: str) -> WorstImages | None:
@@ -110,7 +116,7 @@ def _evaluation_numbers(numbers: RunNumbers | None) -> tuple[NumberRow, ...]:
         for metric, rate in numbers.of(ERRORS)
         if metric.path[1] == f"sdr_{unit}"
     ]
-    rows += _clean_rows(numbers)
+    rows += _clean_rows(numbers) if numbers.table.labelled else []
     total = numbers.get("losses.total")
     if total is not None:
         rows.append(NumberRow("loss", number(total.value), interval_in_words(total.ci95)))

@@ -6,8 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import decode_reduced
@@ -79,7 +77,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     table = run.table()
     _require_results(run, table)
     data = _data_folder(request, run)
-    rows = worst_rows(table.radial_error_px, request.images)
+    rows = worst_rows(table.urgency, request.images)
     gates = _gates(request, run, table)
     # The decoder works while figures are drawn.
     with ThreadPoolExecutor(READERS) as pool:
@@ -121,8 +119,6 @@ def _require_results(run: Run, table: RunTable) -> None:
             f"{run.path}: no image was evaluated ({len(table.failures)} failed), there is nothing to "
             "report; evaluate again"
         )
-    if not np.isfinite(table.error_px).any():
-        raise RunFolderError(f"{run.path}: no keypoint has a label, so there is nothing to report")
 
 
 def _data_folder(request: ReportRequest, run: Run) -> Path | None:
@@ -148,7 +144,7 @@ def _notes(
     run: Run, names: Sequence[str], pictures: list[Picture | str], evaluated: int, data_there: bool
 ) -> tuple[str, ...]:
     """What a reader of the gallery has to know; `names` are those of the shown images."""
-    notes = [_shown_note(len(pictures), evaluated)] if len(pictures) < evaluated else []
+    notes = [_shown_note(len(pictures), evaluated, run.table().labelled)] if len(pictures) < evaluated else []
     why: dict[str, list[str]] = {}
     for name, picture in zip(names, pictures, strict=True):
         if isinstance(picture, str):
@@ -167,12 +163,11 @@ def _notes(
     return tuple(notes)
 
 
-def _shown_note(shown: int, evaluated: int) -> str:
+def _shown_note(shown: int, evaluated: int, labelled: bool) -> str:
     if not shown:
         return "No images are shown; --images all shows every one."
-    largest = (
-        "image with the largest mean error" if shown == 1 else f"{shown:,} images with the largest mean error"
-    )
+    most = "largest mean error" if labelled else "most severe violations"
+    largest = f"image with the {most}" if shown == 1 else f"{shown:,} images with the {most}"
     verb = "is" if shown == 1 else "are"
     return f"The {largest} of {counted(evaluated, 'image')} {verb} shown; --images all shows every one."
 

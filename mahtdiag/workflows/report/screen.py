@@ -25,7 +25,7 @@ def content_of(
 ) -> ReportContent:
     """Everything but the gallery; by the rules and limits that the run was judged by."""
     document = run.document
-    found = calibration_of(run) if has_sigma(table) else None
+    found = calibration_of(run) if has_sigma(table) and table.labelled else None
     return ReportContent(
         title=_title(document),
         subtitle=_subtitle(run),
