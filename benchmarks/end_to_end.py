@@ -18,7 +18,8 @@ from mahtdiag.config.settings import DataSettings, EvaluateSettings, ModelSettin
 from mahtdiag.engine.inference import forward_mode, load_batches
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.skeleton import View
-from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate, image_reader
+from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
+from mahtdiag.workflows.evaluate.networks import Networks, image_reader
 from mahtdiag.workflows.evaluate.preparation import Prepared, prepare
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
@@ -73,17 +74,20 @@ def product_seconds(settings: Settings, out: Path) -> dict[str, float]:
 
 def bare_seconds(prepared: Prepared) -> float:
     """Seconds of decoding and forward passes alone, with the product's own loader."""
+    source = prepared.source
+    if not isinstance(source, Networks):
+        raise TypeError("a benchmark of networks")
     started = time.perf_counter()
     batches = load_batches(
         prepared.dataset.samples,
-        image_reader(prepared),
+        image_reader(source.spec.input),
         batch_size=prepared.batch_size,
         workers=prepared.workers,
     )
     for batch in batches:
         if batch.tensor is not None:
-            with forward_mode(prepared.runner.device, prepared.runner.precision):
-                prepared.runner.predict(batch.tensor.to(prepared.runner.device))
+            with forward_mode(source.runner.device, source.runner.precision):
+                source.runner.predict(batch.tensor.to(source.runner.device))
     return time.perf_counter() - started
 
 

@@ -74,7 +74,7 @@ def enlarged(subject: Subject) -> Subject:
     """The same radiograph as a detector of LARGE pixels would give it, with noise in each of them."""
     width, height = LARGE
     record, keypoints = subject.record, subject.record.keypoints
-    factor = np.array([width / record.width, height / record.height])
+    factor = np.array([width, height]) / record.size.xy
     noise = np.random.default_rng(0).normal(scale=4.0, size=(height, width))
     image = np.clip(cv2.resize(subject.image, LARGE, interpolation=cv2.INTER_CUBIC) + noise, 0, 255)
     keypoints = replace(

@@ -22,6 +22,7 @@ def evaluate_command(
     context: typer.Context,
     checkpoint: options.Checkpoint = None,
     data: options.Data = None,
+    predictions: options.Predictions = None,
     view: options.View = None,
     pixel_spacing: options.PixelSpacing = None,
     patient: options.Patient = None,
@@ -69,8 +70,10 @@ def evaluate_command(
     """
     # Options that are settings are read from the context, by the names that their keys say.
     given = options.given_in(context)
+    if predictions is not None:
+        given = _without_network(given, trust)
     with ci_results("evaluate", junit, markdown, output_format, run_folder=out) as ci:
-        evaluation = _evaluate(given, config, out, resume=resume, trust=trust)
+        evaluation = _evaluate(given, config, out, resume=resume, trust=trust, predictions=predictions)
         if not ci.take_stdout:
             _print(evaluation, output_format)
         from mahtdiag.workflows.evaluate.screen import of_evaluation
@@ -81,8 +84,29 @@ def evaluate_command(
         raise typer.Exit(int(evaluation.status))
 
 
+def _without_network(given: dict[str, object], trust: bool) -> dict[str, object]:
+    """The options as they are meant with `--predictions`: the only argument names the data.
+
+    Raises UsageError for a checkpoint beside it, and for options of networks.
+    """
+    checkpoint, data = given.pop("CHECKPOINT"), given.get("DATA")
+    if checkpoint is not None and data is not None:
+        raise UsageError(f"--predictions with the checkpoint {checkpoint}: leave one of them out")
+    wrong = [name for name in options.OF_NETWORKS if given.get(name) not in (None, False)]
+    wrong += ["--trust"] if trust else []
+    if wrong:
+        raise UsageError(f"--predictions with {', '.join(wrong)}: no network is run; leave it out")
+    return {**given, "DATA": checkpoint if data is None else data}
+
+
 def _evaluate(
-    given: Mapping[str, object], config: Path | None, out: Path | None, *, resume: bool, trust: bool
+    given: Mapping[str, object],
+    config: Path | None,
+    out: Path | None,
+    *,
+    resume: bool,
+    trust: bool,
+    predictions: Path | None,
 ) -> "Evaluation":
     from mahtdiag.config.project_file import read_settings
     from mahtdiag.config.settings import settings_from_options
@@ -97,7 +121,7 @@ def _evaluate(
         raise UsageError("--resume needs --out DIR, the run folder to continue")
     # A network of the user's may print; standard output is for the result alone.
     with redirect_stdout(sys.stderr):
-        return evaluate(EvaluateRequest(settings, out, resume, trust, cwd), progress_shown())
+        return evaluate(EvaluateRequest(settings, out, resume, trust, cwd, predictions), progress_shown())
 
 
 def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> None:

@@ -59,6 +59,11 @@ Patient = Annotated[str | None, _setting(keys.PATIENT)]
 Subgroups = Annotated[str | None, _setting(keys.SUBGROUPS)]
 DataFormat = Annotated[str | None, _setting(keys.DATA_FORMAT)]
 CompleteOnly = Annotated[bool | None, in_panel(keys.DATA_SET, "--complete-only", keys.COMPLETE_ONLY.help)]
+Predictions = Annotated[
+    Path | None,
+    in_panel(keys.DATA_SET, "--predictions", "Predictions in a file (COCO results, CSV, …) instead of"
+             " a checkpoint: evaluate --predictions FILE DATA.", "FILE"),
+]  # fmt: skip
 NoLabels = Annotated[bool | None, in_panel(keys.DATA_SET, "--no-labels", keys.NO_LABELS.help)]
 SpacingFrom = Annotated[SpacingSource | None, _setting(keys.SPACING_FROM)]
 DicomWindow = Annotated[str | None, _setting(keys.DICOM_WINDOW)]
@@ -116,6 +121,17 @@ Config = Annotated[
         "FILE",
     ),
 ]
+
+
+OF_NETWORKS = tuple(
+    key.option
+    for key in (
+        *(keys.FACTORY, keys.NORMALIZE, keys.CHANNELS, keys.DECODE, keys.HEATMAP_SIGMA, keys.SOFTARGMAX_BETA),
+        *(keys.UNCERTAINTY, keys.UNCERTAINTY_AS, keys.UNCERTAINTY_FRAME, keys.RECALIBRATION),
+        *(keys.EXPECTED_ERROR, keys.DEVICE, keys.PRECISION),
+    )
+)
+"""Options that say something of networks alone."""
 
 
 def given_in(context: typer.Context) -> dict[str, object]:

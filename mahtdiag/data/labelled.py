@@ -24,6 +24,7 @@ from mahtdiag.data.quads import corners_by_place
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.keypoint_names import place_of, renamed
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
 from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, Skeleton, View
 
@@ -72,14 +73,13 @@ class LabelledSet:
     """A set of labelled images below one folder, before its view is settled.
 
     `labels_file` is what it was read from, below `root`. `notes` are of the format: what was left out.
-    `own_names`: what `[data.keypoints]` says of names.
     """
 
     root: Path
     format: str
     labels_file: str
     labels: tuple[ImageLabels, ...]
-    own_names: Mapping[str, str]
+    options: ReadOptions
     notes: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
 
@@ -88,7 +88,7 @@ class LabelledSet:
 
         S1 among the names is the lateral view; that it is not there is weak evidence of the other.
         """
-        places = {place_of(renamed(name, self.own_names)) for name in _names(self.labels)}
+        places = {place_of(renamed(name, self.options.keypoints)) for name in _names(self.labels)}
         levels = {vertebra for vertebra, _ in places} - {None}
         found = []
         view = self._view_of_names()
@@ -123,7 +123,7 @@ class _Assembly:
         self.folder = str(Path(labelled.labels_file).parent).replace("\\", "/").removeprefix(".")
         self.spacing_mm = read_spacing(labelled.root)
         where = f"{shown(labelled.root)}/{labelled.labels_file}"
-        self.onto = OntoSkeleton(labelled.labels, skeleton, labelled.own_names, where)
+        self.onto = OntoSkeleton(labelled.labels, skeleton, labelled.options.keypoints, where)
 
     def dataset(self) -> Dataset:
         """Every image that can be used, and the others with the reason."""
@@ -155,19 +155,21 @@ class _Assembly:
     ) -> Sample | Failure:
         """The sample of an image, from the keypoints `[K, 2]` that its shapes made."""
         found = self.images.find(labels.image, self.folder)
-        if len(found) != 1:
+        absent = not found and self.set.options.images_optional
+        if len(found) != 1 and not absent:
             own = labels.problem and f"{labels.where}: {labels.problem}"
             return Failure(shown(labels.image), own or self._not_found(labels, found))
-        image = shown(found[0])
-        if found[0] in seen:
-            return Failure(image, f"{labels.where}: a second entry for this image, after {seen[found[0]]}")
-        seen[found[0]] = labels.where
+        name = _below(labels.image) if absent else found[0]
+        image = shown(name)
+        if name in seen:
+            return Failure(image, f"{labels.where}: a second entry for this image, after {seen[name]}")
+        seen[name] = labels.where
         problem = labels.problem or problem
         if problem is not None:
             return Failure(image, f"{labels.where}: {problem}")
         if labels.to_px is not None:
             try:
-                points = labels.to_px(self.set.root / found[0], points)
+                points = labels.to_px(self.set.root / name, points)
             except DataError as error:
                 return Failure(image, f"{labels.where}: {'; '.join(error.problems)}")
             labelled = bool(np.isfinite(points).any())
@@ -176,11 +178,11 @@ class _Assembly:
         known = labels.patient is not NOBODY and labels.patient != NOBODY
         return Sample(
             image=image,
-            path=self.root + found[0],
+            path="" if absent else self.root + name,
             skeleton=self.skeleton,
             keypoints_px=points,
             annotation_sha256=hashlib.sha256(points.tobytes()).hexdigest(),
-            patient=labels.patient if known else parse_file_name(_stem(found[0])) or NOBODY,
+            patient=labels.patient if known else parse_file_name(_stem(name)) or NOBODY,
             spacing=PixelSpacing.square(spacing_of(image, self.spacing_mm)) if self.spacing_mm else None,
             labelled_size=labels.size,
         )
@@ -194,7 +196,7 @@ class _Assembly:
     def _notes(self, used: int) -> Iterator[str]:
         where = self.set.labels_file
         yield from self.onto.notes(where)
-        unmentioned = len(self.images.images) - used
+        unmentioned = len(self.images.images) - used if self.images.images else 0
         if unmentioned > 0:
             yield f"{counted(unmentioned, 'image')} left out, not mentioned in {where}"
 
@@ -320,6 +322,12 @@ def _names(labels: Sequence[ImageLabels]) -> list[str]:
     """Every name of a shape or a point, once."""
     kinds = {(shape.label, shape.names) for image in labels for shape in image.shapes}
     return sorted({name for label, names in kinds for name in (label, *names) if name})
+
+
+def _below(name: str) -> str:
+    """A name from an annotation file as a path below the set: it is shown, never opened."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return "/".join(parts) or "image"
 
 
 def _stem(image: str) -> str:

@@ -6,25 +6,27 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.choices import UncertaintySource
-from mahtdiag.schema.frames import FrameMap, PixelSpacing, lengths_mm
+from mahtdiag.schema.frames import FrameMap, PixelSpacing, Size, lengths_mm
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.records import (
     BatchReading,
     Failure,
-    Floats,
     ImageLosses,
     ImageRecord,
     KeypointResults,
     LoadedImage,
     Sample,
+    SeenImage,
 )
 from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, Skeleton
 
+Floats = NDArray[np.float64]
 _SMALLEST_SIGMA = 1e-12
 # A head that clamps its own σ gives the bound as float32 has it, after an exponential.
 _AT_BOUND = 1e-5
@@ -35,6 +37,7 @@ HEAD = (UncertaintySource.AUTO, UncertaintySource.HEAD)
 class RecordMaker:
     """Judges batches by one specification, one loss and one set of anatomical limits.
 
+    `spec`: how the output of the network is read, None where predictions come without one.
     `pixel_spacing_mm` holds for the images that have no spacing of their own. `sigma_factors` `[K]`
     multiply σ and its parts; the uncertainty loss and the clamp bounds are those of the head as it is. After
     repeated passes, losses on places judge the mean place, and the head's σ is that of all passes.
@@ -42,7 +45,8 @@ class RecordMaker:
     `found`: names, findings and those in the labels of every batch, so that nothing is judged again.
     """
 
-    spec: ModelSpec
+    skeleton: Skeleton
+    spec: ModelSpec | None
     loss: MAHTNetLoss
     limits: Limits
     pixel_spacing_mm: float | None = None
@@ -59,52 +63,116 @@ class RecordMaker:
         reading: BatchReading,
     ) -> tuple[list[ImageRecord], list[Failure]]:
         """One record per image, or a failure where the network's output is not a number."""
+        finite = np.asarray(reading.finite.all(axis=1))
         places = self._places(samples, frames, reading)
-        losses = self._losses(places, reading)
-        sizes = np.array([[f.original.width, f.original.height] for f in frames], dtype=np.float64)
-        findings, of_labels = (
-            check_anatomy(
-                points, self.spec.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules
+        heatmap = torch.from_numpy(reading.loss_focal), torch.from_numpy(reading.keypoint_share)
+        records = self._judged(samples, images, frames, places, heatmap, finite)
+        failures = [
+            Failure(
+                samples[i].image,
+                self._not_finite(reading.finite[i]),
+                images[i].image_sha256,
+                samples[i].annotation_sha256,
             )
+            for i in np.flatnonzero(~finite).tolist()
+        ]
+        return records, failures
+
+    def of_predictions(
+        self,
+        samples: Sequence[Sample],
+        images: Sequence[SeenImage],
+        frames: Sequence[FrameMap],
+        pred_px: Floats,
+        sigma_px: Floats | None,
+        score: Floats | None,
+    ) -> list[ImageRecord]:
+        """One record per image of predictions that come without heatmaps.
+
+        `pred_px` `[B, K, 2]` in original pixels, all finite; `sigma_px` `[B, K, 2]`, `score` `[B, K]`, NaN or
+        None where there is none. Losses are in the network frame that `frames` says; that of heatmaps is NaN,
+        and so is the total.
+        """
+        gt_px = np.stack([sample.keypoints_px for sample in samples])
+        unknown = np.full(gt_px.shape[:2], np.nan)
+        error_px, error_mm = self._errors(samples, pred_px, gt_px)
+        none = np.zeros_like(gt_px, dtype=np.bool_)
+        results = KeypointResults(
+            gt_px=gt_px,
+            pred_px=pred_px,
+            error_px=error_px,
+            error_mm=error_mm,
+            sigma_px=np.full_like(gt_px, np.nan) if sigma_px is None else sigma_px,
+            spread_px2=np.full((*gt_px.shape[:2], 3), np.nan),
+            peak=unknown if score is None else score,
+            at_min=none,
+            at_max=none,
+            flags=np.zeros(gt_px.shape[:2], dtype=np.int64),
+            listhesis=_listhesis(samples, self.skeleton),
+            gt2_px=self._second(samples, gt_px),
+        )
+        gt_input, pred_input = (
+            np.stack([frame.original_to_input(p) for frame, p in zip(frames, points, strict=True)])
+            for points in (gt_px, pred_px)
+        )
+        per_px = np.stack([frame.input_per_original for frame in frames])[:, None, :]
+        places = _Places(results, gt_input, pred_input, None if sigma_px is None else sigma_px * per_px)
+        nothing = torch.full((len(samples),), torch.nan, dtype=torch.float64)
+        good = np.ones(len(samples), dtype=np.bool_)
+        return self._judged(samples, images, frames, places, (nothing, nothing), good)
+
+    def _judged(
+        self,
+        samples: Sequence[Sample],
+        images: Sequence[SeenImage],
+        frames: Sequence[FrameMap],
+        places: "_Places",
+        heatmap: tuple[torch.Tensor, torch.Tensor],
+        good: NDArray[np.bool_],
+    ) -> list[ImageRecord]:
+        """The records of those that are good `[B]`; `heatmap`: loss and share of keypoint pixels `[B]`."""
+        losses = self._losses(places, *heatmap)
+        sizes = np.array([_extent(image.original) for image in images], dtype=np.float64)
+        findings, of_labels = (
+            check_anatomy(points, self.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules)
             for points in (places.results.pred_px, places.results.gt_px)
         )
         of_labels = of_labels.of_labels()
         self.found.append((tuple(sample.image for sample in samples), findings, of_labels))
-        label_codes = of_labels.codes_per_image()
-        of_image = findings.per_image()
-        records: list[ImageRecord] = []
-        failures: list[Failure] = []
-        for i, (sample, image) in enumerate(zip(samples, images, strict=True)):
-            if not reading.finite[i].all():
-                reason = self._not_finite(reading.finite[i])
-                failures.append(Failure(sample.image, reason, image.image_sha256, sample.annotation_sha256))
-                continue
-            records.append(
-                ImageRecord(
-                    image=sample.image,
-                    image_sha256=image.image_sha256,
-                    annotation_sha256=sample.annotation_sha256,
-                    width=image.original.width,
-                    height=image.original.height,
-                    **_spacing_fields(self._spacing(sample)),
-                    sex=sample.patient.sex,
-                    age_years=sample.patient.age_years,
-                    losses=losses[i],
-                    keypoints=_of_image(places.results, i, frames[i]),
-                    findings=of_image[i],
-                    pixels=image.pixels,
-                    patient=sample.patient.identifier,
-                    label_codes=label_codes[i],
-                    subgroups=sample.subgroups,
-                )
+        label_codes, of_image = of_labels.codes_per_image(), findings.per_image()
+        return [
+            ImageRecord(
+                image=sample.image,
+                image_sha256=image.image_sha256,
+                annotation_sha256=sample.annotation_sha256,
+                width=None if image.original is None else image.original.width,
+                height=None if image.original is None else image.original.height,
+                **_spacing_fields(self._spacing(sample)),
+                sex=sample.patient.sex,
+                age_years=sample.patient.age_years,
+                losses=losses[i],
+                keypoints=_of_image(places.results, i, frames[i]),
+                findings=of_image[i],
+                pixels=image.pixels,
+                patient=sample.patient.identifier,
+                label_codes=label_codes[i],
+                subgroups=sample.subgroups,
             )
-        return records, failures
+            for i, (sample, image) in enumerate(zip(samples, images, strict=True))
+            if good[i]
+        ]
 
     def _not_finite(self, finite: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> str:
-        known = self.spec.skeleton.keypoint_names
+        known = self.skeleton.keypoint_names
         names = [name for name, good in zip(known, finite, strict=True) if not good]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return f"the network's output is not finite (NaN, infinite or too large to square) for {shown}"
+
+    @property
+    def _spec(self) -> ModelSpec:
+        if self.spec is None:
+            raise ValueError("heatmaps are read by the specification of their network, and there is none")
+        return self.spec
 
     def _spacing(self, sample: Sample) -> PixelSpacing | None:
         return sample.spacing or PixelSpacing.square(self.pixel_spacing_mm)
@@ -112,7 +180,7 @@ class RecordMaker:
     def _places(
         self, samples: Sequence[Sample], frames: Sequence[FrameMap], reading: BatchReading
     ) -> "_Places":
-        spec, bounds, factors = self.spec, self.loss.uncertainty_loss, self.sigma_factors
+        spec, bounds, factors = self._spec, self.loss.uncertainty_loss, self.sigma_factors
         gt_px = np.stack([sample.keypoints_px for sample in samples])
         gt_input = np.stack([f.original_to_input(p) for f, p in zip(frames, gt_px, strict=True)])
         if spec.decoding.own_coords and reading.coords is not None:
@@ -137,12 +205,7 @@ class RecordMaker:
             within = np.sqrt((spread_px2 if averaged_px2 is None else averaged_px2)[..., [0, 2]])
             within = within if factors is None else within * factors[:, None]
         between = None if reading.between is None else reading.between * to_px
-        spacings = [self._spacing(sample) or PixelSpacing(np.nan, np.nan) for sample in samples]
-        spacing_mm = np.array([(spacing.x_mm, spacing.y_mm) for spacing in spacings])
-        with np.errstate(all="ignore"):
-            # What is not finite makes no record.
-            error_px = np.linalg.norm(pred_px - gt_px, axis=-1)
-            error_mm = lengths_mm(pred_px - gt_px, spacing_mm)
+        error_px, error_mm = self._errors(samples, pred_px, gt_px)
         none = np.zeros_like(gt_px, dtype=np.bool_)
         results = KeypointResults(
             gt_px=gt_px,
@@ -160,10 +223,19 @@ class RecordMaker:
             sigma_aleatoric_px=None if between is None else within,
             sigma_epistemic_px=between,
             peaks=reading.peaks,
-            listhesis=_listhesis(samples, spec.skeleton),
+            listhesis=_listhesis(samples, self.skeleton),
             gt2_px=self._second(samples, gt_px),
         )
         return _Places(results, gt_input, pred_input, head)
+
+    def _errors(self, samples: Sequence[Sample], pred_px: Floats, gt_px: Floats) -> tuple[Floats, Floats]:
+        """Radial errors `[B, K]` in pixels and millimetres."""
+        spacings = [self._spacing(sample) or PixelSpacing(np.nan, np.nan) for sample in samples]
+        spacing_mm = np.array([(spacing.x_mm, spacing.y_mm) for spacing in spacings])
+        with np.errstate(all="ignore"):
+            # What is not finite makes no record.
+            offset = pred_px - gt_px
+            return np.linalg.norm(offset, axis=-1), lengths_mm(offset, spacing_mm)
 
     def _second(self, samples: Sequence[Sample], like: Floats) -> Floats | None:
         if not self.second_px:
@@ -171,8 +243,10 @@ class RecordMaker:
         unknown = np.full(like.shape[1:], np.nan)
         return np.stack([self.second_px.get(sample.image, unknown) for sample in samples])
 
-    def _losses(self, places: "_Places", reading: BatchReading) -> list[ImageLosses]:
-        """Training losses per image, in the network frame, in float64."""
+    def _losses(
+        self, places: "_Places", heatmap: torch.Tensor, keypoint_share: torch.Tensor
+    ) -> list[ImageLosses]:
+        """Training losses per image, in the network frame, in float64; `heatmap` and the share are known."""
         pred, target = torch.from_numpy(places.pred_input), torch.from_numpy(places.gt_input)
         coord = self.loss.coord_loss(pred, target)
         anatomical = self.loss.anatomical_loss(pred)
@@ -180,13 +254,12 @@ class RecordMaker:
         if places.head_sigma_input is not None:
             sigma = torch.from_numpy(places.head_sigma_input).clamp(min=_SMALLEST_SIGMA)
             uncertainty = self.loss.uncertainty_loss(pred, target, sigma.log())
-        heatmap = torch.from_numpy(reading.loss_focal)
         parts = self.loss.combine(heatmap, coord, anatomical.total, uncertainty)
         missing = torch.full_like(heatmap, torch.nan)
         columns = (
             parts.total, heatmap, coord, anatomical.total, anatomical.order, anatomical.parallel,
             anatomical.ratio, missing if uncertainty is None else uncertainty,
-            torch.from_numpy(reading.keypoint_share),
+            keypoint_share,
         )  # fmt: skip
         return [ImageLosses(*row) for row in torch.stack(columns, 1).tolist()]
 
@@ -225,6 +298,10 @@ class _Places:
     gt_input: Floats
     pred_input: Floats
     head_sigma_input: Floats | None
+
+
+def _extent(size: Size | None) -> tuple[float, float]:
+    return (np.nan, np.nan) if size is None else (size.width, size.height)
 
 
 def _spacing_fields(spacing: PixelSpacing | None) -> dict[str, float | None]:

@@ -5,7 +5,7 @@ the record of one image all follow from the declarations in `RunTable`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from threading import RLock
 from typing import Any, Final, TypeVar, cast
 
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorTypes, classify_errors, whole_image_level_shift
 from mahtdiag.anatomy.findings import Findings, check_anatomy
-from mahtdiag.anatomy.rules import RULES, Limits, Rule
+from mahtdiag.anatomy.rules import Limits, Rule
 from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
+from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.schema.choices import UncertaintySource
-from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
+from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, PeakPlaces
 from mahtdiag.schema.setup import ImagePixels
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -26,27 +27,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """How a run was made and how it is judged, as far as numbers follow from it.
-
-    `decode`: the method that read the heatmaps; `heatmap_sigma`: σ of the training targets, heatmap cells;
-    `frames`: how images became heatmaps; both None where the run does not say. `sigma_source`: where σ came
-    from; `sigma_factors`: what it was multiplied by before it was stored, one per keypoint. `labels2`: the
-    second labelling, None without one. `labels_alone`: labels stand in the place of predictions.
-    """
-
-    limits: Limits
-    rules: tuple[Rule, ...] = RULES
-    decode: str = "None"
-    heatmap_sigma: float | None = None
-    frames: NetworkFrames | None = None
-    sigma_source: str = str(UncertaintySource.HEAD)
-    sigma_factors: tuple[float, ...] | None = None
-    labels2: str | None = None
-    labels_alone: bool = False
 
 
 def _level_shift(table: "RunTable") -> Ints:
@@ -119,8 +99,8 @@ class RunTable:
     """
 
     image = Column[tuple[str, ...]]("string", record="image", nullable=False)
-    width = Column[Floats]("int32", record="width")
-    height = Column[Floats]("int32", record="height")
+    width = Column[Floats]("int32", record="width", optional=True)
+    height = Column[Floats]("int32", record="height", optional=True)
     pixel_spacing_mm = Column[Floats]("float64", record="pixel_spacing_mm", optional=True)
     pixel_spacing_x_mm = Column[Floats]("float64", record="pixel_spacing_x_mm", optional=True, later=True)
     pixel_spacing_y_mm = Column[Floats]("float64", record="pixel_spacing_y_mm", optional=True, later=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
-from mahtdiag.diagnosis.run_table import Conditions
+from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.results import (
     NUMBER_SECTIONS,

@@ -9,14 +9,16 @@ from typing import Final
 from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
-from mahtdiag.diagnosis.run_table import Conditions
+from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.schema.choices import LOSS_WEIGHTS, ImageChoice, Precision, UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
-from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelSpec
+from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelInput, ModelSpec
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
+FROM_FILE: Final = "file"
+"""Where places and σ come from in a run whose predictions were read from a file."""
 FREE_SETTINGS: Final = frozenset(
     {"allow_failures", "calibration", "format", "gates", "given", "out", "overlays", "resume", "workers"}
 )
@@ -66,18 +68,50 @@ class RunSettings:
             }
         )
 
-    def with_run(
+    @staticmethod
+    def of_file(view: View, frame: ModelInput | None, format: str, has_sigma: bool) -> "RunSettings":
+        """The settings of predictions from a file of this format, without the network that made them.
+
+        `frame`: its input, whose pixels losses are in; None: those are in pixels of the original images.
+        """
+        sized = {} if frame is None else {
+            "input_size": str(frame.size), "resize": str(frame.resize), "coords": str(frame.convention)
+        }  # fmt: skip
+        uncertainty = FROM_FILE if has_sigma else str(UncertaintySource.NONE)
+        found = {"decode": FROM_FILE, "predictions": format, "uncertainty": uncertainty}
+        return RunSettings({"view": str(view), **sized, **found})
+
+    def with_passes(
         self,
         *,
         factory: str | None,
-        loss: Mapping[str, JsonValue],
-        calibration: Mapping[str, JsonValue],
         repetition: Repetition | None,
         sigma_source: str,
         given: Sequence[str],
+        expected_error: bool,
+    ) -> "RunSettings":
+        """The same with how networks were run."""
+        passes: dict[str, JsonValue] = {}
+        if repetition is not None:
+            passes = {"uncertainty": repetition.asked, "sigma_within": str(repetition.within)}
+        return RunSettings(
+            {
+                **self.stored,
+                **passes,
+                "factory": factory,
+                "uncertainty_source": sigma_source,
+                "given": list(given),
+                **({"expected_error": True} if expected_error else {}),
+            }
+        )
+
+    def with_run(
+        self,
+        *,
+        loss: Mapping[str, JsonValue],
+        calibration: Mapping[str, JsonValue],
         recalibration: Mapping[str, JsonValue] | None,
         labels2: Mapping[str, JsonValue] | None,
-        expected_error: bool,
         pixel_spacing_mm: float | None,
         dicom_window: DicomWindow | None,
         patient: str | None,
@@ -91,21 +125,13 @@ class RunSettings:
         allow_failures: int,
     ) -> "RunSettings":
         """The same with how the run was made, judged and executed: every setting that decides a number."""
-        passes: dict[str, JsonValue] = {}
-        if repetition is not None:
-            passes = {"uncertainty": repetition.asked, "sigma_within": str(repetition.within)}
         return RunSettings(
             {
                 **self.stored,
-                "factory": factory,
                 "loss": {**loss},
                 "calibration": {**calibration},
-                **passes,
-                "uncertainty_source": sigma_source,
-                "given": list(given),
                 **({} if recalibration is None else {"recalibration": {**recalibration}}),
                 **({} if labels2 is None else {"labels2": {**labels2}}),
-                **({"expected_error": True} if expected_error else {}),
                 "pixel_spacing_mm": pixel_spacing_mm,
                 **({} if dicom_window in (None, FIRST_WINDOW) else {"dicom_window": str(dicom_window)}),
                 **({} if patient is None else {"patient": patient}),
@@ -134,6 +160,7 @@ class RunSettings:
             frames=self.frames,
             sigma_source=self.sigma_source(ensemble=ensemble),
             sigma_factors=by_keypoint,
+            loss_frame="original pixels" if self.from_file and self.input_size is None else "network frame",
             labels2=str(labels2) if (labels2 := self._of("labels2").get("path")) is not None else None,
         )
 
@@ -176,6 +203,11 @@ class RunSettings:
         return str(UncertaintySource.HEAD if asked in (None, UncertaintySource.AUTO) else asked)
 
     @property
+    def from_file(self) -> bool:
+        """Whether predictions were read from a file: there was no network, and there are no heatmaps."""
+        return self.stored.get("predictions") is not None
+
+    @property
     def sigma_in_cells(self) -> bool:
         """Whether the head's σ was read as heatmap cells, not model-input pixels."""
         return self.stored.get("uncertainty_frame") == UncertaintyFrame.HEATMAP
@@ -192,9 +224,10 @@ class RunSettings:
         return tuple(map(str, stored)) if isinstance(stored, list) else None
 
     @property
-    def input_size(self) -> str:
-        """Size of the network's input, in words."""
-        return str(self.stored.get("input_size"))
+    def input_size(self) -> str | None:
+        """Size of the network's input, in words; None where nothing tells it."""
+        stored = self.stored.get("input_size")
+        return None if stored is None else str(stored)
 
     @property
     def decode(self) -> str:

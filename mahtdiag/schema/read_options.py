@@ -25,7 +25,8 @@ class ReadOptions:
     `format`: the name of its reader, if not by its content. `patient`: a pattern that finds patients in the
     names of images (see `keyed`). `complete_only`: an image that lacks a keypoint cannot be used.
     `keypoints`: what names in its files mean (`[data.keypoints]`), from their name to ours.
-    `missing_value`: a coordinate that stands for "not labelled" in tables.
+    `missing_value`: a coordinate that stands for "not labelled" in tables. `images_optional`: an annotated
+    image that is not there is a sample without a path, since nothing looks at its pixels.
     """
 
     format: str | None = None
@@ -35,3 +36,4 @@ class ReadOptions:
     missing_value: float | None = None
     spacing_from: SpacingSource = SpacingSource.PATIENT
     dicom_window: DicomWindow = FIRST_WINDOW
+    images_optional: bool = False

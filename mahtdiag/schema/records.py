@@ -6,7 +6,7 @@ What a forward pass gives is reduced to a few hundred numbers per image; no heat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,7 @@ class Sample:
     `listhesis` is one code per annotated endplate (see `LISTHESIS_NAMES`). `subgroups`: what a subgroup file
     says of it, `column=value`. `labelled_size` is the size of the image by its annotation, if it says one.
     `dicom_window`: how its pixels are read, if it is a DICOM.
+    `path` is empty where the image is not there and need not be.
     """
 
     image: str
@@ -145,6 +146,22 @@ class LoadedImage:
     tensor: NDArray[np.float32]
     image_sha256: str
     pixels: ImagePixels | None = None
+
+
+class SeenImage(Protocol):
+    """What a record says of an image's file; all None where the file is not there and need not be."""
+
+    @property
+    def original(self) -> Size | None:
+        """Its size."""
+
+    @property
+    def image_sha256(self) -> str | None:
+        """Digest of the file."""
+
+    @property
+    def pixels(self) -> ImagePixels | None:
+        """What its pixels are like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +259,14 @@ class ImageRecord:
     """One evaluated image; `findings` in its prediction, and the codes of those in its label.
 
     `pixel_spacing_mm` is that of both directions, None where they differ.
+    Digest and size of an image that is not there are None where nothing tells them.
     """
 
     image: str
-    image_sha256: str
+    image_sha256: str | None
     annotation_sha256: str
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     pixel_spacing_mm: float | None
     sex: str | None
     age_years: int | None
@@ -261,6 +279,13 @@ class ImageRecord:
     pixel_spacing_x_mm: float | None = None
     pixel_spacing_y_mm: float | None = None
     subgroups: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> Size:
+        """Its size. Raises ValueError where nothing tells it."""
+        if self.width is None or self.height is None:
+            raise ValueError(f"{self.image}: the size of an image that is not there is not known")
+        return Size(self.height, self.width)
 
     @property
     def radial_error_px(self) -> float:

@@ -193,9 +193,9 @@ def write_overlays(
 ) -> int:
     """Draw and write the chosen overlays, and say how many; one that exists is drawn again.
 
-    `samples`: the images by name, where they lie and how they are read.
+    `samples`: the images by name, where they lie and how they are read, as far as they are there.
     """
-    rows = worst_rows(table.urgency, choice)
+    rows = [row for row in worst_rows(table.urgency, choice) if table.image[row] in samples]
     if not rows:
         return 0
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rules import Limits
+from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.diagnosis.records import RecordMaker
-from mahtdiag.diagnosis.run_table import Conditions, RunTable
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import (
@@ -129,4 +130,4 @@ def spec(
 def maker(of: ModelSpec, pixel_spacing_mm: float | None = None) -> RecordMaker:
     """With the default loss and limits of the view."""
     loss = MAHTNetLoss(view=of.view, reduction="none")
-    return RecordMaker(of, loss, Limits.of(of.view), pixel_spacing_mm)
+    return RecordMaker(of.skeleton, of, loss, Limits.of(of.view), pixel_spacing_mm)

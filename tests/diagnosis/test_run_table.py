@@ -10,7 +10,8 @@ from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, select_rules
 from mahtdiag.diagnosis import run_table
 from mahtdiag.diagnosis.columns import ColumnNotReadError
-from mahtdiag.diagnosis.run_table import COLUMNS, Conditions, RunTable
+from mahtdiag.diagnosis.conditions import Conditions
+from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
 from mahtdiag.schema.records import Failure, ImageRecord
 from mahtdiag.schema.skeleton import AP

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rules import Limits
 from mahtdiag.diagnosis.columns import Values
-from mahtdiag.diagnosis.run_table import Conditions, RunTable
+from mahtdiag.diagnosis.conditions import Conditions
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.setup.check import Facts
 from mahtdiag.diagnosis.setup.explanations import Explanation, Places, best_of
 from mahtdiag.diagnosis.setup.mistakes import explain, explain_some

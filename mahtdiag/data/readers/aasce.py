@@ -87,7 +87,7 @@ class Aasce:
         notes = (f"folders read together: images of {', '.join(together)}",) if len(together) > 1 else ()
         first = next(iter([*_tables(path), *files]), None)
         name = shown(first.relative_to(root)) if first else ""
-        return LabelledSet(root, self.name, name, tuple(labels), options.keypoints, notes)
+        return LabelledSet(root, self.name, name, tuple(labels), options, notes)
 
 
 @dataclass(frozen=True, slots=True)

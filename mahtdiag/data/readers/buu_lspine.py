@@ -64,7 +64,7 @@ class BuuLspine:
 
     def read(self, path: Path, options: ReadOptions) -> "BuuSet":
         """The folder, listed. Raises DataError where it cannot be listed, or names a view twice."""
-        return BuuSet(path, self.name, open_folder(path, EXTENSION))
+        return BuuSet(path, self.name, open_folder(path, EXTENSION), options.images_optional)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class BuuSet:
     path: Path
     format: str
     folder: DataFolder
+    images_optional: bool = False
 
     def view_evidence(self) -> tuple[ViewEvidence, ...]:
         """What tells the view, in this order, as far as each tells a single one.
@@ -105,7 +106,7 @@ class BuuSet:
         listing, prefix = _listing_of(folder, settled)
         spacing_mm = read_spacing(*dict.fromkeys((folder.top.path, listing.path)))
         strict = bool(prefix) or folder.own_view is settled
-        pairs = _Pairs(listing.path, prefix, settled, strict, spacing_mm)
+        pairs = _Pairs(listing.path, prefix, settled, strict, spacing_mm, self.images_optional)
         for stem, entry in listing.entries.items():
             pairs.read(stem, entry)
         if not pairs.samples and not pairs.failures:
@@ -122,6 +123,7 @@ class _Pairs:
 
     `prefix` leads from the data folder to this one. `strict`: the folder itself is known to hold the wanted
     view alone, so that a file named for the other view is a mistake rather than part of another set.
+    `images_optional`: see `ReadOptions`.
     """
 
     folder: Path
@@ -129,6 +131,7 @@ class _Pairs:
     view: View
     strict: bool
     spacing_mm: Mapping[str, float]
+    images_optional: bool = False
     samples: list[Sample] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     other_view: int = 0
@@ -170,13 +173,13 @@ class _Pairs:
             annotation = parse_annotation(content, name)
             self._check_view(stem, annotation, name)
         except DataError as error:
-            self._fail((image,), "; ".join(error.problems), sha256)
+            self._fail((image or annotation_name,), "; ".join(error.problems), sha256)
             return
-        record_name = self.prefix + shown(image)
+        record_name = self.prefix + shown(image or stem)
         self.samples.append(
             Sample(
                 image=record_name,
-                path=os.path.join(self.folder, image),
+                path=os.path.join(self.folder, image) if image else "",
                 skeleton=annotation.skeleton,
                 keypoints_px=annotation.keypoints_px,
                 annotation_sha256=sha256,
@@ -211,7 +214,9 @@ class _Pairs:
             except DataError as error:
                 self._fail((annotation_name,), f"annotation without image; {error}")
                 continue
-            if looks_like_annotation(content):
+            if looks_like_annotation(content) and self.images_optional and len(names) == 1:
+                self._pair(stem, "", annotation_name)
+            elif looks_like_annotation(content):
                 reason = f"annotation without image: no {shown(stem)}.png, .jpg, .tif or .bmp beside it"
                 self._fail((annotation_name,), reason, hashlib.sha256(content).hexdigest())
             else:

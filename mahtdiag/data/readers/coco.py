@@ -48,7 +48,7 @@ class Coco:
             labels += content.labels()
             notes += content.notes()
         names = shown(files[0].relative_to(root)) if files else ""
-        return LabelledSet(root, self.name, names, tuple(labels), options.keypoints, tuple(notes))
+        return LabelledSet(root, self.name, names, tuple(labels), options, tuple(notes))
 
 
 def _is_coco(keys: frozenset[str]) -> bool:

@@ -60,7 +60,7 @@ class Cvat:
             images += _Content(shown(file.relative_to(root))).parse(file)
         labels, notes = labels_of(images, options.keypoints)
         names = shown(files[0].relative_to(root)) if files else ""
-        return LabelledSet(root, self.name, names, labels, options.keypoints, notes)
+        return LabelledSet(root, self.name, names, labels, options, notes)
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -58,7 +58,7 @@ class DeepLabCut:
             )
         notes = (f"{counted(predicted, 'table')} with a likelihood left out, predictions",) * bool(predicted)
         first = used[0] if used else ""
-        return LabelledSet(root, self.name, first, tuple(labels), options.keypoints, notes)
+        return LabelledSet(root, self.name, first, tuple(labels), options, notes)
 
 
 def tables_of(path: Path, most: int | None = None) -> Iterator[Path]:

@@ -59,7 +59,7 @@ class KeypointRcnn:
             other > 0
         )
         places = shown((min(folders) / "*.json").relative_to(root))
-        return LabelledSet(root, self.name, places, labels, options.keypoints, notes)
+        return LabelledSet(root, self.name, places, labels, options, notes)
 
 
 def _is_of_form(content: object) -> bool:

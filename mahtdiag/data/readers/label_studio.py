@@ -73,7 +73,7 @@ class LabelStudio:
             one = "1 task has" if several == 1 else f"{several} tasks have"
             notes += (f"{one} several annotations: the newest that is not cancelled was read",)
         names = shown(files[0].relative_to(root)) if files else ""
-        return LabelledSet(root, self.name, names, labels, options.keypoints, notes)
+        return LabelledSet(root, self.name, names, labels, options, notes)
 
 
 def _files(path: Path) -> list[Path]:

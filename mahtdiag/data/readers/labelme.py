@@ -54,7 +54,7 @@ class LabelMe:
         first = (
             path.name if path.is_file() else f"{Path(images[0].where).parent / '*.json'}" if images else ""
         )
-        return LabelledSet(root, self.name, first, labels, options.keypoints, notes)
+        return LabelledSet(root, self.name, first, labels, options, notes)
 
 
 def _is_one(file: Path) -> bool:

@@ -59,7 +59,7 @@ class MahtNet:
         notes = [f"{name}: predictions taken as labels, vertebra_idx 0 to {last} as L1 to {LA.vertebrae[-1]}"]
         if beyond:
             notes.append(f"{name}: {counted(beyond, 'corner')} of a vertebra_idx beyond {last} left out")
-        return LabelledSet(root, self.name, name, tuple(labels), options.keypoints, tuple(notes))
+        return LabelledSet(root, self.name, name, tuple(labels), options, tuple(notes))
 
 
 def _labels(image: str, where: str, found: object) -> tuple[ImageLabels, int]:

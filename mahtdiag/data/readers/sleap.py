@@ -56,7 +56,7 @@ class Sleap:
             labels += content.labels()
             notes += content.notes()
         names = shown(files[0].relative_to(root)) if files else ""
-        return LabelledSet(root, self.name, names, tuple(labels), options.keypoints, tuple(notes))
+        return LabelledSet(root, self.name, names, tuple(labels), options, tuple(notes))
 
 
 def _files(path: Path) -> list[Path]:

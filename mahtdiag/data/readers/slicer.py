@@ -66,7 +66,7 @@ class Slicer:
         images = [_marked(image, parts, options) for image, parts in found.items()]
         labels, notes = labels_of(images, options.keypoints)
         where = names[0] if len(names) == 1 else str(Path(names[0] if names else "").parent / "*.mrk.json")
-        return LabelledSet(root, self.name, where, labels, options.keypoints, notes)
+        return LabelledSet(root, self.name, where, labels, options, notes)
 
 
 def _is_one(file: Path) -> bool:

@@ -94,7 +94,7 @@ class Tables:
             labels += table.read(file)
             notes += table.notes()
         name = shown(found[0][0].relative_to(root))
-        return LabelledSet(root, self.name, name, tuple(labels), options.keypoints, tuple(notes))
+        return LabelledSet(root, self.name, name, tuple(labels), options, tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)

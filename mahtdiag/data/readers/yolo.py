@@ -59,7 +59,7 @@ class YoloPose:
         labels = _LabelFiles(root, read[0])
         found = tuple(labels.read(ImageIndex.of(root, frozenset((".txt",))).images))
         notes = (*labels.notes(), *read[0].notes(labels.images))
-        return LabelledSet(root, self.name, names[0], found, options.keypoints, notes)
+        return LabelledSet(root, self.name, names[0], found, options, notes)
 
 
 def class_names(root: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -171,7 +171,9 @@ def _scaled(facts: Facts, scale: float) -> str:
 
 def _size(facts: Facts) -> Outcome | None:
     table, frames = facts.table, facts.table.conditions.frames
-    sizes = table.sizes_px
+    sizes = table.sizes_px[np.isfinite(table.sizes_px).all(axis=1)]
+    if not len(sizes):
+        return not_checked("no image is there, and no annotation tells its size")
     aspect = sizes[:, 1] / sizes[:, 0]
     evidence = f"images {_range(sizes[:, 0])} wide, {_range(sizes[:, 1])} high"
     if frames is None:
@@ -200,6 +202,8 @@ def _range(values: Floats) -> str:
 def _orientation(facts: Facts) -> Outcome | None:
     """Whether labels of images with an orientation tag are places on the turned image."""
     turned, outside = facts.orientation != 1, facts.outside_orientation != 1
+    if len(facts.table) and not np.isfinite(facts.table.orientation).any():
+        return not_checked("no image is there")
     tagged, count = int(turned.sum()) + int(outside.sum()), len(facts.table) + len(facts.outside)
     if not tagged:
         return fine("no image says that it is to be turned")

@@ -263,7 +263,7 @@ def _coordinates(facts: Facts) -> Outcome | None:
 def _constant(facts: Facts) -> Outcome | None:
     """Whether predictions follow the images at all."""
     table = facts.table
-    if len(set(table.image_sha256)) < 2:
+    if len({digest or name for digest, name in zip(table.image_sha256, table.image, strict=True)}) < 2:
         return not_checked("all images are the same")
     # The heatmaps' peaks where they are known: a decoder may hide that these follow the image.
     seen = table.argmax_px if np.isfinite(table.argmax_px).any() else facts.places.pred_px

@@ -109,7 +109,7 @@ def _image_json(table: RunTable, row: int, judged: JudgedImage, picture: Picture
     types: list[int] = table.error_types.types[row].tolist()
     return {
         "name": one_line(table.image[row]),
-        "size": [int(table.width[row]), int(table.height[row])],
+        "size": _size(table, row),
         "covers": None if isinstance(picture, str) else [picture.covers.width, picture.covers.height],
         "missing": one_line(picture) if isinstance(picture, str) else "",
         "error": _significant(float(table.radial_error_px[row])),
@@ -132,6 +132,15 @@ def _image_json(table: RunTable, row: int, judged: JudgedImage, picture: Picture
         "peaks": _rounded(table.peak[row], 3),
         "types": [None if kind == ErrorType.UNKNOWN else kind for kind in types],
     }
+
+
+def _size(table: RunTable, row: int) -> list[Json]:
+    """Width and height of an image; where they are not known, room for its keypoints."""
+    size = table.sizes_px[row]
+    if not np.isfinite(size).all():
+        points = np.concatenate([table.gt_px[row], table.pred_px[row]])
+        size = np.ceil(1.1 * np.nanmax(points, axis=0)).clip(1, None)
+    return [int(size[0]), int(size[1])]
 
 
 def _mean_sigma(sigma_px: Floats) -> float:

@@ -89,7 +89,7 @@ def draw_overlay(
     same input gives the same bytes. Safe to call from several threads: each call draws its own figure.
     """
     _check(image, record, skeleton, worst, second_peaks)
-    original = Size(max(record.height, 1), max(record.width, 1))
+    original = Size(max(record.size.height, 1), max(record.size.width, 1))
     below = original.width > WIDE * original.height
     limits = BELOW if below else BESIDE
     shown = _shown_size(original, limits.radiograph)

@@ -213,7 +213,7 @@ def loss_table(numbers: RunNumbers, weights: Mapping[str, float]) -> Table:
             "the rest from background."
         )
     columns = ("part", "mean", "95 % interval", "weight", "share")
-    return table("Loss (mean over images, network frame)", columns, rows, note=note)
+    return table(f"Loss (mean over images, {numbers.table.conditions.loss_frame})", columns, rows, note=note)
 
 
 def _estimate(name: str, estimate: Estimate) -> tuple[str, str, str]:

@@ -84,4 +84,6 @@ def mean_sigma_px(images: RunTable) -> NDArray[np.float64]:
     known = np.isfinite(images.sigma_px)
     total = np.where(known, images.sigma_px, 0.0).sum(axis=(1, 2))
     count = known.sum(axis=(1, 2))
-    return np.divide(total, count, out=np.full(len(images), np.nan), where=count > 0)
+    mean = np.full(len(images), np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean

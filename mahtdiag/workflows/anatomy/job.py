@@ -11,11 +11,12 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.readers import open_dataset, require_labels
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.columns import Values
+from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.registry import images_behind, metrics_of
 from mahtdiag.diagnosis.numbers import as_content, estimate
-from mahtdiag.diagnosis.run_table import Conditions, RunTable
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.setup.check import Facts
 from mahtdiag.diagnosis.setup.registry import check_setup
 from mahtdiag.diagnosis.spacing import spacing_xy_mm
@@ -266,7 +267,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
 
 def _unlabelled(table: RunTable) -> tuple[str, ...]:
     """A note on keypoints that are not labelled, where there are any."""
-    known = np.isfinite(table.pred_px).all(axis=-1)
+    known = np.asarray(np.isfinite(table.pred_px).all(axis=-1))
     if known.all():
         return ()
     partly = int((~known.all(axis=1)).sum())

@@ -8,7 +8,7 @@ from mahtdiag.reports.rendering import Json, escaped
 from mahtdiag.reports.tables.calibration import NUMBERS, CalibrationResult
 from mahtdiag.reports.text import interval, number, percent
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.settings import DROPOUT, ENSEMBLE
+from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, FROM_FILE
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
 from mahtdiag.workflows.gates.judging import gate_cases, other_notes
@@ -50,6 +50,8 @@ def source_in_words(document: RunDocument) -> str:
         words = f"{WITHIN[UncertaintySource.HEATMAP]}, ellipses from their full covariance"
     elif source in (DROPOUT, ENSEMBLE):
         words = _passes_in_words(document)
+    elif source == FROM_FILE:
+        words = "from the file of predictions"
     else:
         words = WITHIN.get(UncertaintySource.HEAD, source) if source == UncertaintySource.HEAD else source
     return f"{words}, recalibrated" if document.resolved.recalibrated else words

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mahtdiag.data.images import ImageError, describe_image, load_image
+from mahtdiag.config.settings import ModelSettings
+from mahtdiag.data.images import ImageError, describe_image, load_image, read_image_size
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.setup.check import Facts
 from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME, check_setup, refusals
@@ -15,9 +16,12 @@ from mahtdiag.engine.inspection import MOST_IMAGES, inspect
 from mahtdiag.errors import DataError, SetupRefusedError
 from mahtdiag.runs.document import StoredSetupEntry
 from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Failure, LoadedImage, Sample
 from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
+from mahtdiag.workflows.evaluate.networks import Networks
 from mahtdiag.workflows.evaluate.preparation import Prepared
+from mahtdiag.workflows.evaluate.source import Source
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,19 +33,29 @@ OUTSIDE = "lies outside the image"
 """What the reason of a failure says where a label does."""
 
 
-def look_closer(prepared: Prepared) -> Inspection:
-    """What the first readable images show; raises SetupRefusedError for what cannot be meant."""
-    batch = _first_images(prepared)
-    look = inspect(prepared.runner, batch, prepared.batch_size)
-    k = prepared.spec.skeleton.keypoints
+def look_closer(prepared: Prepared) -> Inspection | None:
+    """What the first readable images show; raises SetupRefusedError for what cannot be meant.
+
+    None where there is no network to look at.
+    """
+    source = prepared.source
+    look = None
+    if isinstance(source, Networks):
+        batch = _first_images(prepared, source)
+        look = inspect(source.runner, batch, prepared.batch_size)
+        first = [(s, i.original) for s, i in zip(batch.samples, batch.images, strict=True)]
+    else:
+        first = _first_sizes(prepared)
+    k = prepared.skeleton.keypoints
     facts = Facts(
-        table=RunTable.of_records((), (), prepared.spec.skeleton, prepared.conditions),
-        spec=prepared.spec,
+        table=RunTable.of_records((), (), prepared.skeleton, prepared.conditions),
+        spec=source.spec,
         inspection=look,
-        outside=np.array([s.keypoints_px for s in batch.samples], dtype=np.float64).reshape(-1, k, 2),
-        outside_sizes_px=np.array([i.original.xy for i in batch.images], dtype=np.float64).reshape(-1, 2),
-        outside_orientation=np.ones(len(batch.images), dtype=np.int64),
-        beta_stated=_beta_stated(prepared),
+        outside=np.array([s.keypoints_px for s, _ in first], dtype=np.float64).reshape(-1, k, 2),
+        outside_sizes_px=np.array([size.xy for _, size in first], dtype=np.float64).reshape(-1, 2),
+        outside_orientation=np.ones(len(first), dtype=np.int64),
+        beta_stated=_beta_stated(source, prepared.asked.model),
+        from_file=source.spec is None,
         labelled=prepared.dataset.labelled,
     )
     problems = refusals(facts, prepared.asked.evaluate.accept or ())
@@ -50,13 +64,13 @@ def look_closer(prepared: Prepared) -> Inspection:
     return look
 
 
-def _first_images(prepared: Prepared) -> LoadedBatch:
+def _first_images(prepared: Prepared, source: Networks) -> LoadedBatch:
     """The first images that can be read, wherever their labels lie."""
     samples: list[Sample] = []
     images: list[LoadedImage] = []
     for sample in prepared.dataset.samples[:_MOST_TRIED]:
         try:
-            image = load_image(sample.path, sample.image, prepared.spec.input, sample.dicom_window)
+            image = load_image(sample.path, sample.image, source.spec.input, sample.dicom_window)
         except ImageError:
             continue
         samples.append(sample)
@@ -67,19 +81,38 @@ def _first_images(prepared: Prepared) -> LoadedBatch:
     return LoadedBatch(0, tuple(samples), tuple(images), tensor, (), 0.0)
 
 
-def _beta_stated(prepared: Prepared) -> bool:
+def _first_sizes(prepared: Prepared) -> list[tuple[Sample, Size]]:
+    """The first images whose size is told, by the file or by the annotations, wherever their labels lie."""
+    found: list[tuple[Sample, Size]] = []
+    for sample in prepared.dataset.samples[:_MOST_TRIED]:
+        size = sample.labelled_size
+        if sample.path:
+            try:
+                size = read_image_size(sample.path, sample.image)
+            except DataError:
+                continue
+        if size is not None:
+            found.append((sample, size))
+        if len(found) == MOST_IMAGES:
+            break
+    return found
+
+
+def _beta_stated(source: Source, asked: ModelSettings) -> bool:
     """Whether the command, the settings or a checkpoint that was made for soft-argmax gives its β."""
-    if prepared.asked.model.softargmax_beta is not None:
+    if asked.softargmax_beta is not None or not isinstance(source, Networks):
         return True
-    known = prepared.members[0].model.spec
+    known = source.members[0].model.spec
     return known is not None and known.decoding.method is DecodeMethod.SOFT_ARGMAX
 
 
-def entries_of(prepared: Prepared, look: Inspection, table: RunTable) -> tuple[SetupEntry, ...]:
+def entries_of(prepared: Prepared, look: Inspection | None, table: RunTable) -> tuple[SetupEntry, ...]:
     """What every check says of a run that is evaluated."""
     outside, sizes, orientation = _outside(prepared, table.failures)
     facts = Facts(
-        *(table, prepared.spec, look, outside, sizes, orientation, _beta_stated(prepared)),
+        *(table, prepared.source.spec, look, outside, sizes, orientation),
+        beta_stated=_beta_stated(prepared.source, prepared.asked.model),
+        from_file=prepared.source.spec is None,
         labelled=prepared.dataset.labelled,
     )
     return check_setup(facts)
@@ -97,7 +130,7 @@ def _outside(prepared: Prepared, failures: Sequence[Failure]) -> tuple[Floats, F
             continue
         labels.append(sample.keypoints_px)
     return (
-        np.array(labels, dtype=np.float64).reshape(-1, prepared.spec.skeleton.keypoints, 2),
+        np.array(labels, dtype=np.float64).reshape(-1, prepared.skeleton.keypoints, 2),
         np.array([image.original.xy for image in images], dtype=np.float64).reshape(-1, 2),
         np.array([image.pixels.orientation for image in images], dtype=np.int64),
     )

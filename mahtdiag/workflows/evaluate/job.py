@@ -8,20 +8,18 @@ from pathlib import Path
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.files import other_size, outside_image
-from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.diagnosis.records import RecordMaker
-from mahtdiag.engine.inference import BatchSeconds, LoadImage, load_batches
+from mahtdiag.engine.inference import BatchSeconds
 from mahtdiag.errors import ExitStatus, InterruptedRunError
 from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
 from mahtdiag.runs.reading import Run, default_run_path
-from mahtdiag.schema.records import Failure, ImageRecord, LoadedImage, Sample
 from mahtdiag.schema.setup import Inspection
 from mahtdiag.workflows.evaluate.checks import entries_of, look_closer, stored, unaccepted
 from mahtdiag.workflows.evaluate.preparation import Prepared, header, prepare
 from mahtdiag.workflows.evaluate.results import read_results
+from mahtdiag.workflows.evaluate.source import Work
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
 from mahtdiag.workflows.pictures import write_overlays
 from mahtdiag.workflows.progress import Progress, keep_work
@@ -29,13 +27,17 @@ from mahtdiag.workflows.progress import Progress, keep_work
 
 @dataclass(frozen=True, slots=True)
 class EvaluateRequest:
-    """What a user asked for; `out` None means a new folder under `runs/`."""
+    """What a user asked for; `out` None means a new folder under `runs/`.
+
+    `predictions`: a file that is read in the place of a network.
+    """
 
     settings: Settings
     out: Path | None
     resume: bool
     trust: bool
     cwd: Path
+    predictions: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
     Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
     """
     started = time.perf_counter()
-    prepared = prepare(request.settings, trust=request.trust)
+    prepared = prepare(request.settings, trust=request.trust, predictions=request.predictions)
     with ExitStack() as held:
         # A run that is resumed is held by one process from here on; a new one begins once nothing is refused.
         resumed = _open_folder(request, prepared, held) if request.resume else None
@@ -80,7 +82,7 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
 def _open_folder(request: EvaluateRequest, prepared: Prepared, held: ExitStack) -> RunFolder:
     """The run folder, which no other process writes to as long as `held` is not closed."""
     now = datetime.now(UTC)
-    path = request.out or default_run_path(prepared.name, now, request.cwd)
+    path = request.out or default_run_path(prepared.source.name, now, request.cwd)
     if request.resume:
         if has_work_left(path):
             held.enter_context(sole_writer(path))
@@ -110,7 +112,7 @@ def _fill(
             _, predictions, labels = zip(*found, strict=True)
             judged.know_findings(images, Findings.chain(predictions), Findings.chain(labels))
         document, numbers = read_results(run, folder.document if folder.complete else known)
-        if look is not None:
+        if not folder.complete:
             judged = run.table().judged_by(prepared.limits, prepared.rules)
             document = document.model_copy(update={"setup": stored(entries_of(prepared, look, judged))})
         run = replace(run, document=document)
@@ -140,23 +142,14 @@ def _infer(
     progress.start("evaluating", len(samples), finished)
     spacing_mm = prepared.asked.data.pixel_spacing_mm
     maker = RecordMaker(
-        *(prepared.spec, prepared.loss, prepared.limits, spacing_mm, prepared.sigma_factors, prepared.rules),
+        *(prepared.skeleton, prepared.source.spec, prepared.loss, prepared.limits, spacing_mm),
+        *(prepared.sigma_factors, prepared.rules),
         {image: sample.keypoints_px for image, sample in prepared.second.items()},
     )
-    batches = load_batches(
-        samples, image_reader(prepared), batch_size=prepared.batch_size, workers=prepared.workers, done=done
-    )
-    for inferred in prepared.runner.run(batches):
-        batch = inferred.batch
-        records: list[ImageRecord] = []
-        failures = list(batch.failures)
-        started = time.perf_counter()
-        if inferred.reading is not None:
-            records, wrong = maker.records(batch.samples, batch.images, inferred.frames, inferred.reading)
-            failures += wrong
-        folder.append(batch.index, records, failures)
-        clock.add(inferred.seconds + BatchSeconds(analyse=time.perf_counter() - started))
-        progress.advance(len(records) + len(failures))
+    for judged in prepared.source.judged(Work(samples, maker, prepared.batch_size, prepared.workers, done)):
+        folder.append(judged.index, judged.records, judged.failures)
+        clock.add(judged.seconds)
+        progress.advance(len(judged.records) + len(judged.failures))
     progress.stop()
     return maker.found
 
@@ -168,29 +161,9 @@ def _draw(prepared: Prepared, run: Run, folder: RunFolder, progress: Progress) -
         folder,
         progress,
         choice=prepared.overlays,
-        samples={sample.image: sample for sample in prepared.dataset.samples},
+        samples={sample.image: sample for sample in prepared.dataset.samples if sample.path},
         workers=prepared.workers,
     )
-
-
-def image_reader(prepared: Prepared) -> LoadImage:
-    """A function that reads one image, checks its labels against its size, and records what is wrong."""
-
-    def read(sample: Sample) -> LoadedImage | Failure:
-        try:
-            image = load_image(sample.path, sample.image, prepared.spec.input, sample.dicom_window)
-        except ImageError as error:
-            reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
-            return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)
-        resized = other_size(sample.labelled_size, image.original)
-        problems = (
-            (resized,) if resized else outside_image(sample.keypoints_px, image.original, sample.skeleton)
-        )
-        if problems:
-            return Failure(sample.image, "; ".join(problems), image.image_sha256, sample.annotation_sha256)
-        return image
-
-    return read
 
 
 def _not_done(document: RunDocument, allow_failures: int) -> str | None:

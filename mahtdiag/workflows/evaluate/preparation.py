@@ -15,13 +15,14 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import Limits, select_rules
-from mahtdiag.config.settings import DataSettings, LossSettings, ModelSettings, Settings
+from mahtdiag.config.settings import DataSettings, LossSettings, Settings
 from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.images import read_image_size
+from mahtdiag.data.predictions import read_predictions
 from mahtdiag.data.readers import open_dataset, read_set
-from mahtdiag.diagnosis.run_table import Conditions
-from mahtdiag.engine.inference import Runner, describe_device, resolve_device
-from mahtdiag.errors import UsageError
+from mahtdiag.diagnosis.conditions import Conditions
+from mahtdiag.engine.inference import Runner, resolve_device
+from mahtdiag.errors import DataError, UsageError
 from mahtdiag.losses.combined import MAHTNetLoss
 from mahtdiag.runs.document import (
     DataSource,
@@ -34,28 +35,25 @@ from mahtdiag.runs.files import digest
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.calibration.judged_sigma import choices_of
 from mahtdiag.workflows.calibration.recalibration import require_same_reading
 from mahtdiag.workflows.evaluate.networks import (
     Member,
+    Networks,
     checkpoint_paths,
     load_members,
-    repetition_of,
     runner_of,
     settle_view,
-    sigma_source_of,
-    source_of,
     view_evidence_of,
 )
+from mahtdiag.workflows.evaluate.predicted import BATCH_SIZE, PredictionFile, frame_of, with_notes
+from mahtdiag.workflows.evaluate.source import Source
 from mahtdiag.workflows.evaluate.subgroup_file import with_subgroups
 from mahtdiag.workflows.pictures import usual_workers
 from mahtdiag.workflows.second_labels import OtherSet, second_labels
 
-# Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
-IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))
 BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 16}
 # On a CPU as many images as have so many pixels together: what is done once per batch is spread over several
 # small images, and large ones take no more memory than they have to.
@@ -65,11 +63,10 @@ READERS = 4
 
 @dataclass(frozen=True)
 class Prepared:
-    """Networks on their device, the images they will see, and how."""
+    """What predicts, the images that are judged, and how."""
 
     asked: Settings
-    members: tuple[Member, ...]
-    runner: Runner
+    source: Source
     loss: MAHTNetLoss
     dataset: Dataset
     limits: Limits
@@ -85,29 +82,18 @@ class Prepared:
     """A second labelling, by the names of the images."""
 
     @property
-    def name(self) -> str:
-        """The checkpoint's name, by which a run folder is called."""
-        return "-".join(member.path.stem for member in self.members)
-
-    @property
-    def spec(self) -> ModelSpec:
-        """How the network's input and output are to be read."""
-        return self.runner.spec
+    def skeleton(self) -> Skeleton:
+        """The keypoints that are judged."""
+        return self.source.skeleton
 
     @property
     def settings(self) -> RunSettings:
         """Every setting that decides a number, as resolved."""
-        model = self.asked.model
-        return RunSettings.of_network(self.spec, self.runner.heatmap_size).with_run(
-            factory=model.factory,
+        return self.source.settings(self.asked.model).with_run(
             loss=self.loss.settings(),
             calibration=choices_of(self.asked.calibration).as_settings(),
-            repetition=repetition_of(self.members, model),
-            sigma_source=sigma_source_of(self.members, model),
-            given=[name for name in IN_SETTINGS if getattr(model, name) is not None],
             recalibration=self.correction,
             labels2=self._labels2,
-            expected_error=self.runner.expected_error,
             pixel_spacing_mm=self.asked.data.pixel_spacing_mm,
             dicom_window=self.asked.data.dicom_window,
             patient=self.asked.data.patient,
@@ -115,7 +101,7 @@ class Prepared:
             limits=self.limits,
             rules=self.rules,
             batch_size=self.batch_size,
-            precision=self.runner.precision,
+            precision=self.source.precision,
             workers=self.workers,
             overlays=self.overlays,
             allow_failures=self.allow_failures,
@@ -139,7 +125,7 @@ class Prepared:
     @property
     def conditions(self) -> Conditions:
         """What the numbers of a run by this setup follow from."""
-        return self.settings.conditions(self.spec.skeleton, ensemble=len(self.members) > 1)
+        return self.settings.conditions(self.skeleton, ensemble=bool(self.source.checkpoint.members))
 
     @property
     def sigma_factors(self) -> NDArray[np.float64] | None:
@@ -148,32 +134,40 @@ class Prepared:
         return None if factors is None else np.array([*factors.values()], dtype=np.float64)
 
 
-def prepare(settings: Settings, *, trust: bool) -> Prepared:
-    """Load the network, find the images, and settle the view; every problem is raised before any work."""
-    checkpoint, data = _required(settings)
+def prepare(settings: Settings, *, trust: bool, predictions: Path | None = None) -> Prepared:
+    """Load the network, find the images, and settle the view; every problem is raised before any work.
+
+    `predictions`: a file that is read in the place of a network.
+    """
+    checkpoint, data = _required(settings, predictions)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
-    options = settings.data.read_options()
+    options = replace(settings.data.read_options(), images_optional=checkpoint is None)
     annotated = read_set(data, options)
     data_says = annotated.view_evidence()
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
-    members = load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
-    evidence = list(view_evidence_of(members))
+    members = () if checkpoint is None else _members(checkpoint, settings, device, trust)
+    evidence = list(view_evidence_of(members)) if members else []
     if settings.data.view not in (None, "auto"):
         evidence.insert(0, ViewEvidence(View(str(settings.data.view)), "--view"))
     view = settle_view([*evidence, *data_says])
-    loss = _loss(settings.loss, members[0].spec.skeleton)
-    precision = settings.evaluate.precision or Precision.FP32
+    loss = _loss(settings.loss, view.skeleton)
     dataset = open_dataset(data, view, options, annotated)
     dataset, subgroups_sha256 = with_subgroups(dataset, settings.data.subgroups)
+    if members:
+        source: Source = Networks(members, _runner(members, settings, device, loss))
+        batch_size = _batch_size(settings, device, members[0].spec.input.size)
+    else:
+        source = _predictions(predictions, settings, dataset)
+        dataset = with_notes(dataset, source.predictions, source.frame)
+        batch_size = BATCH_SIZE
     prepared = Prepared(
         asked=settings,
-        members=members,
-        runner=_runner(members, settings, device, precision, loss),
+        source=source,
         loss=loss,
         dataset=dataset,
         limits=Limits.of(view, settings.anatomy.limits_of(view)),
         rules=rules,
-        batch_size=_batch_size(settings, device, members[0].spec.input.size),
+        batch_size=batch_size,
         workers=settings.evaluate.workers or usual_workers(),
         overlays=settings.evaluate.overlays or DEFAULT_OVERLAYS,
         allow_failures=settings.evaluate.allow_failures or 0,
@@ -182,14 +176,30 @@ def prepare(settings: Settings, *, trust: bool) -> Prepared:
     if settings.data.labels2 is not None:
         prepared = replace(prepared, second=_second(settings.data, prepared.dataset))
     file = settings.evaluate.recalibration
-    if file is None:
+    if file is None or checkpoint is None:
         return prepared
     run = header(prepared, datetime.now(UTC))
     return replace(prepared, correction=read_correction(Path(file), run, prepared.dataset.samples))
 
 
+def _members(checkpoint: str, settings: Settings, device: torch.device, trust: bool) -> tuple[Member, ...]:
+    return load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
+
+
+def _predictions(file: Path | None, settings: Settings, dataset: Dataset) -> PredictionFile:
+    """The predictions in a file for the images of the set."""
+    assert file is not None
+    found = read_predictions(file, dataset, settings.data.read_options())
+    return PredictionFile(found, dataset.skeleton, frame_of(settings.model))
+
+
 def _second(data: DataSettings, dataset: Dataset) -> dict[str, Sample]:
     """The second labelling of the images of a set; DataError where it is one of other images."""
+    absent = next((sample.image for sample in dataset.samples if not sample.path), None)
+    if absent is not None:
+        raise DataError(
+            f"--labels2: the image of {absent} is not there, and sizes are compared: add the images"
+        )
     path, options = str(data.labels2), replace(data.read_options(), format=None)
     paths = {sample.image: sample.path for sample in dataset.samples}
     other = OtherSet(path, Path(path), dataset.view, options)
@@ -210,10 +220,10 @@ def _runner(
     members: Sequence[Member],
     settings: Settings,
     device: torch.device,
-    precision: Precision,
     loss: MAHTNetLoss,
 ) -> Runner:
     """The runner that the settings ask for; UsageError where no heatmap could expect an error."""
+    precision = settings.evaluate.precision or Precision.FP32
     runner = runner_of(members, settings.model, device, precision, loss.focal_weight)
     expected = bool(settings.evaluate.expected_error)
     if expected and runner.spec.decoding.own_coords:
@@ -224,7 +234,12 @@ def _runner(
     return replace(runner, expected_error=expected)
 
 
-def _required(settings: Settings) -> tuple[str, Path]:
+def _required(settings: Settings, predictions: Path | None) -> tuple[str | None, Path]:
+    """The checkpoint, None where predictions are read from a file, and the data."""
+    if predictions is not None:
+        if settings.data.path is None:
+            raise UsageError("missing DATA: name it on the command line or in mahtdiag.toml ([data] path)")
+        return None, Path(settings.data.path)
     missing = [
         name
         for name, value in (("CHECKPOINT", settings.model.checkpoint), ("DATA", settings.data.path))
@@ -250,11 +265,11 @@ def header(prepared: Prepared, started: datetime) -> RunDocument:
     """`run.json` as it is known before the first image."""
     dataset = prepared.dataset
     return RunDocument(
-        checkpoint=source_of(prepared.members),
+        checkpoint=prepared.source.checkpoint,
         data=DataSource(
             path=str(dataset.path), format=dataset.format, listing_sha256=listing_sha256(dataset)
         ),
-        view=prepared.spec.view,
+        view=prepared.skeleton.view,
         settings=prepared.settings.stored,
         environment=environment_of(prepared),
         started=started,
@@ -276,13 +291,13 @@ def environment_of(prepared: Prepared) -> Environment:
     import numpy as np
     import scipy
 
-    device = prepared.runner.device
+    device, in_words = prepared.source.device
     return Environment(
         python=platform.python_version(),
         torch=torch.__version__,
-        device=str(device),
-        device_name=describe_device(device),
-        precision=str(prepared.runner.precision),
+        device=device,
+        device_name=in_words,
+        precision=str(prepared.source.precision),
         platform=platform.platform(),
         threads=torch.get_num_threads(),
         packages={"numpy": np.__version__, "opencv": cv2.__version__, "scipy": scipy.__version__},

@@ -50,6 +50,8 @@ def result_of(evaluation: Evaluation) -> EvaluationResult:
 def _subtitle(document: RunDocument) -> str:
     seconds = f", {document.seconds.total:.1f} s" if document.seconds else ""
     settings = document.resolved
+    if settings.from_file:
+        return f"{document.view} view, predictions of a file{seconds}"
     return (
         f"{document.view} view, input {settings.input_size}, decode {settings.decode}, "
         f"{document.environment.device}{seconds}"

@@ -13,9 +13,10 @@ from mahtdiag.anatomy.rules import RULES, Limits, get_rule, select_rules
 from mahtdiag.config.project_file import parse_settings
 from mahtdiag.diagnosis.anatomy import judge
 from mahtdiag.diagnosis.columns import Values
+from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.diagnosis.metrics.registry import images_behind, metric_of
 from mahtdiag.diagnosis.numbers import numbers_of
-from mahtdiag.diagnosis.run_table import Conditions, RunTable
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import ExitStatus
 from mahtdiag.reports.json import anatomy_content, anatomy_csv
 from mahtdiag.reports.overlay.marks import shown_quantities

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.rules import Limits
-from mahtdiag.diagnosis.run_table import Conditions, RunTable
+from mahtdiag.diagnosis.conditions import Conditions
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine
 from mahtdiag.diagnosis.setup.images import likeness, thumbnails
 from mahtdiag.diagnosis.setup.labels import shares_or_percent
@@ -366,9 +367,25 @@ def test_one_and_two_images(count: int) -> None:
 
 def test_labels_alone_have_the_checks_of_labels_and_images() -> None:
     entries = [entry.check for entry in check_setup(facts(spec=None))]
-    assert entries == [check.name for check in CHECKS if not check.network]
+    assert entries == [check.name for check in CHECKS if not check.network and not check.predictions]
     off = [e.check for e in check_setup(facts(spec=None, pred_px=MOVED)) if e.status is WRONG]
     assert off == ["labels.missing"]
+
+
+def test_predictions_of_a_file_have_all_checks_but_those_of_the_network() -> None:
+    known = replace(facts(spec=None), from_file=True)
+    entries = [entry.check for entry in check_setup(known)]
+    assert entries == [RESULTS, *(check.name for check in CHECKS if not check.network)]
+    off = [e.check for e in check_setup(replace(facts(spec=None, pred_px=MOVED), from_file=True))]
+    assert RESULTS in off
+
+
+def test_without_labels_no_check_speaks_of_them() -> None:
+    entries = check_setup(replace(facts(), labelled=False))
+    named = [check.name for check in CHECKS if not check.labels]
+    assert {entry.check for entry in entries} <= {RESULTS, *named}
+    assert entries[0].status is NOT
+    assert "no labels: of the predicted spines" in entries[0].evidence
 
 
 def test_no_image_at_all() -> None:

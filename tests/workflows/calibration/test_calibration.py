@@ -153,11 +153,8 @@ def test_constant_sigma_has_no_ranking(tmp_path: Path) -> None:
 def test_no_labels_at_all(tmp_path: Path) -> None:
     residual, sigma = calibrated(3)
     write_run(tmp_path / "run", np.full_like(residual, np.nan), sigma)
-    calibration = judged(tmp_path, "run", pictures=True)
-    assert "nothing to judge" in calibration.sigma.report.verdict
-    assert calibration.pictures == ()
-    assert "no pictures" in calibration.notes[0]
-    json.dumps(content_of(calibration), allow_nan=False)
+    with pytest.raises(RunFolderError, match="its images have no labels, so σ cannot be judged"):
+        judged(tmp_path, "run", pictures=True)
 
 
 @pytest.mark.parametrize(("limit", "status"), [("<= 1", ExitStatus.OK), ("<= 0", ExitStatus.GATE_FAILED)])
