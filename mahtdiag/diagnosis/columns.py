@@ -38,7 +38,7 @@ class Column(Generic[V]):
     several for points, by default its own name. `record`: where an `ImageRecord` has it; what is in
     `keypoints` has a value per keypoint. `optional`: a record has None where it has no value. `later`:
     earlier versions wrote no such column; it is null there. `compute`: it follows from others and is never
-    read.
+    read; `by_keypoint`: it has a value per keypoint all the same.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Column(Generic[V]):
         optional: bool = False,
         later: bool = False,
         compute: Callable[[Any], V] | None = None,
+        by_keypoint: bool = False,
     ) -> None:
         self.name = ""
         self.dtype = dtype
@@ -59,6 +60,7 @@ class Column(Generic[V]):
         self.optional = optional
         self.later = later
         self.compute = compute
+        self.by_keypoint = by_keypoint
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -78,7 +80,7 @@ class Column(Generic[V]):
     @property
     def of_keypoints(self) -> bool:
         """Whether it has a value per keypoint, not per image."""
-        return self.record.startswith(_OF_KEYPOINTS)
+        return self.by_keypoint or self.record.startswith(_OF_KEYPOINTS)
 
     @property
     def number_type(self) -> type[np.generic] | None:

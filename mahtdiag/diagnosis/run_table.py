@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.error_types import ErrorTypes, classify_errors, whole_image_level_shift
+from mahtdiag.anatomy.error_types import ErrorType, ErrorTypes, classify_errors, whole_image_level_shift
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import Limits, Rule
 from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
@@ -77,6 +77,15 @@ def _error_types(table: "RunTable") -> ErrorTypes:
     return classify_errors(table.pred_px, table.gt_px)
 
 
+def _known(table: "RunTable") -> Bools:
+    return np.asarray(np.isfinite(table.gt_px).all(axis=-1))
+
+
+def _titles(table: "RunTable") -> NDArray[np.object_]:
+    titles = [None if kind is ErrorType.UNKNOWN else kind.title for kind in ErrorType]
+    return np.array(titles, dtype=np.object_)[table.error_types.types - min(ErrorType)]
+
+
 def _covariance_px2(table: "RunTable") -> Floats | None:
     """The spread of what the decoder reads, with the factors that σ was multiplied by."""
     if table.conditions.sigma_source != UncertaintySource.HEATMAP:
@@ -118,7 +127,7 @@ class RunTable:
     radial_error_px = Column[Floats]("float64", record="radial_error_px")
     max_error_px = Column[Floats]("float64", record="max_error_px")
     violations = Column[tuple[tuple[str, ...], ...]]("list<string>", record="codes")
-    label_violations = Column[tuple[tuple[str, ...], ...]]("list<string>", record="label_codes", later=True)
+    labels_suspicious = Column[tuple[tuple[str, ...], ...]]("list<string>", record="label_codes", later=True)
     level_shift = Column[Ints]("int8", later=True, compute=_level_shift)
     image_sha256 = Column[tuple[str | None, ...]]("string", record="image_sha256")
     annotation_sha256 = Column[tuple[str | None, ...]]("string", record="annotation_sha256")
@@ -169,6 +178,10 @@ class RunTable:
     """The labels of a second reader, who judges no prediction; NaN where there are none."""
     expected_error_px = Column[Floats]("float64", record="keypoints.expected_error_px", later=True)
     """Expected radial error of each heatmap; NaN without `evaluate --expected-error`."""
+
+    labelled_keypoints = Column[Bools]("bool", "labelled", compute=_known, later=True, by_keypoint=True)
+    error_type = Column[NDArray[np.object_]]("string", compute=_titles, later=True, by_keypoint=True)
+    """What kind of mistake each keypoint is, in words; None where its label is missing."""
 
     units = Column[Ints](compute=_units)
     """What is independent, `[N]`: the number of each image's patient, or of the image where none is known."""

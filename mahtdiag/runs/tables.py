@@ -116,7 +116,7 @@ def keypoints_rows(table: RunTable) -> pa.Table:
         skeleton.corner_of * count,
     ]
     for column in OF_KEYPOINTS:
-        values = np.asarray(table.values_of(column.name)).reshape(count * k, len(column.names))
+        values = np.asarray(getattr(table, column.name)).reshape(count * k, len(column.names))
         columns += [values[:, part] for part in range(len(column.names))]
     schema = keypoints_schema(table.view)
     arrays = [

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
+
 NO_LABELS: Final = "images"
 """The name of the reader that reads images alone, which `--no-labels` asks for."""
-
-from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 
 
 class SpacingSource(StrEnum):

@@ -31,7 +31,7 @@ def test_a_label_that_breaks_a_rule_is_marked_and_the_headline_told_without_it(d
     assert clean["sdr_px"].keys() == of_all["sdr_px"].keys()
     columns = columns_of(desk.path / "run" / "images.parquet")
     broken = {
-        Path(n).stem: c for n, c in zip(columns["image"], columns["label_violations"], strict=True) if c
+        Path(n).stem: c for n, c in zip(columns["image"], columns["labels_suspicious"], strict=True) if c
     }
     assert broken.keys() == {wrong.stem}
     assert "A101" in broken[wrong.stem]
@@ -50,7 +50,7 @@ def test_a_label_that_breaks_a_rule_is_marked_and_the_headline_told_without_it(d
     assert "without 1 image whose label breaks a rule" in markdown
     judged = json.loads(desk.run("anatomy", "run", "--no-pictures", "--format", "json").text)
     assert [image["image"] for image in judged["images"] if image["label_codes"]] == [
-        name for name, codes in zip(columns["image"], columns["label_violations"], strict=True) if codes
+        name for name, codes in zip(columns["image"], columns["labels_suspicious"], strict=True) if codes
     ]
 
 
@@ -61,3 +61,18 @@ def test_nothing_is_said_where_every_label_keeps_the_rules(desk: Desk) -> None:
     assert clean["radial_error_px"] == document_of(desk.path / "run")["metrics"]["radial_error_px"]
     assert "its label breaks" not in done.text
     assert "Labels that break" not in done.text
+
+
+def test_each_keypoint_tells_whether_it_is_labelled_and_what_kind_of_mistake_it_is(desk: Desk) -> None:
+    path = next((desk.path / "data" / "AP").glob("*.csv"))
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join(["," + rows[0].partition(",")[2], *rows[1:]]))
+    assert desk.lookup("exact", data="data/AP").status == 0
+    columns = columns_of(desk.path / "run" / "keypoints.parquet")
+    places = zip(columns["image"], columns["index"], strict=True)
+    gaps = [place for place, known in zip(places, columns["labelled"], strict=True) if not known]
+    assert gaps == [(f"{path.stem}.png", 0)]
+    counts = document_of(desk.path / "run")["error_types"]["by_type"]
+    for kind, found in counts.items():
+        assert columns["error_type"].count(kind) == found["keypoints"], kind
+    assert columns["error_type"].count(None) == 1

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from mahtdiag import __version__
+from mahtdiag.anatomy.error_types import ErrorType, classify_errors
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema, write_table
@@ -73,6 +74,7 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
     expected = []
     for r in sorted(records, key=lambda r: r.image):
         x = r.keypoints
+        kinds = classify_errors(x.pred_px[None], x.gt_px[None]).types[0]
         for i in range(view.skeleton.keypoints):
             cells = {
                 "image": r.image,
@@ -114,6 +116,8 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
                 "gt2_x": None if x.gt2_px is None else x.gt2_px[i, 0],
                 "gt2_y": None if x.gt2_px is None else x.gt2_px[i, 1],
                 "expected_error_px": None if x.expected_error_px is None else x.expected_error_px[i],
+                "labelled": bool(np.isfinite(x.gt_px[i]).all()),
+                "error_type": None if kinds[i] < 0 else ErrorType(kinds[i]).title,
             }
             expected.append({key: None if value != value else value for key, value in cells.items()})
     assert _keypoints_of(records, view).to_pylist() == expected
