@@ -35,6 +35,7 @@ def evaluate_command(
     spacing_from: options.SpacingFrom = None,
     dicom_window: options.DicomWindow = None,
     model: options.Model = None,
+    weights: options.Weights = None,
     trust: options.Trust = False,
     input_size: options.InputSize = None,
     resize: options.Resize = None,

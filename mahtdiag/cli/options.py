@@ -71,6 +71,7 @@ MissingValue = Annotated[float | None, _setting(keys.MISSING_VALUE)]
 Labels2 = Annotated[str | None, _setting(keys.LABELS2)]
 Facing = Annotated[FacingSide | None, _setting(keys.FACING)]
 Model = Annotated[str | None, _setting(keys.FACTORY)]
+Weights = Annotated[str | None, _setting(keys.WEIGHTS)]
 InputSize = Annotated[str | None, _setting(keys.INPUT_SIZE)]
 Resize = Annotated[ResizeMode | None, _setting(keys.RESIZE)]
 Normalize = Annotated[str | None, _setting(keys.NORMALIZE)]
@@ -126,7 +127,8 @@ Config = Annotated[
 OF_NETWORKS = tuple(
     key.option
     for key in (
-        *(keys.FACTORY, keys.NORMALIZE, keys.CHANNELS, keys.DECODE, keys.HEATMAP_SIGMA, keys.SOFTARGMAX_BETA),
+        *(keys.FACTORY, keys.WEIGHTS, keys.NORMALIZE, keys.CHANNELS, keys.DECODE, keys.HEATMAP_SIGMA),
+        keys.SOFTARGMAX_BETA,
         *(keys.UNCERTAINTY, keys.UNCERTAINTY_AS, keys.UNCERTAINTY_FRAME, keys.RECALIBRATION),
         *(keys.EXPECTED_ERROR, keys.DEVICE, keys.PRECISION),
     )

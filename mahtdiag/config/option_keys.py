@@ -40,6 +40,10 @@ FACTORY = OptionKey(
     "--model", "package.module:function", "builds the network of a bare state dict; needs --trust",
     NETWORK, "PKG.MODULE:FACTORY", "Builds the network of a bare state dict; needs --trust.",
 )  # fmt: skip
+WEIGHTS = OptionKey(
+    "--weights", "ema", "which set, where a checkpoint holds several: model, ema, …",
+    NETWORK, "KEY", "Which set, where a checkpoint holds several that differ: model, ema, ….",
+)  # fmt: skip
 INPUT_SIZE = OptionKey(
     "--input-size", "512x256", "height x width of the network's input",
     NETWORK, "HxW", "Size of the network's input.",

@@ -96,6 +96,7 @@ class ModelSettings(SettingsTable):
 
     checkpoint: str | None = optional(keys.CHECKPOINT)
     factory: str | None = optional(keys.FACTORY)
+    weights: str | None = optional(keys.WEIGHTS)
     input_size: Annotated[Size, BeforeValidator(parse_size)] | None = optional(keys.INPUT_SIZE)
     resize: ResizeMode | None = optional(keys.RESIZE)
     normalize: str | None = optional(keys.NORMALIZE)

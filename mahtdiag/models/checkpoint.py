@@ -4,7 +4,7 @@ import hashlib
 import pickle
 import warnings
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,24 +16,44 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+@dataclass(slots=True)
+class Told:
+    """What a format has to tell of the weights that it loaded: which they are, and what was not read."""
+
+    weights: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint to load; `factory` names the user's function that builds its network, if there is one.
 
+    `weights`: which of several sets of weights is asked for. `told` is filled in by the format that loads it.
     Everything is read when it is first asked for, and raises CheckpointError where it cannot be.
     """
 
     path: Path
     factory: str | None = None
+    weights: str | None = None
+    told: Told = field(default_factory=Told, compare=False)
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the file; an error if it cannot be read or is empty."""
+        """SHA-256 of the file; an error if it cannot be read, is empty, or only points to the file."""
         try:
             with self.path.open("rb") as file:
+                first = file.read(len(LFS_POINTER))
+                file.seek(0)
                 digest = hashlib.file_digest(file, "sha256")
                 if not file.tell():
                     raise CheckpointError(f"{self.path}: the checkpoint is empty")
+                if first == LFS_POINTER:
+                    raise CheckpointError(
+                        f"{self.path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull"
+                    )
         except FileNotFoundError:
             raise CheckpointError(f"{self.path}: no such checkpoint") from None
         except OSError as error:

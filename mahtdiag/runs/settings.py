@@ -85,13 +85,15 @@ class RunSettings:
         self,
         *,
         factory: str | None,
+        weights: Sequence[str | None],
         repetition: Repetition | None,
         sigma_source: str,
         given: Sequence[str],
         expected_error: bool,
     ) -> "RunSettings":
-        """The same with how networks were run."""
+        """The same with how networks were run; `weights`: the set that was read of each checkpoint."""
         passes: dict[str, JsonValue] = {}
+        read = list(dict.fromkeys(name for name in weights if name is not None))
         if repetition is not None:
             passes = {"uncertainty": repetition.asked, "sigma_within": str(repetition.within)}
         return RunSettings(
@@ -99,6 +101,7 @@ class RunSettings:
                 **self.stored,
                 **passes,
                 "factory": factory,
+                **({"weights": ",".join(read)} if read else {}),
                 "uncertainty_source": sigma_source,
                 "given": list(given),
                 **({"expected_error": True} if expected_error else {}),

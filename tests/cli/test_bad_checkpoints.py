@@ -231,3 +231,27 @@ def test_a_wrapped_state_dict(desk: Desk, wrapper: str) -> None:
     assert document_of(desk.path / "run")["metrics"]["radial_error_px"]["max"] == pytest.approx(
         2.5 * 6 + 0.02 * 19, abs=1e-3
     )
+
+
+def test_of_several_sets_that_differ_one_is_asked_for(desk: Desk) -> None:
+    weights = torch.load(desk.path / "lookup-ap.pt", weights_only=True)
+    other = {f"module.{name}": value + 1 for name, value in weights.items()}
+    torch.save({"model": weights, "ema": {"updates": torch.tensor(9), **other}}, desk.path / "lookup-ap.pt")
+    desk.lookup("exact").refused(
+        "lookup-ap.pt: weight sets that differ: model (2 weights, 960 numbers), ema.module (2 weights, 960 "
+        "numbers); choose one with --weights KEY"
+    )
+    assert desk.lookup("exact", "--weights", "model").status == 0
+    document = document_of(desk.path / "run")
+    assert document["settings"]["weights"] == "model"
+    assert document["settings"]["given"][0] == "weights"
+    assert document["notes"] == [
+        "lookup-ap.pt: 3 tensors that the network has no place for: ema.updates, ema.module.points, "
+        "ema.module.log_sigma"
+    ]
+    assert desk.run("init", "run").status == 0
+    assert 'weights = "model"' in (desk.path / "mahtdiag.toml").read_text(encoding="utf-8")
+    (desk.path / "mahtdiag.toml").unlink()
+    desk.run("evaluate", "ap.pt", "data", "--weights", "ema").refused(
+        "ap.pt: --weights ema: a mahtdiag checkpoint has one set of weights: leave it out"
+    )

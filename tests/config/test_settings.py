@@ -42,6 +42,7 @@ POSITIVE_BAD = (0, -1, NAN, INF, True, False, "wide", [1])
 KEYS = (
     Key("model", "checkpoint", (("a b/ü.pt", "a b/ü.pt"),), TEXT_BAD),
     Key("model", "factory", (("nets.unet:build", "nets.unet:build"),), TEXT_BAD),
+    Key("model", "weights", (("ema", "ema"), (".", ".")), TEXT_BAD),
     Key(
         "model",
         "input_size",

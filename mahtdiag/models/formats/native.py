@@ -35,8 +35,8 @@ class Native(CheckpointFormat):
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The built-in network that the metadata describe."""
-        from mahtdiag.models.loading import check_weights, put_weights, tensors_of, without_prefixes
         from mahtdiag.models.native import build_network, read_metadata
+        from mahtdiag.models.weights import check_weights, put_weights, select, tensors_of
 
         where, content = str(checkpoint.path), checkpoint.content
         metadata, state = read_metadata(content[METADATA_KEY], where), content.get(STATE_KEY)
@@ -45,5 +45,7 @@ class Native(CheckpointFormat):
         weights = tensors_of(state)
         # What the file says about its size is compared with its weights before it may cost memory.
         outline = build_network(metadata, where, outline=True)
-        check_weights(outline, without_prefixes(weights, set(outline.state_dict())), checkpoint.path)
-        return put_weights(weights, build_network(metadata, where), checkpoint.path)
+        check_weights(outline, select(weights, outline.state_dict(), checkpoint.path), checkpoint.path)
+        network = build_network(metadata, where)
+        checkpoint.told.notes += put_weights(weights, network, checkpoint.path).notes(checkpoint.path)
+        return network

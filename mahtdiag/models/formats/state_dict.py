@@ -28,15 +28,20 @@ class StateDict(CheckpointFormat):
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The network of the user's factory with these weights."""
-        from mahtdiag.models.loading import find_state_dict, put_weights
+        from mahtdiag.models.weights import ITSELF, all_weights, put_weights, weight_sets
 
-        weights = find_state_dict(checkpoint.content, checkpoint.path)
+        path = checkpoint.path
+        weights = all_weights(weight_sets(checkpoint.content, path), path)
         if checkpoint.factory is None:
             raise UsageError(
-                f"{checkpoint.path}: a state dict without metadata; name the function that builds its "
+                f"{path}: a state dict without metadata; name the function that builds its "
                 "network with --model PACKAGE.MODULE:FACTORY --trust"
             )
-        return put_weights(weights, build_from_factory(checkpoint.factory), checkpoint.path)
+        network = build_from_factory(checkpoint.factory)
+        read = put_weights(weights, network, path, checkpoint.weights)
+        checkpoint.told.weights = None if read.key == ITSELF else read.key
+        checkpoint.told.notes += read.notes(path)
+        return network
 
 
 def build_from_factory(name: str) -> "nn.Module":

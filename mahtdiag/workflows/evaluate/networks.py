@@ -82,7 +82,7 @@ def load_members(
 
 
 def _load(path: Path, settings: ModelSettings, device: torch.device, trust: bool) -> Member:
-    model = load_model(path, factory=settings.factory, trust=trust)
+    model = load_model(path, factory=settings.factory, weights=settings.weights, trust=trust)
     network_input = resolve_input(settings, model.spec)
     model.network.to(device)
     outputs = probe(model.predict, network_input.channels, network_input.size, device)
@@ -344,6 +344,7 @@ class Networks:
         """Those of input and output, of repeated passes, and what the checkpoint did not settle."""
         return RunSettings.of_network(self.spec, self.runner.heatmap_size).with_passes(
             factory=asked.factory,
+            weights=[member.model.weights for member in self.members],
             repetition=repetition_of(self.members, asked),
             sigma_source=sigma_source_of(self.members, asked),
             given=[name for name in IN_SETTINGS if getattr(asked, name) is not None],

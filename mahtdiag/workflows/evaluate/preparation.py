@@ -155,6 +155,8 @@ def prepare(settings: Settings, *, trust: bool, predictions: Path | None = None)
     dataset, subgroups_sha256 = with_subgroups(dataset, settings.data.subgroups)
     if members:
         source: Source = Networks(members, _runner(members, settings, device, loss))
+        left = [note for member in members for note in member.model.notes]
+        dataset = replace(dataset, notes=(*dataset.notes, *left))
         batch_size = _batch_size(settings, device, members[0].spec.input.size)
     else:
         source = _predictions(predictions, settings, dataset)

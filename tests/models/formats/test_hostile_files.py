@@ -125,7 +125,6 @@ def _contents() -> dict[str, bytes]:
         "empty zip": b"PK\x05\x06" + bytes(18),
         "html": b"<!doctype html><html><body>404</body></html>",
         "plain pickle": pickle.dumps({"a": 1}),
-        "git lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n",
     }
 
 
@@ -134,6 +133,12 @@ def test_other_files(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / f"{name}.pt"
     path.write_bytes(content)
     assert "not a PyTorch checkpoint, or damaged or truncated" in refused(path)
+
+
+def test_a_git_lfs_pointer_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n")
+    assert refused(path) == f"{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull"
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -1,0 +1,303 @@
+"""Weights in a file and weights in a network: which of the file's are meant, and whether they fit.
+
+A file is read as one list of names: `{"ema": {"conv.weight": …}}` holds `ema.conv.weight`. Whatever stands
+before the names that the network knows is a prefix, be it a wrapper of the file, of `DataParallel`, of
+Lightning or of `torch.compile`; prefixes are found by matching and stand on no list.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from mahtdiag.errors import CheckpointError, UsageError
+
+ITSELF: Final = "."
+"""The key of weights that lie in the file without a wrapper."""
+COMPILED: Final = "_orig_mod."
+MOST_ENTRIES: Final = 500_000
+DEEPEST: Final = 16
+MOST_PREFIXES: Final = 200
+SHOWN: Final = 5
+LONGEST_NAME: Final = 80
+TRAINING_WORDS: Final = ("loss", "criterion", "metric")
+_COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """The tensors that lie directly in one mapping of a file; `key` is the way there, joined by dots."""
+
+    key: str
+    tensors: dict[str, Tensor]
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it holds."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The weights of a file that are a network's, by the network's names, and those that are left."""
+
+    key: str
+    weights: dict[str, Tensor]
+    unexpected: tuple[str, ...]
+    leftovers: tuple[str, ...]
+
+    def notes(self, path: Path) -> tuple[str, ...]:
+        """What of the file was not read, in a line; nothing where all was."""
+        if not self.leftovers:
+            return ()
+        named = listed(self.leftovers)
+        return (f"{path}: {len(self.leftovers)} tensors that the network has no place for: {named}",)
+
+
+def weight_sets(content: Any, path: Path) -> tuple[WeightSet, ...]:
+    """Every mapping of a file that holds tensors, in the order of the file, without optimisers' states.
+
+    Raises CheckpointError where there is none.
+    """
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
+    seen = _Seen(path)
+    found = tuple(seen.walk(content, ()))
+    if found:
+        return found
+    if seen.optimisers:
+        raise CheckpointError(f"{path}: an optimiser's state, not a network's; give the model checkpoint")
+    keys = listed([str(key) for key in content]) or "nothing"
+    raise CheckpointError(
+        f"{path}: no network weights in it (it holds {keys}); expected a state dict, bare or in a wrapper "
+        "such as state_dict or model"
+    )
+
+
+class _Seen:
+    """What a walk has met so far: shared mappings can make a small file endless."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries = 0
+        self.optimisers: list[str] = []
+
+    def walk(self, mapping: Mapping[Any, Any], way: tuple[str, ...]) -> Iterator[WeightSet]:
+        key = ".".join(way)
+        if "param_groups" in mapping and "state" in mapping:
+            self.optimisers.append(key)
+            return
+        self.entries += len(mapping)
+        if self.entries > MOST_ENTRIES or len(way) > DEEPEST:
+            raise CheckpointError(f"{self.path}: too many or too deeply nested entries for a checkpoint")
+        tensors = tensors_of(mapping)
+        if tensors:
+            yield WeightSet(key or ITSELF, tensors)
+        for name, inner in mapping.items():
+            if isinstance(inner, Mapping):
+                yield from self.walk(inner, (*way, str(name)))
+
+
+def tensors_of(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of a mapping by their names; what else there is, epochs for example, is left out."""
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def all_weights(sets: Sequence[WeightSet], path: Path) -> dict[str, Tensor]:
+    """The tensors of all sets by the way to each. Raises CheckpointError where two are called alike."""
+    found: dict[str, Tensor] = {}
+    for part in sets:
+        front = "" if part.key == ITSELF else f"{part.key}."
+        for name, tensor in part.tensors.items():
+            if front + name in found:
+                raise CheckpointError(f"{path}: two weights are called {_clipped(front + name)}")
+            found[front + name] = tensor
+    return found
+
+
+def select(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path, asked: str | None = None
+) -> Selection:
+    """The weights that are a network's, whose own are `own`; of several that fit, the one `asked` for.
+
+    Raises UsageError where several fit and differ, or where nothing is called as asked.
+    """
+    weights, wanted = _uncompiled(weights), {_without_compiled(name): value for name, value in own.items()}
+    real = {_without_compiled(name): name for name in own}
+    candidates = list(_candidates(weights, wanted))
+    if asked is not None:
+        candidates = _called(candidates, asked, path)
+    whole = [c for c in candidates if c.fits == c.needed]
+    different: list[_Candidate] = []
+    for candidate in whole:
+        if not any(candidate.equals(other) for other in different):
+            different.append(candidate)
+    if len(different) > 1:
+        sizes = listed([f"{c.key} ({len(c.found)} weights, {c.numbers:,} numbers)" for c in different])
+        raise UsageError(f"{path}: weight sets that differ: {sizes}; choose one with --weights KEY")
+    best = (
+        different[0] if different else max(candidates, key=lambda c: (c.fits, len(c.found), -len(c.prefix)))
+    )
+    return best.selection(real)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """The weights whose names begin with a prefix, by what follows it, in front of which `added` is put."""
+
+    prefix: str
+    added: str
+    weights: Mapping[str, Tensor]
+    wanted: Mapping[str, Tensor]
+    found: Mapping[str, Tensor]
+    fits: int
+    needed: int
+
+    @property
+    def key(self) -> str:
+        return self.prefix.removesuffix(".") or ITSELF
+
+    @property
+    def numbers(self) -> int:
+        return sum(tensor.numel() for tensor in self.found.values())
+
+    def equals(self, other: "_Candidate") -> bool:
+        """Whether both hold the same values."""
+        return self.found.keys() == other.found.keys() and all(
+            _same(tensor, other.found[name]) for name, tensor in self.found.items()
+        )
+
+    def selection(self, real: Mapping[str, str]) -> Selection:
+        """With the names that the network has, compiled or not."""
+        under = {name for name in self.weights if name.startswith(self.prefix)}
+        own = {f"{self.prefix}{name.removeprefix(self.added)}" for name in self.found}
+        inner = sorted(name for name in under - own if self._is_of_the_network(name))
+        left = tuple(name for name in self.weights if name not in own and name not in set(inner))
+        chosen = {real[name]: tensor for name, tensor in self.found.items()}
+        return Selection(self.key, chosen, tuple(n.removeprefix(self.prefix) for n in inner), left)
+
+    def _is_of_the_network(self, name: str) -> bool:
+        """Not what training alone needs, counters, or another set that lies deeper."""
+        rest = name.removeprefix(self.prefix)
+        first = rest.split(".")[0].lower()
+        if any(word in first for word in TRAINING_WORDS):
+            return False
+        tensor = self.weights[name]
+        return tensor.is_floating_point() or tensor.is_complex() or tensor.ndim > 0
+
+
+def _candidates(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[_Candidate]:
+    needed = {name for name in wanted if not name.endswith(_COUNTER)}
+    for added in _common_fronts(wanted):
+        inner = {name.removeprefix(added) for name in wanted}
+        counts = Counter(prefix for name in weights for prefix, rest in _splits(name) if rest in inner)
+        # What is to be added to every name of the file is tried where nothing else fits.
+        often = [prefix for prefix, _ in counts.most_common(MOST_PREFIXES)]
+        prefixes = dict.fromkeys(often if added else ["", *often])
+        for prefix in prefixes:
+            found = {added + name: weights[prefix + name] for name in inner if prefix + name in weights}
+            fits = sum(name in found and _fits(found[name], wanted[name]) for name in needed)
+            yield _Candidate(prefix, added, weights, wanted, found, fits, len(needed))
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """`a.b.c` as ("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c")."""
+    yield "", name
+    place = name.find(".")
+    while place >= 0:
+        yield name[: place + 1], name[place + 1 :]
+        place = name.find(".", place + 1)
+
+
+def _common_fronts(names: Mapping[str, Tensor]) -> list[str]:
+    """What all names begin with, from nothing to the longest: a factory may wrap the saved network."""
+    fronts, first = [""], next(iter(names), "")
+    for front, _ in list(_splits(first))[1:]:
+        if not all(name.startswith(front) for name in names):
+            break
+        fronts.append(front)
+    return fronts
+
+
+def _called(candidates: Sequence[_Candidate], asked: str, path: Path) -> list[_Candidate]:
+    asked = asked.strip().removesuffix(".") or ITSELF
+    front = "" if asked == ITSELF else f"{asked}."
+    exact = [c for c in candidates if c.key == asked]
+    found = exact if any(c.found for c in exact) else [c for c in candidates if c.prefix.startswith(front)]
+    if not any(c.found for c in found):
+        keys = listed([c.key for c in sorted(candidates, key=lambda c: -len(c.found)) if c.found]) or "none"
+        raise UsageError(
+            f"{path}: --weights {asked}: no weights of the network there; sets that it fits: {keys}"
+        )
+    return found
+
+
+def _uncompiled(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Without what `torch.compile` puts into names, unless two would be called alike."""
+    found = {_without_compiled(name): value for name, value in weights.items()}
+    return found if len(found) == len(weights) else weights
+
+
+def _without_compiled(name: str) -> str:
+    return name.replace(COMPILED, "")
+
+
+def _fits(tensor: Tensor, own: Tensor) -> bool:
+    return is_lazy(own) or tensor.shape == own.shape
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype or a.layout != b.layout or a.is_meta or b.is_meta:
+        return False
+    if a.layout is not torch.strided:
+        return False
+    return bool(torch.equal(a, b)) or bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def check_weights(network: nn.Module, found: Selection, path: Path) -> None:
+    """Raise CheckpointError with a line each for missing, unexpected and wrongly shaped weights."""
+    wanted, weights = network.state_dict(), found.weights
+    # A counter that older checkpoints lack and that evaluation never reads.
+    missing = [n for n in wanted if n not in weights and not n.endswith(_COUNTER)]
+    shapes = [
+        f"{_clipped(name)} is {list(weights[name].shape)}, the network has {list(own.shape)}"
+        for name, own in wanted.items()
+        if name in weights and not _fits(weights[name], own)
+    ]
+    kinds = (("missing", missing), ("unexpected", found.unexpected), ("wrongly shaped", shapes))
+    problems = [f"{path}: {kind} weights: {listed(names)}" for kind, names in kinds if names]
+    if problems:
+        raise CheckpointError(*problems)
+
+
+def put_weights(
+    weights: Mapping[str, Tensor], network: nn.Module, path: Path, asked: str | None = None
+) -> Selection:
+    """Put those weights of a file that are a network's into it, and tell which they are.
+
+    Raises CheckpointError where they are not its own, UsageError where it is not clear which are meant.
+    """
+    found = select(weights, network.state_dict(), path, asked)
+    check_weights(network, found, path)
+    try:
+        network.load_state_dict(found.weights, strict=False)
+    except RuntimeError as error:  # sparse tensors, tensors without content
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path}: the network does not take these weights: {reason}") from None
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names and how many more there are."""
+    shown = ", ".join(map(_clipped, names[:SHOWN]))
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more ({len(names)} in all)"
+
+
+def _clipped(name: str) -> str:
+    text = name.replace("\n", " ").replace("\r", " ")
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
