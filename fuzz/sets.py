@@ -10,6 +10,8 @@ import numpy as np
 import scipy.io
 
 from fuzz.spines import HEIGHT, KEYPOINTS, LEVELS, NAMES, WHOLE_LEVELS, WIDTH, corners, png
+from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE
+from mahtdiag.schema.read_options import NO_LABELS
 from mahtdiag.schema.skeleton import CORNERS
 
 Files = dict[str, bytes]
@@ -303,6 +305,14 @@ def sleap() -> Files:
     return {**_images("images/"), "labels.slp": buffer.getvalue()}
 
 
+def unlabelled() -> Files:
+    """Images alone, with the tables that may lie beside any."""
+    tables = {
+        name: content for name, content in buu_lspine().items() if name in (SPACING_FILE, PATIENTS_FILE)
+    }
+    return {**_images("AP/"), **tables}
+
+
 SETS: Final[Mapping[str, Callable[[], Files]]] = {
     "buu-lspine": buu_lspine,
     "coco": coco,
@@ -317,5 +327,6 @@ SETS: Final[Mapping[str, Callable[[], Files]]] = {
     "slicer": slicer,
     "deeplabcut": deeplabcut,
     "sleap": sleap,
+    NO_LABELS: unlabelled,
 }
 """The files of a set by the name of its reader; a test asks for one of every registered reader."""

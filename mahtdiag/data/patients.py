@@ -30,7 +30,8 @@ def keyed(dataset: Dataset, pattern: str | None) -> Dataset:
     if pattern is not None:
         return _by_pattern(dataset, pattern)
     # Many images lie in few folders; `os.path.dirname` takes four times as long.
-    beside = {sample.path[: max(map(sample.path.rfind, _SEPARATORS)) + 1] for sample in dataset.samples}
+    paths = [sample.path for sample in dataset.samples if sample.path]
+    beside = {path[: max(map(path.rfind, _SEPARATORS)) + 1] for path in paths}
     folders = dict.fromkeys((dataset.path, *map(Path, sorted(beside))))
     tables = [folder / PATIENTS_FILE for folder in folders if (folder / PATIENTS_FILE).is_file()]
     if not tables:

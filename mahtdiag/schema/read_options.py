@@ -1,7 +1,7 @@
 """What a user says about a set beyond its place."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -22,8 +22,9 @@ class SpacingSource(StrEnum):
 class ReadOptions:
     """How a set is to be read.
 
-    `format`: the name of its reader, if not by its content. `patient`: a pattern that finds patients in the
-    names of images (see `keyed`). `complete_only`: an image that lacks a keypoint cannot be used.
+    `format`: the name of its reader, if not by its content; `format_if_unclear`: that of the reader where its
+    content settles none. `patient`: a pattern that finds patients in the names of images (see `keyed`).
+    `complete_only`: an image that lacks a keypoint cannot be used.
     `keypoints`: what names in its files mean (`[data.keypoints]`), from their name to ours.
     `missing_value`: a coordinate that stands for "not labelled" in tables. `images_optional`: an annotated
     image that is not there is a sample without a path, since nothing looks at its pixels.
@@ -37,3 +38,8 @@ class ReadOptions:
     spacing_from: SpacingSource = SpacingSource.PATIENT
     dicom_window: DicomWindow = FIRST_WINDOW
     images_optional: bool = False
+    format_if_unclear: str | None = None
+
+    def of_another_set(self) -> "ReadOptions":
+        """For a set beside the one that they are of, whose format its content says first."""
+        return replace(self, format=None, format_if_unclear=self.format)

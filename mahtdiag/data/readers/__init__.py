@@ -96,8 +96,8 @@ READERS: Final[tuple[Reader, ...]] = (
 """Every format that is read. The first one opens what none recognises: its error says what was expected."""
 
 
-def reader_of(path: Path, name: str | None = None) -> Reader:
-    """The reader of this name, or the one that recognises a set.
+def reader_of(path: Path, name: str | None = None, if_unclear: str | None = None) -> Reader:
+    """The reader of this name, or the one that recognises a set; `if_unclear` where not just one does.
 
     Raises DataError where there is none of the name, and where several recognise the set: it names them all.
     """
@@ -109,6 +109,8 @@ def reader_of(path: Path, name: str | None = None) -> Reader:
         return named
     with one_look():
         proofs = [(reader, proof) for reader in READERS if (proof := reader.recognises(path)) is not None]
+    if len(proofs) != 1 and if_unclear is not None:
+        return reader_of(path, if_unclear)
     if len(proofs) > 1:
         formats = " and ".join(f"{reader.name} ({proof})" for reader, proof in proofs)
         raise DataError(
@@ -134,7 +136,7 @@ def _opening() -> Iterator[None]:
 def read_set(path: Path, options: ReadOptions) -> AnnotatedSet:
     """What the reader that recognises a set reads of it. Raises DataError as `reader_of` and `read` do."""
     with _opening():
-        return reader_of(path, options.format).read(path, options)
+        return reader_of(path, options.format, options.format_if_unclear).read(path, options)
 
 
 def open_dataset(

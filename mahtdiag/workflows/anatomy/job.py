@@ -27,6 +27,7 @@ from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice
+from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
@@ -219,10 +220,7 @@ def _with_gates(
 def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> Anatomy:
     """Labels alone: no model, no inference."""
     rules = request.rules()
-    options = replace(
-        request.settings.data.read_options(), format=request.data_format or request.settings.data.format
-    )
-    dataset = open_dataset(request.cwd / path, _view_of_labels(request), options)
+    dataset = open_dataset(request.cwd / path, _view_of_labels(request), _options(request))
     require_labels(dataset)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
@@ -276,9 +274,13 @@ def _unlabelled(table: RunTable) -> tuple[str, ...]:
     )
 
 
+def _options(request: AnatomyRequest) -> ReadOptions:
+    data = request.settings.data
+    return replace(data.read_options(), format=request.data_format or data.format)
+
+
 def _second(request: AnatomyRequest, path: Path, view: View) -> OtherSet:
-    options = replace(request.settings.data.read_options(), format=None)
-    return OtherSet(str(path), request.cwd / path, view, options)
+    return OtherSet(str(path), request.cwd / path, view, _options(request).of_another_set())
 
 
 def _with_copies(

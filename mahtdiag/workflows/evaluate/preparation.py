@@ -202,7 +202,7 @@ def _second(data: DataSettings, dataset: Dataset) -> dict[str, Sample]:
         raise DataError(
             f"--labels2: the image of {absent} is not there, and sizes are compared: add the images"
         )
-    path, options = str(data.labels2), replace(data.read_options(), format=None)
+    path, options = str(data.labels2), data.read_options().of_another_set()
     paths = {sample.image: sample.path for sample in dataset.samples}
     other = OtherSet(path, Path(path), dataset.view, options)
     return second_labels(
