@@ -188,8 +188,8 @@ def _summed(content: bytes, rng: random.Random) -> bytes:
     wrong = rng.randrange(len(chunks))
     kind, data = chunks[wrong]
     if kind == b"IDAT" and rng.random() < 0.5:
-        times = rng.choice((1, 1, 1, 2000))
-        data = zlib.compress(mutate(zlib.decompress(data), rng, is_text=False) * times)
+        pixels = mutate(zlib.decompress(data), rng, is_text=False)
+        data = zlib.compress(pixels * (2000 if len(pixels) < 10_000 and rng.random() < 0.25 else 1))
     else:
         data = mutate(data, rng, is_text=False)
     chunks[wrong] = kind, data
