@@ -31,13 +31,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="NUMBER", help="one input, in this process")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --only: where to write it")
+    parser.add_argument("--as-users-do", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--work", type=int, nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     unknown = [name for name in arguments.targets if name not in NAMES]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
     if arguments.work is not None:
-        work(arguments.targets[0], arguments.seed, *arguments.work)
+        work(arguments.targets[0], arguments.seed, *arguments.work, as_users_do=arguments.as_users_do)
         return 0
     if arguments.only is not None:
         if len(arguments.targets) != 1:
