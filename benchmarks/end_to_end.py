@@ -19,7 +19,7 @@ from mahtdiag.engine.inference import forward_mode, load_batches
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
-from mahtdiag.workflows.evaluate.networks import Networks, image_reader
+from mahtdiag.workflows.evaluate.network_source import Networks, image_reader
 from mahtdiag.workflows.evaluate.preparation import Prepared, prepare
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"

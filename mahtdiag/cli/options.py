@@ -19,6 +19,7 @@ from mahtdiag.schema.choices import (
     ResizeMode,
     UncertaintyKind,
 )
+from mahtdiag.schema.output_spec import CoordsFrame
 from mahtdiag.schema.read_options import SpacingSource
 
 
@@ -80,6 +81,9 @@ Coords = Annotated[CoordinateConvention | None, _setting(keys.COORDS)]
 Decode = Annotated[DecodeMethod | None, _setting(keys.DECODE)]
 HeatmapSigma = Annotated[float | None, _setting(keys.HEATMAP_SIGMA)]
 SoftargmaxBeta = Annotated[float | None, _setting(keys.SOFTARGMAX_BETA)]
+Output = Annotated[list[str] | None, _setting(keys.OUTPUT)]
+CoordinateFrame = Annotated[CoordsFrame | None, _setting(keys.COORDS_FRAME)]
+Keypoints = Annotated[str | None, _setting(keys.KEYPOINTS)]
 Uncertainty = Annotated[str | None, _setting(keys.UNCERTAINTY)]
 UncertaintyAs = Annotated[UncertaintyKind | None, _setting(keys.UNCERTAINTY_AS)]
 UncertaintyFrame = Annotated[choices.UncertaintyFrame | None, _setting(keys.UNCERTAINTY_FRAME)]
@@ -127,10 +131,16 @@ Config = Annotated[
 OF_NETWORKS = tuple(
     key.option
     for key in (
-        *(keys.FACTORY, keys.WEIGHTS, keys.NORMALIZE, keys.CHANNELS, keys.DECODE, keys.HEATMAP_SIGMA),
-        keys.SOFTARGMAX_BETA,
-        *(keys.UNCERTAINTY, keys.UNCERTAINTY_AS, keys.UNCERTAINTY_FRAME, keys.RECALIBRATION),
-        *(keys.EXPECTED_ERROR, keys.DEVICE, keys.PRECISION),
+        *(keys.OUTPUT, keys.COORDS_FRAME, keys.KEYPOINTS, keys.FACTORY, keys.WEIGHTS, keys.NORMALIZE),
+        *(
+            keys.CHANNELS,
+            keys.DECODE,
+            keys.HEATMAP_SIGMA,
+            keys.SOFTARGMAX_BETA,
+            keys.UNCERTAINTY,
+            keys.UNCERTAINTY_AS,
+        ),
+        *(keys.UNCERTAINTY_FRAME, keys.RECALIBRATION, keys.EXPECTED_ERROR, keys.DEVICE, keys.PRECISION),
     )
 )
 """Options that say something of networks alone."""
@@ -140,7 +150,7 @@ def given_in(context: typer.Context) -> dict[str, object]:
     """Values by the names of options, and of arguments in capitals; those not given are None."""
     names = {parameter.name: parameter.opts[0] for parameter in context.command.params}
     return {
-        name if name.startswith("-") else name.upper(): value
+        name if name.startswith("-") else name.upper(): None if value in ([], ()) else value
         for name, value in ((names[parameter], value) for parameter, value in context.params.items())
     }
 

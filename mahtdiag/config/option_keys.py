@@ -24,7 +24,7 @@ class OptionKey:
     """
 
     option: str
-    shown: str | float
+    shown: str | float | tuple[str, ...]
     meaning: str
     panel: str | None
     metavar: str | None
@@ -85,6 +85,19 @@ UNCERTAINTY_AS = OptionKey(
 UNCERTAINTY_FRAME = OptionKey(
     "--uncertainty-frame", "input", "input or heatmap: unit of the head's σ, pixels or cells",
     READING, None, "Unit of the head's σ: input pixels or heatmap cells.",
+)  # fmt: skip
+OUTPUT = OptionKey(
+    "--output", ("heatmaps=[-1]",), "where outputs are in what the network returns, NAME=PATH each",
+    READING, "NAME=PATH",
+    "Where an output is, repeatable: heatmaps=[-1], log_sigma=[1], activation=sigmoid, layout=nhwc.",
+)  # fmt: skip
+COORDS_FRAME = OptionKey(
+    "--coords-frame", "input", "input, cells, unit or signed-unit: what the network's coordinates count",
+    READING, None, "What the network's own coordinates count: pixels of its input, cells, shares of it.",
+)  # fmt: skip
+KEYPOINTS = OptionKey(
+    "--keypoints", "corner:UL,UR,LR,LL", "order of the network's keypoints",
+    READING, "ORDER", "Its order of keypoints: corner:UL,UR,LR,LL, vertebrae:L5..L1, names, or 48:68.",
 )  # fmt: skip
 DATA = OptionKey(
     "DATA", "data", "folder of radiographs with annotations, or the annotation file in it",

@@ -52,6 +52,7 @@ from mahtdiag.schema.choices import (
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
+from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, parse_outputs
 from mahtdiag.schema.read_options import NO_LABELS, ReadOptions, SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -105,6 +106,9 @@ class ModelSettings(SettingsTable):
     decode: DecodeMethod | None = optional(keys.DECODE)
     heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)] | None = optional(keys.HEATMAP_SIGMA)
     softargmax_beta: PositiveFloat | None = optional(keys.SOFTARGMAX_BETA)
+    outputs: Annotated[OutputSpec, BeforeValidator(parse_outputs)] | None = optional(keys.OUTPUT)
+    coords_frame: CoordsFrame | None = optional(keys.COORDS_FRAME)
+    keypoints: str | None = optional(keys.KEYPOINTS)
     uncertainty: Sigma | None = optional(keys.UNCERTAINTY)
     uncertainty_as: UncertaintyKind | None = optional(keys.UNCERTAINTY_AS)
     uncertainty_frame: UncertaintyFrame | None = optional(keys.UNCERTAINTY_FRAME)

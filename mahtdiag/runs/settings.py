@@ -26,9 +26,9 @@ FREE_SETTINGS: Final = frozenset(
 
 ANATOMY = ("anatomy_limits", "anatomy_rules")
 READING = (
-    "input_size", "resize", "normalize", "channels", "coords", "heatmap_size", "heatmap_sigma", "decode",
-    "softargmax_beta", "uncertainty", "sigma_within", "uncertainty_as", "uncertainty_frame", "recalibration",
-    "dicom_window",
+    "input_size", "resize", "normalize", "channels", "coords", "dicom_window", "heatmap_size",
+    "heatmap_sigma", "decode", "softargmax_beta", "outputs", "keypoints", "coords_frame", "uncertainty",
+    "sigma_within", "uncertainty_as", "uncertainty_frame", "recalibration",
 )  # fmt: skip
 """Settings that decide what a prediction and its σ are."""
 
@@ -88,6 +88,7 @@ class RunSettings:
         weights: Sequence[str | None],
         repetition: Repetition | None,
         sigma_source: str,
+        outputs: Mapping[str, JsonValue],
         given: Sequence[str],
         expected_error: bool,
     ) -> "RunSettings":
@@ -100,6 +101,7 @@ class RunSettings:
             {
                 **self.stored,
                 **passes,
+                **outputs,
                 "factory": factory,
                 **({"weights": ",".join(read)} if read else {}),
                 "uncertainty_source": sigma_source,

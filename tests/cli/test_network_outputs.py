@@ -2,15 +2,22 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mahtdiag.schema.skeleton import View
 
-from .builders import error_px
+from . import builders
+from .builders import Bench, error_px
 from .command import Desk, columns_of, document_of, failures_of
 
 FORMS = ("exact", "heatmaps", "one", "pair", "triple", "keypoints_sigma", "uncertainty", "log_var", "double")
 WITHOUT_COORDINATES = ("heatmaps", "one", "pair", "uncertainty", "log_var")
 WITHOUT_SIGMA = ("heatmaps", "one")
+# What has no name is read where it is said to be.
+SAID = {
+    "pair": ("--output", "log_sigma=[1]"),
+    "triple": ("--output", "coords=[1]", "--output", "log_sigma=[2]"),
+}
 WRONG = {
     "flat": "tensor [1, 64, 64]",
     "nameless": "dict {out: tensor [1, 20, 64, 64]}",
@@ -26,7 +33,7 @@ NOT_FINITE = (
 @pytest.mark.parametrize("form", FORMS)
 def test_every_accepted_form(desk: Desk, form: str) -> None:
     """The same places and σ in another form give the same errors; places from heatmaps to 0.05 cells."""
-    result = desk.lookup(form)
+    result = desk.lookup(form, *SAID.get(form, ()))
     assert (result.status, result.errors) == (0, [])
     columns = columns_of(desk.path / "run/keypoints.parquet")
     expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
@@ -46,12 +53,67 @@ def test_every_accepted_form(desk: Desk, form: str) -> None:
         assert (form == "uncertainty") != np.allclose(columns["sigma_y"], 0.5 * expected, rtol=1e-4)
 
 
+def test_a_tuple_of_which_nothing_is_said_is_listed_and_not_taken_for_sigma(desk: Desk) -> None:
+    result = desk.lookup("triple")
+    assert result.status == 0, result.err
+    document = document_of(desk.path / "run")
+    assert (document["calibration"], document["settings"]["decode"]) == (None, "dark")
+    entry = next(e for e in document["setup"] if e["check"] == "network.outputs")
+    assert entry["status"] == "warning"
+    assert "[1] (tensor [4, 20, 2]), [2] (tensor [4, 20, 2])" in entry["evidence"]
+    assert "--output log_sigma=PATH" in entry["advice"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--output", "log_sigma=[4]"), "--output log_sigma=[4]: there is nothing, a tensor is wanted"),
+        (("--output", "sigma=[1]", "--output", "log_var=[1]"), "one of log_sigma, sigma and log_var is"),
+        (("--keypoints", "corner:UL,UR"), "--keypoints corner:UL,UR: name each of UL, UR, LL, LR once"),
+        (("--keypoints", "0:30"), "--keypoints 0:30: 30 channels, AP has 20"),
+        (("--coords-frame", "unit"), "--coords-frame unit: the network returns no coordinates"),
+    ],
+)
+def test_what_is_said_of_outputs_that_are_not_there(desk: Desk, options: tuple[str, ...], said: str) -> None:
+    result = desk.lookup("pair", *options, data="data/AP")
+    assert (result.status, result.text, len(result.err.splitlines())) == (2, "", 1)
+    assert said in result.err
+
+
+def test_settings_say_where_outputs_are(desk: Desk) -> None:
+    (desk.path / "mahtdiag.toml").write_text('[model.outputs]\nlog_sigma = "[1]"\n')
+    assert desk.lookup("pair").status == 0
+    document = document_of(desk.path / "run")
+    assert document["settings"]["outputs"] == ["log_sigma=[1]"]
+    assert document["calibration"] is not None
+
+
+def test_the_option_that_is_printed_mends_another_order(
+    desk: Desk, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builders, "error_px", lambda number, view: np.full(view.skeleton.keypoints, 0.5))
+    builders.write_lookup(desk.path / "lookup-ap.pt", list(bench.ap), View.AP)
+    weights = torch.load(desk.path / "lookup-ap.pt", weights_only=True)
+    order = np.arange(20).reshape(5, 4)[:, [0, 1, 3, 2]].ravel()
+    torch.save({name: value[:, order] for name, value in weights.items()}, desk.path / "lookup-other.pt")
+    assert desk.lookup("exact", "--out", "wrong", data="data/AP", view="other").status == 0
+    entry = next(e for e in document_of(desk.path / "wrong")["setup"] if e["check"] == "order.keypoints")
+    assert entry["status"] == "wrong", entry
+    option, value = entry["advice"].split()
+    assert (entry["status"], option, value) == ("wrong", "--keypoints", "corner:UL,UR,LR,LL")
+    assert desk.lookup("exact", option, value, "--out", "right", data="data/AP", view="other").status == 0
+    assert desk.lookup("exact", "--out", "ours", data="data/AP").status == 0
+    right, ours = (columns_of(desk.path / run / "keypoints.parquet") for run in ("right", "ours"))
+    for name in ("error_px", "sigma_x", "peak"):
+        assert right[name] == ours[name], name
+
+
 @pytest.mark.parametrize("form", WRONG)
 def test_every_other_form_is_refused_with_what_it_is(desk: Desk, form: str) -> None:
     result = desk.lookup(form)
     assert (result.status, result.text, len(result.err.splitlines())) == (2, "", 1)
     assert result.err.startswith(
-        f"error: the network returned {WRONG[form]} for 1 image(s); accepted are a tensor [B,K,h,w], a tuple "
+        f"error: the network returned {WRONG[form]} for 1 image(s); accepted are a tensor [B,K,h,w], or "
     )
     assert not (desk.path / "run").exists()
 

@@ -17,6 +17,7 @@ from mahtdiag.schema.choices import (
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import McDropout
+from mahtdiag.schema.output_spec import CoordsFrame, Layout, OutputSpec
 from mahtdiag.schema.read_options import SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -70,6 +71,15 @@ KEYS = (
         ("yes", True, 0, "mc-dropout", "mc-dropout:", "mc-dropout:1", "mc-dropout:1001", "mc-dropout:x",
          "mc-dropout:-3", "mc-dropout:2.5", "mc-dropout:99999999999", "head:3", {"passes": 5}),
     ),
+    Key(
+        "model",
+        "outputs",
+        ((["heatmaps=[-1]", "log_sigma=[1]"], OutputSpec(heatmaps="[-1]", log_sigma="[1]")),
+         ({"sigma": "heads[0]", "layout": "nhwc"}, OutputSpec(sigma="heads[0]", layout=Layout.NHWC))),
+        (["maps=[1]"], "heatmaps=[1]", ["layout=x"], {"sigma": 3}, 3, ["sigma=[1]", "log_sigma=[2]"]),
+    ),
+    Key("model", "coords_frame", tuple((f.value, f) for f in CoordsFrame), ("original px", 1)),
+    Key("model", "keypoints", (("corner:UL,UR,LR,LL", "corner:UL,UR,LR,LL"),), TEXT_BAD),
     Key("model", "uncertainty_as", tuple((k.value, k) for k in UncertaintyKind), ("variance", 1)),
     Key("model", "uncertainty_frame", tuple((f.value, f) for f in UncertaintyFrame), ("mm", 1)),
     Key("data", "path", (("data/AP", "data/AP"),), TEXT_BAD),

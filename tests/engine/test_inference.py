@@ -14,7 +14,7 @@ from mahtdiag.engine.inference import DTYPES, InferredBatch, Runner, probe
 from mahtdiag.errors import MahtdiagError, ModelOutputError
 from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.losses.heatmap import FocalHeatmapLoss, HeatmapMSELoss
-from mahtdiag.models.loading import read_outputs
+from mahtdiag.models.outputs import read_outputs
 from mahtdiag.schema.choices import Precision, UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import UncertaintySpec

@@ -12,7 +12,7 @@ from mahtdiag.engine.inference import LoadedBatch, Runner
 from mahtdiag.engine.inspection import BETAS, DECODED, PASSED, inspect
 from mahtdiag.engine.repeated import RepeatedRunner
 from mahtdiag.heatmaps.decoding import read_heatmaps, soft_argmax
-from mahtdiag.models.loading import read_outputs
+from mahtdiag.models.outputs import read_outputs
 from mahtdiag.schema.choices import DecodeMethod, Precision
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import Decoding

@@ -1,6 +1,8 @@
 """What a network may return, and what is said when it returns something else."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -8,8 +10,11 @@ import torch
 from torch import Tensor
 
 from mahtdiag.errors import ModelOutputError
-from mahtdiag.models.loading import ACCEPTED, read_outputs
-from mahtdiag.schema.choices import UncertaintyKind
+from mahtdiag.models.outputs import ACCEPTED, Arranged, read_outputs
+from mahtdiag.schema.choices import CoordinateConvention, UncertaintyKind
+from mahtdiag.schema.output_spec import CoordsFrame, channel_order, parse_outputs
+from mahtdiag.schema.records import ModelOutputs
+from mahtdiag.schema.skeleton import AP
 
 from .networks import problems_of
 
@@ -21,11 +26,19 @@ ONE = torch.rand(B, K)
 
 
 class Named(NamedTuple):
-    """A named tuple is a tuple."""
+    """A named tuple whose heatmaps have another name."""
 
     maps: Tensor
     points: Tensor
     log_sigma: Tensor
+
+
+@dataclass
+class Returned:
+    """As libraries return their outputs."""
+
+    heatmaps: Tensor
+    coords: Tensor
 
 
 Accepted = tuple[object, Tensor | None, Tensor | None, UncertaintyKind | None]
@@ -33,12 +46,9 @@ ACCEPTED_FORMS: dict[str, Accepted] = {
     "tensor": (MAPS, None, None, None),
     "half": (MAPS.half(), None, None, None),
     "double": (MAPS.double(), None, None, None),
-    "two, per axis": ((MAPS, BOTH), None, BOTH, UncertaintyKind.LOG_SIGMA),
-    "two, one": ((MAPS, ONE), None, ONE, UncertaintyKind.LOG_SIGMA),
-    "three, per axis": ((MAPS, COORDS, BOTH), COORDS, BOTH, UncertaintyKind.LOG_SIGMA),
-    "three, one": ((MAPS, COORDS, ONE), COORDS, ONE, UncertaintyKind.LOG_SIGMA),
-    "list": ([MAPS, COORDS, ONE], COORDS, ONE, UncertaintyKind.LOG_SIGMA),
-    "named tuple": (Named(MAPS, COORDS, ONE), COORDS, ONE, UncertaintyKind.LOG_SIGMA),
+    "one": ((MAPS,), None, None, None),
+    "named tuple": (Named(MAPS, COORDS, ONE), None, ONE, UncertaintyKind.LOG_SIGMA),
+    "dataclass": (Returned(MAPS, COORDS), COORDS, None, None),
     "dict": ({"heatmaps": MAPS}, None, None, None),
     "ordered dict": (OrderedDict(heatmaps=MAPS), None, None, None),
     "more keys": ({"heatmaps": MAPS, "features": torch.rand(3), "name": "x"}, None, None, None),
@@ -81,15 +91,7 @@ WRONG_FORMS: dict[str, tuple[object, str]] = {
     "nothing": (None, "NoneType"),
     "text": ("abc", "str"),
     "empty tuple": ((), "tuple ()"),
-    "four": ((MAPS, COORDS, ONE, ONE), "tuple (tensor [2, 20, 8, 6], tensor [2, 20, 2]"),
-    "none inside": ((MAPS, None), "tuple (tensor [2, 20, 8, 6], NoneType)"),
     "nested tuple": (((MAPS, ONE), COORDS), "tuple (tuple (tensor"),
-    "wrong order": ((ONE, MAPS), "tuple (tensor [2, 20], tensor [2, 20, 8, 6])"),
-    "stacked heatmaps": ((MAPS, MAPS), "tuple (tensor [2, 20, 8, 6], tensor [2, 20, 8, 6])"),
-    "σ for others": ((MAPS, torch.rand(B, 22)), "tensor [2, 22]"),
-    "σ of three axes": ((MAPS, torch.rand(B, K, 3)), "tensor [2, 20, 3]"),
-    "σ flat": ((MAPS, torch.rand(B, 2 * K)), "tensor [2, 40]"),
-    "coords for others": ((MAPS, torch.rand(B, 22, 2), ONE), "tensor [2, 22, 2]"),
     "coords with visibility": (
         {"heatmaps": MAPS, "coords": torch.rand(B, K, 3)},
         "coords: tensor [2, 20, 3]",
@@ -115,6 +117,141 @@ def test_wrong(output: object, said: str) -> None:
     assert problem.startswith("the network returned ")
     assert said in problem
     assert problem.endswith(ACCEPTED)
+
+
+UNNAMED: dict[str, tuple[object, tuple[str, ...]]] = {
+    "a pair": ((MAPS, ONE), ("[1] (tensor [2, 20])",)),
+    "three": ([MAPS, COORDS, BOTH], ("[1] (tensor [2, 20, 2])", "[2] (tensor [2, 20, 2])")),
+    "heatmaps last": ((ONE, MAPS), ("[0] (tensor [2, 20])",)),
+    "nothing beside": ((MAPS, None), ("[1] (NoneType)",)),
+    "named otherwise": ({"heatmaps": MAPS, "scores": ONE}, ("scores (tensor [2, 20])",)),
+    "many": (
+        (MAPS, *([ONE] * 12)),
+        (*(f"[{place}] (tensor [2, 20])" for place in range(1, 9)), "and 4 more"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("output", "unread"), UNNAMED.values(), ids=UNNAMED.keys())
+def test_what_has_no_name_is_listed_and_not_read(output: object, unread: tuple[str, ...]) -> None:
+    found = read_outputs(output, B)
+    assert found.heatmaps is MAPS
+    assert (found.coords, found.uncertainty, found.uncertainty_kind) == (None, None, None)
+    assert found.unread == unread
+
+
+def test_several_heatmaps_are_asked_for() -> None:
+    (problem,) = problems_of(lambda: read_outputs((MAPS, MAPS), B), ModelOutputError)
+    assert problem.endswith("which are the heatmaps? say --output heatmaps=[0] to [1]")
+    other = torch.rand(B, K, 8, 6)
+    assert read_outputs([MAPS, other], B, parse_outputs(["heatmaps=[-1]"])).heatmaps is other
+
+
+SAID: dict[str, tuple[object, list[str], Tensor | None, Tensor | None, UncertaintyKind | None]] = {
+    "a pair": ((MAPS, ONE), ["log_sigma=[1]"], None, ONE, UncertaintyKind.LOG_SIGMA),
+    "as sigma": ((MAPS, ONE), ["sigma=[-1]"], None, ONE, UncertaintyKind.SIGMA),
+    "three": ([MAPS, COORDS, BOTH], ["coords=[1]", "log_var=[2]"], COORDS, BOTH, UncertaintyKind.LOG_VAR),
+    "nested": (
+        {"out": {"maps": [MAPS]}, "heads": (BOTH, COORDS)},
+        ["heatmaps=out.maps[0]", "coords=heads[1]", "sigma=heads[0]"],
+        COORDS,
+        BOTH,
+        UncertaintyKind.SIGMA,
+    ),
+    "instead of its own": (
+        {"heatmaps": MAPS, "sigma": BOTH, "other": ONE},
+        ["log_sigma=other"],
+        None,
+        ONE,
+        UncertaintyKind.LOG_SIGMA,
+    ),
+    "a dataclass": ([Returned(MAPS, COORDS)], ["heatmaps=[0].heatmaps"], None, None, None),
+}
+
+
+@pytest.mark.parametrize(("output", "said", "coords", "uncertainty", "kind"), SAID.values(), ids=SAID.keys())
+def test_outputs_lie_where_they_are_said_to_be(
+    output: object,
+    said: list[str],
+    coords: Tensor | None,
+    uncertainty: Tensor | None,
+    kind: UncertaintyKind | None,
+) -> None:
+    found = read_outputs(output, B, parse_outputs(said))
+    assert found.heatmaps is MAPS
+    assert (found.coords is coords, found.uncertainty is uncertainty) == (True, True)
+    assert found.uncertainty_kind is kind
+    assert parse_outputs(list(parse_outputs(said).as_texts())) == parse_outputs(said)
+
+
+def test_what_is_not_where_it_is_said_to_be() -> None:
+    for path, there in (("[3]", "nothing"), ("a.b", "nothing"), ("[1]", "NoneType"), ("[-3]", "nothing")):
+        spec = parse_outputs([f"log_sigma={path}"])
+        (problem,) = problems_of(partial(read_outputs, (MAPS, None), B, spec), ModelOutputError)
+        assert problem.endswith(
+            f"--output log_sigma={path}: there is {there}, a tensor is wanted".replace(
+                "there is NoneType", "there is nothing"
+            )
+        )
+    wrong = parse_outputs(["log_sigma=[1]"])
+    for sigma in (torch.rand(B, 22), torch.rand(B, K, 3), torch.rand(B, 2 * K)):
+        problems_of(partial(read_outputs, (MAPS, sigma), B, wrong), ModelOutputError)
+
+
+def test_activations_and_layout() -> None:
+    raw = torch.randn(B, K, 8, 6)
+    for name, expected in (("sigmoid", raw.sigmoid()), ("exp", raw.exp())):
+        assert torch.equal(read_outputs(raw, B, parse_outputs([f"activation={name}"])).heatmaps, expected)
+    soft = read_outputs(raw, B, parse_outputs(["activation=softmax"])).heatmaps
+    assert torch.allclose(soft.sum((2, 3)), torch.ones(B, K))
+    assert torch.allclose(soft, raw.exp() / raw.exp().sum((2, 3), keepdim=True), atol=1e-6)
+    last = raw.permute(0, 2, 3, 1)
+    assert torch.equal(read_outputs(last, B, parse_outputs({"layout": "nhwc"})).heatmaps, raw)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [["heatmap=[1]"], ["sigma=[1]", "log_var=[2]"], ["activation=relu"], ["layout=hwc"], ["heatmaps="],
+     ["[1]"],     ["coords=[1", "sigma=[2]"], ["sigma=[1]", "sigma=[2]"], "heatmaps=[1]", 3, {"heatmaps": 1}],
+)  # fmt: skip
+def test_what_says_nothing_of_outputs(said: object) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        parse_outputs(said)
+
+
+@pytest.mark.parametrize("convention", CoordinateConvention)
+@pytest.mark.parametrize("frame", CoordsFrame)
+def test_coordinates_in_every_frame_are_the_same_places(
+    frame: CoordsFrame, convention: CoordinateConvention
+) -> None:
+    images, half = torch.zeros(B, 1, 64, 48), 0.5 if convention is CoordinateConvention.HALF_PIXEL else 0.0
+    px = COORDS * 40
+    shares = (px + half) / torch.tensor([48.0, 64.0])
+    given = {
+        CoordsFrame.INPUT: px,
+        CoordsFrame.CELLS: (px + half) / 8 - half,
+        CoordsFrame.UNIT: shares,
+        CoordsFrame.SIGNED_UNIT: 2 * shares - 1,
+    }[frame]
+    arranged = Arranged(lambda _: ModelOutputs(MAPS, given, ONE), None, frame, convention)
+    found = arranged(images)
+    assert found.coords is not None
+    assert torch.allclose(found.coords, px, atol=1e-4)
+
+
+def test_keypoints_in_another_order_are_brought_to_ours() -> None:
+    order = channel_order("vertebrae:L5..L1;corner:UL,UR,LR,LL", K, AP)
+    theirs = [order.index(k) for k in range(K)]
+    arranged = Arranged(
+        lambda _: ModelOutputs(MAPS[:, theirs], COORDS[:, theirs], ONE[:, theirs]),
+        order, CoordsFrame.INPUT, CoordinateConvention.HALF_PIXEL,
+    )  # fmt: skip
+    found = arranged(torch.zeros(B, 1, 64, 48))
+    assert torch.equal(found.heatmaps, MAPS)
+    assert found.coords is not None
+    assert found.uncertainty is not None
+    assert torch.equal(found.coords, COORDS)
+    assert torch.equal(found.uncertainty, ONE)
 
 
 def test_the_accepted_forms_are_those_of_the_contract() -> None:

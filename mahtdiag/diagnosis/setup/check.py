@@ -31,6 +31,7 @@ class Facts:
 
     `table`: the evaluated images, or labels alone in the place of predictions where nothing is `predicted`.
     `spec`: how the network is read, None without one; `from_file`: predictions are those of a file.
+    `order_said`: whether anyone has said the order of the network's keypoints.
     `labelled`: whether the set has labels. `beta_stated`: whether anyone gave the β of soft-argmax.
     `inspection`: a closer look at the first images. `outside` `[M, K, 2]`: labels that lie outside their
     images, in original pixels, with the `outside_sizes_px` `[M, 2]` and `outside_orientation` `[M]` of these,
@@ -45,6 +46,7 @@ class Facts:
     outside_orientation: Ints
     beta_stated: bool = True
     from_file: bool = False
+    order_said: bool = False
     labelled: bool = True
 
     @property

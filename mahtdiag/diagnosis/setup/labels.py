@@ -18,7 +18,9 @@ from mahtdiag.diagnosis.setup.check import (
 )
 from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES
 from mahtdiag.diagnosis.setup.mistakes import TRANSFORM
+from mahtdiag.diagnosis.setup.orders import matched_order
 from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.output_spec import order_option
 from mahtdiag.schema.setup import SetupStatus
 
 Floats = NDArray[np.float64]
@@ -171,9 +173,13 @@ def _order(facts: Facts) -> Outcome:
     )
     whose = "in the labels" if labels > predictions + 0.5 else None
     whose = "in the network's output" if predictions > labels + 0.5 else whose
-    if whose is None:
-        return outcome
-    return Outcome(outcome.status, f"{whose} {outcome.evidence}", outcome.advice)
+    order = None if facts.spec is None or facts.order_said else matched_order(facts.places)
+    advice = outcome.advice
+    if order is not None and whose != "in the labels":
+        advice = f"--keypoints {order_option(order.tolist(), facts.table.skeleton)}"
+    return Outcome(
+        outcome.status, outcome.evidence if whose is None else f"{whose} {outcome.evidence}", advice
+    )
 
 
 def _images(facts: Facts) -> Outcome | None:

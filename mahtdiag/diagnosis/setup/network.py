@@ -349,7 +349,8 @@ def _outputs(facts: Facts) -> Outcome | None:
     return Outcome(
         SetupStatus.WARNING,
         f"outputs that nothing reads: {', '.join(look.unread)}",
-        "name them heatmaps, coords, log_sigma, sigma or log_var if they are meant to be read",
+        "if one is meant to be read: --output log_sigma=PATH (or coords, sigma, log_var), such as"
+        f" {look.unread[0].partition(' ')[0]}",
     )
 
 

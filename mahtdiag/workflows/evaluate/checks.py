@@ -19,7 +19,7 @@ from mahtdiag.schema.choices import DecodeMethod
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Failure, LoadedImage, Sample
 from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
-from mahtdiag.workflows.evaluate.networks import Networks
+from mahtdiag.workflows.evaluate.network_source import Networks
 from mahtdiag.workflows.evaluate.preparation import Prepared
 from mahtdiag.workflows.evaluate.source import Source
 
@@ -56,6 +56,7 @@ def look_closer(prepared: Prepared) -> Inspection | None:
         outside_orientation=np.ones(len(first), dtype=np.int64),
         beta_stated=_beta_stated(source, prepared.asked.model),
         from_file=source.spec is None,
+        order_said=prepared.asked.model.keypoints is not None,
         labelled=prepared.dataset.labelled,
     )
     problems = refusals(facts, prepared.asked.evaluate.accept or ())
@@ -113,6 +114,7 @@ def entries_of(prepared: Prepared, look: Inspection | None, table: RunTable) -> 
         *(table, prepared.source.spec, look, outside, sizes, orientation),
         beta_stated=_beta_stated(prepared.source, prepared.asked.model),
         from_file=prepared.source.spec is None,
+        order_said=prepared.asked.model.keypoints is not None,
         labelled=prepared.dataset.labelled,
     )
     return check_setup(facts)

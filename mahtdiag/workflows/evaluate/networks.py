@@ -2,21 +2,20 @@
 
 import hashlib
 import os
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from mahtdiag.config.settings import ModelSettings
-from mahtdiag.data.files import ViewEvidence, other_size, outside_image, strongest
-from mahtdiag.data.images import ImageError, load_image
-from mahtdiag.engine.inference import BatchSeconds, LoadImage, Runner, describe_device, load_batches, probe
+from mahtdiag.data.files import ViewEvidence, strongest
+from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
+from mahtdiag.models.outputs import Arranged
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, Repetition, RunSettings
 from mahtdiag.schema.choices import (
@@ -36,9 +35,9 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
     parse_normalization,
 )
-from mahtdiag.schema.records import Failure, ImageRecord, LoadedImage, ModelOutputs, Sample
+from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, channel_order
+from mahtdiag.schema.records import ModelOutputs, Predictor
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
-from mahtdiag.workflows.evaluate.source import Judged, Work
 
 SEPARATOR = ","
 HEAD = (UncertaintySource.AUTO, UncertaintySource.HEAD)
@@ -54,6 +53,7 @@ class Member:
     model: LoadedModel
     spec: ModelSpec
     heatmap_size: Size
+    predict: Predictor
 
 
 def checkpoint_paths(text: str) -> tuple[Path, ...]:
@@ -70,25 +70,61 @@ def checkpoint_paths(text: str) -> tuple[Path, ...]:
 
 
 def load_members(
-    paths: Sequence[Path], settings: ModelSettings, device: torch.device, *, trust: bool
+    paths: Sequence[Path],
+    settings: ModelSettings,
+    device: torch.device,
+    *,
+    trust: bool,
+    view: View | None = None,
 ) -> tuple[Member, ...]:
     """Load every network and look at what it returns for one black image.
 
+    `view`: the one that is asked for, where a network returns keypoints of several.
+
     Raises MahtdiagError for what cannot be loaded or run, UsageError where members do not fit together.
     """
-    members = tuple(_load(path, settings, device, trust) for path in paths)
+    members = tuple(_load(path, settings, device, trust, view) for path in paths)
     _require_agreement(members)
     return members
 
 
-def _load(path: Path, settings: ModelSettings, device: torch.device, trust: bool) -> Member:
-    model = load_model(path, factory=settings.factory, weights=settings.weights, trust=trust)
+def _load(
+    path: Path, settings: ModelSettings, device: torch.device, trust: bool, view: View | None
+) -> Member:
+    said = settings.outputs or OutputSpec()
+    model = load_model(path, factory=settings.factory, weights=settings.weights, trust=trust, outputs=said)
     network_input = resolve_input(settings, model.spec)
     model.network.to(device)
-    outputs = probe(model.predict, network_input.channels, network_input.size, device)
-    skeleton = skeleton_of_heatmaps(outputs.heatmaps.shape[1])
+    channels, size = network_input.channels, network_input.size
+    returned = probe(model.predict, channels, size, device)
+    skeleton, order = _keypoints_of(returned.heatmaps.shape[1], settings.keypoints, view)
+    frame = settings.coords_frame or CoordsFrame.INPUT
+    if settings.coords_frame is not None and returned.coords is None:
+        raise UsageError(
+            f"--coords-frame {frame}: the network returns no coordinates; name them: --output coords=PATH"
+        )
+    predict = Arranged(model.predict, order, frame, network_input.convention)
+    outputs = probe(predict, channels, size, device)
     spec = resolve_spec(settings, model.spec, network_input, skeleton, outputs)
-    return Member(path, model, spec, Size(*outputs.heatmaps.shape[-2:]))
+    return Member(path, model, spec, Size(*outputs.heatmaps.shape[-2:]), predict)
+
+
+def _keypoints_of(
+    channels: int, text: str | None, view: View | None
+) -> tuple[Skeleton, tuple[int, ...] | None]:
+    """The skeleton of a network, and the channel of each of its keypoints where a user says an order.
+
+    The view that is asked for, else the first of which all keypoints are there, the lateral one first.
+    """
+    if text is None:
+        return skeleton_of_heatmaps(channels), None
+    problems: list[str] = []
+    for skeleton in (LA, AP) if view is None else (view.skeleton,):
+        try:
+            return skeleton, channel_order(text, channels, skeleton)
+        except UsageError as error:
+            problems += error.problems
+    raise UsageError(problems[-1])
 
 
 def _require_agreement(members: Sequence[Member]) -> None:
@@ -151,7 +187,7 @@ def runner_of(
 
     Raises UsageError where dropout was asked for and cannot be switched on.
     """
-    runners = [Runner(m.model.predict, m.spec, device, precision, m.heatmap_size, weight) for m in members]
+    runners = [Runner(m.predict, m.spec, device, precision, m.heatmap_size, weight) for m in members]
     if not is_repeated(members, settings):
         return runners[0]
     asked = settings.uncertainty
@@ -301,98 +337,3 @@ def skeleton_of_heatmaps(keypoints: int) -> Skeleton:
             f"network {LA.keypoints} (L1–L5 and S1)"
         )
     return skeleton
-
-
-@dataclass(frozen=True)
-class Networks:
-    """A network, or an ensemble, on its device."""
-
-    members: tuple[Member, ...]
-    runner: Runner
-
-    @property
-    def name(self) -> str:
-        """The names of the checkpoints."""
-        return "-".join(member.path.stem for member in self.members)
-
-    @property
-    def skeleton(self) -> Skeleton:
-        """That of the heatmaps."""
-        return self.runner.spec.skeleton
-
-    @property
-    def spec(self) -> ModelSpec:
-        """How input and output are to be read."""
-        return self.runner.spec
-
-    @property
-    def checkpoint(self) -> CheckpointSource:
-        """The checkpoints."""
-        return source_of(self.members)
-
-    @property
-    def device(self) -> tuple[str, str]:
-        """That of the networks."""
-        return str(self.runner.device), describe_device(self.runner.device)
-
-    @property
-    def precision(self) -> Precision:
-        """That of a forward pass."""
-        return self.runner.precision
-
-    def settings(self, asked: ModelSettings) -> RunSettings:
-        """Those of input and output, of repeated passes, and what the checkpoint did not settle."""
-        return RunSettings.of_network(self.spec, self.runner.heatmap_size).with_passes(
-            factory=asked.factory,
-            weights=[member.model.weights for member in self.members],
-            repetition=repetition_of(self.members, asked),
-            sigma_source=sigma_source_of(self.members, asked),
-            given=[name for name in IN_SETTINGS if getattr(asked, name) is not None],
-            expected_error=self.runner.expected_error,
-        )
-
-    def judged(self, work: Work) -> Iterator[Judged]:
-        """Decodes a few batches ahead of the forward pass."""
-        batches = load_batches(
-            work.samples,
-            image_reader(self.spec.input),
-            batch_size=work.batch_size,
-            workers=work.workers,
-            done=work.done,
-        )
-        for inferred in self.runner.run(batches):
-            batch = inferred.batch
-            records: list[ImageRecord] = []
-            failures = list(batch.failures)
-            started = time.perf_counter()
-            if inferred.reading is not None:
-                records, wrong = work.maker.records(
-                    batch.samples, batch.images, inferred.frames, inferred.reading
-                )
-                failures += wrong
-            seconds = inferred.seconds + BatchSeconds(analyse=time.perf_counter() - started)
-            yield Judged(batch.index, records, failures, seconds)
-
-
-# Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
-IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))
-
-
-def image_reader(network_input: ModelInput) -> LoadImage:
-    """A function that reads one image, checks its labels against its size, and records what is wrong."""
-
-    def read(sample: Sample) -> LoadedImage | Failure:
-        try:
-            image = load_image(sample.path, sample.image, network_input, sample.dicom_window)
-        except ImageError as error:
-            reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
-            return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)
-        resized = other_size(sample.labelled_size, image.original)
-        problems = (
-            (resized,) if resized else outside_image(sample.keypoints_px, image.original, sample.skeleton)
-        )
-        if problems:
-            return Failure(sample.image, "; ".join(problems), image.image_sha256, sample.annotation_sha256)
-        return image
-
-    return read

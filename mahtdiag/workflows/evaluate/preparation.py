@@ -39,9 +39,9 @@ from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.calibration.judged_sigma import choices_of
 from mahtdiag.workflows.calibration.recalibration import require_same_reading
+from mahtdiag.workflows.evaluate.network_source import Networks
 from mahtdiag.workflows.evaluate.networks import (
     Member,
-    Networks,
     checkpoint_paths,
     load_members,
     runner_of,
@@ -185,7 +185,9 @@ def prepare(settings: Settings, *, trust: bool, predictions: Path | None = None)
 
 
 def _members(checkpoint: str, settings: Settings, device: torch.device, trust: bool) -> tuple[Member, ...]:
-    return load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust)
+    asked = settings.data.view
+    view = None if asked in (None, "auto") else View(str(asked))
+    return load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust, view=view)
 
 
 def _predictions(file: Path | None, settings: Settings, dataset: Dataset) -> PredictionFile:
