@@ -16,6 +16,7 @@ from mahtdiag.data.files import (
     Dataset,
     ViewEvidence,
     counted,
+    is_image,
     read_spacing,
     settle,
     shown,
@@ -42,7 +43,9 @@ class Unlabelled:
     title: str = "images without labels"
 
     def recognises(self, path: Path) -> str | None:
-        """A folder that holds images and nothing that could be annotations."""
+        """A folder that holds images and nothing that could be annotations; or an image."""
+        if path.is_file():
+            return shown(path.name) if is_image(str(path), path.suffix.lower()) else None
         if not path.is_dir():
             return None
         try:

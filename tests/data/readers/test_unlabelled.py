@@ -74,3 +74,10 @@ def test_where_labels_are_judged_images_alone_are_refused(tmp_path: Path) -> Non
     (tmp_path / "a.png").unlink()
     with pytest.raises(DataError, match="no image in it"):
         open_dataset(tmp_path, View.AP, ALONE)
+
+
+def test_one_image_is_a_set(tmp_path: Path) -> None:
+    images(tmp_path, "a.png", "b.png")
+    (tmp_path / "b.csv").write_text("x")
+    dataset = open_dataset(tmp_path / "a.png", View.AP)
+    assert [sample.image for sample in dataset.samples] == ["a.png"]
