@@ -21,9 +21,13 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 @dataclass(slots=True)
 class Told:
-    """What a format has to tell of the weights that it loaded: which they are, and what was not read."""
+    """What a format has to tell of the weights that it loaded: which they are, and what was not read.
+
+    `classes`: those that a pickle names, whose objects were read as data.
+    """
 
     weights: str | None = None
+    classes: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
 
@@ -79,7 +83,7 @@ class Checkpoint:
 
     @cached_property
     def content(self) -> Any:
-        """Tensors and plain data, read with `weights_only=True` and no fallback."""
+        """Tensors and plain data, read with `weights_only=True`, or as data of which nothing is run."""
         import torch
 
         if self.is_exported:
@@ -92,16 +96,22 @@ class Checkpoint:
                 # torch warns about pickles that it refuses in the next moment.
                 warnings.simplefilter("ignore", UserWarning)
                 return torch.load(self.path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            # Bytes that are no pickle at all are refused as unknown operands.
-            if "weights_only" in str(error) and "Unsupported operand" not in str(error):
-                raise CheckpointError(
-                    f"{self.path}: holds more than tensors and plain data, and a pickle can run code, so it "
-                    "was not loaded; save model.state_dict() instead"
-                ) from None
-            raise CheckpointError(damaged) from None
+        except pickle.UnpicklingError:
+            return self._as_data(damaged)
         except Exception as error:  # torch.load raises whatever a damaged file provokes
             raise CheckpointError(f"{damaged} ({type(error).__name__})") from None
+
+    def _as_data(self, damaged: str) -> Any:
+        """The content of a file that holds more than tensors and plain data, none of which is run."""
+        from mahtdiag.models.foreign import read_foreign
+        from mahtdiag.models.pickled import PickleError
+
+        try:
+            found = read_foreign(self.path)
+        except PickleError:
+            raise CheckpointError(damaged) from None
+        self.told.classes = found.classes
+        return found.content
 
 
 class CheckpointFormat(Protocol):

@@ -9,6 +9,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.formats import format_of
 from mahtdiag.models.outputs import BY_NAMES, read_outputs
+from mahtdiag.models.weights import listed
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.records import ModelOutputs
@@ -65,6 +66,9 @@ def load_model(
     spec = found.inspect(checkpoint)
     network = found.load(checkpoint).eval()
     told = checkpoint.told
+    if told.classes:
+        objects = f"{path}: read as data, without running it: objects of {listed(told.classes)}"
+        told.notes.insert(0, objects)
     return LoadedModel(network, found, digest, spec, told.weights, tuple(told.notes), outputs)
 
 

@@ -65,7 +65,8 @@ def weight_sets(content: Any, path: Path) -> tuple[WeightSet, ...]:
     Raises CheckpointError where there is none.
     """
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
+        what = _clipped(content) if isinstance(content, str) else f"a {type(content).__name__}"
+        raise CheckpointError(f"{path}: holds {what}, not a state dict")
     seen = _Seen(path)
     found = tuple(seen.walk(content, ()))
     if found:

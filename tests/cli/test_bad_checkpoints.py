@@ -1,5 +1,6 @@
 """Checkpoints that cannot be loaded, or must not be."""
 
+import argparse
 import pickle
 import warnings
 from contextlib import suppress
@@ -14,9 +15,9 @@ from .builders import INPUT_OPTIONS
 from .command import Desk, document_of
 
 DAMAGED = "not a PyTorch checkpoint, or damaged or truncated"
-HOLDS_CODE = (
-    "holds more than tensors and plain data, and a pickle can run code, so it was not loaded; save "
-    "model.state_dict() instead"
+NEEDS_FACTORY = (
+    "a state dict without metadata; name the function that builds its network with --model "
+    "PACKAGE.MODULE:FACTORY --trust"
 )
 
 
@@ -84,7 +85,9 @@ def test_a_pickle_that_would_run_code_does_not(desk: Desk, kind: str, trust: tup
         torch.save(bomb, path)
     else:
         torch.save({"state_dict": {"points": torch.zeros(2), "more": bomb}}, path)
-    reason = DAMAGED if kind == "bare pickle" else HOLDS_CODE
+    # Protocol 2, which torch writes, looks the method up by a call.
+    what = "pathlib.Path.touch" if kind == "bare pickle" else "object"
+    reason = NEEDS_FACTORY if kind == "among the weights" else f"holds <{what}>, not a state dict"
     desk.run("evaluate", "bomb.pt", "data", *trust).refused(f"bomb.pt: {reason}")
     assert not (desk.path / "exploded").exists()
     with suppress(RuntimeError):
@@ -94,7 +97,20 @@ def test_a_pickle_that_would_run_code_does_not(desk: Desk, kind: str, trust: tup
 
 def test_a_whole_network(desk: Desk) -> None:
     torch.save(torch.nn.Conv2d(1, 20, 1), desk.path / "whole.pt")
-    desk.run("evaluate", "whole.pt", "data", "--trust").refused(f"whole.pt: {HOLDS_CODE}")
+    desk.run("evaluate", "whole.pt", "data", "--trust").refused(f"whole.pt: {NEEDS_FACTORY}")
+
+
+def test_objects_beside_the_weights_are_read_as_data(desk: Desk) -> None:
+    weights = torch.load(desk.path / "lookup-ap.pt", weights_only=True)
+    args = argparse.Namespace(lr=0.1, data=Path("/data"))
+    torch.save({"state_dict": weights, "hyper_parameters": args}, desk.path / "lookup-ap.pt")
+    assert desk.lookup("exact").status == 0
+    document = document_of(desk.path / "run")
+    assert document["metrics"]["radial_error_px"]["max"] == pytest.approx(2.5 * 6 + 0.02 * 19, abs=1e-3)
+    assert document["settings"]["weights"] == "state_dict"
+    assert document["notes"] == [
+        "lookup-ap.pt: read as data, without running it: objects of argparse.Namespace, pathlib.PosixPath"
+    ]
 
 
 def test_the_state_of_an_optimiser(desk: Desk) -> None:
