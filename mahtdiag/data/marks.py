@@ -6,7 +6,7 @@ together, labels and groups say.
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.data.files import counted, shown
 from mahtdiag.data.labelled import ImageLabels, Shape
+from mahtdiag.data.quads import clockwise, in_one_order
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LA
@@ -71,11 +72,13 @@ def labels_of(
       of the group says, or has no level.
     - Four points of one label, or of one group, that say no corner are its corners in the order of the file;
       a polygon likewise.
+      Polygons that begin at different corners are turned first.
     - A line that says `S1` is its upper endplate, from left to right.
     - Everything else is left out, unless nothing of the set can be used: then the error can list its names.
     """
     own = _Labels(own_names)
     has_levels = any(own.place(mark.label)[0] for image in images for mark in image.marks)
+    images, started = _started_alike(images, lambda mark: _is_outline(mark, own, has_levels))
     left_out: Counter[str] = Counter()
     made = []
     for image in images:
@@ -95,11 +98,29 @@ def labels_of(
         for image, (shapes, unused, problem) in zip(images, made, strict=True)
     )
     if nothing or not left_out:
-        return labels, ()
+        return labels, started
     names = sorted(left_out)
     listed = ", ".join(f"'{shown(name[:40])}'" for name in names[:_MOST_SAID])
     listed += ", …" * (len(names) > _MOST_SAID)
-    return labels, (f"{counted(left_out.total(), 'mark')} left out, not corners of a vertebra: {listed}",)
+    left = f"{counted(left_out.total(), 'mark')} left out, not corners of a vertebra: {listed}"
+    return labels, (*started, left)
+
+
+def _started_alike(
+    images: Sequence[MarkedImage], is_vertebra: Callable[[Mark], bool]
+) -> tuple[Sequence[MarkedImage], tuple[str, ...]]:
+    """Outlines of vertebrae, turned to begin at one corner where they do not, and a note that says so."""
+    outlines = [
+        mark.points[:CORNERS_PER_VERTEBRA] for image in images for mark in image.marks if is_vertebra(mark)
+    ]
+    if not outlines or in_one_order(np.stack(outlines)):
+        return images, ()
+    turned = iter(clockwise(np.stack(outlines)))
+    alike = []
+    for image in images:
+        marks = (replace(m, points=next(turned)) if is_vertebra(m) else m for m in image.marks)
+        alike.append(replace(image, marks=tuple(marks)))
+    return alike, ("polygons begin at different corners: each is taken clockwise from its upper left",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +129,14 @@ class _Labels:
 
     def place(self, label: str) -> tuple[str | None, str | None]:
         return place_of(renamed(label, self.own_names))
+
+
+def _is_outline(mark: Mark, own: _Labels, has_levels: bool) -> bool:
+    """Whether it is a polygon of four corners that is taken for a vertebra."""
+    count = len(mark.points)
+    closed = count == CORNERS_PER_VERTEBRA + 1 and bool((mark.points[0] == mark.points[-1]).all())
+    quad = mark.drawn is Drawn.POLYGON and (closed or count == CORNERS_PER_VERTEBRA)
+    return quad and (not has_levels or own.place(mark.label)[0] is not None)
 
 
 class _Vertebrae:

@@ -11,6 +11,12 @@ from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LL, LR, UL, 
 
 # A file that keeps one order shows it in nearly every vertebra; a wrong label here and there may differ.
 _LEAST_AGREEMENT: Final = 0.9
+_ORDERS: Final = tuple(permutations(range(CORNERS_PER_VERTEBRA)))
+# An outline from each of its corners, one way round and the other; the first is what `clockwise` makes.
+_RING: Final = (UL, UR, LR, LL)
+_ROUND: Final = tuple(
+    ring[start:] + ring[:start] for ring in (_RING, _RING[::-1]) for start in range(CORNERS_PER_VERTEBRA)
+)
 
 
 def corners_by_place(quads: NDArray[np.float64]) -> tuple[int, ...]:
@@ -26,17 +32,38 @@ def corners_by_place(quads: NDArray[np.float64]) -> tuple[int, ...]:
         raise DataError(
             "corners have no names, and no vertebra is complete: say in [data.keypoints] what they are"
         )
-    orders = list(permutations(range(CORNERS_PER_VERTEBRA)))
-    scores = np.stack([_uprightness(complete, order) for order in orders])
-    votes = np.bincount(scores.argmax(axis=0), minlength=len(orders))
+    votes = np.bincount(_orders(complete), minlength=len(_ORDERS))
     best = int(votes.argmax())
     if votes[best] < _LEAST_AGREEMENT * len(complete):
-        order = ", ".join(CORNERS[corner] for corner in orders[best])
+        order = ", ".join(CORNERS[corner] for corner in _ORDERS[best])
         raise DataError(
             f"corners have no names and no one order: {order} in {votes[best]} of {len(complete)} vertebrae:"
             " say in [data.keypoints] what they are"
         )
-    return orders[best]
+    return _ORDERS[best]
+
+
+def in_one_order(quads: NDArray[np.float64]) -> bool:
+    """Whether all of the complete quads `[N, 4, 2]` lie in the same order (see `corners_by_place`)."""
+    return len(np.unique(_orders(quads[np.isfinite(quads).all(axis=(1, 2))]))) <= 1
+
+
+def clockwise(quads: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Outlines `[N, 4, 2]` that begin at any corner and run either way round, each as UL, UR, LR, LL lie.
+
+    Right for every convex outline that is tilted by less than 45°; one that crosses itself stays as it is.
+    """
+    best = np.stack([_uprightness(quads, order) for order in _ORDERS]).max(axis=0)
+    scores_round = np.stack([_uprightness(quads, order) for order in _ROUND])
+    start = np.array([[order.index(corner) for corner in _ROUND[0]] for order in _ROUND])
+    turned = np.take_along_axis(quads, start[scores_round.argmax(axis=0)][..., None], axis=1)
+    is_outline = np.isclose(scores_round.max(axis=0), best)
+    return np.where(is_outline[:, None, None], turned, quads)
+
+
+def _orders(quads: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The order of each quad, an index into `_ORDERS`."""
+    return np.asarray(np.stack([_uprightness(quads, order) for order in _ORDERS]).argmax(axis=0))
 
 
 def _uprightness(quads: NDArray[np.float64], order: tuple[int, ...]) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ from mahtdiag.data.readers.sleap import Sleap
 from mahtdiag.data.readers.slicer import Slicer
 from mahtdiag.data.readers.tables import Tables
 from mahtdiag.data.readers.unlabelled import Unlabelled
+from mahtdiag.data.readers.unrecognised import unrecognised
 from mahtdiag.data.readers.yolo import YoloPose
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions, SpacingSource
@@ -99,7 +100,8 @@ READERS: Final[tuple[Reader, ...]] = (
 def reader_of(path: Path, name: str | None = None, if_unclear: str | None = None) -> Reader:
     """The reader of this name, or the one that recognises a set; `if_unclear` where not just one does.
 
-    Raises DataError where there is none of the name, and where several recognise the set: it names them all.
+    Raises DataError where there is none of the name, where several recognise the set: it names them all, and
+    where none does and something else lies beside the images.
     """
     if name is not None:
         named = next((reader for reader in READERS if reader.name == name), None)
@@ -117,6 +119,8 @@ def reader_of(path: Path, name: str | None = None, if_unclear: str | None = None
             f"{shown(path)}: annotated in {len(proofs)} formats, {formats}: keep one of them, or name"
             " it with --data-format"
         )
+    if not proofs and (problem := unrecognised(path)) is not None:
+        raise problem
     return proofs[0][0] if proofs else READERS[0]
 
 

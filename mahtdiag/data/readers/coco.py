@@ -19,7 +19,7 @@ from mahtdiag.schema.read_options import ReadOptions
 
 _KEYS: Final = ("images", "annotations", "categories")
 _MOST_SAID: Final = 3
-# Attributes that annotation tools attach to an instance, in which people note the level.
+# Keys of an instance itself in which people note the level.
 _LEVEL_ATTRIBUTES: Final = ("level", "vertebra", "label", "name")
 
 
@@ -186,15 +186,20 @@ class CocoFile:
 
 
 def _level(annotation: Mapping[str, Any], label: str) -> str:
-    """The label of an instance: its category, or what an attribute says where the category names no level."""
+    """The label of an instance: its category, or what an attribute says where the category names no level.
+
+    Attributes of an annotation tool count by their values, whatever they are called, if all of them that name
+    a level name the same one.
+    """
     if place_of(label)[0] is not None:
         return label
     attributes = annotation.get("attributes")
     if not attributes and annotation.keys().isdisjoint(_LEVEL_ATTRIBUTES):
         return label
     attributes = attributes if isinstance(attributes, dict) else {}
-    noted = (attributes.get(key, annotation.get(key)) for key in _LEVEL_ATTRIBUTES)
-    return next((value for value in noted if isinstance(value, str) and place_of(value)[0]), label)
+    noted = [*attributes.values(), *(annotation.get(key) for key in _LEVEL_ATTRIBUTES)]
+    levels = {value: level for value in noted if isinstance(value, str) and (level := place_of(value)[0])}
+    return next(iter(levels)) if len(set(levels.values())) == 1 else label
 
 
 def _same_triples(values: Sequence[object], count: int) -> NDArray[np.float64] | None:

@@ -60,13 +60,14 @@ class LabelStudio:
         """The newest annotation of each task that was not cancelled; predictions are none."""
         root = path if path.is_dir() else path.parent
         index = ImageIndex.of(root)
+        uploaded = _uploaded(index)
         files = _files(path)
         images: list[MarkedImage] = []
         several = 0
         for file in files:
             name = shown(file.relative_to(root))
             for at, task in enumerate(_tasks(read_json(file, name), name)):
-                images.append(_image(task, f"{name}, task {_number_of(task, at)}", index))
+                images.append(_image(task, f"{name}, task {_number_of(task, at)}", index, uploaded))
                 several += len(_done(task)) > 1
         labels, notes = labels_of(images, options.keypoints)
         if several:
@@ -106,8 +107,10 @@ def _number_of(task: Mapping[str, Any], at: int) -> str:
     return str(number) if isinstance(number, int) and abs(number) < 10**12 else f"[{at}]"
 
 
-def _image(task: Mapping[str, Any], where: str, index: ImageIndex) -> MarkedImage:
-    image = _image_name(task, index)
+def _image(
+    task: Mapping[str, Any], where: str, index: ImageIndex, uploaded: Mapping[str, str]
+) -> MarkedImage:
+    image = _image_name(task, index, uploaded)
     if image is None:
         return MarkedImage(where, where, (), problem="its data name no image")
     annotations = task.get("annotations")
@@ -140,7 +143,19 @@ def _age(annotation: Mapping[str, Any]) -> tuple[str, float]:
     return time, identifier if np.isfinite(identifier) else -1.0
 
 
-def _image_name(task: Mapping[str, Any], index: ImageIndex) -> str | None:
+def _uploaded(index: ImageIndex) -> dict[str, str]:
+    """Images by the names that an upload gives them: no blanks, no signs but `-`, `_` and dots."""
+    found: dict[str, str] = {}
+    for image in index.images:
+        name = image.rpartition("/")[2]
+        kept = re.sub(r"[^\w.-]", "", name.strip().replace(" ", "_"))
+        if kept != name:
+            # Two images of one name are found by neither.
+            found[kept] = "" if kept in found else image
+    return {name: image for name, image in found.items() if image}
+
+
+def _image_name(task: Mapping[str, Any], index: ImageIndex, uploaded: Mapping[str, str]) -> str | None:
     """The image that a task shows, by the name it has in the folder where that is known."""
     data = task["data"]
     values = [data.get("image"), *(value for key, value in data.items() if key != "image")]
@@ -156,6 +171,8 @@ def _image_name(task: Mapping[str, Any], index: ImageIndex) -> str | None:
         for candidate in (name, short):
             if index.find(candidate):
                 return candidate
+        if (stored := uploaded.get(_UPLOAD.sub("", last))) is not None:
+            return stored
     return images[0] if images else None
 
 

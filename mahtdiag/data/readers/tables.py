@@ -44,6 +44,7 @@ _PAIR: Final = (
     re.compile(r"(?P<name>.+?)[\s_.:/-]+(?P<axis>[xy])(?:_?px)?", re.IGNORECASE),
     re.compile(r"(?P<axis>[xy])[\s_.:/-]+(?P<name>.+)", re.IGNORECASE),
 )
+_IN_PIXELS: Final = re.compile(r"\s*(?:\((?:px|pixels?)\)|\[(?:px|pixels?)\])$")
 _NOTHING: Final = frozenset(("", "-", "na", "n/a", "nan", "null", "none"))
 _NO, _YES = frozenset(("false", "no", "f", "n")), frozenset(("true", "yes", "t", "y"))
 # Where people put a point that they have not marked; nothing lies there in earnest.
@@ -262,11 +263,25 @@ def _encoding(start: bytes) -> str:
 
 def header_of(file: Path, called: ColumnNames = LABELS) -> Header | None:
     """How a table is to be read, None for what is none."""
+    for delimiter, skipped, cells in _first_rows(file):
+        if (header := _of_names(cells, delimiter, skipped, called)) is not None:
+            return replace(header, cells=tuple(cells))
+    return None
+
+
+def cells_of(file: Path) -> list[str]:
+    """What the first row of a table says, by the separator that makes most of it; none for what is none."""
+    rows = (cells for _, _, cells in _first_rows(file))
+    return max(rows, key=len, default=[])
+
+
+def _first_rows(file: Path) -> Iterator[tuple[str, int, list[str]]]:
+    """A separator, how many lines come before the second row, and the cells of the first row by it."""
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD_BYTES)
     except OSError:
-        return None
+        return
     lines = head.decode(_encoding(head[:2]), "replace").splitlines()
     skipped = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     delimiters: Sequence[str] = _DELIMITERS
@@ -274,21 +289,18 @@ def header_of(file: Path, called: ColumnNames = LABELS) -> Header | None:
     if skipped < len(lines) and (said := re.fullmatch(r"sep=(.)", lines[skipped].strip(), re.IGNORECASE)):
         delimiters, skipped = said[1], skipped + 1
     if skipped >= len(lines):
-        return None
+        return
     for delimiter in delimiters:
         try:
             cells = next(csv.reader([lines[skipped]], delimiter=delimiter, skipinitialspace=True))
         except (csv.Error, StopIteration, TypeError, ValueError):
             continue
-        cells = [cell.strip() for cell in cells]
-        if (header := _of_names(cells, delimiter, skipped + 1, called)) is not None:
-            return replace(header, cells=tuple(cells))
-    return None
+        yield delimiter, skipped + 1, [cell.strip() for cell in cells]
 
 
 def column_names(cells: Sequence[str]) -> list[str]:
-    """The cells of a header in small letters, words joined by `_`."""
-    return [re.sub(r"[\s._-]+", "_", cell.lower()) for cell in cells]
+    """The cells of a header in small letters, words joined by `_`, without `(px)`."""
+    return [re.sub(r"[\s._-]+", "_", _IN_PIXELS.sub("", cell.lower())) for cell in cells]
 
 
 def _of_names(cells: Sequence[str], delimiter: str, lines: int, called: ColumnNames) -> Header | None:
@@ -299,16 +311,22 @@ def _of_names(cells: Sequence[str], delimiter: str, lines: int, called: ColumnNa
     vertebra, corner, keypoint = (_column(names, each) for each in (_VERTEBRA, _CORNER, called.keypoint))
     x, y, endplate = _column(names, called.x), _column(names, called.y), _column(names, _ENDPLATE)
     visible = _column(names, _VISIBLE)
+    used = (image, vertebra, corner, keypoint, x, y, endplate, visible)
+    twice = next((at for at in used if at is not None and names.count(names[at]) > 1), None)
+    problem = None if twice is None else f"two columns {shown(cells[twice][:60])}: keep one"
     width = len(cells) - next((i for i, cell in enumerate(reversed(cells)) if cell), 0)
     if endplate is not None and all(end in names for end in _ENDS):
         x1, y1, x2, y2 = map(names.index, _ENDS)
         pairs = (("left", x1, y1), ("right", x2, y2))
-        return Header(delimiter, lines, width, image, pairs, vertebra, endplate, visible)
+        problem = problem or next(
+            (f"two columns {end}: keep one" for end in _ENDS if names.count(end) > 1), None
+        )
+        return Header(delimiter, lines, width, image, pairs, vertebra, endplate, visible, problem)
     if x is not None and y is not None:
         if vertebra is not None and corner is not None:
-            return Header(delimiter, lines, width, image, (("", x, y),), vertebra, corner, visible)
+            return Header(delimiter, lines, width, image, (("", x, y),), vertebra, corner, visible, problem)
         if keypoint is not None:
-            return Header(delimiter, lines, width, image, (("", x, y),), None, keypoint, visible)
+            return Header(delimiter, lines, width, image, (("", x, y),), None, keypoint, visible, problem)
         return None
     return _wide(cells, delimiter, lines, width, image)
 
@@ -319,7 +337,8 @@ def _wide(cells: Sequence[str], delimiter: str, lines: int, width: int, image: i
     for at, cell in enumerate(cells):
         if len(cell) > LONGEST_NAME:
             continue
-        match = next((m for pattern in _PAIR if (m := pattern.fullmatch(cell))), None)
+        name = _IN_PIXELS.sub("", cell)
+        match = next((m for pattern in _PAIR if (m := pattern.fullmatch(name))), None)
         if match is None or at == image:
             continue
         axes = columns.setdefault(match["name"], {})

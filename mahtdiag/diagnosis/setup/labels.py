@@ -15,6 +15,7 @@ from mahtdiag.diagnosis.setup.check import (
     not_checked,
     of_both,
     of_labels,
+    too_few,
 )
 from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES
 from mahtdiag.diagnosis.setup.mistakes import TRANSFORM
@@ -94,7 +95,7 @@ def _unit(facts: Facts) -> Outcome:
             refused=True,
         )
     if not facts.predicted:
-        return fine("labels lie where pixels of their images would")
+        return fine("labels lie where pixels of their images would") if len(labels) else too_few(0, 1)
     if not len(facts.table):
         return not_checked("no image was evaluated")
     return explained_by(facts, "labels.unit", "labels and predictions have the same scale")
@@ -143,7 +144,7 @@ def _axes(facts: Facts) -> Outcome:
                 "write x before y in the annotations",
             )
     if not facts.predicted:
-        return fine("labels lie inside their images")
+        return fine("labels lie inside their images") if len(labels) else too_few(0, 1)
     return explained_by(facts, "order.axes", "x and y are where they belong")
 
 

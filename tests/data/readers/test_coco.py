@@ -115,15 +115,25 @@ def test_levels_that_cannot_be_told_are_not_guessed(tmp_path: Path) -> None:
     )
 
 
-def test_an_attribute_can_name_the_level(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["level", "Level", "Wirbel"])
+def test_an_attribute_can_name_the_level(tmp_path: Path, key: str) -> None:
     quads = POINTS.reshape(5, 4, 2)
     annotations = [
-        instance(triples(quads[i]), attributes={"level": LUMBAR[i], "occluded": False}) for i in (4, 1, 2)
+        instance(triples(quads[i]), attributes={key: LUMBAR[i], "occluded": False}) for i in (4, 1, 2)
     ]
     write(tmp_path, annotations, [{**ONE_CLASS, "keypoints": ["tl", "tr", "bl", "br"]}])
     wanted = quads.copy()
     wanted[[0, 3]] = np.nan
     np.testing.assert_array_equal(opened(tmp_path).samples[0].keypoints_px, wanted.reshape(20, 2))
+
+
+def test_attributes_that_name_several_levels_name_none(tmp_path: Path) -> None:
+    annotations = [
+        instance(triples(quad), attributes={"level": LUMBAR[i], "below": LUMBAR[4 - i]})
+        for i, quad in enumerate(POINTS.reshape(5, 4, 2))
+    ]
+    write(tmp_path, annotations, [ONE_CLASS])
+    assert reason(tmp_path).endswith("some vertebrae have a level and others none: name all of them")
 
 
 def test_own_names(tmp_path: Path) -> None:

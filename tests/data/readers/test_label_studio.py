@@ -88,6 +88,16 @@ def test_the_digits_of_an_upload_may_be_in_the_name_of_the_file(tmp_path: Path) 
     assert opened(tmp_path, "label-studio").samples[0].image == "3ceb3ffd-a.png"
 
 
+def test_an_upload_is_named_without_blanks(tmp_path: Path) -> None:
+    for name in ("Knie 1 (ap).png", "b c.png", "b_(c).png"):
+        write_image(tmp_path / name)
+    uploads = ("/data/upload/3/3ceb3ffd-Knie_1_ap.png", "/data/upload/3/3ceb3ffd-b_c.png")
+    write(tmp_path, *(task(upload, annotation(corners())) for upload in uploads))
+    dataset = opened(tmp_path, "label-studio")
+    assert [sample.image for sample in dataset.samples] == ["Knie 1 (ap).png"]
+    assert "no such image" in dataset.failures[0].reason
+
+
 def test_another_column_may_hold_the_image(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     made = task("", annotation(corners()))

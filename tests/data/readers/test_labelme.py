@@ -71,6 +71,17 @@ def test_polygons_begin_anywhere_and_may_be_closed(tmp_path: Path) -> None:
     )
 
 
+def test_polygons_that_begin_at_different_corners(tmp_path: Path) -> None:
+    shapes = [
+        shape(f"L{i + 1}", *np.roll(quad[:: (-1) ** i], i, axis=0), kind="polygon")
+        for i, quad in enumerate(quads())
+    ]
+    write(tmp_path, "a", [*shapes, shape("pelvis", (1, 9), (9, 9), (9, 1), (1, 1), kind="polygon")])
+    dataset = opened(tmp_path, "labelme")
+    np.testing.assert_array_equal(keypoints(dataset, "a.png"), POINTS)
+    assert "polygons begin at different corners: each is taken clockwise from its upper left" in dataset.notes
+
+
 def test_groups_of_corners(tmp_path: Path) -> None:
     shapes = [shape(name[3:], point, group=int(name[1])) for name, point in zip(NAMES, POINTS, strict=True)]
     boxes = [shape(f"L{i}", (0, 0), (9, 9), kind="rectangle", group=i) for i in range(2, 6)]

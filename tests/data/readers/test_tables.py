@@ -310,3 +310,18 @@ def test_a_header_of_many_separators_is_read_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("image," + "_" * 60_000 + "z,L1_UL_x,L1_UL_y\na,1,2,3\n")
     assert reader_of(tmp_path, "csv").recognises(tmp_path) == "a.csv"
     assert time.process_time() - began < 5
+
+
+def test_units_in_a_header_are_no_part_of_a_name(tmp_path: Path) -> None:
+    write(tmp_path, [["image", "Level", "corner", "X (px)", "Y [pixels]"], *LONG[1:]])
+    assert np.array_equal(points(tmp_path), POINTS)
+    wide = [[cell if cell == "image" else f"{cell} (px)" for cell in WIDE[0]], WIDE[1]]
+    write(tmp_path, wide)
+    assert np.array_equal(points(tmp_path), POINTS)
+
+
+@pytest.mark.parametrize(("rows", "column"), [(LONG, "x"), (LONG, "image"), (ENDPLATES, "y2")])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, rows: Rows, column: str) -> None:
+    write(tmp_path, [[*rows[0], column], *([*row, "7"] for row in rows[1:])])
+    with pytest.raises(DataError, match=f"two columns {column}: keep one"):
+        opened(tmp_path)

@@ -40,8 +40,19 @@ def test_every_image_below_a_folder_is_evaluated_without_labels(tmp_path: Path) 
 def test_a_folder_with_anything_else_is_no_set_of_images_unless_asked_for(tmp_path: Path, name: str) -> None:
     images(tmp_path, "a.png", "study/b.png")
     (tmp_path / name).write_text("{}")
-    assert reader_of(tmp_path).name != NO_LABELS
+    if name == "a.csv":
+        assert reader_of(tmp_path).name != NO_LABELS
+    else:
+        with pytest.raises(DataError, match=rf"looked at {name}\): .* --no-labels takes the images alone"):
+            reader_of(tmp_path)
     assert len(open_dataset(tmp_path, View.AP, ALONE).samples) == 2
+
+
+def test_a_table_that_is_not_understood_is_named_with_its_columns(tmp_path: Path) -> None:
+    images(tmp_path, "a.png")
+    (tmp_path / "corners.csv").write_text("image;row;col\na.png;1;2\n")
+    with pytest.raises(DataError, match=r"looked at corners\.csv with the columns image, row, col\)"):
+        open_dataset(tmp_path, View.AP)
 
 
 def test_folders_and_names_tell_the_view(tmp_path: Path) -> None:

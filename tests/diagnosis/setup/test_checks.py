@@ -394,6 +394,10 @@ def test_no_image_at_all() -> None:
     assert not [e for e in entries if e.status in (WRONG, WARNING)]
 
 
+def test_of_no_labels_at_all_nothing_is_fine() -> None:
+    assert {entry.status for entry in check_setup(facts(0, spec=None))} == {NOT}
+
+
 def test_a_keypoint_that_is_dead_in_the_whole_table_is_left_out() -> None:
     flags = np.zeros((12, K), dtype=np.int64)
     flags[:, 3] = int(HeatmapFlag.FLAT)
