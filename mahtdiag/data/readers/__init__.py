@@ -1,5 +1,6 @@
 """The annotation formats: one reader each, found by what lies in the folder."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from mahtdiag.data.files import Dataset, ViewEvidence, brief, shown
 from mahtdiag.data.folders import one_look
 from mahtdiag.data.headers import with_headers
 from mahtdiag.data.json_files import collector_paused
+from mahtdiag.data.labelled import LabelledSet
 from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.aasce import Aasce
 from mahtdiag.data.readers.buu_lspine import BuuLspine
@@ -138,9 +140,23 @@ def _opening() -> Iterator[None]:
 
 
 def read_set(path: Path, options: ReadOptions) -> AnnotatedSet:
-    """What the reader that recognises a set reads of it. Raises DataError as `reader_of` and `read` do."""
+    """What the reader that recognises a set reads of it.
+
+    Raises DataError as `reader_of` and `read` do, and where there is no such folder or file: readers look
+    beside a file.
+    """
     with _opening():
-        return reader_of(path, options.format, options.format_if_unclear).read(path, options)
+        reader = reader_of(path, options.format, options.format_if_unclear)
+        if not os.path.lexists(path):
+            wanted = "give the folder that holds the images and their annotations"
+            raise DataError(f"{shown(path)}: no such folder: {wanted}")
+        found = reader.read(path, options)
+    if isinstance(found, LabelledSet) and not found.labels_file:
+        raise DataError(
+            f"{shown(path)}: no file of the format {reader.name} ({reader.title}): name another with"
+            " --data-format, or none: it is told by content"
+        )
+    return found
 
 
 def open_dataset(

@@ -48,6 +48,21 @@ def test_a_folder_with_anything_else_is_no_set_of_images_unless_asked_for(tmp_pa
     assert len(open_dataset(tmp_path, View.AP, ALONE).samples) == 2
 
 
+def test_images_beside_a_folder_that_is_not_there_are_not_taken(tmp_path: Path) -> None:
+    images(tmp_path, "a.png")
+    with pytest.raises(DataError, match="spines: no such folder"):
+        open_dataset(tmp_path / "spines", View.AP, ALONE)
+
+
+@pytest.mark.parametrize("name", ["coco", "label-studio", "cvat", "deeplabcut", "aasce"])
+def test_a_format_without_a_file_of_it_is_said(tmp_path: Path, name: str) -> None:
+    images(tmp_path, "a.png")
+    with pytest.raises(DataError, match=rf"no file of the format {name} \("):
+        open_dataset(tmp_path, View.AP, ReadOptions(format=name))
+    with pytest.raises(DataError, match="no such folder"):
+        open_dataset(tmp_path / "spines", View.AP, ReadOptions(format=name))
+
+
 def test_a_table_that_is_not_understood_is_named_with_its_columns(tmp_path: Path) -> None:
     images(tmp_path, "a.png")
     (tmp_path / "corners.csv").write_text("image;row;col\na.png;1;2\n")
