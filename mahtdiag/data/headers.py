@@ -25,8 +25,8 @@ def with_headers(
 
     A spacing by the set itself stays; else it is PixelSpacing, or with `from_imager` that of the detector,
     ImagerPixelSpacing. So do patient, sex and age where the set says any of them. An image whose
-    ViewPosition is of the other view, or whose header cannot be read, is a failure. `window`: how the pixels
-    of DICOM images are to be read.
+    ViewPosition or PatientOrientation is of the other view, or whose header cannot be read, is a failure.
+    `window`: how the pixels of DICOM images are to be read.
     """
     samples: list[Sample] = []
     failures = list(dataset.failures)
@@ -58,7 +58,7 @@ def _is_dicom(path: str) -> bool:
 
 def _require_view(facts: DicomFacts, view: View) -> None:
     if facts.view not in (None, view):
-        raise DataError(f"ViewPosition in its header is that of a view {facts.view}, not {view}")
+        raise DataError(f"{facts.view_by} in its header is that of a view {facts.view}, not {view}")
 
 
 def _told(sample: Sample, facts: DicomFacts, from_imager: bool, spacings: Counter[str]) -> Sample:

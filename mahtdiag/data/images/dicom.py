@@ -50,13 +50,15 @@ class DicomFacts:
     """What a header says of an image; None where it says nothing.
 
     `spacing` is PixelSpacing, `imager_spacing` that of the detector, larger than the patient's by the
-    magnification. `view` by ViewPosition. `patient`: hashed number, sex, age.
+    magnification. `view` by ViewPosition, else by PatientOrientation, as `view_by` says: rows that run to the
+    patient's left or right are frontal, to the front or back lateral. `patient`: hashed number, sex, age.
     """
 
     size: Size
     spacing: PixelSpacing | None
     imager_spacing: PixelSpacing | None
     view: View | None
+    view_by: str
     patient: Patient
 
 
@@ -222,17 +224,28 @@ def _facts(header: "Dataset", name: str) -> DicomFacts:
     number = str(header.get("PatientID", "") or "").strip()
     sex = str(header.get("PatientSex", "") or "")
     age = str(header.get("PatientAge", "") or "")
+    view, view_by = _VIEWS.get(str(header.get("ViewPosition", "") or "").upper()), "ViewPosition"
+    if view is None:
+        view, view_by = _view_of_orientation(header.get("PatientOrientation")), "PatientOrientation"
     return DicomFacts(
         size=Size(int(rows[0]), int(columns[0])),
         spacing=_spacing(header.get("PixelSpacing")),
         imager_spacing=_spacing(header.get("ImagerPixelSpacing")),
-        view=_VIEWS.get(str(header.get("ViewPosition", "") or "").upper()),
+        view=view,
+        view_by=view_by,
         patient=Patient(
             hashlib.sha256(number.encode()).hexdigest()[:_DIGITS] if number else None,
             sex if sex in ("F", "M") else None,
             int(age[:-1]) if len(age) == 4 and age.endswith("Y") and age[:-1].isdecimal() else None,
         ),
     )
+
+
+def _view_of_orientation(value: Any) -> View | None:
+    """PatientOrientation names where the rows run to, and the columns (DICOM PS3.3 C.7.6.1.1.1)."""
+    if value is None or isinstance(value, str) or len(value) != 2:
+        return None
+    return {"L": View.AP, "R": View.AP, "A": View.LA, "P": View.LA}.get(str(value[0])[:1].upper())
 
 
 def _spacing(value: object) -> PixelSpacing | None:

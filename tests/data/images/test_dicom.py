@@ -153,6 +153,30 @@ def test_a_set_of_dicom(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("elements", "view"),
+    [
+        ({"PatientOrientation": ["L", "F"]}, View.AP),
+        ({"PatientOrientation": ["R", "FA"]}, View.AP),
+        ({"PatientOrientation": ["A", "F"]}, View.LA),
+        ({"PatientOrientation": ["PL", "F"]}, View.LA),
+        ({"PatientOrientation": ["F", "L"]}, None),
+        ({"PatientOrientation": ""}, None),
+        ({"PatientOrientation": ["A", "F"], "ViewPosition": "AP"}, View.AP),
+        ({"PatientOrientation": ["A", "F"], "ViewPosition": "XX"}, View.LA),
+    ],
+)
+def test_the_view_of_a_header(tmp_path: Path, elements: dict[str, Any], view: View | None) -> None:
+    path = tmp_path / "IM1"
+    path.write_bytes(dicom(**elements))
+    assert dicom_facts(path, "IM1").view is view
+    write(tmp_path / "set", "IM1", "IM1", **elements)
+    failures = [failure.reason for failure in open_dataset(tmp_path / "set", View.AP).failures]
+    assert bool(failures) == (view is View.LA)
+    if failures:
+        assert failures == ["PatientOrientation in its header is that of a view LA, not AP"]
+
+
+@pytest.mark.parametrize(
     ("content", "said"),
     [
         (dicom(NumberOfFrames=3), "3 frames: one image is wanted"),
