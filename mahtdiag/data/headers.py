@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mahtdiag.data.files import IMAGE_EXTENSIONS, Dataset, is_image
+from mahtdiag.data.files import IMAGE_EXTENSIONS, Dataset, counted, is_image
 from mahtdiag.data.images.dicom import EXTENSIONS, DicomFacts, dicom_facts
 from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
@@ -80,13 +80,13 @@ def _told(sample: Sample, facts: DicomFacts, from_imager: bool, spacings: Counte
 def _notes(spacings: Counter[str]) -> Iterator[str]:
     if spacings[_TAKEN]:
         yield (
-            f"spacing of {spacings[_TAKEN]} DICOM images is that of the detector (ImagerPixelSpacing):"
-            " millimetres are larger than in the patient by the magnification"
+            f"spacing of {counted(spacings[_TAKEN], 'DICOM image')} is that of the detector"
+            " (ImagerPixelSpacing): millimetres are larger than in the patient by the magnification"
         )
     if spacings[_LEFT]:
         yield (
-            f"{spacings[_LEFT]} DICOM images state the detector's spacing alone: no millimetres;"
+            f"{counted(spacings[_LEFT], 'DICOM image')} with the detector's spacing alone: no millimetres;"
             " --spacing-from imager takes it"
         )
     if spacings[_NONE]:
-        yield f"{spacings[_NONE]} DICOM images state no spacing: no millimetres"
+        yield f"{counted(spacings[_NONE], 'DICOM image')} without spacing: no millimetres"

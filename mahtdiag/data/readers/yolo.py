@@ -114,9 +114,13 @@ class _Description:
         """Which splits were read together, and which are not there."""
         folders = [PurePosixPath(image).parent.parts for image in images]
         counts: dict[str, int] = {}
-        said = []
+        said, seen = [], set[str]()
         for split, places in self.splits.items():
             for place in places:
+                # A folder that is named for two splits is one.
+                if place in seen:
+                    continue
+                seen.add(place)
                 if place.lower().endswith(".txt"):
                     said.append(f"{shown(place)} ({split}) is not read: every image with labels counts")
                 elif not (found := _below(place, folders)):

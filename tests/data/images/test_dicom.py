@@ -144,8 +144,8 @@ def test_a_set_of_dicom(tmp_path: Path) -> None:
         ("1.2.840.7", "ViewPosition in its header is that of a view LA, not AP")
     ]
     assert dataset.notes == (
-        "1 DICOM images state the detector's spacing alone: no millimetres; --spacing-from imager takes it",
-        "1 DICOM images state no spacing: no millimetres",
+        "1 DICOM image with the detector's spacing alone: no millimetres; --spacing-from imager takes it",
+        "1 DICOM image without spacing: no millimetres",
     )
     taken = open_dataset(folder, View.AP, ReadOptions(spacing_from=SpacingSource.IMAGER))
     assert {s.image: s.spacing for s in taken.samples}["b.dicom"] == PixelSpacing(0.4, 0.4)

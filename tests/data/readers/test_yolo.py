@@ -159,6 +159,11 @@ def test_labels_beside_their_images_and_in_split_folders(tmp_path: Path) -> None
     )
 
 
+def test_a_folder_that_is_named_for_two_splits_is_one(tmp_path: Path) -> None:
+    write(tmp_path, {**SPINE, "val": SPINE["train"]}, line(POINTS, 0, [2] * 20))
+    assert not [note for note in opened(tmp_path).notes if "splits" in note]
+
+
 def test_what_is_without_its_other_half_is_told(tmp_path: Path) -> None:
     write(tmp_path, SPINE, line(POINTS, 0, [2] * 20))
     (tmp_path / "labels/train/b.txt").write_text("")
