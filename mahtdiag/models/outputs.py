@@ -175,7 +175,7 @@ def _holds(part: object, read: Sequence[object]) -> bool:
         return True
     inner = _by_name(part)
     if inner is None and isinstance(part, (tuple, list)):
-        inner = dict(enumerate(part))  # type: ignore[arg-type]
+        inner = {str(place): value for place, value in enumerate(part)}
     return inner is not None and any(_holds(value, read) for value in inner.values())
 
 

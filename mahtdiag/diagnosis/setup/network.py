@@ -25,6 +25,8 @@ _WIDTH_LOW, _WIDTH_HIGH = 0.5, 2.0
 _CELLS_APART = 0.02
 # Without labels: images of which no two are framed alike.
 _MOVES = 1e-3
+# About the size of a radiograph: what moves by less than a pixel of it does not move.
+_FULL_PX = 1000.0
 _FOLLOWS = 0.05
 _CLOSE_ENOUGH = 1.1
 _COORDS_APART_CELLS = 3.0
@@ -267,28 +269,43 @@ def _constant(facts: Facts) -> Outcome | None:
         return not_checked("all images are the same")
     # The heatmaps' peaks where they are known: a decoder may hide that these follow the image.
     seen = table.argmax_px if np.isfinite(table.argmax_px).any() else facts.places.pred_px
-    pred, label = (points / table.sizes_px[:, None] for points in (seen, facts.places.label_px))
+    # A network's constant is one share of every image, that of a file may be one pixel.
+    scales = [table.sizes_px[:, None], *([np.full(2, _FULL_PX)] if facts.from_file else [])]
     if not facts.labelled:
-        return _unmoved(pred)
-    both = np.isfinite(pred) & np.isfinite(label)
-    if not both.any():
-        return not_checked("no labelled keypoint with a prediction")
-    moves = [_spread(points, both) for points in (pred, label)]
-    moving = moves[1] > 1e-6
-    if not moving.any():
-        return not_checked("labels are the same in all images")
-    ratio = max(
-        float(np.median(moves[0][rows, axis] / moves[1][rows, axis]))
-        for axis, rows in enumerate(moving.T)
-        if rows.any()
-    )
+        told = [_unmoved(seen / scale) for scale in scales]
+        return next((found for found in told if found.status is SetupStatus.WRONG), told[0])
+    ratios = [_followed(seen / scale, facts.places.label_px / scale) for scale in scales]
+    known = [ratio for ratio in ratios if isinstance(ratio, float)]
+    if not known:
+        return not_checked(str(ratios[0]))
+    ratio = min(known)
     if ratio >= _FOLLOWS:
         return fine("predictions differ between images as labels do")
     return Outcome(
         SetupStatus.WRONG,
         f"predictions do not depend on the image: from one to the next they move {100 * ratio:.2g} % of what "
         "labels do",
-        "check the checkpoint's weights and the input's normalisation (--normalize)",
+        _LOOK_AT_FILE if facts.from_file else _LOOK_AT_NETWORK,
+    )
+
+
+_LOOK_AT_FILE = "look at what wrote the predictions, and at its network"
+_LOOK_AT_NETWORK = "check the checkpoint's weights and the input's normalisation (--normalize)"
+
+
+def _followed(pred: Floats, label: Floats) -> float | str:
+    """How far predictions `[N, K, 2]` move from image to image, share of what labels do; or why not."""
+    both = np.isfinite(pred) & np.isfinite(label)
+    if not both.any():
+        return "no labelled keypoint with a prediction"
+    moves = [_spread(points, both) for points in (pred, label)]
+    moving = moves[1] > 1e-6
+    if not moving.any():
+        return "labels are the same in all images"
+    return max(
+        float(np.median(moves[0][rows, axis] / moves[1][rows, axis]))
+        for axis, rows in enumerate(moving.T)
+        if rows.any()
     )
 
 

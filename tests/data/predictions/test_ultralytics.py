@@ -75,7 +75,7 @@ def test_a_broken_file_of_a_folder_is_the_problem_of_its_image(tmp_path: Path) -
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_mapping_of_names_may_hold_json_in_text(tmp_path: Path, nested: bool) -> None:
-    listed: dict[str, Any] = {f"/work/in/{i}": [instance(PREDICTED[i])] for i in IMAGES}
+    listed: dict[str, Any] = {f"/data/in/{i}": [instance(PREDICTED[i])] for i in IMAGES}
     if nested:
         listed = {image: json.dumps(found, indent=2) for image, found in listed.items()}
     found = predictions(write_json(tmp_path / "p.json", listed), plain_set(tmp_path / "data"))

@@ -380,6 +380,19 @@ def test_predictions_of_a_file_have_all_checks_but_those_of_the_network() -> Non
     assert RESULTS in off
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_file_with_one_place_for_all_images_of_several_sizes_is_told(labelled: bool) -> None:
+    same = np.broadcast_to(np.linspace(100, 300, 2 * K).reshape(K, 2), (12, K, 2)).copy()
+    sizes: dict[str, Any] = {"width": np.linspace(500, 900, 12), "height": np.linspace(900, 1300, 12)}
+    known = replace(facts(spec=None, pred_px=same, **sizes), from_file=True, labelled=labelled)
+    entries = {entry.check: entry for entry in check_setup(known)}
+    assert entries["network.follows"].status is WRONG
+    if labelled:
+        assert entries["labels.unit"].evidence == "network.follows comes first"
+    moved = replace(facts(spec=None, **sizes), from_file=True, labelled=labelled)
+    assert {e.check: e.status for e in check_setup(moved)}["network.follows"] is FINE
+
+
 def test_without_labels_no_check_speaks_of_them() -> None:
     entries = check_setup(replace(facts(), labelled=False))
     named = [check.name for check in CHECKS if not check.labels]
