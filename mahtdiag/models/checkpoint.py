@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -47,22 +48,37 @@ class Checkpoint:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file; an error if it cannot be read, is empty, or only points to the file."""
+        return self._sha256_of(self.path)
+
+    def require_readable(self) -> None:
+        """Raise CheckpointError for a file that cannot be read, is empty, or only points to the file."""
+        assert self.sha256
+
+    def sha256_with(self, files: Sequence[Path]) -> str:
+        """SHA-256 of the file; where others belong to it, of all their digests."""
+        if not files:
+            return self.sha256
+        digests = [self.sha256, *map(self._sha256_of, files)]
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+    @staticmethod
+    def _sha256_of(path: Path) -> str:
         try:
-            with self.path.open("rb") as file:
+            with path.open("rb") as file:
                 first = file.read(len(LFS_POINTER))
                 file.seek(0)
                 digest = hashlib.file_digest(file, "sha256")
                 if not file.tell():
-                    raise CheckpointError(f"{self.path}: the checkpoint is empty")
+                    raise CheckpointError(f"{path}: the checkpoint is empty")
                 if first == LFS_POINTER:
                     raise CheckpointError(
-                        f"{self.path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull"
+                        f"{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull"
                     )
         except FileNotFoundError:
-            raise CheckpointError(f"{self.path}: no such checkpoint") from None
+            raise CheckpointError(f"{path}: no such checkpoint") from None
         except OSError as error:
             reason = f"cannot be read ({error.strerror}); give a checkpoint file"
-            raise CheckpointError(f"{self.path}: {reason}") from None
+            raise CheckpointError(f"{path}: {reason}") from None
         return digest.hexdigest()
 
     @cached_property
@@ -95,7 +111,8 @@ class Checkpoint:
             with warnings.catch_warnings():
                 # torch warns about pickles that it refuses in the next moment.
                 warnings.simplefilter("ignore", UserWarning)
-                return torch.load(self.path, map_location="cpu", weights_only=True)
+                with self.path.open("rb") as file:  # of a path, torch looks at the name too
+                    return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
             return self._as_data(damaged)
         except Exception as error:  # torch.load raises whatever a damaged file provokes
@@ -133,6 +150,10 @@ class CheckpointFormat(Protocol):
 
     def recognises(self, checkpoint: Checkpoint) -> bool:
         """Whether the file is of this format. Raises CheckpointError where it is too damaged to tell."""
+
+    def files(self, checkpoint: Checkpoint) -> tuple[Path, ...]:
+        """The files beside it that hold a part of it, which its digest covers. Raises CheckpointError."""
+        return ()
 
     def inspect(self, checkpoint: Checkpoint) -> ModelSpec | None:
         """What the file says of its network, None if it says nothing; runs nothing that the file carries.

@@ -52,8 +52,8 @@ def load_model(
     UsageError, one line per problem.
     """
     checkpoint = Checkpoint(path, factory, weights)
-    # The digest first: a file that cannot be read is refused before anything is said about options.
-    digest = checkpoint.sha256
+    # A file that cannot be read is refused before anything is said about options.
+    checkpoint.require_readable()
     if factory is not None and not trust:
         raise UsageError(f"--model {factory} runs code of yours: add --trust if you trust it")
     found = format_of(checkpoint)
@@ -63,6 +63,7 @@ def load_model(
         raise UsageError(f"{path}: a {found.title} runs code of its own: add --trust if you trust it")
     if weights is not None and not found.needs_factory:
         raise UsageError(f"{path}: --weights {weights}: a {found.title} has one set of weights: leave it out")
+    digest = checkpoint.sha256_with(found.files(checkpoint))
     spec = found.inspect(checkpoint)
     network = found.load(checkpoint).eval()
     told = checkpoint.told

@@ -1,8 +1,9 @@
 """The product's own checkpoints: a state dict beside a block of plain data that says how to run it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import torch
 from pydantic import (
@@ -15,11 +16,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from safetensors.torch import save_file
 from torch import nn
 
 from mahtdiag.errors import CheckpointError, UsageError
+from mahtdiag.models.checkpoint import Checkpoint
 from mahtdiag.models.formats.native import METADATA_KEY, STATE_KEY
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
+from mahtdiag.models.tensor_files import SUFFIX
+from mahtdiag.models.weights import check_weights, clipped, put_weights, select, tensors_of
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
 from mahtdiag.schema.model_spec import (
@@ -31,6 +36,9 @@ from mahtdiag.schema.model_spec import (
     parse_normalization,
 )
 from mahtdiag.schema.skeleton import View
+
+MOST_SAID: Final = 24
+LONGEST_REASON: Final = 300
 
 
 class _Block(BaseModel):
@@ -125,25 +133,49 @@ def metadata_of(network: MahtNet, spec: ModelSpec) -> CheckpointMetadata:
 
 
 def save_checkpoint(path: Path, network: MahtNet, spec: ModelSpec) -> None:
-    """Write a checkpoint that `mahtdiag evaluate` needs no options for."""
-    metadata = metadata_of(network, spec).model_dump(mode="json")
+    """Write a checkpoint that `mahtdiag evaluate` needs no options for.
+
+    A path that ends in `.safetensors` becomes such a file, with the block as JSON in its header.
+    """
+    metadata = metadata_of(network, spec)
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({METADATA_KEY: metadata, STATE_KEY: state}, path)
+    if path.suffix == SUFFIX:
+        # Copies: the format takes no two names for the same numbers.
+        copies = {name: tensor.clone() for name, tensor in state.items()}
+        save_file(copies, path, {METADATA_KEY: metadata.model_dump_json()})
+    else:
+        torch.save({METADATA_KEY: metadata.model_dump(mode="json"), STATE_KEY: state}, path)
 
 
 def read_metadata(block: Any, where: str) -> CheckpointMetadata:
-    """Validate a metadata block; CheckpointError names every field that is wrong."""
+    """Validate a metadata block; CheckpointError names the fields that are wrong, `MOST_SAID` of them."""
     try:
         return CheckpointMetadata.model_validate(block)
     except ValidationError as error:
-        raise CheckpointError(
-            *(
-                f"{where}: metadata field {'.'.join(map(str, e['loc'])) or METADATA_KEY}: "
-                + e["msg"].removeprefix("Value error, ")
-                for e in error.errors()
-            )
-        ) from None
+        wrong = error.errors(include_url=False, include_input=False)
+        lines = [
+            f"{where}: metadata field {clipped('.'.join(map(str, e['loc']))) or METADATA_KEY}: "
+            + clipped(e["msg"].removeprefix("Value error, "), LONGEST_REASON)
+            for e in wrong[:MOST_SAID]
+        ]
+        lines += [f"{where}: {len(wrong) - MOST_SAID} more wrong fields"] if len(wrong) > MOST_SAID else []
+        raise CheckpointError(*lines) from None
+
+
+def network_of(block: Any, state: object, checkpoint: Checkpoint) -> nn.Module:
+    """The built-in network that a metadata block describes, with these weights. Raises CheckpointError."""
+    path, where = checkpoint.path, str(checkpoint.path)
+    metadata = read_metadata(block, where)
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"{where}: metadata without {STATE_KEY}; save the checkpoint again")
+    weights = tensors_of(state)
+    # What the file says about its size is compared with its weights before it may cost memory.
+    outline = build_network(metadata, where, outline=True)
+    check_weights(outline, select(weights, outline.state_dict(), path), path)
+    network = build_network(metadata, where)
+    checkpoint.told.notes += put_weights(weights, network, path).notes(path)
+    return network
 
 
 def build_network(metadata: CheckpointMetadata, where: str, *, outline: bool = False) -> nn.Module:

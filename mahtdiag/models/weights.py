@@ -56,7 +56,8 @@ class Selection:
         if not self.leftovers:
             return ()
         named = listed(self.leftovers)
-        return (f"{path}: {len(self.leftovers)} tensors that the network has no place for: {named}",)
+        count = f"{len(self.leftovers)} tensor{'' if len(self.leftovers) == 1 else 's'}"
+        return (f"{path}: {count} that the network has no place for: {named}",)
 
 
 def weight_sets(content: Any, path: Path) -> tuple[WeightSet, ...]:
@@ -65,7 +66,7 @@ def weight_sets(content: Any, path: Path) -> tuple[WeightSet, ...]:
     Raises CheckpointError where there is none.
     """
     if not isinstance(content, Mapping):
-        what = _clipped(content) if isinstance(content, str) else f"a {type(content).__name__}"
+        what = clipped(content) if isinstance(content, str) else f"a {type(content).__name__}"
         raise CheckpointError(f"{path}: holds {what}, not a state dict")
     seen = _Seen(path)
     found = tuple(seen.walk(content, ()))
@@ -116,7 +117,7 @@ def all_weights(sets: Sequence[WeightSet], path: Path) -> dict[str, Tensor]:
         front = "" if part.key == ITSELF else f"{part.key}."
         for name, tensor in part.tensors.items():
             if front + name in found:
-                raise CheckpointError(f"{path}: two weights are called {_clipped(front + name)}")
+                raise CheckpointError(f"{path}: two weights are called {clipped(front + name)}")
             found[front + name] = tensor
     return found
 
@@ -266,7 +267,7 @@ def check_weights(network: nn.Module, found: Selection, path: Path) -> None:
     # A counter that older checkpoints lack and that evaluation never reads.
     missing = [n for n in wanted if n not in weights and not n.endswith(_COUNTER)]
     shapes = [
-        f"{_clipped(name)} is {list(weights[name].shape)}, the network has {list(own.shape)}"
+        f"{clipped(name)} is {list(weights[name].shape)}, the network has {list(own.shape)}"
         for name, own in wanted.items()
         if name in weights and not _fits(weights[name], own)
     ]
@@ -295,10 +296,12 @@ def put_weights(
 
 def listed(names: Sequence[str]) -> str:
     """The first names and how many more there are."""
-    shown = ", ".join(map(_clipped, names[:SHOWN]))
+    shown = ", ".join(map(clipped, names[:SHOWN]))
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more ({len(names)} in all)"
 
 
-def _clipped(name: str) -> str:
-    text = name.replace("\n", " ").replace("\r", " ")
-    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
+def clipped(text: str, longest: int = LONGEST_NAME) -> str:
+    """A text as a part of one line, shortened."""
+    text = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * longest])
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

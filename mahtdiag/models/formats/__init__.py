@@ -7,10 +7,17 @@ from typing import Final
 
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.formats.native import Native
+from mahtdiag.models.formats.safetensors import DescribedSafetensors, Safetensors
 from mahtdiag.models.formats.state_dict import StateDict
 from mahtdiag.models.formats.torchscript import TorchScript
 
-FORMATS: Final[tuple[CheckpointFormat, ...]] = (TorchScript(), Native(), StateDict())
+FORMATS: Final[tuple[CheckpointFormat, ...]] = (
+    DescribedSafetensors(),
+    Safetensors(),
+    TorchScript(),
+    Native(),
+    StateDict(),
+)
 """Every format, in the order in which they are asked: those that know a file by its name, its first bytes or
 the list of its members stand before those that read its data. The last takes whatever is left."""
 

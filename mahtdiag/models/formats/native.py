@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from mahtdiag.errors import CheckpointError
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.schema.model_spec import ModelSpec
 
@@ -35,17 +34,7 @@ class Native(CheckpointFormat):
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The built-in network that the metadata describe."""
-        from mahtdiag.models.native import build_network, read_metadata
-        from mahtdiag.models.weights import check_weights, put_weights, select, tensors_of
+        from mahtdiag.models.native import network_of
 
-        where, content = str(checkpoint.path), checkpoint.content
-        metadata, state = read_metadata(content[METADATA_KEY], where), content.get(STATE_KEY)
-        if not isinstance(state, Mapping):
-            raise CheckpointError(f"{where}: metadata without {STATE_KEY}; save the checkpoint again")
-        weights = tensors_of(state)
-        # What the file says about its size is compared with its weights before it may cost memory.
-        outline = build_network(metadata, where, outline=True)
-        check_weights(outline, select(weights, outline.state_dict(), checkpoint.path), checkpoint.path)
-        network = build_network(metadata, where)
-        checkpoint.told.notes += put_weights(weights, network, checkpoint.path).notes(checkpoint.path)
-        return network
+        content = checkpoint.content
+        return network_of(content[METADATA_KEY], content.get(STATE_KEY), checkpoint)

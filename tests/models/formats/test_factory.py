@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mahtdiag.errors import CheckpointError, UsageError
-from mahtdiag.models.formats.state_dict import build_from_factory
+from mahtdiag.models.factories import build_from_factory
 from mahtdiag.models.loading import load_model
 from tests.models.networks import problems_of
 

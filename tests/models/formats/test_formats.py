@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from mahtdiag.errors import CheckpointError, UsageError
@@ -38,6 +39,9 @@ def test_each_file_is_of_one_format(tmp_path: Path) -> None:
     write_torchscript(tmp_path / "torchscript")
     save_checkpoint(tmp_path / "mahtdiag", mahtnet(), SPEC)
     torch.save(plain().state_dict(), tmp_path / "state-dict")
+    save_file(plain().state_dict(), tmp_path / "safetensors")
+    save_checkpoint(tmp_path / "own.safetensors", mahtnet(), SPEC)
+    (tmp_path / "own.safetensors").rename(tmp_path / "mahtdiag-safetensors")
     for known in FORMATS:
         assert format_of(Checkpoint(tmp_path / known.name)).name == known.name
         assert format_named(known.name) is known
@@ -48,8 +52,15 @@ def test_each_file_is_of_one_format(tmp_path: Path) -> None:
 
 def test_what_runs_code_is_known_of_every_format() -> None:
     runs_code = {known.name: known.carries_code or known.needs_factory for known in FORMATS}
-    assert runs_code == {"torchscript": True, "mahtdiag": False, "state-dict": True}
-    assert [known.name for known in FORMATS if known.describes_itself] == ["mahtdiag"]
+    assert runs_code == {
+        "torchscript": True,
+        "mahtdiag": False,
+        "mahtdiag-safetensors": False,
+        "safetensors": True,
+        "state-dict": True,
+    }
+    own = [known.name for known in FORMATS if known.describes_itself]
+    assert own == ["mahtdiag-safetensors", "mahtdiag"]
 
 
 def test_a_format_that_carries_code_is_opened_with_trust_alone(

@@ -26,7 +26,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     """Load a state dict into what a factory builds."""
 
     def loaded(path: Path, build: Build, weights: str | None = None) -> LoadedModel:
-        monkeypatch.setattr("mahtdiag.models.formats.state_dict.build_from_factory", lambda name: build())
+        monkeypatch.setattr("mahtdiag.models.factories.build_from_factory", lambda name: build())
         return load_model(path, factory="nets:build", weights=weights, trust=True)
 
     return loaded
@@ -156,7 +156,7 @@ def test_the_set_that_fits_is_read_and_told() -> None:
     content = {"discriminator": ones("c.w"), "generator": ones("a.w", "b.w")}
     found = selected(content, "a.w", "b.w")
     assert (found.key, found.leftovers) == ("generator", ("discriminator.c.w",))
-    assert found.notes(HERE) == ("x.pt: 1 tensors that the network has no place for: discriminator.c.w",)
+    assert found.notes(HERE) == ("x.pt: 1 tensor that the network has no place for: discriminator.c.w",)
 
 
 def test_what_training_alone_needs_is_left_with_a_note() -> None:

@@ -1,0 +1,143 @@
+"""safetensors: named tensors behind a header of JSON, in one file or in shards that an index lists.
+
+Nothing in such a file can run. The library checks that the tensors cover the file without gap or overlap.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from safetensors import SafetensorError, safe_open
+
+from mahtdiag.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIX: Final = ".safetensors"
+INDEX_SUFFIX: Final = ".index.json"
+LARGEST_HEADER: Final = 100_000_000
+LARGEST_INDEX: Final = 64 << 20
+MOST_SHARDS: Final = 1000
+_OTHERS: Final = (b"PK\x03\x04", b"\x80")
+"""How ZIP archives and pickles begin."""
+
+
+def is_tensor_file(path: Path) -> bool:
+    """Whether a file is one by how it begins, or is called one and begins like no other."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(9)
+    except OSError:
+        return False
+    if first.startswith(_OTHERS):
+        return False
+    return path.suffix.lower() == SUFFIX or (first[8:] == b"{" and _length(first) <= LARGEST_HEADER)
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is called an index of shards."""
+    return path.name.lower().endswith(INDEX_SUFFIX)
+
+
+def _length(first: bytes) -> int:
+    return int(struct.unpack("<Q", first[:8])[0])
+
+
+def shards_of(path: Path) -> tuple[Path, ...]:
+    """The files that an index lists, beside it; the file itself where it is none.
+
+    Raises CheckpointError where the index is no such list, or names what does not lie beside it.
+    """
+    if not is_index(path):
+        return (path,)
+    names = sorted(set(_weight_map(path).values()))
+    if len(names) > MOST_SHARDS:
+        raise CheckpointError(f"{path}: an index of {len(names)} shards, at most {MOST_SHARDS} are read")
+    for name in names:
+        if name != Path(name).name or "\\" in name or not name.lower().endswith(SUFFIX):
+            raise CheckpointError(
+                f"{path}: lists {_short(name)!r}, expected {SUFFIX} files beside it; save it as safetensors"
+            )
+        if not (path.parent / name).is_file():
+            raise CheckpointError(f"{path}: lists {_short(name)}, which is not beside it; copy all shards")
+    return tuple(path.parent / name for name in names)
+
+
+def _weight_map(path: Path) -> Mapping[str, str]:
+    """The file of each tensor, as the index says."""
+    try:
+        if path.stat().st_size > LARGEST_INDEX:
+            raise CheckpointError(f"{path}: too large for an index of shards")
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise CheckpointError(f"{path}: not an index of shards: not valid JSON") from None
+    found = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(found, dict) or not found or not all(isinstance(v, str) for v in found.values()):
+        raise CheckpointError(f"{path}: not an index of shards: no weight_map from names to files")
+    return found
+
+
+def metadata_of(path: Path) -> Mapping[str, str]:
+    """What the header says beside the tensors; empty for an index. Raises CheckpointError."""
+    if is_index(path):
+        return {}
+    with _Opened(path, "np") as file:
+        found: Mapping[str, str] = file.metadata() or {}
+        return found
+
+
+def tensors_in(path: Path) -> "dict[str, Tensor]":
+    """The tensors by their names, of all shards. Raises CheckpointError."""
+    listed = _weight_map(path) if is_index(path) else None
+    found: dict[str, Tensor] = {}
+    for shard in shards_of(path):
+        for name, tensor in _tensors_of(shard):
+            if listed is None or listed.get(name) == shard.name:
+                found[name] = tensor
+    missing = [name for name in listed or () if name not in found]
+    if missing:
+        raise CheckpointError(f"{path}: lists {_short(missing[0])}, which its shard does not hold")
+    return found
+
+
+def _tensors_of(path: Path) -> "Iterator[tuple[str, Tensor]]":
+    with _Opened(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            yield name, file.get_tensor(name)
+
+
+class _Opened:
+    """A file of the library whose errors are CheckpointErrors of one line."""
+
+    def __init__(self, path: Path, framework: str) -> None:
+        self.path = path
+        self.framework = framework
+        self.file: Any = None
+
+    def __enter__(self) -> Any:
+        try:
+            self.file = safe_open(str(self.path), framework=self.framework)
+            return self.file.__enter__()
+        except Exception as error:
+            raise self._said(error) from None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.file.__exit__(kind, error, trace)
+        if isinstance(error, SafetensorError | RuntimeError | ValueError | TypeError | OSError):
+            raise self._said(error) from None
+
+    def _said(self, error: BaseException) -> CheckpointError:
+        reason = _short(str(error).removeprefix("Error while deserializing header: "), 200)
+        return CheckpointError(
+            f"{self.path}: damaged or truncated safetensors file ({reason}); copy or save it again"
+        )
+
+
+def _short(text: str, longest: int = 80) -> str:
+    text = "".join(sign if sign.isprintable() else " " for sign in text[:longest])
+    return " ".join(text.split()) or "nothing"
