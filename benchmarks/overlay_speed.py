@@ -21,7 +21,8 @@ from benchmarks.end_to_end import SAMPLES, bare_seconds, sample_settings
 from benchmarks.figures import Figure, at_most, milliseconds, table
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.images import Image, decode_image
+from mahtdiag.data.images import decode_image
+from mahtdiag.data.images.network_input import Image
 from mahtdiag.reports.overlay.draw import draw_overlay, png_bytes
 from mahtdiag.schema.records import ImageLosses, ImageRecord
 from mahtdiag.schema.skeleton import View

@@ -16,7 +16,6 @@ from mahtdiag.schema.choices import (
     DecodeMethod,
     FacingSide,
     ImageChoice,
-    ResizeMode,
     UncertaintyKind,
 )
 from mahtdiag.schema.output_spec import CoordsFrame
@@ -74,7 +73,7 @@ Facing = Annotated[FacingSide | None, _setting(keys.FACING)]
 Model = Annotated[str | None, _setting(keys.FACTORY)]
 Weights = Annotated[str | None, _setting(keys.WEIGHTS)]
 InputSize = Annotated[str | None, _setting(keys.INPUT_SIZE)]
-Resize = Annotated[ResizeMode | None, _setting(keys.RESIZE)]
+Resize = Annotated[str | None, _setting(keys.RESIZE)]
 Normalize = Annotated[str | None, _setting(keys.NORMALIZE)]
 Channels = Annotated[int | None, _setting(keys.CHANNELS)]
 Coords = Annotated[CoordinateConvention | None, _setting(keys.COORDS)]

@@ -49,8 +49,8 @@ INPUT_SIZE = OptionKey(
     NETWORK, "HxW", "Size of the network's input.",
 )  # fmt: skip
 RESIZE = OptionKey(
-    "--resize", "stretch", "stretch, or letterbox: keep the aspect ratio and pad",
-    NETWORK, None, "Fill the input, or keep the aspect ratio and pad.",
+    "--resize", "stretch", "stretch, or letterbox[:top-left,pad=1.25,fill=114]",
+    NETWORK, "stretch|letterbox[:…]", "Fill the input, or keep the aspect: letterbox:top-left,pad=1.25.",
 )  # fmt: skip
 NORMALIZE = OptionKey(
     "--normalize", "unit", "unit, imagenet or MEAN/STD: grey values to network values",

@@ -50,9 +50,10 @@ from mahtdiag.schema.choices import (
     UncertaintyKind,
 )
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
 from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, parse_outputs
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.read_options import NO_LABELS, ReadOptions, SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -99,7 +100,7 @@ class ModelSettings(SettingsTable):
     factory: str | None = optional(keys.FACTORY)
     weights: str | None = optional(keys.WEIGHTS)
     input_size: Annotated[Size, BeforeValidator(parse_size)] | None = optional(keys.INPUT_SIZE)
-    resize: ResizeMode | None = optional(keys.RESIZE)
+    resize: Annotated[Resize, BeforeValidator(Resize.parse)] | None = optional(keys.RESIZE)
     normalize: str | None = optional(keys.NORMALIZE)
     channels: Literal[1, 3] | None = optional(keys.CHANNELS)
     coords: CoordinateConvention | None = optional(keys.COORDS)

@@ -26,7 +26,7 @@ from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.tensor_files import SUFFIX
 from mahtdiag.models.weights import check_weights, clipped, put_weights, select, tensors_of
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import (
     LARGEST_SIGMA,
     Decoding,
@@ -35,6 +35,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
     parse_normalization,
 )
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import View
 
 MOST_SAID: Final = 24
@@ -49,9 +50,14 @@ class _Input(_Block):
     height: PositiveInt
     width: PositiveInt
     channels: Literal[1, 3]
-    resize: ResizeMode
+    resize: str
     normalize: str
     coords: CoordinateConvention
+
+    @field_validator("resize")
+    @classmethod
+    def _a_resize(cls, text: str) -> str:
+        return str(Resize.parse(text))
 
     @field_validator("normalize")
     @classmethod
@@ -102,7 +108,7 @@ class CheckpointMetadata(_Block):
             input=ModelInput(
                 size=Size(self.input.height, self.input.width),
                 channels=self.input.channels,
-                resize=self.input.resize,
+                resize=Resize.parse(self.input.resize),
                 normalization=parse_normalization(self.input.normalize),
                 convention=self.input.coords,
             ),
@@ -121,7 +127,7 @@ def metadata_of(network: MahtNet, spec: ModelSpec) -> CheckpointMetadata:
                 "height": spec.input.size.height,
                 "width": spec.input.size.width,
                 "channels": spec.input.channels,
-                "resize": spec.input.resize,
+                "resize": str(spec.input.resize),
                 "normalize": spec.input.normalization.name,
                 "coords": spec.input.convention,
             },

@@ -12,8 +12,9 @@ from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.schema.choices import LOSS_WEIGHTS, ImageChoice, Precision, UncertaintyFrame, UncertaintySource
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
-from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, Size
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelInput, ModelSpec
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
@@ -189,10 +190,10 @@ class RunSettings:
         if network_input is None or heatmap is None:
             return None
         try:
-            mode, convention = ResizeMode(str(stored["resize"])), CoordinateConvention(str(stored["coords"]))
+            resize, convention = Resize.parse(stored["resize"]), CoordinateConvention(str(stored["coords"]))
         except (KeyError, ValueError):
             return None
-        return NetworkFrames(network_input, heatmap, mode, convention)
+        return NetworkFrames(network_input, heatmap, resize, convention)
 
     def sigma_source(self, *, ensemble: bool) -> str:
         """`head`, `heatmap`, `mc-dropout` or `ensemble`: where σ came from."""

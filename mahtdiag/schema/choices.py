@@ -20,13 +20,6 @@ class CoordinateConvention(StrEnum):
     SCALE = "scale"
 
 
-class ResizeMode(StrEnum):
-    """How an image is brought to the network's input size."""
-
-    STRETCH = "stretch"
-    LETTERBOX = "letterbox"
-
-
 class DecodeMethod(StrEnum):
     """How a heatmap becomes a sub-pixel place."""
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.choices import CoordinateConvention, ResizeMode
+from mahtdiag.schema.choices import CoordinateConvention
+from mahtdiag.schema.preprocessing import Anchor, Resize, ResizeMode
 
-__all__ = ["CoordinateConvention", "FrameMap", "NetworkFrames", "Placement", "Points", "ResizeMode", "Size"]
+__all__ = ["CoordinateConvention", "FrameMap", "NetworkFrames", "Placement", "Points", "Resize", "Size"]
 
 Points = NDArray[np.float64]
 
@@ -72,12 +73,15 @@ class Placement:
         return np.array([self.left, self.top], dtype=np.float64)
 
     @staticmethod
-    def of(original: Size, network_input: Size, mode: ResizeMode) -> "Placement":
-        """Stretch fills the input; letterbox keeps the aspect ratio, centred, the rest is black."""
-        if mode is ResizeMode.STRETCH:
+    def of(original: Size, network_input: Size, resize: Resize) -> "Placement":
+        """Stretch fills the input; letterbox keeps the aspect ratio and leaves bars; see `Resize`."""
+        if resize.mode is ResizeMode.STRETCH:
             return Placement(network_input, 0, 0)
-        factor = min(network_input.height / original.height, network_input.width / original.width)
+        height, width = original.height * resize.pad, original.width * resize.pad
+        factor = min(network_input.height / height, network_input.width / width)
         resized = Size(max(1, round(original.height * factor)), max(1, round(original.width * factor)))
+        if resize.anchor is Anchor.TOP_LEFT:
+            return Placement(resized, 0, 0)
         return Placement(
             resized,
             (network_input.width - resized.width) // 2,
@@ -102,13 +106,13 @@ class FrameMap:
     original: Size
     network_input: Size
     heatmap: Size
-    mode: ResizeMode = ResizeMode.STRETCH
+    resize: Resize = Resize.STRETCH
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
 
     @property
     def placement(self) -> Placement:
         """Where the image lies in the network input."""
-        return Placement.of(self.original, self.network_input, self.mode)
+        return Placement.of(self.original, self.network_input, self.resize)
 
     @property
     def input_per_original(self) -> Points:
@@ -156,9 +160,9 @@ class NetworkFrames:
 
     network_input: Size
     heatmap: Size
-    mode: ResizeMode = ResizeMode.STRETCH
+    resize: Resize = Resize.STRETCH
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
 
     def of(self, original: Size) -> FrameMap:
         """The frames of an image of this size."""
-        return FrameMap(original, self.network_input, self.heatmap, self.mode, self.convention)
+        return FrameMap(original, self.network_input, self.heatmap, self.resize, self.convention)

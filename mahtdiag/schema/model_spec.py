@@ -7,12 +7,12 @@ from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import (
     CoordinateConvention,
     DecodeMethod,
-    ResizeMode,
     UncertaintyFrame,
     UncertaintyKind,
     UncertaintySource,
 )
 from mahtdiag.schema.frames import Size
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import Skeleton, View
 
 LARGEST_SIGMA = 1000.0
@@ -60,7 +60,7 @@ class ModelInput:
 
     size: Size
     channels: int
-    resize: ResizeMode = ResizeMode.STRETCH
+    resize: Resize = Resize.STRETCH
     normalization: Normalization = UNIT
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
 

@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.data.images import Image, decode_image
+from mahtdiag.data.images import decode_image
+from mahtdiag.data.images.network_input import Image
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError

@@ -5,7 +5,8 @@ from pathlib import Path
 from mahtdiag.config.project_file import read_settings
 from mahtdiag.config.settings import settings_from_options
 from mahtdiag.schema.choices import NO_IMAGES
-from mahtdiag.schema.frames import ResizeMode, Size
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.preprocessing import Resize
 
 from .problems import problems_of
 
@@ -54,13 +55,13 @@ def test_the_command_line_overrides_the_file(tmp_path: Path) -> None:
     assert file.overridden_by(settings_from_options({"CHECKPOINT": None, "--resize": None})) == file
     given = settings_from_options(
         {
-            "CHECKPOINT": None, "--resize": ResizeMode.LETTERBOX, "--input-size": "128x96", "DATA": "data",
+            "CHECKPOINT": None, "--resize": "letterbox", "--input-size": "128x96", "DATA": "data",
             "--overlays": "none", "--out": "no setting",
         }
     )  # fmt: skip
     both = file.overridden_by(given)
     assert both.model.checkpoint == "a.pt"
-    assert both.model.resize is ResizeMode.LETTERBOX
+    assert both.model.resize == Resize.LETTERBOX
     assert both.model.input_size == Size(128, 96)
     assert both.data.path == "data"
     assert (both.evaluate.workers, both.evaluate.overlays) == (2, NO_IMAGES)

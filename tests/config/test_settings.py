@@ -15,9 +15,10 @@ from mahtdiag.schema.choices import (
     UncertaintySource,
 )
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import McDropout
 from mahtdiag.schema.output_spec import CoordsFrame, Layout, OutputSpec
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.read_options import SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -51,7 +52,13 @@ KEYS = (
         ("512", "x", "512x", "x256", "0x5", "5x0", "-5x5", "5.5x5", "5x5x5", "8193x5", "512 x 256", "axb",
          512, [512, 256], True, ""),
     ),
-    Key("model", "resize", tuple((m.value, m) for m in ResizeMode), ("crop", 1)),
+    Key("model", "resize",
+        tuple((text, Resize.parse(text)) for text in (
+            "stretch", "letterbox", "letterbox:top-left", "letterbox:centre,pad=1.25,fill=114",
+            "letterbox:fill=edge", "letterbox:fill=mean,pad=2")),
+        ("crop", 1, "letterbox:", "letterbox:middle", "stretch:pad=2", "letterbox:pad=0.9",
+         "letterbox:pad=nan", "letterbox:pad=11", "letterbox:fill=256", "letterbox:fill=red",
+         "letterbox:pad=1,pad=2", "letterbox:shade=1")),
     Key("model", "normalize", (("unit", "unit"), ("0.4/0.2", "0.4/0.2")), TEXT_BAD),
     Key("model", "channels", ((1, 1), (3, 3)), (0, 2, 4, "three", True, 1.5)),
     Key(

@@ -17,10 +17,10 @@ from mahtdiag.schema.frames import (
     FrameMap,
     NetworkFrames,
     PixelSpacing,
-    ResizeMode,
     Size,
 )
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import BatchReading, LoadedImage, Patient, Sample
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_with
 
@@ -71,7 +71,7 @@ def table_of(
 
 def frame(
     original: Size = ORIGINAL,
-    mode: ResizeMode = ResizeMode.STRETCH,
+    mode: Resize = Resize.STRETCH,
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL,
 ) -> FrameMap:
     """An image brought to `INPUT`, heatmaps of another aspect."""

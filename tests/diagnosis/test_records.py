@@ -14,20 +14,22 @@ from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.losses.heatmap import FocalWeight
 from mahtdiag.schema.choices import UncertaintyFrame, UncertaintyKind, UncertaintySource
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, PixelSpacing, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, PixelSpacing, Size
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import BatchReading, Failure, ImageRecord, ModelOutputs
 from mahtdiag.schema.skeleton import View
 
 from .builders import HEATMAP, INPUT, Floats, frame, image, maker, reading, sample, spec, spine
 
+RESIZES = (Resize.STRETCH, Resize.LETTERBOX)
 SIZES = (Size(211, 150), Size(90, 301), Size(96, 64))
 FRAMES = st.builds(
     frame,
     st.sampled_from(SIZES),
-    st.sampled_from(list(ResizeMode)),
+    st.sampled_from(RESIZES),
     st.sampled_from(list(CoordinateConvention)),
 )
-EVERY_FRAME = [frame(size, mode, convention) for size in SIZES for mode in ResizeMode
+EVERY_FRAME = [frame(size, mode, convention) for size in SIZES for mode in RESIZES
                for convention in CoordinateConvention]  # fmt: skip
 
 
@@ -49,7 +51,7 @@ def by_hand(points: Floats, of: FrameMap) -> Floats:
     """Original pixels to heatmap cells, written out for each convention and resize mode."""
     half = 0.5 if of.convention is CoordinateConvention.HALF_PIXEL else 0.0
     width, height, left, top = INPUT.width, INPUT.height, 0, 0
-    if of.mode is ResizeMode.LETTERBOX:
+    if of.resize == Resize.LETTERBOX:
         factor = min(INPUT.height / of.original.height, INPUT.width / of.original.width)
         width, height = round(of.original.width * factor), round(of.original.height * factor)
         left, top = (INPUT.width - width) // 2, (INPUT.height - height) // 2
@@ -60,7 +62,7 @@ def by_hand(points: Floats, of: FrameMap) -> Floats:
     return np.stack([x, y], -1)
 
 
-@pytest.mark.parametrize("of", EVERY_FRAME, ids=lambda f: f"{f.original} {f.mode} {f.convention}")
+@pytest.mark.parametrize("of", EVERY_FRAME, ids=lambda f: f"{f.original} {f.resize} {f.convention}")
 @pytest.mark.parametrize("view", list(View))
 def test_a_prediction_in_the_cell_of_its_label_has_no_error(view: View, of: FrameMap) -> None:
     points = spine(view, of.original)
@@ -178,7 +180,7 @@ def test_violations_of_the_prediction_are_found() -> None:
 # ---------------------------------------------------------------- σ
 
 
-@pytest.mark.parametrize("of", EVERY_FRAME, ids=lambda f: f"{f.original} {f.mode} {f.convention}")
+@pytest.mark.parametrize("of", EVERY_FRAME, ids=lambda f: f"{f.original} {f.resize} {f.convention}")
 def test_sigma_of_a_head_scales_like_the_image(of: FrameMap) -> None:
     points = spine(View.AP, of.original)
     sigma = np.random.default_rng(0).uniform(0.5, 3, (1, 20, 2))
@@ -340,10 +342,10 @@ LOSSES: tuple[Callable[[View], MAHTNetLoss], ...] = (
 
 @pytest.mark.parametrize("make", LOSSES)
 @pytest.mark.parametrize("source", [UncertaintySource.AUTO, UncertaintySource.NONE])
-@pytest.mark.parametrize("mode", list(ResizeMode))
+@pytest.mark.parametrize("mode", RESIZES)
 @pytest.mark.parametrize("view", list(View))
 def test_losses_are_those_of_the_training_loss_on_drawn_targets(
-    view: View, mode: ResizeMode, source: UncertaintySource, make: Callable[[View], MAHTNetLoss]
+    view: View, mode: Resize, source: UncertaintySource, make: Callable[[View], MAHTNetLoss]
 ) -> None:
     loss = make(view)
     of = frame(mode=mode)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from mahtdiag.engine.inference import LoadedBatch, Runner, load_batches
 from mahtdiag.schema.choices import DecodeMethod, Precision
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import Failure, LoadedImage, ModelOutputs, Predictor, Sample
 from mahtdiag.schema.skeleton import AP
 
@@ -20,7 +21,7 @@ SIGMA = 1.5
 K = AP.keypoints
 SPEC = ModelSpec(
     skeleton=AP,
-    input=ModelInput(INPUT, 1, ResizeMode.LETTERBOX, convention=CoordinateConvention.HALF_PIXEL),
+    input=ModelInput(INPUT, 1, Resize.LETTERBOX, convention=CoordinateConvention.HALF_PIXEL),
     decoding=Decoding(SIGMA, DecodeMethod.LOCAL),
     uncertainty=UncertaintySpec(),
 )

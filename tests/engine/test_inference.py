@@ -86,7 +86,7 @@ def test_frames_belong_to_the_images_that_could_be_read() -> None:
     (inferred,) = runner(network()).run(batches(13, 13))
     assert [frame.original for frame in inferred.frames] == [i.original for i in inferred.batch.images]
     assert all(frame.heatmap == HEATMAP and frame.network_input == INPUT for frame in inferred.frames)
-    assert inferred.frames[3].mode is SPEC.input.resize
+    assert inferred.frames[3].resize is SPEC.input.resize
     assert [failure.image for failure in inferred.batch.failures] == ["007.png"]
 
 

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
-from mahtdiag.schema.frames import CoordinateConvention, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import IMAGENET, Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import View
 
 Network = TypeVar("Network", bound=nn.Module)
 SPEC = ModelSpec(
     skeleton=View.LA.skeleton,
-    input=ModelInput(Size(64, 32), 3, ResizeMode.LETTERBOX, IMAGENET, CoordinateConvention.SCALE),
+    input=ModelInput(Size(64, 32), 3, Resize.LETTERBOX, IMAGENET, CoordinateConvention.SCALE),
     decoding=Decoding(1.75, DecodeMethod.SOFT_ARGMAX, 12.5),
     uncertainty=UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA, frame=UncertaintyFrame.HEATMAP),
 )

@@ -7,11 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, Placement, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, Placement, Size
+from mahtdiag.schema.preprocessing import Anchor, Resize, ResizeMode
 
 HALF, SCALE = CoordinateConvention.HALF_PIXEL, CoordinateConvention.SCALE
-STRETCH, LETTERBOX = ResizeMode.STRETCH, ResizeMode.LETTERBOX
+STRETCH, LETTERBOX = Resize.STRETCH, Resize.LETTERBOX
 EXAMPLES = settings(max_examples=100, deadline=None)
+resizes = st.one_of(
+    st.just(STRETCH),
+    st.builds(
+        Resize,
+        mode=st.just(ResizeMode.LETTERBOX),
+        anchor=st.sampled_from(Anchor),
+        pad=st.floats(1.0, 10.0),
+    ),
+)
 sides = st.integers(1, 4000)
 sizes = st.builds(Size, sides, sides)
 maps = st.builds(
@@ -19,7 +29,7 @@ maps = st.builds(
     original=sizes,
     network_input=st.builds(Size, st.integers(1, 1024), st.integers(1, 1024)),
     heatmap=st.builds(Size, st.integers(1, 256), st.integers(1, 256)),
-    mode=st.sampled_from(ResizeMode),
+    resize=resizes,
     convention=st.sampled_from(CoordinateConvention),
 )
 coordinates = st.floats(-5000.0, 5000.0)
@@ -93,7 +103,7 @@ def test_scale_by_hand() -> None:
 
 def test_defaults_are_stretch_and_half_pixel() -> None:
     frames = FrameMap(Size(10, 10), Size(20, 20), Size(5, 5))
-    assert (frames.mode, frames.convention) == (STRETCH, HALF)
+    assert (frames.resize, frames.convention) == (STRETCH, HALF)
 
 
 @EXAMPLES

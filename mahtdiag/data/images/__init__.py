@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from mahtdiag.data.files import read_file
 from mahtdiag.data.images.containers import open_container, orientation_of
 from mahtdiag.data.images.dicom import decode_dicom, dicom_size, is_dicom
-from mahtdiag.errors import DataError, UsageError
+from mahtdiag.data.images.network_input import FULL_SCALE, Image, as_grey, as_integers, to_network_input
+from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
-from mahtdiag.schema.frames import Placement, Size
-from mahtdiag.schema.model_spec import ModelInput, Normalization
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.model_spec import ModelInput
 from mahtdiag.schema.records import LoadedImage
 from mahtdiag.schema.setup import THUMBNAIL_SIDE, ImagePixels
-
-Image = NDArray[np.uint8 | np.uint16]
-FULL_SCALE: Final = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-
 
 # A JPEG can be shrunk while it is decoded, which costs a fraction of the time.
 _JPEG_FLAGS: Final = (
@@ -82,7 +79,7 @@ def describe_pixels(image: Image, orientation: int = 1) -> ImagePixels:
     sampled = np.ascontiguousarray(image[rows // 2 :: rows, columns // 2 :: columns])
     full = FULL_SCALE[image.dtype]
     colour = 0.0 if sampled.ndim == 2 else float(np.ptp(sampled.astype(np.float64), axis=2).mean() / full)
-    grey = _grey(sampled)
+    grey = as_grey(sampled)
     small = cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
     levels = (small.astype(np.float64) * (255 / full)).round().astype(np.uint8)
     return ImagePixels(
@@ -194,28 +191,7 @@ def decode_reduced(content: bytes, name: str, least_height: int) -> ReducedImage
                     return shrunk
     image = decode_image(content, name)
     size = Size(*image.shape[:2])
-    return ReducedImage(_grey(image), size, size)
-
-
-def to_network_input(image: Image, spec: ModelInput) -> NDArray[np.float32]:
-    """Prepare a decoded image: float32 `[C, H, W]`.
-
-    In this order: colour to grey where one channel is wanted (0.299 R + 0.587 G + 0.114 B), resize in the
-    image's own integer type, black bars for letterbox, value/255 or value/65535, grey repeated where three
-    channels are wanted, (value − mean)/std.
-
-    Each axis that shrinks is averaged over the area of its pixels, then each that grows is interpolated
-    linearly; both keep pixel centres (the half-pixel convention).
-
-    Raises UsageError where the normalisation has another number of channels than the network.
-    """
-    if spec.channels == 1:
-        image = _grey(image)
-    placement = Placement.of(Size(*image.shape[:2]), spec.size, spec.resize)
-    resized = _letterbox(_resize(image, placement.resized), placement, spec.size)
-    scaled = resized.astype(np.float32) / np.float32(FULL_SCALE[image.dtype])
-    planes = scaled[np.newaxis] if scaled.ndim == 2 else scaled.transpose(2, 0, 1)
-    return _normalized(np.broadcast_to(planes, (spec.channels, *planes.shape[1:])), spec.normalization)
+    return ReducedImage(as_grey(image), size, size)
 
 
 def _decoded(content: bytes, flags: int) -> cv2.typing.MatLike | None:
@@ -238,56 +214,13 @@ def _shrunk(content: bytes, size: Size, factor: int, flag: int) -> ReducedImage 
     return ReducedImage(pixels.astype(np.uint8, copy=False), size, covers)
 
 
-def _grey(image: Image) -> Image:
-    return image if image.ndim == 2 else _integers(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-
-
-def _integers(image: cv2.typing.MatLike) -> Image:
-    """The same array: OpenCV keeps the integer type it was given, which its type hints cannot say."""
-    return image.astype(np.uint16 if image.dtype == np.uint16 else np.uint8, copy=False)
-
-
 def _grey_or_rgb(decoded: cv2.typing.MatLike, name: str) -> Image:
-    image = _integers(decoded)
+    image = as_integers(decoded)
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 1:
         return image.reshape(image.shape[:2])
     if channels == 3:
-        return _integers(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        return as_integers(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
     if channels == 4:
-        return _integers(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB))
+        return as_integers(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB))
     raise DataError(f"{name}: {channels} channels per pixel: save it as grey or RGB")
-
-
-def _resize(image: Image, wanted: Size) -> Image:
-    height, width = image.shape[:2]
-    for size, interpolation in (
-        (Size(min(height, wanted.height), min(width, wanted.width)), cv2.INTER_AREA),
-        (wanted, cv2.INTER_LINEAR),
-    ):
-        if image.shape[:2] != (size.height, size.width):
-            image = _integers(cv2.resize(image, (size.width, size.height), interpolation=interpolation))
-    return image
-
-
-def _letterbox(image: Image, placement: Placement, size: Size) -> Image:
-    if placement.resized == size:
-        return image
-    canvas = np.zeros((size.height, size.width, *image.shape[2:]), dtype=image.dtype)
-    rows = slice(placement.top, placement.top + placement.resized.height)
-    canvas[rows, placement.left : placement.left + placement.resized.width] = image
-    return canvas
-
-
-def _normalized(planes: NDArray[np.float32], normalization: Normalization) -> NDArray[np.float32]:
-    for values in (normalization.mean, normalization.std):
-        if len(values) not in (1, len(planes)):
-            raise UsageError(
-                f"normalization {normalization.name} has {len(values)} channels, the network takes"
-                f" {len(planes)}: give one value, or one per channel"
-            )
-    mean = np.array(normalization.mean, dtype=np.float32).reshape(-1, 1, 1)
-    std = np.array(normalization.std, dtype=np.float32).reshape(-1, 1, 1)
-    if not mean.any() and (std == 1).all():
-        return np.ascontiguousarray(planes)
-    return np.ascontiguousarray((planes - mean) / std)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, too_few
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, Explanation, Finding, weigh
 from mahtdiag.diagnosis.setup.mistakes import upright_to_stored
-from mahtdiag.schema.choices import ResizeMode
 from mahtdiag.schema.model_spec import IMAGENET, UNIT
+from mahtdiag.schema.preprocessing import ResizeMode
 from mahtdiag.schema.setup import THUMBNAIL_SIDE, SetupStatus
 
 Floats = NDArray[np.float64]
@@ -180,7 +180,7 @@ def _size(facts: Facts) -> Outcome | None:
         return fine(evidence)
     wanted = frames.network_input
     stretch = np.exp(np.abs(np.log(aspect / (wanted.height / wanted.width))))
-    if frames.mode is ResizeMode.LETTERBOX:
+    if frames.resize.mode is ResizeMode.LETTERBOX:
         return fine(
             f"{evidence}; they fill {100 * float(np.median(1 / stretch)):.0f} % of the input {wanted}"
         )

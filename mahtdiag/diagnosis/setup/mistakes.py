@@ -28,8 +28,9 @@ from mahtdiag.diagnosis.setup.explanations import (
     log_mean,
 )
 from mahtdiag.diagnosis.setup.orders import image_explanations, order_explanations, order_in_words
-from mahtdiag.schema.choices import CoordinateConvention, ResizeMode
+from mahtdiag.schema.choices import CoordinateConvention
 from mahtdiag.schema.frames import NetworkFrames, Size
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, Skeleton
 
 Bools = NDArray[np.bool_]
@@ -331,29 +332,34 @@ def _less_one(places: Places) -> Pair | None:
 # ---- frames: how images became heatmaps ----
 
 
+_RESIZES = tuple(
+    Resize.parse(text) for text in ("stretch", "letterbox", "letterbox:top-left", "letterbox:pad=1.25")
+)
+
+
 def _frames(places: Places) -> list[Explanation]:
     frames = places.frames
     if frames is None:
         return []
     found = []
     for convention in CoordinateConvention:
-        for mode in ResizeMode:
-            other = replace(frames, convention=convention, mode=mode)
+        for resize in dict.fromkeys((frames.resize, *_RESIZES)):
+            other = replace(frames, convention=convention, resize=resize)
             if other == frames:
                 continue
             options = [] if convention is frames.convention else [f"--coords {convention}"]
-            options += [] if mode is frames.mode else [f"--resize {mode}"]
+            options += [] if resize == frames.resize else [f"--resize {resize}"]
             words = (
                 [] if convention is frames.convention else [f"pixel centres as under --coords {convention}"]
             )
-            words += [] if mode is frames.mode else [f"images resized by --resize {mode}"]
+            words += [] if resize == frames.resize else [f"images resized by --resize {resize}"]
             found.append(
                 Explanation(
                     "together.frame",
                     f"the network was trained with {' and '.join(words)}",
                     " ".join(options),
                     partial(_with_frames, other),
-                    LEAST_GAIN if mode is frames.mode else CLEAR_GAIN,
+                    LEAST_GAIN if resize == frames.resize else CLEAR_GAIN,
                 )
             )
     return found

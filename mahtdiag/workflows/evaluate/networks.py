@@ -22,7 +22,6 @@ from mahtdiag.schema.choices import (
     CoordinateConvention,
     DecodeMethod,
     Precision,
-    ResizeMode,
     UncertaintyFrame,
     UncertaintySource,
 )
@@ -36,6 +35,7 @@ from mahtdiag.schema.model_spec import (
     parse_normalization,
 )
 from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, channel_order
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import ModelOutputs, Predictor
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
 
@@ -270,7 +270,7 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
     return ModelInput(
         size=size,
         channels=channels,
-        resize=settings.resize or (known.resize if known else ResizeMode.STRETCH),
+        resize=settings.resize or (known.resize if known else Resize.STRETCH),
         normalization=normalization,
         convention=settings.coords or (known.convention if known else CoordinateConvention.HALF_PIXEL),
     )

@@ -16,9 +16,10 @@ from mahtdiag.engine.inference import BatchSeconds
 from mahtdiag.errors import DataError
 from mahtdiag.runs.document import CheckpointSource
 from mahtdiag.runs.settings import RunSettings
-from mahtdiag.schema.choices import CoordinateConvention, Precision, ResizeMode
+from mahtdiag.schema.choices import CoordinateConvention, Precision
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import ModelInput
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import Failure, Sample
 from mahtdiag.schema.setup import ImagePixels
 from mahtdiag.schema.skeleton import Skeleton
@@ -150,7 +151,7 @@ def frame_of(asked: ModelSettings) -> ModelInput | None:
     return ModelInput(
         size=asked.input_size,
         channels=1,
-        resize=asked.resize or ResizeMode.STRETCH,
+        resize=asked.resize or Resize.STRETCH,
         convention=asked.coords or CoordinateConvention.HALF_PIXEL,
     )
 

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mahtdiag.data.images import ImageError, load_image, to_network_input
+from mahtdiag.data.images import ImageError, load_image
+from mahtdiag.data.images.network_input import to_network_input
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.frames import FrameMap, ResizeMode, Size
+from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import IMAGENET, ModelInput, Normalization
+from mahtdiag.schema.preprocessing import Bars, Resize
 from tests.data.builders import Pixels, colour, encoded, radiograph
 
 SIDES = st.integers(16, 60)
@@ -117,17 +120,17 @@ def test_letterbox_keeps_the_aspect_and_blackens_the_rest(
     height: int, width: int, input_height: int, input_width: int
 ) -> None:
     size = Size(input_height, input_width)
-    spec = ModelInput(size, 1, ResizeMode.LETTERBOX)
+    spec = ModelInput(size, 1, Resize.LETTERBOX)
     tensor = to_network_input(np.full((height, width), 255, np.uint8), spec)[0]
-    placement = FrameMap(Size(height, width), size, size, ResizeMode.LETTERBOX).placement
+    placement = FrameMap(Size(height, width), size, size, Resize.LETTERBOX).placement
     expected = np.zeros((input_height, input_width), dtype=np.float32)
     expected[placement.top :, placement.left :][: placement.resized.height, : placement.resized.width] = 1
     np.testing.assert_array_equal(tensor, expected)
 
 
-@pytest.mark.parametrize("mode", list(ResizeMode))
+@pytest.mark.parametrize("mode", [Resize.STRETCH, Resize.LETTERBOX])
 @pytest.mark.parametrize("original", [Size(240, 120), Size(61, 47), Size(300, 90)])
-def test_a_spot_lands_where_the_frame_map_says(mode: ResizeMode, original: Size) -> None:
+def test_a_spot_lands_where_the_frame_map_says(mode: Resize, original: Size) -> None:
     y, x = np.mgrid[: original.height, : original.width]
     centre = np.array([original.width * 0.4, original.height * 0.7])
     spread = 0.08 * min(original.height, original.width)
@@ -151,7 +154,7 @@ def test_normalization_per_channel() -> None:
 
 def test_one_mean_serves_all_channels_and_black_bars_are_normalized_too() -> None:
     half = Normalization("0.5/0.25", (0.5,), (0.25,))
-    spec = ModelInput(Size(32, 64), 3, ResizeMode.LETTERBOX, half)
+    spec = ModelInput(Size(32, 64), 3, Resize.LETTERBOX, half)
     tensor = to_network_input(np.full((32, 32), 255, np.uint8), spec)
     assert tensor.shape == (3, 32, 64)
     np.testing.assert_array_equal(np.unique(tensor), [-2, 2])
@@ -212,3 +215,63 @@ def test_threads_get_the_numbers_of_one_thread(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         for number, tensor in enumerate(pool.map(load, range(48))):
             np.testing.assert_array_equal(tensor, alone[number % 12])
+
+
+LETTERBOXES = [
+    "letterbox:top-left",
+    "letterbox:fill=114",
+    "letterbox:top-left,pad=1.25,fill=edge",
+    "letterbox:pad=1.25,fill=mean",
+    "letterbox:pad=1.7",
+]
+
+
+@pytest.mark.parametrize("text", LETTERBOXES)
+@pytest.mark.parametrize("original", [Size(240, 120), Size(61, 47), Size(90, 300)])
+def test_a_spot_lands_where_the_frame_map_says_in_every_letterbox(text: str, original: Size) -> None:
+    resize, size = Resize.parse(text), Size(96, 64)
+    y, x = np.mgrid[: original.height, : original.width]
+    centre = np.array([original.width * 0.4, original.height * 0.7])
+    spread = 0.06 * min(original.height, original.width)
+    image = np.rint(255 * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * spread**2))).astype(
+        np.uint8
+    )
+    tensor = to_network_input(image, ModelInput(size, 1, replace(resize, bars=Bars.GREY, grey=0.0)))[0]
+    rows, columns = np.mgrid[: size.height, : size.width]
+    found = np.array([(tensor * columns).sum(), (tensor * rows).sum()]) / tensor.sum()
+    frame = FrameMap(original, size, size, resize)
+    np.testing.assert_allclose(found, frame.original_to_input(centre), atol=0.1)
+    # The image has the size that its box of `pad` times its sides leaves it, to half a pixel.
+    factor = min(size.height / original.height, size.width / original.width) / resize.pad
+    np.testing.assert_allclose(frame.placement.resized.xy, original.xy * factor, atol=0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    ("fill", "expected"), [("114", (114 / 255 - 0.5) / 0.25), ("mean", 0.0), ("edge", 2.0)]
+)
+def test_what_is_beside_a_letterboxed_image(
+    fill: str, expected: float, dtype: type[np.uint8 | np.uint16]
+) -> None:
+    half = Normalization("0.5/0.25", (0.5,), (0.25,))
+    spec = ModelInput(Size(40, 80), 3, Resize.parse(f"letterbox:pad=1.25,fill={fill}"), half)
+    tensor = to_network_input(np.full((32, 32), np.iinfo(dtype).max, dtype), spec)
+    np.testing.assert_allclose(tensor[:, 4:36, 24:56], 2.0)
+    tensor[:, 4:36, 24:56] = expected
+    np.testing.assert_allclose(tensor, expected, rtol=1e-6)
+
+
+def test_the_edge_goes_on_beside_the_image() -> None:
+    image = radiograph(32, 32)
+    spec = ModelInput(Size(48, 40), 1, Resize.parse("letterbox:top-left,pad=1.25,fill=edge"))
+    tensor = to_network_input(image, spec)[0] * 255
+    np.testing.assert_allclose(tensor[:32, :32], image, atol=1e-3)
+    np.testing.assert_allclose(tensor[32:, :32], np.tile(image[-1:], (16, 1)), atol=1e-3)
+    np.testing.assert_allclose(tensor[:32, 32:], np.tile(image[:, -1:], (1, 8)), atol=1e-3)
+
+
+@pytest.mark.parametrize("text", ["stretch", "letterbox", *LETTERBOXES])
+def test_a_resize_is_read_as_it_is_written(text: str) -> None:
+    resize = Resize.parse(text)
+    assert str(resize) == text
+    assert Resize.parse(str(resize)) == resize

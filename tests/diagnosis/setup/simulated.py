@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.setup.explanations import Places
-from mahtdiag.schema.choices import CoordinateConvention, ResizeMode
+from mahtdiag.schema.choices import CoordinateConvention
 from mahtdiag.schema.frames import NetworkFrames, Size
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import AP, Skeleton
 from tests.anatomy.spines import natural_spines
 
@@ -67,9 +68,9 @@ def through(places: Places, points: Floats, way: str, frames: NetworkFrames = FR
 def trained_otherwise(
     places: Places,
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL,
-    mode: ResizeMode = ResizeMode.STRETCH,
+    mode: Resize = Resize.STRETCH,
 ) -> Places:
     """Predictions of a network that was trained with other frames than it is read by."""
-    truth = replace(FRAMES, convention=convention, mode=mode)
+    truth = replace(FRAMES, convention=convention, resize=mode)
     cells = through(places, places.pred_px, "original_to_heatmap", truth)
     return replace(places, pred_px=through(places, cells, "heatmap_to_original"))

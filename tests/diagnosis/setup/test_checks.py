@@ -14,9 +14,10 @@ from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine
 from mahtdiag.diagnosis.setup.images import likeness, thumbnails
 from mahtdiag.diagnosis.setup.labels import shares_or_percent
 from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME, CHECKS, RESULTS, check_setup, refusals
-from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag, ResizeMode, UncertaintyKind
+from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag, UncertaintyKind
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
 from mahtdiag.schema.skeleton import AP
 from tests.diagnosis.setup.simulated import FRAMES, Floats, places_of, through
@@ -167,7 +168,7 @@ CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
      WRONG, "labels were made on turned images: in 1 of 1 images with an orientation tag they lie outside"),
     ("images.size", {}, FINE, "images 700 to 1100 wide, 1100 to 1500 high; stretched"),
     ("images.size", {"conditions": {"frames": WIDE}}, WARNING, "images 700 to 1100 wide"),
-    ("images.size", {"conditions": {"frames": replace(WIDE, mode=ResizeMode.LETTERBOX)}}, FINE,
+    ("images.size", {"conditions": {"frames": replace(WIDE, resize=Resize.LETTERBOX)}}, FINE,
      "images 700 to 1100 wide, 1100 to 1500 high; they fill"),
     ("images.size", {"conditions": {"frames": None}}, FINE, "images 700 to 1100 wide, 1100 to 1500 high"),
     ("images.copies", {}, FINE, "no two files are the same"),

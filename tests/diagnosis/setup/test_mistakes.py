@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 from mahtdiag.diagnosis.setup.explanations import Places
 from mahtdiag.diagnosis.setup.mistakes import explain, upright_to_stored
 from mahtdiag.diagnosis.setup.orders import matched_order, order_in_words
-from mahtdiag.schema.choices import CoordinateConvention, ResizeMode
+from mahtdiag.schema.choices import CoordinateConvention
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
 from tests.anatomy.spines import ANY_SKELETON, T1_TO_L5, T1_TO_S1
 from tests.diagnosis.setup.simulated import Floats, Ints, places_of, through, trained_otherwise
@@ -99,11 +100,11 @@ MISTAKES: dict[str, tuple[Mistake, str, str]] = {
                "images are turned by 180° against their labels"),
     "turned by side": (predictions(lambda p: by_side(mirrored(p.pred_px, p.sizes_px, x=True, y=True))), FLIP,
                        "images are turned by 180° against their labels, corners by image side"),
-    "letterbox": (lambda p: trained_otherwise(p, mode=ResizeMode.LETTERBOX), "together.frame",
+    "letterbox": (lambda p: trained_otherwise(p, mode=Resize.LETTERBOX), "together.frame",
                   "the network was trained with images resized by --resize letterbox"),
     "convention": (lambda p: trained_otherwise(p, CoordinateConvention.SCALE), "together.frame",
                    "the network was trained with pixel centres as under --coords scale"),
-    "both": (lambda p: trained_otherwise(p, CoordinateConvention.SCALE, ResizeMode.LETTERBOX),
+    "both": (lambda p: trained_otherwise(p, CoordinateConvention.SCALE, Resize.LETTERBOX),
              "together.frame",
              "the network was trained with pixel centres as under --coords scale and images resized by "
              "--resize letterbox"),

@@ -17,7 +17,8 @@ from mahtdiag.reports.overlay.marks import Mark
 from mahtdiag.reports.overlay.names import Placer
 from mahtdiag.reports.overlay.panel import Words, block_height, lay_out, panel_blocks, pixels
 from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, Box, Stage, exit_point, worst_keypoints
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, ResizeMode, Size
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, Size
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
 from tests.reports.overlay.overlay_records import NO_LOSSES, finding, make_record, spine, without_labels
@@ -155,7 +156,7 @@ def test_the_exit_point_is_on_the_border_and_on_the_way(x: float, y: float, turn
 def test_the_stage_places_points_like_a_resize_of_the_image(points: NDArray[np.float64]) -> None:
     original, shown = Size(1700, 1300), Size(850, 1040)
     stage = Stage(Box(0, 0, 1140, 950), Box(50, 70, 50 + shown.width, 70 + shown.height), original)
-    frame = FrameMap(original, shown, shown, ResizeMode.STRETCH, CoordinateConvention.HALF_PIXEL)
+    frame = FrameMap(original, shown, shown, Resize.STRETCH, CoordinateConvention.HALF_PIXEL)
     # Figure coordinates count from the border of the first pixel, not from its centre.
     expected = frame.original_to_input(points) + 0.5 + [50, 70]
     np.testing.assert_allclose(stage.place(points), expected, atol=1e-9)

@@ -12,7 +12,6 @@ from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.schema.choices import (
     CoordinateConvention,
     DecodeMethod,
-    ResizeMode,
     UncertaintyFrame,
     UncertaintyKind,
     UncertaintySource,
@@ -26,6 +25,7 @@ from mahtdiag.schema.model_spec import (
     UncertaintySpec,
     parse_normalization,
 )
+from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, View
 from mahtdiag.workflows.evaluate.networks import (
@@ -37,7 +37,7 @@ from mahtdiag.workflows.evaluate.networks import (
 
 METADATA = ModelSpec(
     skeleton=LA,
-    input=ModelInput(Size(64, 32), 3, ResizeMode.LETTERBOX, IMAGENET, CoordinateConvention.SCALE),
+    input=ModelInput(Size(64, 32), 3, Resize.LETTERBOX, IMAGENET, CoordinateConvention.SCALE),
     decoding=Decoding(1.5, DecodeMethod.LOCAL, 7.0),
     uncertainty=UncertaintySpec(UncertaintySource.AUTO, UncertaintyKind.LOG_VAR, UncertaintyFrame.HEATMAP),
 )
@@ -78,7 +78,7 @@ def test_all_missing_options_at_once(left_out: list[str]) -> None:
 
 def test_options_alone_are_enough() -> None:
     found = resolve_input(settings(*NEEDED.values()), None)
-    assert found == ModelInput(Size(96, 48), 1, ResizeMode.STRETCH)
+    assert found == ModelInput(Size(96, 48), 1, Resize.STRETCH)
     assert found.convention is CoordinateConvention.HALF_PIXEL
 
 
@@ -93,7 +93,7 @@ def test_metadata_alone_is_enough() -> None:
     ("option", "expected"),
     [
         ({"input_size": "8x8"}, {"size": Size(8, 8)}),
-        ({"resize": "stretch"}, {"resize": ResizeMode.STRETCH}),
+        ({"resize": "stretch"}, {"resize": Resize.STRETCH}),
         ({"normalize": "0.5/0.2"}, {"normalization": parse_normalization("0.5/0.2")}),
         ({"coords": "half-pixel"}, {"convention": CoordinateConvention.HALF_PIXEL}),
     ],

@@ -1,0 +1,98 @@
+"""How an image becomes the input of a network, as a user says it. Nothing heavy is imported."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar, Final, Self
+
+
+class ResizeMode(StrEnum):
+    """Whether an image fills the network's input or keeps its aspect ratio."""
+
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+
+
+class Anchor(StrEnum):
+    """Where a letterboxed image lies in the network's input."""
+
+    CENTRE = "centre"
+    TOP_LEFT = "top-left"
+
+
+class Bars(StrEnum):
+    """What is beside a letterboxed image: one grey value, its border pixels, or what normalises to 0."""
+
+    GREY = "grey"
+    EDGE = "edge"
+    MEAN = "mean"
+
+
+MOST_PAD: Final = 10.0
+_EXPECTED: Final = (
+    "expected stretch, letterbox or letterbox:centre|top-left,pad=1.25,fill=114 (pad 1 to 10; fill 0 to 255, "
+    "edge or mean)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """How an image is brought to the network's input size.
+
+    A letterboxed image keeps its aspect ratio, on `bars`: of `grey` (0 to 255, before normalisation),
+    continuing its border, or of what normalisation turns into 0. `pad`: by what factor the box that fills the
+    input is larger than the image, as the padding of boxes in top-down pose estimation.
+    """
+
+    STRETCH: ClassVar["Resize"]
+    LETTERBOX: ClassVar["Resize"]
+
+    mode: ResizeMode = ResizeMode.STRETCH
+    anchor: Anchor = Anchor.CENTRE
+    pad: float = 1.0
+    bars: Bars = Bars.GREY
+    grey: float = 0.0
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """`stretch`, `letterbox`, or with commas `letterbox:top-left,pad=1.25,fill=114`; ValueError."""
+        if isinstance(text, cls):
+            return text
+        name, colon, rest = str(text).partition(":")
+        if name not in tuple(ResizeMode) or (colon and (name == ResizeMode.STRETCH or not rest)):
+            raise ValueError(_EXPECTED)
+        found: dict[str, str] = {}
+        for part in rest.split(",") if rest else ():
+            key, equals, value = part.strip().partition("=")
+            key, value = (key, value) if equals else ("anchor", key)
+            if key in found:
+                raise ValueError(f"{part.strip()}: said twice; {_EXPECTED}")
+            found[key] = value
+        if found.keys() - {"anchor", "pad", "fill"}:
+            raise ValueError(_EXPECTED)
+        fill = found.get("fill", "0")
+        bars = Bars(fill) if fill in (Bars.EDGE, Bars.MEAN) else Bars.GREY
+        pad, grey = _number(found.get("pad", "1")), 0.0 if bars is not Bars.GREY else _number(fill)
+        anchor = found.get("anchor", Anchor.CENTRE).replace("center", "centre")
+        if anchor not in tuple(Anchor) or not (1.0 <= pad <= MOST_PAD and 0.0 <= grey <= 255.0):
+            raise ValueError(_EXPECTED)
+        return cls(ResizeMode(name), Anchor(anchor), pad, bars, grey)
+
+    def __str__(self) -> str:
+        parts = [] if self.anchor is Anchor.CENTRE else [str(self.anchor)]
+        parts += [] if self.pad == 1.0 else [f"pad={self.pad:.12g}"]
+        fill = f"{self.grey:.12g}" if self.bars is Bars.GREY else str(self.bars)
+        parts += [] if fill == "0" else [f"fill={fill}"]
+        return f"{self.mode}:{','.join(parts)}" if parts else str(self.mode)
+
+
+Resize.STRETCH = Resize()
+Resize.LETTERBOX = Resize(ResizeMode.LETTERBOX)
+
+
+def _number(text: str) -> float:
+    """NaN for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

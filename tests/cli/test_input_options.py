@@ -1,0 +1,122 @@
+"""Every way of showing an image to a network, on networks that are right by one of them alone."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from . import dots
+from .command import Finished, document_of
+
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+SIZES = ((520, 380), (700, 420), (460, 450), (640, 300))
+"""Heights and widths, none of the aspect of the network's input."""
+RADIUS = 15
+
+
+def places(height: int, width: int, seed: int) -> Floats:
+    """20 keypoints in the order of the skeleton, spread over the image `[20, 2]`."""
+    rng = np.random.default_rng(seed)
+    rows = np.linspace(0.1, 0.9, 10) * height
+    points = np.array([(x * width, y) for y in rows for x in (0.35, 0.65)])
+    found: Floats = np.round(points + rng.uniform(-3, 3, points.shape), 2)
+    return found
+
+
+def drawn(height: int, width: int, points: Floats) -> Pixels:
+    """The dots on their ground, at places of any fraction of a pixel."""
+    y, x = np.mgrid[:height, :width]
+    image = np.full((height, width), dots.GROUND, dtype=np.float64)
+    for (px, py), level in zip(points, dots.LEVELS, strict=True):
+        inside = np.clip(RADIUS + 0.5 - np.hypot(x - px, y - py), 0, 1)
+        image = image * (1 - inside) + level * inside
+    image[:24, :24], image[:24, -24:] = 0, 255
+    return np.rint(image).astype(np.uint8)
+
+
+Change = Callable[[Pixels], NDArray[np.uint8 | np.uint16]]
+Move = Callable[[Floats, tuple[int, int]], Floats]
+
+
+class Table:
+    """A folder with images of dots, a checkpoint without weights, and the networks of `dots.py`."""
+
+    def __init__(self, folder: Path, run: Callable[..., Finished]) -> None:
+        self.folder, self.run = folder, run
+        shutil.copy(dots.__file__, folder / "dots.py")
+        torch.save(dots.plain().state_dict(), folder / "dots.pt")
+
+    def write(
+        self, change: Change = lambda image: image, move: Callable[[Floats, int, int], Floats] | None = None
+    ) -> None:
+        """The images, each changed as they say, and their labels, moved."""
+        (self.folder / "data").mkdir(exist_ok=True)
+        for seed, (height, width) in enumerate(SIZES):
+            points = places(height, width, seed)
+            cv2.imwrite(
+                str(self.folder / f"data/{seed:04d}-F-040Y0.png"), change(drawn(height, width, points))
+            )
+            labels = points if move is None else move(points, height, width)
+            rows = [",".join(f"{value:.4f}" for value in row) + ",0" for row in labels.reshape(10, 4)]
+            (self.folder / f"data/{seed:04d}-F-040Y0.csv").write_text("\n".join(rows) + "\n")
+
+    def evaluate(
+        self, *options: str, network: str = "plain", normalize: str = "unit", channels: str = "1"
+    ) -> Finished:
+        """`evaluate` with a network of `dots.py`."""
+        shutil.rmtree(self.folder / "run", ignore_errors=True)
+        return self.run(
+            "evaluate", "dots.pt", "data", "--view", "AP", "--model", f"dots:{network}", "--trust",
+            "--input-size", f"{dots.HEIGHT}x{dots.WIDTH}", "--channels", channels, "--normalize", normalize,
+            "--heatmap-sigma", str(dots.SIGMA), "--out", "run", "--overlays", "none", *options,
+        )  # fmt: skip
+
+    def error_px(self, *options: str, **how: str) -> float:
+        """The mean error, original pixels, of an evaluation that has to succeed."""
+        result = self.evaluate(*options, **how)
+        assert (result.status, result.errors) == (0, []), result.err
+        return float(document_of(self.folder / "run")["metrics"]["radial_error_px"]["mean"])
+
+
+@pytest.fixture
+def table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Finished], clean_dots: None
+) -> Table:
+    """Images and networks in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return Table(tmp_path, command)
+
+
+@pytest.fixture
+def clean_dots() -> object:
+    """The module that the command has imported is forgotten."""
+
+    yield None
+    sys.modules.pop("dots", None)
+
+
+RIGHT_PX, WRONG_PX = 0.5, 3.0
+RESIZES = {
+    "stretch": "filling",
+    "letterbox": "black_bars",
+    "letterbox:top-left,fill=114": "grey_bars",
+    "letterbox:pad=1.25,fill=114": "grey_frame",
+    "letterbox:pad=1.25,fill=edge": "filling",
+}
+
+
+@pytest.mark.parametrize("text", RESIZES)
+def test_a_network_is_right_by_the_resize_of_its_training_alone(table: Table, text: str) -> None:
+    table.write()
+    assert table.error_px("--resize", text, network=RESIZES[text]) < RIGHT_PX
+    assert document_of(table.folder / "run")["settings"]["resize"] == text
+    for other in RESIZES:
+        if RESIZES[other] != RESIZES[text]:
+            assert table.error_px("--resize", other, network=RESIZES[text]) > WRONG_PX, other
