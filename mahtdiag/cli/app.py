@@ -12,6 +12,7 @@ from mahtdiag.workflows.progress import keep_work, work_is_kept
 DEBUG = "MAHTDIAG_DEBUG"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_UNTIL_AGAIN = 0.01
+_END = os._exit
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -62,7 +63,7 @@ class _Interruption:
         with suppress(OSError):
             # A progress bar hides the cursor.
             os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + b"interrupted\n")
-        os._exit(ExitStatus.INTERRUPTED)
+        _END(ExitStatus.INTERRUPTED)
 
     def leave(self, status: int) -> NoReturn:
         """End the process.
@@ -71,7 +72,7 @@ class _Interruption:
         where a library was interrupted in code that it had made itself.
         """
         if self.seen:
-            os._exit(status)
+            _END(status)
         sys.exit(status)
 
 

@@ -1,9 +1,7 @@
 """`mahtdiag evaluate`: options in, tables or JSON out."""
 
 import json
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +9,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
-from mahtdiag.cli.output import progress_shown, write_result
+from mahtdiag.cli.output import kept_for_the_result, progress_shown, write_result
 from mahtdiag.errors import MahtdiagError, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ def evaluate_command(
     spacing_from: options.SpacingFrom = None,
     dicom_window: options.DicomWindow = None,
     model: options.Model = None,
+    model_args: options.ModelArgs = None,
     weights: options.Weights = None,
     trust: options.Trust = False,
     input_size: options.InputSize = None,
@@ -124,7 +123,7 @@ def _evaluate(
     if resume and out is None:
         raise UsageError("--resume needs --out DIR, the run folder to continue")
     # A network of the user's may print; standard output is for the result alone.
-    with redirect_stdout(sys.stderr):
+    with kept_for_the_result():
         return evaluate(EvaluateRequest(settings, out, resume, trust, cwd, predictions), progress_shown())
 
 

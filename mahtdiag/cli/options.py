@@ -71,6 +71,7 @@ MissingValue = Annotated[float | None, _setting(keys.MISSING_VALUE)]
 Labels2 = Annotated[str | None, _setting(keys.LABELS2)]
 Facing = Annotated[FacingSide | None, _setting(keys.FACING)]
 Model = Annotated[str | None, _setting(keys.FACTORY)]
+ModelArgs = Annotated[list[str] | None, _setting(keys.MODEL_ARGS)]
 Weights = Annotated[str | None, _setting(keys.WEIGHTS)]
 InputSize = Annotated[str | None, _setting(keys.INPUT_SIZE)]
 Resize = Annotated[str | None, _setting(keys.RESIZE)]
@@ -130,8 +131,9 @@ Config = Annotated[
 OF_NETWORKS = tuple(
     key.option
     for key in (
-        *(keys.OUTPUT, keys.COORDS_FRAME, keys.KEYPOINTS, keys.FACTORY, keys.WEIGHTS, keys.NORMALIZE),
+        *(keys.OUTPUT, keys.COORDS_FRAME, keys.KEYPOINTS, keys.FACTORY, keys.MODEL_ARGS, keys.WEIGHTS),
         *(
+            keys.NORMALIZE,
             keys.CHANNELS,
             keys.DECODE,
             keys.HEATMAP_SIGMA,

@@ -1,8 +1,11 @@
 """The one place that writes results to standard output."""
 
+import ctypes
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING
 
 from mahtdiag.errors import MahtdiagError
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from mahtdiag.reports.rendering import Result
     from mahtdiag.workflows.progress import Progress
 
+_STDOUT, _STDERR = 1, 2
 IN_ACTIONS = "GITHUB_ACTIONS"
 
 
@@ -74,6 +78,27 @@ def write_bytes(content: bytes, kept_in: str) -> None:
         raise MahtdiagError(
             f"standard output: cannot be written ({error.strerror or error}); the result is kept in {kept_in}"
         ) from error
+
+
+@contextmanager
+def kept_for_the_result() -> Iterator[None]:
+    """What is printed meanwhile, by Python, by libraries or by processes, goes to standard error."""
+    kept = None
+    with suppress(OSError):
+        sys.stdout.flush()
+        kept = os.dup(_STDOUT)
+        os.dup2(_STDERR, _STDOUT)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        with suppress(OSError, AttributeError):
+            # What C code has printed and not written yet.
+            ctypes.CDLL(None).fflush(None)
+        if kept is not None:
+            with suppress(OSError):
+                os.dup2(kept, _STDOUT)
+                os.close(kept)
 
 
 def _discard() -> None:

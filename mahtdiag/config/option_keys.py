@@ -37,8 +37,13 @@ CHECKPOINT = OptionKey(
     "A.pt,B.pt,… is an ensemble.",
 )  # fmt: skip
 FACTORY = OptionKey(
-    "--model", "package.module:function", "builds the network of a bare state dict; needs --trust",
-    NETWORK, "PKG.MODULE:FACTORY", "Builds the network of a bare state dict; needs --trust.",
+    "--model", "package.module:function", "builds the network of a file of weights; needs --trust",
+    NETWORK, "PKG.MODULE:FACTORY",
+    "Builds the network of a file of weights, or reads the file where it takes its path; needs --trust.",
+)  # fmt: skip
+MODEL_ARGS = OptionKey(
+    "--model-args", ("width=32",), "keywords for that function, or a table [model.args]",
+    NETWORK, "KEY=VALUE", "Keyword for that function, repeatable, or all of them as JSON.",
 )  # fmt: skip
 WEIGHTS = OptionKey(
     "--weights", "ema", "which set, where a checkpoint holds several: model, ema, …",

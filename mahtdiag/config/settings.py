@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StrictBool,
     ValidationError,
     ValidationInfo,
@@ -36,6 +37,7 @@ from mahtdiag.config.values import (
     Sigma,
     known_keypoints,
     known_pattern,
+    parse_args,
     parse_size,
     parse_view,
     refuse_truth_value,
@@ -98,6 +100,7 @@ class ModelSettings(SettingsTable):
 
     checkpoint: str | None = optional(keys.CHECKPOINT)
     factory: str | None = optional(keys.FACTORY)
+    args: Annotated[dict[str, JsonValue], BeforeValidator(parse_args)] | None = optional(keys.MODEL_ARGS)
     weights: str | None = optional(keys.WEIGHTS)
     input_size: Annotated[Size, BeforeValidator(parse_size)] | None = optional(keys.INPUT_SIZE)
     resize: Annotated[Resize, BeforeValidator(Resize.parse)] | None = optional(keys.RESIZE)

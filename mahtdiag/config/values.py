@@ -1,6 +1,9 @@
 """The values that settings take: what each may be, and what a user is told of one that may not."""
 
+import json
+import keyword
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -36,6 +39,53 @@ def parse_view(value: object) -> object:
     if value not in (*View, "auto"):
         raise ValueError("expected AP, LA or auto")
     return value
+
+
+_WORDS = {"True": True, "False": False, "None": None}
+
+
+def parse_args(value: object) -> object:
+    """`["width=32"]`, a text of JSON among them, or a table: keywords for a function, by name.
+
+    A value is JSON, or Python's True, False and None, or else the text itself. Raises ValueError.
+    """
+    if isinstance(value, list | tuple):
+        pairs = [pair for text in value for pair in _pairs_of(str(text))]
+        if len(dict(pairs)) < len(pairs):
+            raise ValueError("a keyword is given twice")
+        value = dict(pairs)
+    if not isinstance(value, dict):
+        raise ValueError("expected KEY=VALUE, such as width=32, or a table")
+    for name in value:
+        if not str(name).isidentifier() or keyword.iskeyword(str(name)):
+            raise ValueError(f"{name!r} is no name of a parameter")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("values are numbers, texts, true or false, lists and tables of them") from None
+    return value
+
+
+def _pairs_of(text: str) -> list[tuple[str, object]]:
+    """The keywords in `KEY=VALUE` or in `{"KEY": VALUE, …}`."""
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not valid JSON ({error})") from None
+        return list(found.items())
+    name, sign, said = text.partition("=")
+    if not sign:
+        raise ValueError("expected KEY=VALUE, such as width=32")
+    try:
+        return [(name.strip(), _WORDS[said] if said in _WORDS else json.loads(said))]
+    except (ValueError, RecursionError):
+        return [(name.strip(), said)]
+
+
+def args_as_texts(args: Mapping[str, object]) -> tuple[str, ...]:
+    """The same as they are typed; `parse_args` takes them."""
+    return tuple(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in args.items())
 
 
 def parse_batch_size(value: object) -> object:

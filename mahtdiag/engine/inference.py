@@ -290,9 +290,12 @@ def probe(predict: Predictor, spec_channels: int, size: Size, device: torch.devi
     except ModelOutputError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's network raises on this input
+        advice = "check --input-size and --channels"
+        if isinstance(error, TypeError) and "required positional argument" in str(error):
+            advice = "it is given the image alone: name a function with --model whose network needs no more"
         raise ModelOutputError(
             f"the network cannot run on an input [1, {spec_channels}, {size.height}, {size.width}]: "
-            f"{_reason(error)}; check --input-size and --channels"
+            f"{_reason(error)}; {advice}"
         ) from error
 
 

@@ -4,7 +4,7 @@ import hashlib
 import pickle
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,25 +24,29 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 class Told:
     """What a format has to tell of the weights that it loaded: which they are, and what was not read.
 
-    `classes`: those that a pickle names, whose objects were read as data.
+    `classes`: those that a pickle names, whose objects were read as data. `read_by_factory`: the user's
+    function reads the file itself.
     """
 
     weights: str | None = None
     classes: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    read_by_factory: bool = False
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint to load; `factory` names the user's function that builds its network, if there is one.
 
-    `weights`: which of several sets of weights is asked for. `told` is filled in by the format that loads it.
+    `weights`: which of several sets of weights is asked for; `args`: keywords for the factory. `told` is
+    filled in as it is loaded.
     Everything is read when it is first asked for, and raises CheckpointError where it cannot be.
     """
 
     path: Path
     factory: str | None = None
     weights: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
     told: Told = field(default_factory=Told, compare=False)
 
     @cached_property
@@ -91,6 +95,13 @@ class Checkpoint:
                 return tuple(name.split("/", 1)[-1] for name in archive.namelist())
         except Exception:  # zipfile raises UnicodeDecodeError and others for a damaged directory
             raise CheckpointError(f"{self.path}: damaged or truncated; copy or save it again") from None
+
+    @property
+    def is_torch(self) -> bool:
+        """Whether it begins like a file of `torch.save`, a ZIP archive or a pickle."""
+        with self.path.open("rb") as file:
+            first = file.read(1)
+        return first == b"\x80" or "data.pkl" in self.members
 
     @property
     def is_exported(self) -> bool:

@@ -1,15 +1,22 @@
-"""Functions of a user that build a network, and the weights that are put into it."""
+"""Functions of a user that build a network, for the weights of a file, or from its path by themselves."""
 
 import importlib
+import inspect
 import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.checkpoint import Checkpoint
-from mahtdiag.models.weights import ITSELF, all_weights, put_weights, weight_sets
+from mahtdiag.models.conduct import watched
+from mahtdiag.models.weights import ITSELF, all_weights, clipped, put_weights, weight_sets
+
+LONGEST_REASON: Final = 300
+_BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def network_with(content: Any, checkpoint: Checkpoint, kind: str) -> nn.Module:
@@ -24,33 +31,108 @@ def network_with(content: Any, checkpoint: Checkpoint, kind: str) -> nn.Module:
             f"{path}: a {kind} without metadata; name the function that builds its network with "
             "--model PACKAGE.MODULE:FACTORY --trust"
         )
-    network = build_from_factory(checkpoint.factory)
+    network = build_from_factory(checkpoint.factory, checkpoint.args, notes=checkpoint.told.notes)
     read = put_weights(weights, network, path, checkpoint.weights)
-    checkpoint.told.weights = None if read.key == ITSELF else read.key
+    unsaid = read.key == ITSELF and checkpoint.weights is None
+    checkpoint.told.weights = None if unsaid else read.key
     checkpoint.told.notes += read.notes(path)
     return network
 
 
-def build_from_factory(name: str) -> nn.Module:
+def takes_path(name: str, args: Mapping[str, Any]) -> bool:
+    """Whether a factory needs exactly one argument beside these: it is given the checkpoint's path.
+
+    A factory that cannot be imported takes none; what is wrong with it, `build_from_factory` says.
+    """
+    with suppress(CheckpointError, UsageError):
+        return path_parameter(_imported(name, []), args) is not None
+    return False
+
+
+def path_parameter(function: Callable[..., object], args: Mapping[str, Any]) -> str | None:
+    """The name of the only parameter without a default that is not among `args`; None where there is none."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    needed = [p for p in parameters if p.default is p.empty and p.name not in args]
+    needed = [p for p in needed if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return needed[0].name if len(needed) == 1 and needed[0].kind in _BY_PLACE else None
+
+
+def build_from_factory(
+    name: str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    path: Path | None = None,
+    notes: list[str] | None = None,
+) -> nn.Module:
     """Import and call a user's function, `package.module:factory`; the current folder is importable.
+
+    `args`: keywords for it; `path`: the checkpoint, for one that reads it itself. `notes`: gets what there is
+    to tell of what it did beside.
 
     Raises UsageError for a malformed name, CheckpointError if it cannot be imported, fails, or returns
     something other than a `torch.nn.Module`.
     """
+    told = [] if notes is None else notes
+    function, given = _imported(name, told), dict(args or {})
+    place = [] if path is None else [str(path)]
+    network = _run(name, lambda: function(*place, **given), told, _advice(function, given, path))
+    if not isinstance(network, nn.Module):
+        returned = f"--model {name}: returned a {type(network).__name__}, expected a torch.nn.Module"
+        raise CheckpointError(returned + ("" if network is not None else "; does it end with return?"))
+    return network
+
+
+def _imported(name: str, told: list[str]) -> Callable[..., object]:
     module_name, separator, attribute = name.partition(":")
     if not (module_name and separator and attribute):
         raise UsageError(f"--model {name}: expected PACKAGE.MODULE:FACTORY, for example nets.unet:build")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+
+    def look_up() -> Any:
+        return getattr(importlib.import_module(module_name), attribute)
+
+    function: Callable[..., object] = _run(name, look_up, told, "")
+    return function
+
+
+def _run(name: str, action: Callable[[], object], told: list[str], advice: str) -> Any:
+    """What the user's code returns; whatever it raises is one line."""
+    what = f"--model {name}"
     try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-        network = factory()
-    except (Exception, SystemExit) as error:  # whatever the user's code raises, in one line
-        first = str(error).splitlines()[0] if str(error) else ""
-        raise CheckpointError(f"--model {name}: {type(error).__name__}: {first}") from error
-    if not isinstance(network, nn.Module):
+        with watched() as conduct:
+            found = action()
+    except (Exception, SystemExit) as error:
+        first = clipped(str(error).splitlines()[0], LONGEST_REASON) if str(error) else ""
+        ends = "; a factory returns its network and does not exit" if isinstance(error, SystemExit) else ""
+        raise CheckpointError(f"{what}: {type(error).__name__}: {first}{ends}{advice}") from error
+    if conduct.forked:
         raise CheckpointError(
-            f"--model {name}: returned a {type(network).__name__}, expected a torch.nn.Module"
+            f"{what}: started a copy of the process (os.fork); build the network without other processes"
         )
-    return network
+    if conduct.went_to is not None:
+        told.append(f"{what}: changed the working folder to {conduct.went_to}; it was changed back")
+    return found
+
+
+def _advice(function: Callable[..., object], given: Mapping[str, Any], path: Path | None) -> str:
+    """What to type where a call fails, after what it needs."""
+    if path is not None:
+        parameter = path_parameter(function, given)
+        return (
+            f" (its one required parameter, {parameter}, was the checkpoint's path; if it is something "
+            f"else, say --model-args {parameter}=VALUE)"
+        )
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    names = [p.name for p in parameters if p.default is p.empty and p.kind in (*_BY_PLACE, p.KEYWORD_ONLY)]
+    missing = [parameter for parameter in names if parameter not in given]
+    if missing:
+        return f"; say --model-args {' '.join(f'{parameter}=VALUE' for parameter in missing[:3])}"
+    return ""

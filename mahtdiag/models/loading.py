@@ -1,13 +1,18 @@
 """A checkpoint file in, a network out whose outputs are named and checked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from mahtdiag.errors import UsageError
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+from mahtdiag.models.conduct import watched
+from mahtdiag.models.factories import takes_path
 from mahtdiag.models.formats import format_of
+from mahtdiag.models.formats.of_factory import OF_FACTORY
 from mahtdiag.models.outputs import BY_NAMES, read_outputs
 from mahtdiag.models.weights import listed
 from mahtdiag.schema.model_spec import ModelSpec
@@ -20,7 +25,7 @@ class LoadedModel:
     """A network ready to run, and what its checkpoint says about itself (`spec`, None if it says nothing).
 
     `weights`: which of the file's sets of weights it has, None where they lie in no wrapper; `notes`: what of
-    the file was not read, a line each.
+    the file was not read, a line each; `read_by_factory`: a function of the user read the file itself.
     """
 
     network: nn.Module
@@ -31,46 +36,73 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
 
     outputs: OutputSpec = BY_NAMES
+    read_by_factory: bool = False
 
     def predict(self, images: Tensor) -> ModelOutputs:
         """Named and checked outputs for `[B, C, H, W]`, as the network gives them."""
-        return read_outputs(self.network(images), len(images), self.outputs)
+        with watched():
+            returned = self.network(images)
+        return read_outputs(returned, len(images), self.outputs)
 
 
 def load_model(
     path: Path,
     *,
     factory: str | None = None,
+    args: Mapping[str, Any] | None = None,
     weights: str | None = None,
     trust: bool = False,
     outputs: OutputSpec = BY_NAMES,
 ) -> LoadedModel:
     """Load a checkpoint on the CPU, in evaluation mode.
 
-    What runs code (a format that carries it, a user's factory) needs `trust`; `weights` names one of several
-    sets of a file; `outputs`: where the network's outputs are in what it returns. Raises CheckpointError or
+    What runs code (a format that carries it, a user's factory) needs `trust`; a factory that needs just one
+    argument beside `args` is given the path and reads the file itself. `weights` names one of several sets of
+    a file; `outputs`: where the network's outputs are in what it returns. Raises CheckpointError or
     UsageError, one line per problem.
     """
-    checkpoint = Checkpoint(path, factory, weights)
+    checkpoint = Checkpoint(path, factory, weights, args or {})
     # A file that cannot be read is refused before anything is said about options.
     checkpoint.require_readable()
     if factory is not None and not trust:
         raise UsageError(f"--model {factory} runs code of yours: add --trust if you trust it")
+    if factory is None and args:
+        raise UsageError("--model-args are for the function that --model names: give both or neither")
+    if factory is not None and takes_path(factory, checkpoint.args):
+        checkpoint.told.read_by_factory = True
     found = format_of(checkpoint)
-    if found.carries_code and factory is not None:
-        raise UsageError(f"{path}: a {found.title} carries its own network: leave out --model")
+    _require_options(checkpoint, found, trust)
+    told = checkpoint.told
+    loader: CheckpointFormat = OF_FACTORY if told.read_by_factory else found
+    digest = checkpoint.sha256_with(loader.files(checkpoint))
+    spec = loader.inspect(checkpoint)
+    network = loader.load(checkpoint).eval()
+    if told.classes:
+        objects = f"{path}: read as data, without running it: objects of {listed(told.classes)}"
+        told.notes.insert(0, objects)
+    notes = tuple(told.notes)
+    return LoadedModel(network, found, digest, spec, told.weights, notes, outputs, told.read_by_factory)
+
+
+def _require_options(checkpoint: Checkpoint, found: CheckpointFormat, trust: bool) -> None:
+    """Raise UsageError for options that do not go with the format."""
+    path, weights = checkpoint.path, checkpoint.weights
+    if checkpoint.told.read_by_factory:
+        if weights is not None:
+            factory = f"--model {checkpoint.factory}"
+            raise UsageError(
+                f"{path}: --weights {weights}: {factory} reads the file itself: say it by --model-args"
+            )
+        return
+    if found.carries_code and checkpoint.factory is not None:
+        raise UsageError(
+            f"{path}: a {found.title} carries its own network: leave out --model, or let its function take "
+            "the path of the file"
+        )
     if found.carries_code and not trust:
         raise UsageError(f"{path}: a {found.title} runs code of its own: add --trust if you trust it")
     if weights is not None and not found.needs_factory:
         raise UsageError(f"{path}: --weights {weights}: a {found.title} has one set of weights: leave it out")
-    digest = checkpoint.sha256_with(found.files(checkpoint))
-    spec = found.inspect(checkpoint)
-    network = found.load(checkpoint).eval()
-    told = checkpoint.told
-    if told.classes:
-        objects = f"{path}: read as data, without running it: objects of {listed(told.classes)}"
-        told.notes.insert(0, objects)
-    return LoadedModel(network, found, digest, spec, told.weights, tuple(told.notes), outputs)
 
 
 def activate_dropout(network: nn.Module) -> int:

@@ -86,6 +86,8 @@ class RunSettings:
         self,
         *,
         factory: str | None,
+        args: Sequence[str],
+        read_by_factory: bool,
         weights: Sequence[str | None],
         repetition: Repetition | None,
         sigma_source: str,
@@ -93,7 +95,10 @@ class RunSettings:
         given: Sequence[str],
         expected_error: bool,
     ) -> "RunSettings":
-        """The same with how networks were run; `weights`: the set that was read of each checkpoint."""
+        """The same with how networks were run.
+
+        `weights`: the set that was read of each checkpoint; `args`: keywords for the factory.
+        """
         passes: dict[str, JsonValue] = {}
         read = list(dict.fromkeys(name for name in weights if name is not None))
         if repetition is not None:
@@ -104,6 +109,8 @@ class RunSettings:
                 **passes,
                 **outputs,
                 "factory": factory,
+                **({"args": list(args)} if args else {}),
+                **({"read_by_factory": True} if read_by_factory else {}),
                 **({"weights": ",".join(read)} if read else {}),
                 "uncertainty_source": sigma_source,
                 "given": list(given),
@@ -296,6 +303,9 @@ class RunSettings:
     def differing(self, other: "RunSettings") -> dict[str, tuple[JsonValue, JsonValue]]:
         """Settings that may change a number and are others in another run, with their values in both."""
         pairs = {name: (self.stored.get(name), other.stored.get(name)) for name in self.stored | other.stored}
+        if None in pairs.get("weights", ()):
+            # Weights that lie in no wrapper: there was nothing to choose.
+            del pairs["weights"]
         return {
             name: both for name, both in pairs.items() if both[0] != both[1] and name not in FREE_SETTINGS
         }

@@ -39,11 +39,21 @@ class Key:
 
 
 NAN, INF = float("nan"), float("inf")
+INF = float("inf")
 TEXT_BAD = (3, 1.5, True, ["a"], {"a": 1})
 POSITIVE_BAD = (0, -1, NAN, INF, True, False, "wide", [1])
 KEYS = (
     Key("model", "checkpoint", (("a b/ü.pt", "a b/ü.pt"),), TEXT_BAD),
     Key("model", "factory", (("nets.unet:build", "nets.unet:build"),), TEXT_BAD),
+    Key(
+        "model",
+        "args",
+        ((["width=32", "name=x=y", "deep=True"], {"width": 32, "name": "x=y", "deep": True}),
+         (['{"sizes": [1, 2], "act": null}', 'text="3"'], {"sizes": [1, 2], "act": None, "text": "3"}),
+         ({"width": 3, "more": {"a": 1.5}}, {"width": 3, "more": {"a": 1.5}})),
+        (["width"], "width=3", ["a=1", "a=2"], ["{"], ["{]"], ["1=2"], ["class=3"], ["a=NaN"], {"a": INF},
+         3, {"a b": 3}),
+    ),
     Key("model", "weights", (("ema", "ema"), (".", ".")), TEXT_BAD),
     Key(
         "model",

@@ -7,6 +7,7 @@ from typing import Final
 
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.formats.native import Native
+from mahtdiag.models.formats.of_factory import OF_FACTORY
 from mahtdiag.models.formats.safetensors import DescribedSafetensors, Safetensors
 from mahtdiag.models.formats.state_dict import StateDict
 from mahtdiag.models.formats.torchscript import TorchScript
@@ -15,6 +16,7 @@ FORMATS: Final[tuple[CheckpointFormat, ...]] = (
     DescribedSafetensors(),
     Safetensors(),
     TorchScript(),
+    OF_FACTORY,
     Native(),
     StateDict(),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from mahtdiag.config.settings import ModelSettings
+from mahtdiag.config.values import args_as_texts
 from mahtdiag.data.files import other_size, outside_image
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.engine.inference import BatchSeconds, LoadImage, Runner, describe_device, load_batches
@@ -61,6 +62,8 @@ class Networks:
         """Those of input and output, of repeated passes, and what the checkpoint did not settle."""
         return RunSettings.of_network(self.spec, self.runner.heatmap_size).with_passes(
             factory=asked.factory,
+            args=args_as_texts(asked.args or {}),
+            read_by_factory=any(member.model.read_by_factory for member in self.members),
             weights=[member.model.weights for member in self.members],
             repetition=repetition_of(self.members, asked),
             sigma_source=sigma_source_of(self.members, asked),
@@ -93,7 +96,9 @@ class Networks:
 
 
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
-IN_SETTINGS = tuple(name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory"))
+IN_SETTINGS = tuple(
+    name for name in ModelSettings.model_fields if name not in ("checkpoint", "factory", "args")
+)
 
 
 def said_of_outputs(asked: ModelSettings) -> dict[str, JsonValue]:

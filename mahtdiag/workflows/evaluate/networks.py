@@ -92,7 +92,14 @@ def _load(
     path: Path, settings: ModelSettings, device: torch.device, trust: bool, view: View | None
 ) -> Member:
     said = settings.outputs or OutputSpec()
-    model = load_model(path, factory=settings.factory, weights=settings.weights, trust=trust, outputs=said)
+    model = load_model(
+        path,
+        factory=settings.factory,
+        args=settings.args,
+        weights=settings.weights,
+        trust=trust,
+        outputs=said,
+    )
     network_input = resolve_input(settings, model.spec)
     model.network.to(device)
     channels, size = network_input.channels, network_input.size

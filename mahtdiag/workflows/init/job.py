@@ -150,7 +150,7 @@ def _settled(document: RunDocument, known: Mapping[str, Value]) -> dict[str, Val
     given = document.resolved.given
     if given is None:
         given = () if _describes_itself(document) else tuple(known)
-    return {name: value for name, value in known.items() if name in (*given, "factory")}
+    return {name: value for name, value in known.items() if name in (*given, "factory", "args")}
 
 
 def _formats(document: RunDocument) -> list[CheckpointFormat | None]:

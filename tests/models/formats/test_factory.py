@@ -1,5 +1,6 @@
 """A user's function that builds a network: every way in which it can be wrong."""
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,10 @@ from torch import nn
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.factories import build_from_factory
 from mahtdiag.models.loading import load_model
-from tests.models.networks import problems_of
+from tests.models.networks import problems_of, write_torchscript
 
 CODE = """
+import pathlib
 import torch
 from torch import nn
 def build(): return nn.Conv2d(1, 20, 1)
@@ -22,8 +24,39 @@ def silent(): raise KeyError
 def leaving(): raise SystemExit(0)
 def nothing(): return None
 def a_class(): return nn.Conv2d
-def needs(width): return nn.Conv2d(1, width, 1)
+def needs(width, depth): return nn.Conv2d(1, width, 1)
+def own(path, factor=1.0):
+    network = nn.Conv2d(1, 20, 1)
+    network.load_state_dict({n: factor * w for n, w in torch.load(path, weights_only=True).items()})
+    return network
+def text(path):
+    network = nn.Conv2d(1, 20, 1)
+    nn.init.constant_(network.weight, float(pathlib.Path(path).read_text()))
+    return network
+def sized(width=20, *, bias=True): return nn.Conv2d(1, width, 1, bias=bias)
+class Net(nn.Conv2d):
+    def __init__(self, channels): super().__init__(channels, 20, 1)
+def ending():
+    import os
+    os._exit(0)
+def forking():
+    import os
+    os.fork()
+    return nn.Conv2d(1, 20, 1)
+def moving():
+    import os
+    os.chdir("/")
+    return nn.Conv2d(1, 20, 1)
+def endless(): raise RuntimeError("x" * 20000)
 number = 3
+"""
+
+WRAPPER = """
+import torch, warnings
+def load(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.load(path)
 """
 
 
@@ -85,8 +118,13 @@ def test_malformed_names(name: str) -> None:
         ("own_networks:silent", "KeyError"),
         ("own_networks:leaving", "SystemExit: 0"),
         ("own_networks:number", "TypeError: 'int' object is not callable"),
-        ("own_networks:needs", "TypeError: needs() missing 1 required positional argument: 'width'"),
+        ("own_networks:needs", "TypeError: needs() missing 2 required positional arguments: 'width' and"),
+        ("own_networks:needs", "; say --model-args width=VALUE depth=VALUE"),
         ("own_networks:nothing", "returned a NoneType, expected a torch.nn.Module"),
+        ("own_networks:leaving", "a factory returns its network and does not exit"),
+        ("own_networks:ending", "os._exit(0) was called; a factory returns its network and does not exit"),
+        ("own_networks:forking", "started a copy of the process (os.fork); build the network without other"),
+        ("own_networks:endless", "RuntimeError: xxx"),
         ("own_networks:a_class", "returned a type, expected a torch.nn.Module"),
     ],
 )
@@ -94,3 +132,77 @@ def test_factories_that_fail(name: str, said: str) -> None:
     (problem,) = problems_of(lambda: build_from_factory(name), CheckpointError)
     assert problem.startswith(f"--model {name}: ")
     assert said in problem
+    assert len(problem) < 600
+
+
+def saved(path: Path) -> nn.Conv2d:
+    network = nn.Conv2d(1, 20, 1)
+    torch.save(network.state_dict(), path)
+    return network
+
+
+def test_a_factory_that_needs_one_argument_reads_the_file_itself(tmp_path: Path) -> None:
+    network, path = saved(tmp_path / "a.pt"), tmp_path / "a.pt"
+    loaded = load_model(path, factory="own_networks:own", args={"factor": 2.0}, trust=True)
+    assert torch.equal(loaded.network.state_dict()["weight"], 2 * network.weight)
+    assert loaded.read_by_factory
+    assert loaded.format.name == "state-dict"
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert loaded.notes == (f"{path}: read by --model own_networks:own, which was given its path",)
+    assert not load_model(path, factory="own_networks:build", trust=True).read_by_factory
+    (problem,) = problems_of(
+        lambda: load_model(path, factory="own_networks:own", weights="ema", trust=True), UsageError
+    )
+    assert "--weights ema: --model own_networks:own reads the file itself" in problem
+
+
+def test_it_may_read_a_file_that_nobody_knows(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("2.5")
+    loaded = load_model(tmp_path / "a.txt", factory="own_networks:text", trust=True)
+    assert loaded.format.name == "factory"
+    assert bool((loaded.network.state_dict()["weight"] == 2.5).all())
+
+
+def test_it_may_read_a_program(tmp_path: Path) -> None:
+    write_torchscript(tmp_path / "a.pt")
+    (tmp_path / "own_wrapper.py").write_text(WRAPPER)
+    loaded = load_model(tmp_path / "a.pt", factory="own_wrapper:load", trust=True)
+    assert loaded.format.name == "torchscript"
+    (problem,) = problems_of(
+        lambda: load_model(tmp_path / "a.pt", factory="own_networks:build", trust=True), UsageError
+    )
+    assert "leave out --model, or let its function take the path" in problem
+
+
+def test_another_argument_is_told_from_the_path(tmp_path: Path) -> None:
+    saved(tmp_path / "a.pt")
+    (problem,) = problems_of(
+        lambda: load_model(tmp_path / "a.pt", factory="own_networks:Net", trust=True), CheckpointError
+    )
+    assert "its one required parameter, channels, was the checkpoint's path" in problem
+    assert "--model-args channels=VALUE" in problem
+    loaded = load_model(tmp_path / "a.pt", factory="own_networks:Net", args={"channels": 1}, trust=True)
+    assert not loaded.read_by_factory
+
+
+def test_keywords_reach_the_factory() -> None:
+    network = build_from_factory("own_networks:sized", {"width": 22, "bias": False})
+    assert isinstance(network, nn.Conv2d)
+    assert (network.out_channels, network.bias) == (22, None)
+    (problem,) = problems_of(lambda: build_from_factory("own_networks:sized", {"wide": 3}), CheckpointError)
+    assert "unexpected keyword argument 'wide'" in problem
+
+
+def test_keywords_without_a_factory(tmp_path: Path) -> None:
+    saved(tmp_path / "a.pt")
+    (problem,) = problems_of(lambda: load_model(tmp_path / "a.pt", args={"width": 3}, trust=True), UsageError)
+    assert problem.startswith("--model-args are for the function that --model names")
+
+
+def test_the_working_folder_comes_back(tmp_path: Path) -> None:
+    saved(tmp_path / "a.pt")
+    loaded = load_model(tmp_path / "a.pt", factory="own_networks:moving", trust=True)
+    assert Path.cwd() == tmp_path
+    assert loaded.notes == (
+        "--model own_networks:moving: changed the working folder to /; it was changed back",
+    )

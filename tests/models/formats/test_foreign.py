@@ -121,7 +121,7 @@ def test_a_whole_network_gives_its_weights_to_the_one_that_is_built(
     tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net, path = plain(), tmp_path / "a.pt"
-    monkeypatch.setattr("mahtdiag.models.factories.build_from_factory", lambda name: Plain())
+    monkeypatch.setattr("mahtdiag.models.factories.build_from_factory", lambda *_, **__: Plain())
     write(path, {"model": nn.DataParallel(net), "args": argparse.Namespace(lr=1)})
     loaded = load_model(path, factory="nets:build", trust=True)
     for name, value in net.state_dict().items():

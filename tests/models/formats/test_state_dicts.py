@@ -26,7 +26,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     """Load a state dict into what a factory builds."""
 
     def loaded(path: Path, build: Build, weights: str | None = None) -> LoadedModel:
-        monkeypatch.setattr("mahtdiag.models.factories.build_from_factory", lambda name: build())
+        monkeypatch.setattr("mahtdiag.models.factories.build_from_factory", lambda *_, **__: build())
         return load_model(path, factory="nets:build", weights=weights, trust=True)
 
     return loaded
