@@ -84,21 +84,21 @@ UNCERTAINTY = OptionKey(
     "Where σ comes from; mc-dropout:N also from N passes with active dropout.",
 )  # fmt: skip
 UNCERTAINTY_AS = OptionKey(
-    "--uncertainty-as", "log_sigma", "log_sigma, sigma or log_var: what the head emits",
+    "--uncertainty-as", "log_sigma", "log_sigma, sigma, log_var, var or cov: what the head emits",
     READING, None, "What the head emits.",
 )  # fmt: skip
 UNCERTAINTY_FRAME = OptionKey(
-    "--uncertainty-frame", "input", "input or heatmap: unit of the head's σ, pixels or cells",
-    READING, None, "Unit of the head's σ: input pixels or heatmap cells.",
+    "--uncertainty-frame", "input", "input, heatmap, unit, signed-unit or original: unit of the head's σ",
+    READING, None, "Unit of the head's σ: pixels of its input, cells, shares of it, original pixels.",
 )  # fmt: skip
 OUTPUT = OptionKey(
     "--output", ("heatmaps=[-1]",), "where outputs are in what the network returns, NAME=PATH each",
     READING, "NAME=PATH",
-    "Where an output is, repeatable: heatmaps=[-1], log_sigma=[1], activation=sigmoid, layout=nhwc.",
+    "Where an output is, repeatable: heatmaps=[-1], coords=[0],frame=unit, sigma=[1],as=var.",
 )  # fmt: skip
 COORDS_FRAME = OptionKey(
-    "--coords-frame", "input", "input, cells, unit or signed-unit: what the network's coordinates count",
-    READING, None, "What the network's own coordinates count: pixels of its input, cells, shares of it.",
+    "--coords-frame", "input", "input, cells, unit, signed-unit or original: its coordinates",
+    READING, None, "What the network's own coordinates count: input pixels, cells, shares, original pixels.",
 )  # fmt: skip
 KEYPOINTS = OptionKey(
     "--keypoints", "corner:UL,UR,LR,LL", "order of the network's keypoints",

@@ -183,7 +183,8 @@ class RecordMaker:
         spec, bounds, factors = self._spec, self.loss.uncertainty_loss, self.sigma_factors
         gt_px = np.stack([sample.keypoints_px for sample in samples])
         gt_input = np.stack([f.original_to_input(p) for f, p in zip(frames, gt_px, strict=True)])
-        if spec.decoding.own_coords and reading.coords is not None:
+        own = spec.decoding.own_coords and reading.coords is not None
+        if own and reading.coords is not None:
             pred_input = reading.coords
         else:
             pred_input = np.stack(
@@ -194,7 +195,6 @@ class RecordMaker:
         scale = np.stack([per_cell[:, 0] ** 2, per_cell[:, 0] * per_cell[:, 1], per_cell[:, 1] ** 2], axis=-1)
         spread_px2 = reading.spread * scale[:, None, :]
         # What the place is not decoded from says nothing of it.
-        own = spec.decoding.own_coords and reading.coords is not None
         averaged_px2 = None if reading.averaged is None or own else reading.averaged * scale[:, None, :]
         to_px = (1.0 / np.stack([f.input_per_original for f in frames]))[:, None, :]
         if factors is not None:
@@ -205,6 +205,10 @@ class RecordMaker:
             within = np.sqrt((spread_px2 if averaged_px2 is None else averaged_px2)[..., [0, 2]])
             within = within if factors is None else within * factors[:, None]
         between = None if reading.between is None else reading.between * to_px
+        head_covariance_px2 = None
+        if head is not None and reading.covariance is not None:
+            x, y = np.moveaxis(1.0 / np.stack([f.input_per_original for f in frames]), -1, 0)[..., None]
+            head_covariance_px2 = reading.covariance * np.stack([x * x, x * y, y * y], -1)
         error_px, error_mm = self._errors(samples, pred_px, gt_px)
         none = np.zeros_like(gt_px, dtype=np.bool_)
         results = KeypointResults(
@@ -216,6 +220,7 @@ class RecordMaker:
             spread_px2=spread_px2,
             averaged_px2=averaged_px2,
             expected_error_px=None if own else reading.expected_error,
+            head_covariance_px2=head_covariance_px2,
             peak=reading.peak,
             at_min=none if head is None else head <= bounds.min_sigma * (1 + _AT_BOUND),
             at_max=none if head is None else head >= bounds.max_sigma * (1 - _AT_BOUND),

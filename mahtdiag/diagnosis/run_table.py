@@ -17,6 +17,7 @@ from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import Limits, Rule
 from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
 from mahtdiag.diagnosis.conditions import Conditions
+from mahtdiag.diagnosis.sigma_covariance import covariance_of_sigma
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, PeakPlaces
@@ -87,15 +88,11 @@ def _titles(table: "RunTable") -> NDArray[np.object_]:
 
 
 def _covariance_px2(table: "RunTable") -> Floats | None:
-    """The spread of what the decoder reads, with the factors that σ was multiplied by."""
-    if table.conditions.sigma_source != UncertaintySource.HEATMAP:
-        return None
-    spread = table.spread_px2
-    if table.has(RunTable.averaged_px2):
-        spread = np.where(np.isnan(table.averaged_px2), spread, table.averaged_px2)
-    covariance = spread[..., [[0, 1], [1, 2]]]
+    source, later = table.conditions.sigma_source, (RunTable.head_covariance_px2, RunTable.averaged_px2)
+    head, averaged = (cast(Floats, table.values_of(c.name)) if table.has(c) else None for c in later)
+    spread = table.spread_px2 if source == UncertaintySource.HEATMAP else None
     factors = table.conditions.sigma_factors
-    return covariance if factors is None else covariance * np.array(factors)[:, None, None] ** 2
+    return covariance_of_sigma(source, head, spread, averaged, factors)
 
 
 class RunTable:
@@ -178,6 +175,9 @@ class RunTable:
     """The labels of a second reader, who judges no prediction; NaN where there are none."""
     expected_error_px = Column[Floats]("float64", record="keypoints.expected_error_px", later=True)
     """Expected radial error of each heatmap; NaN without `evaluate --expected-error`."""
+    head_covariance_px2 = Column[Floats](
+        *("float64", "head_xx", "head_xy", "head_yy"), record="keypoints.head_covariance_px2", later=True
+    )
 
     labelled_keypoints = Column[Bools]("bool", "labelled", compute=_known, later=True, by_keypoint=True)
     error_type = Column[NDArray[np.object_]]("string", compute=_titles, later=True, by_keypoint=True)
@@ -198,7 +198,7 @@ class RunTable:
     error_types = Column[ErrorTypes](compute=_error_types)
     """What kind of mistake each keypoint is."""
     covariance_px2 = Column[Floats | None](compute=_covariance_px2)
-    """Covariance of σ, `[N, K, 2, 2]`, where σ is the heatmap's spread; else None."""
+    """Covariance of σ, `[N, K, 2, 2]`: that of a head, or the heatmap's spread; else None."""
 
     def __init__(
         self,
@@ -391,7 +391,7 @@ _IN_RECORD: Final = frozenset(field.name for field in fields(ImageRecord))
 
 _FOLLOWED_FROM: Final = frozenset(
     (
-        *("pred_px", "gt_px", "width", "height", "spread_px2", "averaged_px2"),
+        *("pred_px", "gt_px", "width", "height", "spread_px2", "averaged_px2", "head_covariance_px2"),
         *("second_share", "second_px", "argmax_px", "local_px", "gt2_px"),
     )
 )

@@ -19,7 +19,10 @@ from mahtdiag.schema.records import BatchReading, Floats, ModelOutputs, PeakPlac
 
 
 def as_sigma(values: Tensor, kind: UncertaintyKind) -> Tensor:
-    """Standard deviation from what a head emits: exp(v), v, or exp(v/2)."""
+    """Standard deviation from what a head emits: exp(v), v, exp(v/2) or √v; of a covariance, per axis.
+
+    A negative variance gives a negative σ, as no σ is, and is told by it.
+    """
     match kind:
         case UncertaintyKind.LOG_SIGMA:
             return values.exp()
@@ -27,6 +30,23 @@ def as_sigma(values: Tensor, kind: UncertaintyKind) -> Tensor:
             return values
         case UncertaintyKind.LOG_VAR:
             return (0.5 * values).exp()
+        case UncertaintyKind.VAR:
+            return values.sign() * values.abs().sqrt()
+        case UncertaintyKind.COV:
+            return as_sigma(as_covariance(values)[..., [0, 2]], UncertaintyKind.VAR)
+
+
+def as_covariance(values: Tensor) -> Tensor:
+    """(xx, xy, yy) `[B, K, 3]` of the same, or of matrices `[B, K, 2, 2]`: NaN for xy where not symmetric."""
+    if values.shape[-2:] != (2, 2) or values.ndim == 3:
+        return values
+    xx, xy, yx, yy = values.flatten(-2).unbind(-1)
+    agree = (xy - yx).abs() <= ASYMMETRY * (xx * yy).abs().sqrt()
+    return torch.stack([xx, torch.where(agree, (xy + yx) / 2, torch.nan), yy], -1)
+
+
+ASYMMETRY = 1e-3
+"""A covariance may differ from its transpose by this share of both σ multiplied."""
 
 
 def sigma_in_input_pixels(
@@ -34,16 +54,34 @@ def sigma_in_input_pixels(
     kind: UncertaintyKind,
     frame: UncertaintyFrame,
     input_size: tuple[int, int],
-    heatmap_size: tuple[int, int],
+    heatmap_size: tuple[int, int] | None,
 ) -> Tensor:
-    """σ per axis `[B, K, 2]` in model-input pixels from a head's `[B, K]` or `[B, K, 2]`."""
+    """σ per axis `[B, K, 2]` in model-input pixels from what a head emits, original pixels left as they are.
+
+    See `ModelOutputs.uncertainty` for its shapes. Raises ValueError for cells where there are no heatmaps.
+    """
     sigma = as_sigma(values.float(), kind)
     if sigma.ndim == 2:
         sigma = sigma.unsqueeze(-1).expand(-1, -1, 2)
-    if frame is UncertaintyFrame.HEATMAP:
-        stride = [input_size[1] / heatmap_size[1], input_size[0] / heatmap_size[0]]
-        sigma = sigma * sigma.new_tensor(stride)
-    return sigma
+    scale = unit_in_input_pixels(frame, input_size, heatmap_size)
+    return sigma if scale is None else sigma * sigma.new_tensor(scale)
+
+
+def unit_in_input_pixels(
+    frame: UncertaintyFrame, input_size: tuple[int, int], heatmap_size: tuple[int, int] | None
+) -> tuple[float, float] | None:
+    """(x, y) of one unit of σ in model-input pixels; None where that is 1, or a matter of each image."""
+    height, width = input_size
+    match frame:
+        case UncertaintyFrame.HEATMAP:
+            if heatmap_size is None:
+                raise ValueError("without heatmaps there are no cells")
+            return width / heatmap_size[1], height / heatmap_size[0]
+        case UncertaintyFrame.UNIT:
+            return float(width), float(height)
+        case UncertaintyFrame.SIGNED_UNIT:
+            return width / 2, height / 2
+    return None
 
 
 def analyse(
@@ -66,6 +104,9 @@ def analyse(
     All images of the batch are read together: a call costs more than what it does for one image. Only numbers
     leave the device, in one transfer.
     """
+    if outputs.heatmaps is None:
+        sigma, covariance = _of_head(outputs, uncertainty_kind, uncertainty_frame, input_size, None)
+        return _of_coordinates(outputs, sigma, covariance)
     heatmaps = outputs.heatmaps.float()
     # Both passes over all cells come first: they empty the processor's cache for what follows.
     outside = sum_outside(heatmaps, centres, decoding.heatmap_sigma)
@@ -73,30 +114,73 @@ def analyse(
     losses = windowed_heatmap_losses(
         heatmaps, centres, decoding.heatmap_sigma, weight.gamma, weight.emphasis, outside=outside
     )
-    sigma = None
-    if outputs.uncertainty is not None and uncertainty_kind is not None:
-        sigma = sigma_in_input_pixels(
-            outputs.uncertainty,
-            uncertainty_kind,
-            uncertainty_frame,
-            input_size,
-            (heatmaps.shape[2], heatmaps.shape[3]),
-        )
-    return _to_host(outputs, reading, losses, sigma, decoding.own_coords)
+    grid = (heatmaps.shape[2], heatmaps.shape[3])
+    head = _of_head(outputs, uncertainty_kind, uncertainty_frame, input_size, grid)
+    return _to_host(outputs, reading, losses, head, decoding.own_coords)
+
+
+def _of_head(
+    outputs: ModelOutputs,
+    kind: UncertaintyKind | None,
+    frame: UncertaintyFrame,
+    input_size: tuple[int, int],
+    heatmap_size: tuple[int, int] | None,
+) -> tuple[Tensor | None, Tensor | None]:
+    """σ `[B, K, 2]` and covariance `[B, K, 3]` of the head, each None where it is not emitted or not read."""
+    values = outputs.uncertainty
+    if values is None or kind is None:
+        return None, None
+    sigma = sigma_in_input_pixels(values, kind, frame, input_size, heatmap_size)
+    if kind is not UncertaintyKind.COV:
+        return sigma, None
+    x, y = unit_in_input_pixels(frame, input_size, heatmap_size) or (1.0, 1.0)
+    covariance = as_covariance(values.float())
+    return sigma, covariance * covariance.new_tensor([x * x, x * y, y * y])
+
+
+def _of_coordinates(outputs: ModelOutputs, sigma: Tensor | None, covariance: Tensor | None) -> BatchReading:
+    """What there is to know of a batch that comes without heatmaps."""
+    assert outputs.coords is not None
+    on_device = {"points": outputs.coords.float()}
+    if outputs.scores is not None:
+        on_device["peak"] = outputs.scores
+    on_device |= {n: v for n, v in (("sigma", sigma), ("covariance", covariance)) if v is not None}
+    host = _in_one_transfer(on_device)
+    coords = host["points"]
+    images, k = coords.shape[:2]
+    finite = np.asarray(np.isfinite(coords).all(-1))
+    if "sigma" in host:
+        finite &= ~np.isnan(host["sigma"]).any(-1)
+    unknown = np.full(images, np.nan)
+    return BatchReading(
+        heatmap_size=None,
+        points=np.full_like(coords, np.nan),
+        spread=np.full((images, k, 3), np.nan),
+        peak=host.get("peak", np.full((images, k), np.nan)),
+        flags=np.zeros((images, k), dtype=np.int64),
+        finite=finite,
+        loss_mse=unknown,
+        loss_focal=unknown,
+        keypoint_share=unknown,
+        coords=coords,
+        sigma=host.get("sigma"),
+        covariance=host.get("covariance"),
+    )
 
 
 def _to_host(
     outputs: ModelOutputs,
     reading: HeatmapReading,
     losses: HeatmapLosses,
-    sigma: Tensor | None,
+    head: tuple[Tensor | None, Tensor | None],
     own_coords: bool,
 ) -> BatchReading:
+    sigma, covariance = head
     # By the names of `BatchReading` and `PeakPlaces`.
     on_device = {
         "points": reading.points,
         "spread": reading.spread,
-        "peak": reading.peak,
+        "peak": reading.peak if outputs.scores is None else outputs.scores,
         "flags": reading.flags,
         "finite": losses.finite,
         "loss_mse": losses.mse,
@@ -115,6 +199,8 @@ def _to_host(
         on_device["coords"] = outputs.coords.float()
     if sigma is not None:
         on_device["sigma"] = sigma
+    if covariance is not None:
+        on_device["covariance"] = covariance
     host = _in_one_transfer(on_device)
     peaks = PeakPlaces(**{name: host.pop(name) for name in ("second_share", "second", "argmax", "local")})
     flags = host.pop("flags").astype(np.int64)
@@ -125,9 +211,10 @@ def _to_host(
         finite &= np.isfinite(coords).all(-1)
     if own_sigma is not None:
         finite &= ~np.isnan(own_sigma).any(-1)
-    height, width = outputs.heatmaps.shape[-2:]
+    grid = outputs.grid
+    assert grid is not None
     return BatchReading(
-        heatmap_size=(height, width),
+        heatmap_size=(grid.height, grid.width),
         flags=flags,
         finite=finite,
         coords=coords,

@@ -14,7 +14,7 @@ from torch import Tensor
 from mahtdiag.engine.analysis import analyse
 from mahtdiag.errors import DeviceError, MahtdiagError, ModelOutputError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
-from mahtdiag.schema.choices import Precision, UncertaintyKind, UncertaintySource
+from mahtdiag.schema.choices import Precision, UncertaintyFrame, UncertaintyKind, UncertaintySource
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.records import (
@@ -173,7 +173,7 @@ class Runner:
     spec: ModelSpec
     device: torch.device
     precision: Precision
-    heatmap_size: Size
+    heatmap_size: Size | None
     weight: FocalWeight = PUBLISHED_WEIGHT
     expected_error: bool = False
     """Whether the expected radial error of each heatmap is computed, which costs time."""
@@ -187,14 +187,30 @@ class Runner:
             frames = tuple(self.frame_map(image.original) for image in batch.images)
             cell_px = np.stack([f.original_per_cell for f in frames]) if self.expected_error else None
             reading, seconds = self.read(batch.index, batch.tensor, _centres(batch.samples, frames), cell_px)
+            reading = self._from_original(reading, frames)
             yield InferredBatch(batch, reading, frames, replace(seconds, decode=batch.decode_seconds))
 
+    def _from_original(self, reading: BatchReading, frames: Sequence[FrameMap]) -> BatchReading:
+        """Coordinates and σ that the network gives in original pixels, in those of its input."""
+        coords, sigma, between = reading.coords, reading.sigma, reading.between
+        covariance = reading.covariance
+        per_px = np.stack([frame.input_per_original for frame in frames])[:, None]
+        if coords is not None and self.spec.decoding.original_coords:
+            coords = np.stack([f.original_to_input(c) for f, c in zip(frames, coords, strict=True)])
+            between = None if between is None else between * per_px
+        if self.spec.uncertainty.frame is UncertaintyFrame.ORIGINAL and sigma is not None:
+            sigma = sigma * per_px
+            x, y = per_px[..., 0], per_px[..., 1]
+            products = np.stack([x * x, x * y, y * y], -1)
+            covariance = None if covariance is None else covariance * products
+        return replace(reading, coords=coords, sigma=sigma, between=between, covariance=covariance)
+
     def frame_map(self, original: Size) -> FrameMap:
-        """The map between the frames of an image of this size."""
+        """The map between the frames of an image of this size; without heatmaps a cell is an input pixel."""
         return FrameMap(
             original,
             self.spec.input.size,
-            self.heatmap_size,
+            self.heatmap_size or self.spec.input.size,
             self.spec.input.resize,
             self.spec.input.convention,
         )
@@ -243,12 +259,20 @@ class Runner:
         if outputs is None:
             half = len(images) // 2
             return joined(self.forward(images[:half]), self.forward(images[half:]))
-        found = Size(*outputs.heatmaps.shape[-2:])
         expected = self.spec.skeleton.keypoints
-        if found != self.heatmap_size or outputs.heatmaps.shape[1] != expected:
+        if outputs.grid != self.heatmap_size or outputs.keypoints != expected:
+            grids = [
+                "no heatmaps" if grid is None else f"[{b}, {k}, {grid.height}, {grid.width}]"
+                for b, k, grid in (
+                    (len(images), outputs.keypoints, outputs.grid),
+                    ("B", expected, self.heatmap_size),
+                )
+            ]
             raise ModelOutputError(
-                f"the network returned heatmaps {list(outputs.heatmaps.shape)} where it had returned "
-                f"[B, {expected}, {self.heatmap_size.height}, {self.heatmap_size.width}]"
+                f"the network returned heatmaps {grids[0]} where it had returned {grids[1]}"
+                if outputs.grid and self.heatmap_size
+                else f"the network returned {outputs.keypoints} keypoints, {grids[0]}, where it had returned "
+                f"{expected}, {grids[1]}"
             )
         return outputs
 
@@ -311,11 +335,10 @@ def joined(first: ModelOutputs, second: ModelOutputs) -> ModelOutputs:
     def cat(a: Tensor | None, b: Tensor | None) -> Tensor | None:
         return None if a is None or b is None else torch.cat([a, b])
 
-    kind: UncertaintyKind | None = first.uncertainty_kind
-    return ModelOutputs(
-        torch.cat([first.heatmaps, second.heatmaps]),
-        cat(first.coords, second.coords),
-        cat(first.uncertainty, second.uncertainty),
-        kind,
-        first.unread,
+    return replace(
+        first,
+        heatmaps=cat(first.heatmaps, second.heatmaps),
+        coords=cat(first.coords, second.coords),
+        uncertainty=cat(first.uncertainty, second.uncertainty),
+        scores=cat(first.scores, second.scores),
     )

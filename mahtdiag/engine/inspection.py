@@ -45,6 +45,9 @@ def inspect(runner: Runner, batch: LoadedBatch, batch_size: int = MOST_IMAGES) -
     labels = np.stack(
         [f.original_to_heatmap(s.keypoints_px) for s, f in zip(batch.samples[:PASSED], frames, strict=True)]
     )
+    intended = isinstance(runner, RepeatedRunner) and runner.seeded
+    if outputs.heatmaps is None:
+        return _without_heatmaps(single, outputs, labels, images, 0 if intended else batch_size)
     heatmaps = outputs.heatmaps.float()
     with torch.inference_mode():
         places = _places(heatmaps, runner.spec.decoding)
@@ -52,7 +55,6 @@ def inspect(runner: Runner, batch: LoadedBatch, batch_size: int = MOST_IMAGES) -
         peak, total = heatmaps.amax((-2, -1)), heatmaps.sum((-2, -1))
         background, lowest = sampled.median(-1).values, sampled.amin(-1)
     kind = runner.spec.uncertainty.kind
-    intended = isinstance(runner, RepeatedRunner) and runner.seeded
     repeat, others, problem = None, None, ""
     if not intended:
         repeat, others, problem = _repeated(single, images, heatmaps, batch_size)
@@ -72,6 +74,35 @@ def inspect(runner: Runner, batch: LoadedBatch, batch_size: int = MOST_IMAGES) -
         batch_cells=others,
         problem=problem,
         intended=intended,
+    )
+
+
+def _without_heatmaps(
+    runner: Runner, outputs: ModelOutputs, labels: Floats, images: Tensor, batch_size: int
+) -> Inspection:
+    """The same of a network that gives coordinates alone, whose cells are the pixels of its input.
+
+    With a `batch_size` of 0 passes differ on purpose, and none is repeated.
+    """
+    unknown = np.full(labels.shape[:2], np.nan)
+    assert outputs.coords is not None
+    repeat, others, problem = None, None, ""
+    if batch_size:
+        repeat, others, problem = _repeated(runner, images, outputs.coords, batch_size)
+    return Inspection(
+        len(images),
+        labels,
+        {},
+        *(unknown,) * 4,
+        coords=_numbers(outputs.coords),
+        head=None if outputs.uncertainty is None else _numbers(outputs.uncertainty),
+        head_kind=runner.spec.uncertainty.kind,
+        unread=outputs.unread,
+        repeat_cells=repeat,
+        batch_cells=others,
+        problem=problem,
+        intended=not batch_size,
+        heatmaps=False,
     )
 
 
@@ -120,7 +151,7 @@ def _repeated(
     # Fewer than in the first pass, so that these were among others there.
     part = images[: max(1, min(REPEATED, batch_size - 1))]
     try:
-        once, again = (_highest(runner.forward(part).heatmaps) for _ in range(2))
+        once, again = (_highest(_map_or_place(runner.forward(part))) for _ in range(2))
     except MahtdiagError as error:
         return None, None, f"the network failed on a second pass: {error.problems[0]}"
     repeat = _apart(once, again)
@@ -133,8 +164,19 @@ def _repeated(
     return repeat, _apart(once, _highest(first[: len(part)])), ""
 
 
+def _map_or_place(outputs: ModelOutputs) -> Tensor:
+    found = outputs.coords if outputs.heatmaps is None else outputs.heatmaps
+    assert found is not None
+    return found
+
+
 def _highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre of mass of what lies above half the height of each heatmap, and the height: noise moves it."""
+    """Centre of mass of what lies above half the height of each heatmap, and the height: noise moves it.
+
+    Coordinates `[B, K, 2]` are places already.
+    """
+    if heatmaps.ndim == 3:
+        return heatmaps.float(), torch.ones(heatmaps.shape[:2], device=heatmaps.device)
     values = heatmaps.float()
     peak, low = values.amax((-2, -1), keepdim=True), values.amin((-2, -1), keepdim=True)
     weights = (values - (peak + low) / 2).clamp(min=0.0)

@@ -75,6 +75,7 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
     pixels, each σ converted in its own pass. Heatmap losses, the share of keypoint pixels, peak, spread and
     expected error are means of the values of each pass; `flags` holds every flag of any pass; an image is
     finite where it is in every pass. Identical passes give exactly what one of them gives, and `between` 0.
+    Of covariances only the σ of each axis are kept.
 
     Shapes as in `BatchReading`. Kendall & Gal, What Uncertainties Do We Need in Bayesian Deep Learning for
     Computer Vision?, NIPS 2017; Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty
@@ -88,8 +89,11 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
     # Outputs that are no numbers are recorded as such; they need no warning as well.
     with np.errstate(over="ignore", invalid="ignore"):
         points = np.stack([reading.points for reading in readings])
-        per_cell = input_size.xy / Size(*first.heatmap_size).xy
-        places = points * per_cell if coords is None else coords
+        if coords is None:
+            assert first.heatmap_size is not None
+            places = points * (input_size.xy / Size(*first.heatmap_size).xy)
+        else:
+            places = coords
         return BatchReading(
             heatmap_size=first.heatmap_size,
             points=_mean(points),

@@ -1,32 +1,28 @@
 """What a network returns as named and checked outputs: by its own names, or where a user says they are."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from mahtdiag.errors import ModelOutputError
-from mahtdiag.schema.choices import CoordinateConvention, UncertaintyKind
-from mahtdiag.schema.output_spec import Activation, CoordsFrame, Layout, OutputSpec, steps_of
-from mahtdiag.schema.records import ModelOutputs, Predictor
+from mahtdiag.schema.choices import UncertaintyKind
+from mahtdiag.schema.output_spec import NOTHING, UNCERTAINTIES, Activation, Axes, Layout, OutputSpec, steps_of
+from mahtdiag.schema.records import ModelOutputs
 
 ACCEPTED: Final = (
-    "accepted are a tensor [B,K,h,w], or a dict, dataclass or named tuple with heatmaps and optionally "
-    "coords or keypoints [B,K,2] and one of log_sigma, sigma, uncertainty, log_var [B,K] or [B,K,2]; "
-    "--output NAME=PATH says where others are, as in --output heatmaps=[-1]"
+    "accepted are a tensor [B,K,h,w], or a dict, dataclass or named tuple with heatmaps or coords "
+    "(keypoints) [B,K,2], and optionally one of log_sigma, sigma, uncertainty, log_var [B,K] or [B,K,2]; "
+    "--output NAME=PATH says where others are, as in --output heatmaps=[-1] or coords=."
 )
 _COORDS_NAMES: Final = ("coords", "keypoints")
-_UNCERTAINTY_NAMES: Final = {
-    "log_sigma": UncertaintyKind.LOG_SIGMA,
-    "sigma": UncertaintyKind.SIGMA,
-    "uncertainty": UncertaintyKind.SIGMA,
-    "log_var": UncertaintyKind.LOG_VAR,
-}
-_KNOWN: Final = ("heatmaps", *_COORDS_NAMES, *_UNCERTAINTY_NAMES)
-BY_NAMES: Final = OutputSpec()
+_UNCERTAINTY_NAMES: Final = {**UNCERTAINTIES, "uncertainty": UncertaintyKind.SIGMA}
+BY_NAMES: Final = NOTHING
 """Nothing is said: outputs are read by their own names."""
+PLACES: Final = ("heatmaps", "coords", "simcc_x", "centres")
+"""What tells where keypoints are: one of these must be there."""
 _MOST_LISTED = 8
 
 
@@ -53,52 +49,75 @@ def read_outputs(output: object, batch: int, spec: OutputSpec = BY_NAMES) -> Mod
     Raises ModelOutputError that prints what was returned and what is accepted.
     """
     found = _found(output, spec)
-    if isinstance(found, ModelOutputs) and _fits(found, batch):
-        return found
     problem = found if isinstance(found, str) else ACCEPTED
+    if isinstance(found, ModelOutputs):
+        wrong = _misfit(found, batch)
+        if wrong is None:
+            return found
+        problem = wrong or ACCEPTED
     raise ModelOutputError(f"the network returned {describe(output)} for {batch} image(s); {problem}")
 
 
 def _found(output: object, spec: OutputSpec) -> ModelOutputs | str | None:
     """The outputs, or why they cannot be found; None where they are of no form that is accepted."""
     by_name = _by_name(output)
-    places: dict[str, object] = {}
+    places: dict[str, Tensor] = {}
+    read: list[object] = []
     for name, path in spec.paths.items():
-        value = _at(output, path)
+        try:
+            value, whole = _at(output, path)
+        except (IndexError, TypeError) as error:
+            return f"--output {name}={path}: {str(error).splitlines()[0]}"
         if not isinstance(value, Tensor):
             there = "nothing" if value is None else describe(value)
             return f"--output {name}={path}: there is {there}, a tensor is wanted"
         places[name] = value
-    read = [*places.values()]
+        read.append(whole)
     if "heatmaps" not in places:
-        heatmaps = output if isinstance(output, Tensor) else (by_name or {}).get("heatmaps")
-        if heatmaps is None and isinstance(output, Sequence):
-            maps = [part for part in output if isinstance(part, Tensor) and part.ndim == 4]
-            if len(maps) > 1:
-                return f"which are the heatmaps? say --output heatmaps=[0] to [{len(output) - 1}]"
-            heatmaps = maps[0] if maps else None
-        if not isinstance(heatmaps, Tensor):
-            return None
-        places["heatmaps"] = heatmaps
-        read.append(heatmaps)
+        heatmaps = _only_heatmaps(output, by_name, read)
+        if isinstance(heatmaps, str):
+            return heatmaps
+        if heatmaps is not None and "centres" not in places:
+            places["heatmaps"] = heatmaps
+            read.append(heatmaps)
     if by_name is not None:
         taken = _by_known_names(by_name, spec)
         if taken is None:
             return None
         places = {**taken, **places}
         read += taken.values()
+    if not places.keys() & {*PLACES}:
+        return "offsets need heatmaps [B,K,h,w]" if "offsets" in places else None
     return _named(places, tuple(_unread(output, by_name, read)), spec)
+
+
+def _only_heatmaps(
+    output: object, by_name: Mapping[str, object] | None, read: Sequence[object]
+) -> Tensor | str | None:
+    """What has their name, or the only tensor of four dimensions that is not read as something else."""
+    named = (by_name or {}).get("heatmaps")
+    if isinstance(named, Tensor) or (by_name is not None and not isinstance(output, Sequence)):
+        return named if isinstance(named, Tensor) else None
+    parts = output if isinstance(output, Sequence) else [output]
+    maps = [
+        part
+        for part in parts
+        if isinstance(part, Tensor) and part.ndim == 4 and not any(part is known for known in read)
+    ]
+    if len(maps) > 1:
+        return f"which are the heatmaps? say --output heatmaps=[0] to [{len(parts) - 1}]"
+    return maps[0] if maps else None
 
 
 def _by_known_names(by_name: Mapping[str, object], spec: OutputSpec) -> dict[str, Tensor] | None:
     """What has a known name and is not said elsewhere; None where it is no tensor or two are of a kind."""
     said = spec.paths
     wanted: list[str] = []
-    if "coords" not in said:
+    if not said.keys() & {"coords", "offsets", "simcc_x", "centres"}:
         wanted += [name for name in _COORDS_NAMES if name in by_name]
     if len(wanted) > 1:
         return None
-    if not said.keys() & {"log_sigma", "sigma", "log_var"}:
+    if spec.uncertainty is None:
         sigma = [name for name in _UNCERTAINTY_NAMES if name in by_name]
         if len(sigma) > 1:
             return None
@@ -109,17 +128,43 @@ def _by_known_names(by_name: Mapping[str, object], spec: OutputSpec) -> dict[str
     return {"coords" if name in _COORDS_NAMES else name: value for name, value in found.items()}
 
 
-def _named(places: Mapping[str, object], unread: tuple[str, ...], spec: OutputSpec) -> ModelOutputs | None:
-    tensors = {name: value for name, value in places.items() if isinstance(value, Tensor)}
-    heatmaps = tensors["heatmaps"]
-    if heatmaps.ndim != 4:
-        return None
-    if spec.layout is Layout.NHWC:
-        heatmaps = heatmaps.permute(0, 3, 1, 2)
+def _named(tensors: Mapping[str, Tensor], unread: tuple[str, ...], spec: OutputSpec) -> ModelOutputs | None:
+    heatmaps = tensors.get("heatmaps")
+    if heatmaps is not None:
+        if heatmaps.ndim != 4:
+            return None
+        heatmaps = _activated(_channels_first(heatmaps, spec), spec)
     kinds = [name for name in _UNCERTAINTY_NAMES if name in tensors]
-    uncertainty = tensors[kinds[0]] if kinds else None
-    kind = _UNCERTAINTY_NAMES[kinds[0]] if kinds else None
-    return ModelOutputs(_activated(heatmaps, spec), tensors.get("coords"), uncertainty, kind, unread)
+    kind = spec.uncertainty_kind or (_UNCERTAINTY_NAMES[kinds[0]] if kinds else None)
+    coords, scores = tensors.get("coords"), tensors.get("scores")
+    if scores is not None and scores.ndim == 3 and scores.shape[-1] == 1:
+        scores = scores[..., 0]
+    maps = ("offsets", "centres", "centre_offsets", "corner_offsets")
+    return ModelOutputs(
+        heatmaps,
+        None if coords is None else _as_pairs(coords, spec.coords_axes),
+        tensors[kinds[0]] if kinds else None,
+        kind if kinds else None,
+        unread,
+        scores,
+        {name: _channels_first(tensors[name], spec) for name in maps if name in tensors}
+        | {name: tensors[name] for name in ("simcc_x", "simcc_y") if name in tensors},
+    )
+
+
+def _channels_first(maps: Tensor, spec: OutputSpec) -> Tensor:
+    return maps.movedim(-1, 1) if spec.layout is Layout.NHWC and maps.ndim >= 4 else maps
+
+
+def _as_pairs(values: Tensor, axes: Axes | None) -> Tensor:
+    """(x, y) of each keypoint `[B, K, 2]`, where their order says what a flat `[B, 2·K]` holds."""
+    if values.ndim == 2 and axes is not None and values.shape[1] % 2 == 0:
+        together = axes in (Axes.XY, Axes.YX)
+        values = values.reshape(len(values), *((-1, 2) if together else (2, -1)))
+        values = values if together else values.transpose(1, 2)
+    elif values.ndim == 3 and axes in (Axes.ALL_XY, Axes.ALL_YX) and values.shape[1] == 2:
+        values = values.transpose(1, 2)
+    return values.flip(-1) if axes in (Axes.YX, Axes.ALL_YX) else values
 
 
 def _activated(heatmaps: Tensor, spec: OutputSpec) -> Tensor:
@@ -144,14 +189,21 @@ def _by_name(output: object) -> Mapping[str, object] | None:
     return None
 
 
-def _at(output: object, path: str) -> object:
-    """What lies at a path; None where nothing does."""
+def _at(output: object, path: str) -> tuple[object, object]:
+    """What lies at a path, and the same before it is cut; None where nothing does.
+
+    Raises IndexError or TypeError for a cut that its tensor cannot take.
+    """
+    whole: object = None
     for step in steps_of(path):
-        if isinstance(step, int) and isinstance(output, Sequence):
+        if isinstance(output, Tensor) and not isinstance(step, str):
+            whole = output if whole is None else whole
+            output = output[step]
+        elif isinstance(step, int) and isinstance(output, Sequence):
             output = output[step] if -len(output) <= step < len(output) else None
         else:
             output = (_by_name(output) or {}).get(str(step))
-    return output
+    return output, output if whole is None else whole
 
 
 def _unread(output: object, by_name: Mapping[str, object] | None, read: Sequence[object]) -> Iterator[str]:
@@ -179,50 +231,47 @@ def _holds(part: object, read: Sequence[object]) -> bool:
     return inner is not None and any(_holds(value, read) for value in inner.values())
 
 
-def _fits(outputs: ModelOutputs, batch: int) -> bool:
-    heatmaps, coords, uncertainty = outputs.heatmaps, outputs.coords, outputs.uncertainty
-    if heatmaps.ndim != 4 or heatmaps.shape[0] != batch or 0 in heatmaps.shape:
-        return False
-    points = (batch, heatmaps.shape[1], 2)
-    if not torch.is_floating_point(heatmaps) or (coords is not None and coords.shape != points):
-        return False
-    return uncertainty is None or uncertainty.shape in (points, points[:2])
+def _misfit(outputs: ModelOutputs, batch: int) -> str | None:
+    """What is wrong with the shapes, empty where nothing more can be said than what is accepted."""
+    heatmaps, coords, parts = outputs.heatmaps, outputs.coords, outputs.parts
+    if heatmaps is not None and (len(heatmaps) != batch or 0 in heatmaps.shape):
+        return ""
+    if any(v is not None and not torch.is_floating_point(v) for v in (heatmaps, coords, outputs.uncertainty)):
+        return ""
+    if coords is not None and coords.ndim == 2 and len(coords) == batch:
+        return "say how x and y are ordered: --output coords=PATH,axes=xy (x1,y1,x2,…) or axes=xxyy"
+    if "centres" in parts:
+        return _misfit_of_centres(parts, batch)
+    points = (batch, outputs.keypoints, 2)
+    if coords is not None and coords.shape != points:
+        return ""
+    if outputs.scores is not None and outputs.scores.shape != points[:2]:
+        return f"scores are [B,{points[1]}]"
+    forms = (points, points[:2], (*points, 2), (*points[:2], 3))
+    if outputs.uncertainty is not None and tuple(outputs.uncertainty.shape) not in forms:
+        return ""
+    return _misfit_of_parts(parts, points, heatmaps)
 
 
-@dataclass(frozen=True)
-class Arranged:
-    """A network whose outputs are brought to the keypoints of a skeleton and to pixels of its input.
+def _misfit_of_parts(
+    parts: Mapping[str, Tensor], points: tuple[int, int, int], heatmaps: Tensor | None
+) -> str | None:
+    batch, k, _ = points
+    if "offsets" in parts:
+        grid = None if heatmaps is None else tuple(heatmaps.shape[2:])
+        shapes = [(batch, 2 * k, *grid), (batch, k, 2, *grid)] if grid else []
+        if tuple(parts["offsets"].shape) not in shapes:
+            return f"offsets need heatmaps [B,K,h,w] and are [B,{2 * k},h,w] or [B,{k},2,h,w]"
+    pair = [parts[name] for name in ("simcc_x", "simcc_y") if name in parts]
+    if any(bins.ndim != 3 or bins.shape[:2] != points[:2] for bins in pair):
+        return f"simcc_x and simcc_y are [B,{k},bins]"
+    return None
 
-    `order`: the channel of each keypoint, None where they are in the skeleton's order; `frame`: what the
-    network's own coordinates count.
-    """
 
-    predict: Predictor
-    order: tuple[int, ...] | None
-    frame: CoordsFrame
-    convention: CoordinateConvention
-
-    def __call__(self, images: Tensor) -> ModelOutputs:
-        """The outputs for `[B, C, H, W]`."""
-        found = self.predict(images)
-        coords = found.coords
-        if coords is not None and self.frame is not CoordsFrame.INPUT:
-            coords = self._in_input_pixels(coords, images, found.heatmaps)
-        order = None if self.order is None else list(self.order)
-        heatmaps, coords, uncertainty = (
-            values if values is None or order is None else values[:, order]
-            for values in (found.heatmaps, coords, found.uncertainty)
-        )
-        assert heatmaps is not None
-        return ModelOutputs(heatmaps, coords, uncertainty, found.uncertainty_kind, found.unread)
-
-    def _in_input_pixels(self, coords: Tensor, images: Tensor, heatmaps: Tensor) -> Tensor:
-        """`[B, K, 2]` in pixels of the input, by the convention of where pixel centres lie."""
-        coords = coords.float()
-        size = coords.new_tensor([images.shape[-1], images.shape[-2]])
-        half = 0.5 if self.convention is CoordinateConvention.HALF_PIXEL else 0.0
-        if self.frame is CoordsFrame.CELLS:
-            cells = coords.new_tensor([heatmaps.shape[-1], heatmaps.shape[-2]])
-            return (coords + half) * (size / cells) - half
-        shares = coords if self.frame is CoordsFrame.UNIT else (coords + 1) / 2
-        return shares * size - half
+def _misfit_of_centres(parts: Mapping[str, Tensor], batch: int) -> str | None:
+    grid = tuple(parts["centres"].shape[2:])
+    channels = {"centres": 1, "centre_offsets": 2, "corner_offsets": 8}
+    for name, count in channels.items():
+        if name in parts and tuple(parts[name].shape) != (batch, count, *grid):
+            return f"{name} are [B,{count},h,w]"
+    return None

@@ -49,8 +49,12 @@ class RunSettings:
     stored: dict[str, JsonValue]
 
     @staticmethod
-    def of_network(spec: ModelSpec, heatmap_size: Size) -> "RunSettings":
-        """The settings by which a network's input and output are read."""
+    def of_network(spec: ModelSpec, heatmap_size: Size | None) -> "RunSettings":
+        """The settings by which a network's input and output are read; None: it returns no heatmaps."""
+        of_heatmaps: dict[str, JsonValue] = {"heatmaps": False}
+        if heatmap_size is not None:
+            sigma = spec.decoding.heatmap_sigma
+            of_heatmaps = {"heatmap_size": str(heatmap_size), "heatmap_sigma": sigma}
         return RunSettings(
             {
                 "view": str(spec.view),
@@ -59,8 +63,7 @@ class RunSettings:
                 "normalize": spec.input.normalization.name,
                 "channels": spec.input.channels,
                 "coords": str(spec.input.convention),
-                "heatmap_size": str(heatmap_size),
-                "heatmap_sigma": spec.decoding.heatmap_sigma,
+                **of_heatmaps,
                 "decode": "network" if spec.decoding.own_coords else str(spec.decoding.method),
                 "softargmax_beta": spec.decoding.softargmax_beta,
                 "uncertainty": str(spec.uncertainty.source),
@@ -194,6 +197,9 @@ class RunSettings:
         """How images became heatmaps; None where the run does not say."""
         stored = self.stored
         network_input, heatmap = (_size(stored.get(name)) for name in ("input_size", "heatmap_size"))
+        if stored.get("heatmaps") is False:
+            # A place is a pixel of the input.
+            heatmap = network_input
         if network_input is None or heatmap is None:
             return None
         try:
@@ -219,6 +225,11 @@ class RunSettings:
     def from_file(self) -> bool:
         """Whether predictions were read from a file: there was no network, and there are no heatmaps."""
         return self.stored.get("predictions") is not None
+
+    @property
+    def has_heatmaps(self) -> bool:
+        """Whether there are heatmaps: a network may give coordinates alone, and a file has none."""
+        return not self.from_file and self.stored.get("heatmaps") is not False
 
     @property
     def sigma_in_cells(self) -> bool:

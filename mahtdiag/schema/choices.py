@@ -57,18 +57,26 @@ class Precision(StrEnum):
 
 
 class UncertaintyKind(StrEnum):
-    """What the uncertainty head emits."""
+    """What the uncertainty head emits; `cov`: a covariance of x and y, as (xx, xy, yy) or as a matrix."""
 
     LOG_SIGMA = "log_sigma"
     SIGMA = "sigma"
     LOG_VAR = "log_var"
+    VAR = "var"
+    COV = "cov"
 
 
 class UncertaintyFrame(StrEnum):
-    """The unit of the head's σ: model-input pixels or heatmap cells."""
+    """The unit of the head's σ: model-input pixels, heatmap cells, shares of the input, original pixels.
+
+    `unit`: 1 is the width or height of the input; `signed-unit`: 2 is.
+    """
 
     INPUT = "input"
     HEATMAP = "heatmap"
+    UNIT = "unit"
+    SIGNED_UNIT = "signed-unit"
+    ORIGINAL = "original"
 
 
 class UncertaintySource(StrEnum):

@@ -69,13 +69,15 @@ class ModelInput:
 class Decoding:
     """How heatmaps become coordinates. `heatmap_sigma` is the σ of the training targets in heatmap cells.
 
-    `own_coords`: a network that gives coordinates itself is judged by them, not by its heatmaps.
+    It is NaN where there are no heatmaps. `own_coords`: a network that gives coordinates itself is judged by
+    them, not by its heatmaps; `original_coords`: they are in original pixels.
     """
 
     heatmap_sigma: float
     method: DecodeMethod = DecodeMethod.DARK
     softargmax_beta: float = 1.0
     own_coords: bool = False
+    original_coords: bool = False
 
 
 SIGMA_BOUNDS = (0.1, 10.0)

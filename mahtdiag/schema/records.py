@@ -3,7 +3,7 @@
 What a forward pass gives is reduced to a few hundred numbers per image; no heatmap is kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -27,16 +27,37 @@ Floats = NDArray[np.float64]
 class ModelOutputs:
     """Named outputs of one batch.
 
-    `heatmaps` `[B, K, h, w]`; `coords` `[B, K, 2]` in model-input pixels or None; `uncertainty` `[B, K]` or
-    `[B, K, 2]` as the head emits it, with what its name says it is, or None. `unread`: what else was
-    returned, by name and form.
+    `heatmaps` `[B, K, h, w]`, None where there are coordinates alone; `coords` `[B, K, 2]` in model-input
+    pixels or None; `uncertainty` `[B, K]` or `[B, K, 2]`, covariances `[B, K, 3]` (xx, xy, yy) or
+    `[B, K, 2, 2]`, as the head emits it, with what its name says it is, or None; `scores` `[B, K]` or None.
+    `unread`: what else was returned, by name and form. `parts`: what coordinates are yet to be read from.
     """
 
-    heatmaps: "Tensor"
+    heatmaps: "Tensor | None"
     coords: "Tensor | None" = None
     uncertainty: "Tensor | None" = None
     uncertainty_kind: UncertaintyKind | None = None
     unread: tuple[str, ...] = ()
+    scores: "Tensor | None" = None
+    parts: "Mapping[str, Tensor]" = field(default_factory=dict)
+
+    @property
+    def keypoints(self) -> int:
+        """How many there are; 0 where nothing tells."""
+        known = (self.heatmaps, self.coords, self.parts.get("simcc_x"))
+        return next((values.shape[1] for values in known if values is not None), 0)
+
+    @property
+    def maps(self) -> "Tensor":
+        """The heatmaps. Raises ValueError where there are none."""
+        if self.heatmaps is None:
+            raise ValueError("the network returned coordinates alone")
+        return self.heatmaps
+
+    @property
+    def grid(self) -> Size | None:
+        """Height and width of the heatmaps, in cells; None without any."""
+        return None if self.heatmaps is None else Size(*self.heatmaps.shape[-2:])
 
 
 Predictor = Callable[["Tensor"], ModelOutputs]
@@ -75,9 +96,12 @@ class BatchReading:
     None after a single pass. `peaks` in heatmap cells; None after repeated passes, which have no one heatmap.
     `averaged` `[B, K, 3]`: spread of the whole map, as `spread`, where the decoder averages it; else None.
     `expected_error` `[B, K]`: expected radial error of heatmaps, original pixels; None where not asked for.
+    `covariance` `[B, K, 3]` (xx, xy, yy): that of a head that emits it, model-input pixels; else None.
+    Without heatmaps `heatmap_size` is None, `points`, `spread`, losses and share are NaN, and `peak` holds
+    the network's scores, NaN where it has none.
     """
 
-    heatmap_size: tuple[int, int]
+    heatmap_size: tuple[int, int] | None
     points: Floats
     spread: Floats
     peak: Floats
@@ -92,6 +116,7 @@ class BatchReading:
     peaks: PeakPlaces | None = None
     averaged: Floats | None = None
     expected_error: Floats | None = None
+    covariance: Floats | None = None
 
 
 LISTHESIS_NAMES = (
@@ -233,6 +258,7 @@ class KeypointResults:
     `averaged_px2` `[K, 3]`: covariance of the whole map that soft-argmax averages, else None. `gt2_px`: a
     second labelling, None where there is none.
     `expected_error_px` `[K]`: expected radial error of the heatmap; None where it was not asked for.
+    `head_covariance_px2` `[K, 3]`: that of a head that emits it, before any factors; else None.
     """
 
     gt_px: Floats
@@ -252,6 +278,7 @@ class KeypointResults:
     averaged_px2: Floats | None = None
     gt2_px: Floats | None = None
     expected_error_px: Floats | None = None
+    head_covariance_px2: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

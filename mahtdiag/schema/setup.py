@@ -64,7 +64,8 @@ class Inspection:
     outputs that nothing reads.
     `repeat_cells`: the largest distance between two passes over the same images in the same batch;
     `batch_cells`: the same between two batches of other images; None where it could not be found out,
-    `problem` says why. `intended`: repeated passes differ on purpose.
+    `problem` says why. `intended`: repeated passes differ on purpose. `heatmaps`: whether there are any;
+    without, cells are the pixels of the input.
     """
 
     images: int
@@ -82,3 +83,4 @@ class Inspection:
     batch_cells: float | None = None
     problem: str = ""
     intended: bool = False
+    heatmaps: bool = True

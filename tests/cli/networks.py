@@ -308,3 +308,74 @@ def fails() -> Lookup:
 def no_network() -> str:
     """A factory that returns something else."""
     return "a string"
+
+
+GRID = 16
+"""Rows and columns of coarse maps, whose cells are 4 input pixels."""
+
+
+def _cells(points: Tensor) -> Tensor:
+    return (points + 0.5) / (SIDE / GRID) - 0.5
+
+
+def _with_offsets(outputs: Outputs) -> Outputs:
+    """Coarse heatmaps, and what is left of the place from the highest cell, the same in every cell."""
+    cells = _cells(outputs["coords"])
+    grid = torch.arange(GRID, dtype=cells.dtype)
+    x, y = ((-0.5 * (grid - cells[..., axis, None].round()) ** 2).exp() for axis in (0, 1))
+    rest = (cells - cells.round()).flatten(1)[..., None, None].expand(-1, -1, GRID, GRID)
+    return {"maps": y[..., :, None] * x[..., None, :], "locref": rest / 3}
+
+
+def _with_bins(outputs: Outputs) -> tuple[Tensor, Tensor]:
+    """The place along either axis as a peak among bins of half an input pixel, at the nearest one."""
+    bins = torch.arange(2 * SIDE, dtype=torch.float32)
+    places = 2 * (outputs["coords"] + 0.5) - 0.5
+    x, y = ((-0.5 * ((bins - places[..., axis, None]) / 2) ** 2).exp() for axis in (0, 1))
+    return x, y
+
+
+def _with_centres(outputs: Outputs) -> Outputs:
+    """Vertebrae by their centres: one map of all, what is left of each centre, and of its corners."""
+    corners = _cells(outputs["coords"]).reshape(len(outputs["coords"]), -1, 4, 2)
+    centres = corners.mean(2)
+    cells = centres.round().long().clamp(0, GRID - 1)
+    batch = torch.arange(len(corners))[:, None].expand(cells.shape[:2])
+    hm = torch.zeros(len(corners), 1, GRID, GRID)
+    reg, wh = torch.zeros(len(corners), 2, GRID, GRID), torch.zeros(len(corners), 8, GRID, GRID)
+    x, y = cells.unbind(-1)
+    hm[batch, 0, y, x] = 0.9
+    reg[batch, :, y, x] = centres - cells
+    wh[batch, :, y, x] = (centres[:, :, None] - corners).flatten(2)
+    return {"hm": hm, "reg": reg, "wh": wh}
+
+
+def _covariances(outputs: Outputs) -> Tensor:
+    """Of x and y with a correlation of one half."""
+    sigma = outputs["log_sigma"].exp()
+    xy = 0.5 * sigma.prod(-1)
+    return torch.stack([sigma[..., 0] ** 2, xy, xy, sigma[..., 1] ** 2], -1).reshape(*xy.shape, 2, 2)
+
+
+CHANGED: dict[str, Callable[[Outputs, Tensor], object]] = {
+    "coords_alone": lambda o, _: {"coords": o["coords"], "log_sigma": o["log_sigma"]},
+    "coords_bare": lambda o, _: o["coords"],
+    "coords_flat": lambda o, _: o["coords"].flatten(1),
+    "coords_all_x": lambda o, _: o["coords"].transpose(1, 2).flatten(1),
+    "coords_rows": lambda o, _: o["coords"].flip(-1),
+    "coords_scored": lambda o, _: torch.cat([o["coords"], o["log_sigma"][..., :1] * 0 + 0.75], -1),
+    "coords_unit": lambda o, _: ((o["coords"] + 0.5) / SIDE, o["log_sigma"].exp() / SIDE),
+    "coords_cov": lambda o, _: (o["coords"], _covariances(o)),
+    "var": lambda o, _: {"heatmaps": o["heatmaps"], "spread": (2 * o["log_sigma"]).exp()},
+    "stacks": lambda o, _: torch.stack([0 * o["heatmaps"], o["heatmaps"]], 1),
+    "offsets": lambda o, _: _with_offsets(o),
+    "simcc": lambda o, _: _with_bins(o),
+    "centres": lambda o, _: _with_centres(o),
+}
+"""What other networks return, by the name of the form."""
+
+
+def __getattr__(name: str) -> Callable[[], Lookup]:
+    if name not in CHANGED:
+        raise AttributeError(name)
+    return lambda: Lookup(CHANGED[name])

@@ -24,7 +24,8 @@ OPTIONS = (
 )  # fmt: skip
 CHOICES = (
     "AP|LA|auto", "stretch|letterbox", "unit|imagenet|MEAN/STD", "1|3", "half-pixel|scale",
-    "argmax|local|dark|soft-argmax", "auto|head|heatmap|none", "log_sigma|sigma|log_var", "input|heatmap",
+    "argmax|local|dark|soft-argmax", "auto|head|heatmap|none", "log_sigma|sigma|log_var|var|cov",
+    "input|heatmap|unit|signed-unit|original",
     "auto|cpu|cuda|cuda:N|mps", "N|auto", "fp32|bf16|fp16", "worst:N|all|none", "table|json",
 )  # fmt: skip
 BAD_USAGE = {

@@ -6,7 +6,7 @@ import torch
 
 from mahtdiag.schema.skeleton import View
 
-from . import builders
+from . import builders, networks
 from .builders import Bench, error_px
 from .command import Desk, columns_of, document_of, failures_of
 
@@ -51,6 +51,141 @@ def test_every_accepted_form(desk: Desk, form: str) -> None:
         assert calibration is not None
         np.testing.assert_allclose(columns["sigma_x"], 0.5 * expected, rtol=1e-4)
         assert (form == "uncertainty") != np.allclose(columns["sigma_y"], 0.5 * expected, rtol=1e-4)
+
+
+ALONE: dict[str, tuple[tuple[str, ...], float]] = {
+    "coords_alone": ((), 1e-4),
+    "coords_bare": (("--output", "coords=."), 1e-4),
+    "coords_flat": (("--output", "coords=.,axes=xy"), 1e-4),
+    "coords_all_x": (("--output", "coords=.,axes=xxyy"), 1e-4),
+    "coords_rows": (("--output", "coords=.,axes=yx"), 1e-4),
+    "coords_scored": (("--output", "coords=[..., :2]", "--output", "scores=[..., 2]"), 1e-4),
+    "coords_unit": (
+        ("--output", "coords=[0],frame=unit", "--output", "sigma=[1]", "--uncertainty-frame", "unit"),
+        1e-3,
+    ),
+    "coords_cov": (("--output", "coords=[0]", "--output", "sigma=[1],as=cov"), 1e-4),
+    # To half a bin, which is up to 0.63 original pixels.
+    "simcc": (("--output", "simcc_x=[0]", "--output", "simcc_y=[1]"), 0.9),
+    "centres": (
+        ("--output", "centres=hm", "--output", "centre_offsets=reg", "--output", "corner_offsets=wh"),
+        1e-3,
+    ),
+}
+"""Forms that give places without heatmaps: what is to be said, and how near the truth they come."""
+
+
+@pytest.mark.parametrize("form", ALONE)
+def test_coordinates_alone(desk: Desk, form: str) -> None:
+    """Errors, σ and violations as with heatmaps; what needs heatmaps is absent and nothing is invented."""
+    options, tolerance = ALONE[form]
+    result = desk.lookup(form, *options, data="data/AP")
+    assert (result.status, result.errors) == (0, []), result.err
+    columns = columns_of(desk.path / "run/keypoints.parquet")
+    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
+    np.testing.assert_allclose(columns["error_px"], expected, atol=tolerance)
+    with_sigma = form in ("coords_alone", "coords_unit", "coords_cov")
+    if with_sigma:
+        np.testing.assert_allclose(columns["sigma_x"], 0.5 * expected, rtol=1e-3)
+    else:
+        assert set(columns["sigma_x"]) == {None}
+    peak = {"coords_scored": 0.75, "centres": 0.9}.get(form)
+    assert peak is None or columns["peak"] == pytest.approx([peak] * len(expected))
+    assert form in ("simcc", "coords_scored", "centres") or set(columns["peak"]) == {None}
+    document = document_of(desk.path / "run")
+    assert (document["calibration"] is not None) == with_sigma
+    assert (document["losses"]["heatmap"], document["losses"]["total"]) == (None, None)
+    assert document["losses"]["coord"] > 0
+    assert document["notes"] == ["no heatmaps: no heatmap loss, no total loss, no ambiguous heatmaps"]
+    assert (document["settings"]["decode"], document["settings"]["heatmaps"]) == ("network", False)
+    assert "heatmap_sigma" not in document["settings"]
+    assert "network.heatmaps" not in {entry["check"] for entry in document["setup"]}
+    assert [e["check"] for e in document["setup"] if e["status"] == "wrong"] == []
+
+
+def test_a_covariance_keeps_its_correlation(desk: Desk) -> None:
+    options, _ = ALONE["coords_cov"]
+    assert desk.lookup("coords_cov", *options, data="data/AP").status == 0
+    columns = columns_of(desk.path / "run/keypoints.parquet")
+    xx, xy, yy = (np.array(columns[f"head_{name}"]) for name in ("xx", "xy", "yy"))
+    np.testing.assert_allclose(np.sqrt(xx), columns["sigma_x"], rtol=1e-6)
+    np.testing.assert_allclose(xy / np.sqrt(xx * yy), 0.5, rtol=1e-4)
+    with_cov = document_of(desk.path / "run")["calibration"]
+    assert desk.lookup("coords_alone", "--out", "plain", data="data/AP").status == 0
+    without = document_of(desk.path / "plain")["calibration"]
+    # z = (1.2, 1.6) in every image: z² is 4, and (1.44 - 2·0.5·1.92 + 2.56)/(1 - 0.5²) with the correlation.
+    assert without["radial"]["sigma_scale"] == pytest.approx(np.sqrt(4 / 2), rel=1e-4)
+    assert with_cov["radial"]["sigma_scale"] == pytest.approx(np.sqrt((4 - 1.92) / 0.75 / 2), rel=1e-4)
+    result = desk.run("calibration", "run")
+    assert result.status == 0
+    assert "ellipses from its covariance" in " ".join(result.text.split())
+
+
+def test_offsets_beside_heatmaps(desk: Desk) -> None:
+    said = ("--output", "heatmaps=maps", "--output", "offsets=locref,scale=3")
+    result = desk.lookup("offsets", *said, data="data/AP")
+    assert (result.status, result.errors) == (0, [])
+    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
+    found = columns_of(desk.path / "run/keypoints.parquet")["error_px"]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert desk.lookup("offsets", "--output", "heatmaps=maps", "--out", "coarse", data="data/AP").status == 0
+    coarse = columns_of(desk.path / "coarse/keypoints.parquet")["error_px"]
+    assert np.abs(np.array(coarse) - expected).max() > 1
+
+
+@pytest.mark.parametrize(
+    ("form", "said"), [("stacks", ("heatmaps=[:, -1]",)), ("var", ("sigma=spread,as=var",))]
+)
+def test_heatmaps_and_variances_elsewhere(desk: Desk, form: str, said: tuple[str, ...]) -> None:
+    options = [word for text in said for word in ("--output", text)]
+    assert desk.lookup(form, *options, data="data/AP").status == 0
+    columns = columns_of(desk.path / "run/keypoints.parquet")
+    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
+    np.testing.assert_allclose(columns["error_px"], expected, atol=0.15)
+    if form == "var":
+        np.testing.assert_allclose(columns["sigma_x"], 0.5 * expected, rtol=1e-4)
+
+
+def test_coordinates_in_original_pixels(desk: Desk, bench: Bench) -> None:
+    """σ too; a network that was trained on them gives them whatever the size of its input."""
+    points = np.zeros((networks.IMAGES, 20, 2))
+    for number, truth in enumerate(bench.ap):
+        points[number] = truth.keypoints_px + error_px(number, View.AP)[:, None] * np.array([0.6, 0.8])
+    weights = {"points": points, "log_sigma": np.full_like(points, np.log(3.0))}
+    tensors = {name: torch.from_numpy(value).float() for name, value in weights.items()}
+    torch.save(tensors, desk.path / "lookup-original.pt")
+    options = ("--coords-frame", "original", "--uncertainty-frame", "original")
+    result = desk.lookup("coords_alone", *options, data="data/AP", view="original")
+    assert (result.status, result.errors) == (0, [])
+    columns = columns_of(desk.path / "run/keypoints.parquet")
+    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
+    np.testing.assert_allclose(columns["error_px"], expected, atol=1e-3)
+    np.testing.assert_allclose(columns["sigma_y"], 3.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("form", "options", "said"),
+    [
+        ("coords_bare", (), "the network returned tensor [1, 20, 2] for 1 image(s); accepted are"),
+        ("coords_flat", ("--output", "coords=."), "axes=xy (x1,y1,x2,…) or axes=xxyy"),
+        ("coords_alone", ("--decode", "dark"), "--decode dark: the network returns coordinates and no heat"),
+        ("coords_alone", ("--uncertainty", "heatmap"), "--uncertainty heatmap: the network returns coordin"),
+        ("coords_alone", ("--coords-frame", "cells"), "no heatmaps, so that there are no cells"),
+        ("coords_alone", ("--expected-error",), "--expected-error: the network gives the places itself"),
+        ("coords_cov", ("--output", "coords=[0]", "--output", "sigma=[1]"), "add --uncertainty-as cov"),
+        ("coords_alone", ("--uncertainty-as", "cov"), "not (xx, xy, yy) [B,K,3] or matrices [B,K,2,2]"),
+        ("coords_unit", ("--output", "coords=[0],frame=unit", "--coords-frame", "cells"), "leave one out"),
+        ("coords_scored", ("--output", "coords=[..., 5]"), "--output coords=[..., 5]: index 5 is out of b"),
+        ("offsets", ("--output", "offsets=locref"), "offsets need heatmaps [B,K,h,w]"),
+        ("centres", ("--output", "centres=hm"), "centres need corner_offsets"),
+    ],
+)
+def test_what_is_said_where_outputs_do_not_fit(
+    desk: Desk, form: str, options: tuple[str, ...], said: str
+) -> None:
+    result = desk.lookup(form, *options, data="data/AP")
+    assert (result.status, result.text, len(result.err.splitlines())) == (2, "", 1), result.err
+    assert said in result.err
 
 
 def test_a_tuple_of_which_nothing_is_said_is_listed_and_not_taken_for_sigma(desk: Desk) -> None:

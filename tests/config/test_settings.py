@@ -17,7 +17,7 @@ from mahtdiag.schema.choices import (
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import McDropout
-from mahtdiag.schema.output_spec import CoordsFrame, Layout, OutputSpec
+from mahtdiag.schema.output_spec import Axes, CoordsFrame, Layout, OutputSpec
 from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.read_options import SpacingSource
 from mahtdiag.schema.skeleton import View
@@ -91,9 +91,15 @@ KEYS = (
     Key(
         "model",
         "outputs",
-        ((["heatmaps=[-1]", "log_sigma=[1]"], OutputSpec(heatmaps="[-1]", log_sigma="[1]")),
-         ({"sigma": "heads[0]", "layout": "nhwc"}, OutputSpec(sigma="heads[0]", layout=Layout.NHWC))),
-        (["maps=[1]"], "heatmaps=[1]", ["layout=x"], {"sigma": 3}, 3, ["sigma=[1]", "log_sigma=[2]"]),
+        ((["heatmaps=[-1]", "log_sigma=[1]"], OutputSpec({"heatmaps": "[-1]", "log_sigma": "[1]"})),
+         ({"sigma": {"from": "heads[0]", "as": "var"}, "layout": "nhwc"},
+          OutputSpec({"sigma": "heads[0]"}, layout=Layout.NHWC, sigma_as=UncertaintyKind.VAR)),
+         (["coords=[..., :2],frame=unit,axes=yx"],
+          OutputSpec({"coords": "[..., :2]"}, coords_frame=CoordsFrame.UNIT, coords_axes=Axes.YX))),
+        (["maps=[1]"], "heatmaps=[1]", ["layout=x"], {"sigma": 3}, 3, ["coords=.,frame=mm"],
+         ["simcc_x=[0]"], ["centres=hm"], ["coords=[0]", "offsets=[1]"], ["offsets=[1],scale=0"],
+         ["coords=.,as=var"],
+         ["coords=[0]x]"], {"sigma": {"as": "var"}}, ["sigma=[1]", "log_sigma=[2]"]),
     ),
     Key("model", "coords_frame", tuple((f.value, f) for f in CoordsFrame), ("original px", 1)),
     Key("model", "keypoints", (("corner:UL,UR,LR,LL", "corner:UL,UR,LR,LL"),), TEXT_BAD),

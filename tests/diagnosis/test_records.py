@@ -365,7 +365,7 @@ def test_losses_are_those_of_the_training_loss_on_drawn_targets(
         if outputs.uncertainty is None or source is UncertaintySource.NONE
         else outputs.uncertainty.double()
     )
-    expected = loss(outputs.heatmaps.double(), target, pred, truth, head)
+    expected = loss(outputs.maps.double(), target, pred, truth, head)
     terms = loss.anatomical_loss(pred)
     for i, record in enumerate(records):
         for name in ("heatmap", "coord", "anatomical", "total"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.analysis import analyse, as_sigma, sigma_in_input_pixels
+from mahtdiag.engine.analysis import analyse, as_covariance, as_sigma, sigma_in_input_pixels
 from mahtdiag.heatmaps.decoding import decode, gaussian_targets
 from mahtdiag.losses import FocalHeatmapLoss, HeatmapMSELoss
 from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag, UncertaintyFrame, UncertaintyKind
@@ -44,7 +44,7 @@ def part(found: ModelOutputs, start: int, stop: int) -> ModelOutputs:
     assert found.uncertainty is not None
     return replace(
         found,
-        heatmaps=found.heatmaps[start:stop],
+        heatmaps=found.maps[start:stop],
         coords=found.coords[start:stop],
         uncertainty=found.uncertainty[start:stop],
     )
@@ -83,7 +83,7 @@ def in_batches(size: int, method: DecodeMethod = DecodeMethod.LOCAL) -> dict[str
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_losses_are_those_of_drawn_targets(size: int) -> None:
     reading = in_batches(size)
-    maps = outputs().heatmaps.double()
+    maps = outputs().maps.double()
     target = gaussian_targets(labels().double(), SIGMA, HEIGHT, WIDTH)
     mse = HeatmapMSELoss(reduction="none")(maps, target).numpy()
     focal = FocalHeatmapLoss(reduction="none")(maps, target).numpy()
@@ -99,7 +99,7 @@ def test_losses_are_those_of_drawn_targets(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_places_are_those_of_each_heatmap_alone(method: DecodeMethod, size: int) -> None:
     reading = in_batches(size, method)
-    maps = outputs().heatmaps
+    maps = outputs().maps
     for image in range(IMAGES):
         for k in range(K):
             alone = decode(maps[image : image + 1, k : k + 1], method, SIGMA, 8.0)
@@ -122,7 +122,7 @@ def test_the_order_of_images_has_no_say() -> None:
     assert found.uncertainty is not None
     mixed = replace(
         found,
-        heatmaps=found.heatmaps[order],
+        heatmaps=found.maps[order],
         coords=found.coords[order],
         uncertainty=found.uncertainty[order],
     )
@@ -134,8 +134,8 @@ def test_the_order_of_images_has_no_say() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_are_analysed_in_float32(dtype: torch.dtype) -> None:
     found = outputs()
-    rounded = replace(found, heatmaps=found.heatmaps.to(dtype))
-    expected = read(replace(found, heatmaps=rounded.heatmaps.float()), labels())
+    rounded = replace(found, heatmaps=found.maps.to(dtype))
+    expected = read(replace(found, heatmaps=rounded.maps.float()), labels())
     reading = read(rounded, labels())
     for name in ("points", "peak", "loss_mse", "loss_focal"):
         np.testing.assert_array_equal(getattr(reading, name), getattr(expected, name))
@@ -210,7 +210,7 @@ def test_what_is_not_used_may_be_broken() -> None:
 
 def test_unlabelled_keypoints_are_checked_too() -> None:
     found = outputs()
-    found.heatmaps[1, 2, 0, 0] = torch.nan
+    found.maps[1, 2, 0, 0] = torch.nan
     reading = read(found, labels())
     assert np.argwhere(~reading.finite).tolist() == [[1, 2]]
     assert np.isfinite(reading.loss_mse[1])
@@ -227,3 +227,32 @@ def test_flat_heatmaps_have_an_answer(fill: float) -> None:
     # The square of 1e30 is no float32: such a heatmap has no loss, so its image is a failure.
     assert reading.finite.all() == (fill != 1e30)
     assert reading.heatmap_size == (HEIGHT, WIDTH)
+
+
+def test_covariances_as_triples_and_as_matrices() -> None:
+    generator = torch.Generator().manual_seed(3)
+    roots = torch.rand(2, K, 2, 2, generator=generator) + torch.eye(2)
+    matrices = roots @ roots.transpose(-1, -2)
+    triples = matrices.flatten(-2)[..., [0, 1, 3]]
+    torch.testing.assert_close(as_covariance(matrices), triples)
+    assert as_covariance(triples) is triples
+    sigma = as_sigma(matrices, UncertaintyKind.COV)
+    torch.testing.assert_close(sigma, matrices.diagonal(dim1=-2, dim2=-1).sqrt())
+    torch.testing.assert_close(as_sigma(sigma**2, UncertaintyKind.VAR), sigma)
+    assert (as_sigma(-(sigma**2), UncertaintyKind.VAR) < 0).all()
+    matrices[0, 0, 0, 1] += 1
+    assert as_covariance(matrices)[0, 0, 1].isnan()
+    assert as_covariance(matrices)[0, 1:].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("frame", "unit"),
+    [(UncertaintyFrame.INPUT, (1, 1)), (UncertaintyFrame.HEATMAP, (4, 8)), (UncertaintyFrame.UNIT, (48, 64)),
+     (UncertaintyFrame.SIGNED_UNIT, (24, 32)), (UncertaintyFrame.ORIGINAL, (1, 1))],
+)  # fmt: skip
+def test_every_unit_of_sigma_in_input_pixels(frame: UncertaintyFrame, unit: tuple[float, float]) -> None:
+    ones = torch.ones(1, K)
+    sigma = sigma_in_input_pixels(ones, UncertaintyKind.SIGMA, frame, (64, 48), (8, 12))
+    torch.testing.assert_close(sigma, torch.tensor(unit).float().expand(1, K, 2))
+    with pytest.raises(ValueError, match="no cells"):
+        sigma_in_input_pixels(ones, UncertaintyKind.SIGMA, UncertaintyFrame.HEATMAP, (64, 48), None)

@@ -145,9 +145,7 @@ def noisy(predict: Predictor, seen: list[int] | None = None) -> Predictor:
     def change(outputs: ModelOutputs) -> ModelOutputs:
         if seen is not None:
             seen.append(torch.initial_seed())
-        return replace(
-            outputs, heatmaps=outputs.heatmaps * torch.empty_like(outputs.heatmaps).uniform_(0.5, 1)
-        )
+        return replace(outputs, heatmaps=outputs.maps * torch.empty_like(outputs.maps).uniform_(0.5, 1))
 
     return changed(predict, change)
 
@@ -239,7 +237,7 @@ def test_each_head_is_read_in_its_own_way() -> None:
     """Log variance in cells and σ in input pixels meet only after both have become σ in input pixels."""
 
     def saying(value: float) -> Predictor:
-        return changed(network(), lambda o: replace(o, uncertainty=torch.full((len(o.heatmaps), K), value)))
+        return changed(network(), lambda o: replace(o, uncertainty=torch.full((len(o.maps), K), value)))
 
     cells = replace(HEAD, kind=UncertaintyKind.LOG_VAR)
     inputs = UncertaintySpec(UncertaintySource.HEAD, UncertaintyKind.SIGMA)

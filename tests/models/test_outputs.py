@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from mahtdiag.errors import ModelOutputError
-from mahtdiag.models.outputs import ACCEPTED, Arranged, read_outputs
+from mahtdiag.models.arranged import Arranged
+from mahtdiag.models.outputs import ACCEPTED, read_outputs
 from mahtdiag.schema.choices import CoordinateConvention, UncertaintyKind
-from mahtdiag.schema.output_spec import CoordsFrame, channel_order, parse_outputs
+from mahtdiag.schema.frames import NetworkFrames, Size
+from mahtdiag.schema.keypoint_order import channel_order
+from mahtdiag.schema.output_spec import CoordsFrame, parse_outputs
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP
 
@@ -71,7 +74,7 @@ ACCEPTED_FORMS: dict[str, Accepted] = {
 def test_accepted(form: Accepted) -> None:
     output, coords, uncertainty, kind = form
     found = read_outputs(output, B)
-    assert found.heatmaps.shape == MAPS.shape
+    assert found.maps.shape == MAPS.shape
     assert found.coords is coords
     assert found.uncertainty is uncertainty
     assert found.uncertainty_kind is kind
@@ -194,19 +197,19 @@ def test_what_is_not_where_it_is_said_to_be() -> None:
             )
         )
     wrong = parse_outputs(["log_sigma=[1]"])
-    for sigma in (torch.rand(B, 22), torch.rand(B, K, 3), torch.rand(B, 2 * K)):
+    for sigma in (torch.rand(B, 22), torch.rand(B, K, 4), torch.rand(B, 2 * K)):
         problems_of(partial(read_outputs, (MAPS, sigma), B, wrong), ModelOutputError)
 
 
 def test_activations_and_layout() -> None:
     raw = torch.randn(B, K, 8, 6)
     for name, expected in (("sigmoid", raw.sigmoid()), ("exp", raw.exp())):
-        assert torch.equal(read_outputs(raw, B, parse_outputs([f"activation={name}"])).heatmaps, expected)
-    soft = read_outputs(raw, B, parse_outputs(["activation=softmax"])).heatmaps
+        assert torch.equal(read_outputs(raw, B, parse_outputs([f"activation={name}"])).maps, expected)
+    soft = read_outputs(raw, B, parse_outputs(["activation=softmax"])).maps
     assert torch.allclose(soft.sum((2, 3)), torch.ones(B, K))
     assert torch.allclose(soft, raw.exp() / raw.exp().sum((2, 3), keepdim=True), atol=1e-6)
     last = raw.permute(0, 2, 3, 1)
-    assert torch.equal(read_outputs(last, B, parse_outputs({"layout": "nhwc"})).heatmaps, raw)
+    assert torch.equal(read_outputs(last, B, parse_outputs({"layout": "nhwc"})).maps, raw)
 
 
 @pytest.mark.parametrize(
@@ -232,8 +235,11 @@ def test_coordinates_in_every_frame_are_the_same_places(
         CoordsFrame.CELLS: (px + half) / 8 - half,
         CoordsFrame.UNIT: shares,
         CoordsFrame.SIGNED_UNIT: 2 * shares - 1,
+        # For whoever knows the images.
+        CoordsFrame.ORIGINAL: px,
     }[frame]
-    arranged = Arranged(lambda _: ModelOutputs(MAPS, given, ONE), None, frame, convention)
+    frames = NetworkFrames(Size(64, 48), Size(8, 6), convention=convention)
+    arranged = Arranged(lambda _: ModelOutputs(MAPS, given, ONE), None, frame, frames)
     found = arranged(images)
     assert found.coords is not None
     assert torch.allclose(found.coords, px, atol=1e-4)
@@ -244,10 +250,10 @@ def test_keypoints_in_another_order_are_brought_to_ours() -> None:
     theirs = [order.index(k) for k in range(K)]
     arranged = Arranged(
         lambda _: ModelOutputs(MAPS[:, theirs], COORDS[:, theirs], ONE[:, theirs]),
-        order, CoordsFrame.INPUT, CoordinateConvention.HALF_PIXEL,
+        order, CoordsFrame.INPUT, NetworkFrames(Size(64, 48), Size(8, 6)),
     )  # fmt: skip
     found = arranged(torch.zeros(B, 1, 64, 48))
-    assert torch.equal(found.heatmaps, MAPS)
+    assert torch.equal(found.maps, MAPS)
     assert found.coords is not None
     assert found.uncertainty is not None
     assert torch.equal(found.coords, COORDS)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.output_spec import channel_order, order_option, steps_of
+from mahtdiag.schema.keypoint_order import channel_order, order_option
+from mahtdiag.schema.output_spec import steps_of
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
 
 CORNERS_FIRST = np.arange(20).reshape(5, 4)

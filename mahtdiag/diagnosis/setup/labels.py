@@ -21,7 +21,7 @@ from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES
 from mahtdiag.diagnosis.setup.mistakes import TRANSFORM
 from mahtdiag.diagnosis.setup.orders import matched_order
 from mahtdiag.schema.choices import DecodeMethod
-from mahtdiag.schema.output_spec import order_option
+from mahtdiag.schema.keypoint_order import order_option
 from mahtdiag.schema.setup import SetupStatus
 
 Floats = NDArray[np.float64]

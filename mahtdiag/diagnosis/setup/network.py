@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.ambiguity import are_diffuse
 from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, of_network
+from mahtdiag.diagnosis.setup.coordinates import judge_coordinates
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN
 from mahtdiag.diagnosis.setup.sigma import judge_head
 from mahtdiag.schema.choices import DecodeMethod
@@ -29,7 +30,6 @@ _MOVES = 1e-3
 _FULL_PX = 1000.0
 _FOLLOWS = 0.05
 _CLOSE_ENOUGH = 1.1
-_COORDS_APART_CELLS = 3.0
 BETA = "softargmax-beta"
 
 
@@ -37,6 +37,8 @@ def _heatmaps(facts: Facts) -> Outcome | None:
     look = facts.inspection
     if look is None or not look.images:
         return not_checked("no image could be read" if look is None else look.problem)
+    if not look.heatmaps:
+        return None
     if not np.isfinite(look.peak).any():
         return Outcome(
             SetupStatus.WRONG,
@@ -88,7 +90,7 @@ def _levels(look: Inspection, level: str, diffuse: float) -> Outcome:
         return Outcome(
             SetupStatus.WRONG,
             f"heatmaps are logits, before the sigmoid: {level}, lowest cell {lowest:.3g}",
-            "apply the sigmoid in the network (or a --model factory that wraps it)",
+            "--output activation=sigmoid",
         )
     if background >= _DIFFUSE * peak > 0:
         return Outcome(
@@ -223,45 +225,6 @@ def _best_beta(facts: Facts) -> tuple[float, float] | None:
     return best, errors[best]
 
 
-def _coordinates(facts: Facts) -> Outcome | None:
-    """The network's own coordinates beside its heatmap peaks: which frame makes them agree."""
-    look, spec = facts.inspection, facts.spec
-    if look is None or spec is None or look.coords is None:
-        return None
-    frames = facts.table.conditions.frames
-    if frames is None:
-        return None
-    peaks, per_cell = look.places[str(DecodeMethod.ARGMAX)], frames.network_input.xy / frames.heatmap.xy
-    size, cells = frames.network_input.xy, frames.heatmap.xy
-    candidates = {
-        "pixels of the input": look.coords / per_cell,
-        "heatmap cells": look.coords,
-        "shares of the input, 0 to 1": look.coords * cells,
-        "shares of the input, -1 to 1": (look.coords + 1) / 2 * cells,
-        "percent of the input": look.coords / 100 * cells,
-        "pixels of the input, y before x": look.coords[..., ::-1] / per_cell,
-        "heatmap cells, y before x": look.coords[..., ::-1],
-        "shares of the input, y before x": look.coords[..., ::-1] * cells,
-    }
-    if not np.isfinite(look.coords + peaks).all(-1).any():
-        return not_checked("no keypoint has coordinates and a peak")
-    apart = {name: float(np.nanmedian(np.linalg.norm(c - peaks, axis=-1))) for name, c in candidates.items()}
-    read = next(iter(apart))
-    if not np.isfinite(apart[read]):
-        return not_checked("heatmaps or coordinates are not numbers")
-    best = min(apart, key=apart.__getitem__)
-    evidence = f"own coordinates lie {apart[read]:.3g} cells from the heatmaps' peaks (median)"
-    if apart[read] <= _COORDS_APART_CELLS or apart[read] <= 0.05 * float(size.max() / per_cell.max()):
-        return fine(evidence)
-    if apart[best] < 0.2 * apart[read]:
-        return Outcome(
-            SetupStatus.WRONG,
-            f"{evidence}; read as {best} they lie {apart[best]:.3g} cells from them",
-            "return coordinates in pixels of the network's input (or a --model factory that converts them)",
-        )
-    return Outcome(SetupStatus.WARNING, f"{evidence}; no other frame fits better", "")
-
-
 def _constant(facts: Facts) -> Outcome | None:
     """Whether predictions follow the images at all."""
     table = facts.table
@@ -378,7 +341,7 @@ NETWORK = (
     of_network("network.repeatable", "the same image gives the same places", _repeatable, images=0),
     SetupCheck("network.follows", "predictions depend on the image", _constant,
                ("network.heatmaps", "images.bit_range"), images=3, predictions=True),
-    of_network("network.coordinates", "frame of the network's own coordinates", _coordinates,
+    of_network("network.coordinates", "frame of the network's own coordinates", judge_coordinates,
                ("network.heatmaps",), images=0),
 )  # fmt: skip
 """What decides whether anything else can be told."""

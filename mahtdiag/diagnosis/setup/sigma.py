@@ -25,7 +25,13 @@ _CHANCE = 0.005
 _DEGREES = 4
 _FEWEST = 10
 _MOST_KNOWN = 0.9
-_IN_INPUT, _IN_CELLS = "model-input pixels", "heatmap cells"
+_WORDS: Mapping[UncertaintyFrame, str] = {
+    UncertaintyFrame.INPUT: "model-input pixels",
+    UncertaintyFrame.HEATMAP: "heatmap cells",
+    UncertaintyFrame.ORIGINAL: "original pixels",
+    UncertaintyFrame.UNIT: "shares of the input",
+    UncertaintyFrame.SIGNED_UNIT: "shares of half the input",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class _Form:
     emitted: Callable[[Floats], Floats]
 
 
-_FORMS: Mapping[UncertaintyKind | None, _Form] = {
+_FORMS: Mapping[UncertaintyKind, _Form] = {
     UncertaintyKind.LOG_SIGMA: _Form("log σ", "--uncertainty-as log_sigma", np.exp, np.log),
     UncertaintyKind.SIGMA: _Form(
         "σ", "--uncertainty-as sigma", lambda v: np.where(v > 0, v, np.nan), lambda s: s
@@ -46,11 +52,10 @@ _FORMS: Mapping[UncertaintyKind | None, _Form] = {
     UncertaintyKind.LOG_VAR: _Form(
         "log variance", "--uncertainty-as log_var", lambda v: np.exp(v / 2), lambda s: 2 * np.log(s)
     ),
-    None: _Form(
-        "variance", "return σ, its square root", lambda v: np.sqrt(np.where(v > 0, v, np.nan)), np.square
+    UncertaintyKind.VAR: _Form(
+        "variance", "--uncertainty-as var", lambda v: np.sqrt(np.where(v > 0, v, np.nan)), np.square
     ),
 }
-"""None: what no option reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +92,17 @@ def judge_head(facts: Facts) -> Outcome | None:
     if spec.uncertainty.source not in (UncertaintySource.AUTO, UncertaintySource.HEAD):
         return None
     kind = spec.uncertainty.kind
-    if kind is UncertaintyKind.SIGMA:
+    if kind is UncertaintyKind.COV:
+        return not_checked("covariances: see mahtdiag calibration")
+    if kind in (UncertaintyKind.SIGMA, UncertaintyKind.VAR):
         share = _negative_share(facts)
+        log = UncertaintyKind.LOG_SIGMA if kind is UncertaintyKind.SIGMA else UncertaintyKind.LOG_VAR
         if share > MOST_NEGATIVE:
             return Outcome(
                 SetupStatus.WRONG,
-                f"{100 * share:.3g} % of the head's values are negative, read as σ: is it log σ?",
-                "--uncertainty-as log_sigma",
+                f"{100 * share:.3g} % of the head's values are negative, read as {_FORMS[kind].words}: is it "
+                f"{_FORMS[log].words}?",
+                _FORMS[log].advice,
                 refused=True,
             )
     if look is not None and look.head is not None and look.head.size > 1 and np.ptp(look.head) < _CONSTANT:
@@ -129,13 +138,14 @@ def _units(facts: Facts, rows: Ints) -> list[_Unit]:
     for frame, places in facts.table.frames():
         input_px[places], cell_px[places] = 1.0 / frame.input_per_original, frame.original_per_cell
     input_px, cell_px = input_px[rows], cell_px[rows]
-    by_hand = "scale σ in the network: no option reads this unit"
-    return [
-        _Unit(_IN_INPUT, "--uncertainty-frame input", input_px),
-        _Unit(_IN_CELLS, "--uncertainty-frame heatmap", cell_px),
-        _Unit("original pixels", by_hand, np.ones_like(input_px)),
-        _Unit("shares of the input", by_hand, input_px * frames.network_input.xy),
-    ]
+    px = {
+        UncertaintyFrame.INPUT: input_px,
+        UncertaintyFrame.HEATMAP: cell_px,
+        UncertaintyFrame.ORIGINAL: np.ones_like(input_px),
+        UncertaintyFrame.UNIT: input_px * frames.network_input.xy,
+        UncertaintyFrame.SIGNED_UNIT: input_px * frames.network_input.xy / 2,
+    }
+    return [_Unit(words, f"--uncertainty-frame {frame}", px[frame]) for frame, words in _WORDS.items()]
 
 
 def _compared(facts: Facts, kind: UncertaintyKind, frame: UncertaintyFrame) -> Outcome:
@@ -143,7 +153,7 @@ def _compared(facts: Facts, kind: UncertaintyKind, frame: UncertaintyFrame) -> O
     count = len(facts.table)
     rows = np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(np.int64)
     units = {unit.words: unit for unit in _units(facts, rows)}
-    now = units.get(_IN_CELLS if frame is UncertaintyFrame.HEATMAP else _IN_INPUT)
+    now = units.get(_WORDS[frame])
     if now is None:
         return not_checked("the run does not say how images became heatmaps")
     error_px = (facts.places.pred_px - facts.places.label_px)[rows]

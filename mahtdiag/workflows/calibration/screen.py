@@ -9,7 +9,7 @@ from mahtdiag.reports.tables.calibration import NUMBERS, CalibrationResult
 from mahtdiag.reports.text import interval, number, percent
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, FROM_FILE
-from mahtdiag.schema.choices import UncertaintySource
+from mahtdiag.schema.choices import UncertaintyKind, UncertaintySource
 from mahtdiag.workflows.calibration.job import PICTURES, Calibration
 from mahtdiag.workflows.gates.judging import gate_cases, other_notes
 
@@ -54,6 +54,8 @@ def source_in_words(document: RunDocument) -> str:
         words = "from the file of predictions"
     else:
         words = WITHIN.get(UncertaintySource.HEAD, source) if source == UncertaintySource.HEAD else source
+        if document.resolved.stored.get("uncertainty_as") == UncertaintyKind.COV:
+            words = f"{words}, ellipses from its covariance"
     return f"{words}, recalibrated" if document.resolved.recalibrated else words
 
 

@@ -58,8 +58,11 @@ class Pair:
 
 def columns_of(run: Run) -> Columns:
     """What is read of a run to compare it: a few columns, in less time and memory than all."""
-    with_spread = run.document.sigma_source == UncertaintySource.HEATMAP
-    return (*COMPARED, RunTable.spread_px2, RunTable.averaged_px2) if with_spread else COMPARED
+    more: dict[str, Columns] = {
+        UncertaintySource.HEATMAP: (RunTable.spread_px2, RunTable.averaged_px2),
+        UncertaintySource.HEAD: (RunTable.head_covariance_px2,),
+    }
+    return (*COMPARED, *more.get(run.document.sigma_source, ()))
 
 
 def require_images(run: Run) -> None:

@@ -3,46 +3,41 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from mahtdiag.config.output_reading import HEAD, HEATMAP_SIGMA, coords_frame, resolve_spec
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import ViewEvidence, strongest
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
+from mahtdiag.models.arranged import Arranged
 from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
-from mahtdiag.models.outputs import Arranged
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, Repetition, RunSettings
 from mahtdiag.schema.choices import (
     CoordinateConvention,
-    DecodeMethod,
     Precision,
-    UncertaintyFrame,
     UncertaintySource,
 )
-from mahtdiag.schema.frames import Size
+from mahtdiag.schema.frames import NetworkFrames, Size
+from mahtdiag.schema.keypoint_order import channel_order, keypoints_in
 from mahtdiag.schema.model_spec import (
-    Decoding,
     McDropout,
     ModelInput,
     ModelSpec,
-    UncertaintySpec,
     parse_normalization,
 )
-from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, channel_order
+from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.preprocessing import Resize
-from mahtdiag.schema.records import ModelOutputs, Predictor
+from mahtdiag.schema.records import Predictor
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
 
 SEPARATOR = ","
-HEAD = (UncertaintySource.AUTO, UncertaintySource.HEAD)
-DEFAULT_DECODE = DecodeMethod.DARK
-DEFAULT_BETA = 1.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class Member:
     path: Path
     model: LoadedModel
     spec: ModelSpec
-    heatmap_size: Size
+    heatmap_size: Size | None
     predict: Predictor
 
 
@@ -104,16 +99,14 @@ def _load(
     model.network.to(device)
     channels, size = network_input.channels, network_input.size
     returned = probe(model.predict, channels, size, device)
-    skeleton, order = _keypoints_of(returned.heatmaps.shape[1], settings.keypoints, view)
-    frame = settings.coords_frame or CoordsFrame.INPUT
-    if settings.coords_frame is not None and returned.coords is None:
-        raise UsageError(
-            f"--coords-frame {frame}: the network returns no coordinates; name them: --output coords=PATH"
-        )
-    predict = Arranged(model.predict, order, frame, network_input.convention)
+    keypoints = returned.keypoints or keypoints_in(settings.keypoints)
+    skeleton, order = _keypoints_of(keypoints, settings.keypoints, view)
+    frame = coords_frame(settings, said, returned)
+    frames = NetworkFrames(size, returned.grid or size, convention=network_input.convention)
+    predict = Arranged(model.predict, order, frame, frames, said, keypoints)
     outputs = probe(predict, channels, size, device)
     spec = resolve_spec(settings, model.spec, network_input, skeleton, outputs)
-    return Member(path, model, spec, Size(*outputs.heatmaps.shape[-2:]), predict)
+    return Member(path, model, spec, outputs.grid, predict)
 
 
 def _keypoints_of(
@@ -229,8 +222,10 @@ def _acts(member: Member, device: torch.device) -> bool:
     found = []
     for seed in (0, 1):
         with drawing_from(seed, device), torch.inference_mode():
-            found.append(member.model.predict(image).heatmaps)
-    return not torch.equal(found[0], found[1])
+            outputs = member.model.predict(image)
+            found.append(outputs.coords if outputs.heatmaps is None else outputs.heatmaps)
+    once, again = found
+    return once is None or again is None or not torch.equal(once, again)
 
 
 def source_of(members: Sequence[Member]) -> CheckpointSource:
@@ -264,9 +259,10 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
         ("--input-size HxW", size),
         ("--channels 1|3", channels),
         ("--normalize unit|imagenet|MEAN/STD", named),
-        ("--heatmap-sigma PX (σ of the training heatmaps, in cells)", sigma),
     )
     missing = [option for option, value in needed if value is None]
+    # Alone it is asked for once it is known that there are heatmaps.
+    missing += [HEATMAP_SIGMA] if missing and sigma is None else []
     if missing or size is None or channels is None or named is None:
         raise UsageError(f"the checkpoint does not describe its network; please give {', '.join(missing)}")
     normalization = parse_normalization(named)
@@ -281,46 +277,6 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
         normalization=normalization,
         convention=settings.coords or (known.convention if known else CoordinateConvention.HALF_PIXEL),
     )
-
-
-def resolve_spec(
-    settings: ModelSettings,
-    metadata: ModelSpec | None,
-    network_input: ModelInput,
-    skeleton: Skeleton,
-    outputs: ModelOutputs,
-) -> ModelSpec:
-    """The whole specification, once a first forward pass has shown what the network returns."""
-    sigma = settings.heatmap_sigma or (metadata.decoding.heatmap_sigma if metadata else None)
-    if sigma is None:
-        raise UsageError("please give --heatmap-sigma")
-    decoding = Decoding(
-        heatmap_sigma=sigma,
-        method=settings.decode or (metadata.decoding.method if metadata else DEFAULT_DECODE),
-        softargmax_beta=settings.softargmax_beta
-        or (metadata.decoding.softargmax_beta if metadata else DEFAULT_BETA),
-        own_coords=outputs.coords is not None and settings.decode is None and metadata is None,
-    )
-    return ModelSpec(skeleton, network_input, decoding, _uncertainty(settings, metadata, outputs))
-
-
-def _uncertainty(
-    settings: ModelSettings, metadata: ModelSpec | None, outputs: ModelOutputs
-) -> UncertaintySpec:
-    known, asked = metadata.uncertainty if metadata else UncertaintySpec(), settings.uncertainty
-    spec = UncertaintySpec(
-        source=UncertaintySource.AUTO if isinstance(asked, McDropout) else asked or known.source,
-        kind=settings.uncertainty_as or known.kind or outputs.uncertainty_kind,
-        frame=settings.uncertainty_frame or (known.frame if metadata else UncertaintyFrame.INPUT),
-    )
-    if spec.source is UncertaintySource.HEAD and outputs.uncertainty is None:
-        raise UsageError(
-            "--uncertainty head: the network returns no log_sigma, sigma, uncertainty or log_var; "
-            "use --uncertainty heatmap or none"
-        )
-    if spec.source is UncertaintySource.AUTO and outputs.uncertainty is None:
-        return replace(spec, source=UncertaintySource.NONE)
-    return spec
 
 
 def settle_view(evidence: Sequence[ViewEvidence]) -> View:

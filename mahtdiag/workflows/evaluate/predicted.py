@@ -156,10 +156,13 @@ def frame_of(asked: ModelSettings) -> ModelInput | None:
     )
 
 
+NO_HEATMAPS = "no heatmaps: no heatmap loss, no total loss, no ambiguous heatmaps"
+
+
 def with_notes(dataset: Dataset, predictions: PredictionSet, frame: ModelInput | None) -> Dataset:
     """The set with what there is to know of its predictions, and of images that are not there."""
     absent = sum(not sample.path for sample in dataset.samples)
-    notes = [*predictions.notes, "no heatmaps: no heatmap loss, no total loss, no ambiguous heatmaps"]
+    notes = [*predictions.notes, NO_HEATMAPS]
     if frame is None:
         notes.append("losses are in original pixels; --input-size HxW gives those in the network's frame")
     if absent:

@@ -48,7 +48,13 @@ from mahtdiag.workflows.evaluate.networks import (
     settle_view,
     view_evidence_of,
 )
-from mahtdiag.workflows.evaluate.predicted import BATCH_SIZE, PredictionFile, frame_of, with_notes
+from mahtdiag.workflows.evaluate.predicted import (
+    BATCH_SIZE,
+    NO_HEATMAPS,
+    PredictionFile,
+    frame_of,
+    with_notes,
+)
 from mahtdiag.workflows.evaluate.source import Source
 from mahtdiag.workflows.evaluate.subgroup_file import with_subgroups
 from mahtdiag.workflows.pictures import usual_workers
@@ -156,6 +162,7 @@ def prepare(settings: Settings, *, trust: bool, predictions: Path | None = None)
     if members:
         source: Source = Networks(members, _runner(members, settings, device, loss))
         left = [note for member in members for note in member.model.notes]
+        left += [] if members[0].heatmap_size else [NO_HEATMAPS]
         dataset = replace(dataset, notes=(*dataset.notes, *left))
         batch_size = _batch_size(settings, device, members[0].spec.input.size)
     else:

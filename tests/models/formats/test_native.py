@@ -43,7 +43,7 @@ def test_round_trip(tmp_path: Path, spec: ModelSpec) -> None:
     images = torch.rand(2, spec.input.channels, 64, 32, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         expected, found = network(images), loaded.predict(images)
-    assert torch.equal(found.heatmaps, expected["heatmaps"])
+    assert torch.equal(found.maps, expected["heatmaps"])
     assert found.uncertainty is not None
     assert torch.equal(found.uncertainty, expected["log_sigma"])
 

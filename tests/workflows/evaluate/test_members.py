@@ -167,7 +167,7 @@ def test_dropout_of_a_scripted_network_is_switched_on(tmp_path: Path) -> None:
     assert (runner.passes, runner.seeded) == (3, True)
     images = torch.rand(1, 1, 16, 16)
     with torch.inference_mode():
-        one, other = (members[0].model.predict(images).heatmaps for _ in range(2))
+        one, other = (members[0].model.predict(images).maps for _ in range(2))
     assert not torch.equal(one, other)
     assert repetition_of(members, SCRIPT_OPTIONS) == Repetition("mc-dropout:3", UncertaintySource.NONE)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mahtdiag.config.output_reading import resolve_spec
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import ViewEvidence
 from mahtdiag.errors import ModelOutputError, UsageError
@@ -30,7 +31,6 @@ from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, View
 from mahtdiag.workflows.evaluate.networks import (
     resolve_input,
-    resolve_spec,
     settle_view,
     skeleton_of_heatmaps,
 )
