@@ -3,10 +3,10 @@
     python -m fuzz [TARGET …] [--inputs N] [--seed S]
     python -m fuzz TARGET --seed S --only NUMBER [--keep FOLDER]
 
-Targets are the readers of annotations, by the names that `--data-format` takes, and kinds of images. An input
-is a small valid set of which mostly one file is mutated; it depends on target, seed and its number alone, so
-that `--only` does again what was found, and `--keep` writes it to a folder. The exit status is 1 where
-anything was found.
+Targets are the readers of annotations, by the names that `--data-format` takes, kinds of images and of
+checkpoints. An input is a small valid set of which mostly one file is mutated; it depends on target, seed and
+its number alone, so that `--only` does again what was found, and `--keep` writes it to a folder. The exit
+status is 1 where anything was found.
 """
 
 import argparse

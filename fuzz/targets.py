@@ -1,7 +1,6 @@
 """What is fuzzed: the readers of annotations and the kinds of images, and what they may answer."""
 
 import random
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from fuzz.answers import OddAnswerError, refused, require_line
+from fuzz.checkpoints import CHECKPOINTS, checkpoint_target
 from fuzz.images import IMAGES, mutated_image
 from fuzz.mutations import Change, changed_set
 from fuzz.sets import SETS
@@ -23,12 +24,7 @@ from mahtdiag.schema.model_spec import ModelInput
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import View
 
-LONGEST_LINE: Final = 2000
 _INPUT: Final = ModelInput(size=Size(64, 32), channels=1)
-
-
-class OddAnswerError(Exception):
-    """An answer that no user should see: of several lines, endless, or keypoints that are none."""
 
 
 class Target(Protocol):
@@ -76,7 +72,7 @@ class AnnotationTarget:
             try:
                 answers.append(_checked(open_dataset(folder, view, options)))
             except MahtdiagError as error:
-                answers.append(_refused(error))
+                answers.append(refused(error))
         return answers[-1]
 
 
@@ -108,42 +104,30 @@ class ImageTarget:
                 try:
                     way()
                 except MahtdiagError as error:
-                    answer = _refused(error)
+                    answer = refused(error)
         return answer
 
 
 def _checked(dataset: Dataset) -> str:
     """How a set was opened. Raises OddAnswerError."""
     for line in (*dataset.notes, *(f"{each.image}: {each.reason}" for each in dataset.failures)):
-        _require_line(line)
+        require_line(line)
     for sample in dataset.samples:
         points = sample.keypoints_px
         if points.shape != (sample.skeleton.keypoints, 2) or np.isinf(points).any():
             raise OddAnswerError(f"{sample.image}: keypoints {points.shape} {points[:2].tolist()}")
-        _require_line(sample.image)
+        require_line(sample.image)
     return "failures" if dataset.failures else "read"
 
 
-def _refused(error: MahtdiagError) -> str:
-    if not error.problems:
-        raise OddAnswerError("an error without a word")
-    for problem in error.problems:
-        _require_line(problem)
-    return "refused"
-
-
-def _require_line(line: str) -> None:
-    odd = any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in line)
-    if odd or not line.strip() or len(line) > LONGEST_LINE:
-        raise OddAnswerError(f"not one short line: {line[:200]!r} ({len(line)} characters)")
-
-
-NAMES: Final = (*SETS, *IMAGES)
+NAMES: Final = (*SETS, *IMAGES, *CHECKPOINTS)
 
 
 @cache
 def target_of(name: str) -> Target:
     """The target of this name."""
+    if name in CHECKPOINTS:
+        return checkpoint_target(name)
     return AnnotationTarget(name, SETS[name]()) if name in SETS else ImageTarget(name, IMAGES[name]())
 
 

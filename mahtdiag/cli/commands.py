@@ -11,6 +11,7 @@ from mahtdiag.cli.compare import compare_command
 from mahtdiag.cli.evaluate import evaluate_command
 from mahtdiag.cli.export import export_command
 from mahtdiag.cli.init import init_command
+from mahtdiag.cli.inspect import inspect_command
 from mahtdiag.cli.report import report_command
 from mahtdiag.cli.schema import schema_command
 from mahtdiag.errors import ExitStatus
@@ -28,6 +29,7 @@ app.command("compare")(compare_command)
 app.command("report")(report_command)
 app.command("export")(export_command)
 app.command("init")(init_command)
+app.command("inspect")(inspect_command)
 app.command("schema")(schema_command)
 
 

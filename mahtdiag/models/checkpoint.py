@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mahtdiag.errors import CheckpointError
+from mahtdiag.schema.checkpoint_file import CheckpointFacts
 from mahtdiag.schema.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -171,6 +172,10 @@ class CheckpointFormat(Protocol):
 
         Raises CheckpointError where it says something impossible.
         """
+
+    def facts(self, checkpoint: Checkpoint) -> CheckpointFacts:
+        """What the file holds, told without running any of it. Raises CheckpointError where it is damaged."""
+        return CheckpointFacts()
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The network with its weights, on the CPU. Raises CheckpointError or UsageError."""

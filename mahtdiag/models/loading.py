@@ -40,9 +40,17 @@ class LoadedModel:
 
     def predict(self, images: Tensor) -> ModelOutputs:
         """Named and checked outputs for `[B, C, H, W]`, as the network gives them."""
+        return self.read(self.returned(images), len(images))
+
+    def returned(self, images: Tensor) -> object:
+        """What the network returns for `[B, C, H, W]`, whatever it is."""
         with watched():
-            returned = self.network(images)
-        return read_outputs(returned, len(images), self.outputs)
+            found: object = self.network(images)
+        return found
+
+    def read(self, returned: object, batch: int) -> ModelOutputs:
+        """What a network has returned for a batch, named and checked."""
+        return read_outputs(returned, batch, self.outputs)
 
 
 def load_model(

@@ -216,6 +216,11 @@ def _splits(name: str) -> Iterator[tuple[str, str]]:
         place = name.find(".", place + 1)
 
 
+def common_front(names: Mapping[str, Tensor]) -> str:
+    """What all names begin with, up to a dot."""
+    return _common_fronts(names)[-1]
+
+
 def _common_fronts(names: Mapping[str, Tensor]) -> list[str]:
     """What all names begin with, from nothing to the longest: a factory may wrap the saved network."""
     fronts, first = [""], next(iter(names), "")

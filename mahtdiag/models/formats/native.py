@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+from mahtdiag.schema.checkpoint_file import CheckpointFacts
 from mahtdiag.schema.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class Native(CheckpointFormat):
         from mahtdiag.models.native import read_metadata
 
         return read_metadata(checkpoint.content[METADATA_KEY], str(checkpoint.path)).spec
+
+    def facts(self, checkpoint: Checkpoint) -> CheckpointFacts:
+        """Of its weights and what lies beside them."""
+        from mahtdiag.models.facts import facts_or_none
+
+        content = checkpoint.content
+        return facts_or_none(content, checkpoint.path, checkpoint.told.classes)
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The built-in network that the metadata describe."""

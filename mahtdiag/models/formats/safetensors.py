@@ -1,11 +1,13 @@
 """safetensors: the product's own metadata in the header, or weights for a network that a user builds."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mahtdiag.errors import CheckpointError
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.formats.native import METADATA_KEY
+from mahtdiag.schema.checkpoint_file import CheckpointFacts
 from mahtdiag.schema.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -34,6 +36,14 @@ class DescribedSafetensors(CheckpointFormat):
         from mahtdiag.models.native import read_metadata
 
         return read_metadata(_block(checkpoint), str(checkpoint.path)).spec
+
+    def facts(self, checkpoint: Checkpoint) -> CheckpointFacts:
+        """Of its weights and what lies beside them."""
+        from mahtdiag.models.facts import facts_or_none, short_metadata
+        from mahtdiag.models.tensor_files import metadata_of, tensors_in
+
+        facts = facts_or_none(tensors_in(checkpoint.path), checkpoint.path)
+        return replace(facts, metadata=short_metadata(metadata_of(checkpoint.path)))
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The built-in network that the metadata describe."""
@@ -64,6 +74,14 @@ class Safetensors(CheckpointFormat):
 
     def inspect(self, checkpoint: Checkpoint) -> None:
         """It says nothing of its network."""
+
+    def facts(self, checkpoint: Checkpoint) -> CheckpointFacts:
+        """Of its weights and what lies beside them."""
+        from mahtdiag.models.facts import facts_or_none, short_metadata
+        from mahtdiag.models.tensor_files import metadata_of, tensors_in
+
+        facts = facts_or_none(tensors_in(checkpoint.path), checkpoint.path)
+        return replace(facts, metadata=short_metadata(metadata_of(checkpoint.path)))
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The network of the user's factory with these weights."""

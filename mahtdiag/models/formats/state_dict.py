@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+from mahtdiag.schema.checkpoint_file import CheckpointFacts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +22,13 @@ class StateDict(CheckpointFormat):
 
     def inspect(self, checkpoint: Checkpoint) -> None:
         """It says nothing of its network."""
+
+    def facts(self, checkpoint: Checkpoint) -> CheckpointFacts:
+        """Of its weights and what lies beside them."""
+        from mahtdiag.models.facts import facts_or_none
+
+        content = checkpoint.content
+        return facts_or_none(content, checkpoint.path, checkpoint.told.classes)
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The network of the user's factory with these weights."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mahtdiag.errors import CheckpointError
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+from mahtdiag.schema.checkpoint_file import CheckpointFacts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +28,18 @@ class TorchScript(CheckpointFormat):
 
     def inspect(self, checkpoint: Checkpoint) -> None:
         """It says nothing of the network's input."""
+
+    def facts(self, checkpoint: Checkpoint) -> CheckpointFacts:
+        """Of its weights and what lies beside them."""
+        from mahtdiag.models.facts import facts_of_script
+        from mahtdiag.models.foreign import read_foreign
+        from mahtdiag.models.pickled import PickleError
+
+        try:
+            found = read_foreign(checkpoint.path)
+        except PickleError:
+            return CheckpointFacts(notes=("its weights cannot be told without running it",))
+        return facts_of_script(found.content, checkpoint.path, found.classes)
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """Runs what the archive carries."""

@@ -1,0 +1,195 @@
+"""Checkpoints of every kind: valid files, how they are mutated, and how they are read without being run."""
+
+import argparse
+import io
+import pickle
+import random
+import struct
+import tempfile
+import warnings
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from fuzz.answers import refused, require_line
+from fuzz.mutations import Change, mutate
+from mahtdiag.errors import MahtdiagError
+from mahtdiag.models.checkpoint import Checkpoint
+from mahtdiag.models.formats import format_of
+from mahtdiag.models.loading import load_model
+from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
+from mahtdiag.models.native import save_checkpoint
+from mahtdiag.schema.frames import Size
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.skeleton import AP
+
+Rng = random.Random
+FACTORY: Final = "fuzz.checkpoints:network"
+_NAMES: Final = (
+    "../x",
+    "/etc/passwd",
+    "data.pkl",
+    "a/../../x",
+    "archive/data/0",
+    "x" * 300,
+    "",
+    "version",
+    "\\x",
+)
+
+
+def network() -> nn.Module:
+    """Two layers, always with the same weights."""
+    torch.manual_seed(0)
+    return nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 4, 3), norm=nn.BatchNorm2d(4)))
+
+
+def _torch(content: object, *, legacy: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+def _training() -> dict[str, object]:
+    """What training scripts keep beside the weights."""
+    return {
+        "state_dict": {f"model.{name}": value for name, value in network().state_dict().items()},
+        "args": argparse.Namespace(lr=0.1, out=Path("runs")),
+        "best": np.float64(1.5),
+        "losses": np.arange(6.0).reshape(2, 3),
+        "optimizer": torch.optim.Adam(network().parameters()).state_dict(),
+    }
+
+
+def _described(suffix: str) -> bytes:
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / f"a{suffix}"
+        config = MahtNetConfig("AP", 1, width=4, blocks=1, encoder_layers=1, attention_layers=1, heads=2)
+        spec = ModelSpec(AP, ModelInput(Size(32, 32), 1), Decoding(1.0), UncertaintySpec())
+        save_checkpoint(path, MahtNet(config), spec)
+        return path.read_bytes()
+
+
+def _scripted() -> bytes:
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "a.pt"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            trace: Callable[..., torch.jit.ScriptModule] = torch.jit.trace
+            trace(network().eval(), torch.zeros(1, 1, 8, 8)).save(str(path))
+        return path.read_bytes()
+
+
+CHECKPOINTS: Final[Mapping[str, Callable[[], bytes]]] = {
+    "torch-zip": lambda: _torch(network().state_dict()),
+    "torch-legacy": lambda: _torch(network().state_dict(), legacy=True),
+    "torch-foreign": lambda: _torch(_training()),
+    "torch-foreign-legacy": lambda: _torch(_training(), legacy=True),
+    "torch-module": lambda: _torch(network()),
+    "torch-pickle": lambda: pickle.dumps({"ema": network().state_dict(), "module": network()}, 4),
+    "torch-own": lambda: _described(".pt"),
+    "torchscript": _scripted,
+    "safetensors": lambda: save(network().state_dict(), {"format": "pt"}),
+    "safetensors-own": lambda: _described(".safetensors"),
+}
+
+
+@dataclass(frozen=True)
+class CheckpointTarget:
+    """A file that is recognised, told about, and loaded unless it is a program."""
+
+    name: str
+    files: Mapping[str, bytes]
+    is_silent: bool = True
+
+    def changes(self, rng: Rng) -> dict[str, Change]:
+        """One mutated file."""
+        return {name: _mutated(content, rng) for name, content in self.files.items()}
+
+    def read(self, folder: Path, rng: Rng) -> str:
+        """Everything that is done with a file before its network would run."""
+        answers = []
+        for name in self.files:
+            path, factory = folder / name, rng.choice((None, FACTORY))
+            for action in (_told, _loaded):
+                try:
+                    action(path, factory)
+                    answers.append("read")
+                except MahtdiagError as error:
+                    answers.append(refused(error))
+        return answers[-1]
+
+
+def _told(path: Path, factory: str | None) -> None:
+    checkpoint = Checkpoint(path, factory)
+    checkpoint.require_readable()
+    facts = format_of(checkpoint).facts(checkpoint)
+    for line in (*facts.notes, *facts.metadata.values(), *(part.key for part in facts.sets)):
+        require_line(line or "-")
+
+
+def _loaded(path: Path, factory: str | None) -> None:
+    checkpoint = Checkpoint(path, factory)
+    checkpoint.require_readable()
+    if not format_of(checkpoint).carries_code:
+        for note in load_model(path, factory=factory, trust=True).notes:
+            require_line(note)
+
+
+def _mutated(content: bytes, rng: Rng) -> bytes:
+    """Bytes anywhere, or behind the checksums of an archive, or in the header of a safetensors file."""
+    if rng.random() < 0.3:
+        return mutate(content, rng, is_text=False)
+    if content.startswith(b"PK"):
+        return _repacked(content, rng)
+    if content[8:9] == b"{":
+        length = struct.unpack("<Q", content[:8])[0]
+        header = mutate(content[8 : 8 + length], rng, is_text=True)
+        said = len(header) if rng.random() < 0.9 else rng.choice((0, 1, 2**31, 2**63, 99_999_999))
+        return struct.pack("<Q", said) + header + content[8 + length :]
+    return mutate(content, rng, is_text=rng.random() < 0.2)
+
+
+def _repacked(content: bytes, rng: Rng) -> bytes:
+    """The archive with members changed, renamed, left out, put twice, or blown up, and right checksums."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    at = next((n for n, (name, _) in enumerate(members) if name.endswith("data.pkl")), 0)
+    at = at if rng.random() < 0.6 else rng.randrange(len(members))
+    name, inner = members[at]
+    change = rng.random()
+    if change < 0.7:
+        members[at] = (name, mutate(inner, rng, is_text=rng.random() < 0.2))
+    elif change < 0.8:
+        members[at] = (rng.choice(_NAMES), inner)
+    elif change < 0.85:
+        del members[at]
+    elif change < 0.9:
+        members.append((name.rpartition("/")[0] + "/" + rng.choice(_NAMES), inner))
+    else:
+        members[at] = (name, inner * rng.choice((2, 100)) + bytes(rng.choice((0, 10**6, 30 * 10**6))))
+    buffer = io.BytesIO()
+    packing = zipfile.ZIP_DEFLATED if change > 0.9 or rng.random() < 0.1 else zipfile.ZIP_STORED
+    with zipfile.ZipFile(buffer, "w", packing) as archive:
+        seen = set()
+        for member, data in members:
+            if member not in seen:  # two of a name are a warning of the library that writes
+                archive.writestr(member or "empty", data)
+            seen.add(member)
+    return buffer.getvalue()
+
+
+@cache
+def checkpoint_target(name: str) -> CheckpointTarget:
+    """The target of this name."""
+    suffix = ".safetensors" if name.startswith("safetensors") else ".pt"
+    return CheckpointTarget(name, {f"a{suffix}": CHECKPOINTS[name]()})
