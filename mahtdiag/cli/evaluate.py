@@ -59,6 +59,7 @@ def evaluate_command(
     out: options.Out = None,
     resume: options.Resume = False,
     overlays: options.Overlays = None,
+    error_unit: options.ErrorUnit = None,
     allow_failures: options.AllowFailures = None,
     accept: options.Accept = None,
     strict_setup: options.StrictSetup = None,

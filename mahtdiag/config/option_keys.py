@@ -172,6 +172,11 @@ OVERLAYS = OptionKey(
     "--overlays", str(DEFAULT_OVERLAYS), "worst:N, all or none",
     RESULT, "worst:N|all|none", f"Which overlays to draw (default: {DEFAULT_OVERLAYS}).",
 )  # fmt: skip
+ERROR_UNIT = OptionKey(
+    "--error-unit", "px", "px, mm, input-px, diagonal, width, height: shown first",
+    RESULT, "px|mm|input-px|diagonal|width|height",
+    "What tables show errors in first: also input pixels, or % of diagonal, vertebra or spine.",
+)  # fmt: skip
 ALLOW_FAILURES = OptionKey(
     "--allow-failures", 0, "images that may fail without failing the command",
     RESULT, "N", "Images that may fail without failing the command (default: 0).",

@@ -47,6 +47,7 @@ from mahtdiag.schema.choices import (
     DecodeMethod,
     FacingSide,
     ImageChoice,
+    LeadingUnit,
     Precision,
     UncertaintyFrame,
     UncertaintyKind,
@@ -169,6 +170,7 @@ class EvaluateSettings(SettingsTable):
     workers: PositiveInt | None = optional(keys.WORKERS)
     precision: Precision | None = optional(keys.PRECISION)
     overlays: Annotated[ImageChoice, BeforeValidator(ImageChoice.parse)] | None = optional(keys.OVERLAYS)
+    error_unit: LeadingUnit | None = optional(keys.ERROR_UNIT)
     allow_failures: NonNegativeInt | None = optional(keys.ALLOW_FAILURES)
     recalibration: str | None = optional(keys.RECALIBRATION)
     expected_error: StrictBool | None = optional(keys.EXPECTED_ERROR)

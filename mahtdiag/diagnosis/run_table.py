@@ -12,9 +12,10 @@ from typing import Any, Final, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.error_types import ErrorType, ErrorTypes, classify_errors, whole_image_level_shift
+from mahtdiag.anatomy.error_types import ErrorTypes
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import Limits, Rule
+from mahtdiag.diagnosis import derived, error_scales
 from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
 from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.diagnosis.sigma_covariance import covariance_of_sigma
@@ -28,22 +29,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 T = TypeVar("T")
-
-
-def _level_shift(table: "RunTable") -> Ints:
-    return whole_image_level_shift(table.pred_px, table.gt_px)
-
-
-def _units(table: "RunTable") -> Ints:
-    """Patients numbered as they appear; an image of unknown patient is a patient of its own."""
-    if not table.has(RunTable.patient) or not any(table.patient):
-        return np.arange(len(table))
-    known: dict[str | int, int] = {}
-    return np.array([known.setdefault(p or row, len(known)) for row, p in enumerate(table.patient)], np.int64)
-
-
-def _sizes_px(table: "RunTable") -> Floats:
-    return np.stack([table.width, table.height], axis=-1)
 
 
 def _findings(table: "RunTable") -> Findings:
@@ -72,19 +57,6 @@ def _label_codes(table: "RunTable") -> tuple[tuple[str, ...], ...]:
 def _check(table: "RunTable", points_px: Floats) -> Findings:
     limits, rules = table.conditions.limits, table.conditions.rules
     return check_anatomy(points_px, table.skeleton, image_size_px=table.sizes_px, limits=limits, rules=rules)
-
-
-def _error_types(table: "RunTable") -> ErrorTypes:
-    return classify_errors(table.pred_px, table.gt_px)
-
-
-def _known(table: "RunTable") -> Bools:
-    return np.asarray(np.isfinite(table.gt_px).all(axis=-1))
-
-
-def _titles(table: "RunTable") -> NDArray[np.object_]:
-    titles = [None if kind is ErrorType.UNKNOWN else kind.title for kind in ErrorType]
-    return np.array(titles, dtype=np.object_)[table.error_types.types - min(ErrorType)]
 
 
 def _covariance_px2(table: "RunTable") -> Floats | None:
@@ -125,7 +97,7 @@ class RunTable:
     max_error_px = Column[Floats]("float64", record="max_error_px")
     violations = Column[tuple[tuple[str, ...], ...]]("list<string>", record="codes")
     labels_suspicious = Column[tuple[tuple[str, ...], ...]]("list<string>", record="label_codes", later=True)
-    level_shift = Column[Ints]("int8", later=True, compute=_level_shift)
+    level_shift = Column[Ints]("int8", later=True, compute=derived.level_shift)
     image_sha256 = Column[tuple[str | None, ...]]("string", record="image_sha256")
     annotation_sha256 = Column[tuple[str | None, ...]]("string", record="annotation_sha256")
     bits = Column[Floats]("int32", record="pixels.bits", optional=True, later=True)
@@ -138,6 +110,15 @@ class RunTable:
     expected_radial_error_px = Column[Floats]("float64", record="expected_error_px", later=True)
     """Mean expected radial error of all keypoints; NaN without `evaluate --expected-error`."""
     thumbnail = Column[tuple[str | None, ...]]("string", record="pixels.thumbnail", optional=True, later=True)
+
+    vertebra_width_px = Column[Floats]("float64", later=True, compute=error_scales.vertebra_width_px)
+    """Mean width of the labelled vertebrae, which errors are measured by."""
+    spine_height_px = Column[Floats]("float64", later=True, compute=error_scales.spine_height_px)
+    """From the first to the last endplate of the label."""
+    radial_error_input_px = Column[Floats]("float64", later=True, compute=derived.mean_error_input_px)
+    radial_error_diagonal_pct = Column[Floats]("float64", later=True, compute=derived.mean_error_diagonal_pct)
+    radial_error_width_pct = Column[Floats]("float64", later=True, compute=derived.mean_error_width_pct)
+    radial_error_height_pct = Column[Floats]("float64", later=True, compute=derived.mean_error_height_pct)
 
     gt_px = Column[Floats]("float64", "gt_x", "gt_y", record="keypoints.gt_px")
     pred_px = Column[Floats]("float64", "pred_x", "pred_y", record="keypoints.pred_px")
@@ -179,13 +160,19 @@ class RunTable:
         *("float64", "head_xx", "head_xy", "head_yy"), record="keypoints.head_covariance_px2", later=True
     )
 
-    labelled_keypoints = Column[Bools]("bool", "labelled", compute=_known, later=True, by_keypoint=True)
-    error_type = Column[NDArray[np.object_]]("string", compute=_titles, later=True, by_keypoint=True)
+    labelled_keypoints = Column[Bools](
+        "bool", "labelled", compute=derived.labelled, later=True, by_keypoint=True
+    )
+    error_input_px = Column[Floats](
+        "float64", compute=error_scales.error_input_px, later=True, by_keypoint=True
+    )
+    """Radial error in pixels of the network's input; NaN where its size is not known."""
+    error_type = Column[NDArray[np.object_]]("string", compute=derived.titles, later=True, by_keypoint=True)
     """What kind of mistake each keypoint is, in words; None where its label is missing."""
 
-    units = Column[Ints](compute=_units)
+    units = Column[Ints](compute=derived.units)
     """What is independent, `[N]`: the number of each image's patient, or of the image where none is known."""
-    sizes_px = Column[Floats](compute=_sizes_px)
+    sizes_px = Column[Floats](compute=derived.sizes_px)
     """(width, height) of each image, `[N, 2]`."""
     findings = Column[Findings](compute=_findings)
     """What the rules and limits in force find in the predictions."""
@@ -195,7 +182,7 @@ class RunTable:
     """Codes of these in each image."""
     urgency = Column[Floats](compute=_urgency)
     """How much each image wants a look, `[N]`: its mean error; severity where nothing is labelled."""
-    error_types = Column[ErrorTypes](compute=_error_types)
+    error_types = Column[ErrorTypes](compute=derived.error_types)
     """What kind of mistake each keypoint is."""
     covariance_px2 = Column[Floats | None](compute=_covariance_px2)
     """Covariance of σ, `[N, K, 2, 2]`: that of a head, or the heatmap's spread; else None."""

@@ -268,7 +268,8 @@ class RunFolder:
     def _write_part(self, part: BatchRange) -> None:
         records = [record for batch in part.batches for record in self._waiting[batch][0]]
         failures = [failure for batch in part.batches for failure in self._waiting[batch][1]]
-        table = RunTable.of_records(records, failures, self._document.view.skeleton)
+        document = self._document
+        table = RunTable.of_records(records, failures, document.view.skeleton, document.conditions)
         self._parts.write(part, images_rows(table), keypoints_rows(table))
         # An interruption before the next line writes the same part again under the same name.
         self._waiting = {b: content for b, content in self._waiting.items() if b not in part.batches}

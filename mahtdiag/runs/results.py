@@ -20,6 +20,7 @@ from pydantic import (
     create_model,
 )
 
+from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import IntervalKind, Key, Metric
 from mahtdiag.diagnosis.metrics.registry import known_metrics
@@ -83,7 +84,13 @@ class _Record:
     fields: Mapping[str, Definition] = field(default_factory=dict)
 
 
-_RADIAL = ("radial_error_px", "radial_error_mm", "sdr_px", "sdr_mm", "sdr_px_ci95", "sdr_mm_ci95")
+_RADIAL = tuple(
+    name.format(unit.key)
+    for units in (ERROR_UNITS[:2], ERROR_UNITS[2:])
+    for name in ("radial_error_{}", "sdr_{}", "sdr_{}_ci95")
+    for unit in units
+)
+_KEYS = tuple(unit.key for unit in ERROR_UNITS)
 _MEANS: Definition = (
     dict[str, NonNegative | None],
     Field(default_factory=dict, description="mean error in pixels; null where no keypoint is annotated"),
@@ -103,14 +110,14 @@ _RECORDS: Mapping[Path, _Record] = {
         {"by_vertebra": _MEANS, "by_corner": _MEANS},
     ),
     **{("metrics", *of, f"radial_error_{unit}"): _ERRORS
-       for of in ((), ("vertebrae", ANY_KEY), ("corners", ANY_KEY)) for unit in ("px", "mm")},
+       for of in ((), ("vertebrae", ANY_KEY), ("corners", ANY_KEY)) for unit in _KEYS},
     ("clean_labels",): _Record(
         "CleanLabels",
         "Radial errors and the best σ scale without the images whose labels break a rule; null without any."
         "\n\n`images` are those that are left, `left_out` the others.",
         ("images", "left_out", *_RADIAL),
     ),
-    **{("clean_labels", f"radial_error_{unit}"): _ERRORS for unit in ("px", "mm")},
+    **{("clean_labels", f"radial_error_{unit}"): _ERRORS for unit in _KEYS},
     ("metrics", "vertebrae", ANY_KEY): _GROUP,
     ("metrics", "corners", ANY_KEY): _GROUP,
     ("losses",): _Record(

@@ -10,7 +10,14 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.conditions import Conditions
-from mahtdiag.schema.choices import LOSS_WEIGHTS, ImageChoice, Precision, UncertaintyFrame, UncertaintySource
+from mahtdiag.schema.choices import (
+    LOSS_WEIGHTS,
+    ImageChoice,
+    LeadingUnit,
+    Precision,
+    UncertaintyFrame,
+    UncertaintySource,
+)
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, Size
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelInput, ModelSpec
@@ -21,7 +28,18 @@ DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
 FROM_FILE: Final = "file"
 """Where places and σ come from in a run whose predictions were read from a file."""
 FREE_SETTINGS: Final = frozenset(
-    {"allow_failures", "calibration", "format", "gates", "given", "out", "overlays", "resume", "workers"}
+    {
+        "allow_failures",
+        "calibration",
+        "error_unit",
+        "format",
+        "gates",
+        "given",
+        "out",
+        "overlays",
+        "resume",
+        "workers",
+    }
 )
 """What tells how a run was executed or shown and changes none of its numbers."""
 
@@ -138,6 +156,7 @@ class RunSettings:
         precision: Precision,
         workers: int,
         overlays: ImageChoice,
+        error_unit: LeadingUnit | None,
         allow_failures: int,
     ) -> "RunSettings":
         """The same with how the run was made, judged and executed: every setting that decides a number."""
@@ -158,6 +177,7 @@ class RunSettings:
                 "precision": str(precision),
                 "workers": workers,
                 "overlays": str(overlays),
+                **({} if error_unit is None else {"error_unit": str(error_unit)}),
                 "allow_failures": allow_failures,
             }
         )
@@ -174,6 +194,7 @@ class RunSettings:
             decode=self.decode,
             heatmap_sigma=float(sigma) if isinstance(sigma, int | float) else None,
             frames=self.frames,
+            input_frames=self.input_frames,
             sigma_source=self.sigma_source(ensemble=ensemble),
             sigma_factors=by_keypoint,
             loss_frame="original pixels" if self.from_file and self.input_size is None else "network frame",
@@ -195,18 +216,22 @@ class RunSettings:
     @property
     def frames(self) -> NetworkFrames | None:
         """How images became heatmaps; None where the run does not say."""
+        sized = _size(self.stored.get("heatmap_size")) is not None
+        # Without heatmaps a place is a pixel of the input.
+        return self.input_frames if sized or self.stored.get("heatmaps") is False else None
+
+    @property
+    def input_frames(self) -> NetworkFrames | None:
+        """How images became network input; the heatmap counts as large as it where the run has none."""
         stored = self.stored
         network_input, heatmap = (_size(stored.get(name)) for name in ("input_size", "heatmap_size"))
-        if stored.get("heatmaps") is False:
-            # A place is a pixel of the input.
-            heatmap = network_input
-        if network_input is None or heatmap is None:
+        if network_input is None:
             return None
         try:
             resize, convention = Resize.parse(stored["resize"]), CoordinateConvention(str(stored["coords"]))
         except (KeyError, ValueError):
             return None
-        return NetworkFrames(network_input, heatmap, resize, convention)
+        return NetworkFrames(network_input, heatmap or network_input, resize, convention)
 
     def sigma_source(self, *, ensemble: bool) -> str:
         """`head`, `heatmap`, `mc-dropout` or `ensemble`: where σ came from."""
@@ -246,6 +271,12 @@ class RunSettings:
         """Keys of `[model]` that the checkpoint did not settle; None where the run does not say."""
         stored = self.stored.get("given")
         return tuple(map(str, stored)) if isinstance(stored, list) else None
+
+    @property
+    def error_unit(self) -> LeadingUnit | None:
+        """What tables show errors in first; None where nobody asked."""
+        stored = self.stored.get("error_unit")
+        return LeadingUnit(str(stored)) if stored in list(LeadingUnit) else None
 
     @property
     def input_size(self) -> str | None:

@@ -88,6 +88,21 @@ class UncertaintySource(StrEnum):
     NONE = "none"
 
 
+class LeadingUnit(StrEnum):
+    """What tables show radial errors in first.
+
+    Original pixels, millimetres, pixels of the network's input, or percent of the image's diagonal, of the
+    mean width of its vertebrae, or of the height of its spine.
+    """
+
+    PX = "px"
+    MM = "mm"
+    INPUT_PX = "input-px"
+    DIAGONAL = "diagonal"
+    WIDTH = "width"
+    HEIGHT = "height"
+
+
 class FacingSide(StrEnum):
     """Side of the image that is anterior."""
 

@@ -9,6 +9,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.schema.choices import (
     DecodeMethod,
     ImageChoice,
+    LeadingUnit,
     Precision,
     UncertaintyFrame,
     UncertaintyKind,
@@ -151,6 +152,7 @@ KEYS = (
          ("worst:12", ImageChoice("worst:12", 12)), ("worst:0", ImageChoice("worst:0", 0))),
         ("worst", "worst:", "worst:-1", "worst:1.5", "worst:x", "best:3", "ALL", "", 12, True, "worst:3:4"),
     ),
+    Key("evaluate", "error_unit", tuple((u.value, u) for u in LeadingUnit), ("input", "cm", "PX", 2, True)),
     Key("evaluate", "allow_failures", ((0, 0), (7, 7)), (-1, 1.5, "some", True, NAN)),
     Key("evaluate", "recalibration", (("a b.json", "a b.json"),), TEXT_BAD),
     Key("evaluate", "expected_error", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),

@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_a_run_without_these_images() -> None:
     )
     assert (ours["clean_labels.images"].value, ours["clean_labels.left_out"].value) == (IMAGES - 7, 7)
     found.pop("sigma_scale")
-    assert len(found) == 20
+    assert len(found) == 50
     for name, of in found.items():
         assert of == without[name], name
         assert of != ours[name], name

@@ -1,4 +1,4 @@
-"""Radial errors: of all keypoints, of each vertebra and of each corner, in pixels and in millimetres."""
+"""Radial errors: of all keypoints, of each vertebra and of each corner, in every unit."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.columns import ColumnNotReadError
+from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS, ErrorUnit
 from mahtdiag.diagnosis.metrics.measures import Mean, Measure, Pooled, Quantile, Terms, Told
 from mahtdiag.diagnosis.metrics.metric import (
     ERRORS,
@@ -34,17 +35,16 @@ from mahtdiag.diagnosis.worst_images import (
     measured,
     of,
 )
+from mahtdiag.schema.choices import LeadingUnit
 from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-THRESHOLDS = {"px": (2.0, 4.0, 8.0, 16.0), "mm": (2.0, 2.5, 3.0, 4.0)}
+PX, MM = LeadingUnit.PX, LeadingUnit.MM
+THRESHOLDS = {unit.key: unit.thresholds for unit in ERROR_UNITS if unit.choice in (PX, MM)}
 """Of success detection rates: the share of errors that do not exceed a threshold."""
 
-SPACING = Need(
-    "no image has a pixel spacing; give --pixel-spacing", "no image has a pixel spacing in both runs"
-)
 HEATMAP = Need(
     "expected radial errors are computed by `evaluate --expected-error` alone",
     "expected radial errors are not known in both runs; give `evaluate --expected-error`",
@@ -84,24 +84,19 @@ def error_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
     )
 
 
-def errors_of(table: RunTable, unit: str, group: Group) -> Floats:
-    """Radial errors of the keypoints of a group, `[N, k]`, in `px` or `mm`; NaN where unknown."""
-    return group.of(table.error_px if unit == "px" else table.error_mm)
-
-
-def largest_in(table: RunTable, group: Group) -> str:
+def largest_in(table: RunTable, group: Group, unit: ErrorUnit = ERROR_UNITS[0]) -> str:
     """The image with the largest error of a keypoint of the group."""
-    error_px = errors_of(table, "px", group)
-    return table.image[int(np.where(np.isfinite(error_px), error_px, -1.0).max(axis=1).argmax())]
+    error = group.of(unit.errors(table))
+    return table.image[int(np.where(np.isfinite(error), error, -1.0).max(axis=1).argmax())]
 
 
 def _radial(group: Group) -> Iterator[Metric]:
-    """Distribution of the errors of a group, and the share of them within each threshold, in both units."""
-    for unit, thresholds in THRESHOLDS.items():
+    """Distribution of the errors of a group, and the share of them within each threshold, in every unit."""
+    for unit in ERROR_UNITS:
         terms = _errors(group, unit)
         for statistic, words in STATISTICS.items():
             yield _statistic(group, unit, statistic, words, terms)
-        for threshold in thresholds:
+        for threshold in unit.thresholds:
             yield _rate(group, unit, threshold, terms)
 
 
@@ -110,9 +105,9 @@ def _path(group: Group, *path: str) -> tuple[str, ...]:
     return (ERRORS, *of_group, *path)
 
 
-def _errors(group: Group, unit: str) -> Terms:
+def _errors(group: Group, unit: ErrorUnit) -> Terms:
     def values(table: RunTable) -> Floats:
-        return errors_of(table, unit, group)
+        return group.of(unit.errors(table))
 
     return Terms(values, lambda table: np.isfinite(values(table)))
 
@@ -125,23 +120,22 @@ def _measure(statistic: str, terms: Terms) -> Measure:
     return Pooled(terms, np.std if statistic == "std" else np.max)
 
 
-def _statistic(group: Group, unit: str, statistic: str, words: str, terms: Terms) -> Metric:
-    table, is_main, is_mean = f"radial_error_{unit}", group.kind is GroupKind.ALL, statistic == "mean"
-    compared = Compared.ALWAYS if is_main else Compared.ASKED
+def _statistic(group: Group, unit: ErrorUnit, statistic: str, words: str, terms: Terms) -> Metric:
+    table, is_main, is_mean = f"radial_error_{unit.key}", group.kind is GroupKind.ALL, statistic == "mean"
     return Metric(
         path=_path(group, table, statistic),
-        label=f"{words}, {unit}",
-        short=f"{statistic}, {unit}" if is_main else ".".join(_path(group, table, statistic)[1:]),
+        label=f"{words}, {unit.words}",
+        short=f"{statistic}, {unit.short}" if is_main else ".".join(_path(group, table, statistic)[1:]),
         group=group,
         better=Better.LOWER,
-        unit=unit,
+        unit=unit.words,
         measure=_measure(statistic, terms),
         interval=_interval_of(statistic),
         interval_path=_path(group, table, "ci95") if is_mean else None,
         behind=_by_largest(group, unit) if statistic == "max" else by_mean_error(group, unit),
-        need=SPACING if unit == "mm" else None,
+        need=unit.need,
         table=TABLES[group.kind],
-        compared=compared if is_mean or statistic in QUANTILES else Compared.NEVER,
+        compared=_compared(group, unit) if is_mean or statistic in QUANTILES else Compared.NEVER,
         proposed=_place(group, unit, statistic),
         required=True,
     )
@@ -153,39 +147,44 @@ def _interval_of(statistic: str) -> IntervalKind:
     return IntervalKind.QUANTILE if statistic in QUANTILES else IntervalKind.NONE
 
 
-def _place(group: Group, unit: str, number: str) -> int:
+def _compared(group: Group, unit: ErrorUnit) -> Compared:
+    """Whatever is asked for: the same errors in more units would be the same finding more often."""
+    return Compared.ALWAYS if group.kind is GroupKind.ALL and unit.key in THRESHOLDS else Compared.ASKED
+
+
+def _place(group: Group, unit: ErrorUnit, number: str) -> int:
     """Of a gate among those that `init` proposes."""
-    if group.kind is GroupKind.VERTEBRA and (unit, number) == ("px", "mean"):
+    if group.kind is GroupKind.VERTEBRA and (unit.choice, number) == (PX, "mean"):
         return EXAMPLE
-    return _PROPOSED.get((unit, number), 0) if group.kind is GroupKind.ALL else 0
+    return _PROPOSED.get((unit.key, number), 0) if group.kind is GroupKind.ALL else 0
 
 
-def _rate(group: Group, unit: str, threshold: float, terms: Terms) -> Metric:
+def _rate(group: Group, unit: ErrorUnit, threshold: float, terms: Terms) -> Metric:
     is_main, key = group.kind is GroupKind.ALL, Key(f"{threshold:g}")
-    limit = f"{key} {unit}{of(group.name)}"
+    limit, table = f"{key} {unit.words}{of(group.name)}", f"sdr_{unit.key}"
 
     def is_reached(table: RunTable) -> Bools:
         # A NaN is below no threshold.
         return np.asarray(terms.values(table) <= threshold)
 
     def behind(table: RunTable) -> Ranking:
-        return beyond(errors_of(table, unit, group), threshold, limit, table.image)
+        return beyond(group.of(unit.errors(table)), threshold, limit, table.image)
 
     return Metric(
-        path=_path(group, f"sdr_{unit}", key),
-        label=f"success detection rate, {key} {unit}",
-        short=f"within {key} {unit}, %" if is_main else ".".join(_path(group, f"sdr_{unit}", key)[1:]),
+        path=_path(group, table, key),
+        label=f"success detection rate, {key} {unit.words}",
+        short=f"within {key} {unit.short}, %" if is_main else ".".join(_path(group, table, key)[1:]),
         group=group,
         better=Better.HIGHER,
         most=1.0,
         unit="share",
         measure=Mean(Terms(is_reached, terms.known)),
         interval=IntervalKind.SHARE,
-        interval_path=_path(group, f"sdr_{unit}_ci95", key),
+        interval_path=_path(group, f"{table}_ci95", key),
         behind=behind,
-        need=SPACING if unit == "mm" else None,
+        need=unit.need,
         table=TABLES[group.kind],
-        compared=Compared.ALWAYS if is_main else Compared.ASKED,
+        compared=_compared(group, unit),
         proposed=_place(group, unit, key),
         required=True,
     )
@@ -210,7 +209,7 @@ def _keypoints(group: Group) -> Metric:
     """How many keypoints of a group have an error; None where none has."""
 
     def value(table: RunTable) -> int | None:
-        return int(np.isfinite(errors_of(table, "px", group)).sum()) or None
+        return int(np.isfinite(group.of(table.error_px)).sum()) or None
 
     counted_keypoints = _count(group, _path(group, "keypoints"), Better.NEITHER, value)
     return replace(counted_keypoints, required=True)
@@ -277,29 +276,29 @@ def label_details(table: RunTable) -> tuple[str, ...]:
     return tuple(f" (its label breaks {', '.join(codes)})" if codes else "" for codes in broken)
 
 
-def by_mean_error(group: Group, unit: str = "px") -> Images:
+def by_mean_error(group: Group, unit: ErrorUnit = ERROR_UNITS[0]) -> Images:
     """Ranks images by the mean radial error of a group."""
 
     def behind(table: RunTable) -> Ranking:
-        score = mean_of_known(errors_of(table, unit, group))
-        details = label_details(table)
-        return measured(f"mean radial error{of(group.name)}", unit, score, table.image, details=details)
+        score = mean_of_known(group.of(unit.errors(table)))
+        what, details = f"mean radial error{of(group.name)}", label_details(table)
+        return measured(what, unit.words, score, table.image, details=details)
 
     return behind
 
 
-def _by_largest(group: Group, unit: str) -> Images:
+def _by_largest(group: Group, unit: ErrorUnit) -> Images:
     def behind(table: RunTable) -> Ranking:
-        score = largest_known(errors_of(table, unit, group))
+        score = largest_known(group.of(unit.errors(table)))
         what, details = f"radial error of a keypoint{of(group.name)}", label_details(table)
-        return measured(what, unit, score, table.image, details=details)
+        return measured(what, unit.words, score, table.image, details=details)
 
     return behind
 
 
 def _by_missing(group: Group, *, rises: bool) -> Images:
     def behind(table: RunTable) -> Ranking:
-        missing = np.isnan(errors_of(table, "px", group)).sum(axis=1).astype(np.float64)
+        missing = np.isnan(group.of(table.error_px)).sum(axis=1).astype(np.float64)
         return counted(
             f"keypoints{of(group.name)} without error", "keypoint", missing, table.image, rises=rises
         )

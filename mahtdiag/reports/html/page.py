@@ -16,7 +16,6 @@ from markupsafe import Markup
 from mahtdiag import __version__
 from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, LEFT_OUT
-from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.losses import LOSSES
 from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
 from mahtdiag.diagnosis.metrics.registry import metric_of
@@ -198,11 +197,13 @@ def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
     if not report.table.labelled:
         return (_anatomy_tile(report), _evaluated_tile(report))
     mean, median, p95 = (
-        report.numbers[f"radial_error_{report.unit}.{of}"] for of in ("mean", "median", "p95")
+        report.numbers[f"radial_error_{report.unit.key}.{of}"] for of in ("mean", "median", "p95")
     )
     tiles = [
-        Tile(f"mean error, {report.unit}", pixels(mean.value), _interval(mean)),
-        Tile(f"median error, {report.unit}", pixels(median.value), f"95 % are below {pixels(p95.value)}"),
+        Tile(f"mean error, {report.unit.words}", pixels(mean.value), _interval(mean)),
+        Tile(
+            f"median error, {report.unit.words}", pixels(median.value), f"95 % are below {pixels(p95.value)}"
+        ),
         _rate_tile(report),
         _anatomy_tile(report),
         *_clean_tile(report),
@@ -229,23 +230,23 @@ def _interval(found: Estimate, scale: float = 1.0, unit: str = "") -> str:
 
 def _rate_tile(report: ReportContent) -> Tile:
     """The success detection rate at the middle of the thresholds."""
-    thresholds = THRESHOLDS[report.unit]
+    unit, thresholds = report.unit, report.unit.thresholds
     threshold = f"{thresholds[len(thresholds) // 2]:g}"
-    rate = report.numbers[f"sdr_{report.unit}.{threshold}"]
-    label = f"within {threshold} {report.unit}"
+    rate = report.numbers[f"sdr_{unit.key}.{threshold}"]
+    label = f"within {threshold} {unit.words}"
     noise = report.anatomy.noise
-    if noise is not None and (report.unit, float(threshold)) in set(noise.below()):
+    if noise is not None and (unit.key, float(threshold)) in set(noise.below()):
         label = f"{label} (label noise)"
     return Tile(label, percent(rate.value), _interval(rate, 100, " %"))
 
 
 def _clean_tile(report: ReportContent) -> tuple[Tile, ...]:
     """The mean error without the images whose labels break a rule, where there are any."""
-    mean = report.numbers.get(f"{CLEAN}.radial_error_{report.unit}.mean")
+    mean = report.numbers.get(f"{CLEAN}.radial_error_{report.unit.key}.mean")
     left_out = int(report.numbers[LEFT_OUT].value)
     if mean is None or not left_out:
         return ()
-    label = f"mean error, {report.unit}, without {counted(left_out, 'suspicious label')}"
+    label = f"mean error, {report.unit.words}, without {counted(left_out, 'suspicious label')}"
     return (Tile(label, pixels(mean.value), _interval(mean)),)
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
-from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.metrics.error_units import ErrorUnit
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import GroupKind
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
@@ -32,9 +32,10 @@ from mahtdiag.reports.tables.anatomy import (
 )
 from mahtdiag.reports.tables.calibration import CalibrationResult, coverage_table, group_table, summary_table
 from mahtdiag.reports.tables.clean_labels import clean_label_parts
+from mahtdiag.reports.tables.errors import group_table as error_group_table
+from mahtdiag.reports.tables.errors import leading_unit
+from mahtdiag.reports.tables.errors import summary_table as error_summary_table
 from mahtdiag.reports.tables.evaluation import ambiguity_parts, level_shift_line, loss_table, repair_table
-from mahtdiag.reports.tables.evaluation import group_table as error_group_table
-from mahtdiag.reports.tables.evaluation import summary_table as error_summary_table
 from mahtdiag.reports.tables.label_noise import noise_parts
 from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import setup_table
@@ -42,6 +43,7 @@ from mahtdiag.reports.tables.subgroups import subgroup_parts
 from mahtdiag.reports.tables.suspicious_labels import suspicious_parts
 from mahtdiag.reports.tables.table import Line, Part, Style
 from mahtdiag.reports.tables.unlabelled import unlabelled_parts
+from mahtdiag.schema.choices import LeadingUnit
 from mahtdiag.schema.setup import SetupEntry
 
 Floats = NDArray[np.float64]
@@ -73,6 +75,7 @@ class ReportContent:
     provenance: tuple[Facts, ...]
     notes: tuple[str, ...]
     setup: tuple[SetupEntry, ...] = ()
+    error_unit: LeadingUnit | None = None
 
     @property
     def numbers(self) -> RunNumbers:
@@ -80,9 +83,10 @@ class ReportContent:
         return numbers_of(self.table)
 
     @property
-    def unit(self) -> str:
-        """Millimetres where the pixel spacing is known for some image, else pixels."""
-        return "px" if self.numbers.get("radial_error_mm.mean") is None else "mm"
+    def unit(self) -> ErrorUnit:
+        """What is asked for; else millimetres where any image has a pixel spacing, else pixels."""
+        in_mm = self.numbers.get("radial_error_mm.mean") is not None
+        return leading_unit(self.error_unit or (LeadingUnit.MM if in_mm else None), self.numbers)[0]
 
 
 NAME_WIDTH = 40
@@ -139,29 +143,36 @@ def _plot(figure: Figure, name: str, description: str) -> Plot:
 
 
 def _errors(report: ReportContent) -> Chapter:
-    images, thresholds = report.table, THRESHOLDS[report.unit]
-    error = images.error_px if report.unit == "px" else images.error_mm
+    images, unit = report.table, report.unit
+    error = unit.errors(images)
     with plot_style():
         distribution = _plot(
-            distribution_figure(error, thresholds, report.unit),
+            distribution_figure(error, unit.thresholds, unit.words),
             "error-distribution",
-            f"Histogram of the radial errors in {report.unit}, and the share of keypoints up to each error",
+            f"Histogram of the radial errors in {unit.words}, and the share of keypoints up to each error",
         )
         spine = _plot(
-            error_spine_figure(images.skeleton, error, report.unit),
+            error_spine_figure(images.skeleton, error, unit.words),
             "error-spine",
-            f"Mean radial error of each keypoint in {report.unit} on a schematic spine",
+            f"Mean radial error of each keypoint in {unit.words} on a schematic spine",
         )
     diagnosis = report.anatomy.diagnosis
     kinds: Stack = (repair_table(images), level_shift_line(images)) if diagnosis else ()
     sigma_scale = report.calibration.report.sigma_scale if report.calibration else None
+    leading, why = leading_unit(report.error_unit, report.numbers)
+    evaluated, failed = len(images), len(images.failures)
     table: Stack = (
-        error_summary_table(report.numbers, evaluated=len(images), failed=len(images.failures)),
+        *((Line(why),) if why else ()),
+        error_summary_table(report.numbers, evaluated=evaluated, failed=failed, unit=leading),
         *clean_label_parts(report.numbers, sigma_scale),
     )
     groups = (
-        error_group_table("Radial error by vertebra", report.numbers, GroupKind.VERTEBRA, NAME_WIDTH),
-        error_group_table("Radial error by corner", report.numbers, GroupKind.CORNER, NAME_WIDTH),
+        error_group_table(
+            "Radial error by vertebra", report.numbers, GroupKind.VERTEBRA, NAME_WIDTH, unit=leading
+        ),
+        error_group_table(
+            "Radial error by corner", report.numbers, GroupKind.CORNER, NAME_WIDTH, unit=leading
+        ),
     )
     ambiguous = tuple(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
     rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), (table, kinds), (groups,)]

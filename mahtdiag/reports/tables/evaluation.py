@@ -13,15 +13,17 @@ from mahtdiag.anatomy.rules import RULE_BY_CODE
 from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup, ambiguity_of
 from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.gates import GateResult
-from mahtdiag.diagnosis.label_noise import LabelNoise, noise_of_run
+from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.anatomy import ANATOMY, gain_of, mean_error_px, repairs_of
-from mahtdiag.diagnosis.metrics.errors import largest_in
+from mahtdiag.diagnosis.metrics.error_units import ErrorUnit
 from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
-from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
+from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
 from mahtdiag.diagnosis.numbers import RunNumbers, find_number, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.worst_images import largest_known, mean_of_known
 from mahtdiag.reports.tables.clean_labels import clean_label_parts, mark_note, marked_name
-from mahtdiag.reports.tables.label_noise import disagreement_table, floor_note, marked_rate, unmatched_parts
+from mahtdiag.reports.tables.errors import PX, group_table, leading_unit, summary_table
+from mahtdiag.reports.tables.label_noise import disagreement_table, unmatched_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
 from mahtdiag.reports.tables.subgroups import subgroup_parts
 from mahtdiag.reports.tables.table import (
@@ -36,19 +38,18 @@ from mahtdiag.reports.tables.table import (
     Table,
     TableColumn,
     gates_table,
-    intervals_over,
     table,
 )
 from mahtdiag.reports.tables.unlabelled import unlabelled_parts
 from mahtdiag.reports.text import (
     ABSENT,
     counted,
-    images_of,
     interval,
     number,
     percent,
     pixels,
 )
+from mahtdiag.schema.choices import LeadingUnit
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.setup import SetupEntry
 
@@ -80,6 +81,7 @@ class EvaluationResult:
     run_folder: str
     overlays: int
     setup: tuple[SetupEntry, ...] = ()
+    error_unit: LeadingUnit | None = None
 
 
 def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> Iterator[Part]:
@@ -104,16 +106,19 @@ def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> I
 
 
 def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
-    yield summary_table(numbers, evaluated=result.evaluated, failed=result.failed)
+    unit, why = leading_unit(result.error_unit, numbers)
+    if why:
+        yield Line(f"{why}\n")
+    yield summary_table(numbers, evaluated=result.evaluated, failed=result.failed, unit=unit)
     yield from clean_label_parts(numbers, find_number(result.calibration or {}, "sigma_scale"))
     noise = noise_of_run(numbers.table)
     if noise is not None:
         yield from (disagreement_table(noise), *unmatched_parts(noise))
-    yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width)
-    yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width)
+    yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width, unit=unit)
+    yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width, unit=unit)
     yield from subgroup_parts(numbers.table)
     yield loss_table(numbers, result.loss_weights)
-    yield worst_table(numbers.table, result.loss_weights, name_width)
+    yield worst_table(numbers.table, result.loss_weights, name_width, unit=unit)
     yield violations_table(numbers)
     yield from (repair_table(numbers.table), level_shift_line(numbers.table))
     yield from ambiguity_parts(ambiguity_of(numbers.table))
@@ -159,35 +164,6 @@ def _by_chance(stored: Mapping[str, object]) -> str:
     return "0" if mean is None else f"about {number(mean)}"
 
 
-def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int) -> Table:
-    """Radial errors and success detection rates, with 95 % intervals: lengths by unit, then shares."""
-    told = [(metric, found) for metric, found in numbers.of(ERRORS) if metric.unit != "count"]
-    rows: list[Cells | None] = []
-    noise = noise_of_run(numbers.table)
-    for unit in dict.fromkeys(sorted((metric.unit for metric, _ in told), key=lambda unit: unit == "share")):
-        rows += [None] if rows else []
-        rows += [_number_cells(metric, found, noise) for metric, found in told if metric.unit == unit]
-    keypoints, unlabelled = (int(numbers[f"keypoints_{name}"].value) for name in ("measured", "missing"))
-    missing = f", {counted(unlabelled, 'keypoint')} not annotated" if unlabelled else ""
-    quantiles = {m.label.split(",")[0]: m.fewest for m, _ in told if m.interval is IntervalKind.QUANTILE}
-    patients = numbers.table.patients
-    note = (
-        f"{images_of(evaluated, patients)} evaluated, {failed} failed; "
-        f"{counted(keypoints, 'keypoint')}{missing}. {intervals_over(evaluated, patients, quantiles)}"
-    )
-    note = f"{note} {floor_note(noise)}".rstrip()
-    return table("Radial error", ("", "value", "95 % interval"), rows, note=note)
-
-
-def _number_cells(metric: Metric, found: Estimate, noise: LabelNoise | None) -> Cells:
-    if metric.unit == "share":
-        value, bounds = percent(found.value), f"{interval(found.ci95, 100)} %" if found.ci95 else ABSENT
-    else:
-        value, bounds = pixels(found.value), interval(found.ci95)
-    label = marked_rate(metric.label, metric.path, noise)
-    return (label, value) if metric.interval is IntervalKind.NONE else (label, value, bounds)
-
-
 def loss_table(numbers: RunNumbers, weights: Mapping[str, float]) -> Table:
     """Mean of each loss part, its weight, and its share of the weighted sum."""
     metrics = {metric.path[-1]: (metric, found) for metric, found in numbers.of(LOSSES)}
@@ -227,31 +203,17 @@ def _shares(parts: Mapping[str, float], weights: Mapping[str, float]) -> dict[st
     return {name: weighted.get(name, 0.0) / total if total else 0.0 for name in parts}
 
 
-def group_table(title: str, numbers: RunNumbers, kind: GroupKind, name_width: int = NAME_WIDTH) -> Table:
-    """Radial error per vertebra or per corner, with the image that holds the largest."""
-    columns = ("", "n", "mean px", "95 % interval", "median", "p95", "max", TableColumn("max in image"))
-    groups = numbers.by_group(ERRORS, kind)
-    worst = {group: largest_in(numbers.table, group) for group in groups}
-    rows = (
-        (
-            group.name,
-            str(of["keypoints"].value),
-            pixels(of["radial_error_px.mean"].value),
-            interval(of["radial_error_px.mean"].ci95),
-            *(pixels(of[f"radial_error_px.{name}"].value) for name in ("median", "p95", "max")),
-            marked_name(numbers.table, worst[group], name_width),
-        )
-        for group, of in groups.items()
-    )
-    return table(title, columns, rows, note=mark_note(numbers.table, worst.values()))
-
-
-def worst_table(images: RunTable, weights: Mapping[str, float], name_width: int = NAME_WIDTH) -> Table:
-    """The worst images by mean radial error: errors in pixels, then every loss part and its share.
+def worst_table(
+    images: RunTable, weights: Mapping[str, float], name_width: int = NAME_WIDTH, *, unit: ErrorUnit = PX
+) -> Table:
+    """The worst images by mean radial error: errors, then every loss part and its share.
 
     Violation codes are added where there is room for them.
     """
-    order = np.argsort(-np.nan_to_num(images.radial_error_px, nan=-1.0), kind="stable")
+    mean, largest = images.radial_error_px, images.max_error_px
+    if unit is not PX:
+        mean, largest = mean_of_known(unit.errors(images)), largest_known(unit.errors(images))
+    order = np.argsort(-np.nan_to_num(mean, nan=-1.0), kind="stable")
     worst: list[int] = order[:WORST_ROWS].tolist()
     shown = [part for part in PARTS if np.isfinite(images.loss(part)[worst]).any()]
     roomy = name_width >= NAME_WIDTH + CODES_WIDTH
@@ -260,12 +222,12 @@ def worst_table(images: RunTable, weights: Mapping[str, float], name_width: int 
     for row in worst:
         losses = {part: float(images.loss(part)[row]) for part in shown}
         shares = _shares(losses, weights)
-        numbers = (images.radial_error_px[row], images.max_error_px[row], images.loss("total")[row])
+        numbers = (mean[row], largest[row], images.loss("total")[row])
         parts = [f"{number(losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
         codes = [" ".join(images.violations[row]) or ABSENT] if roomy else []
         name = marked_name(images, images.image[row], name_width)
         rows.append((name, *map(number, numbers), *parts, *codes))
-    what = "radial error in px, loss and its parts with their shares"
+    what = f"radial error in {unit.words}, loss and its parts with their shares"
     columns = ("image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
     return table(
         f"Worst {len(worst)} of {len(images)} images: {what}",

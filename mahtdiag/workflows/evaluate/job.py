@@ -15,6 +15,7 @@ from mahtdiag.errors import ExitStatus, InterruptedRunError
 from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
 from mahtdiag.runs.reading import Run, default_run_path
+from mahtdiag.schema.choices import LeadingUnit
 from mahtdiag.schema.setup import Inspection
 from mahtdiag.workflows.evaluate.checks import entries_of, look_closer, stored, unaccepted
 from mahtdiag.workflows.evaluate.preparation import Prepared, header, prepare
@@ -45,7 +46,7 @@ class Evaluation:
     """A finished run, its numbers (None if nothing was evaluated), and the exit status they call for.
 
     `not_done` says why, where the status is NOT_DONE; `overlays` is how many were drawn; `setup_wrong`: the
-    checks of the setup that make a strict evaluation fail.
+    checks of the setup that make a strict evaluation fail; `error_unit`: what errors are shown in first.
     """
 
     run: Run
@@ -54,6 +55,7 @@ class Evaluation:
     not_done: str | None
     overlays: int
     setup_wrong: tuple[str, ...] = ()
+    error_unit: LeadingUnit | None = None
 
 
 def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
@@ -76,7 +78,8 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
     wrong = unaccepted(folder.document.setup_entries, asked.accept or ()) if asked.strict_setup else ()
     status = ExitStatus.GATE_FAILED if wrong else status
     status = status if not_done is None else ExitStatus.NOT_DONE
-    return Evaluation(replace(run, document=folder.document), numbers, status, not_done, overlays, wrong)
+    run, unit = replace(run, document=folder.document), asked.error_unit or run.document.resolved.error_unit
+    return Evaluation(run, numbers, status, not_done, overlays, wrong, unit)
 
 
 def _open_folder(request: EvaluateRequest, prepared: Prepared, held: ExitStack) -> RunFolder:

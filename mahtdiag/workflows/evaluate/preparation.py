@@ -110,6 +110,7 @@ class Prepared:
             precision=self.source.precision,
             workers=self.workers,
             overlays=self.overlays,
+            error_unit=self.asked.evaluate.error_unit,
             allow_failures=self.allow_failures,
         )
 

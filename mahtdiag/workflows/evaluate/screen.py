@@ -6,6 +6,7 @@ from pathlib import Path
 from mahtdiag.diagnosis.comparison import compare_runs
 from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, LEFT_OUT
+from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS, ErrorUnit
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
 from mahtdiag.diagnosis.metrics.registry import images_behind
@@ -14,11 +15,13 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
+from mahtdiag.reports.tables.errors import leading_unit
 from mahtdiag.reports.tables.evaluation import EvaluationResult
 from mahtdiag.reports.tables.label_noise import marked_rate
 from mahtdiag.reports.text import counted, interval, number, percent, pixels
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run, open_finished
+from mahtdiag.schema.choices import LeadingUnit
 from mahtdiag.workflows.compare.pairing import pair_runs
 from mahtdiag.workflows.evaluate.job import Evaluation
 from mahtdiag.workflows.gates.judging import gate_cases, other_notes, results_of
@@ -44,6 +47,7 @@ def result_of(evaluation: Evaluation) -> EvaluationResult:
         run_folder=str(run.path),
         overlays=evaluation.overlays,
         setup=document.setup_entries,
+        error_unit=evaluation.error_unit,
     )
 
 
@@ -76,7 +80,7 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         failures=table.failures,
         failures_allowed=evaluation.not_done is None,
         gates=gate_cases(gates, table, cache(partial(_increases, run))),
-        numbers=_evaluation_numbers(evaluation.numbers),
+        numbers=_evaluation_numbers(evaluation.numbers, evaluation.error_unit),
         worst=_worst(table) if evaluation.numbers else None,
         notes=other_notes(document.notes, gates),
         setup=document.setup_entries,
@@ -101,22 +105,30 @@ def _increases(run: Run, baseline: str) -> WorstImages | None:
     return by_increase(pair.names_b, errors.error_a_px, errors.error_b_px).worst(too_high=True)
 
 
-def _evaluation_numbers(numbers: RunNumbers | None) -> tuple[NumberRow, ...]:
+def _evaluation_numbers(numbers: RunNumbers | None, asked: LeadingUnit | None) -> tuple[NumberRow, ...]:
+    """What is asked for first, then pixels and millimetres, of other units the mean."""
     if numbers is None:
         return ()
     rows, noise = [], noise_of_run(numbers.table)
-    for unit in THRESHOLDS:
-        if f"radial_error_{unit}.mean" in numbers.found:
+    leading, _ = leading_unit(asked, numbers)
+    units = [leading, *(unit for unit in ERROR_UNITS if unit.key in THRESHOLDS and unit is not leading)]
+    for unit in units:
+        if f"radial_error_{unit.key}.mean" in numbers.found:
             rows += _error_rows(numbers, unit)
     rows += [
+        NumberRow(f"mean radial error, {unit.words}", pixels(mean.value), interval_in_words(mean.ci95))
+        for unit in ERROR_UNITS
+        if unit not in units and (mean := numbers.get(f"radial_error_{unit.key}.mean")) is not None
+    ]
+    rows += [
         NumberRow(
-            marked_rate(f"errors up to {metric.path[-1]} {unit}", metric.path, noise),
+            marked_rate(f"errors up to {metric.path[-1]} {unit.words}", metric.path, noise),
             percent(rate.value),
             _percents(rate),
         )
-        for unit in THRESHOLDS
+        for unit in units
         for metric, rate in numbers.of(ERRORS)
-        if metric.path[1] == f"sdr_{unit}"
+        if metric.path[1] == f"sdr_{unit.key}"
     ]
     rows += _clean_rows(numbers) if numbers.table.labelled else []
     total = numbers.get("losses.total")
@@ -126,12 +138,12 @@ def _evaluation_numbers(numbers: RunNumbers | None) -> tuple[NumberRow, ...]:
     return (*rows, NumberRow("images with anatomical violations", share))
 
 
-def _error_rows(numbers: RunNumbers, unit: str) -> list[NumberRow]:
-    mean, median, p95 = (numbers[f"radial_error_{unit}.{name}"] for name in ("mean", "median", "p95"))
+def _error_rows(numbers: RunNumbers, unit: ErrorUnit) -> list[NumberRow]:
+    mean, median, p95 = (numbers[f"radial_error_{unit.key}.{name}"] for name in ("mean", "median", "p95"))
     return [
-        NumberRow(f"mean radial error, {unit}", pixels(mean.value), interval_in_words(mean.ci95)),
-        NumberRow(f"median radial error, {unit}", pixels(median.value)),
-        NumberRow(f"95th percentile, {unit}", pixels(p95.value)),
+        NumberRow(f"mean radial error, {unit.words}", pixels(mean.value), interval_in_words(mean.ci95)),
+        NumberRow(f"median radial error, {unit.words}", pixels(median.value)),
+        NumberRow(f"95th percentile, {unit.words}", pixels(p95.value)),
     ]
 
 

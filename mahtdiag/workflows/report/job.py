@@ -24,7 +24,7 @@ from mahtdiag.reports.html.sections import sections_of
 from mahtdiag.reports.text import counted, one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
-from mahtdiag.schema.choices import NO_IMAGES, ImageChoice
+from mahtdiag.schema.choices import NO_IMAGES, ImageChoice, LeadingUnit
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
 from mahtdiag.workflows.pictures import worst_rows
 from mahtdiag.workflows.progress import Progress
@@ -39,7 +39,8 @@ class ReportRequest:
     """What a user asked for.
 
     `settings`: the gates in force now; `run` None: the latest; `out` None: `report.html` in the run folder;
-    `images`: which are shown; `data` None: where they lay when the run was made.
+    `images`: which are shown; `data` None: where they lay when the run was made. `error_unit` None: what the
+    settings, or those of the run, say.
     """
 
     settings: Settings
@@ -48,6 +49,7 @@ class ReportRequest:
     images: ImageChoice
     data: Path | None
     cwd: Path
+    error_unit: LeadingUnit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
         wanted = [(table.image[row], table.image_sha256[row]) for row in rows]
         started = start_pictures(pool, wanted, data)
         try:
-            report = content_of(run, table, gates, request.settings.anatomy.facing)
+            report = content_of(run, table, gates, request.settings.anatomy.facing, _unit(request, run))
             sections = tuple(sections_of(report))
             pictures = finished_pictures(started, progress)
         except BaseException:
@@ -104,6 +106,11 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
         gates=gates,
         notes=notes if gallery else (),
     )
+
+
+def _unit(request: ReportRequest, run: Run) -> LeadingUnit | None:
+    """What errors are shown in first; None where nobody asked."""
+    return request.error_unit or request.settings.evaluate.error_unit or run.document.resolved.error_unit
 
 
 def _written(request: ReportRequest, run: Run, content: bytes) -> Path:

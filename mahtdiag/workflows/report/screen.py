@@ -12,7 +12,7 @@ from mahtdiag.reports.html.sections import Facts, ReportContent
 from mahtdiag.reports.text import counted
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
-from mahtdiag.schema.choices import FacingSide
+from mahtdiag.schema.choices import FacingSide, LeadingUnit
 from mahtdiag.workflows.anatomy.job import report_of_run
 from mahtdiag.workflows.calibration.job import calibration_of, plot_data
 from mahtdiag.workflows.calibration.judged_sigma import has_sigma
@@ -21,7 +21,11 @@ from mahtdiag.workflows.gates.judging import gate_cases, other_notes, results_of
 
 
 def content_of(
-    run: Run, table: RunTable, gates: tuple[GateResult, ...], facing: FacingSide | None = None
+    run: Run,
+    table: RunTable,
+    gates: tuple[GateResult, ...],
+    facing: FacingSide | None = None,
+    error_unit: LeadingUnit | None = None,
 ) -> ReportContent:
     """Everything but the gallery; by the rules and limits that the run was judged by."""
     document = run.document
@@ -38,6 +42,7 @@ def content_of(
         provenance=tuple(_provenance(run)),
         notes=(*other_notes(document.notes, (*results_of(document.gates), *gates)), *document.warnings),
         setup=document.setup_entries,
+        error_unit=error_unit,
     )
 
 

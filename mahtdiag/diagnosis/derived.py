@@ -1,0 +1,76 @@
+"""What follows from the columns of a run's table, one function each."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mahtdiag.anatomy.error_types import ErrorType, ErrorTypes, classify_errors, whole_image_level_shift
+from mahtdiag.diagnosis.error_scales import diagonal_px, percent_of
+
+if TYPE_CHECKING:
+    from mahtdiag.diagnosis.run_table import RunTable
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def level_shift(table: "RunTable") -> Ints:
+    """By how many levels each image is marked off as a whole, `[N]`."""
+    return whole_image_level_shift(table.pred_px, table.gt_px)
+
+
+def units(table: "RunTable") -> Ints:
+    """Patients numbered as they appear; an image of unknown patient is a patient of its own."""
+    if not table.has(type(table).patient) or not any(table.patient):
+        return np.arange(len(table))
+    known: dict[str | int, int] = {}
+    return np.array([known.setdefault(p or row, len(known)) for row, p in enumerate(table.patient)], np.int64)
+
+
+def sizes_px(table: "RunTable") -> Floats:
+    """(width, height) of each image, `[N, 2]`."""
+    return np.stack([table.width, table.height], axis=-1)
+
+
+def error_types(table: "RunTable") -> ErrorTypes:
+    """What kind of mistake each keypoint is."""
+    return classify_errors(table.pred_px, table.gt_px)
+
+
+def labelled(table: "RunTable") -> Bools:
+    """Which keypoints have a label, `[N, K]`."""
+    return np.asarray(np.isfinite(table.gt_px).all(axis=-1))
+
+
+def titles(table: "RunTable") -> NDArray[np.object_]:
+    """The kind of each mistake in words, `[N, K]`; None where it has none."""
+    names = [None if kind is ErrorType.UNKNOWN else kind.title for kind in ErrorType]
+    return np.array(names, dtype=np.object_)[table.error_types.types - min(ErrorType)]
+
+
+def mean_error_input_px(table: "RunTable") -> Floats:
+    """Mean radial error of each image in the network's input pixels, `[N]`."""
+    errors = table.error_input_px
+    known = np.isfinite(errors)
+    means = np.full(len(errors), np.nan)
+    with np.errstate(over="ignore"):
+        total = np.where(known, errors, 0.0).sum(axis=1)
+    np.divide(total, known.sum(axis=1), out=means, where=known.any(axis=1))
+    return np.where(np.isfinite(means), means, np.nan)
+
+
+def mean_error_diagonal_pct(table: "RunTable") -> Floats:
+    """Mean radial error of each image in percent of its diagonal, `[N]`."""
+    return percent_of(table.radial_error_px, diagonal_px(table))
+
+
+def mean_error_width_pct(table: "RunTable") -> Floats:
+    """Mean radial error of each image in percent of the mean width of its labelled vertebrae, `[N]`."""
+    return percent_of(table.radial_error_px, table.vertebra_width_px)
+
+
+def mean_error_height_pct(table: "RunTable") -> Floats:
+    """Mean radial error of each image in percent of the height of its labelled spine, `[N]`."""
+    return percent_of(table.radial_error_px, table.spine_height_px)
