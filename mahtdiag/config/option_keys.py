@@ -67,7 +67,7 @@ COORDS = OptionKey(
     NETWORK, None, "Where pixel centres lie under a resize.",
 )  # fmt: skip
 DECODE = OptionKey(
-    "--decode", "dark", "argmax, local, dark or soft-argmax: from heatmap to place",
+    "--decode", "dark", "argmax, local, dark, soft-argmax, expectation: from heatmap to place",
     READING, None, "From heatmap to place.",
 )  # fmt: skip
 HEATMAP_SIGMA = OptionKey(

@@ -36,7 +36,8 @@ class HeatmapReading:
     `[B, K, 3]`, `flags` bits of `HeatmapFlag` `[B, K]`. NaN where the heatmap holds a NaN or +∞; a cell of −∞
     is background. `argmax` and `local` `[B, K, 2]` are the places that those two methods give, whatever the
     chosen one is; `second` is the second peak. `averaged` (xx, xy, yy) `[B, K, 3]` is the spread of the whole
-    map that soft-argmax averages, about the place; None for the other methods, which read the peak alone.
+    map that soft-argmax or the expectation averages, about the place; None for the other methods, which read
+    the peak alone.
     `expected_error` `[B, K]`: the expected radial error, in the unit of the `cell_size` that was given; None
     where none was (see `heatmaps.expected_error`).
     """
@@ -53,7 +54,7 @@ class HeatmapReading:
 
 
 def read_heatmaps(heatmaps: Tensor, decoding: Decoding, cell_size: Tensor | None = None) -> HeatmapReading:
-    """Decode `[B, K, H, W]`, the heatmaps being read once (and once more for soft-argmax).
+    """Decode `[B, K, H, W]`, the heatmaps being read once (and once more for soft-argmax and expectation).
 
     `cell_size` `[B, 2]` (x, y): what a cell measures in the unit of the expected radial error, which is
     computed only where it is given: all cells that weigh anything are then read a second time.
@@ -85,6 +86,8 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding, cell_size: Tensor | None
             points = dark(windows.within(near), peaks, sigma)
         case DecodeMethod.SOFT_ARGMAX:
             points, averaged, expected = _by_image(heatmaps, decoding.softargmax_beta, cell_size)
+        case DecodeMethod.EXPECTATION:
+            points, averaged, expected = _by_image(heatmaps, None, cell_size)
         case DecodeMethod.ARGMAX:
             points = highest
     if cell_size is not None and expected is None:
@@ -111,6 +114,16 @@ def soft_argmax(heatmaps: Tensor, beta: float = 1.0) -> Tensor:
     return _averaged(heatmaps, beta)[0]
 
 
+def expectation(heatmaps: Tensor) -> Tensor:
+    """Σ (x, y)·h / Σ h over the cells above 0, differentiable. `[..., H, W]` -> `[..., 2]` in heatmap cells.
+
+    The mean place of a map of probabilities. A map without a cell above 0 is counted from its lowest one, a
+    flat one gives its middle, one with a NaN or +∞ gives NaN. Half precisions are read as float32. Nibali et
+    al., Numerical Coordinate Regression with Convolutional Neural Networks, 2018.
+    """
+    return _averaged(heatmaps, None)[0]
+
+
 def soft_moments(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     """Place `[..., 2]` of soft-argmax and the spread (xx, xy, yy) `[..., 3]` of what it averages, about it.
 
@@ -121,7 +134,7 @@ def soft_moments(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
 
 
 def _by_image(
-    heatmaps: Tensor, beta: float, cell_size: Tensor | None
+    heatmaps: Tensor, beta: float | None, cell_size: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same of a batch, one image at a time: a copy is needed of what is read."""
     found = heatmaps.new_empty((*heatmaps.shape[:2], 6), dtype=reading_dtype(heatmaps))
@@ -135,7 +148,7 @@ def _by_image(
 
 
 def _soft_moments(
-    heatmaps: Tensor, beta: float, cell_size: Tensor | None
+    heatmaps: Tensor, beta: float | None, cell_size: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same, and the mean distance from the place by the same weights where `cell_size` gives its unit."""
     place, weights, columns, rows = _averaged(heatmaps, beta)
@@ -152,21 +165,39 @@ def _soft_moments(
     return place, torch.maximum(sums / total, least), distance
 
 
-def _averaged(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Place of soft-argmax, the weights that it averages with, and their sums over columns and rows."""
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, not {beta}")
+def _averaged(heatmaps: Tensor, beta: float | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Place of soft-argmax, or of the expectation without a β, and the weights that it averages with.
+
+    Also their sums over columns and rows.
+    """
     height, width = heatmaps.shape[-2:]
     heatmaps = heatmaps.to(reading_dtype(heatmaps))
-    shifted = (heatmaps - heatmaps.detach().amax((-2, -1), keepdim=True)) * beta
-    # What is smaller has no weight either, but would be a subnormal number, which processors are slow at.
-    weights = shifted.clamp_(min=LEAST_EXPONENT).exp()
+    weights = _shares(heatmaps) if beta is None else _soft_shares(heatmaps, beta)
     rows, columns = weights.sum(-1), weights.sum(-2)
     total = rows.sum(-1)
     x = torch.arange(width, device=heatmaps.device, dtype=heatmaps.dtype)
     y = torch.arange(height, device=heatmaps.device, dtype=heatmaps.dtype)
     place = torch.stack([(columns * x).sum(-1) / total, (rows * y).sum(-1) / total], -1)
     return place, weights, columns, rows
+
+
+def _soft_shares(heatmaps: Tensor, beta: float) -> Tensor:
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, not {beta}")
+    shifted = (heatmaps - heatmaps.detach().amax((-2, -1), keepdim=True)) * beta
+    # What is smaller has no weight either, but would be a subnormal number, which processors are slow at.
+    return shifted.clamp_(min=LEAST_EXPONENT).exp()
+
+
+def _shares(heatmaps: Tensor) -> Tensor:
+    """Cells above 0 as shares of the highest; where none is, above the lowest. Flat maps weigh all alike."""
+    highest = heatmaps.detach().amax((-2, -1), keepdim=True)
+    endless = heatmaps == -math.inf
+    lowest = heatmaps.detach().masked_fill(endless, math.inf).amin((-2, -1), keepdim=True)
+    base = torch.where(highest > 0, torch.zeros_like(highest), lowest)
+    weights = (heatmaps - base).clamp(min=0.0) / (highest - base)
+    # Of nothing but −∞ there is no place: NaN, as of a cell that is NaN.
+    return torch.where(highest == base, (~endless).to(weights.dtype), weights)
 
 
 def gaussian_targets(points: Tensor, sigma: float, height: int, width: int) -> Tensor:

@@ -21,12 +21,17 @@ class CoordinateConvention(StrEnum):
 
 
 class DecodeMethod(StrEnum):
-    """How a heatmap becomes a sub-pixel place."""
+    """How a heatmap becomes a sub-pixel place; `expectation` is for maps that sum to one."""
 
     ARGMAX = "argmax"
     LOCAL = "local"
     DARK = "dark"
     SOFT_ARGMAX = "soft-argmax"
+    EXPECTATION = "expectation"
+
+
+AVERAGING: Final = (DecodeMethod.SOFT_ARGMAX, DecodeMethod.EXPECTATION)
+"""Ways of decoding that average over the whole map."""
 
 
 class FactorKind(StrEnum):

@@ -368,6 +368,7 @@ CHANGED: dict[str, Callable[[Outputs, Tensor], object]] = {
     "coords_cov": lambda o, _: (o["coords"], _covariances(o)),
     "var": lambda o, _: {"heatmaps": o["heatmaps"], "spread": (2 * o["log_sigma"]).exp()},
     "stacks": lambda o, _: torch.stack([0 * o["heatmaps"], o["heatmaps"]], 1),
+    "probabilities": lambda o, _: o["heatmaps"] / o["heatmaps"].sum((2, 3), keepdim=True),
     "offsets": lambda o, _: _with_offsets(o),
     "simcc": lambda o, _: _with_bins(o),
     "centres": lambda o, _: _with_centres(o),

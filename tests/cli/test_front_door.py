@@ -24,7 +24,7 @@ OPTIONS = (
 )  # fmt: skip
 CHOICES = (
     "AP|LA|auto", "stretch|letterbox", "unit|imagenet|MEAN/STD", "1|3", "half-pixel|scale",
-    "argmax|local|dark|soft-argmax", "auto|head|heatmap|none", "log_sigma|sigma|log_var|var|cov",
+    "argmax|local|dark|soft-argmax|expectation", "auto|head|heatmap|none", "log_sigma|sigma|log_var|var|cov",
     "input|heatmap|unit|signed-unit|original",
     "auto|cpu|cuda|cuda:N|mps", "N|auto", "fp32|bf16|fp16", "worst:N|all|none", "table|json",
 )  # fmt: skip
@@ -35,7 +35,10 @@ BAD_USAGE = {
     "a third argument": (("evaluate", "a", "b", "c"), "got unexpected extra argument"),
     "another view": (("evaluate", "a", "b", "--view", "ap"), "'ap' is not one of 'AP', 'LA', 'auto'"),
     "another format": (("evaluate", "a", "b", "--format", "xml"), "'xml' is not one of 'table', 'json'"),
-    "another resize": (("evaluate", "a", "b", "--resize", "crop"), "'crop' is not one of 'stretch'"),
+    "another convention": (
+        ("evaluate", "a", "b", "--coords", "px"),
+        "'px' is not one of 'half-pixel', 'scale'",
+    ),
     "a word for a number": (("evaluate", "a", "b", "--heatmap-sigma", "x"), "'--heatmap-sigma'"),
     "no value": (("evaluate", "a", "b", "--out"), "'--out' requires an argument"),
 }

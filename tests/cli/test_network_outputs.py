@@ -146,6 +146,21 @@ def test_heatmaps_and_variances_elsewhere(desk: Desk, form: str, said: tuple[str
         np.testing.assert_allclose(columns["sigma_x"], 0.5 * expected, rtol=1e-4)
 
 
+def test_the_expectation_is_for_maps_that_sum_to_one(desk: Desk) -> None:
+    said = ("--decode", "expectation")
+    assert desk.lookup("probabilities", *said, data="data/AP").status == 0
+    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
+    found = columns_of(desk.path / "run/keypoints.parquet")
+    np.testing.assert_allclose(found["error_px"], expected, atol=0.02)
+    assert found["averaged_xx"][0] is not None
+    entries = {entry["check"]: entry for entry in document_of(desk.path / "run")["setup"]}
+    assert "each heatmap sums to 1" in entries["network.heatmaps"]["evidence"]
+    assert desk.lookup("heatmaps", *said, "--out", "sums", data="data/AP").status == 0
+    entries = {entry["check"]: entry for entry in document_of(desk.path / "sums")["setup"]}
+    assert entries["network.decode"]["status"] == "wrong"
+    assert "sum to about 14.1, not to 1" in entries["network.decode"]["evidence"]
+
+
 def test_coordinates_in_original_pixels(desk: Desk, bench: Bench) -> None:
     """σ too; a network that was trained on them gives them whatever the size of its input."""
     points = np.zeros((networks.IMAGES, 20, 2))

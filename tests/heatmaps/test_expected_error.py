@@ -63,7 +63,8 @@ def weights(heatmap: naive.Array, method: DecodeMethod) -> Iterator[tuple[int, i
                 yield x, y, math.exp(BETA * (value - top))
             else:
                 share = 0.0 if value == -math.inf else (value - base) / (top - base)
-                yield x, y, share if share > CUT else 0.0
+                cut = 0.0 if method is DecodeMethod.EXPECTATION else CUT
+                yield x, y, share if share > cut else 0.0
 
 
 @methods

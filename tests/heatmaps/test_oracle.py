@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.heatmaps.decoding import gaussian_targets, read_heatmaps, soft_argmax, soft_moments
-from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.heatmaps.decoding import expectation, gaussian_targets, read_heatmaps, soft_argmax, soft_moments
+from mahtdiag.schema.choices import AVERAGING, DecodeMethod
 from mahtdiag.schema.model_spec import Decoding
 
 from . import naive
@@ -135,11 +135,11 @@ def test_two_peaks_are_as_wide_as_they_lie_apart() -> None:
     assert inside(reading.spread) <= 0.7
 
 
-def test_only_soft_argmax_averages_a_map() -> None:
+def test_only_soft_argmax_and_the_expectation_average_a_map() -> None:
     maps = torch.rand(2, 3, 16, 12)
     for method in DecodeMethod:
         averaged = read_heatmaps(maps, Decoding(2.0, method, 10.0)).averaged
-        assert (averaged is not None) is (method is DecodeMethod.SOFT_ARGMAX)
+        assert (averaged is not None) is (method in AVERAGING)
 
 
 def test_the_spread_of_odd_maps_is_defined() -> None:
@@ -151,3 +151,24 @@ def test_the_spread_of_odd_maps_is_defined() -> None:
     assert averaged[0, 0].tolist() == pytest.approx([35 / 12, 0.0, 63 / 12], abs=1e-5)
     assert bool(averaged[1, 0].isnan().all())
     assert averaged[2, 0].tolist() == pytest.approx([1 / 12, 0.0, 1 / 12])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_expectation_of_a_distribution_is_its_mean(seed: int) -> None:
+    """Against numpy's weighted mean and covariance; a scale drops out."""
+    random = np.random.default_rng(seed)
+    maps = random.dirichlet(np.full(15 * 11, 0.05), (2, 3)).reshape(2, 3, 15, 11)
+    reading = read_heatmaps(torch.from_numpy(maps), Decoding(2.0, DecodeMethod.EXPECTATION))
+    assert reading.averaged is not None
+    y, x = np.mgrid[:15, :11]
+    for image in range(2):
+        for k in range(3):
+            weights = maps[image, k].ravel()
+            cells = np.stack([x.ravel(), y.ravel()])
+            mean = np.average(cells, axis=1, weights=weights)
+            covariance = np.cov(cells, aweights=weights, bias=True)
+            np.testing.assert_allclose(reading.points[image, k], mean, rtol=1e-9)
+            np.testing.assert_allclose(
+                reading.averaged[image, k], covariance[[0, 0, 1], [0, 1, 1]], rtol=1e-9
+            )
+    np.testing.assert_allclose(expectation(torch.from_numpy(1e3 * maps)), reading.points, rtol=1e-9)

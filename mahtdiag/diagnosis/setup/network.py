@@ -112,10 +112,14 @@ def _levels(look: Inspection, level: str, diffuse: float) -> Outcome:
             "something else",
             f"divide by {highest} in the network (or a --model factory that wraps it)",
         )
-    total = float(np.nanmedian(look.total))
-    if abs(total - 1) < 0.05 and peak < 0.5:
+    if _sums_to_one(look):
         return fine(f"probabilities over cells, each heatmap sums to 1; {level}")
     return fine(level)
+
+
+def _sums_to_one(look: Inspection) -> bool:
+    total, peak = float(np.nanmedian(look.total)), float(np.nanmedian(look.peak))
+    return abs(total - 1) < 0.05 and peak < 0.5
 
 
 def _names(facts: Facts, which: NDArray[np.bool_]) -> str:
@@ -173,6 +177,14 @@ def _decode(facts: Facts) -> Outcome | None:
             f"soft-argmax without a β: 1 is only a default{_in_words(beta)}",
             f"--{BETA} {beta[0]:g}" if beta else f"--{BETA} B, the factor of training",
             refused=True,
+        )
+    look = facts.inspection
+    if decode == DecodeMethod.EXPECTATION and look is not None and look.images and not _sums_to_one(look):
+        total = float(np.nanmedian(look.total))
+        return Outcome(
+            SetupStatus.WRONG,
+            f"the expectation of maps that sum to about {total:.3g}, not to 1: the background counts too",
+            "--decode dark, or --output activation=softmax where these are logits",
         )
     if facts.explained.found is not None and facts.finding("network.decode") is None:
         return not_checked(f"{facts.explained.found.explanation.check} comes first")
