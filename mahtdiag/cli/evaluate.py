@@ -40,6 +40,8 @@ def evaluate_command(
     resize: options.Resize = None,
     normalize: options.Normalize = None,
     channels: options.Channels = None,
+    interpolation: options.Interpolation = None,
+    channel_order: options.ChannelOrder = None,
     coords: options.Coords = None,
     decode: options.Decode = None,
     heatmap_sigma: options.HeatmapSigma = None,

@@ -10,7 +10,7 @@ from mahtdiag.config import option_keys as keys
 from mahtdiag.config.option_keys import NETWORK, RESULT, OptionKey
 from mahtdiag.errors import UsageError
 from mahtdiag.reports.rendering import FORMATS, TABLE
-from mahtdiag.schema import choices
+from mahtdiag.schema import choices, preprocessing
 from mahtdiag.schema.choices import (
     CoordinateConvention,
     DecodeMethod,
@@ -77,6 +77,8 @@ InputSize = Annotated[str | None, _setting(keys.INPUT_SIZE)]
 Resize = Annotated[str | None, _setting(keys.RESIZE)]
 Normalize = Annotated[str | None, _setting(keys.NORMALIZE)]
 Channels = Annotated[int | None, _setting(keys.CHANNELS)]
+Interpolation = Annotated[preprocessing.Interpolation | None, _setting(keys.INTERPOLATION)]
+ChannelOrder = Annotated[preprocessing.ChannelOrder | None, _setting(keys.CHANNEL_ORDER)]
 Coords = Annotated[CoordinateConvention | None, _setting(keys.COORDS)]
 Decode = Annotated[DecodeMethod | None, _setting(keys.DECODE)]
 HeatmapSigma = Annotated[float | None, _setting(keys.HEATMAP_SIGMA)]
@@ -136,6 +138,8 @@ OF_NETWORKS = tuple(
         *(
             keys.NORMALIZE,
             keys.CHANNELS,
+            keys.INTERPOLATION,
+            keys.CHANNEL_ORDER,
             keys.DECODE,
             keys.HEATMAP_SIGMA,
             keys.SOFTARGMAX_BETA,

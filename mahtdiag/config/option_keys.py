@@ -58,8 +58,17 @@ RESIZE = OptionKey(
     NETWORK, "stretch|letterbox[:…]", "Fill the input, or keep the aspect: letterbox:top-left,pad=1.25.",
 )  # fmt: skip
 NORMALIZE = OptionKey(
-    "--normalize", "unit", "unit, imagenet or MEAN/STD: grey values to network values",
-    NETWORK, "unit|imagenet|MEAN/STD", "From grey values to network values.",
+    "--normalize", "unit", "unit, imagenet, MEAN/STD, zscore, minmax, raw255, clahe+unit, …",
+    NETWORK, "unit|imagenet|MEAN/STD|…",
+    "From grey values to network values; zscore, minmax, percentile, raw255, clahe+unit.",
+)  # fmt: skip
+INTERPOLATION = OptionKey(
+    "--interpolation", "area", "area, linear, cubic, pil-bilinear or pil-bicubic: how images are resized",
+    NETWORK, None, "How grey values between pixels come about under a resize (default: area).",
+)  # fmt: skip
+CHANNEL_ORDER = OptionKey(
+    "--channel-order", "rgb", "rgb or bgr: order of the network's three channels",
+    NETWORK, None, "Order of the network's three channels: bgr where OpenCV read its images.",
 )  # fmt: skip
 CHANNELS = OptionKey("--channels", 1, "1 or 3", NETWORK, "1|3", "Channels of the network's input.")
 COORDS = OptionKey(

@@ -56,7 +56,7 @@ from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
 from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, parse_outputs
-from mahtdiag.schema.preprocessing import Resize
+from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
 from mahtdiag.schema.read_options import NO_LABELS, ReadOptions, SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -107,6 +107,8 @@ class ModelSettings(SettingsTable):
     resize: Annotated[Resize, BeforeValidator(Resize.parse)] | None = optional(keys.RESIZE)
     normalize: str | None = optional(keys.NORMALIZE)
     channels: Literal[1, 3] | None = optional(keys.CHANNELS)
+    interpolation: Interpolation | None = optional(keys.INTERPOLATION)
+    channel_order: ChannelOrder | None = optional(keys.CHANNEL_ORDER)
     coords: CoordinateConvention | None = optional(keys.COORDS)
     decode: DecodeMethod | None = optional(keys.DECODE)
     heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)] | None = optional(keys.HEATMAP_SIGMA)

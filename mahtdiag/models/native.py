@@ -12,8 +12,10 @@ from pydantic import (
     Field,
     PositiveFloat,
     PositiveInt,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from safetensors.torch import save_file
@@ -27,17 +29,12 @@ from mahtdiag.models.tensor_files import SUFFIX
 from mahtdiag.models.weights import check_weights, clipped, put_weights, select, tensors_of
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.frames import CoordinateConvention, Size
-from mahtdiag.schema.model_spec import (
-    LARGEST_SIGMA,
-    Decoding,
-    ModelInput,
-    ModelSpec,
-    UncertaintySpec,
-    parse_normalization,
-)
-from mahtdiag.schema.preprocessing import Resize
+from mahtdiag.schema.model_spec import LARGEST_SIGMA, Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.normalization import parse_normalization
+from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
 from mahtdiag.schema.skeleton import View
 
+LATER: Final = ("interpolation", "channel_order")
 MOST_SAID: Final = 24
 LONGEST_REASON: Final = 300
 
@@ -53,6 +50,14 @@ class _Input(_Block):
     resize: str
     normalize: str
     coords: CoordinateConvention
+    interpolation: Interpolation = Interpolation.AREA
+    channel_order: ChannelOrder = ChannelOrder.RGB
+
+    @model_serializer(mode="wrap")
+    def _as_earlier(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what earlier versions did not know, where it is what they did."""
+        later = {name: field.default for name, field in type(self).model_fields.items() if name in LATER}
+        return {name: value for name, value in write(self).items() if value != later.get(name)}
 
     @field_validator("resize")
     @classmethod
@@ -111,6 +116,8 @@ class CheckpointMetadata(_Block):
                 resize=Resize.parse(self.input.resize),
                 normalization=parse_normalization(self.input.normalize),
                 convention=self.input.coords,
+                interpolation=self.input.interpolation,
+                channel_order=self.input.channel_order,
             ),
             decoding=Decoding(self.heatmap_sigma, self.decode.method, self.decode.softargmax_beta),
             uncertainty=UncertaintySpec(kind=self.outputs.uncertainty, frame=self.outputs.uncertainty_frame),
@@ -130,6 +137,8 @@ def metadata_of(network: MahtNet, spec: ModelSpec) -> CheckpointMetadata:
                 "resize": str(spec.input.resize),
                 "normalize": spec.input.normalization.name,
                 "coords": spec.input.convention,
+                "interpolation": spec.input.interpolation,
+                "channel_order": spec.input.channel_order,
             },
             "heatmap_sigma": spec.decoding.heatmap_sigma,
             "decode": {"method": spec.decoding.method, "softargmax_beta": spec.decoding.softargmax_beta},

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
+from types import MappingProxyType
 from typing import Final
 
 from pydantic import JsonValue
@@ -43,9 +44,11 @@ FREE_SETTINGS: Final = frozenset(
 )
 """What tells how a run was executed or shown and changes none of its numbers."""
 
+SINCE: Final = MappingProxyType({"interpolation": "area", "channel_order": "rgb"})
+"""Settings that a run says only where they are not these: earlier versions knew nothing else."""
 ANATOMY = ("anatomy_limits", "anatomy_rules")
 READING = (
-    "input_size", "resize", "normalize", "channels", "coords", "dicom_window", "heatmap_size",
+    "input_size", "resize", "normalize", "channels", *SINCE, "coords", "dicom_window", "heatmap_size",
     "heatmap_sigma", "decode", "softargmax_beta", "outputs", "keypoints", "coords_frame", "uncertainty",
     "sigma_within", "uncertainty_as", "uncertainty_frame", "recalibration",
 )  # fmt: skip
@@ -80,6 +83,7 @@ class RunSettings:
                 "resize": str(spec.input.resize),
                 "normalize": spec.input.normalization.name,
                 "channels": spec.input.channels,
+                **_other_than_usual(spec.input),
                 "coords": str(spec.input.convention),
                 **of_heatmaps,
                 "decode": "network" if spec.decoding.own_coords else str(spec.decoding.method),
@@ -344,7 +348,10 @@ class RunSettings:
 
     def differing(self, other: "RunSettings") -> dict[str, tuple[JsonValue, JsonValue]]:
         """Settings that may change a number and are others in another run, with their values in both."""
-        pairs = {name: (self.stored.get(name), other.stored.get(name)) for name in self.stored | other.stored}
+        pairs = {
+            name: (self.stored.get(name, SINCE.get(name)), other.stored.get(name, SINCE.get(name)))
+            for name in self.stored | other.stored
+        }
         if None in pairs.get("weights", ()):
             # Weights that lie in no wrapper: there was nothing to choose.
             del pairs["weights"]
@@ -367,6 +374,14 @@ class RunSettings:
         stored = self.stored.get("recalibration")
         factors = stored.get("by_keypoint") if isinstance(stored, dict) else None
         return factors if isinstance(factors, dict) else None
+
+
+def _other_than_usual(spec: ModelInput) -> dict[str, JsonValue]:
+    """What `SINCE` leaves unsaid, where it is something else."""
+    found: dict[str, JsonValue] = {
+        "interpolation": str(spec.interpolation), "channel_order": str(spec.channel_order)
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value != SINCE[name]}
 
 
 def _size(value: object) -> Size | None:

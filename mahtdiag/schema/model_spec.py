@@ -1,9 +1,7 @@
 """What a network takes in and what it gives out: never guessed, always from metadata or an option."""
 
-import math
 from dataclasses import dataclass
 
-from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import (
     CoordinateConvention,
     DecodeMethod,
@@ -12,46 +10,12 @@ from mahtdiag.schema.choices import (
     UncertaintySource,
 )
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.preprocessing import Resize
+from mahtdiag.schema.normalization import UNIT, Normalization
+from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
 from mahtdiag.schema.skeleton import Skeleton, View
 
 LARGEST_SIGMA = 1000.0
 """σ of training targets in heatmap cells beyond which no peak is: whatever says more means something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Normalization:
-    """Per channel (value/full scale − mean)/std; `name` is what users type."""
-
-    name: str
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-
-
-UNIT = Normalization("unit")
-# Channel statistics of ImageNet, as published with the torchvision model zoo.
-IMAGENET = Normalization("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-def parse_normalization(text: str) -> Normalization:
-    """`unit`, `imagenet`, or `0.45/0.22`, three comma-separated values a side for three channels.
-
-    Means and deviations are on the 0..1 scale. Raises UsageError for anything else.
-    """
-    named = {UNIT.name: UNIT, IMAGENET.name: IMAGENET}.get(text)
-    if named is not None:
-        return named
-    try:
-        mean, std = (tuple(float(part) for part in side.split(",")) for side in text.split("/"))
-    except ValueError:
-        mean, std = (), ()
-    usable = len(mean) == len(std) and len(mean) in (1, 3) and all(map(math.isfinite, mean + std))
-    if not usable or any(value <= 0 for value in std):
-        raise UsageError(
-            f"normalisation {text!r} is not known: use unit, imagenet, or MEAN/STD on the 0..1 scale, "
-            "for example 0.45/0.22 or 0.4,0.4,0.4/0.2,0.2,0.2"
-        )
-    return Normalization(text, mean, std)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +27,8 @@ class ModelInput:
     resize: Resize = Resize.STRETCH
     normalization: Normalization = UNIT
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
+    interpolation: Interpolation = Interpolation.AREA
+    channel_order: ChannelOrder = ChannelOrder.RGB
 
 
 @dataclass(frozen=True, slots=True)

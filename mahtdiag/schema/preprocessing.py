@@ -96,3 +96,26 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return math.nan
+
+
+class Interpolation(StrEnum):
+    """How grey values between pixels come about.
+
+    `area`: each axis that shrinks is averaged over the area of its pixels, and each that grows is linear;
+    `linear`, `cubic`: from the nearest pixels alone, as OpenCV's `INTER_LINEAR` and `INTER_CUBIC`;
+    `pil-bilinear`, `pil-bicubic`: over as many pixels as become one, as in Pillow, and in torchvision with
+    `antialias`.
+    """
+
+    AREA = "area"
+    LINEAR = "linear"
+    CUBIC = "cubic"
+    PIL_BILINEAR = "pil-bilinear"
+    PIL_BICUBIC = "pil-bicubic"
+
+
+class ChannelOrder(StrEnum):
+    """The order of a network's three channels: red first, or blue first as OpenCV reads files."""
+
+    RGB = "rgb"
+    BGR = "bgr"

@@ -110,3 +110,28 @@ def grey_frame() -> nn.Module:
 def white_edge() -> nn.Module:
     """For images in the middle of a larger box, whose border goes on."""
     return Dots(as_trained=corners(0.0, GROUND / 255))
+
+
+def spread(images: Tensor) -> Tensor:
+    """0 to 255 between the darkest and the brightest pixel."""
+    grey = images[:, 0]
+    low, high = grey.amin((1, 2), keepdim=True), grey.amax((1, 2), keepdim=True)
+    return 255 * (grey - low) / (high - low)
+
+
+def of_bytes() -> nn.Module:
+    """For values of 0 to 255."""
+    return Dots(lambda images: images[:, 0])
+
+
+def standardised() -> nn.Module:
+    """For images of mean 0 and deviation 1."""
+    return Dots(
+        spread,
+        as_trained=lambda x: (x.mean((1, 2, 3)).abs() < 1e-3) & ((x.std((1, 2, 3)) - 1).abs() < 1e-3),
+    )
+
+
+def imagenet_blue_first() -> nn.Module:
+    """For images of blue, green, red with ImageNet's statistics, dots being red."""
+    return Dots(lambda images: 255 * (images[:, 2] * 0.229 + 0.485))

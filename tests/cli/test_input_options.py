@@ -68,10 +68,15 @@ class Table:
             (self.folder / f"data/{seed:04d}-F-040Y0.csv").write_text("\n".join(rows) + "\n")
 
     def evaluate(
-        self, *options: str, network: str = "plain", normalize: str = "unit", channels: str = "1"
+        self,
+        *options: str,
+        network: str = "plain",
+        normalize: str = "unit",
+        channels: str = "1",
     ) -> Finished:
-        """`evaluate` with a network of `dots.py`."""
-        shutil.rmtree(self.folder / "run", ignore_errors=True)
+        """`evaluate` with a network of `dots.py`; an earlier run goes where it is not resumed."""
+        if "--resume" not in options:
+            shutil.rmtree(self.folder / "run", ignore_errors=True)
         return self.run(
             "evaluate", "dots.pt", "data", "--view", "AP", "--model", f"dots:{network}", "--trust",
             "--input-size", f"{dots.HEIGHT}x{dots.WIDTH}", "--channels", channels, "--normalize", normalize,
@@ -120,3 +125,46 @@ def test_a_network_is_right_by_the_resize_of_its_training_alone(table: Table, te
     for other in RESIZES:
         if RESIZES[other] != RESIZES[text]:
             assert table.error_px("--resize", other, network=RESIZES[text]) > WRONG_PX, other
+
+
+def faint(image: Pixels) -> Pixels:
+    """In 80 to 207 of 0 to 255."""
+    return (image // 2 + 80).astype(np.uint8)
+
+
+NORMALIZED: dict[str, tuple[str, Change, str]] = {
+    "unit": ("plain", lambda image: image, "minmax+0.1/1"),
+    "raw255": ("of_bytes", lambda image: image, "unit"),
+    "minmax": ("plain", faint, "unit"),
+    "zscore": ("standardised", faint, "minmax"),
+}
+
+
+@pytest.mark.parametrize("name", NORMALIZED)
+def test_a_network_is_right_by_the_normalisation_of_its_training_alone(table: Table, name: str) -> None:
+    network, change, other = NORMALIZED[name]
+    table.write(change)
+    assert table.error_px(network=network, normalize=name) < RIGHT_PX
+    assert table.error_px(network=network, normalize=other) > WRONG_PX
+
+
+def test_red_dots_and_a_network_of_blue_first(table: Table) -> None:
+    table.write(lambda image: np.stack([np.full_like(image, dots.GROUND)] * 2 + [image], axis=-1))
+    how = {"network": "imagenet_blue_first", "channels": "3", "normalize": "imagenet"}
+    assert table.error_px("--channel-order", "bgr", **how) < RIGHT_PX
+    settings = document_of(table.folder / "run")["settings"]
+    assert (settings["channel_order"], "interpolation" in settings) == ("bgr", False)
+    assert table.error_px(**how) > WRONG_PX
+
+
+def test_an_interpolation_is_kept_with_the_run_and_cannot_change_in_it(table: Table) -> None:
+    table.write()
+    assert table.error_px("--interpolation", "pil-bilinear") < RIGHT_PX
+    assert document_of(table.folder / "run")["settings"]["interpolation"] == "pil-bilinear"
+    shutil.copytree(table.folder / "run", table.folder / "first")
+    assert table.error_px() < RIGHT_PX
+    compared = table.run("compare", "first", "run")
+    assert "settings that differ: interpolation pil-bilinear → area" in compared.text
+    again = table.evaluate("--resume", "--interpolation", "linear")
+    assert again.status == 2
+    assert "interpolation" in again.err

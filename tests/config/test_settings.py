@@ -19,7 +19,7 @@ from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import McDropout
 from mahtdiag.schema.output_spec import Axes, CoordsFrame, Layout, OutputSpec
-from mahtdiag.schema.preprocessing import Resize
+from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
 from mahtdiag.schema.read_options import SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -70,6 +70,8 @@ KEYS = (
         ("crop", 1, "letterbox:", "letterbox:middle", "stretch:pad=2", "letterbox:pad=0.9",
          "letterbox:pad=nan", "letterbox:pad=11", "letterbox:fill=256", "letterbox:fill=red",
          "letterbox:pad=1,pad=2", "letterbox:shade=1")),
+    Key("model", "interpolation", tuple((i.value, i) for i in Interpolation), ("bilinear", 1)),
+    Key("model", "channel_order", (("rgb", ChannelOrder.RGB), ("bgr", ChannelOrder.BGR)), ("RGB", 3)),
     Key("model", "normalize", (("unit", "unit"), ("0.4/0.2", "0.4/0.2")), TEXT_BAD),
     Key("model", "channels", ((1, 1), (3, 3)), (0, 2, 4, "three", True, 1.5)),
     Key(

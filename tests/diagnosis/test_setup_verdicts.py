@@ -19,14 +19,8 @@ from mahtdiag.diagnosis.setup.mistakes import explain, explain_some
 from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME
 from mahtdiag.diagnosis.setup.sigma import _read
 from mahtdiag.schema.frames import NetworkFrames, Size
-from mahtdiag.schema.model_spec import (
-    Decoding,
-    ModelInput,
-    ModelSpec,
-    Normalization,
-    UncertaintySpec,
-    parse_normalization,
-)
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.normalization import Normalization, parse_normalization
 from mahtdiag.schema.setup import Inspection, SetupStatus
 from mahtdiag.schema.skeleton import View
 from tests.diagnosis.builders import spine

@@ -13,7 +13,8 @@ from mahtdiag.errors import MahtdiagError
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.frames import CoordinateConvention, Size
-from mahtdiag.schema.model_spec import IMAGENET, Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.normalization import IMAGENET
 from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import View
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.model_spec import IMAGENET, UNIT, parse_normalization
+from mahtdiag.schema.normalization import IMAGENET, UNIT, parse_normalization
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,11 @@ def test_the_named_ones_are_the_constants() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "Unit", "zscore", "0.5", "0.5/", "/0.5", "/", "0.5/0.2/0.1", "a/b", "0.5/0", "0.5/-0.1",
-        "nan/1", "0.5/nan", "inf/1", "0/inf", "1,2/3,4", "1,2,3/1", "1/1,2,3", "1,2,3,4/1,2,3,4",
-        "1,,2/1,1,1",
+        "", "Unit", "z-score", "unit+", "+unit", "0.5", "0.5/", "/0.5", "/", "0.5/0.2/0.1", "a/b", "0.5/0",
+        "0.5/-0.1", "nan/1", "0.5/nan", "inf/1", "0/inf", "1,2/3,4", "1,2,3/1", "1/1,2,3", "1,2,3,4/1,2,3,4",
+        "1,,2/1,1,1", "imagenet+unit+zscore", "0.5/0.2+zscore", "zscore+clahe", "zscore:2", "clahe:",
+        "clahe:0", "clahe:2,0", "clahe:2,1.5", "clahe:1,2,3", "percentile:99,1", "percentile:-1,99",
+        "percentile:nan", "0.5/0.2+0.5/0.2",
     ],
 )  # fmt: skip
 def test_unknown(text: str) -> None:
@@ -41,4 +43,4 @@ def test_unknown(text: str) -> None:
         parse_normalization(text)
     (problem,) = caught.value.problems
     assert "\n" not in problem
-    assert problem.startswith(f"normalisation {text!r} is not known: use unit, imagenet, or MEAN/STD")
+    assert problem.startswith(f"normalisation {text!r} is not known: use unit, imagenet, zscore, ")

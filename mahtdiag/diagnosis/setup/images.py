@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, too_few
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, Explanation, Finding, weigh
 from mahtdiag.diagnosis.setup.mistakes import upright_to_stored
-from mahtdiag.schema.model_spec import IMAGENET, UNIT
+from mahtdiag.schema.normalization import IMAGENET, UNIT
 from mahtdiag.schema.preprocessing import ResizeMode
 from mahtdiag.schema.setup import THUMBNAIL_SIDE, SetupStatus
 
@@ -160,6 +160,8 @@ def _scaled_by_normalization(facts: Facts, part: float) -> bool:
     if facts.spec is None or facts.spec.input.normalization.name in _NAMED:
         return False
     stated = facts.spec.input.normalization
+    if stated.by_image:
+        return True
     return part >= _PART_OF_RANGE * max(m + s for m, s in zip(stated.mean, stated.std, strict=True))
 
 

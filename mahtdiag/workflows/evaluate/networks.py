@@ -26,14 +26,10 @@ from mahtdiag.schema.choices import (
 )
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.keypoint_order import channel_order, keypoints_in
-from mahtdiag.schema.model_spec import (
-    McDropout,
-    ModelInput,
-    ModelSpec,
-    parse_normalization,
-)
+from mahtdiag.schema.model_spec import McDropout, ModelInput, ModelSpec
+from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.output_spec import OutputSpec
-from mahtdiag.schema.preprocessing import Resize
+from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
 from mahtdiag.schema.records import Predictor
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
 
@@ -276,6 +272,8 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
         resize=settings.resize or (known.resize if known else Resize.STRETCH),
         normalization=normalization,
         convention=settings.coords or (known.convention if known else CoordinateConvention.HALF_PIXEL),
+        interpolation=settings.interpolation or (known.interpolation if known else Interpolation.AREA),
+        channel_order=settings.channel_order or (known.channel_order if known else ChannelOrder.RGB),
     )
 
 

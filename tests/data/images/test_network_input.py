@@ -9,18 +9,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.data.images.network_input import to_network_input
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.frames import FrameMap, Size
-from mahtdiag.schema.model_spec import IMAGENET, ModelInput, Normalization
-from mahtdiag.schema.preprocessing import Bars, Resize
+from mahtdiag.schema.model_spec import ModelInput
+from mahtdiag.schema.normalization import IMAGENET, Normalization, parse_normalization
+from mahtdiag.schema.preprocessing import Bars, ChannelOrder, Interpolation, Resize
 from tests.data.builders import Pixels, colour, encoded, radiograph
 
+BGR = ChannelOrder.BGR
 SIDES = st.integers(16, 60)
 
 
@@ -275,3 +279,116 @@ def test_a_resize_is_read_as_it_is_written(text: str) -> None:
     resize = Resize.parse(text)
     assert str(resize) == text
     assert Resize.parse(str(resize)) == resize
+
+
+WAYS = {
+    Interpolation.LINEAR: cv2.INTER_LINEAR,
+    Interpolation.CUBIC: cv2.INTER_CUBIC,
+    Interpolation.PIL_BILINEAR: Pillow.Resampling.BILINEAR,
+    Interpolation.PIL_BICUBIC: Pillow.Resampling.BICUBIC,
+}
+
+
+@pytest.mark.parametrize("interpolation", WAYS)
+@pytest.mark.parametrize("size", [Size(64, 40), Size(300, 90), Size(400, 500)])
+@pytest.mark.parametrize("picture", [radiograph(220, 160), colour(220, 160)])
+def test_each_interpolation_is_that_of_its_library(
+    interpolation: Interpolation, size: Size, picture: Pixels
+) -> None:
+    tensor = to_network_input(picture, ModelInput(size, 3, interpolation=interpolation))
+    if interpolation in (Interpolation.LINEAR, Interpolation.CUBIC):
+        expected = cv2.resize(picture, (size.width, size.height), interpolation=int(WAYS[interpolation]))
+    else:
+        way = Pillow.Resampling(WAYS[interpolation])
+        expected = np.asarray(Pillow.fromarray(picture).resize((size.width, size.height), way))
+    planes = expected[None] if expected.ndim == 2 else expected.transpose(2, 0, 1)
+    np.testing.assert_allclose(tensor * 255, np.broadcast_to(planes, tensor.shape), atol=1e-4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(SIDES, SIDES, st.sampled_from([np.uint8, np.uint16]))
+def test_pil_bilinear_averages_over_what_becomes_a_pixel_as_torch_does(
+    height: int, width: int, dtype: type[np.uint8 | np.uint16]
+) -> None:
+    image: Pixels = (radiograph(220, 160).astype(np.float64) / 255 * np.iinfo(dtype).max).astype(dtype)
+    spec = ModelInput(Size(height, width), 1, interpolation=Interpolation.PIL_BILINEAR)
+    tensor = to_network_input(image, spec) * np.iinfo(dtype).max
+    values = torch.from_numpy(image.astype(np.float64))[None, None]
+    expected = torch.nn.functional.interpolate(values, (height, width), mode="bilinear", antialias=True)
+    # Pillow rounds 8 bits after each of the two axes.
+    np.testing.assert_allclose(tensor[0], expected[0, 0], atol=1.01 if dtype is np.uint8 else 0.6)
+
+
+def normalized(image: Pixels, name: str, channels: int = 1, resize: str = "stretch") -> NDArray[np.float64]:
+    """The tensor of an image of the input's own size, channels last."""
+    size = Size(*image.shape[:2]) if resize == "stretch" else Size(image.shape[0], 2 * image.shape[1])
+    spec = ModelInput(size, channels, Resize.parse(resize), parse_normalization(name))
+    return to_network_input(image, spec).transpose(1, 2, 0).astype(np.float64)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_normalisations_by_the_image_itself(depth: type[np.uint8 | np.uint16]) -> None:
+    image: Pixels = (radiograph(48, 32) // 2 + 20).astype(depth)
+    if depth is np.uint16:
+        image = image * np.uint16(257)
+    value = image[..., None] / np.iinfo(depth).max
+    low, high = np.percentile(value, (1, 99))
+    expected = {
+        "raw255": 255 * value,
+        "zscore": (value - value.mean()) / value.std(),
+        "minmax": (value - value.min()) / (value.max() - value.min()),
+        "percentile": (np.clip(value, low, high) - low) / (high - low),
+        "minmax+0.5/0.25": ((value - value.min()) / np.ptp(value) - 0.5) / 0.25,
+        "raw255+123/58": (255 * value - 123) / 58,
+        "unit": value,
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(normalized(image, name), values, atol=2e-5, err_msg=name)
+    inner = np.percentile(value, (5, 80))
+    ranged = (np.clip(value, *inner) - inner[0]) / np.ptp(inner)
+    np.testing.assert_allclose(normalized(image, "percentile:5,80"), ranged, atol=2e-5)
+    # What the image is multiplied by and moved to changes nothing.
+    other: Pixels = (image // 2 + 7).astype(depth)
+    np.testing.assert_allclose(normalized(other, "zscore"), normalized(image, "zscore"), atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["zscore", "minmax", "percentile"])
+def test_an_image_of_one_grey_value_has_no_spread(name: str) -> None:
+    flat = np.full((24, 32), 77, np.uint8)
+    np.testing.assert_array_equal(normalized(flat, name), 0.0)
+
+
+@pytest.mark.parametrize(("name", "clip", "tiles"), [("clahe", 2.0, 8), ("clahe:4,4+unit", 4.0, 4)])
+def test_clahe_is_that_of_opencv_at_the_size_of_the_image(name: str, clip: float, tiles: int) -> None:
+    image = radiograph(200, 120)
+    expected: NDArray[np.float64] = np.asarray(cv2.createCLAHE(clip, (tiles, tiles)).apply(image)) / 255
+    deep: Pixels = image.astype(np.uint16) * np.uint16(257)
+    np.testing.assert_allclose(normalized(image, name)[..., 0], expected, atol=1e-6)
+    np.testing.assert_allclose(normalized(deep, name)[..., 0], expected, atol=1e-6)
+    mean, std = np.array(IMAGENET.mean), np.array(IMAGENET.std)
+    both = normalized(image, f"{name}+imagenet", 3)
+    np.testing.assert_allclose(both, (expected[..., None] - mean) / std, atol=1e-5)
+
+
+def test_bars_enter_no_statistics() -> None:
+    image = radiograph(48, 32)
+    for fill, name in (("255", "zscore"), ("mean", "zscore"), ("0", "minmax")):
+        boxed = normalized(image, name, resize=f"letterbox:fill={fill}")
+        np.testing.assert_allclose(boxed[:, 16:48], normalized(image, name), atol=1e-5)
+        value = image / 255
+        beside = {"255": (1 - value.mean()) / value.std(), "mean": 0.0, "0": -value.min() / np.ptp(value)}
+        np.testing.assert_allclose(boxed[:, :16], beside[fill], atol=1e-5)
+
+
+def test_a_network_of_blue_first() -> None:
+    image = colour(32, 48)
+    spec = ModelInput(Size(32, 48), 3, normalization=IMAGENET)
+    rgb, bgr = to_network_input(image, spec), to_network_input(image, replace(spec, channel_order=BGR))
+    np.testing.assert_array_equal(bgr, rgb[::-1])
+    # Means and deviations that are typed are in the order of the network.
+    typed = parse_normalization("0.1,0.2,0.3/1,2,4")
+    tensor = to_network_input(image, replace(spec, normalization=typed, channel_order=BGR))
+    expected = (image[..., ::-1] / 255 - np.array([0.1, 0.2, 0.3])) / np.array([1, 2, 4])
+    np.testing.assert_allclose(tensor.transpose(1, 2, 0), expected, atol=1e-6)
+    grey = to_network_input(radiograph(32, 48), replace(spec, channel_order=BGR))
+    np.testing.assert_allclose(grey[0] * 0.225 + 0.406, grey[2] * 0.229 + 0.485, atol=1e-6)

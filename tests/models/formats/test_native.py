@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from mahtdiag.errors import CheckpointError
 from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import metadata_of, save_checkpoint
-from mahtdiag.schema.model_spec import ModelSpec, Normalization, UncertaintySpec, parse_normalization
+from mahtdiag.schema.model_spec import ModelSpec, UncertaintySpec
+from mahtdiag.schema.normalization import Normalization, parse_normalization
 from mahtdiag.schema.skeleton import AP, View
 from tests.models.networks import SPEC, mahtnet, problems_of
 
@@ -101,7 +102,7 @@ def test_every_wrong_field_is_named_at_once(tmp_path: Path) -> None:
     )  # fmt: skip
     for field in fields:
         assert any(problem.startswith(f"{path}: metadata field {field}") for problem in problems), field
-    assert any("use unit, imagenet, or MEAN/STD" in problem for problem in problems)
+    assert any("use unit, imagenet, zscore" in problem for problem in problems)
 
 
 def test_every_missing_field_is_named_at_once(tmp_path: Path) -> None:

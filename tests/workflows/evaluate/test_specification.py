@@ -18,14 +18,8 @@ from mahtdiag.schema.choices import (
     UncertaintySource,
 )
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.model_spec import (
-    IMAGENET,
-    Decoding,
-    ModelInput,
-    ModelSpec,
-    UncertaintySpec,
-    parse_normalization,
-)
+from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.normalization import IMAGENET, parse_normalization
 from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, View
