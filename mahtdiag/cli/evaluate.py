@@ -42,6 +42,8 @@ def evaluate_command(
     channels: options.Channels = None,
     interpolation: options.Interpolation = None,
     channel_order: options.ChannelOrder = None,
+    full_scale: options.FullScale = None,
+    invert: options.Invert = None,
     coords: options.Coords = None,
     decode: options.Decode = None,
     heatmap_sigma: options.HeatmapSigma = None,

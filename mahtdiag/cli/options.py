@@ -78,6 +78,8 @@ Resize = Annotated[str | None, _setting(keys.RESIZE)]
 Normalize = Annotated[str | None, _setting(keys.NORMALIZE)]
 Channels = Annotated[int | None, _setting(keys.CHANNELS)]
 Interpolation = Annotated[preprocessing.Interpolation | None, _setting(keys.INTERPOLATION)]
+FullScale = Annotated[str | None, _setting(keys.FULL_SCALE)]
+Invert = Annotated[bool | None, in_panel(NETWORK, "--invert", keys.INVERT.help)]
 ChannelOrder = Annotated[preprocessing.ChannelOrder | None, _setting(keys.CHANNEL_ORDER)]
 Coords = Annotated[CoordinateConvention | None, _setting(keys.COORDS)]
 Decode = Annotated[DecodeMethod | None, _setting(keys.DECODE)]
@@ -140,6 +142,8 @@ OF_NETWORKS = tuple(
             keys.CHANNELS,
             keys.INTERPOLATION,
             keys.CHANNEL_ORDER,
+            keys.FULL_SCALE,
+            keys.INVERT,
             keys.DECODE,
             keys.HEATMAP_SIGMA,
             keys.SOFTARGMAX_BETA,

@@ -75,6 +75,14 @@ COORDS = OptionKey(
     "--coords", "half-pixel", "half-pixel or scale: pixel centres under a resize",
     NETWORK, None, "Where pixel centres lie under a resize.",
 )  # fmt: skip
+FULL_SCALE = OptionKey(
+    "--full-scale", "auto", "auto (255, 65535) or the stored value that is white, such as 4095",
+    NETWORK, "auto|N", "Stored value that is white: 4095 for 12 bits in 16-bit files (default: all bits).",
+)  # fmt: skip
+INVERT = OptionKey(
+    "--invert", False, "true: images are black for white to the network",
+    NETWORK, None, "Show the network the negative of each image.",
+)  # fmt: skip
 DECODE = OptionKey(
     "--decode", "dark", "argmax, local, dark, soft-argmax, expectation: from heatmap to place",
     READING, None, "From heatmap to place.",

@@ -29,6 +29,7 @@ from mahtdiag.config.values import (
     CalibrationGroup,
     Checks,
     Codes,
+    FullScale,
     Limits,
     NonNegativeFloat,
     NonNegativeInt,
@@ -99,6 +100,8 @@ class SettingsTable(BaseModel):
 class ModelSettings(SettingsTable):
     """`[model]`: the checkpoint, its input, and how its output is read."""
 
+    truths: ClassVar[frozenset[str]] = frozenset({"invert"})
+
     checkpoint: str | None = optional(keys.CHECKPOINT)
     factory: str | None = optional(keys.FACTORY)
     args: Annotated[dict[str, JsonValue], BeforeValidator(parse_args)] | None = optional(keys.MODEL_ARGS)
@@ -109,6 +112,8 @@ class ModelSettings(SettingsTable):
     channels: Literal[1, 3] | None = optional(keys.CHANNELS)
     interpolation: Interpolation | None = optional(keys.INTERPOLATION)
     channel_order: ChannelOrder | None = optional(keys.CHANNEL_ORDER)
+    full_scale: FullScale | None = optional(keys.FULL_SCALE)
+    invert: StrictBool | None = optional(keys.INVERT)
     coords: CoordinateConvention | None = optional(keys.COORDS)
     decode: DecodeMethod | None = optional(keys.DECODE)
     heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)] | None = optional(keys.HEATMAP_SIGMA)

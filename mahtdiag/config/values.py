@@ -18,6 +18,7 @@ from mahtdiag.schema.model_spec import MOST_PASSES, McDropout
 from mahtdiag.schema.skeleton import View
 
 LARGEST_INPUT = 8192
+LARGEST_VALUE = 65535
 CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
 
 
@@ -94,6 +95,15 @@ def parse_batch_size(value: object) -> object:
         return value
     if not str(value).isdecimal() or int(str(value)) < 1:
         raise ValueError("expected auto or a whole number above 0")
+    return int(str(value))
+
+
+def parse_full_scale(value: object) -> object:
+    """`auto` or a whole number from 1 to 65535."""
+    if value == "auto":
+        return value
+    if not str(value).isdecimal() or not 1 <= int(str(value)[:9]) <= LARGEST_VALUE:
+        raise ValueError(f"expected auto or a whole number from 1 to {LARGEST_VALUE}, for example 4095")
     return int(str(value))
 
 
@@ -182,6 +192,7 @@ NonNegativeInt = Annotated[int, Field(ge=0, strict=True)]
 Limit = Annotated[float, BeforeValidator(refuse_truth_value), Field(strict=True)]
 Limits = dict[str, Limit]
 BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(parse_batch_size)]
+FullScale = Annotated[PositiveInt | Literal["auto"], BeforeValidator(parse_full_scale)]
 Sigma = Annotated[UncertaintySource | McDropout, BeforeValidator(parse_uncertainty)]
 Checks = Annotated[tuple[str, ...] | None, BeforeValidator(parse_checks), AfterValidator(known_checks)]
 Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes), AfterValidator(known_codes)]

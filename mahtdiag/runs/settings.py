@@ -44,7 +44,9 @@ FREE_SETTINGS: Final = frozenset(
 )
 """What tells how a run was executed or shown and changes none of its numbers."""
 
-SINCE: Final = MappingProxyType({"interpolation": "area", "channel_order": "rgb"})
+SINCE: Final = MappingProxyType(
+    {"interpolation": "area", "channel_order": "rgb", "full_scale": "auto", "invert": False}
+)
 """Settings that a run says only where they are not these: earlier versions knew nothing else."""
 ANATOMY = ("anatomy_limits", "anatomy_rules")
 READING = (
@@ -379,8 +381,11 @@ class RunSettings:
 def _other_than_usual(spec: ModelInput) -> dict[str, JsonValue]:
     """What `SINCE` leaves unsaid, where it is something else."""
     found: dict[str, JsonValue] = {
-        "interpolation": str(spec.interpolation), "channel_order": str(spec.channel_order)
-    }  # fmt: skip
+        "interpolation": str(spec.interpolation),
+        "channel_order": str(spec.channel_order),
+        "full_scale": "auto" if spec.full_scale is None else spec.full_scale,
+        "invert": spec.invert,
+    }
     return {name: value for name, value in found.items() if value != SINCE[name]}
 
 

@@ -20,7 +20,11 @@ LARGEST_SIGMA = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """The tensor a network expects for one image."""
+    """The tensor a network expects for one image.
+
+    `full_scale`: the stored value that is white, None for the largest that 8 or 16 bits hold; `invert`:
+    images are stored black for white.
+    """
 
     size: Size
     channels: int
@@ -29,6 +33,8 @@ class ModelInput:
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
     interpolation: Interpolation = Interpolation.AREA
     channel_order: ChannelOrder = ChannelOrder.RGB
+    full_scale: int | None = None
+    invert: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,3 +168,44 @@ def test_an_interpolation_is_kept_with_the_run_and_cannot_change_in_it(table: Ta
     again = table.evaluate("--resume", "--interpolation", "linear")
     assert again.status == 2
     assert "interpolation" in again.err
+
+
+def twelve_bits(image: Pixels) -> NDArray[np.uint16]:
+    """0 to 4095 in files of 16 bits."""
+    return np.rint(image * (4095 / 255)).astype(np.uint16)
+
+
+SHOWN: dict[str, tuple[Change, tuple[str, ...], tuple[str, ...]]] = {
+    "12 bits": (twelve_bits, ("--full-scale", "4095"), ("--full-scale", "1023")),
+    "negatives": (lambda image: (255 - image).astype(np.uint8), ("--invert",), ("--full-scale", "255")),
+    "negatives of 12 bits": (
+        lambda image: np.uint16(4095) - twelve_bits(image),
+        ("--invert", "--full-scale", "4095"),
+        ("--invert",),
+    ),
+    "8 bits": (lambda image: image, ("--full-scale", "4095"), ("--invert",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_values_are_read_by_their_own_scale_alone(table: Table, name: str) -> None:
+    change, right, wrong = SHOWN[name]
+    table.write(change)
+    assert table.error_px(*right) < RIGHT_PX
+    assert table.error_px(*wrong) > WRONG_PX
+    if name != "8 bits":
+        assert table.error_px() > WRONG_PX
+
+
+def test_twelve_bits_are_told_with_the_option_that_mends_it(table: Table) -> None:
+    table.write(twelve_bits)
+    assert table.error_px() > WRONG_PX
+    entries = {entry["check"]: entry for entry in document_of(table.folder / "run")["setup"]}
+    assert "values up to 4095" in entries["images.bit_range"]["evidence"]
+    assert "0000-F-040Y0.png" in entries["images.bit_range"]["evidence"]
+    assert entries["images.bit_range"]["advice"].startswith("--full-scale 4095")
+    assert table.error_px("--full-scale", "4095") < RIGHT_PX
+    document = document_of(table.folder / "run")
+    entries = {entry["check"]: entry for entry in document["setup"]}
+    assert entries["images.bit_range"]["status"] == "fine"
+    assert document["settings"]["full_scale"] == 4095

@@ -72,6 +72,9 @@ KEYS = (
          "letterbox:pad=1,pad=2", "letterbox:shade=1")),
     Key("model", "interpolation", tuple((i.value, i) for i in Interpolation), ("bilinear", 1)),
     Key("model", "channel_order", (("rgb", ChannelOrder.RGB), ("bgr", ChannelOrder.BGR)), ("RGB", 3)),
+    Key("model", "full_scale", (("auto", "auto"), ("4095", 4095), (65535, 65535)),
+        (0, -1, 65536, "12 bit", 1.5, True, 10**12)),
+    Key("model", "invert", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
     Key("model", "normalize", (("unit", "unit"), ("0.4/0.2", "0.4/0.2")), TEXT_BAD),
     Key("model", "channels", ((1, 1), (3, 3)), (0, 2, 4, "three", True, 1.5)),
     Key(

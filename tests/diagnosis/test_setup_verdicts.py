@@ -20,7 +20,7 @@ from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME
 from mahtdiag.diagnosis.setup.sigma import _read
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
-from mahtdiag.schema.normalization import Normalization, parse_normalization
+from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.setup import Inspection, SetupStatus
 from mahtdiag.schema.skeleton import View
 from tests.diagnosis.builders import spine
@@ -164,11 +164,19 @@ def test_few_bits_in_deep_files_are_not_black_and_the_advice_mends_it(
     assert said.status is SetupStatus.WRONG
     assert f"{bits}-bit values" in said.evidence
     option, typed = said.advice.split()[:2]
-    assert option == "--normalize"
-    mended: Normalization = parse_normalization(typed)
-    again = judge(facts(deep(largest), replace(spec, input=replace(spec.input, normalization=mended))))
+    assert (option, int(typed)) == ("--full-scale", 2**bits - 1)
+    again = judge(facts(deep(largest), replace(spec, input=replace(spec.input, full_scale=int(typed)))))
     assert again is not None
     assert again.status is SetupStatus.FINE
+
+
+def test_values_above_what_is_said_to_be_white_are_told() -> None:
+    spec = replace(SPEC, input=replace(SPEC.input, full_scale=1023))
+    said = CHECK_BY_NAME["images.bit_range"].judge(facts(deep(4000), spec))
+    assert said is not None
+    assert said.status is SetupStatus.WARNING
+    assert "values up to 4000, more than the 1023" in said.evidence
+    assert said.advice.startswith("--full-scale 4095")
 
 
 def test_deep_files_of_one_value_are_black() -> None:

@@ -1,7 +1,7 @@
 """Radiograph files to pixels, and pixels to the arrays that a network takes."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +54,8 @@ def load_image(
 ) -> LoadedImage:
     """Read, decode and prepare one radiograph; `name` is what messages call it. Safe to call from threads.
 
-    `window`: which values of a DICOM become black and white.
+    `window`: which values of a DICOM become black and white. `spec.full_scale` is for files that do not say
+    themselves which value is white, as a DICOM, a JPEG 2000 and floating-point values do.
 
     Raises ImageError, one line, for a file that cannot be read or decoded, and UsageError where `spec`
     contradicts itself.
@@ -63,11 +64,12 @@ def load_image(
     try:
         content = read_file(path, name)
         sha256 = hashlib.sha256(content).hexdigest()
-        image = decode_image(content, name, window)
+        image, says_white = _decode(content, name, window)
     except DataError as error:
         raise ImageError(*error.problems, image_sha256=sha256) from error
     pixels = describe_pixels(image, orientation_of(content))
-    return LoadedImage(Size(*image.shape[:2]), to_network_input(image, spec), sha256, pixels)
+    shown = replace(spec, full_scale=None) if says_white else spec
+    return LoadedImage(Size(*image.shape[:2]), to_network_input(image, shown), sha256, pixels)
 
 
 _SAMPLED_SIDE: Final = 64
@@ -134,12 +136,18 @@ def decode_image(content: bytes, name: str, window: DicomWindow = FIRST_WINDOW) 
     Raises DataError, one line, for what `open_container` refuses, pixels that are not 8 or 16 bit nor shares,
     and files the decoder cannot read.
     """
+    return _decode(content, name, window)[0]
+
+
+def _decode(content: bytes, name: str, window: DicomWindow) -> tuple[Image, bool]:
+    """An image, and whether its file says which value is white, so that it is that of its integer type."""
     if is_dicom(content):
-        return decode_dicom(content, name, window)
+        return decode_dicom(content, name, window), True
     container = open_container(content, name)
     decoded = _decoded(container.content, cv2.IMREAD_UNCHANGED)
     if decoded is None:
         raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
+    says_white = container.bits is not None or decoded.dtype.kind == "f"
     if decoded.dtype.kind == "f":
         decoded = _of_shares(decoded, name)
     if decoded.dtype not in FULL_SCALE:
@@ -151,8 +159,8 @@ def decode_image(content: bytes, name: str, window: DicomWindow = FIRST_WINDOW) 
         )
     # OpenCV turns 8-bit grey scales itself, but hands out 16-bit ones as stored.
     if container.white_is_zero and image.dtype == np.uint16:
-        return np.subtract(FULL_SCALE[image.dtype], image, dtype=np.uint16)
-    return image
+        image = np.subtract(FULL_SCALE[image.dtype], image, dtype=np.uint16)
+    return image, says_white
 
 
 def _of_shares(decoded: cv2.typing.MatLike, name: str) -> NDArray[np.uint16]:

@@ -22,22 +22,25 @@ def to_network_input(image: Image, spec: ModelInput) -> Planes:
     """Prepare a decoded image `[h, w]` or `[h, w, 3]` RGB: float32 `[C, H, W]`.
 
     In this order: colour to grey where one channel is wanted, or for CLAHE (0.299 R + 0.587 G + 0.114 B);
-    CLAHE, on 8 bits; resize in the image's own integer type; value/255 or value/65535; the other steps of the
-    normalisation, by the statistics of the resized image without its bars; bars for letterbox; grey repeated
-    where three channels are wanted, or colours in the network's order; (value − mean)/std. Every resize keeps
-    pixel centres (the half-pixel convention).
+    black for white; CLAHE, on 8 bits; resize in the image's own integer type; value/white (see `white_of`);
+    the other steps of the normalisation, by the statistics of the resized image without its bars; bars for
+    letterbox; grey repeated where three channels are wanted, or colours in the network's order; (value −
+    mean)/std. Every resize keeps pixel centres (the half-pixel convention).
 
     Raises UsageError where the normalisation has another number of channels than the network.
     """
     normalization = spec.normalization
     if spec.channels == 1:
         image = as_grey(image)
+    white = white_of(image, spec.full_scale)
+    if spec.invert:
+        image = as_integers(np.subtract(white, np.minimum(image, white), dtype=image.dtype))
     for step in normalization.steps:
         if step.kind is StepKind.CLAHE:
-            image = _equalised(as_grey(image), step)
+            image, white = _equalised(as_grey(image), step, white), int(_WHITE)
     placement = Placement.of(Size(*image.shape[:2]), spec.size, spec.resize)
     resized = _resized(image, placement.resized, spec.interpolation)
-    scaled = resized.astype(np.float32) / np.float32(FULL_SCALE[image.dtype])
+    scaled = resized.astype(np.float32) / np.float32(white)
     boxed = _letterboxed(scaled, placement, spec.size, spec.resize)
     for step in normalization.steps:
         scaled, boxed = _stepped(scaled, boxed, step)
@@ -49,6 +52,12 @@ def to_network_input(image: Image, spec: ModelInput) -> Planes:
     if spec.resize.bars is Bars.MEAN and placement.resized != spec.size:
         return _without_bars(values, placement)
     return values
+
+
+def white_of(image: Image, full_scale: int | None) -> int:
+    """The value that is white: `full_scale`, but 255 of 8-bit images that cannot hold it; 255 or 65535."""
+    largest = FULL_SCALE[image.dtype]
+    return largest if full_scale is None or full_scale > largest else full_scale
 
 
 def as_grey(image: Image) -> Image:
@@ -108,11 +117,11 @@ def _by_pillow(image: Image, wanted: Size, interpolation: Interpolation) -> Imag
     return joined.reshape(*joined.shape[: image.ndim])
 
 
-def _equalised(grey: Image, step: Step) -> Image:
+def _equalised(grey: Image, step: Step, white: int) -> Image:
     """OpenCV's contrast-limited adaptive histogram equalisation, at the image's own size."""
     levels = grey
-    if grey.dtype != np.uint8:
-        levels = np.rint(grey * (_WHITE / FULL_SCALE[grey.dtype])).astype(np.uint8)
+    if white != _WHITE:
+        levels = np.rint(np.minimum(grey * (_WHITE / white), _WHITE)).astype(np.uint8)
     tiles = int(step.second)
     return as_integers(cv2.createCLAHE(step.first, (tiles, tiles)).apply(levels))
 

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, too_few
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, Explanation, Finding, weigh
 from mahtdiag.diagnosis.setup.mistakes import upright_to_stored
@@ -13,6 +14,7 @@ from mahtdiag.schema.preprocessing import ResizeMode
 from mahtdiag.schema.setup import THUMBNAIL_SIDE, SetupStatus
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 _INVERTED, _ALIKE = -0.2, 0.4
 _FEWEST = 5
@@ -23,6 +25,9 @@ _MOST_STRETCH = 2.0
 _TURNED_CHANCE = 0.01
 _ONE_LEVEL, _DEEP_LEVEL = 0.02, 1e-4
 
+_WHITE_16 = 65535
+_MOST_NAMED = 3
+_DICOM = (".dcm", ".dicom")
 _NAMED = (UNIT.name, IMAGENET.name)
 
 
@@ -78,10 +83,10 @@ def _polarity(facts: Facts) -> Outcome | None:
             inverted, means = like > _ALIKE, means[::-1]
             count = int(inverted.sum())
         errors = f"; mean error {means[0]:.3g} px, {means[1]:.3g} px in the others"
-    first = facts.table.image[int(np.flatnonzero(inverted)[0])]
+    names = named_images(facts.table, inverted)
     return Outcome(
         SetupStatus.WRONG,
-        f"{count} of {int(known.sum())} images look inverted, black for white (first: {first}){errors}",
+        f"{count} of {int(known.sum())} images look inverted, black for white ({names}){errors}",
         "invert these images",
     )
 
@@ -98,10 +103,10 @@ def _halves(facts: Facts) -> Outcome | None:
     worse = int(np.argmax(means))
     if means[worse] < _HALVES_APART * means[1 - worse]:
         return None
-    first = facts.table.image[int(np.flatnonzero(sides[worse])[0])]
+    names = named_images(facts.table, sides[worse])
     return Outcome(
         SetupStatus.WRONG,
-        f"{int(sides[worse].sum())} of {like.size} images look inverted, black for white (first: {first}); "
+        f"{int(sides[worse].sum())} of {like.size} images look inverted, black for white ({names}); "
         f"mean error {means[worse]:.3g} px, {means[1 - worse]:.3g} px in the others",
         "invert these images",
     )
@@ -125,20 +130,11 @@ def _bit_range(facts: Facts) -> Outcome | None:
         )
     deep = known & (bits == 16)
     part = float(high[deep].max()) if deep.any() else 1.0
+    white = None if facts.spec is None else facts.spec.input.full_scale
+    if white is not None and deep.any():
+        return _by_full_scale(facts, deep, white)
     if deep.any() and part < _PART_OF_RANGE:
-        largest = round(part * 65535)
-        used = next((b for b in range(8, 16) if largest < 2**b), 16)
-        scale = (2**used - 1) / 65535
-        if _scaled_by_normalization(facts, part):
-            return fine(
-                f"16-bit files use {100 * part:.2g} % of their range; the normalisation in force scales it"
-            )
-        return Outcome(
-            SetupStatus.WRONG,
-            f"{int(deep.sum())} of {int(known.sum())} images use {100 * part:.2g} % of the 16-bit range, "
-            f"values up to {largest}: {used}-bit values in 16-bit files, read as nearly black",
-            f"--normalize {_scaled(facts, scale)} (or save them scaled to 16 bit)",
-        )
+        return _nearly_black(facts, deep, part)
     if deep.any() and (known & ~deep).any():
         return Outcome(
             SetupStatus.WARNING,
@@ -155,6 +151,47 @@ def _bit_range(facts: Facts) -> Outcome | None:
     return fine(f"{int(np.nanmedian(bits))}-bit images use up to {100 * float(np.median(high[known])):.0f} %")
 
 
+def _nearly_black(facts: Facts, deep: Bools, part: float) -> Outcome:
+    """Where 16-bit files use a part of their range alone."""
+    largest = round(part * _WHITE_16)
+    used = next((b for b in range(8, 16) if largest < 2**b), 16)
+    if _scaled_by_normalization(facts, part):
+        return fine(
+            f"16-bit files use {100 * part:.2g} % of their range; the normalisation in force scales it"
+        )
+    return Outcome(
+        SetupStatus.WRONG,
+        f"{int(deep.sum())} of {len(facts.table)} images use {100 * part:.2g} % of the 16-bit range, "
+        f"values up to {largest}: {used}-bit values in 16-bit files, read as nearly black "
+        f"({named_images(facts.table, deep)})",
+        f"--full-scale {2**used - 1} (or save them scaled to 16 bit)",
+    )
+
+
+def _by_full_scale(facts: Facts, deep: Bools, white: int) -> Outcome:
+    """Whether the values of 16-bit files are of the size of what is said to be white."""
+    # A DICOM says itself what is white, and may have a name without a suffix.
+    says = [image.lower().endswith(_DICOM) or "." not in image for image in facts.table.image]
+    above = np.asarray(deep & ~np.array(says) & (facts.table.grey_high * _WHITE_16 > white + 0.5))
+    if above.any():
+        largest = round(float(facts.table.grey_high[above].max()) * _WHITE_16)
+        return Outcome(
+            SetupStatus.WARNING,
+            f"{int(above.sum())} of {len(facts.table)} images hold values up to {largest}, more than the "
+            f"{white} that --full-scale says is white ({named_images(facts.table, above)})",
+            f"--full-scale {2 ** largest.bit_length() - 1}, if {largest.bit_length()} bits are meant",
+        )
+    largest = round(float(facts.table.grey_high[deep].max()) * _WHITE_16)
+    return fine(f"16-bit files hold values up to {largest}, --full-scale {white} says what is white")
+
+
+def named_images(table: RunTable, rows: Bools) -> str:
+    """The first of these images by name, and how many more there are."""
+    names = [table.image[row] for row in np.flatnonzero(rows).tolist()]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
 def _scaled_by_normalization(facts: Facts, part: float) -> bool:
     """Whether the mean and deviation that were stated are of the size of the grey values that are used."""
     if facts.spec is None or facts.spec.input.normalization.name in _NAMED:
@@ -163,12 +200,6 @@ def _scaled_by_normalization(facts: Facts, part: float) -> bool:
     if stated.by_image:
         return True
     return part >= _PART_OF_RANGE * max(m + s for m, s in zip(stated.mean, stated.std, strict=True))
-
-
-def _scaled(facts: Facts, scale: float) -> str:
-    """The normalisation in force for grey values that are so many times as large, as it is typed."""
-    now = UNIT if facts.spec is None else facts.spec.input.normalization
-    return "/".join(",".join(f"{value * scale:.6g}" for value in side) for side in (now.mean, now.std))
 
 
 def _size(facts: Facts) -> Outcome | None:
@@ -209,6 +240,7 @@ def _orientation(facts: Facts) -> Outcome | None:
     tagged, count = int(turned.sum()) + int(outside.sum()), len(facts.table) + len(facts.outside)
     if not tagged:
         return fine("no image says that it is to be turned")
+    names = f" ({named_images(facts.table, turned)})" if turned.any() else ""
     advice = "save the images upright (mogrify -auto-orient), and evaluate again"
     inside = _inside_when_turned(facts)
     if inside and 2 * inside > int(outside.sum()):
@@ -228,7 +260,8 @@ def _orientation(facts: Facts) -> Outcome | None:
         )
     return Outcome(
         SetupStatus.WARNING,
-        f"{tagged} of {count} images carry an orientation tag: viewers turn them, they are read as stored",
+        f"{tagged} of {count} images carry an orientation tag: viewers turn them, they are read as stored"
+        f"{names}",
         f"{advice}; check their labels",
     )
 

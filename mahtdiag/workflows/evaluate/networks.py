@@ -273,6 +273,8 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
         normalization=normalization,
         convention=settings.coords or (known.convention if known else CoordinateConvention.HALF_PIXEL),
         interpolation=settings.interpolation or (known.interpolation if known else Interpolation.AREA),
+        full_scale=settings.full_scale if isinstance(settings.full_scale, int) else None,
+        invert=bool(settings.invert),
         channel_order=settings.channel_order or (known.channel_order if known else ChannelOrder.RGB),
     )
 

@@ -147,7 +147,7 @@ SIGMA: dict[str, Any] = {"spec": HEAD, "sigma_px": flat_heads(12, 2.0)}
 CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
     ("images.polarity", {}, FINE, "no image looks like the negative"),
     ("images.polarity", {"thumbnail": NEGATIVES}, WRONG, "2 of 12 images look inverted, black for white "
-     "(first: 0002.png); mean error"),
+     "(0002.png, 0005.png); mean error"),
     ("images.polarity", {"count": 4}, NOT, "4 images, needs 5"),
     ("images.polarity", {"thumbnail": (None,) * 12}, NOT, "0 images, needs 5"),
     ("images.polarity", {"thumbnail": ("7f" * 64,) * 12}, NOT, "0 images, needs 5"),
