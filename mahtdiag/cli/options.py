@@ -80,6 +80,9 @@ Channels = Annotated[int | None, _setting(keys.CHANNELS)]
 Interpolation = Annotated[preprocessing.Interpolation | None, _setting(keys.INTERPOLATION)]
 FullScale = Annotated[str | None, _setting(keys.FULL_SCALE)]
 Invert = Annotated[bool | None, in_panel(NETWORK, "--invert", keys.INVERT.help)]
+Flip = Annotated[preprocessing.Flip | None, _setting(keys.FLIP)]
+Stride = Annotated[str | None, _setting(keys.STRIDE)]
+HeatmapOrigin = Annotated[str | None, _setting(keys.HEATMAP_ORIGIN)]
 ChannelOrder = Annotated[preprocessing.ChannelOrder | None, _setting(keys.CHANNEL_ORDER)]
 Coords = Annotated[CoordinateConvention | None, _setting(keys.COORDS)]
 Decode = Annotated[DecodeMethod | None, _setting(keys.DECODE)]
@@ -144,6 +147,9 @@ OF_NETWORKS = tuple(
             keys.CHANNEL_ORDER,
             keys.FULL_SCALE,
             keys.INVERT,
+            keys.FLIP,
+            keys.STRIDE,
+            keys.HEATMAP_ORIGIN,
             keys.DECODE,
             keys.HEATMAP_SIGMA,
             keys.SOFTARGMAX_BETA,

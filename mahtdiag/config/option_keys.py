@@ -83,6 +83,18 @@ INVERT = OptionKey(
     "--invert", False, "true: images are black for white to the network",
     NETWORK, None, "Show the network the negative of each image.",
 )  # fmt: skip
+FLIP = OptionKey(
+    "--flip", "none", "image-side or body-side: the network was trained on mirrored images",
+    NETWORK, None, "Network of mirrored images; corners by the sides of these, or of the body.",
+)  # fmt: skip
+STRIDE = OptionKey(
+    "--stride", "8", "input pixels from one heatmap cell to the next, N or HxW, or fill",
+    NETWORK, "N|HxW|fill", "Input pixels from one heatmap cell to the next, where they do not divide it.",
+)  # fmt: skip
+HEATMAP_ORIGIN = OptionKey(
+    "--heatmap-origin", "centre", "corner, centre or X,Y: input pixel of the first cell's centre",
+    NETWORK, "corner|centre|X[,Y]", "Where the centre of the first heatmap cell lies in the input.",
+)  # fmt: skip
 DECODE = OptionKey(
     "--decode", "dark", "argmax, local, dark, soft-argmax, expectation: from heatmap to place",
     READING, None, "From heatmap to place.",

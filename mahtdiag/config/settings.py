@@ -57,7 +57,7 @@ from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
 from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, parse_outputs
-from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
+from mahtdiag.schema.preprocessing import ChannelOrder, Flip, HeatmapOrigin, Interpolation, Resize, Stride
 from mahtdiag.schema.read_options import NO_LABELS, ReadOptions, SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -114,6 +114,11 @@ class ModelSettings(SettingsTable):
     channel_order: ChannelOrder | None = optional(keys.CHANNEL_ORDER)
     full_scale: FullScale | None = optional(keys.FULL_SCALE)
     invert: StrictBool | None = optional(keys.INVERT)
+    flip: Flip | None = optional(keys.FLIP)
+    stride: Annotated[Stride, BeforeValidator(Stride.parse)] | None = optional(keys.STRIDE)
+    heatmap_origin: Annotated[HeatmapOrigin, BeforeValidator(HeatmapOrigin.parse)] | None = optional(
+        keys.HEATMAP_ORIGIN
+    )
     coords: CoordinateConvention | None = optional(keys.COORDS)
     decode: DecodeMethod | None = optional(keys.DECODE)
     heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)] | None = optional(keys.HEATMAP_SIGMA)

@@ -192,7 +192,7 @@ class RecordMaker:
             )
         pred_px = np.stack([f.input_to_original(p) for f, p in zip(frames, pred_input, strict=True)])
         per_cell = np.stack([f.original_per_cell for f in frames])
-        scale = np.stack([per_cell[:, 0] ** 2, per_cell[:, 0] * per_cell[:, 1], per_cell[:, 1] ** 2], axis=-1)
+        scale = _of_covariance(per_cell, frames)
         spread_px2 = reading.spread * scale[:, None, :]
         # What the place is not decoded from says nothing of it.
         averaged_px2 = None if reading.averaged is None or own else reading.averaged * scale[:, None, :]
@@ -207,8 +207,8 @@ class RecordMaker:
         between = None if reading.between is None else reading.between * to_px
         head_covariance_px2 = None
         if head is not None and reading.covariance is not None:
-            x, y = np.moveaxis(1.0 / np.stack([f.input_per_original for f in frames]), -1, 0)[..., None]
-            head_covariance_px2 = reading.covariance * np.stack([x * x, x * y, y * y], -1)
+            per_input = 1.0 / np.stack([f.input_per_original for f in frames])
+            head_covariance_px2 = reading.covariance * _of_covariance(per_input, frames)[:, None, :]
         error_px, error_mm = self._errors(samples, pred_px, gt_px)
         none = np.zeros_like(gt_px, dtype=np.bool_)
         results = KeypointResults(
@@ -285,6 +285,12 @@ def _total(within: Floats | None, between: Floats | None, like: Floats) -> Float
     if within is None:
         within = between
     return np.full_like(like, np.nan) if within is None else within
+
+
+def _of_covariance(factors: Floats, frames: Sequence[FrameMap]) -> Floats:
+    """What (xx, xy, yy) are multiplied by where lengths along x and y are by `factors` `[B, 2]`; `[B, 3]`."""
+    x, y = factors[:, 0], factors[:, 1]
+    return np.stack([x**2, x * y * np.array([frame.xy_sign for frame in frames]), y**2], axis=-1)
 
 
 def _of_image(batch: KeypointResults, i: int, frame: FrameMap) -> KeypointResults:

@@ -54,7 +54,7 @@ def sigma_in_input_pixels(
     kind: UncertaintyKind,
     frame: UncertaintyFrame,
     input_size: tuple[int, int],
-    heatmap_size: tuple[int, int] | None,
+    heatmap_size: tuple[float, float] | None,
 ) -> Tensor:
     """σ per axis `[B, K, 2]` in model-input pixels from what a head emits, original pixels left as they are.
 
@@ -68,7 +68,7 @@ def sigma_in_input_pixels(
 
 
 def unit_in_input_pixels(
-    frame: UncertaintyFrame, input_size: tuple[int, int], heatmap_size: tuple[int, int] | None
+    frame: UncertaintyFrame, input_size: tuple[int, int], heatmap_size: tuple[float, float] | None
 ) -> tuple[float, float] | None:
     """(x, y) of one unit of σ in model-input pixels; None where that is 1, or a matter of each image."""
     height, width = input_size
@@ -94,13 +94,15 @@ def analyse(
     uncertainty_frame: UncertaintyFrame,
     weight: FocalWeight = PUBLISHED_WEIGHT,
     cell_px: Tensor | None = None,
+    step: tuple[float, float] | None = None,
 ) -> BatchReading:
     """Losses, peaks, places, spread and σ of a batch.
 
     `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. `weight`:
     how the heatmap loss weighs a pixel. `cell_px` `[B, 2]` (x, y): original pixels per heatmap cell of each
     image, for the expected radial error, which is not computed without them. With `uncertainty_kind` None the
-    head is not read; without `own_coords` neither are the network's coordinates.
+    head is not read; without `own_coords` neither are the network's coordinates. `step`: input pixels per
+    heatmap cell, (x, y), None where cells fill the input.
     All images of the batch are read together: a call costs more than what it does for one image. Only numbers
     leave the device, in one transfer.
     """
@@ -114,7 +116,10 @@ def analyse(
     losses = windowed_heatmap_losses(
         heatmaps, centres, decoding.heatmap_sigma, weight.gamma, weight.emphasis, outside=outside
     )
-    grid = (heatmaps.shape[2], heatmaps.shape[3])
+    grid: tuple[float, float] = (heatmaps.shape[2], heatmaps.shape[3])
+    if step is not None:
+        # As many cells as would fill the input.
+        grid = (input_size[0] / step[1], input_size[1] / step[0])
     head = _of_head(outputs, uncertainty_kind, uncertainty_frame, input_size, grid)
     return _to_host(outputs, reading, losses, head, decoding.own_coords)
 
@@ -124,7 +129,7 @@ def _of_head(
     kind: UncertaintyKind | None,
     frame: UncertaintyFrame,
     input_size: tuple[int, int],
-    heatmap_size: tuple[int, int] | None,
+    heatmap_size: tuple[float, float] | None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """σ `[B, K, 2]` and covariance `[B, K, 3]` of the head, each None where it is not emitted or not read."""
     values = outputs.uncertainty

@@ -15,8 +15,9 @@ from mahtdiag.engine.analysis import analyse
 from mahtdiag.errors import DeviceError, MahtdiagError, ModelOutputError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.schema.choices import Precision, UncertaintyFrame, UncertaintyKind, UncertaintySource
-from mahtdiag.schema.frames import FrameMap, Size
+from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
 from mahtdiag.schema.model_spec import ModelSpec
+from mahtdiag.schema.preprocessing import Flip
 from mahtdiag.schema.records import (
     BatchReading,
     Failure,
@@ -206,13 +207,20 @@ class Runner:
         return replace(reading, coords=coords, sigma=sigma, between=between, covariance=covariance)
 
     def frame_map(self, original: Size) -> FrameMap:
-        """The map between the frames of an image of this size; without heatmaps a cell is an input pixel."""
-        return FrameMap(
-            original,
-            self.spec.input.size,
-            self.heatmap_size or self.spec.input.size,
-            self.spec.input.resize,
-            self.spec.input.convention,
+        """The map between the frames of an image of this size."""
+        return self.frames.of(original)
+
+    @property
+    def frames(self) -> NetworkFrames:
+        """How images become heatmaps; without heatmaps a cell is an input pixel."""
+        shown = self.spec.input
+        return NetworkFrames(
+            shown.size,
+            self.heatmap_size or shown.size,
+            shown.resize,
+            shown.convention,
+            self.spec.grid,
+            shown.flip is not Flip.NONE,
         )
 
     def read(
@@ -232,6 +240,7 @@ class Runner:
                 self._on_device(centres),
                 self.spec.decoding,
                 input_size=(self.spec.input.size.height, self.spec.input.size.width),
+                step=None if self.spec.grid is None else self.spec.grid.step,
                 uncertainty_kind=self._head_kind(outputs),
                 uncertainty_frame=self.spec.uncertainty.frame,
                 weight=self.weight,

@@ -50,7 +50,12 @@ class RepeatedRunner(Runner):
                     reading, spent = member.read(index, images, centres, cell_px)
                 readings.append(reading)
                 seconds = seconds + spent
-        return combined(readings, self.spec.input.size, with_sigma=self.with_sigma), seconds
+        return combined(
+            readings,
+            self.spec.input.size,
+            with_sigma=self.with_sigma,
+            step=None if self.spec.grid is None else self.spec.grid.step,
+        ), seconds
 
 
 def seed_of(batch: int, number: int) -> int:
@@ -66,7 +71,13 @@ def drawing_from(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: bool = True) -> BatchReading:
+def combined(
+    readings: Sequence[BatchReading],
+    input_size: Size,
+    *,
+    with_sigma: bool = True,
+    step: tuple[float, float] | None = None,
+) -> BatchReading:
     """One reading of N passes, by the law of total variance: Var = E[Var within] + Var[E] between.
 
     Places are means of the places decoded in each pass. `sigma` is the aleatoric part,
@@ -75,7 +86,8 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
     pixels, each σ converted in its own pass. Heatmap losses, the share of keypoint pixels, peak, spread and
     expected error are means of the values of each pass; `flags` holds every flag of any pass; an image is
     finite where it is in every pass. Identical passes give exactly what one of them gives, and `between` 0.
-    Of covariances only the σ of each axis are kept.
+    Of covariances only the σ of each axis are kept. `step`: input pixels per heatmap cell, (x, y); None
+    where cells fill the input.
 
     Shapes as in `BatchReading`. Kendall & Gal, What Uncertainties Do We Need in Bayesian Deep Learning for
     Computer Vision?, NIPS 2017; Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty
@@ -91,7 +103,8 @@ def combined(readings: Sequence[BatchReading], input_size: Size, *, with_sigma: 
         points = np.stack([reading.points for reading in readings])
         if coords is None:
             assert first.heatmap_size is not None
-            places = points * (input_size.xy / Size(*first.heatmap_size).xy)
+            even = input_size.xy / Size(*first.heatmap_size).xy
+            places = points * (even if step is None else np.array(step))
         else:
             places = coords
         return BatchReading(

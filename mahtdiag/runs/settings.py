@@ -1,16 +1,15 @@
 """The settings of a run as `run.json` holds them, and what they mean."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
-from types import MappingProxyType
 from typing import Final
 
 from pydantic import JsonValue
 
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.diagnosis.conditions import Conditions
+from mahtdiag.runs.network_input import SINCE, input_frames_of, other_than_usual, size_in
 from mahtdiag.schema.choices import (
     LOSS_WEIGHTS,
     ImageChoice,
@@ -20,9 +19,8 @@ from mahtdiag.schema.choices import (
     UncertaintySource,
 )
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
-from mahtdiag.schema.frames import CoordinateConvention, NetworkFrames, Size
+from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelInput, ModelSpec
-from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
@@ -44,10 +42,6 @@ FREE_SETTINGS: Final = frozenset(
 )
 """What tells how a run was executed or shown and changes none of its numbers."""
 
-SINCE: Final = MappingProxyType(
-    {"interpolation": "area", "channel_order": "rgb", "full_scale": "auto", "invert": False}
-)
-"""Settings that a run says only where they are not these: earlier versions knew nothing else."""
 ANATOMY = ("anatomy_limits", "anatomy_rules")
 READING = (
     "input_size", "resize", "normalize", "channels", *SINCE, "coords", "dicom_window", "heatmap_size",
@@ -85,7 +79,7 @@ class RunSettings:
                 "resize": str(spec.input.resize),
                 "normalize": spec.input.normalization.name,
                 "channels": spec.input.channels,
-                **_other_than_usual(spec.input),
+                **other_than_usual(spec),
                 "coords": str(spec.input.convention),
                 **of_heatmaps,
                 "decode": "network" if spec.decoding.own_coords else str(spec.decoding.method),
@@ -222,22 +216,14 @@ class RunSettings:
     @property
     def frames(self) -> NetworkFrames | None:
         """How images became heatmaps; None where the run does not say."""
-        sized = _size(self.stored.get("heatmap_size")) is not None
+        sized = size_in(self.stored.get("heatmap_size")) is not None
         # Without heatmaps a place is a pixel of the input.
         return self.input_frames if sized or self.stored.get("heatmaps") is False else None
 
     @property
     def input_frames(self) -> NetworkFrames | None:
         """How images became network input; the heatmap counts as large as it where the run has none."""
-        stored = self.stored
-        network_input, heatmap = (_size(stored.get(name)) for name in ("input_size", "heatmap_size"))
-        if network_input is None:
-            return None
-        try:
-            resize, convention = Resize.parse(stored["resize"]), CoordinateConvention(str(stored["coords"]))
-        except (KeyError, ValueError):
-            return None
-        return NetworkFrames(network_input, heatmap or network_input, resize, convention)
+        return input_frames_of(self.stored)
 
     def sigma_source(self, *, ensemble: bool) -> str:
         """`head`, `heatmap`, `mc-dropout` or `ensemble`: where σ came from."""
@@ -376,20 +362,3 @@ class RunSettings:
         stored = self.stored.get("recalibration")
         factors = stored.get("by_keypoint") if isinstance(stored, dict) else None
         return factors if isinstance(factors, dict) else None
-
-
-def _other_than_usual(spec: ModelInput) -> dict[str, JsonValue]:
-    """What `SINCE` leaves unsaid, where it is something else."""
-    found: dict[str, JsonValue] = {
-        "interpolation": str(spec.interpolation),
-        "channel_order": str(spec.channel_order),
-        "full_scale": "auto" if spec.full_scale is None else spec.full_scale,
-        "invert": spec.invert,
-    }
-    return {name: value for name, value in found.items() if value != SINCE[name]}
-
-
-def _size(value: object) -> Size | None:
-    """`256x128` as a size; None for anything else."""
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(value))
-    return Size(int(found[1]), int(found[2])) if found else None

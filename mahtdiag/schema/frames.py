@@ -96,11 +96,31 @@ def _resize(points: Points, factor: Points, convention: CoordinateConvention) ->
 
 
 @dataclass(frozen=True, slots=True)
+class HeatmapGrid:
+    """Where heatmap cells lie in the network's input: at `origin` + cell·`step`, (x, y) in input pixels."""
+
+    step: tuple[float, float]
+    origin: tuple[float, float]
+
+    def of_input(self, points: Points) -> Points:
+        """Model-input pixels as heatmap cells."""
+        cells: Points = (points - np.array(self.origin)) / np.array(self.step)
+        return cells
+
+    def to_input(self, cells: Points) -> Points:
+        """Heatmap cells as model-input pixels."""
+        points: Points = cells * np.array(self.step) + np.array(self.origin)
+        return points
+
+
+@dataclass(frozen=True, slots=True)
 class FrameMap:
     """Maps points and lengths between the three frames of one image.
 
     Points are `[..., 2]` arrays (x, y), y down; missing points (NaN) stay missing. Frames: original-image
     pixels, model-input pixels, heatmap cells. Lengths (σ, errors) are scaled by the same factors per axis.
+    `grid`: where cells lie, None where they fill the input by the convention; `mirrored`: the network is
+    shown the image mirrored left for right.
     """
 
     original: Size
@@ -108,6 +128,13 @@ class FrameMap:
     heatmap: Size
     resize: Resize = Resize.STRETCH
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
+    grid: HeatmapGrid | None = None
+    mirrored: bool = False
+
+    @property
+    def xy_sign(self) -> float:
+        """By what a covariance of x and y changes between original pixels and the others."""
+        return -1.0 if self.mirrored else 1.0
 
     @property
     def placement(self) -> Placement:
@@ -122,6 +149,8 @@ class FrameMap:
     @property
     def cells_per_input(self) -> Points:
         """Heatmap cells per model-input pixel, (x, y)."""
+        if self.grid is not None:
+            return 1.0 / np.array(self.grid.step)
         return self.heatmap.xy / self.network_input.xy
 
     @property
@@ -131,18 +160,28 @@ class FrameMap:
 
     def original_to_input(self, points_px: Points) -> Points:
         """Original pixels to model-input pixels."""
+        if self.mirrored:
+            points_px = self._mirrored(points_px)
         return _resize(points_px, self.input_per_original, self.convention) + self.placement.offset
 
     def input_to_original(self, points: Points) -> Points:
         """Model-input pixels to original pixels."""
-        return _resize(points - self.placement.offset, 1.0 / self.input_per_original, self.convention)
+        points_px = _resize(points - self.placement.offset, 1.0 / self.input_per_original, self.convention)
+        return self._mirrored(points_px) if self.mirrored else points_px
+
+    def _mirrored(self, points_px: Points) -> Points:
+        return np.stack([self.original.width - 1 - points_px[..., 0], points_px[..., 1]], axis=-1)
 
     def input_to_heatmap(self, points: Points) -> Points:
         """Model-input pixels to heatmap cells."""
+        if self.grid is not None:
+            return self.grid.of_input(points)
         return _resize(points, self.cells_per_input, self.convention)
 
     def heatmap_to_input(self, points: Points) -> Points:
         """Heatmap cells to model-input pixels."""
+        if self.grid is not None:
+            return self.grid.to_input(points)
         return _resize(points, 1.0 / self.cells_per_input, self.convention)
 
     def original_to_heatmap(self, points_px: Points) -> Points:
@@ -162,7 +201,18 @@ class NetworkFrames:
     heatmap: Size
     resize: Resize = Resize.STRETCH
     convention: CoordinateConvention = CoordinateConvention.HALF_PIXEL
+    grid: HeatmapGrid | None = None
+    mirrored: bool = False
+
+    @property
+    def input_per_cell(self) -> Points:
+        """Model-input pixels per heatmap cell, (x, y)."""
+        if self.grid is not None:
+            return np.array(self.grid.step)
+        return self.network_input.xy / self.heatmap.xy
 
     def of(self, original: Size) -> FrameMap:
         """The frames of an image of this size."""
-        return FrameMap(original, self.network_input, self.heatmap, self.resize, self.convention)
+        return FrameMap(
+            original, self.network_input, self.heatmap, self.resize, self.convention, self.grid, self.mirrored
+        )

@@ -9,9 +9,9 @@ from mahtdiag.schema.choices import (
     UncertaintyKind,
     UncertaintySource,
 )
-from mahtdiag.schema.frames import Size
+from mahtdiag.schema.frames import HeatmapGrid, Size
 from mahtdiag.schema.normalization import UNIT, Normalization
-from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
+from mahtdiag.schema.preprocessing import ChannelOrder, Flip, Interpolation, Resize
 from mahtdiag.schema.skeleton import Skeleton, View
 
 LARGEST_SIGMA = 1000.0
@@ -35,6 +35,7 @@ class ModelInput:
     channel_order: ChannelOrder = ChannelOrder.RGB
     full_scale: int | None = None
     invert: bool = False
+    flip: Flip = Flip.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,16 @@ class UncertaintySpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Everything needed to run a network and read its output; a heatmap for each keypoint of `skeleton`."""
+    """Everything needed to run a network and read its output; a heatmap for each keypoint of `skeleton`.
+
+    `grid`: where heatmap cells lie in the input, None where they fill it by the convention.
+    """
 
     skeleton: Skeleton
     input: ModelInput
     decoding: Decoding
     uncertainty: UncertaintySpec
+    grid: HeatmapGrid | None = None
 
     @property
     def view(self) -> View:

@@ -119,3 +119,80 @@ class ChannelOrder(StrEnum):
 
     RGB = "rgb"
     BGR = "bgr"
+
+
+class Flip(StrEnum):
+    """Whether a network was trained on mirrored images, and what its corners are called by.
+
+    `image-side`: its left corners are the left ones of the mirrored image; `body-side`: each corner has the
+    name that it has in the image as it is.
+    """
+
+    NONE = "none"
+    IMAGE_SIDE = "image-side"
+    BODY_SIDE = "body-side"
+
+
+LARGEST_STRIDE: Final = 1024.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stride:
+    """Input pixels from one heatmap cell to the next, by axis; `FILL`: cells fill the input evenly."""
+
+    FILL: ClassVar["Stride"]
+
+    y: float
+    x: float
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """`8`, `8x4` (along the height, along the width) or `fill`; ValueError says what is expected."""
+        if isinstance(text, cls):
+            return text
+        if text == "fill":
+            return cls(0.0, 0.0)
+        sides = [_number(side) for side in str(text).lower().split("x")]
+        if len(sides) > 2 or not all(0.0 < side <= LARGEST_STRIDE for side in sides):
+            raise ValueError(
+                "expected input pixels from cell to cell, such as 8 or 8x4 (height x width), or fill"
+            )
+        return cls(sides[0], sides[-1])
+
+    def __str__(self) -> str:
+        return "fill" if self == Stride.FILL else f"{self.y:.12g}x{self.x:.12g}"
+
+
+Stride.FILL = Stride(0.0, 0.0)
+
+
+class OriginKind(StrEnum):
+    """Where the first heatmap cell lies: on the first input pixel, amid those it stands for, or as given."""
+
+    CORNER = "corner"
+    CENTRE = "centre"
+    GIVEN = "given"
+
+
+@dataclass(frozen=True, slots=True)
+class HeatmapOrigin:
+    """Where the centre of the first heatmap cell lies, in input pixels."""
+
+    kind: OriginKind = OriginKind.GIVEN
+    x: float = math.nan
+    y: float = math.nan
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """`corner`, `centre`, `X` for both axes or `X,Y`; ValueError says what is expected."""
+        if isinstance(text, cls):
+            return text
+        if text in (OriginKind.CORNER, OriginKind.CENTRE):
+            return cls(OriginKind(str(text)))
+        sides = [_number(side) for side in str(text).split(",")]
+        if len(sides) > 2 or not all(abs(side) <= LARGEST_STRIDE for side in sides):
+            raise ValueError("expected corner, centre, or input pixels X or X,Y, such as 3.5 or 0,0")
+        return cls(OriginKind.GIVEN, sides[0], sides[-1])
+
+    def __str__(self) -> str:
+        return str(self.kind) if self.kind is not OriginKind.GIVEN else f"{self.x:.12g},{self.y:.12g}"

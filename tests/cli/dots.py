@@ -43,6 +43,7 @@ class Dots(nn.Module):
         super().__init__()
         self.grey, self.as_trained = grey, as_trained
         self.stride, self.origin, self.cells = stride, origin, cells
+        self.exchanged = False
         self.levels: Tensor
         self.register_buffer("levels", torch.tensor(LEVELS, dtype=torch.float32))
 
@@ -62,6 +63,8 @@ class Dots(nn.Module):
         total = weight.sum((2, 3))
         x_in = (weight.sum(2) * x).sum(-1) / total
         y_in = (weight.sum(3) * y).sum(-1) / total
+        if self.exchanged:
+            x_in, y_in = (v.view(len(images), -1, 2).flip(2).flatten(1) for v in (x_in, y_in))
         # What it was not trained on it sees 20 pixels off.
         off = 20.0 * (~self.as_trained(images))[:, None]
         return self.drawn(x_in + off, y_in)
@@ -135,3 +138,29 @@ def standardised() -> nn.Module:
 def imagenet_blue_first() -> nn.Module:
     """For images of blue, green, red with ImageNet's statistics, dots being red."""
     return Dots(lambda images: 255 * (images[:, 2] * 0.229 + 0.485))
+
+
+def one_more() -> nn.Module:
+    """Heatmaps of 33x25 cells, at multiples of 8 pixels."""
+    return Dots(stride=8, origin=0, cells=(HEIGHT // 8 + 1, WIDTH // 8 + 1))
+
+
+def late() -> nn.Module:
+    """Heatmaps that divide the input by 8, the first cell on its third pixel."""
+    return Dots(stride=8, origin=2, cells=(HEIGHT // 8, WIDTH // 8))
+
+
+MIRRORED = corners(1.0, GROUND / 255)
+"""The white patch is the first, and the ground the last."""
+
+
+def mirrored_by_body() -> nn.Module:
+    """For mirrored images; corners keep their names."""
+    return Dots(as_trained=MIRRORED)
+
+
+def mirrored_by_image() -> nn.Module:
+    """For mirrored images; the left corners are those that are left in them."""
+    network = Dots(as_trained=MIRRORED)
+    network.exchanged = True
+    return network

@@ -172,7 +172,8 @@ def test_an_interpolation_is_kept_with_the_run_and_cannot_change_in_it(table: Ta
 
 def twelve_bits(image: Pixels) -> NDArray[np.uint16]:
     """0 to 4095 in files of 16 bits."""
-    return np.rint(image * (4095 / 255)).astype(np.uint16)
+    found: NDArray[np.uint16] = np.rint(image * (4095 / 255)).astype(np.uint16)
+    return found
 
 
 SHOWN: dict[str, tuple[Change, tuple[str, ...], tuple[str, ...]]] = {
@@ -209,3 +210,45 @@ def test_twelve_bits_are_told_with_the_option_that_mends_it(table: Table) -> Non
     entries = {entry["check"]: entry for entry in document["setup"]}
     assert entries["images.bit_range"]["status"] == "fine"
     assert document["settings"]["full_scale"] == 4095
+
+
+def test_heatmaps_that_do_not_divide_the_input_need_a_stride(table: Table) -> None:
+    table.write()
+    table.evaluate(network="one_more").refused(
+        "the network returns heatmaps of 33x25 cells, which do not divide its input of 256x192: say "
+        "--stride 8 (33 cells are 256/8 and one more: they lie at multiples of 8), or --stride fill where "
+        "they fill it evenly"
+    )
+    assert table.error_px("--stride", "8", network="one_more") < RIGHT_PX
+    settings = document_of(table.folder / "run")["settings"]
+    assert (settings["stride"], settings["heatmap_origin"]) == ("8x8", "0,0")
+    assert table.error_px("--stride", "8x8", "--heatmap-origin", "corner", network="one_more") < RIGHT_PX
+    assert table.error_px("--stride", "fill", network="one_more") > WRONG_PX
+    assert table.error_px("--stride", "8", "--heatmap-origin", "centre", network="one_more") > WRONG_PX
+    refused = table.evaluate("--stride", "2", network="one_more")
+    refused.refused(
+        "--stride 2: 33 cells would cover 66 of 256 input pixels; about 7.76 apart they fill them"
+    )
+
+
+def test_a_stride_that_is_known_changes_nothing_and_the_first_cell_may_lie_elsewhere(table: Table) -> None:
+    table.write()
+    usual = table.error_px()
+    assert table.error_px("--stride", "4") == usual
+    assert "stride" not in document_of(table.folder / "run")["settings"]
+    assert table.error_px("--stride", "4", "--heatmap-origin", "1.5") == usual
+    assert table.error_px("--heatmap-origin", "2,2", network="late") < RIGHT_PX
+    assert table.error_px(network="late") > WRONG_PX
+    assert table.error_px("--heatmap-origin", "corner", network="late") > WRONG_PX
+
+
+@pytest.mark.parametrize("side", ["image-side", "body-side"])
+def test_a_network_of_mirrored_images(table: Table, side: str) -> None:
+    table.write()
+    network = {"image-side": "mirrored_by_image", "body-side": "mirrored_by_body"}[side]
+    other = {"image-side": "body-side", "body-side": "image-side"}[side]
+    for resize in ("stretch", "letterbox:top-left,fill=30"):
+        assert table.error_px("--flip", side, "--resize", resize, network=network) < RIGHT_PX
+        assert document_of(table.folder / "run")["settings"]["flip"] == side
+    assert table.error_px("--flip", other, network=network) > WRONG_PX
+    assert table.error_px(network=network) > WRONG_PX

@@ -103,7 +103,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         "model.channels = 2: input should be 1 or 3",
         "model.input_size = 'big': expected HEIGHTxWIDTH in pixels, for example 512x256",
         "unknown key model.chekpoint; did you mean checkpoint?",
-        "unknown key model.qqq; known here: args, channels, checkpoint, ",
+        "unknown key model.qqq; known here: args, channel_order, channels, ",
         "data.view = 'PA': expected AP, LA or auto",
         "evaluate.workers = -1: input should be greater than 0",
         "unknown key evaluate.batchsize; did you mean batch_size?",

@@ -19,7 +19,15 @@ from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import McDropout
 from mahtdiag.schema.output_spec import Axes, CoordsFrame, Layout, OutputSpec
-from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
+from mahtdiag.schema.preprocessing import (
+    ChannelOrder,
+    Flip,
+    HeatmapOrigin,
+    Interpolation,
+    OriginKind,
+    Resize,
+    Stride,
+)
 from mahtdiag.schema.read_options import SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -75,6 +83,14 @@ KEYS = (
     Key("model", "full_scale", (("auto", "auto"), ("4095", 4095), (65535, 65535)),
         (0, -1, 65536, "12 bit", 1.5, True, 10**12)),
     Key("model", "invert", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
+    Key("model", "flip", tuple((f.value, f) for f in Flip), (True, "yes", 1)),
+    Key("model", "stride",
+        (("8", Stride(8, 8)), (8, Stride(8, 8)), ("8x4.5", Stride(8, 4.5)), ("fill", Stride.FILL)),
+        ("0", "-8", "8x", "8x8x8", "nan", "eight", True, 2000)),
+    Key("model", "heatmap_origin",
+        (("corner", HeatmapOrigin(OriginKind.CORNER)), ("centre", HeatmapOrigin(OriginKind.CENTRE)),
+         ("3.5", HeatmapOrigin(x=3.5, y=3.5)), ("0,-1", HeatmapOrigin(x=0, y=-1))),
+        ("middle", "nan", "1,2,3", "inf", True)),
     Key("model", "normalize", (("unit", "unit"), ("0.4/0.2", "0.4/0.2")), TEXT_BAD),
     Key("model", "channels", ((1, 1), (3, 3)), (0, 2, 4, "three", True, 1.5)),
     Key(

@@ -390,3 +390,15 @@ def test_errors_use_both_spacings(step: tuple[float, float], error_mm: float) ->
     np.testing.assert_allclose(record.keypoints.error_mm, error_mm, rtol=1e-5)
     assert record.pixel_spacing_mm is None
     assert (record.pixel_spacing_x_mm, record.pixel_spacing_y_mm) == (0.2, 0.5)
+
+
+def test_a_network_of_mirrored_images_is_judged_where_the_image_is() -> None:
+    of = frame(Size(192, 128))
+    mirrored = replace(of, mirrored=True)
+    points = spine(View.AP, of.original)
+    cells = mirrored.original_to_heatmap(moved(points, 3.0, -2.0))
+    found = reading(cells[None], sigma=np.ones((1, 20, 2)))
+    record = one(maker(spec()).records([sample(points)], [image(of.original)], [mirrored], found))
+    np.testing.assert_allclose(record.keypoints.pred_px, moved(points, 3.0, -2.0), atol=1e-9)
+    # What leans to the right in the mirrored image leans to the left in the image.
+    np.testing.assert_allclose(record.keypoints.spread_px2, [[64.0, -32.0, 576.0]] * 20)

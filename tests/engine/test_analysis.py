@@ -256,3 +256,14 @@ def test_every_unit_of_sigma_in_input_pixels(frame: UncertaintyFrame, unit: tupl
     torch.testing.assert_close(sigma, torch.tensor(unit).float().expand(1, K, 2))
     with pytest.raises(ValueError, match="no cells"):
         sigma_in_input_pixels(ones, UncertaintyKind.SIGMA, UncertaintyFrame.HEATMAP, (64, 48), None)
+
+
+def test_sigma_in_cells_of_a_stated_stride() -> None:
+    emitted = torch.full((2, K, 2), 0.5)
+    outputs = ModelOutputs(torch.rand(2, K, HEIGHT, WIDTH), None, emitted, UncertaintyKind.SIGMA)
+    read = analyse(
+        outputs, torch.full((2, K, 2), 5.0), Decoding(1.5), input_size=INPUT_SIZE,
+        uncertainty_kind=UncertaintyKind.SIGMA, uncertainty_frame=UncertaintyFrame.HEATMAP, step=(8.0, 6.0),
+    )  # fmt: skip
+    assert read.sigma is not None
+    np.testing.assert_allclose(read.sigma, np.broadcast_to([4.0, 3.0], (2, K, 2)), rtol=1e-6)

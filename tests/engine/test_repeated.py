@@ -258,3 +258,14 @@ def test_the_size_of_the_input_is_the_unit_of_what_lies_between() -> None:
     assert small is not None
     assert large is not None
     np.testing.assert_allclose(large, 4 * small, rtol=1e-12)
+
+
+def test_places_of_a_stated_stride_lie_apart_by_it() -> None:
+    readings = [reading(seed) for seed in range(4)]
+    even, stated = combined(readings, INPUT), combined(readings, INPUT, step=(7.0, 5.0))
+    assert even.between is not None
+    assert stated.between is not None
+    first = readings[0].heatmap_size
+    assert first is not None
+    per_cell = INPUT.xy / np.array(first[::-1])
+    np.testing.assert_allclose(stated.between, even.between / per_cell * [7.0, 5.0], rtol=1e-9)

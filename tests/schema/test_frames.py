@@ -1,5 +1,7 @@
 """Frames: original pixels, model-input pixels, heatmap cells."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mahtdiag.schema.frames import CoordinateConvention, FrameMap, Placement, Size
+from mahtdiag.schema.frames import CoordinateConvention, FrameMap, HeatmapGrid, Placement, Size
 from mahtdiag.schema.preprocessing import Anchor, Resize, ResizeMode
 
 HALF, SCALE = CoordinateConvention.HALF_PIXEL, CoordinateConvention.SCALE
@@ -32,13 +34,21 @@ maps = st.builds(
     resize=resizes,
     convention=st.sampled_from(CoordinateConvention),
 )
+mirrored_maps = st.builds(replace, maps, mirrored=st.just(True))
+steps = st.tuples(st.floats(0.25, 64.0), st.floats(0.25, 64.0))
+places = st.tuples(st.floats(-50.0, 50.0), st.floats(-50.0, 50.0))
+any_maps = st.one_of(
+    maps,
+    mirrored_maps,
+    st.builds(replace, st.one_of(maps, mirrored_maps), grid=st.builds(HeatmapGrid, steps, places)),
+)
 coordinates = st.floats(-5000.0, 5000.0)
 points = st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=5).map(np.array)
 Points = NDArray[np.float64]
 
 
 @EXAMPLES
-@given(frames=maps, original=points)
+@given(frames=any_maps, original=points)
 def test_there_and_back(frames: FrameMap, original: Points) -> None:
     inside = frames.original_to_input(original)
     cells = frames.input_to_heatmap(inside)
@@ -192,3 +202,31 @@ def test_the_conventions_differ_by_a_constant() -> None:
 def test_sizes_are_written_height_first() -> None:
     assert str(Size(512, 256)) == "512x256"
     assert Size(512, 256).xy.tolist() == [256.0, 512.0]
+
+
+@EXAMPLES
+@given(frames=maps, original=points)
+def test_a_mirrored_image_is_mapped_as_any_image_after_it_is_mirrored(
+    frames: FrameMap, original: Points
+) -> None:
+    before = original * [-1, 1] + [frames.original.width - 1, 0]
+    found = replace(frames, mirrored=True).original_to_input(original)
+    np.testing.assert_allclose(found, frames.original_to_input(before), rtol=1e-9, atol=1e-6)
+
+
+def test_cells_at_multiples_of_the_stride() -> None:
+    frames = FrameMap(Size(256, 128), Size(256, 128), Size(33, 17), grid=HeatmapGrid((8.0, 8.0), (0.0, 0.0)))
+    np.testing.assert_array_equal(frames.heatmap_to_input(np.array([[0, 0], [16, 32]])), [[0, 0], [128, 256]])
+    np.testing.assert_array_equal(frames.original_per_cell, [8.0, 8.0])
+
+
+@EXAMPLES
+@given(frames=maps, cells=points)
+def test_the_conventions_are_grids_of_their_own(frames: FrameMap, cells: Points) -> None:
+    step = frames.network_input.xy / frames.heatmap.xy
+    origin = np.zeros(2) if frames.convention is SCALE else (step - 1) / 2
+    grid = HeatmapGrid((step[0], step[1]), (origin[0], origin[1]))
+    same = replace(frames, grid=grid)
+    np.testing.assert_allclose(
+        same.heatmap_to_input(cells), frames.heatmap_to_input(cells), rtol=1e-9, atol=1e-6
+    )

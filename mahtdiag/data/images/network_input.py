@@ -10,7 +10,7 @@ from mahtdiag.errors import UsageError
 from mahtdiag.schema.frames import Placement, Size
 from mahtdiag.schema.model_spec import ModelInput
 from mahtdiag.schema.normalization import Normalization, Step, StepKind
-from mahtdiag.schema.preprocessing import Bars, ChannelOrder, Interpolation, Resize
+from mahtdiag.schema.preprocessing import Bars, ChannelOrder, Flip, Interpolation, Resize
 
 Image = NDArray[np.uint8 | np.uint16]
 Planes = NDArray[np.float32]
@@ -22,7 +22,8 @@ def to_network_input(image: Image, spec: ModelInput) -> Planes:
     """Prepare a decoded image `[h, w]` or `[h, w, 3]` RGB: float32 `[C, H, W]`.
 
     In this order: colour to grey where one channel is wanted, or for CLAHE (0.299 R + 0.587 G + 0.114 B);
-    black for white; CLAHE, on 8 bits; resize in the image's own integer type; value/white (see `white_of`);
+    mirrored; black for white; CLAHE, on 8 bits; resize in the image's own integer type; value/white, see
+    `white_of`;
     the other steps of the normalisation, by the statistics of the resized image without its bars; bars for
     letterbox; grey repeated where three channels are wanted, or colours in the network's order; (value −
     mean)/std. Every resize keeps pixel centres (the half-pixel convention).
@@ -32,6 +33,8 @@ def to_network_input(image: Image, spec: ModelInput) -> Planes:
     normalization = spec.normalization
     if spec.channels == 1:
         image = as_grey(image)
+    if spec.flip is not Flip.NONE:
+        image = np.ascontiguousarray(image[:, ::-1])
     white = white_of(image, spec.full_scale)
     if spec.invert:
         image = as_integers(np.subtract(white, np.minimum(image, white), dtype=image.dtype))

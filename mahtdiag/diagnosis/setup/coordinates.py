@@ -33,7 +33,7 @@ def judge_coordinates(facts: Facts) -> Outcome | None:
     peaks = look.labels_cells[: len(look.coords)] if there is None else there
     beside, per_cell = (
         "labels" if there is None else "heatmaps' peaks",
-        frames.network_input.xy / frames.heatmap.xy,
+        frames.input_per_cell,
     )
     size, cells = frames.network_input.xy, frames.heatmap.xy
     candidates = {

@@ -61,7 +61,7 @@ def _in_network_units(facts: Facts) -> tuple[str, float, float] | None:
     read = {
         "percent of the image": labels / 100 * cells,
         "heatmap cells": labels,
-        "pixels of the network's input": labels * cells / frames.network_input.xy,
+        "pixels of the network's input": labels / frames.input_per_cell,
     }
     apart = {name: float(np.nanmedian(np.linalg.norm(at - peaks, axis=-1))) for name, at in read.items()}
     best = min(apart, key=apart.__getitem__)

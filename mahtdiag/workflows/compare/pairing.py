@@ -29,7 +29,10 @@ Floats = NDArray[np.float64]
 
 NAMED = 3
 # Settings of the network frame, in which losses are measured.
-LOSS_FRAME = ("input_size", "heatmap_size", "resize", "coords", "heatmap_sigma", "loss")
+LOSS_FRAME = (
+    *("input_size", "heatmap_size", "resize", "coords", "heatmap_sigma", "loss"),
+    *("stride", "heatmap_origin", "flip"),
+)
 
 COMPARED: Final[Columns] = (
     RunTable.image, RunTable.patient, RunTable.image_sha256, RunTable.annotation_sha256, RunTable.width,

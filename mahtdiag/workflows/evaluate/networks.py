@@ -3,11 +3,13 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from mahtdiag.config.heatmap_grid import grid_of
+from mahtdiag.config.network_input import input_as_said
 from mahtdiag.config.output_reading import HEAD, HEATMAP_SIGMA, coords_frame, resolve_spec
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import ViewEvidence, strongest
@@ -20,7 +22,6 @@ from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, Repetition, RunSettings
 from mahtdiag.schema.choices import (
-    CoordinateConvention,
     Precision,
     UncertaintySource,
 )
@@ -29,7 +30,7 @@ from mahtdiag.schema.keypoint_order import channel_order, keypoints_in
 from mahtdiag.schema.model_spec import McDropout, ModelInput, ModelSpec
 from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.output_spec import OutputSpec
-from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
+from mahtdiag.schema.preprocessing import Flip
 from mahtdiag.schema.records import Predictor
 from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
 
@@ -98,10 +99,13 @@ def _load(
     keypoints = returned.keypoints or keypoints_in(settings.keypoints)
     skeleton, order = _keypoints_of(keypoints, settings.keypoints, view)
     frame = coords_frame(settings, said, returned)
-    frames = NetworkFrames(size, returned.grid or size, convention=network_input.convention)
+    grid = grid_of(settings, network_input, returned.grid)
+    frames = NetworkFrames(size, returned.grid or size, convention=network_input.convention, grid=grid)
+    if network_input.flip is Flip.IMAGE_SIDE:
+        order = _ends_exchanged(order, skeleton)
     predict = Arranged(model.predict, order, frame, frames, said, keypoints)
     outputs = probe(predict, channels, size, device)
-    spec = resolve_spec(settings, model.spec, network_input, skeleton, outputs)
+    spec = replace(resolve_spec(settings, model.spec, network_input, skeleton, outputs), grid=grid)
     return Member(path, model, spec, outputs.grid, predict)
 
 
@@ -121,6 +125,12 @@ def _keypoints_of(
         except UsageError as error:
             problems += error.problems
     raise UsageError(problems[-1])
+
+
+def _ends_exchanged(order: Sequence[int] | None, skeleton: Skeleton) -> tuple[int, ...]:
+    """The channel of each keypoint where the network's left end of each endplate is the right one."""
+    channels = range(skeleton.keypoints) if order is None else order
+    return tuple(channels[k ^ 1] for k in range(skeleton.keypoints))
 
 
 def _require_agreement(members: Sequence[Member]) -> None:
@@ -266,17 +276,7 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
         raise UsageError(
             f"--normalize {named} is for {len(normalization.mean)} channels, the network takes {channels}"
         )
-    return ModelInput(
-        size=size,
-        channels=channels,
-        resize=settings.resize or (known.resize if known else Resize.STRETCH),
-        normalization=normalization,
-        convention=settings.coords or (known.convention if known else CoordinateConvention.HALF_PIXEL),
-        interpolation=settings.interpolation or (known.interpolation if known else Interpolation.AREA),
-        full_scale=settings.full_scale if isinstance(settings.full_scale, int) else None,
-        invert=bool(settings.invert),
-        channel_order=settings.channel_order or (known.channel_order if known else ChannelOrder.RGB),
-    )
+    return input_as_said(settings, known, ModelInput(size, channels, normalization=normalization))
 
 
 def settle_view(evidence: Sequence[ViewEvidence]) -> View:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mahtdiag.config.network_input import input_as_said
 from mahtdiag.config.settings import ModelSettings, Settings
 from mahtdiag.config.values import args_as_texts
 from mahtdiag.data.images import load_image
@@ -20,7 +21,8 @@ from mahtdiag.models.loading import LoadedModel, load_model
 from mahtdiag.models.tree import fact_of, tree_of
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, CheckpointInspection, TensorFact
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.model_spec import ModelInput, ModelSpec, parse_normalization
+from mahtdiag.schema.model_spec import ModelInput, ModelSpec
+from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import skeleton_with
@@ -180,13 +182,7 @@ def _input_of(asked: ModelSettings, facts: CheckpointFacts, spec: ModelSpec | No
     assert channels is not None
     named = asked.normalize or (known.normalization.name if known else "unit")
     given = ModelInput(size, channels, normalization=parse_normalization(named))
-    return ModelInput(
-        size,
-        channels,
-        asked.resize or (known.resize if known else given.resize),
-        given.normalization,
-        asked.coords or (known.convention if known else given.convention),
-    )
+    return input_as_said(asked, known, given)
 
 
 def _image(request: InspectRequest, takes: ModelInput) -> Tensor:

@@ -101,7 +101,7 @@ def test_normalisation_must_have_the_networks_channels() -> None:
     assert said == "--normalize imagenet is for 3 channels, the network takes 1"
     found = resolve_input(settings({"channels": 1, "normalize": "0.5/0.1"}), METADATA)
     assert found.channels == 1
-    assert "is not known" in problem_of(lambda: resolve_input(settings({"normalize": "zscore"}), METADATA))
+    assert "is not known" in problem_of(lambda: resolve_input(settings({"normalize": "z-score"}), METADATA))
 
 
 def test_decoding() -> None:
