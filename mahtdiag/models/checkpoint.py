@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mahtdiag.errors import CheckpointError
-from mahtdiag.schema.checkpoint_file import CheckpointFacts
+from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact
 from mahtdiag.schema.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class Checkpoint:
     @property
     def is_exported(self) -> bool:
         """Whether this is an archive of torch.export, which carries code."""
-        return any(name.startswith("models/") or name == "archive_format" for name in self.members)
+        known = ("archive_format", "serialized_exported_program.json")
+        return any(name.startswith("models/") or name in known for name in self.members)
 
     @cached_property
     def content(self) -> Any:
@@ -150,7 +151,8 @@ class CheckpointFormat(Protocol):
     after "a". `carries_code`: the file itself is a program, which is opened only with `--trust`, takes no
     `--model`, and may not obey when dropout is switched on; `dropout_advice` says how to save it so that it
     does. `needs_factory`: a function of the user builds the network, which is to be trusted as well.
-    `describes_itself`: the file says how its network is to be run.
+    `describes_itself`: the file says how its network is to be run. `is_whole`: it holds the network with its
+    weights, and takes no `--model` but one that reads the file itself.
     """
 
     name: str
@@ -158,6 +160,7 @@ class CheckpointFormat(Protocol):
     carries_code: bool = False
     needs_factory: bool = False
     describes_itself: bool = False
+    is_whole: bool = False
     dropout_advice: str = ""
 
     def recognises(self, checkpoint: Checkpoint) -> bool:
@@ -172,6 +175,10 @@ class CheckpointFormat(Protocol):
 
         Raises CheckpointError where it says something impossible.
         """
+
+    def declared(self, checkpoint: Checkpoint) -> InputFact | None:
+        """The tensor of images that a graph declares; None where the file tells none."""
+        return None
 
     def facts(self, checkpoint: Checkpoint) -> CheckpointFacts:
         """What the file holds, told without running any of it. Raises CheckpointError where it is damaged."""

@@ -1,10 +1,11 @@
 """A checkpoint file in, a network out whose outputs are named and checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mahtdiag.errors import UsageError
@@ -14,7 +15,9 @@ from mahtdiag.models.factories import takes_path
 from mahtdiag.models.formats import format_of
 from mahtdiag.models.formats.of_factory import OF_FACTORY
 from mahtdiag.models.outputs import BY_NAMES, read_outputs
+from mahtdiag.models.taking import ANY, Taking, in_batches, own_type, tried, widened
 from mahtdiag.models.weights import listed
+from mahtdiag.schema.checkpoint_file import InputFact
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.records import ModelOutputs
@@ -25,7 +28,8 @@ class LoadedModel:
     """A network ready to run, and what its checkpoint says about itself (`spec`, None if it says nothing).
 
     `weights`: which of the file's sets of weights it has, None where they lie in no wrapper; `notes`: what of
-    the file was not read, a line each; `read_by_factory`: a function of the user read the file itself.
+    the file was not read, a line each; `read_by_factory`: a function of the user read the file itself;
+    `declared`: the input that a graph declares; `taking`: how it takes images, see `settled`.
     """
 
     network: nn.Module
@@ -37,15 +41,45 @@ class LoadedModel:
 
     outputs: OutputSpec = BY_NAMES
     read_by_factory: bool = False
+    declared: InputFact | None = None
+    path: Path | None = None
+    taking: Taking = ANY
 
     def predict(self, images: Tensor) -> ModelOutputs:
         """Named and checked outputs for `[B, C, H, W]`, as the network gives them."""
+        if self.taking.batch is not None:
+            return in_batches(self._predict_at_once, images, self.taking.batch)
+        return self._predict_at_once(images)
+
+    def _predict_at_once(self, images: Tensor) -> ModelOutputs:
         return self.read(self.returned(images), len(images))
+
+    def settled(self, image: Tensor) -> "LoadedModel":
+        """The same once it is known how it takes images: as it declares, or by a trial with `[1, C, H, W]`.
+
+        Weights of half precision become float32 where the network runs so. What is unusual is told in notes.
+        """
+        own = own_type(self.network)
+        if self.format.is_whole and not self.format.carries_code:
+            taking = Taking(batch=None if self.declared is None else self.declared.batch)
+        elif self.read_by_factory or not self.format.carries_code:
+            taking = Taking(widened(self.network, image))
+        else:
+            taking = tried(self.network, image)
+        told = []
+        if own is not torch.float32:
+            types = [str(kind).removeprefix("torch.") for kind in (own, taking.dtype)]
+            told.append(f"its weights are {types[0]}, it runs in {types[1]}")
+        if taking.batch is not None:
+            count = f"{taking.batch} image{'' if taking.batch == 1 else 's'}"
+            told.append(f"takes {count} at a time; where fewer are left, copies fill up and do not count")
+        lines = (f"{self.path or 'the network'}: {text}" for text in told)
+        return replace(self, taking=taking, notes=(*self.notes, *lines))
 
     def returned(self, images: Tensor) -> object:
         """What the network returns for `[B, C, H, W]`, whatever it is."""
         with watched():
-            found: object = self.network(images)
+            found: object = self.network(images.to(self.taking.dtype))
         return found
 
     def read(self, returned: object, batch: int) -> ModelOutputs:
@@ -88,8 +122,18 @@ def load_model(
     if told.classes:
         objects = f"{path}: read as data, without running it: objects of {listed(told.classes)}"
         told.notes.insert(0, objects)
-    notes = tuple(told.notes)
-    return LoadedModel(network, found, digest, spec, told.weights, notes, outputs, told.read_by_factory)
+    return LoadedModel(
+        network,
+        found,
+        digest,
+        spec,
+        told.weights,
+        tuple(told.notes),
+        outputs,
+        told.read_by_factory,
+        loader.declared(checkpoint),
+        path,
+    )
 
 
 def _require_options(checkpoint: Checkpoint, found: CheckpointFormat, trust: bool) -> None:
@@ -102,7 +146,7 @@ def _require_options(checkpoint: Checkpoint, found: CheckpointFormat, trust: boo
                 f"{path}: --weights {weights}: {factory} reads the file itself: say it by --model-args"
             )
         return
-    if found.carries_code and checkpoint.factory is not None:
+    if found.is_whole and checkpoint.factory is not None:
         raise UsageError(
             f"{path}: a {found.title} carries its own network: leave out --model, or let its function take "
             "the path of the file"

@@ -99,6 +99,30 @@ def write_torchscript(path: Path) -> nn.Module:
     return network
 
 
+def write_onnx(network: nn.Module, path: Path, *, batch: int | None = None, half: bool = False) -> None:
+    """Export a network for images `[B, 1, 64, 32]`; `batch`: fixed to so many."""
+    images = torch.zeros(batch or 2, 1, 64, 32, dtype=torch.float16 if half else torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network.half() if half else network,
+            (images,),
+            str(path),
+            input_names=["images"],
+            dynamic_axes={"images": {0: "batch"}} if batch is None else None,
+            dynamo=False,
+        )
+
+
+def write_exported(network: nn.Module, path: Path, *, batch: int | None = None) -> None:
+    """Export a network by `torch.export` for images `[B, 1, 64, 32]`; `batch`: fixed to so many."""
+    images = torch.zeros(batch or 2, 1, 64, 32)
+    shapes = ({0: torch.export.Dim.AUTO},) if batch is None else None
+    with warnings.catch_warnings(), path.open("wb") as file:
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(network, (images,), dynamic_shapes=shapes), file)
+
+
 def problems_of(action: Callable[[], object], kind: type[MahtdiagError]) -> tuple[str, ...]:
     """The problems that an action raises; each of them is one line."""
     with pytest.raises(kind) as caught:

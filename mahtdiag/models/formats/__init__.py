@@ -6,8 +6,10 @@ Whoever only asks what a format is, as `init` does for a stored run, does so wit
 from typing import Final
 
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+from mahtdiag.models.formats.exported import TorchExport
 from mahtdiag.models.formats.native import Native
 from mahtdiag.models.formats.of_factory import OF_FACTORY
+from mahtdiag.models.formats.onnx import Onnx
 from mahtdiag.models.formats.safetensors import DescribedSafetensors, Safetensors
 from mahtdiag.models.formats.state_dict import StateDict
 from mahtdiag.models.formats.torchscript import TorchScript
@@ -15,7 +17,9 @@ from mahtdiag.models.formats.torchscript import TorchScript
 FORMATS: Final[tuple[CheckpointFormat, ...]] = (
     DescribedSafetensors(),
     Safetensors(),
+    Onnx(),
     TorchScript(),
+    TorchExport(),
     OF_FACTORY,
     Native(),
     StateDict(),

@@ -18,6 +18,7 @@ class TorchScript(CheckpointFormat):
     name = "torchscript"
     title = "TorchScript archive"
     carries_code = True
+    is_whole = True
     dropout_advice = "save it with torch.jit.script, neither traced nor frozen"
 
     def recognises(self, checkpoint: Checkpoint) -> bool:

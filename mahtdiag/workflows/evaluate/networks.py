@@ -21,6 +21,7 @@ from mahtdiag.models.arranged import Arranged
 from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, Repetition, RunSettings
+from mahtdiag.schema.checkpoint_file import InputFact
 from mahtdiag.schema.choices import (
     Precision,
     UncertaintySource,
@@ -92,9 +93,11 @@ def _load(
         trust=trust,
         outputs=said,
     )
+    settings = as_declared(settings, model.declared, path)
     network_input = resolve_input(settings, model.spec)
     model.network.to(device)
     channels, size = network_input.channels, network_input.size
+    model = model.settled(torch.zeros(1, channels, size.height, size.width, device=device))
     returned = probe(model.predict, channels, size, device)
     keypoints = returned.keypoints or keypoints_in(settings.keypoints)
     skeleton, order = _keypoints_of(keypoints, settings.keypoints, view)
@@ -107,6 +110,27 @@ def _load(
     outputs = probe(predict, channels, size, device)
     spec = replace(resolve_spec(settings, model.spec, network_input, skeleton, outputs), grid=grid)
     return Member(path, model, spec, outputs.grid, predict)
+
+
+def as_declared(settings: ModelSettings, declared: InputFact | None, path: Path) -> ModelSettings:
+    """With size and channels of the input as a graph declares them. Raises UsageError for others."""
+    if declared is None:
+        return settings
+    size, channels = settings.input_size, settings.channels
+    for option, asked, fixed in (
+        ("--input-size", None if size is None else size.height, declared.height),
+        ("--input-size", None if size is None else size.width, declared.width),
+        ("--channels", channels, declared.channels),
+    ):
+        if None not in (asked, fixed) and asked != fixed:
+            sizes = [declared.channels, declared.height, declared.width]
+            taken = ", ".join("any" if n is None else str(n) for n in sizes)
+            raise UsageError(f"{path}: {option}: its graph takes [{taken}]; leave the option out")
+    if size is None and declared.height is not None and declared.width is not None:
+        settings = settings.model_copy(update={"input_size": Size(declared.height, declared.width)})
+    if channels is None and declared.channels in (1, 3):
+        settings = settings.model_copy(update={"channels": declared.channels})
+    return settings
 
 
 def _keypoints_of(

@@ -26,7 +26,7 @@ from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import skeleton_with
-from mahtdiag.workflows.evaluate.networks import checkpoint_paths
+from mahtdiag.workflows.evaluate.networks import as_declared, checkpoint_paths
 
 FACTORY = "PACKAGE.MODULE:FACTORY"
 
@@ -142,16 +142,18 @@ def _run(request: InspectRequest, path: Path, facts: CheckpointFacts, spec: Mode
         trust=request.trust,
         outputs=asked.outputs or OutputSpec(),
     )
-    takes = _input_of(asked, facts, spec)
+    takes = _input_of(as_declared(asked, facts.declared, path), facts, spec)
     device = resolve_device("cpu")
     image = _image(request, takes)
+    model = model.settled(image)
     kept: list[object] = []
     problems: tuple[str, ...] = ()
     outputs: ModelOutputs | None = None
 
     def predict(_: Tensor) -> ModelOutputs:
-        kept.append(model.returned(image))
-        return model.read(kept[-1], 1)
+        batch = model.taking.batch or 1
+        kept.append(model.returned(image.expand(batch, -1, -1, -1).contiguous()))
+        return model.read(kept[-1], batch)
 
     try:
         outputs = probe(predict, takes.channels, takes.size, device)

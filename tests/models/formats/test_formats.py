@@ -16,7 +16,15 @@ from mahtdiag.models.formats import FORMATS, format_named, format_of
 from mahtdiag.models.formats.of_factory import OF_FACTORY
 from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import save_checkpoint
-from tests.models.networks import SPEC, mahtnet, plain, problems_of, write_torchscript
+from tests.models.networks import (
+    SPEC,
+    mahtnet,
+    plain,
+    problems_of,
+    write_exported,
+    write_onnx,
+    write_torchscript,
+)
 
 
 class Programs(CheckpointFormat):
@@ -25,6 +33,7 @@ class Programs(CheckpointFormat):
     name = "programs"
     title = "program"
     carries_code = True
+    is_whole = True
 
     def recognises(self, checkpoint: Checkpoint) -> bool:
         return checkpoint.path.read_bytes().startswith(b"program")
@@ -43,6 +52,8 @@ def test_each_file_is_of_one_format(tmp_path: Path) -> None:
     save_file(plain().state_dict(), tmp_path / "safetensors")
     save_checkpoint(tmp_path / "own.safetensors", mahtnet(), SPEC)
     (tmp_path / "own.safetensors").rename(tmp_path / "mahtdiag-safetensors")
+    write_onnx(plain(), tmp_path / "onnx")
+    write_exported(plain(), tmp_path / "torch-export")
     for known in [known for known in FORMATS if known is not OF_FACTORY]:
         assert format_of(Checkpoint(tmp_path / known.name)).name == known.name
         assert format_named(known.name) is known
@@ -54,6 +65,8 @@ def test_each_file_is_of_one_format(tmp_path: Path) -> None:
 def test_what_runs_code_is_known_of_every_format() -> None:
     runs_code = {known.name: known.carries_code or known.needs_factory for known in FORMATS}
     assert runs_code == {
+        "onnx": False,
+        "torch-export": True,
         "torchscript": True,
         "mahtdiag": False,
         "mahtdiag-safetensors": False,

@@ -1,0 +1,98 @@
+"""Archives of torch.export: what they declare, read as data, and the program as a network."""
+
+import json
+import warnings
+import zipfile
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any, Final, Self
+
+import torch
+from torch import Tensor, nn
+
+from mahtdiag.errors import CheckpointError
+from mahtdiag.models.weights import clipped
+from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact, WeightSetFact
+
+LARGEST_MODEL: Final = 256 << 20
+# Numbers of types in the schema of torch.export.
+TYPES: Final = {6: "float16", 7: "float32", 8: "float64", 13: "bfloat16", 5: "int64", 4: "int32", 1: "uint8"}
+
+
+class Exported(nn.Module):
+    """The program of an archive, whose mode is fixed: it cannot be switched to training."""
+
+    def __init__(self, program: nn.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, images: Tensor) -> Any:
+        """As the program returns it."""
+        return self.program(images)
+
+    def train(self, mode: bool = True) -> Self:
+        """Nothing changes: dropout is as it was exported."""
+        return self
+
+
+def load_exported(path: Path) -> Exported:
+    """Run what the archive carries. Raises CheckpointError where it cannot be."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Exported(torch.export.load(str(path)).module())
+    except Exception as error:  # torch raises whatever a damaged or other archive provokes
+        first = clipped(str(error).splitlines()[0], 300) if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path}: damaged torch.export archive, or of another version of torch ({first}); export it again"
+        ) from None
+
+
+def facts_of_archive(path: Path) -> CheckpointFacts:
+    """Weights and input, as the archive declares them; nothing of it is run."""
+    try:
+        model = _json(path, "models/model.json")
+        config = _json(path, "data/weights/model_weights_config.json").get("config", {})
+        sizes = {name: _sizes(entry["tensor_meta"]) for name, entry in config.items()}
+        types = {TYPES.get(entry["tensor_meta"]["dtype"], "other"): 0 for entry in config.values()}
+        filters = [shape for shape in sizes.values() if len(shape) == 4 and all(shape)]
+        numbers = sum(prod(n or 0 for n in shape) for shape in sizes.values())
+        part = WeightSetFact("state_dict", len(sizes), numbers, tuple(types))
+        return CheckpointFacts(
+            sets=(part,) if sizes else (),
+            first_channels=filters[0][1] if filters else None,
+            last_channels=filters[-1][0] if filters else None,
+            declared=_input(model),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError):
+        return CheckpointFacts(notes=("its input and weights cannot be told without running it",))
+
+
+def _json(path: Path, member: str) -> Mapping[str, Any]:
+    """A member as JSON. Raises ValueError, KeyError or TypeError where it is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(n for n in archive.namelist() if n.split("/", 1)[-1] == member)
+            if archive.getinfo(name).file_size > LARGEST_MODEL:
+                raise ValueError(name)
+            content: Mapping[str, Any] = json.loads(archive.read(name))
+            return content
+    except (StopIteration, zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _input(model: Mapping[str, Any]) -> InputFact | None:
+    """The tensor of images; None where the program takes something else."""
+    inner = model["graph_module"]
+    given = [s["user_input"]["arg"] for s in inner["signature"]["input_specs"] if "user_input" in s]
+    if len(given) != 1 or "as_tensor" not in given[0]:
+        return None
+    meta = inner["graph"]["tensor_values"][given[0]["as_tensor"]["name"]]
+    shape, kind = _sizes(meta), TYPES.get(meta["dtype"], "other")
+    return InputFact(*shape, type=kind) if len(shape) == 4 else None
+
+
+def _sizes(meta: Mapping[str, Any]) -> tuple[int | None, ...]:
+    found = [size.get("as_int") for size in meta["sizes"]]
+    return tuple(size if isinstance(size, int) and size >= 0 else None for size in found)

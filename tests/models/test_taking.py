@@ -1,0 +1,96 @@
+"""How programs take images: half precision, and batches that they were traced with."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mahtdiag.models.loading import load_model
+from mahtdiag.models.taking import Taking, own_type, tried
+from tests.models.networks import plain
+
+IMAGES = torch.rand(5, 1, 16, 8, generator=torch.Generator().manual_seed(2))
+
+
+class OfBatch(nn.Module):
+    """A network whose batch becomes a number when it is traced."""
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self.plain, self.batch = plain(), batch
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As `Plain`."""
+        heatmaps: Tensor = self.plain(images).reshape(self.batch, 20, 16, 8)
+        return heatmaps
+
+
+class HalfInside(nn.Module):
+    """Casts by itself, so that nothing else goes through it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain = plain().half()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As `Plain`."""
+        heatmaps: Tensor = self.plain(images.half())
+        return heatmaps
+
+
+def traced(network: nn.Module, path: Path, images: Tensor) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trace: Callable[..., torch.jit.ScriptModule] = torch.jit.trace
+        trace(network, images).save(str(path))
+    return path
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 8, 32])
+def test_a_traced_batch_is_found_and_filled_up(tmp_path: Path, batch: int) -> None:
+    path = traced(OfBatch(batch), tmp_path / "a.pt", torch.zeros(batch, 1, 16, 8))
+    model = load_model(path, trust=True).settled(torch.zeros(1, 1, 16, 8))
+    assert model.taking == Taking(batch=batch)
+    assert f"takes {batch} image" in model.notes[-1]
+    with torch.inference_mode():
+        assert torch.allclose(model.predict(IMAGES).maps, plain()(IMAGES), atol=1e-5)
+
+
+def test_any_batch_needs_no_note(tmp_path: Path) -> None:
+    path = traced(plain(), tmp_path / "a.pt", torch.zeros(1, 1, 16, 8))
+    model = load_model(path, trust=True).settled(torch.zeros(1, 1, 16, 8))
+    assert model.taking == Taking()
+    assert model.notes == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_becomes_float32(tmp_path: Path, dtype: torch.dtype) -> None:
+    path = traced(plain().to(dtype), tmp_path / "a.pt", torch.zeros(1, 1, 16, 8, dtype=dtype))
+    model = load_model(path, trust=True).settled(torch.zeros(1, 1, 16, 8))
+    assert own_type(model.network) is torch.float32
+    assert model.notes[-1].endswith(f"its weights are {str(dtype)[6:]}, it runs in float32")
+    with torch.inference_mode():
+        expected = plain().to(dtype).float()(IMAGES)
+        assert torch.allclose(model.predict(IMAGES).maps, expected, atol=1e-6)
+
+
+def test_what_casts_by_itself_stays_as_it_is(tmp_path: Path) -> None:
+    path = traced(HalfInside(), tmp_path / "a.pt", torch.zeros(1, 1, 16, 8))
+    model = load_model(path, trust=True).settled(torch.zeros(1, 1, 16, 8))
+    with torch.inference_mode():
+        assert torch.allclose(model.predict(IMAGES).maps.float(), plain()(IMAGES), atol=0.05)
+
+
+def test_double_precision_is_kept(tmp_path: Path) -> None:
+    path = traced(plain().double(), tmp_path / "a.pt", torch.zeros(1, 1, 16, 8, dtype=torch.float64))
+    model = load_model(path, trust=True).settled(torch.zeros(1, 1, 16, 8))
+    assert model.taking == Taking(torch.float64)
+    with torch.inference_mode():
+        assert torch.allclose(model.predict(IMAGES).maps.float(), plain()(IMAGES), atol=1e-5)
+
+
+def test_what_never_runs_is_left_to_the_probe() -> None:
+    assert tried(nn.Linear(3, 3), torch.zeros(1, 1, 16, 8)) == Taking()
