@@ -32,6 +32,7 @@ def evaluate_command(
     labels2: options.Labels2 = None,
     spacing_from: options.SpacingFrom = None,
     dicom_window: options.DicomWindow = None,
+    exif: options.Exif = None,
     model: options.Model = None,
     model_args: options.ModelArgs = None,
     weights: options.Weights = None,

@@ -67,6 +67,7 @@ Predictions = Annotated[
 NoLabels = Annotated[bool | None, in_panel(keys.DATA_SET, "--no-labels", keys.NO_LABELS.help)]
 SpacingFrom = Annotated[SpacingSource | None, _setting(keys.SPACING_FROM)]
 DicomWindow = Annotated[str | None, _setting(keys.DICOM_WINDOW)]
+Exif = Annotated[preprocessing.Exif | None, _setting(keys.EXIF)]
 MissingValue = Annotated[float | None, _setting(keys.MISSING_VALUE)]
 Labels2 = Annotated[str | None, _setting(keys.LABELS2)]
 Facing = Annotated[FacingSide | None, _setting(keys.FACING)]

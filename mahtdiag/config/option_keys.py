@@ -166,6 +166,10 @@ DICOM_WINDOW = OptionKey(
     DATA_SET, "WIDTH,CENTER|first|stored|minmax",
     "Values of a DICOM that become 0 to 1 (default: by the file's first window).",
 )  # fmt: skip
+EXIF = OptionKey(
+    "--exif", "ignore", "ignore, or apply: labels are places on images as viewers turn them",
+    DATA_SET, None, "apply: turn images by their orientation tags; labels are places on the turned ones.",
+)  # fmt: skip
 MISSING_VALUE = OptionKey(
     "--missing-value", -1.0, "coordinate that means 'not labelled' in tables",
     DATA_SET, "NUMBER", "Coordinate that means 'not labelled' in tables, such as -1.",

@@ -57,7 +57,15 @@ from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
 from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, parse_outputs
-from mahtdiag.schema.preprocessing import ChannelOrder, Flip, HeatmapOrigin, Interpolation, Resize, Stride
+from mahtdiag.schema.preprocessing import (
+    ChannelOrder,
+    Exif,
+    Flip,
+    HeatmapOrigin,
+    Interpolation,
+    Resize,
+    Stride,
+)
 from mahtdiag.schema.read_options import NO_LABELS, ReadOptions, SpacingSource
 from mahtdiag.schema.skeleton import View
 
@@ -150,6 +158,7 @@ class DataSettings(SettingsTable):
     dicom_window: Annotated[DicomWindow, BeforeValidator(DicomWindow.parse)] | None = optional(
         keys.DICOM_WINDOW
     )
+    exif: Exif | None = optional(keys.EXIF)
     keypoints: Annotated[dict[str, str], AfterValidator(known_keypoints)] = Field(default_factory=dict)
 
     def read_options(self) -> ReadOptions:
@@ -169,6 +178,7 @@ class DataSettings(SettingsTable):
             self.missing_value,
             self.spacing_from or SpacingSource.PATIENT,
             self.dicom_window or FIRST_WINDOW,
+            exif=self.exif or Exif.IGNORE,
         )
 
 

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +22,11 @@ from mahtdiag.data.files import Dataset, ViewEvidence, counted, read_spacing, se
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.placing import Placed, Slots, place_shapes
 from mahtdiag.data.quads import corners_by_place
+from mahtdiag.data.shares import shares_to_px
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.keypoint_names import place_of, renamed
+from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
 from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, Skeleton, View
@@ -169,7 +172,10 @@ class _Assembly:
             return Failure(image, f"{labels.where}: {problem}")
         if labels.to_px is not None:
             try:
-                points = labels.to_px(self.set.root / name, points)
+                to_px = labels.to_px
+                if to_px is shares_to_px:
+                    to_px = partial(shares_to_px, upright=self.set.options.exif is Exif.APPLY)
+                points = to_px(self.set.root / name, points)
             except DataError as error:
                 return Failure(image, f"{labels.where}: {'; '.join(error.problems)}")
             labelled = bool(np.isfinite(points).any())

@@ -13,15 +13,17 @@ from mahtdiag.errors import DataError
 _LARGEST_SHARE: Final = 2.0
 
 
-def shares_to_px(image: Path, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def shares_to_px(image: Path, shares: NDArray[np.float64], *, upright: bool = False) -> NDArray[np.float64]:
     """Points `[n, 2]` (x, y) as shares of the image's width and height, in its pixels; NaN stays NaN.
+
+    `upright`: the image as its orientation tag turns it.
 
     Raises DataError where the size of the image cannot be read.
     """
     # Loads OpenCV, which a set of another format does not need to be listed.
     from mahtdiag.data.images import read_image_size
 
-    return shares * read_image_size(image, shown(image.name)).xy
+    return shares * read_image_size(image, shown(image.name), upright=upright).xy
 
 
 def require_shares(shares: NDArray[np.float64]) -> None:

@@ -19,6 +19,7 @@ SINCE: Final[Mapping[str, JsonValue]] = MappingProxyType(
         "full_scale": "auto",
         "invert": False,
         "flip": "none",
+        "exif": "ignore",
         "stride": "fill",
         "heatmap_origin": "by coords",
     }

@@ -21,6 +21,7 @@ from mahtdiag.schema.choices import (
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelInput, ModelSpec
+from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
@@ -148,6 +149,7 @@ class RunSettings:
         labels2: Mapping[str, JsonValue] | None,
         pixel_spacing_mm: float | None,
         dicom_window: DicomWindow | None,
+        exif: Exif | None,
         patient: str | None,
         subgroups: str | None,
         limits: Limits,
@@ -169,6 +171,7 @@ class RunSettings:
                 **({} if labels2 is None else {"labels2": {**labels2}}),
                 "pixel_spacing_mm": pixel_spacing_mm,
                 **({} if dicom_window in (None, FIRST_WINDOW) else {"dicom_window": str(dicom_window)}),
+                **({"exif": str(exif)} if exif is Exif.APPLY else {}),
                 **({} if patient is None else {"patient": patient}),
                 **({} if subgroups is None else {"subgroups_sha256": subgroups}),
                 "anatomy_limits": dict(limits.values),
@@ -269,6 +272,11 @@ class RunSettings:
         """What tables show errors in first; None where nobody asked."""
         stored = self.stored.get("error_unit")
         return LeadingUnit(str(stored)) if stored in list(LeadingUnit) else None
+
+    @property
+    def upright(self) -> bool:
+        """Whether images were turned by their orientation tags, and places are those on the turned ones."""
+        return self.stored.get("exif") == Exif.APPLY
 
     @property
     def input_size(self) -> str | None:

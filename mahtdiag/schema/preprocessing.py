@@ -133,6 +133,13 @@ class Flip(StrEnum):
     BODY_SIDE = "body-side"
 
 
+class Exif(StrEnum):
+    """Whether images are turned by their orientation tags, as viewers do, before anything else."""
+
+    IGNORE = "ignore"
+    APPLY = "apply"
+
+
 LARGEST_STRIDE: Final = 1024.0
 
 

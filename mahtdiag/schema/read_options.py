@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
+from mahtdiag.schema.preprocessing import Exif
 
 NO_LABELS: Final = "images"
 """The name of the reader that reads images alone, which `--no-labels` asks for."""
@@ -27,7 +28,8 @@ class ReadOptions:
     `complete_only`: an image that lacks a keypoint cannot be used.
     `keypoints`: what names in its files mean (`[data.keypoints]`), from their name to ours.
     `missing_value`: a coordinate that stands for "not labelled" in tables. `images_optional`: an annotated
-    image that is not there is a sample without a path, since nothing looks at its pixels.
+    image that is not there is a sample without a path, since nothing looks at its pixels. `exif`: whether
+    labels are places on the images as viewers turn them.
     """
 
     format: str | None = None
@@ -39,6 +41,7 @@ class ReadOptions:
     dicom_window: DicomWindow = FIRST_WINDOW
     images_optional: bool = False
     format_if_unclear: str | None = None
+    exif: Exif = Exif.IGNORE
 
     def of_another_set(self) -> "ReadOptions":
         """For a set beside the one that they are of, whose format its content says first."""

@@ -146,7 +146,8 @@ class Sample:
     `keypoints_px` is `[K, 2]` (x, y) in original-image pixels, NaN where a keypoint is not annotated.
     `listhesis` is one code per annotated endplate (see `LISTHESIS_NAMES`). `subgroups`: what a subgroup file
     says of it, `column=value`. `labelled_size` is the size of the image by its annotation, if it says one.
-    `dicom_window`: how its pixels are read, if it is a DICOM.
+    `dicom_window`: how its pixels are read, if it is a DICOM. `upright`: they are turned by their orientation
+    tag first, and places are those on the turned image.
     `path` is empty where the image is not there and need not be.
     """
 
@@ -161,6 +162,7 @@ class Sample:
     subgroups: tuple[str, ...] = ()
     labelled_size: Size | None = None
     dicom_window: DicomWindow = FIRST_WINDOW
+    upright: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,16 +113,16 @@ def picture_name(image: str) -> str:
     return f"{stem}.png"
 
 
-def image_of(places: Sequence[Path], name: str, sha256: str | None) -> Image | None:
+def image_of(places: Sequence[Path], name: str, sha256: str | None, *, upright: bool = False) -> Image | None:
     """The pixels of an image, from the first place that still holds it; None where none does.
 
-    `sha256`: what its content has to be; None where that is not known.
+    `sha256`: what its content has to be; None where that is not known. `upright`: turned by its tag.
     """
     for path in places:
         try:
             content = path.read_bytes()
             if sha256 is None or hashlib.sha256(content).hexdigest() == sha256:
-                return decode_image(content, name)
+                return decode_image(content, name, upright=upright)
         except (OSError, ValueError, DataError):
             continue
     return None
@@ -204,7 +204,9 @@ def write_overlays(
         record = table.record(row)
         try:
             sample = samples[record.image]
-            image = decode_image(Path(sample.path).read_bytes(), record.image, sample.dicom_window)
+            image = decode_image(
+                Path(sample.path).read_bytes(), record.image, sample.dicom_window, upright=sample.upright
+            )
         except (OSError, DataError) as error:
             return record.image, error
         return record.image, overlay_of(image, record, table.skeleton)

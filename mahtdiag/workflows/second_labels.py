@@ -81,7 +81,7 @@ def _in_pixels(sample: Sample, skeleton: Skeleton) -> bool:
     if sample.skeleton.keypoints != skeleton.keypoints:
         return False
     try:
-        size = read_image_size(sample.path, sample.image)
+        size = read_image_size(sample.path, sample.image, upright=sample.upright)
     except DataError:
         return False
     return sample.labelled_size in (None, size) and not is_normalised(sample.keypoints_px, size)
@@ -129,7 +129,9 @@ def _require_sizes(found: Mapping[str, Sample], name: str, size_of: Callable[[st
     for image, sample in found.items():
         try:
             ours = size_of(image)
-            theirs = sample.labelled_size or read_image_size(sample.path, sample.image)
+            theirs = sample.labelled_size or read_image_size(
+                sample.path, sample.image, upright=sample.upright
+            )
         except DataError:
             continue
         if ours != theirs:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from . import dots
 from .command import Finished, document_of
@@ -66,6 +67,10 @@ class Table:
             labels = points if move is None else move(points, height, width)
             rows = [",".join(f"{value:.4f}" for value in row) + ",0" for row in labels.reshape(10, 4)]
             (self.folder / f"data/{seed:04d}-F-040Y0.csv").write_text("\n".join(rows) + "\n")
+
+    def write_second(self, name: str) -> None:
+        """The same images and labels in another folder."""
+        shutil.copytree(self.folder / "data", self.folder / name)
 
     def evaluate(
         self,
@@ -252,3 +257,36 @@ def test_a_network_of_mirrored_images(table: Table, side: str) -> None:
         assert document_of(table.folder / "run")["settings"]["flip"] == side
     assert table.error_px("--flip", other, network=network) > WRONG_PX
     assert table.error_px(network=network) > WRONG_PX
+
+
+@pytest.mark.parametrize("tag", [3, 5, 6, 8])
+def test_labels_on_images_as_viewers_turn_them(table: Table, tag: int) -> None:
+    stored = {3: 2, 5: None, 6: 1, 8: -1}[tag]
+
+    def turned_away(image: Pixels) -> Pixels:
+        return np.ascontiguousarray(image.T if stored is None else np.rot90(image, stored))
+
+    table.write(turned_away)
+    for file in (table.folder / "data").glob("*.png"):
+        exif = Image.Exif()
+        exif[0x0112] = tag
+        Image.open(file).save(file, exif=exif)
+    table.write_second("second")
+    assert table.error_px("--exif", "apply", "--overlays", "all", "--labels2", "second") < RIGHT_PX
+    document = document_of(table.folder / "run")
+    assert document["settings"]["exif"] == "apply"
+    entries = {entry["check"]: entry for entry in document["setup"]}
+    assert entries["images.orientation"]["status"] == "fine"
+    overlays = sorted((table.folder / "run/overlays").glob("*.png"))
+    assert len(overlays) == len(SIZES)
+    assert table.run("report", "run").status == 0
+    # Without it labels are those of other places, or lie outside the stored images.
+    wrong = table.evaluate("--allow-failures", "4")
+    if wrong.status == 0:
+        document = document_of(table.folder / "run")
+        assert document["metrics"]["radial_error_px"]["mean"] > WRONG_PX
+        entry = next(e for e in document["setup"] if e["check"] == "images.orientation")
+        assert entry["advice"].startswith("--exif apply")
+        assert entry["status"] in ("wrong", "warning")
+    else:
+        assert "lies outside the image" in wrong.err

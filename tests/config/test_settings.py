@@ -21,6 +21,7 @@ from mahtdiag.schema.model_spec import McDropout
 from mahtdiag.schema.output_spec import Axes, CoordsFrame, Layout, OutputSpec
 from mahtdiag.schema.preprocessing import (
     ChannelOrder,
+    Exif,
     Flip,
     HeatmapOrigin,
     Interpolation,
@@ -138,6 +139,7 @@ KEYS = (
     Key("data", "complete_only", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
     Key("data", "no_labels", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
     Key("data", "spacing_from", tuple((s.value, s) for s in SpacingSource), ("detector", 1)),
+    Key("data", "exif", tuple((e.value, e) for e in Exif), (True, "yes", 6)),
     Key(
         "data",
         "dicom_window",

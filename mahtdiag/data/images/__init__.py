@@ -50,12 +50,18 @@ class ReducedImage:
 
 
 def load_image(
-    path: str | Path, name: str, spec: ModelInput, window: DicomWindow = FIRST_WINDOW
+    path: str | Path,
+    name: str,
+    spec: ModelInput,
+    window: DicomWindow = FIRST_WINDOW,
+    *,
+    upright: bool = False,
 ) -> LoadedImage:
     """Read, decode and prepare one radiograph; `name` is what messages call it. Safe to call from threads.
 
-    `window`: which values of a DICOM become black and white. `spec.full_scale` is for files that do not say
-    themselves which value is white, as a DICOM, a JPEG 2000 and floating-point values do.
+    `window`: which values of a DICOM become black and white; `upright`: turned by its tag first.
+    `spec.full_scale` is for files that do not say themselves which value is white, as a DICOM, a JPEG 2000
+    and floating-point values do.
 
     Raises ImageError, one line, for a file that cannot be read or decoded, and UsageError where `spec`
     contradicts itself.
@@ -64,10 +70,10 @@ def load_image(
     try:
         content = read_file(path, name)
         sha256 = hashlib.sha256(content).hexdigest()
-        image, says_white = _decode(content, name, window)
+        image, says_white = _decode(content, name, window, upright)
     except DataError as error:
         raise ImageError(*error.problems, image_sha256=sha256) from error
-    pixels = describe_pixels(image, orientation_of(content))
+    pixels = describe_pixels(image, 1 if upright else orientation_of(content))
     shown = replace(spec, full_scale=None) if says_white else spec
     return LoadedImage(Size(*image.shape[:2]), to_network_input(image, shown), sha256, pixels)
 
@@ -103,44 +109,67 @@ class DescribedImage:
     image_sha256: str
 
 
-def describe_image(path: str | Path, name: str, window: DicomWindow = FIRST_WINDOW) -> DescribedImage:
+def describe_image(
+    path: str | Path, name: str, window: DicomWindow = FIRST_WINDOW, *, upright: bool = False
+) -> DescribedImage:
     """What there is to say of an image that no network will see. Safe to call from threads.
 
     Raises DataError, one line, for a file that cannot be read or decoded.
     """
     content = read_file(path, name)
-    image = decode_image(content, name, window)
-    pixels = describe_pixels(image, orientation_of(content))
+    image = decode_image(content, name, window, upright=upright)
+    pixels = describe_pixels(image, 1 if upright else orientation_of(content))
     return DescribedImage(Size(*image.shape[:2]), pixels, hashlib.sha256(content).hexdigest())
 
 
-def read_image_size(path: str | Path, name: str) -> Size:
-    """The size that an image file states, without decoding it. Safe to call from threads.
+def read_image_size(path: str | Path, name: str, *, upright: bool = False) -> Size:
+    """The size that an image file states, without decoding it; that of the turned image with `upright`.
 
     Raises DataError, one line, for a file that cannot be read or is damaged as far as its structure tells.
     """
     content = read_file(path, name)
-    return dicom_size(content, name) if is_dicom(content) else open_container(content, name).size
+    size = dicom_size(content, name) if is_dicom(content) else open_container(content, name).size
+    return Size(size.width, size.height) if upright and orientation_of(content) > 4 else size
 
 
-def decode_image(content: bytes, name: str, window: DicomWindow = FIRST_WINDOW) -> Image:
+def decode_image(
+    content: bytes, name: str, window: DicomWindow = FIRST_WINDOW, *, upright: bool = False
+) -> Image:
     """Decode an image of any kind that is read into `[H, W]` grey or `[H, W, 3]` RGB, uint8 or uint16.
 
-    Pixels come as stored: no orientation tag turns them, no colour profile or gamma changes them. Alpha is
-    dropped, palettes are resolved, 1-bit becomes 0 and 255, and a grey scale stored with white as zero is
-    turned so that larger is brighter. Floating-point values of a TIFF are shares, 0 to 1, and become 0 to
-    65535; so do the values of a JPEG 2000 with 9 to 15 bits.
+    Pixels come as stored, or with `upright` as the orientation tag turns them; no colour profile or gamma
+    changes them. Alpha is dropped, palettes are resolved, 1-bit becomes 0 and 255, and a grey scale stored
+    with white as zero is turned so that larger is brighter. Floating-point values of a TIFF are shares, 0 to
+    1, and become 0 to 65535; so do the values of a JPEG 2000 with 9 to 15 bits.
 
     A DICOM is read by `decode_dicom`: 16 bits over its window.
 
     Raises DataError, one line, for what `open_container` refuses, pixels that are not 8 or 16 bit nor shares,
     and files the decoder cannot read.
     """
-    return _decode(content, name, window)[0]
+    return _decode(content, name, window, upright)[0]
 
 
-def _decode(content: bytes, name: str, window: DicomWindow) -> tuple[Image, bool]:
+def _decode(content: bytes, name: str, window: DicomWindow, upright: bool) -> tuple[Image, bool]:
     """An image, and whether its file says which value is white, so that it is that of its integer type."""
+    image, says_white = _stored(content, name, window)
+    return (turned(image, orientation_of(content)) if upright else image), says_white
+
+
+def turned(image: Image, orientation: int) -> Image:
+    """An image `[h, w]` or `[h, w, 3]` as viewers turn it by its tag, 1 to 8.
+
+    Source: Exif 2.32, tag 0x0112.
+    """
+    if orientation > 4:
+        image = image.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return np.ascontiguousarray(image[rows, columns])
+
+
+def _stored(content: bytes, name: str, window: DicomWindow) -> tuple[Image, bool]:
+    """The same as stored."""
     if is_dicom(content):
         return decode_dicom(content, name, window), True
     container = open_container(content, name)
@@ -182,7 +211,7 @@ def _full_scale(decoded: cv2.typing.MatLike, bits: int | None) -> cv2.typing.Mat
     return np.asarray(np.rint(decoded * (full / (2**bits - 1))), dtype=decoded.dtype)
 
 
-def decode_reduced(content: bytes, name: str, least_height: int) -> ReducedImage:
+def decode_reduced(content: bytes, name: str, least_height: int, *, upright: bool = False) -> ReducedImage:
     """Decode an image to grey, no smaller than `least_height` rows unless it has fewer.
 
     Pixels as `decode_image` hands them out, colour turned to grey (0.299 R + 0.587 G + 0.114 B); only a JPEG
@@ -190,14 +219,15 @@ def decode_reduced(content: bytes, name: str, least_height: int) -> ReducedImage
 
     Raises DataError, one line, for whatever `decode_image` refuses.
     """
+    as_stored = not upright or orientation_of(content) == 1
     container = None if is_dicom(content) else open_container(content, name)
-    if container is not None and container.kind == "JPEG":
+    if as_stored and container is not None and container.kind == "JPEG":
         for factor, flag in _JPEG_FLAGS:
             if container.size.height // factor >= least_height:
                 shrunk = _shrunk(container.content, container.size, factor, flag)
                 if shrunk is not None:
                     return shrunk
-    image = decode_image(content, name)
+    image = decode_image(content, name, upright=upright)
     size = Size(*image.shape[:2])
     return ReducedImage(as_grey(image), size, size)
 

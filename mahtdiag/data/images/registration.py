@@ -54,13 +54,13 @@ class Registration:
     likeness: float
 
 
-def small_picture(path: str | Path, name: str) -> SmallPicture:
+def small_picture(path: str | Path, name: str, *, upright: bool = False) -> SmallPicture:
     """The small picture of an image file. Safe to call from threads.
 
     Raises DataError, one line, for a file that cannot be read or decoded.
     """
     content = read_file(path, name)
-    image = decode_reduced(content, name, 2 * SIDE)
+    image = decode_reduced(content, name, 2 * SIDE, upright=upright)
     return SmallPicture(shrunk(image.pixels), image.original, hashlib.sha256(content).hexdigest())
 
 

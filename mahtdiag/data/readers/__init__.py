@@ -31,6 +31,7 @@ from mahtdiag.data.readers.unlabelled import Unlabelled
 from mahtdiag.data.readers.unrecognised import unrecognised
 from mahtdiag.data.readers.yolo import YoloPose
 from mahtdiag.errors import DataError
+from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.read_options import ReadOptions, SpacingSource
 from mahtdiag.schema.records import Failure, Sample
 from mahtdiag.schema.skeleton import View
@@ -175,6 +176,8 @@ def _opened(path: Path, view: View | None, options: ReadOptions, annotated: Anno
     found = annotated or read_set(path, options)
     from_imager = options.spacing_from is SpacingSource.IMAGER
     told = with_headers(found.of_view(view), from_imager=from_imager, window=options.dicom_window)
+    if options.exif is Exif.APPLY:
+        told = replace(told, samples=tuple(replace(sample, upright=True) for sample in told.samples))
     dataset = keyed(told, options.patient)
     title = next((reader.title for reader in READERS[1:] if reader.name == dataset.format), None)
     if title is not None and dataset.labelled:

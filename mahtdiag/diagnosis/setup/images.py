@@ -241,7 +241,7 @@ def _orientation(facts: Facts) -> Outcome | None:
     if not tagged:
         return fine("no image says that it is to be turned")
     names = f" ({named_images(facts.table, turned)})" if turned.any() else ""
-    advice = "save the images upright (mogrify -auto-orient), and evaluate again"
+    advice = "--exif apply (or save the images upright, mogrify -auto-orient)"
     inside = _inside_when_turned(facts)
     if inside and 2 * inside > int(outside.sum()):
         return Outcome(
@@ -262,7 +262,7 @@ def _orientation(facts: Facts) -> Outcome | None:
         SetupStatus.WARNING,
         f"{tagged} of {count} images carry an orientation tag: viewers turn them, they are read as stored"
         f"{names}",
-        f"{advice}; check their labels",
+        f"{advice}, if labels were made on turned images; check them",
     )
 
 

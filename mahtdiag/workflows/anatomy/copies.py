@@ -95,7 +95,7 @@ def _seen(samples: Sequence[Sample], progress: Progress) -> _Seen:
 
 def _small(sample: Sample) -> SmallPicture | None:
     try:
-        return small_picture(sample.path, sample.image)
+        return small_picture(sample.path, sample.image, upright=sample.upright)
     except DataError:
         return None
 
@@ -255,8 +255,8 @@ def draw_copies(
         return found
 
     def draw(pair: CopyPair) -> bytes | None:
-        a = image_of([Path(ours[pair.image].path)], pair.image, None)
-        b = image_of([Path((theirs if pair.across else ours)[pair.other].path)], pair.other, None)
+        both = ours[pair.image], (theirs if pair.across else ours)[pair.other]
+        a, b = (image_of([Path(s.path)], s.image, None, upright=s.upright) for s in both)
         return None if a is None or b is None else draw_pair(a, b, pair)
 
     progress.start("pictures of copies", len(tasks))

@@ -65,7 +65,7 @@ def read_images(samples: Sequence[Sample], progress: Progress) -> ReadImages:
 
 def _described(sample: Sample) -> DescribedImage | Failure:
     try:
-        return describe_image(sample.path, sample.image, sample.dicom_window)
+        return describe_image(sample.path, sample.image, sample.dicom_window, upright=sample.upright)
     except DataError as error:
         reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
         return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)

@@ -32,11 +32,15 @@ COMMAND = "anatomy"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One judged image to draw: its record and where its file lies; `sha256` None is not compared."""
+    """One judged image to draw: its record, where its file lies, and whether it is turned by its tag.
+
+    `sha256` None is not compared.
+    """
 
     record: ImageRecord
     path: Path
     sha256: str | None
+    upright: bool
 
 
 def worst_judged(verdict: AnatomyVerdict, choice: ImageChoice) -> tuple[JudgedImage, ...]:
@@ -50,11 +54,11 @@ def subjects_of_run(run: Run, table: RunTable, images: Sequence[JudgedImage]) ->
     """Records of a run's judged images with their findings; files are found by name in its data folder."""
     files = RecordedFiles(run.cwd / run.document.data.path)
     rows = {name: row for row, name in enumerate(table.image)}
-    subjects = []
+    subjects, upright = [], run.document.resolved.upright
     for judged in images:
         row = rows[judged.image]
         record = replace(table.record(row), label_codes=table.label_codes[row])
-        subjects.append(Subject(record, files.path(judged.image), record.image_sha256 or None))
+        subjects.append(Subject(record, files.path(judged.image), record.image_sha256 or None, upright))
     return subjects
 
 
@@ -64,7 +68,12 @@ def subjects_of_labels(
     """Records of judged labels alone: nothing was predicted. `size_px` `[N, 2]`: (width, height)."""
     rows = {sample.image: row for row, sample in enumerate(samples)}
     return [
-        Subject(_label_record(samples[row], size_px[row], judged), Path(samples[row].path), None)
+        Subject(
+            _label_record(samples[row], size_px[row], judged),
+            Path(samples[row].path),
+            None,
+            samples[row].upright,
+        )
         for judged in images
         for row in (rows[judged.image],)
     ]
@@ -141,5 +150,5 @@ def draw_judged(
 def _overlay(subject: Subject, *, view: View, labels_judged: bool) -> bytes | None:
     """The picture of one image; None where it is gone or another one now."""
     record = subject.record
-    image = image_of([subject.path], record.image, subject.sha256)
+    image = image_of([subject.path], record.image, subject.sha256, upright=subject.upright)
     return None if image is None else overlay_of(image, record, view.skeleton, labels_judged=labels_judged)

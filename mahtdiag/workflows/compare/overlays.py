@@ -37,6 +37,7 @@ class _Side:
     table: RunTable
     rows: dict[str, int]
     files: RecordedFiles
+    upright: bool
 
     @staticmethod
     def of(run: Run, judged_as: Run) -> "_Side":
@@ -44,7 +45,13 @@ class _Side:
         by = judged_as.document.conditions
         table = run.table().judged_by(by.limits, by.rules)
         rows = {name: row for row, name in enumerate(table.image)}
-        return _Side(run.label, table, rows, RecordedFiles(run.cwd / run.document.data.path))
+        return _Side(
+            run.label,
+            table,
+            rows,
+            RecordedFiles(run.cwd / run.document.data.path),
+            run.document.resolved.upright,
+        )
 
     def record(self, name: str) -> ImageRecord:
         """The record of an image."""
@@ -113,7 +120,7 @@ def _drawn(pair: ComparisonResult, sides: tuple[_Side, _Side], row: int) -> byte
     names = pair.names_a[row], pair.names_b[row]
     records = [side.record(name) for side, name in zip(sides, names, strict=True)]
     places = [side.files.path(name) for side, name in zip(sides, names, strict=True)]
-    image = image_of(places, names[0], records[0].image_sha256)
+    image = image_of(places, names[0], records[0].image_sha256, upright=sides[0].upright)
     if image is None:
         return None
     halves = []

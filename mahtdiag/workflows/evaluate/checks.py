@@ -71,7 +71,9 @@ def _first_images(prepared: Prepared, source: Networks) -> LoadedBatch:
     images: list[LoadedImage] = []
     for sample in prepared.dataset.samples[:_MOST_TRIED]:
         try:
-            image = load_image(sample.path, sample.image, source.spec.input, sample.dicom_window)
+            image = load_image(
+                sample.path, sample.image, source.spec.input, sample.dicom_window, upright=sample.upright
+            )
         except ImageError:
             continue
         samples.append(sample)
@@ -89,7 +91,7 @@ def _first_sizes(prepared: Prepared) -> list[tuple[Sample, Size]]:
         size = sample.labelled_size
         if sample.path:
             try:
-                size = read_image_size(sample.path, sample.image)
+                size = read_image_size(sample.path, sample.image, upright=sample.upright)
             except DataError:
                 continue
         if size is not None:
@@ -127,7 +129,9 @@ def _outside(prepared: Prepared, failures: Sequence[Failure]) -> tuple[Floats, F
     for failure in [f for f in failures if OUTSIDE in f.reason and f.image in samples][:_MOST_OUTSIDE]:
         sample = samples[failure.image]
         try:
-            images.append(describe_image(sample.path, sample.image, sample.dicom_window))
+            images.append(
+                describe_image(sample.path, sample.image, sample.dicom_window, upright=sample.upright)
+            )
         except DataError:
             continue
         labels.append(sample.keypoints_px)

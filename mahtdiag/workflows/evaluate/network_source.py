@@ -118,7 +118,9 @@ def image_reader(network_input: ModelInput) -> LoadImage:
 
     def read(sample: Sample) -> LoadedImage | Failure:
         try:
-            image = load_image(sample.path, sample.image, network_input, sample.dicom_window)
+            image = load_image(
+                sample.path, sample.image, network_input, sample.dicom_window, upright=sample.upright
+            )
         except ImageError as error:
             reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
             return Failure(sample.image, reason, error.image_sha256, sample.annotation_sha256)

@@ -102,7 +102,9 @@ class PredictionFile:
         found = Seen(sample.labelled_size, None, None)
         if sample.path:
             try:
-                described = describe_image(sample.path, sample.image, sample.dicom_window)
+                described = describe_image(
+                    sample.path, sample.image, sample.dicom_window, upright=sample.upright
+                )
             except DataError as error:
                 reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)
                 return Failure(sample.image, reason, annotation_sha256=sample.annotation_sha256)

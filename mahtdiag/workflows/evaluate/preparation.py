@@ -35,6 +35,7 @@ from mahtdiag.runs.files import digest
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.frames import Size
+from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.calibration.judged_sigma import choices_of
@@ -102,6 +103,7 @@ class Prepared:
             labels2=self._labels2,
             pixel_spacing_mm=self.asked.data.pixel_spacing_mm,
             dicom_window=self.asked.data.dicom_window,
+            exif=self.asked.data.exif,
             patient=self.asked.data.patient,
             subgroups=self.subgroups_sha256,
             limits=self.limits,
@@ -216,7 +218,10 @@ def _second(data: DataSettings, dataset: Dataset) -> dict[str, Sample]:
     paths = {sample.image: sample.path for sample in dataset.samples}
     other = OtherSet(path, Path(path), dataset.view, options)
     return second_labels(
-        [*paths], dataset.skeleton, other, lambda image: read_image_size(paths[image], image)
+        [*paths],
+        dataset.skeleton,
+        other,
+        lambda image: read_image_size(paths[image], image, upright=options.exif is Exif.APPLY),
     )
 
 

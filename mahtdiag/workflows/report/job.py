@@ -84,7 +84,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     # The decoder works while figures are drawn.
     with ThreadPoolExecutor(READERS) as pool:
         wanted = [(table.image[row], table.image_sha256[row]) for row in rows]
-        started = start_pictures(pool, wanted, data)
+        started = start_pictures(pool, wanted, data, upright=run.document.resolved.upright)
         try:
             report = content_of(run, table, gates, request.settings.anatomy.facing, _unit(request, run))
             sections = tuple(sections_of(report))
@@ -190,7 +190,7 @@ UNREADABLE = "cannot be read any more"
 
 
 def start_pictures(
-    pool: ThreadPoolExecutor, wanted: Sequence[tuple[str, str | None]], data: Path | None
+    pool: ThreadPoolExecutor, wanted: Sequence[tuple[str, str | None]], data: Path | None, *, upright: bool
 ) -> list[Future[Picture | str]]:
     """Begin to make the pictures, unless `data` is None; each ends as a picture or why there is none.
 
@@ -200,7 +200,7 @@ def start_pictures(
         return []
     height, most_bytes = picture_height(len(wanted)), picture_bytes(len(wanted))
     files = RecordedFiles(data)
-    return [pool.submit(_picture_of, *image, files, height, most_bytes) for image in wanted]
+    return [pool.submit(_picture_of, *image, files, height, most_bytes, upright) for image in wanted]
 
 
 def finished_pictures(started: Sequence[Future[Picture | str]], progress: Progress) -> list[Picture | str]:
@@ -217,7 +217,7 @@ def finished_pictures(started: Sequence[Future[Picture | str]], progress: Progre
 
 
 def _picture_of(
-    image: str, sha256: str | None, files: RecordedFiles, height: int, most_bytes: int
+    image: str, sha256: str | None, files: RecordedFiles, height: int, most_bytes: int, upright: bool
 ) -> Picture | str:
     name = PurePosixPath(image)
     # A run folder made elsewhere must not show files from outside the data folder.
@@ -227,7 +227,7 @@ def _picture_of(
         content = files.path(image).read_bytes()
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             return CHANGED
-        reduced = decode_reduced(content, image, height)
+        reduced = decode_reduced(content, image, height, upright=upright)
     except FileNotFoundError:
         return GONE
     except (OSError, ValueError, DataError):

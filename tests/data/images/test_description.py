@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageOps
 
-from mahtdiag.data.images import describe_image, describe_pixels
+from mahtdiag.data.images import (
+    decode_image,
+    decode_reduced,
+    describe_image,
+    describe_pixels,
+    read_image_size,
+    turned,
+)
 from mahtdiag.data.images.containers import orientation_of
+from mahtdiag.diagnosis.setup.mistakes import upright_to_stored
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from tests.data.builders import Pixels, colour, encoded, radiograph
@@ -196,3 +204,36 @@ def test_a_file_is_described_as_stored(kind: str, tmp_path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError):
         describe_image(path, "a")
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("picture", [radiograph(64, 40), colour(48, 70)])
+def test_an_image_is_turned_by_its_tag_as_pillow_turns_it(tag: int, picture: Pixels, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    for kind in ("PNG", "JPEG"):
+        file = tmp_path / f"a.{kind}"
+        Image.fromarray(picture).save(file, exif=exif)
+        content = file.read_bytes()
+        expected = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+        found = decode_image(content, "a", upright=True)
+        np.testing.assert_allclose(
+            found.astype(float), expected.astype(float), atol=3 if kind == "JPEG" else 0
+        )
+        size = Size(*expected.shape[:2])
+        assert read_image_size(file, "a", upright=True) == size
+        described = describe_image(file, "a", upright=True)
+        assert (described.original, described.pixels.orientation) == (size, 1)
+        assert describe_image(file, "a").pixels.orientation == tag
+        reduced = decode_reduced(content, "a", 8, upright=True)
+        assert reduced.original == size
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_points_and_pixels_are_turned_by_the_same_tag(tag: int) -> None:
+    stored = radiograph(30, 20)
+    upright = turned(stored, tag)
+    x, y = np.meshgrid(np.arange(upright.shape[1]), np.arange(upright.shape[0]))
+    points = np.stack([x, y], -1).reshape(1, -1, 2).astype(float)
+    back = upright_to_stored(points, np.array([[20.0, 30.0]]), np.array([tag]))[0].astype(int)
+    np.testing.assert_array_equal(stored[back[:, 1], back[:, 0]], upright.ravel())
