@@ -52,6 +52,7 @@ def evaluate_command(
     decode: options.Decode = None,
     heatmap_sigma: options.HeatmapSigma = None,
     softargmax_beta: options.SoftargmaxBeta = None,
+    preset: options.Preset = None,
     output: options.Output = None,
     coords_frame: options.CoordinateFrame = None,
     keypoints: options.Keypoints = None,

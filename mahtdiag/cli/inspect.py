@@ -32,6 +32,7 @@ def inspect_command(
     normalize: options.Normalize = None,
     channels: options.Channels = None,
     coords: options.Coords = None,
+    preset: options.Preset = None,
     output: options.Output = None,
     keypoints: options.Keypoints = None,
     heatmap_sigma: options.HeatmapSigma = None,

@@ -89,6 +89,7 @@ Coords = Annotated[CoordinateConvention | None, _setting(keys.COORDS)]
 Decode = Annotated[DecodeMethod | None, _setting(keys.DECODE)]
 HeatmapSigma = Annotated[float | None, _setting(keys.HEATMAP_SIGMA)]
 SoftargmaxBeta = Annotated[float | None, _setting(keys.SOFTARGMAX_BETA)]
+Preset = Annotated[str | None, _setting(keys.PRESET)]
 Output = Annotated[list[str] | None, _setting(keys.OUTPUT)]
 CoordinateFrame = Annotated[CoordsFrame | None, _setting(keys.COORDS_FRAME)]
 Keypoints = Annotated[str | None, _setting(keys.KEYPOINTS)]
@@ -140,7 +141,8 @@ Config = Annotated[
 OF_NETWORKS = tuple(
     key.option
     for key in (
-        *(keys.OUTPUT, keys.COORDS_FRAME, keys.KEYPOINTS, keys.FACTORY, keys.MODEL_ARGS, keys.WEIGHTS),
+        *(keys.PRESET, keys.OUTPUT, keys.COORDS_FRAME, keys.KEYPOINTS),
+        *(keys.FACTORY, keys.MODEL_ARGS, keys.WEIGHTS),
         *(
             keys.NORMALIZE,
             keys.CHANNELS,

@@ -26,6 +26,8 @@ def grid_of(settings: ModelSettings, network_input: ModelInput, heatmap: Size | 
     if stride is None and not _divides(heatmap.width, size.width, heatmap.height, size.height):
         raise UsageError(_question(heatmap, size))
     step = even if stride is None or stride == Stride.FILL else (stride.x, stride.y)
+    if stride == Stride.ENDS:
+        step = (_ends(size.width, heatmap.width), _ends(size.height, heatmap.height))
     _require_cover(step, heatmap, size)
     usual = _place(OriginKind.CENTRE, step)
     if network_input.convention is CoordinateConvention.SCALE:
@@ -40,7 +42,13 @@ def grid_of(settings: ModelSettings, network_input: ModelInput, heatmap: Size | 
 
 def _place(kind: OriginKind, step: tuple[float, float]) -> tuple[float, float]:
     """The centre of the first cell: in the middle of the pixels that it stands for, or on the first pixel."""
-    return (0.0, 0.0) if kind is OriginKind.CORNER else ((step[0] - 1) / 2, (step[1] - 1) / 2)
+    inside = {OriginKind.CORNER: (0.0, 0.0), OriginKind.MIDDLE: (step[0] / 2, step[1] / 2)}
+    return inside.get(kind, ((step[0] - 1) / 2, (step[1] - 1) / 2))
+
+
+def _ends(side: int, cells: int) -> float:
+    """The step by which the first and the last cell lie on the first and the last pixel."""
+    return (side - 1) / (cells - 1) if cells > 1 else 1.0
 
 
 def _divides(*sides: int) -> bool:

@@ -88,12 +88,12 @@ FLIP = OptionKey(
     NETWORK, None, "Network of mirrored images; corners by the sides of these, or of the body.",
 )  # fmt: skip
 STRIDE = OptionKey(
-    "--stride", "8", "input pixels from one heatmap cell to the next, N or HxW, or fill",
-    NETWORK, "N|HxW|fill", "Input pixels from one heatmap cell to the next, where they do not divide it.",
+    "--stride", "8", "input pixels from one heatmap cell to the next, N, HxW, fill or ends",
+    NETWORK, "N|HxW|fill|ends", "Input pixels from one heatmap cell to the next, if they do not divide it.",
 )  # fmt: skip
 HEATMAP_ORIGIN = OptionKey(
-    "--heatmap-origin", "centre", "corner, centre or X,Y: input pixel of the first cell's centre",
-    NETWORK, "corner|centre|X[,Y]", "Where the centre of the first heatmap cell lies in the input.",
+    "--heatmap-origin", "centre", "corner, centre, middle or X,Y: input pixel of the first cell's centre",
+    NETWORK, "corner|centre|middle|X[,Y]", "Where the centre of the first heatmap cell lies in the input.",
 )  # fmt: skip
 DECODE = OptionKey(
     "--decode", "dark", "argmax, local, dark, soft-argmax, expectation: from heatmap to place",
@@ -124,6 +124,10 @@ OUTPUT = OptionKey(
     "--output", ("heatmaps=[-1]",), "where outputs are in what the network returns, NAME=PATH each",
     READING, "NAME=PATH",
     "Where an output is, repeatable: heatmaps=[-1], coords=[0],frame=unit, sigma=[1],as=var.",
+)  # fmt: skip
+PRESET = OptionKey(
+    "--preset", "mmpose", "outputs and input as a library has them; what else is said counts more",
+    NETWORK, "NAME", "Outputs and input of a library: mmpose, vitpose, deeplabcut, …; a wrong one lists all.",
 )  # fmt: skip
 COORDS_FRAME = OptionKey(
     "--coords-frame", "input", "input, cells, unit, signed-unit or original: its coordinates",

@@ -23,6 +23,7 @@ from mahtdiag.anatomy.rules import LIMIT_BY_KEY, nearest
 from mahtdiag.config import option_keys as keys
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.option_keys import OptionKey
+from mahtdiag.config.presets import PRESETS
 from mahtdiag.config.values import (
     WRONG_LIMITS,
     BatchSize,
@@ -38,6 +39,7 @@ from mahtdiag.config.values import (
     Sigma,
     known_keypoints,
     known_pattern,
+    known_preset,
     parse_args,
     parse_size,
     parse_view,
@@ -111,6 +113,7 @@ class ModelSettings(SettingsTable):
     truths: ClassVar[frozenset[str]] = frozenset({"invert"})
 
     checkpoint: str | None = optional(keys.CHECKPOINT)
+    preset: Annotated[str, AfterValidator(known_preset)] | None = optional(keys.PRESET)
     factory: str | None = optional(keys.FACTORY)
     args: Annotated[dict[str, JsonValue], BeforeValidator(parse_args)] | None = optional(keys.MODEL_ARGS)
     weights: str | None = optional(keys.WEIGHTS)
@@ -137,6 +140,16 @@ class ModelSettings(SettingsTable):
     uncertainty: Sigma | None = optional(keys.UNCERTAINTY)
     uncertainty_as: UncertaintyKind | None = optional(keys.UNCERTAINTY_AS)
     uncertainty_frame: UncertaintyFrame | None = optional(keys.UNCERTAINTY_FRAME)
+
+
+def with_preset(asked: ModelSettings) -> ModelSettings:
+    """The same, and where nothing is said, what the preset says."""
+    if asked.preset is None:
+        return asked
+    preset = PRESETS[asked.preset]
+    known = ModelSettings.model_validate({**preset.settings, "outputs": preset.outputs})
+    outputs = preset.outputs if asked.outputs is None else asked.outputs.over(preset.outputs)
+    return known.overridden_by(asked).model_copy(update={"outputs": outputs})
 
 
 class DataSettings(SettingsTable):
@@ -314,6 +327,11 @@ class SettingKey:
     shown: Value
     meaning: str
     option: str | None
+
+
+def replace_preset(settings: Settings) -> Settings:
+    """The same with what the preset of its network says, where nothing else is said."""
+    return settings.model_copy(update={"model": with_preset(settings.model)})
 
 
 def _keys_of(section: type[BaseModel]) -> tuple[SettingKey, ...]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mahtdiag.anatomy.rules import RULE_BY_CODE, nearest
+from mahtdiag.config.presets import PRESETS
 from mahtdiag.diagnosis.metrics.registry import nearest_name
 from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME
 from mahtdiag.schema.choices import UncertaintySource
@@ -151,6 +152,13 @@ def known_pattern(pattern: str) -> str:
     except re.error as error:
         raise ValueError(f"not a regular expression: {error}") from None
     return pattern
+
+
+def known_preset(name: str) -> str:
+    """The name of a preset; ValueError lists them."""
+    if name not in PRESETS:
+        raise ValueError(f"no preset is called {name!r}: one of {', '.join(PRESETS)}")
+    return name
 
 
 def known_keypoints(own: dict[str, str]) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """A checkpoint file in, a network out whose outputs are named and checked."""
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -29,7 +31,8 @@ class LoadedModel:
 
     `weights`: which of the file's sets of weights it has, None where they lie in no wrapper; `notes`: what of
     the file was not read, a line each; `read_by_factory`: a function of the user read the file itself;
-    `declared`: the input that a graph declares; `taking`: how it takes images, see `settled`.
+    `declared`: the input that a graph declares; `taking`: how it takes images, see `settled`;
+    `keywords`: what the network is called with beside the images.
     """
 
     network: nn.Module
@@ -44,6 +47,7 @@ class LoadedModel:
     declared: InputFact | None = None
     path: Path | None = None
     taking: Taking = ANY
+    keywords: Mapping[str, str | None] = field(default_factory=dict)
 
     def predict(self, images: Tensor) -> ModelOutputs:
         """Named and checked outputs for `[B, C, H, W]`, as the network gives them."""
@@ -79,7 +83,7 @@ class LoadedModel:
     def returned(self, images: Tensor) -> object:
         """What the network returns for `[B, C, H, W]`, whatever it is."""
         with watched():
-            found: object = self.network(images.to(self.taking.dtype))
+            found: object = self.network(images.to(self.taking.dtype), **self.keywords)
         return found
 
     def read(self, returned: object, batch: int) -> ModelOutputs:
@@ -95,13 +99,15 @@ def load_model(
     weights: str | None = None,
     trust: bool = False,
     outputs: OutputSpec = BY_NAMES,
+    keywords: Mapping[str, str | None] = MappingProxyType({}),
 ) -> LoadedModel:
     """Load a checkpoint on the CPU, in evaluation mode.
 
     What runs code (a format that carries it, a user's factory) needs `trust`; a factory that needs just one
     argument beside `args` is given the path and reads the file itself. `weights` names one of several sets of
-    a file; `outputs`: where the network's outputs are in what it returns. Raises CheckpointError or
-    UsageError, one line per problem.
+    a file; `outputs`: where the network's outputs are in what it returns; `keywords`: what it is called with
+    beside the images, as far as its `forward` names them. Raises CheckpointError or UsageError, one line per
+    problem.
     """
     checkpoint = Checkpoint(path, factory, weights, args or {})
     # A file that cannot be read is refused before anything is said about options.
@@ -122,6 +128,7 @@ def load_model(
     if told.classes:
         objects = f"{path}: read as data, without running it: objects of {listed(told.classes)}"
         told.notes.insert(0, objects)
+    taken = {name: value for name, value in keywords.items() if name in _parameters(network)}
     return LoadedModel(
         network,
         found,
@@ -133,7 +140,16 @@ def load_model(
         told.read_by_factory,
         loader.declared(checkpoint),
         path,
+        keywords=taken,
     )
+
+
+def _parameters(network: nn.Module) -> frozenset[str]:
+    """Names of the parameters of `forward`; none where it does not tell them."""
+    try:
+        return frozenset(inspect.signature(network.forward).parameters)
+    except (TypeError, ValueError):
+        return frozenset()
 
 
 def _require_options(checkpoint: Checkpoint, found: CheckpointFormat, trust: bool) -> None:

@@ -61,18 +61,10 @@ def read_outputs(output: object, batch: int, spec: OutputSpec = BY_NAMES) -> Mod
 def _found(output: object, spec: OutputSpec) -> ModelOutputs | str | None:
     """The outputs, or why they cannot be found; None where they are of no form that is accepted."""
     by_name = _by_name(output)
-    places: dict[str, Tensor] = {}
-    read: list[object] = []
-    for name, path in spec.paths.items():
-        try:
-            value, whole = _at(output, path)
-        except (IndexError, TypeError) as error:
-            return f"--output {name}={path}: {str(error).splitlines()[0]}"
-        if not isinstance(value, Tensor):
-            there = "nothing" if value is None else describe(value)
-            return f"--output {name}={path}: there is {there}, a tensor is wanted"
-        places[name] = value
-        read.append(whole)
+    said = _said(output, spec)
+    if isinstance(said, str):
+        return said
+    places, read = said
     if "heatmaps" not in places:
         heatmaps = _only_heatmaps(output, by_name, read)
         if isinstance(heatmaps, str):
@@ -89,6 +81,25 @@ def _found(output: object, spec: OutputSpec) -> ModelOutputs | str | None:
     if not places.keys() & {*PLACES}:
         return "offsets need heatmaps [B,K,h,w]" if "offsets" in places else None
     return _named(places, tuple(_unread(output, by_name, read)), spec)
+
+
+def _said(output: object, spec: OutputSpec) -> tuple[dict[str, Tensor], list[object]] | str:
+    """What lies where it is said to be, and what is read of the whole by that; or what is not there."""
+    places: dict[str, Tensor] = {}
+    read: list[object] = []
+    for name, path in spec.paths.items():
+        try:
+            value, whole = _at(output, path)
+        except (IndexError, TypeError) as error:
+            return f"--output {name}={path}: {str(error).splitlines()[0]}"
+        if name == "heatmaps" and spec.stack is not None:
+            value, whole = _stack(value, spec.stack)
+        if not isinstance(value, Tensor):
+            there = "nothing" if value is None else describe(value)
+            return f"--output {name}={path}: there is {there}, a tensor is wanted"
+        places[name] = value
+        read.append(whole)
+    return places, read
 
 
 def _only_heatmaps(
@@ -187,6 +198,15 @@ def _by_name(output: object) -> Mapping[str, object] | None:
     if is_dataclass(output) and not isinstance(output, type):
         return {field.name: getattr(output, field.name) for field in fields(output)}
     return None
+
+
+def _stack(value: object, stack: int) -> tuple[object, object]:
+    """One of several heatmaps, and what is read of the whole."""
+    if isinstance(value, Tensor) and value.ndim == 5 and -value.shape[1] <= stack < value.shape[1]:
+        return value[:, stack], value
+    if isinstance(value, Sequence) and -len(value) <= stack < len(value):
+        return value[stack], value[stack]
+    return None, value
 
 
 def _at(output: object, path: str) -> tuple[object, object]:

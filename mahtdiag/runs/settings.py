@@ -32,6 +32,7 @@ FREE_SETTINGS: Final = frozenset(
         "allow_failures",
         "calibration",
         "error_unit",
+        "preset",
         "format",
         "gates",
         "given",

@@ -71,7 +71,8 @@ class OutputSpec:
     `paths`: by the name of an output, such as `bodypart.heatmap` or `[1]`; those that are not said have their
     own names. At most one of `log_sigma`, `sigma` and `log_var` is said. `sigma_as`: what that one is;
     `coords_frame`, `coords_axes`: what the coordinates count, and their order, None where not said;
-    `offset_scale`: what an offset of 1 is, in heatmap cells, or in input pixels with `offset_frame` input.
+    `offset_scale`: what an offset of 1 is, in heatmap cells, or in input pixels with `offset_frame` input;
+    `stack`: which of several heatmaps in a list, or along the second dimension of `[B, S, K, h, w]`.
     """
 
     paths: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +83,7 @@ class OutputSpec:
     coords_axes: Axes | None = None
     offset_scale: float = 1.0
     offset_frame: CoordsFrame = CoordsFrame.CELLS
+    stack: int | None = None
 
     @property
     def uncertainty(self) -> str | None:
@@ -113,7 +115,7 @@ class OutputSpec:
     def _details(self, name: str) -> Iterator[str]:
         for key, attribute in DETAILS.get(name, {}).items():
             value = getattr(self, attribute)
-            if value != getattr(NOTHING, attribute):
+            if value != getattr(NOTHING, attribute) and attribute not in _OF_ALL:
                 yield f",{key}={value:g}" if isinstance(value, float) else f",{key}={value}"
 
 
@@ -121,7 +123,7 @@ DETAILS: Final[Mapping[str, Mapping[str, str]]] = {
     "coords": {"frame": "coords_frame", "axes": "coords_axes"},
     "sigma": {"as": "sigma_as"},
     "offsets": {"scale": "offset_scale", "frame": "offset_frame"},
-    "heatmaps": {"activation": "activation", "layout": "layout"},
+    "heatmaps": {"activation": "activation", "layout": "layout", "stack": "stack"},
 }
 """What can be said of an output beside where it is, and the field of `OutputSpec` that holds it."""
 NOTHING: Final = OutputSpec()
@@ -129,8 +131,11 @@ _CHOICES: Final[Mapping[str, type[StrEnum]]] = {
     "activation": Activation, "layout": Layout, "coords_frame": CoordsFrame, "coords_axes": Axes,
     "sigma_as": UncertaintyKind, "offset_frame": CoordsFrame,
 }  # fmt: skip
-ATTRIBUTES: Final = (*_CHOICES, "offset_scale")
+ATTRIBUTES: Final = (*_CHOICES, "offset_scale", "stack")
 _OF_ALL: Final = ("activation", "layout")
+
+
+_INDEX: Final = re.compile(r"-?\d{1,6}")
 
 
 def parse_outputs(said: object) -> OutputSpec:
@@ -209,6 +214,10 @@ def _detail(where: str, attribute: str, value: object) -> object:
             return _CHOICES[attribute](str(value))
         except ValueError:
             raise ValueError(f"{where} is one of {', '.join(_CHOICES[attribute])}, not {value}") from None
+    if attribute == "stack":
+        if isinstance(value, bool) or not _INDEX.fullmatch(str(value)):
+            raise ValueError(f"{where} is a place such as -1, the last, not {value}")
+        return int(str(value))
     try:
         scale = float(str(value))
     except ValueError:
@@ -220,7 +229,6 @@ def _detail(where: str, attribute: str, value: object) -> object:
 
 Slices = tuple[int | slice | EllipsisType, ...]
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[([^\[\]]+)\]")
-_INDEX: Final = re.compile(r"-?\d{1,6}")
 
 
 def steps_of(path: str) -> tuple[str | int | Slices, ...]:

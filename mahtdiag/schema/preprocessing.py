@@ -145,39 +145,53 @@ LARGEST_STRIDE: Final = 1024.0
 
 @dataclass(frozen=True, slots=True)
 class Stride:
-    """Input pixels from one heatmap cell to the next, by axis; `FILL`: cells fill the input evenly."""
+    """Input pixels from one heatmap cell to the next, by axis; `FILL`: cells fill the input evenly.
+
+    `ENDS`: the first and the last cell lie on the first and the last pixel, as in unbiased data processing
+    (UDP) and under `align_corners`.
+    """
 
     FILL: ClassVar["Stride"]
+    ENDS: ClassVar["Stride"]
 
     y: float
     x: float
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """`8`, `8x4` (along the height, along the width) or `fill`; ValueError says what is expected."""
+        """`8`, `8x4` (along height, along width), `fill` or `ends`; ValueError says what is expected."""
         if isinstance(text, cls):
             return text
         if text == "fill":
             return cls(0.0, 0.0)
+        if text == "ends":
+            return cls(-1.0, -1.0)
         sides = [_number(side) for side in str(text).lower().split("x")]
         if len(sides) > 2 or not all(0.0 < side <= LARGEST_STRIDE for side in sides):
             raise ValueError(
-                "expected input pixels from cell to cell, such as 8 or 8x4 (height x width), or fill"
+                "expected input pixels from cell to cell, such as 8 or 8x4 (height x width), fill or ends"
             )
         return cls(sides[0], sides[-1])
 
     def __str__(self) -> str:
+        if self == Stride.ENDS:
+            return "ends"
         return "fill" if self == Stride.FILL else f"{self.y:.12g}x{self.x:.12g}"
 
 
 Stride.FILL = Stride(0.0, 0.0)
+Stride.ENDS = Stride(-1.0, -1.0)
 
 
 class OriginKind(StrEnum):
-    """Where the first heatmap cell lies: on the first input pixel, amid those it stands for, or as given."""
+    """Where the first heatmap cell lies: on the first input pixel, amid those it stands for, or as given.
+
+    `middle`: half a step from 0, which is `centre` where the first pixel reaches from 0 to 1.
+    """
 
     CORNER = "corner"
     CENTRE = "centre"
+    MIDDLE = "middle"
     GIVEN = "given"
 
 
@@ -191,14 +205,14 @@ class HeatmapOrigin:
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """`corner`, `centre`, `X` for both axes or `X,Y`; ValueError says what is expected."""
+        """`corner`, `centre`, `middle`, `X` for both axes or `X,Y`; ValueError says what is expected."""
         if isinstance(text, cls):
             return text
-        if text in (OriginKind.CORNER, OriginKind.CENTRE):
+        if text in (OriginKind.CORNER, OriginKind.CENTRE, OriginKind.MIDDLE):
             return cls(OriginKind(str(text)))
         sides = [_number(side) for side in str(text).split(",")]
         if len(sides) > 2 or not all(abs(side) <= LARGEST_STRIDE for side in sides):
-            raise ValueError("expected corner, centre, or input pixels X or X,Y, such as 3.5 or 0,0")
+            raise ValueError("expected corner, centre, middle, or input pixels X or X,Y, such as 3.5 or 0,0")
         return cls(OriginKind.GIVEN, sides[0], sides[-1])
 
     def __str__(self) -> str:

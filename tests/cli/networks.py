@@ -327,6 +327,13 @@ def _with_offsets(outputs: Outputs) -> Outputs:
     return {"maps": y[..., :, None] * x[..., None, :], "locref": rest / 3}
 
 
+def _with_locref(outputs: Outputs) -> dict[str, Outputs]:
+    """As DeepLabCut has it: logits, and offsets in input pixels by a constant, x and y in turn."""
+    coarse = _with_offsets(outputs)
+    rest = 3 * coarse["locref"] * (SIDE / GRID)
+    return {"bodypart": {"heatmap": torch.logit(coarse["maps"], 1e-6), "locref": rest / 7.2801}}
+
+
 def _with_bins(outputs: Outputs) -> tuple[Tensor, Tensor]:
     """The place along either axis as a peak among bins of half an input pixel, at the nearest one."""
     bins = torch.arange(2 * SIDE, dtype=torch.float32)
@@ -369,6 +376,8 @@ CHANGED: dict[str, Callable[[Outputs, Tensor], object]] = {
     "var": lambda o, _: {"heatmaps": o["heatmaps"], "spread": (2 * o["log_sigma"]).exp()},
     "stacks": lambda o, _: torch.stack([0 * o["heatmaps"], o["heatmaps"]], 1),
     "probabilities": lambda o, _: o["heatmaps"] / o["heatmaps"].sum((2, 3), keepdim=True),
+    "stack_list": lambda o, _: [0 * o["heatmaps"], o["heatmaps"]],
+    "locref": lambda o, _: _with_locref(o),
     "offsets": lambda o, _: _with_offsets(o),
     "simcc": lambda o, _: _with_bins(o),
     "centres": lambda o, _: _with_centres(o),

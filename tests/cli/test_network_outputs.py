@@ -103,6 +103,46 @@ def test_coordinates_alone(desk: Desk, form: str) -> None:
     assert [e["check"] for e in document["setup"] if e["status"] == "wrong"] == []
 
 
+PRESETS = {
+    "mmpose-simcc": ("simcc", 0.9),
+    "deeplabcut": ("locref", 1e-3),
+    "stacked-hourglass": ("stack_list", 0.15),
+    "maht-net": ("exact", 0.15),
+}
+"""The form that a preset is for, and how near the truth its places come."""
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets(desk: Desk, name: str) -> None:
+    """The outputs are those of the library; what is said beside a preset counts more."""
+    form, tolerance = PRESETS[name]
+    frame: tuple[str, ...] = ("--resize", "stretch", "--coords", "half-pixel")
+    frame += ("--heatmap-origin", "centre") if name == "deeplabcut" else ()
+    result = desk.lookup(form, "--preset", name, *frame, data="data/AP")
+    assert (result.status, result.errors) == (0, []), result.err
+    found = columns_of(desk.path / "run/keypoints.parquet")["error_px"]
+    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
+    np.testing.assert_allclose(found, expected, atol=tolerance)
+    settings = document_of(desk.path / "run")["settings"]
+    assert (settings["preset"], settings["channels"], settings["resize"]) == (name, 1, "stretch")
+
+
+def test_a_preset_that_is_none(desk: Desk) -> None:
+    result = desk.lookup("exact", "--preset", "openpose", data="data/AP")
+    assert result.status == 2
+    assert "no preset is called 'openpose': one of mmpose, mmpose-simcc, vitpose, deeplabcut" in result.err
+
+
+def test_either_form_of_stacks(desk: Desk) -> None:
+    for form in ("stack_list", "stacks"):
+        result = desk.lookup(form, "--output", "heatmaps=.,stack=-1", "--out", form, data="data/AP")
+        assert (result.status, result.errors) == (0, [])
+    one, other = (columns_of(desk.path / f / "keypoints.parquet") for f in ("stack_list", "stacks"))
+    assert one["error_px"] == other["error_px"]
+    result = desk.lookup("stacks", "--output", "heatmaps=.,stack=4", data="data/AP")
+    assert (result.status, "there is nothing, a tensor is wanted" in result.err) == (2, True)
+
+
 def test_a_covariance_keeps_its_correlation(desk: Desk) -> None:
     options, _ = ALONE["coords_cov"]
     assert desk.lookup("coords_cov", *options, data="data/AP").status == 0

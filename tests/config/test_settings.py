@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from mahtdiag.config.presets import PRESETS
 from mahtdiag.config.project_file import parse_settings
 from mahtdiag.config.settings import Settings
 from mahtdiag.schema.choices import (
@@ -86,12 +87,14 @@ KEYS = (
     Key("model", "invert", ((True, True), (False, False)), (1, 0, "yes", "true", [True])),
     Key("model", "flip", tuple((f.value, f) for f in Flip), (True, "yes", 1)),
     Key("model", "stride",
-        (("8", Stride(8, 8)), (8, Stride(8, 8)), ("8x4.5", Stride(8, 4.5)), ("fill", Stride.FILL)),
+        (("8", Stride(8, 8)), (8, Stride(8, 8)), ("8x4.5", Stride(8, 4.5)), ("fill", Stride.FILL),
+         ("ends", Stride.ENDS)),
         ("0", "-8", "8x", "8x8x8", "nan", "eight", True, 2000)),
     Key("model", "heatmap_origin",
         (("corner", HeatmapOrigin(OriginKind.CORNER)), ("centre", HeatmapOrigin(OriginKind.CENTRE)),
+         ("middle", HeatmapOrigin(OriginKind.MIDDLE)),
          ("3.5", HeatmapOrigin(x=3.5, y=3.5)), ("0,-1", HeatmapOrigin(x=0, y=-1))),
-        ("middle", "nan", "1,2,3", "inf", True)),
+        ("amid", "nan", "1,2,3", "inf", True)),
     Key("model", "normalize", (("unit", "unit"), ("0.4/0.2", "0.4/0.2")), TEXT_BAD),
     Key("model", "channels", ((1, 1), (3, 3)), (0, 2, 4, "three", True, 1.5)),
     Key(
@@ -124,6 +127,7 @@ KEYS = (
          ["coords=.,as=var"],
          ["coords=[0]x]"], {"sigma": {"as": "var"}}, ["sigma=[1]", "log_sigma=[2]"]),
     ),
+    Key("model", "preset", tuple((name, name) for name in PRESETS), ("openpose", 1)),
     Key("model", "coords_frame", tuple((f.value, f) for f in CoordsFrame), ("original px", 1)),
     Key("model", "keypoints", (("corner:UL,UR,LR,LL", "corner:UL,UR,LR,LL"),), TEXT_BAD),
     Key("model", "uncertainty_as", tuple((k.value, k) for k in UncertaintyKind), ("variance", 1)),

@@ -15,6 +15,7 @@ from mahtdiag.runs.document import CheckpointSource
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import Precision
 from mahtdiag.schema.model_spec import ModelInput, ModelSpec
+from mahtdiag.schema.output_spec import NOTHING
 from mahtdiag.schema.records import Failure, ImageRecord, LoadedImage, Sample
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.evaluate.networks import Member, repetition_of, sigma_source_of, source_of
@@ -104,7 +105,9 @@ IN_SETTINGS = tuple(
 def said_of_outputs(asked: ModelSettings) -> dict[str, JsonValue]:
     """What is said of a network's outputs, as `run.json` keeps it; empty where nothing is."""
     said: dict[str, JsonValue] = {}
-    if asked.outputs is not None:
+    if asked.preset is not None:
+        said["preset"] = asked.preset
+    if asked.outputs is not None and asked.outputs != NOTHING:
         said["outputs"] = list(asked.outputs.as_texts())
     if asked.keypoints is not None:
         said["keypoints"] = asked.keypoints

@@ -11,6 +11,7 @@ import torch
 from mahtdiag.config.heatmap_grid import grid_of
 from mahtdiag.config.network_input import input_as_said
 from mahtdiag.config.output_reading import HEAD, HEATMAP_SIGMA, coords_frame, resolve_spec
+from mahtdiag.config.presets import keywords_of
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import ViewEvidence, strongest
 from mahtdiag.engine.inference import Runner, probe
@@ -92,6 +93,7 @@ def _load(
         weights=settings.weights,
         trust=trust,
         outputs=said,
+        keywords=keywords_of(settings.preset),
     )
     settings = as_declared(settings, model.declared, path)
     network_input = resolve_input(settings, model.spec)

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import Limits, select_rules
-from mahtdiag.config.settings import DataSettings, LossSettings, Settings
+from mahtdiag.config.settings import DataSettings, LossSettings, Settings, replace_preset
 from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.predictions import read_predictions
@@ -148,6 +148,7 @@ def prepare(settings: Settings, *, trust: bool, predictions: Path | None = None)
 
     `predictions`: a file that is read in the place of a network.
     """
+    settings = replace_preset(settings)
     checkpoint, data = _required(settings, predictions)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
     options = replace(settings.data.read_options(), images_optional=checkpoint is None)

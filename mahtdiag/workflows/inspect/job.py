@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from mahtdiag.config.network_input import input_as_said
-from mahtdiag.config.settings import ModelSettings, Settings
+from mahtdiag.config.presets import keywords_of
+from mahtdiag.config.settings import ModelSettings, Settings, replace_preset
 from mahtdiag.config.values import args_as_texts
 from mahtdiag.data.images import load_image
 from mahtdiag.engine.inference import probe, resolve_device
@@ -56,6 +57,7 @@ def inspect_checkpoint(request: InspectRequest) -> CheckpointInspection:
 
     Raises MahtdiagError where the file cannot be read, or is damaged.
     """
+    request = replace(request, settings=replace_preset(request.settings))
     asked = request.settings.model
     if asked.checkpoint is None:
         raise UsageError("missing CHECKPOINT: name it on the command line or in mahtdiag.toml")
@@ -141,6 +143,7 @@ def _run(request: InspectRequest, path: Path, facts: CheckpointFacts, spec: Mode
         weights=asked.weights,
         trust=request.trust,
         outputs=asked.outputs or OutputSpec(),
+        keywords=keywords_of(asked.preset),
     )
     takes = _input_of(as_declared(asked, facts.declared, path), facts, spec)
     device = resolve_device("cpu")
