@@ -31,10 +31,10 @@ from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyK
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.normalization import parse_normalization
-from mahtdiag.schema.preprocessing import ChannelOrder, Interpolation, Resize
+from mahtdiag.schema.preprocessing import ChannelOrder, Flip, Interpolation, Resize
 from mahtdiag.schema.skeleton import View
 
-LATER: Final = ("interpolation", "channel_order")
+LATER: Final = ("interpolation", "channel_order", "flip")
 MOST_SAID: Final = 24
 LONGEST_REASON: Final = 300
 
@@ -52,6 +52,7 @@ class _Input(_Block):
     coords: CoordinateConvention
     interpolation: Interpolation = Interpolation.AREA
     channel_order: ChannelOrder = ChannelOrder.RGB
+    flip: Flip = Flip.NONE
 
     @model_serializer(mode="wrap")
     def _as_earlier(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -118,6 +119,7 @@ class CheckpointMetadata(_Block):
                 convention=self.input.coords,
                 interpolation=self.input.interpolation,
                 channel_order=self.input.channel_order,
+                flip=self.input.flip,
             ),
             decoding=Decoding(self.heatmap_sigma, self.decode.method, self.decode.softargmax_beta),
             uncertainty=UncertaintySpec(kind=self.outputs.uncertainty, frame=self.outputs.uncertainty_frame),
@@ -139,6 +141,7 @@ def metadata_of(network: MahtNet, spec: ModelSpec) -> CheckpointMetadata:
                 "coords": spec.input.convention,
                 "interpolation": spec.input.interpolation,
                 "channel_order": spec.input.channel_order,
+                "flip": spec.input.flip,
             },
             "heatmap_sigma": spec.decoding.heatmap_sigma,
             "decode": {"method": spec.decoding.method, "softargmax_beta": spec.decoding.softargmax_beta},

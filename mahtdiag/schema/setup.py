@@ -84,3 +84,17 @@ class Inspection:
     problem: str = ""
     intended: bool = False
     heatmaps: bool = True
+    otherwise: "tuple[ShownOtherwise, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownOtherwise:
+    """Mean errors `[n]` of the first images as they are shown to a network, and as another input shows them.
+
+    `option`: what to type for that; `cause`: what it would mean.
+    """
+
+    option: str
+    cause: str
+    before_px: Floats
+    after_px: Floats

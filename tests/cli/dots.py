@@ -65,8 +65,8 @@ class Dots(nn.Module):
         y_in = (weight.sum(3) * y).sum(-1) / total
         if self.exchanged:
             x_in, y_in = (v.view(len(images), -1, 2).flip(2).flatten(1) for v in (x_in, y_in))
-        # What it was not trained on it sees 20 pixels off.
-        off = 20.0 * (~self.as_trained(images))[:, None]
+        # What it was not trained on it sees 40 pixels off.
+        off = 40.0 * (~self.as_trained(images))[:, None]
         return self.drawn(x_in + off, y_in)
 
     def drawn(self, x_in: Tensor, y_in: Tensor) -> Tensor:

@@ -290,3 +290,30 @@ def test_labels_on_images_as_viewers_turn_them(table: Table, tag: int) -> None:
         assert entry["status"] in ("wrong", "warning")
     else:
         assert "lies outside the image" in wrong.err
+
+
+CAUSES: dict[str, tuple[str, Change, tuple[str, ...], str]] = {
+    "negatives": ("plain", lambda image: (255 - image).astype(np.uint8), (), "--invert"),
+    "wrongly inverted": ("plain", lambda image: image, ("--invert",), "leave out --invert"),
+    "bytes": ("of_bytes", lambda image: image, (), "--normalize raw255"),
+    "standardised": ("standardised", lambda image: image, (), "--normalize zscore"),
+    "mirrored by body": ("mirrored_by_body", lambda image: image, (), "--flip body-side"),
+    "mirrored by image": ("mirrored_by_image", lambda image: image, (), "--flip image-side"),
+}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_what_the_network_should_be_shown_is_found_by_showing_it(table: Table, name: str) -> None:
+    network, change, options, advice = CAUSES[name]
+    table.write(change)
+    assert table.error_px(*options, network=network) > WRONG_PX
+    entries = {entry["check"]: entry for entry in document_of(table.folder / "run")["setup"]}
+    assert entries["images.input"]["status"] == "wrong"
+    assert entries["images.input"]["advice"] == advice
+    assert "images.input" in entries["results"]["advice"]
+
+
+def test_nothing_is_said_of_what_a_network_is_shown_where_it_is_right(table: Table) -> None:
+    table.write()
+    assert table.error_px() < RIGHT_PX
+    assert "images.input" not in {e["check"] for e in document_of(table.folder / "run")["setup"]}

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, too_few
+from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, of_network, too_few
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, Explanation, Finding, weigh
-from mahtdiag.diagnosis.setup.mistakes import upright_to_stored
+from mahtdiag.diagnosis.setup.mistakes import TRANSFORM, upright_to_stored
 from mahtdiag.schema.normalization import IMAGENET, UNIT
 from mahtdiag.schema.preprocessing import ResizeMode
 from mahtdiag.schema.setup import THUMBNAIL_SIDE, SetupStatus
@@ -19,6 +19,7 @@ Bools = NDArray[np.bool_]
 _INVERTED, _ALIKE = -0.2, 0.4
 _FEWEST = 5
 _HALVES_APART = 2.0
+_FEWEST_SHOWN, _SHOWN_GAIN, _LEAST_ERROR_PX = 3, 2.0, 1e-3
 _PART_OF_RANGE = 0.30
 _COLOUR = 0.02
 _MOST_STRETCH = 2.0
@@ -319,6 +320,36 @@ def _colour(facts: Facts) -> Outcome | None:
     )
 
 
+def _shown(facts: Facts) -> Outcome | None:
+    """Where the first images, shown to the network otherwise, have much smaller errors, each of them."""
+    look = facts.inspection
+    if look is None or not look.otherwise:
+        return None
+    explained = facts.explained.found
+    if explained is not None and explained.explanation.check != TRANSFORM:
+        return None
+    found = []
+    for other in look.otherwise:
+        gains = np.log(other.before_px / np.maximum(other.after_px, _LEAST_ERROR_PX))
+        if (
+            len(gains) >= _FEWEST_SHOWN
+            and gains.min() > np.log(CLEAR_GAIN)
+            and gains.mean() > np.log(_SHOWN_GAIN)
+        ):
+            found.append((float(gains.mean()), other))
+    if not found:
+        return None
+    best, other = max(found, key=lambda each: each[0])
+    alike = [o.option for gain, o in found if o is not other and best - gain < np.log(CLEAR_GAIN)]
+    also = f"; {', '.join(alike)} does about as well" if alike else ""
+    return Outcome(
+        SetupStatus.WRONG,
+        f"{other.cause}: mean error of the first {len(other.after_px)} images "
+        f"{float(other.before_px.mean()):.3g} px, {float(other.after_px.mean()):.3g} px so{also}",
+        other.option,
+    )
+
+
 IMAGES = (
     SetupCheck("images.polarity", "black for white", _polarity),
     SetupCheck("images.bit_range", "range of grey values", _bit_range),
@@ -326,4 +357,6 @@ IMAGES = (
     SetupCheck("images.size", "sizes and aspect", _size),
     SetupCheck("images.copies", "copies within the set", _copies),
     SetupCheck("images.colour", "colour", _colour),
-)
+    of_network("images.input", "what the network is shown", _shown, ("images.polarity", "images.bit_range"),
+               images=0, labels=True),
+)  # fmt: skip

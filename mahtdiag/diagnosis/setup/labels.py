@@ -249,6 +249,6 @@ TOGETHER = (
     of_both("together.flip", "mirrored or turned", _flip, (*AFTER, "images.orientation"),
                images=FEWEST_IMAGES),
     of_both("together.frame", "pixel convention and resize", _frame, AFTER, images=FEWEST_IMAGES),
-    of_both("together.transform", "shared shift, scale, rotation", _together, AFTER,
+    of_both("together.transform", "shared shift, scale, rotation", _together, (*AFTER, "images.input"),
                images=_FEWEST_TOGETHER),
 )  # fmt: skip

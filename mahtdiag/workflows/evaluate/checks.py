@@ -1,6 +1,7 @@
 """The checks of the setup that `evaluate` makes: a closer look before the first image, and the whole run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from mahtdiag.schema.records import Failure, LoadedImage, Sample
 from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
 from mahtdiag.workflows.evaluate.network_source import Networks
 from mahtdiag.workflows.evaluate.preparation import Prepared
+from mahtdiag.workflows.evaluate.shown_otherwise import shown_otherwise
 from mahtdiag.workflows.evaluate.source import Source
 
 Floats = NDArray[np.float64]
@@ -43,6 +45,8 @@ def look_closer(prepared: Prepared) -> Inspection | None:
     if isinstance(source, Networks):
         batch = _first_images(prepared, source)
         look = inspect(source.runner, batch, prepared.batch_size)
+        if prepared.dataset.labelled and look is not None:
+            look = replace(look, otherwise=shown_otherwise(source.runner, batch))
         first = [(s, i.original) for s, i in zip(batch.samples, batch.images, strict=True)]
     else:
         first = _first_sizes(prepared)

@@ -18,7 +18,7 @@ from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag, UncertaintyKind
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.preprocessing import Resize
-from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
+from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus, ShownOtherwise
 from mahtdiag.schema.skeleton import AP
 from tests.diagnosis.setup.simulated import FRAMES, Floats, places_of, through
 
@@ -144,6 +144,13 @@ LOGITS = {"peak": OUTPUT * 3, "background": OUTPUT * -9, "lowest": OUTPUT * -9}
 SPOILED = PLACES.pred_px + 30 * np.sin(PLACES.pred_px)
 SIGMA: dict[str, Any] = {"spec": HEAD, "sigma_px": flat_heads(12, 2.0)}
 
+
+def shown(*gains: float) -> tuple[ShownOtherwise, ...]:
+    """Three images, two of them with errors smaller by these factors in another input."""
+    before = np.full(3, 100.0)
+    return (ShownOtherwise("--option", "a cause", before, before / [gains[0], gains[1], gains[1]]),)
+
+
 CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
     ("images.polarity", {}, FINE, "no image looks like the negative"),
     ("images.polarity", {"thumbnail": NEGATIVES}, WRONG, "2 of 12 images look inverted, black for white "
@@ -160,6 +167,10 @@ CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
      "3 of 12 images use less than 30 %"),
     ("images.bit_range", {"grey_high": np.where(np.arange(12) < 3, 0.01, 1.0)}, WRONG,
      "3 of 12 images are black: one grey level, about 1 %"),
+    ("images.input", {"look": {"otherwise": shown(1.6, 8.0)}}, WRONG,
+     "a cause: mean error of the first 3 images 100 px, 29.2 px so"),
+    ("images.input", {"look": {"otherwise": shown(0.9, 8.0)}}, FINE, ""),
+    ("images.input", {"look": {"otherwise": shown(1.4, 1.6)}}, FINE, ""),
     ("images.orientation", {}, FINE, "no image says that it is to be turned"),
     ("images.orientation", {"orientation": TAGS}, WARNING, "4 of 12 images carry an orientation tag"),
     ("images.orientation", {"orientation": TAGS, "label_px": TURNED}, WRONG,
@@ -353,7 +364,9 @@ def test_of_a_right_set_up_everything_is_fine() -> None:
     assert entries[0].check == RESULTS
     assert {entry.status for entry in entries} == {FINE}
     assert [entry.check for entry in entries[1:]] == [
-        name for name in CHECK_BY_NAME if name not in ("network.coordinates", "network.uncertainty")
+        name
+        for name in CHECK_BY_NAME
+        if name not in ("network.coordinates", "network.uncertainty", "images.input")
     ]
 
 

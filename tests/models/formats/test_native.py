@@ -14,6 +14,7 @@ from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import metadata_of, save_checkpoint
 from mahtdiag.schema.model_spec import ModelSpec, UncertaintySpec
 from mahtdiag.schema.normalization import Normalization, parse_normalization
+from mahtdiag.schema.preprocessing import ChannelOrder, Flip, Interpolation, Resize
 from mahtdiag.schema.skeleton import AP, View
 from tests.models.networks import SPEC, mahtnet, problems_of
 
@@ -147,3 +148,17 @@ def test_damaged_metadata(tmp_path: Path, damage: Callable[[dict[str, Any]], obj
     problems = problems_of(lambda: load_model(path), CheckpointError)
     assert any(said in problem for problem in problems), problems
     assert all(problem.startswith(f"{path}: ") for problem in problems)
+
+
+def test_what_a_network_is_shown_is_kept_and_earlier_blocks_say_nothing_of_it(tmp_path: Path) -> None:
+    usual = metadata_of(mahtnet(), SPEC).model_dump(mode="json")["input"]
+    assert not usual.keys() & {"interpolation", "channel_order", "flip"}
+    resize = Resize.parse("letterbox:top-left,pad=1.25,fill=114")
+    other = replace(
+        SPEC.input, interpolation=Interpolation.PIL_BILINEAR, channel_order=ChannelOrder.BGR,
+        flip=Flip.BODY_SIDE, resize=resize, normalization=parse_normalization("zscore+0.5/0.5"),
+    )  # fmt: skip
+    save_checkpoint(tmp_path / "a.pt", mahtnet(), replace(SPEC, input=other))
+    found = load_model(tmp_path / "a.pt").spec
+    assert found is not None
+    assert found.input == other

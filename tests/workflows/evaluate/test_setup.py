@@ -108,7 +108,9 @@ def test_nothing_is_said_of_a_right_set(said_of: Callable[[str], Entries]) -> No
     entries = said_of("right")
     assert [e for e in entries if e.status is not SetupStatus.FINE] == []
     assert [e.check for e in entries[1:]] == [
-        name for name in CHECK_BY_NAME if name not in ("network.coordinates", "network.uncertainty")
+        name
+        for name in CHECK_BY_NAME
+        if name not in ("network.coordinates", "network.uncertainty", "images.input")
     ]
 
 
