@@ -74,7 +74,7 @@ def _errors_px(
     of_images = [frames.of(image.original) for image in images]
     if outputs.heatmaps is None:
         assert outputs.coords is not None
-        places = outputs.coords.double().cpu().numpy()
+        places = outputs.coords.cpu().double().numpy()
         pred_px = np.stack([f.input_to_original(p) for f, p in zip(of_images, places, strict=True)])
     else:
         width = outputs.heatmaps.shape[-1]
