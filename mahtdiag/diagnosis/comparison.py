@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.gates import Margin
 from mahtdiag.diagnosis.metrics.calibration import CALIBRATION
+from mahtdiag.diagnosis.metrics.errors import MISS_RATE
 from mahtdiag.diagnosis.metrics.losses import LOSSES
 from mahtdiag.diagnosis.metrics.measures import TwoRuns
 from mahtdiag.diagnosis.metrics.metric import Better, Compared, GroupKind, Metric
@@ -228,13 +229,17 @@ class Comparison:
         """Worse if a number that decides is shown to be worse beyond its margin, or images were lost.
 
         Otherwise none where there are too few images to tell of a number that decides; otherwise better if
-        one of them is shown to be better.
+        one of them is shown to be better, unless B misses more keypoints than its margin allows: an error
+        over what is predicted says nothing of the rest.
         """
         outcomes = {judged.outcome for judged in self.judged}
         if Outcome.WORSE in outcomes or self.lost:
             return Verdict.WORSE
         if Outcome.TOO_FEW in outcomes:
             return Verdict.TOO_FEW
+        misses = (each for each in self.judged if each.name == MISS_RATE)
+        if any((each.worsening or 0.0) > (each.margin or 0.0) for each in misses):
+            return Verdict.SAME
         return Verdict.BETTER if Outcome.BETTER in outcomes else Verdict.SAME
 
     @property
@@ -304,7 +309,8 @@ def _numbers(runs: TwoRuns, names: Sequence[str], margins: Sequence[Margin]) -> 
         paired = None if metric is None else metric.paired(runs)
         if metric is None or paired is None:
             continue
-        if name in judged or not (metric.group.kind in SPARSE and paired.is_nothing):
+        sparse = metric.sparse or metric.group.kind in SPARSE
+        if name in judged or not (sparse and paired.is_nothing):
             counts = metric.unit in ("share", "count") and metric.section != CALIBRATION
             # A σ scale has no unit.
             of_places = metric.unit != "" and metric.section not in (CALIBRATION, LOSSES)

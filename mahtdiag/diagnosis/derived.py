@@ -44,6 +44,14 @@ def labelled(table: "RunTable") -> Bools:
     return np.asarray(np.isfinite(table.gt_px).all(axis=-1))
 
 
+def missed(table: "RunTable") -> Bools:
+    """Which keypoints have a label and no prediction, `[N, K]`; none where the table has no points."""
+    of = type(table)
+    if not (table.has(of.gt_px) and table.has(of.pred_px)):
+        return np.zeros(table.error_px.shape, dtype=np.bool_)
+    return table.labelled_keypoints & ~np.isfinite(table.pred_px).all(axis=-1)
+
+
 def titles(table: "RunTable") -> NDArray[np.object_]:
     """The kind of each mistake in words, `[N, K]`; None where it has none."""
     names = [None if kind is ErrorType.UNKNOWN else kind.title for kind in ErrorType]

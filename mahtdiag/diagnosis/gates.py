@@ -7,7 +7,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
 from operator import eq, ge, gt, le, lt
 
-from mahtdiag.diagnosis.metrics.metric import EXAMPLE, Better, Metric
+from mahtdiag.diagnosis.metrics.errors import MISS_RATE, MISSED, PLURALS
+from mahtdiag.diagnosis.metrics.metric import ERRORS, EXAMPLE, Better, Metric
 from mahtdiag.diagnosis.metrics.registry import (
     known_metrics,
     metric_of,
@@ -136,22 +137,57 @@ class BaselineGates:
 def judge_gates(gates: Sequence[Gate], content: Content, view: View | None = None) -> tuple[GateResult, ...]:
     """Compare each gate with its number in the content of a `run.json`; a missing number fails.
 
-    Gates of other views than `view` are left out; None judges all.
+    Gates of other views than `view` are left out; None judges all. An error that leaves out missed keypoints
+    fails, unless another gate says how many may be missed.
     """
-    return tuple(_judged(gate, content) for gate in gates if gate.view is None or view in (None, gate.view))
+    held = [gate for gate in gates if gate.view is None or view in (None, gate.view)]
+    limited = any(limits_misses(gate.metric) and gate.comparison[0] in "<=" for gate in held)
+    return tuple(_judged(gate, content, limited) for gate in held)
 
 
-def _judged(gate: Gate, content: Content) -> GateResult:
+def limits_misses(name: str) -> bool:
+    """Whether a limit on a number says how many of all labelled keypoints may be missed."""
+    return without_section(name) in (MISS_RATE, f"radial_error_px.{MISSED}")
+
+
+def leaves_out_misses(name: str) -> bool:
+    """Whether a number is an error of what is predicted, which missing a keypoint may make smaller."""
+    metric = metric_of(name)
+    if metric is None or metric.section not in (ERRORS, "clean_labels", "error_types"):
+        return False
+    return metric.unit not in ("share", "count") and metric.better is Better.LOWER
+
+
+def _judged(gate: Gate, content: Content, limited: bool) -> GateResult:
     estimate = find_number(content, gate.metric)
     if estimate is None:
         return GateResult(gate, None, False, reason=_missing(content, gate.metric))
     ci95 = find_interval(content, gate.metric)
+    missed = _left_out(gate.metric, content)
+    if missed and not limited:
+        return GateResult(gate, None, False, estimate, ci95, reason=left_out(missed))
     if gate.bound is Bound.ESTIMATE:
         return GateResult(gate, estimate, gate.keeps(estimate), estimate, ci95)
     if ci95 is None:
         return GateResult(gate, None, False, estimate, reason=_no_interval(content, gate.metric))
     value = ci95[1] if gate.bound is Bound.UPPER else ci95[0]
     return GateResult(gate, value, gate.keeps(value), estimate, ci95)
+
+
+def left_out(missed: int) -> str:
+    """Why a gate on errors fails where keypoints are missed, and what to do."""
+    keypoints = "1 missed keypoint" if missed == 1 else f"{missed:,} missed keypoints"
+    return f"it leaves out {keypoints}; a gate on {MISS_RATE} says how many may be missed"
+
+
+def _left_out(name: str, content: Content) -> int:
+    """How many missed keypoints the error of this name leaves out; 0 for numbers that count them, or none."""
+    metric = metric_of(name)
+    if metric is None or not leaves_out_misses(name):
+        return 0
+    group = PLURALS.get(metric.group.kind)
+    place = f"{group}.{metric.group.name}." if group else ""
+    return int(find_number(content, f"{ERRORS}.{place}radial_error_px.{MISSED}") or 0)
 
 
 def _missing(content: Content, name: str) -> str:

@@ -62,19 +62,20 @@ class RecordMaker:
         frames: Sequence[FrameMap],
         reading: BatchReading,
     ) -> tuple[list[ImageRecord], list[Failure]]:
-        """One record per image, or a failure where the network's output is not a number."""
-        finite = np.asarray(reading.finite.all(axis=1))
+        """One record per image, or a failure where the output is not a number or finds nothing labelled."""
         places = self._places(samples, frames, reading)
+        known = zip(reading.finite, places.results.pred_px, places.results.gt_px, strict=True)
+        reasons = [
+            nothing_found(predicted, labelled) if finite.all() else self._not_finite(finite)
+            for finite, predicted, labelled in known
+        ]
+        good = np.array([reason is None for reason in reasons], dtype=np.bool_)
         heatmap = torch.from_numpy(reading.loss_focal), torch.from_numpy(reading.keypoint_share)
-        records = self._judged(samples, images, frames, places, heatmap, finite)
+        records = self._judged(samples, images, frames, places, heatmap, good)
         failures = [
-            Failure(
-                samples[i].image,
-                self._not_finite(reading.finite[i]),
-                images[i].image_sha256,
-                samples[i].annotation_sha256,
-            )
-            for i in np.flatnonzero(~finite).tolist()
+            Failure(sample.image, reason, image.image_sha256, sample.annotation_sha256)
+            for sample, image, reason in zip(samples, images, reasons, strict=True)
+            if reason is not None
         ]
         return records, failures
 
@@ -89,14 +90,16 @@ class RecordMaker:
     ) -> list[ImageRecord]:
         """One record per image of predictions that come without heatmaps.
 
-        `pred_px` `[B, K, 2]` in original pixels, all finite; `sigma_px` `[B, K, 2]`, `score` `[B, K]`, NaN or
-        None where there is none. Losses are in the network frame that `frames` says; that of heatmaps is NaN,
-        and so is the total.
+        `pred_px` `[B, K, 2]` in original pixels, NaN where a keypoint is not predicted; `sigma_px`
+        `[B, K, 2]`, `score` `[B, K]`, NaN or None where there is none. Losses are in the network frame that
+        `frames` says; that of heatmaps is NaN, and so is the total.
         """
         gt_px = np.stack([sample.keypoints_px for sample in samples])
         unknown = np.full(gt_px.shape[:2], np.nan)
         error_px, error_mm = self._errors(samples, pred_px, gt_px)
         none = np.zeros_like(gt_px, dtype=np.bool_)
+        if sigma_px is not None:
+            sigma_px = np.where(np.isnan(pred_px), np.nan, sigma_px)
         results = KeypointResults(
             gt_px=gt_px,
             pred_px=pred_px,
@@ -200,6 +203,8 @@ class RecordMaker:
         if factors is not None:
             to_px = to_px * factors[:, None]
         head = reading.sigma if spec.uncertainty.source in HEAD else None
+        # Where there is no place there is nothing that σ could be of.
+        head = None if head is None else np.where(np.isnan(pred_px), np.nan, head)
         within = None if head is None else head * to_px
         if spec.uncertainty.source is UncertaintySource.HEATMAP:
             within = np.sqrt((spread_px2 if averaged_px2 is None else averaged_px2)[..., [0, 2]])
@@ -252,7 +257,9 @@ class RecordMaker:
         self, places: "_Places", heatmap: torch.Tensor, keypoint_share: torch.Tensor
     ) -> list[ImageLosses]:
         """Training losses per image, in the network frame, in float64; `heatmap` and the share are known."""
-        pred, target = torch.from_numpy(places.pred_input), torch.from_numpy(places.gt_input)
+        # What is missed has no distance from its label; it is counted elsewhere.
+        labels = np.where(np.isnan(places.pred_input), np.nan, places.gt_input)
+        pred, target = torch.from_numpy(places.pred_input), torch.from_numpy(labels)
         coord = self.loss.coord_loss(pred, target)
         anatomical = self.loss.anatomical_loss(pred)
         uncertainty = None
@@ -267,6 +274,20 @@ class RecordMaker:
             keypoint_share,
         )  # fmt: skip
         return [ImageLosses(*row) for row in torch.stack(columns, 1).tolist()]
+
+
+def nothing_found(pred_px: Floats, gt_px: Floats) -> str | None:
+    """Why an image `[K, 2]` of which nothing can be measured counts as failed; None where something can.
+
+    A keypoint that is not predicted (NaN) is missed, and counted as such; an image without any prediction, or
+    without one of what is labelled, is none that was evaluated.
+    """
+    predicted, labelled = np.isfinite(pred_px).all(-1), np.isfinite(gt_px).all(-1)
+    if not predicted.any():
+        return "no keypoint is predicted (NaN throughout)"
+    if labelled.any() and not (predicted & labelled).any():
+        return f"none of its {labelled.sum()} labelled keypoints is predicted (NaN)"
+    return None
 
 
 def _listhesis(samples: Sequence[Sample], skeleton: Skeleton) -> Floats:

@@ -163,6 +163,8 @@ class RunTable:
     labelled_keypoints = Column[Bools](
         "bool", "labelled", compute=derived.labelled, later=True, by_keypoint=True
     )
+    missed = Column[Bools]("bool", compute=derived.missed, later=True, by_keypoint=True)
+    """Which keypoints have a label and no prediction: the network says that it finds none."""
     error_input_px = Column[Floats](
         "float64", compute=error_scales.error_input_px, later=True, by_keypoint=True
     )

@@ -1,7 +1,10 @@
 """The hot path: one pass over a batch of heatmaps on their device, a few hundred floats per image back."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mahtdiag.heatmaps.decoding import HeatmapReading, read_heatmaps
@@ -121,7 +124,41 @@ def analyse(
         # As many cells as would fill the input.
         grid = (input_size[0] / step[1], input_size[1] / step[0])
     head = _of_head(outputs, uncertainty_kind, uncertainty_frame, input_size, grid)
-    return _to_host(outputs, reading, losses, head, decoding.own_coords)
+    found = _to_host(outputs, reading, losses, head, decoding.own_coords)
+    return _without_empty(found, heatmaps, centres, decoding, weight)
+
+
+def _empty(heatmaps: Tensor, flags: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which heatmaps `[B, K, h, w]` are NaN as a whole, `[B, K]`; only those with a flag are looked at."""
+    broken = np.asarray((flags & int(HeatmapFlag.NOT_FINITE)) != 0)
+    if broken.any():
+        places = torch.from_numpy(broken).to(heatmaps.device)
+        broken[broken] = heatmaps[places].isnan().all(-1).all(-1).cpu().numpy()
+    return broken
+
+
+def _without_empty(
+    found: BatchReading, heatmaps: Tensor, centres: Tensor, decoding: Decoding, weight: FocalWeight
+) -> BatchReading:
+    """The heatmap losses over the keypoints that the network finds, as those without a label are left out."""
+    empty = torch.from_numpy(found.finite & np.isnan(found.points).all(-1))
+    rows = empty.any(-1)
+    if not bool(rows.any()):
+        return found
+    on_device = rows.to(heatmaps.device)
+    kept = centres[on_device].masked_fill(empty[rows].to(centres.device)[..., None], torch.nan)
+    losses = windowed_heatmap_losses(
+        heatmaps[on_device], kept, decoding.heatmap_sigma, weight.gamma, weight.emphasis
+    )
+    changed = {}
+    for name, values in (
+        ("loss_mse", losses.mse),
+        ("loss_focal", losses.focal),
+        ("keypoint_share", losses.keypoint_share),
+    ):
+        changed[name] = getattr(found, name).copy()
+        changed[name][rows.numpy()] = values.detach().cpu().double().numpy()
+    return replace(found, **changed)
 
 
 def _of_head(
@@ -153,9 +190,11 @@ def _of_coordinates(outputs: ModelOutputs, sigma: Tensor | None, covariance: Ten
     host = _in_one_transfer(on_device)
     coords = host["points"]
     images, k = coords.shape[:2]
+    missed = np.asarray(np.isnan(coords).all(-1))
     finite = np.asarray(np.isfinite(coords).all(-1))
     if "sigma" in host:
         finite &= ~np.isnan(host["sigma"]).any(-1)
+    finite |= missed
     unknown = np.full(images, np.nan)
     return BatchReading(
         heatmap_size=None,
@@ -207,15 +246,20 @@ def _to_host(
     if covariance is not None:
         on_device["covariance"] = covariance
     host = _in_one_transfer(on_device)
+    assert outputs.heatmaps is not None
+    empty = _empty(outputs.heatmaps, host["flags"].astype(np.int64))
     peaks = PeakPlaces(**{name: host.pop(name) for name in ("second_share", "second", "argmax", "local")})
     flags = host.pop("flags").astype(np.int64)
     finite = (host.pop("finite") != 0) & ((flags & int(HeatmapFlag.NOT_FINITE)) == 0)
     finite &= np.isfinite(host["points"]).all(-1)
     coords, own_sigma = host.pop("coords", None), host.pop("sigma", None)
+    missed = empty
     if coords is not None:
+        missed = np.isnan(coords).all(-1) & (finite | empty)
         finite &= np.isfinite(coords).all(-1)
     if own_sigma is not None:
         finite &= ~np.isnan(own_sigma).any(-1)
+    finite |= missed
     grid = outputs.grid
     assert grid is not None
     return BatchReading(

@@ -89,9 +89,10 @@ class BatchReading:
     """Numbers of B images with K keypoints, before they are mapped to original pixels.
 
     `points` `[B, K, 2]` and `spread` `[B, K, 3]` (xx, xy, yy) in heatmap cells, `peak` `[B, K]`, `flags`
-    `[B, K]`, `finite` `[B, K]` (heatmap and outputs are numbers), heatmap losses `[B]`
-    (`loss_focal`: with the weight that was asked for), the network's own coordinates and σ `[B, K, 2]` in
-    model-input pixels or None. `heatmap_size` is (height, width).
+    `[B, K]`, `finite` `[B, K]` (heatmap and outputs are numbers; or they are NaN as a whole, by which a
+    network says that it finds no such keypoint, and so is the place), heatmap losses `[B]` (`loss_focal`:
+    with the weight that was asked for), the network's own coordinates and σ `[B, K, 2]` in model-input pixels
+    or None. `heatmap_size` is (height, width).
     `between` `[B, K, 2]`: standard deviation of the places between repeated passes, in model-input pixels;
     None after a single pass. `peaks` in heatmap cells; None after repeated passes, which have no one heatmap.
     `averaged` `[B, K, 3]`: spread of the whole map, as `spread`, where the decoder averages it; else None.

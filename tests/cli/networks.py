@@ -147,6 +147,31 @@ def nan_some() -> Lookup:
     return Lookup(lambda outputs, numbers: _nan_where(outputs, numbers % 2 == 1))
 
 
+def absent() -> Lookup:
+    """NaN as a whole for a few keypoints of most images: the network says that it finds none."""
+
+    def without(outputs: Outputs, numbers: Tensor) -> Outputs:
+        keypoint = torch.arange(outputs["coords"].shape[1])
+        gone = (keypoint % 7 == (numbers % 7)[:, None]) & (numbers % 5 != 0)[:, None]
+        return {
+            name: value.masked_fill(gone.view(*gone.shape, *[1] * (value.ndim - 2)), float("nan"))
+            for name, value in outputs.items()
+        }
+
+    return Lookup(without)
+
+
+def never_the_first() -> Lookup:
+    """NaN as a whole for the first keypoint of every image."""
+
+    def without(outputs: Outputs, _: Tensor) -> Outputs:
+        for value in outputs.values():
+            value[:, 0] = float("nan")
+        return outputs
+
+    return Lookup(without)
+
+
 def nan_all() -> Lookup:
     """NaN for every image."""
     return Lookup(lambda outputs, numbers: _nan_where(outputs, numbers >= 0))

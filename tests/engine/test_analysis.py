@@ -208,6 +208,50 @@ def test_what_is_not_used_may_be_broken() -> None:
     assert read(_broken("uncertainty", torch.nan), labels(), kind=None).finite.all()
 
 
+def test_a_heatmap_that_is_nan_as_a_whole_is_a_keypoint_that_there_is_not() -> None:
+    found = outputs()
+    assert found.uncertainty is not None
+    found.maps[3, 1] = found.maps[6, [0, 2]] = torch.nan
+    found.uncertainty[3, 1] = torch.nan
+    gone = np.zeros((IMAGES, K), dtype=bool)
+    gone[3, 1] = gone[6, 0] = gone[6, 2] = True
+    reading = read(found, labels(), own_coords=False)
+    assert reading.finite.all()
+    np.testing.assert_array_equal(np.isnan(reading.points).all(-1), gone)
+    # What is left out of a loss is left out as if it had no label.
+    centres = labels()
+    centres[torch.from_numpy(gone)] = torch.nan
+    without = read(outputs(), centres, own_coords=False)
+    for name in ("loss_mse", "loss_focal", "keypoint_share"):
+        np.testing.assert_allclose(getattr(reading, name), getattr(without, name), rtol=1e-6, equal_nan=True)
+    # The other images are what they were, to the last digit.
+    before, others = read(outputs(), labels(), own_coords=False), np.array([0, 1, 2, 4, 5])
+    np.testing.assert_array_equal(reading.loss_focal[others], before.loss_focal[others])
+    # One cell that is a number, or infinite, and nobody knows what was meant.
+    found.maps[3, 1, 5, 5] = 0.5
+    assert np.argwhere(~read(found, labels(), own_coords=False).finite).tolist() == [[3, 1]]
+    # A place of its own contradicts an empty heatmap; no place beside one does not.
+    assert np.argwhere(~read(found, labels()).finite).tolist() == [[3, 1], [6, 0], [6, 2]]
+    assert found.coords is not None
+    found.coords[6, [0, 2]] = torch.nan
+    assert np.argwhere(~read(found, labels()).finite).tolist() == [[3, 1]]
+
+
+@pytest.mark.parametrize("with_heatmaps", [True, False])
+def test_coordinates_that_are_both_nan_are_a_keypoint_that_there_is_not(with_heatmaps: bool) -> None:
+    found = outputs()
+    assert found.coords is not None
+    found.coords[2, 3] = torch.nan
+    if not with_heatmaps:
+        found = replace(found, heatmaps=None)
+    reading = read(found, labels())
+    assert reading.finite.all()
+    assert reading.coords is not None
+    assert np.argwhere(np.isnan(reading.coords).any(-1)).tolist() == [[2, 3]]
+    if with_heatmaps:
+        np.testing.assert_array_equal(reading.loss_focal, read(outputs(), labels()).loss_focal)
+
+
 def test_unlabelled_keypoints_are_checked_too() -> None:
     found = outputs()
     found.maps[1, 2, 0, 0] = torch.nan

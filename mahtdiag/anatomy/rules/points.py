@@ -110,7 +110,7 @@ A603 = Rule(
     code="A603",
     group=RuleGroup.POINTS,
     title="keypoint not a finite number",
-    meaning="The keypoint is not annotated, or the network's output is broken there.",
+    meaning="The keypoint is not annotated, not predicted, or the network's output is broken there.",
     formula="number of keypoints of a vertebra with a missing or infinite coordinate, or one beyond ±10⁹ "
     "pixels",
     limits=(LimitSpec("A603", "keypoints", Fires.ABOVE, 0.0, 0.0, -4.0, BY_DEFINITION, possible=(0.0, 4.0)),),

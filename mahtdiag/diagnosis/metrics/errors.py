@@ -49,6 +49,7 @@ HEATMAP = Need(
     "expected radial errors are computed by `evaluate --expected-error` alone",
     "expected radial errors are not known in both runs; give `evaluate --expected-error`",
 )
+MISSED, MISS_RATE = "missed", "miss_rate"
 QUANTILES = {"median": 0.5, "p90": 0.9, "p95": 0.95}
 STATISTICS = {
     "mean": "mean",
@@ -78,7 +79,8 @@ def error_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
     return (
         *radial[whole],
         *(_mean_of_group(group, radial[group][0]) for group in groups),
-        *(metric for group in groups for metric in (*radial[group], _keypoints(group))),
+        *(metric for group in groups for metric in (*radial[group], _keypoints(group), _miss_rate(group))),
+        _miss_rate(whole),
         _expected(whole),
         *_counts(whole),
     )
@@ -93,11 +95,12 @@ def largest_in(table: RunTable, group: Group, unit: ErrorUnit = ERROR_UNITS[0]) 
 def _radial(group: Group) -> Iterator[Metric]:
     """Distribution of the errors of a group, and the share of them within each threshold, in every unit."""
     for unit in ERROR_UNITS:
-        terms = _errors(group, unit)
+        terms, judged = _errors(group, unit), _judged(group, unit)
         for statistic, words in STATISTICS.items():
             yield _statistic(group, unit, statistic, words, terms)
+        yield _left_out(group, unit)
         for threshold in unit.thresholds:
-            yield _rate(group, unit, threshold, terms)
+            yield _rate(group, unit, threshold, judged)
 
 
 def _path(group: Group, *path: str) -> tuple[str, ...]:
@@ -110,6 +113,65 @@ def _errors(group: Group, unit: ErrorUnit) -> Terms:
         return group.of(unit.errors(table))
 
     return Terms(values, lambda table: np.isfinite(values(table)))
+
+
+def _judged(group: Group, unit: ErrorUnit) -> Terms:
+    """The errors of a group; what is missed is judged as well, and is within no threshold."""
+
+    def values(table: RunTable) -> Floats:
+        return group.of(unit.errors(table))
+
+    def known(table: RunTable) -> Bools:
+        return np.isfinite(values(table)) | group.of(unit.missed(table))
+
+    return Terms(values, known)
+
+
+def _left_out(group: Group, unit: ErrorUnit) -> Metric:
+    """How many keypoints the errors beside it leave out because the network finds none; None without any."""
+
+    def value(table: RunTable) -> int | None:
+        if not np.isfinite(group.of(unit.errors(table))).any():
+            return None
+        return int(group.of(unit.missed(table)).sum())
+
+    return Metric(
+        path=_path(group, f"radial_error_{unit.key}", MISSED),
+        label=f"missed, left out of errors in {unit.words}",
+        group=group,
+        better=Better.LOWER,
+        unit="count",
+        measure=Told(value),
+        behind=_by_missed(group),
+        need=unit.need,
+    )
+
+
+def _miss_rate(group: Group) -> Metric:
+    """The share of labelled keypoints of which the network finds none."""
+
+    def missed(table: RunTable) -> Bools:
+        return group.of(table.missed)
+
+    def labelled(table: RunTable) -> Bools:
+        return group.of(np.isfinite(table.error_px) | table.missed)
+
+    is_main = group.kind is GroupKind.ALL
+    return Metric(
+        path=_path(group, MISS_RATE),
+        label="missed: labelled, not predicted",
+        short="missed keypoints, %" if is_main else ".".join(_path(group, MISS_RATE)[1:]),
+        group=group,
+        better=Better.LOWER,
+        most=1.0,
+        unit="share",
+        measure=Mean(Terms(missed, labelled)),
+        interval=IntervalKind.SHARE,
+        behind=_by_missed(group),
+        table=TABLES[group.kind],
+        compared=Compared.ALWAYS if is_main else Compared.ASKED,
+        sparse=True,
+    )
 
 
 def _measure(statistic: str, terms: Terms) -> Measure:
@@ -206,10 +268,11 @@ def _mean_of_group(group: Group, mean: Metric) -> Metric:
 
 
 def _keypoints(group: Group) -> Metric:
-    """How many keypoints of a group have an error; None where none has."""
+    """How many keypoints of a group have an error; None where none is labelled."""
 
     def value(table: RunTable) -> int | None:
-        return int(np.isfinite(group.of(table.error_px)).sum()) or None
+        measured = int(np.isfinite(group.of(table.error_px)).sum())
+        return measured if measured or group.of(table.missed).any() else None
 
     counted_keypoints = _count(group, _path(group, "keypoints"), Better.NEITHER, value)
     return replace(counted_keypoints, required=True)
@@ -240,13 +303,13 @@ def _expected(whole: Group) -> Metric:
 
 
 def _counts(whole: Group) -> Iterator[Metric]:
-    """Keypoints that have an error, and those that have none."""
+    """Keypoints that have an error, and those that have none for want of a label."""
 
     def with_error(table: RunTable) -> int:
         return int(np.isfinite(table.error_px).sum())
 
     def without_error(table: RunTable) -> int:
-        return int((~np.isfinite(table.error_px)).sum())
+        return int((~np.isfinite(table.error_px) & ~table.missed).sum())
 
     yield _count(whole, (ERRORS, "keypoints_measured"), Better.HIGHER, with_error)
     missing = _count(whole, (ERRORS, "keypoints_missing"), Better.NEITHER, without_error)
@@ -292,6 +355,14 @@ def _by_largest(group: Group, unit: ErrorUnit) -> Images:
         score = largest_known(group.of(unit.errors(table)))
         what, details = f"radial error of a keypoint{of(group.name)}", label_details(table)
         return measured(what, unit.words, score, table.image, details=details)
+
+    return behind
+
+
+def _by_missed(group: Group) -> Images:
+    def behind(table: RunTable) -> Ranking:
+        missed = group.of(table.missed).sum(axis=1).astype(np.float64)
+        return counted(f"missed keypoints{of(group.name)}", "keypoint", missed, table.image)
 
     return behind
 

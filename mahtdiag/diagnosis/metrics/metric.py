@@ -139,7 +139,7 @@ class Metric:
     `interval_path`: where `run.json` has its interval, None for `NAME_ci95` beside it. `behind`: the images
     that make it what it is, None where no image stands for it. `table`: title of the table that a comparison
     shows it in. `proposed`: the place of its gate among those that `init` proposes, 0: none. `required`: a
-    run without it is damaged.
+    run without it is damaged. `sparse`: runs in both of which it is 0 are not compared by it.
     """
 
     path: tuple[str, ...]
@@ -159,6 +159,7 @@ class Metric:
     compared: Compared = Compared.NEVER
     proposed: int = 0
     required: bool = False
+    sparse: bool = False
 
     @cached_property
     def name(self) -> str:

@@ -74,7 +74,8 @@ def _results(facts: Facts, entries: tuple[SetupEntry, ...]) -> SetupEntry:
         in_widths = mean / float(np.nanmedian(widths))
         if in_widths > _WIDTHS:
             reasons.append(f"mean error {mean:.3g} px is {in_widths:.2g} times a vertebra's width")
-    impossible = float(table.findings.fired().any(axis=1).mean())
+    # A keypoint that is not predicted is missed, not impossible.
+    impossible = float(table.findings.of_labels().fired().any(axis=1).mean())
     if impossible > _IMPOSSIBLE:
         reasons.append(f"{100 * impossible:.0f} % of the predicted spines are anatomically impossible")
     found = _explanation(facts, entries)

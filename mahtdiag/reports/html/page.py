@@ -16,6 +16,7 @@ from markupsafe import Markup
 from mahtdiag import __version__
 from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, LEFT_OUT
+from mahtdiag.diagnosis.metrics.errors import MISS_RATE
 from mahtdiag.diagnosis.metrics.losses import LOSSES
 from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
 from mahtdiag.diagnosis.metrics.registry import metric_of
@@ -23,6 +24,7 @@ from mahtdiag.reports import palette
 from mahtdiag.reports.ci.record import GateCase, score_in_words
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.sections import Chapter, Plot, ReportContent
+from mahtdiag.reports.tables.errors import missed_in
 from mahtdiag.reports.tables.setup import headline
 from mahtdiag.reports.tables.table import INDENT, Line, Style, gates_table
 from mahtdiag.reports.text import counted, interval, number, percent, pixels, safe_lines
@@ -204,6 +206,7 @@ def tiles_of(report: ReportContent) -> tuple[Tile, ...]:
         Tile(
             f"median error, {report.unit.words}", pixels(median.value), f"95 % are below {pixels(p95.value)}"
         ),
+        *_missed_tile(report),
         _rate_tile(report),
         _anatomy_tile(report),
         *_clean_tile(report),
@@ -226,6 +229,14 @@ def _evaluated_tile(report: ReportContent) -> Tile:
 
 def _interval(found: Estimate, scale: float = 1.0, unit: str = "") -> str:
     return f"{interval(found.ci95, scale)}{unit} (95 %)" if found.ci95 else "too few images for an interval"
+
+
+def _missed_tile(report: ReportContent) -> tuple[Tile, ...]:
+    """The share of labelled keypoints that are not predicted, where any is not."""
+    rate, missed = report.numbers.get(MISS_RATE), missed_in(report.numbers, report.unit)
+    if rate is None or not rate.value:
+        return ()
+    return (Tile("missed keypoints", percent(rate.value), f"{missed:,} in no error", True),)
 
 
 def _rate_tile(report: ReportContent) -> Tile:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mahtdiag.diagnosis.label_noise import LabelNoise, noise_of_run
 from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS, UNIT_OF, ErrorUnit
-from mahtdiag.diagnosis.metrics.errors import THRESHOLDS, largest_in
+from mahtdiag.diagnosis.metrics.errors import MISS_RATE, MISSED, THRESHOLDS, largest_in
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.reports.tables.clean_labels import mark_note, marked_name
@@ -40,12 +40,16 @@ def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int, unit: Err
 
     The unit that leads comes first. Of what is neither that nor pixels nor millimetres the mean is told.
     """
-    told = [(metric, found) for metric, found in numbers.of(ERRORS) if metric.unit != "count"]
+    told = [
+        (metric, found)
+        for metric, found in numbers.of(ERRORS)
+        if metric.unit != "count" and (found.value or metric.path[-1] != MISS_RATE)
+    ]
     rows: list[Cells | None] = []
     noise = noise_of_run(numbers.table)
     for found in filter(None, _sections(told, unit)):
         rows += [None] if rows else []
-        rows += [_number_cells(*each, noise) for each in found]
+        rows += [_number_cells(*each, noise, _missed_beside(numbers, each[0])) for each in found]
     keypoints, unlabelled = (int(numbers[f"keypoints_{name}"].value) for name in ("measured", "missing"))
     missing = f", {counted(unlabelled, 'keypoint')} not annotated" if unlabelled else ""
     of_quantiles = [metric for metric, _ in told if metric.interval is IntervalKind.QUANTILE]
@@ -55,8 +59,27 @@ def summary_table(numbers: RunNumbers, *, evaluated: int, failed: int, unit: Err
         f"{images_of(evaluated, patients)} evaluated, {failed} failed; "
         f"{counted(keypoints, 'keypoint')}{missing}. {intervals_over(evaluated, patients, quantiles)}"
     )
-    note = " ".join(part for part in (note, *_left_out(numbers), floor_note(noise)) if part)
+    note = " ".join(
+        part for part in (note, missed_note(numbers), *_left_out(numbers), floor_note(noise)) if part
+    )
     return table("Radial error", ("", "value", "95 % interval"), rows, note=note)
+
+
+def missed_in(numbers: RunNumbers, unit: ErrorUnit) -> int:
+    """How many missed keypoints errors in this unit leave out."""
+    found = numbers.get(f"radial_error_{unit.key}.{MISSED}")
+    return 0 if found is None else int(found.value)
+
+
+def missed_note(numbers: RunNumbers) -> str:
+    """What becomes of keypoints that are labelled and not predicted, where there are any."""
+    missed = missed_in(numbers, PX)
+    if not missed:
+        return ""
+    return (
+        f"{counted(missed, 'labelled keypoint')} missed, not predicted: in no error, σ or loss; within no "
+        "threshold of a success rate."
+    )
 
 
 def _left_out(numbers: RunNumbers) -> Iterator[str]:
@@ -98,12 +121,19 @@ def _in_table(told: Sequence[Told], name: str) -> list[Told]:
     return [each for each in told if each[0].path[1] == name]
 
 
-def _number_cells(metric: Metric, found: Estimate, noise: LabelNoise | None) -> Cells:
+def _missed_beside(numbers: RunNumbers, metric: Metric) -> int:
+    """How many missed keypoints a mean error leaves out; 0 for other numbers: for these the note does."""
+    means = {f"radial_error_{unit.key}.mean": unit for unit in ERROR_UNITS}
+    return missed_in(numbers, means[metric.name]) if metric.name in means else 0
+
+
+def _number_cells(metric: Metric, found: Estimate, noise: LabelNoise | None, missed: int) -> Cells:
     if metric.unit == "share":
         value, bounds = percent(found.value), f"{interval(found.ci95, 100)} %" if found.ci95 else ABSENT
     else:
         value, bounds = pixels(found.value), interval(found.ci95)
     label = marked_rate(metric.label, metric.path, noise)
+    label = f"{label}, without {missed:,} missed" if missed else label
     return (label, value) if metric.interval is IntervalKind.NONE else (label, value, bounds)
 
 
@@ -117,21 +147,29 @@ def group_table(
 ) -> Table:
     """Radial error per vertebra or per corner, with the image that holds the largest."""
     mean, title = ("mean px", title) if unit is PX else ("mean", f"{title}, {unit.words}")
-    columns = ("", "n", mean, "95 % interval", "median", "p95", "max", TableColumn("max in image"))
-    groups = {
-        of: n for of, n in numbers.by_group(ERRORS, kind).items() if f"radial_error_{unit.key}.mean" in n
-    }
-    worst = {group: largest_in(numbers.table, group, unit) for group in groups}
-    name = f"radial_error_{unit.key}"
-    rows = (
-        (
-            group.name,
-            str(of["keypoints"].value),
-            pixels(of[f"{name}.mean"].value),
-            interval(of[f"{name}.mean"].ci95),
-            *(pixels(of[f"{name}.{statistic}"].value) for statistic in ("median", "p95", "max")),
-            marked_name(numbers.table, worst[group], name_width),
+    groups = numbers.by_group(ERRORS, kind)
+    name, worst = f"radial_error_{unit.key}", {}
+    missed = {group: int(group.of(unit.missed(numbers.table)).sum()) for group in groups}
+    some = any(missed.values())
+    rows: list[Cells] = []
+    for group, of in groups.items():
+        known = f"{name}.mean" in of
+        if known:
+            worst[group] = largest_in(numbers.table, group, unit)
+        elif not missed[group]:
+            continue
+        values = (of[f"{name}.{each}"].value if known else None for each in ("median", "p95", "max"))
+        rows.append(
+            (
+                group.name,
+                str(of["keypoints"].value),
+                *((str(missed[group]),) if some else ()),
+                pixels(of[f"{name}.mean"].value if known else None),
+                interval(of[f"{name}.mean"].ci95 if known else None),
+                *map(pixels, values),
+                marked_name(numbers.table, worst[group], name_width) if known else ABSENT,
+            )
         )
-        for group, of in groups.items()
-    )
+    numbered = ("n", "missed") if some else ("n",)
+    columns = ("", *numbered, mean, "95 % interval", "median", "p95", "max", TableColumn("max in image"))
     return table(title, columns, rows, note=mark_note(numbers.table, worst.values()))

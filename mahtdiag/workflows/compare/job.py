@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_uppercase
 
+import numpy as np
+
 from mahtdiag.config.gates import parse_margin
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.comparison import (
@@ -19,13 +21,14 @@ from mahtdiag.diagnosis.comparison import (
     together,
 )
 from mahtdiag.diagnosis.gates import Bound, Gate, GateResult, Margin
+from mahtdiag.diagnosis.metrics.errors import MISS_RATE
 from mahtdiag.diagnosis.metrics.registry import is_of_errors
 from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, interval_in_words
 from mahtdiag.reports.tables.comparison import ComparisonResult, verdict_lines
 from mahtdiag.reports.tables.setup import plausibility_note
-from mahtdiag.reports.text import number
+from mahtdiag.reports.text import counted, number
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.records import Failure
 from mahtdiag.statistics.sign_flips import Interval
@@ -133,16 +136,39 @@ def _compared(
         names_a=pair.names_a,
         names_b=pair.names_b,
         strict=request.strict,
-        notes=(*_implausible(a), *_implausible(b), *_same(a, b), *_unsealed(a), *_unsealed(b), *pair.notes),
+        notes=(
+            *_implausible(a),
+            *_implausible(b),
+            *_same(a, b),
+            *_unsealed(a),
+            *_unsealed(b),
+            *_missed(pair, letter),
+            *pair.notes,
+        ),
         letter=letter,
     )
 
 
 def judge_pair(pair: Pair, margins: tuple[Margin, ...]) -> Comparison:
-    """All numbers that are usually compared and those with a margin."""
+    """All numbers that are usually compared and those with a margin; missed keypoints decide, if any are."""
+    missed = pair.a.missed.any() or pair.b.missed.any()
+    if missed and MISS_RATE not in [margin.metric for margin in margins]:
+        margins = (*margins, Margin(MISS_RATE, 0.0, relative=False))
     names = compared_names(pair.a.skeleton)
     more = tuple(margin.metric for margin in margins if margin.metric not in names)
     return replace(compare_runs(pair.a, pair.b, (*names, *more), margins), lost=pair.lost)
+
+
+def _missed(pair: Pair, letter: str) -> tuple[str, ...]:
+    """What errors are compared over where keypoints are missed."""
+    a, b = (int(table.missed.sum()) for table in (pair.a, pair.b))
+    if not a and not b:
+        return ()
+    both = int((np.isfinite(pair.a.error_px) & np.isfinite(pair.b.error_px)).sum())
+    return (
+        f"A misses {counted(a, 'labelled keypoint')}, {letter} {b:,}: errors are compared over the {both:,} "
+        "that both predict, success rates over all that are labelled",
+    )
 
 
 def _same(a: Run, b: Run) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import Dataset, counted, other_size, outside_image
 from mahtdiag.data.images import describe_image
 from mahtdiag.data.predictions import PredictionSet
+from mahtdiag.diagnosis.records import nothing_found
 from mahtdiag.engine.inference import BatchSeconds
 from mahtdiag.errors import DataError
 from mahtdiag.runs.document import CheckpointSource
@@ -28,7 +29,6 @@ from mahtdiag.workflows.evaluate.source import Judged, Work
 Floats = NDArray[np.float64]
 BATCH_SIZE = 256
 """Images that are written at once: nothing is computed on pixels."""
-_NAMED = 3
 _ANY = Size(1, 1)
 
 
@@ -129,11 +129,9 @@ class PredictionFile:
         predicted = self.predictions.by_image.get(sample.image)
         if predicted is None:
             return f"no prediction for it in {self.predictions.file.name}"
-        missing = np.flatnonzero(~np.isfinite(predicted.points_px).all(axis=1))
-        if missing.size:
-            names = ", ".join(self.skeleton.keypoint_names[k] for k in missing[:_NAMED].tolist())
-            more = ", …" if missing.size > _NAMED else ""
-            return f"{missing.size} of {self.skeleton.keypoints} keypoints not predicted ({names}{more})"
+        nothing = nothing_found(predicted.points_px, sample.keypoints_px)
+        if nothing is not None:
+            return nothing
         if self.frame is not None and seen.original is None:
             return "no image and no size of it in the annotations, so --input-size cannot be applied"
         return None

@@ -7,7 +7,7 @@ from mahtdiag.diagnosis.comparison import compare_runs
 from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, LEFT_OUT
 from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS, ErrorUnit
-from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
+from mahtdiag.diagnosis.metrics.errors import MISS_RATE, THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.diagnosis.numbers import RunNumbers
@@ -15,7 +15,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
-from mahtdiag.reports.tables.errors import leading_unit
+from mahtdiag.reports.tables.errors import leading_unit, missed_in
 from mahtdiag.reports.tables.evaluation import EvaluationResult
 from mahtdiag.reports.tables.label_noise import marked_rate
 from mahtdiag.reports.text import counted, interval, number, percent, pixels
@@ -116,7 +116,7 @@ def _evaluation_numbers(numbers: RunNumbers | None, asked: LeadingUnit | None) -
         if f"radial_error_{unit.key}.mean" in numbers.found:
             rows += _error_rows(numbers, unit)
     rows += [
-        NumberRow(f"mean radial error, {unit.words}", pixels(mean.value), interval_in_words(mean.ci95))
+        _mean_row(numbers, unit, mean)
         for unit in ERROR_UNITS
         if unit not in units and (mean := numbers.get(f"radial_error_{unit.key}.mean")) is not None
     ]
@@ -130,6 +130,7 @@ def _evaluation_numbers(numbers: RunNumbers | None, asked: LeadingUnit | None) -
         for metric, rate in numbers.of(ERRORS)
         if metric.path[1] == f"sdr_{unit.key}"
     ]
+    rows += _missed_rows(numbers)
     rows += _clean_rows(numbers) if numbers.table.labelled else []
     total = numbers.get("losses.total")
     if total is not None:
@@ -141,10 +142,25 @@ def _evaluation_numbers(numbers: RunNumbers | None, asked: LeadingUnit | None) -
 def _error_rows(numbers: RunNumbers, unit: ErrorUnit) -> list[NumberRow]:
     mean, median, p95 = (numbers[f"radial_error_{unit.key}.{name}"] for name in ("mean", "median", "p95"))
     return [
-        NumberRow(f"mean radial error, {unit.words}", pixels(mean.value), interval_in_words(mean.ci95)),
+        _mean_row(numbers, unit, mean),
         NumberRow(f"median radial error, {unit.words}", pixels(median.value)),
         NumberRow(f"95th percentile, {unit.words}", pixels(p95.value)),
     ]
+
+
+def _mean_row(numbers: RunNumbers, unit: ErrorUnit, mean: Estimate) -> NumberRow:
+    """A mean, and how many missed keypoints it leaves out."""
+    missed = missed_in(numbers, unit)
+    label = f"mean radial error, {unit.words}{f', without {missed:,} missed' if missed else ''}"
+    return NumberRow(label, pixels(mean.value), interval_in_words(mean.ci95))
+
+
+def _missed_rows(numbers: RunNumbers) -> list[NumberRow]:
+    """The share of labelled keypoints that are not predicted, where any is not."""
+    rate = numbers.get(MISS_RATE)
+    if rate is None or not rate.value:
+        return []
+    return [NumberRow("missed: labelled, not predicted", percent(rate.value), _percents(rate))]
 
 
 def _clean_rows(numbers: RunNumbers) -> list[NumberRow]:

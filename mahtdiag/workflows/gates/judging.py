@@ -17,6 +17,9 @@ from mahtdiag.diagnosis.gates import (
     GateResult,
     Margin,
     judge_gates,
+    leaves_out_misses,
+    left_out,
+    limits_misses,
 )
 from mahtdiag.diagnosis.metrics.metric import Better
 from mahtdiag.diagnosis.metrics.registry import images_behind, is_of_errors
@@ -121,10 +124,20 @@ def judge_baseline(
     except MahtdiagError as error:
         return tuple(_failed(margin, baseline.run, "; ".join(error.problems)) for margin in margins)
     comparison = compare_runs(pair.a, pair.b, [margin.metric for margin in margins], margins)
-    return tuple(
+    results = [
         _result(margin, judged, comparison, pair, label)
         for margin, judged in zip(margins, comparison.judged, strict=True)
-    )
+    ]
+    more = int(pair.b.missed.sum()) - int(pair.a.missed.sum())
+    if more > 0 and not any(limits_misses(margin.metric) for margin in margins):
+        # A run that predicts less may well have the smaller error on the rest.
+        return tuple(
+            replace(result, value=None, passed=False, reason=f"against the baseline {left_out(more)}")
+            if leaves_out_misses(result.gate.metric) and result.reason is None
+            else result
+            for result in results
+        )
+    return tuple(results)
 
 
 def _same(one: RunDocument, other: RunDocument) -> bool:
