@@ -117,6 +117,7 @@ def test_keypoint_rows_equal_a_loop_over_cells(view: View) -> None:
                 "gt2_y": None if x.gt2_px is None else x.gt2_px[i, 1],
                 "expected_error_px": None if x.expected_error_px is None else x.expected_error_px[i],
                 "labelled": bool(np.isfinite(x.gt_px[i]).all()),
+                **dict.fromkeys(("head_xx", "head_xy", "head_yy")),
                 "missed": bool(np.isfinite(x.gt_px[i]).all() and not np.isfinite(x.pred_px[i]).all()),
                 "error_input_px": None,
                 "error_type": None if kinds[i] < 0 else ErrorType(kinds[i]).title,
