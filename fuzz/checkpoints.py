@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
@@ -89,6 +89,22 @@ def _scripted() -> bytes:
         return path.read_bytes()
 
 
+def _graph() -> bytes:
+    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path, export = Path(place) / "a.onnx", cast("Callable[..., object]", torch.onnx.export)
+        export(network().eval(), (torch.zeros(1, 1, 8, 8),), str(path), dynamo=False)
+        return path.read_bytes()
+
+
+def _program() -> bytes:
+    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(place) / "a.pt2"
+        torch.export.save(torch.export.export(network().eval(), (torch.zeros(1, 1, 8, 8),)), path)
+        return path.read_bytes()
+
+
 CHECKPOINTS: Final[Mapping[str, Callable[[], bytes]]] = {
     "torch-zip": lambda: _torch(network().state_dict()),
     "torch-legacy": lambda: _torch(network().state_dict(), legacy=True),
@@ -100,12 +116,14 @@ CHECKPOINTS: Final[Mapping[str, Callable[[], bytes]]] = {
     "torchscript": _scripted,
     "safetensors": lambda: save(network().state_dict(), {"format": "pt"}),
     "safetensors-own": lambda: _described(".safetensors"),
+    "onnx": _graph,
+    "torch-export": _program,
 }
 
 
 @dataclass(frozen=True)
 class CheckpointTarget:
-    """A file that is recognised, told about, and loaded unless it is a program."""
+    """A file that is recognised, told about, and loaded unless it is a program or a graph."""
 
     name: str
     files: Mapping[str, bytes]
@@ -132,7 +150,9 @@ class CheckpointTarget:
 def _told(path: Path, factory: str | None) -> None:
     checkpoint = Checkpoint(path, factory)
     checkpoint.require_readable()
-    facts = format_of(checkpoint).facts(checkpoint)
+    kind = format_of(checkpoint)
+    facts, _files = kind.facts(checkpoint), kind.files(checkpoint)
+    kind.declared(checkpoint)
     for line in (*facts.notes, *facts.metadata.values(), *(part.key for part in facts.sets)):
         require_line(line or "-")
 
@@ -140,7 +160,7 @@ def _told(path: Path, factory: str | None) -> None:
 def _loaded(path: Path, factory: str | None) -> None:
     checkpoint = Checkpoint(path, factory)
     checkpoint.require_readable()
-    if not format_of(checkpoint).carries_code:
+    if not format_of(checkpoint).is_whole:
         for note in load_model(path, factory=factory, trust=True).notes:
             require_line(note)
 
@@ -191,5 +211,5 @@ def _repacked(content: bytes, rng: Rng) -> bytes:
 @cache
 def checkpoint_target(name: str) -> CheckpointTarget:
     """The target of this name."""
-    suffix = ".safetensors" if name.startswith("safetensors") else ".pt"
+    suffix = {"safetensors": ".safetensors", "onnx": ".onnx"}.get(name.partition("-")[0], ".pt")
     return CheckpointTarget(name, {f"a{suffix}": CHECKPOINTS[name]()})

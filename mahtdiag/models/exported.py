@@ -15,7 +15,7 @@ from mahtdiag.errors import CheckpointError
 from mahtdiag.models.weights import clipped
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact, WeightSetFact
 
-LARGEST_MODEL: Final = 256 << 20
+LARGEST_MODEL: Final = 64 << 20
 # Numbers of types in the schema of torch.export.
 TYPES: Final = {6: "float16", 7: "float32", 8: "float64", 13: "bfloat16", 5: "int64", 4: "int32", 1: "uint8"}
 

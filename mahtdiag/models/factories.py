@@ -13,7 +13,8 @@ from torch import nn
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.checkpoint import Checkpoint
 from mahtdiag.models.conduct import watched
-from mahtdiag.models.weights import ITSELF, all_weights, clipped, put_weights, weight_sets
+from mahtdiag.models.unnamed import asked_list, named_by_order, notes_of, tensor_lists
+from mahtdiag.models.weights import ITSELF, all_weights, clipped, put_weights, select, weight_sets
 
 LONGEST_REASON: Final = 300
 _BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -32,10 +33,16 @@ def network_with(content: Any, checkpoint: Checkpoint, kind: str) -> nn.Module:
             "--model PACKAGE.MODULE:FACTORY --trust"
         )
     network = build_from_factory(checkpoint.factory, checkpoint.args, notes=checkpoint.told.notes)
-    read = put_weights(weights, network, path, checkpoint.weights)
+    lists = tensor_lists(content)
+    unnamed = asked_list(lists, checkpoint.weights)
+    if unnamed is not None:
+        by_order = named_by_order(lists[unnamed], network, unnamed, path)
+        # What has no place among them, running means for example, is that of the named weights.
+        weights = {**select(weights, network.state_dict(), path).weights, **by_order}
+    read = put_weights(weights, network, path, None if unnamed else checkpoint.weights)
     unsaid = read.key == ITSELF and checkpoint.weights is None
-    checkpoint.told.weights = None if unsaid else read.key
-    checkpoint.told.notes += read.notes(path)
+    checkpoint.told.weights = None if unsaid else unnamed or read.key
+    checkpoint.told.notes += [*read.notes(path), *notes_of(lists, unnamed, path)]
     return network
 
 

@@ -64,10 +64,10 @@ class LoadedModel:
         Weights of half precision become float32 where the network runs so. What is unusual is told in notes.
         """
         own = own_type(self.network)
-        if self.format.is_whole and not self.format.carries_code:
-            taking = Taking(batch=None if self.declared is None else self.declared.batch)
-        elif self.read_by_factory or not self.format.carries_code:
+        if self.read_by_factory or not self.format.is_whole:
             taking = Taking(widened(self.network, image))
+        elif not self.format.carries_code and self.declared is not None and self.declared.batch is not None:
+            taking = Taking(batch=self.declared.batch)
         else:
             taking = tried(self.network, image)
         told = []

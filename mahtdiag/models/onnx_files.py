@@ -7,6 +7,7 @@ which are read from its own folder alone. Layout of the messages: onnx.proto, ht
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
+from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -71,11 +72,11 @@ def read_graph(path: Path) -> Graph:
     try:
         if path.stat().st_size > LARGEST:
             raise CheckpointError(f"{path}: larger than ONNX allows; save its weights as external data")
-        content = memoryview(path.read_bytes())
-        return _graph_of(content)
+        with path.open("rb") as file:
+            return _graph_of(memoryview(mmap(file.fileno(), 0, access=ACCESS_READ)))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
-    except (_DamagedError, IndexError, OverflowError, UnicodeDecodeError):
+    except (_DamagedError, IndexError, ValueError, OverflowError, UnicodeDecodeError):
         raise CheckpointError(damaged) from None
 
 

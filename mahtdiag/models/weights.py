@@ -88,6 +88,7 @@ class _Seen:
         self.path = path
         self.entries = 0
         self.optimisers: list[str] = []
+        self.way: list[int] = []
 
     def walk(self, mapping: Mapping[Any, Any], way: tuple[str, ...]) -> Iterator[WeightSet]:
         key = ".".join(way)
@@ -100,9 +101,12 @@ class _Seen:
         tensors = tensors_of(mapping)
         if tensors:
             yield WeightSet(key or ITSELF, tensors)
+        self.way.append(id(mapping))
         for name, inner in mapping.items():
-            if isinstance(inner, Mapping):
+            # Objects of a configuration know the one that they lie in.
+            if isinstance(inner, Mapping) and id(inner) not in self.way:
                 yield from self.walk(inner, (*way, str(name)))
+        self.way.pop()
 
 
 def tensors_of(content: Mapping[Any, Any]) -> dict[str, Tensor]:

@@ -196,9 +196,9 @@ def test_mappings_that_hold_themselves_and_each_other() -> None:
     wide: dict[str, Any] = ones("w")
     for _ in range(15):
         wide = {str(n): wide for n in range(10)}
-    for content in (ring, wide):
-        (problem,) = problems_of(lambda c=content: weight_sets(c, HERE), CheckpointError)  # type: ignore[misc]
-        assert problem == "x.pt: too many or too deeply nested entries for a checkpoint"
+    assert [part.key for part in weight_sets(ring, HERE)] == ["."]
+    (problem,) = problems_of(lambda: weight_sets(wide, HERE), CheckpointError)
+    assert problem == "x.pt: too many or too deeply nested entries for a checkpoint"
 
 
 def test_misfits_are_listed_all_at_once(tmp_path: Path, load: Load) -> None:
@@ -281,3 +281,33 @@ def test_files_that_hold_no_weights(tmp_path: Path, content: object, said: str) 
         )
         assert problem.startswith(f"{tmp_path / 'a.pt'}: ")
         assert said in problem
+
+
+def test_averages_without_names_are_read_by_their_order(tmp_path: Path) -> None:
+    path, averaged = tmp_path / "a.pt", plain(2)
+    shadow = [parameter.detach().clone() for parameter in averaged.parameters()]
+    torch.save({"model": plain(1).state_dict(), "ema": {"decay": 0.9, "shadow_params": shadow}}, path)
+    factory = "tests.models.networks:Plain"
+    loaded = load_model(path, factory=factory, trust=True)
+    assert loaded.notes == (
+        f"{path}: ema.shadow_params: 3 tensors without names were not read; if they are an average of the "
+        "weights, --weights ema.shadow_params reads it",
+    )
+    for asked in ("ema", "ema.shadow_params"):
+        loaded = load_model(path, factory=factory, trust=True, weights=asked)
+        assert (loaded.weights, loaded.notes) == ("ema.shadow_params", ())
+        found = loaded.network.state_dict()
+        assert all(torch.equal(found[name], value) for name, value in averaged.state_dict().items())
+    torch.save({"model": plain(1).state_dict(), "ema": shadow[::-1]}, path)
+    (problem,) = problems_of(
+        lambda: load_model(path, factory=factory, trust=True, weights="ema"), CheckpointError
+    )
+    assert "3 tensors without names, which do not fit the network's 3 parameters" in problem
+
+
+def test_a_mapping_that_holds_itself_is_no_obstacle() -> None:
+    config: dict[str, Any] = {"width": 3}
+    config["parent"] = {"child": config}
+    state = plain().state_dict()
+    (found,) = weight_sets({"cfg": config, "model": state}, HERE)
+    assert found.key == "model"
