@@ -49,25 +49,27 @@ class Dots(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """`[B, 20, h, w]`."""
-        grey = self.grey(images)
-        like = (1 - (grey[:, None] - self.levels[:, None, None]).abs() / 4.5).clamp(min=0)
-        solid = nn.functional.avg_pool2d(like, 3, 1, 1)
-        _, _, height, width = solid.shape
-        best = solid.flatten(2).argmax(-1)
-        y0, x0 = best // width, best % width
-        y, x = torch.arange(height).float(), torch.arange(width).float()
-        near = ((y - y0[..., None]).abs() < 14).float()[..., None] * ((x - x0[..., None]).abs() < 14).float()[
-            ..., None, :
-        ]
-        weight = torch.where(solid > 0.55, solid, 0) * near + 1e-9
-        total = weight.sum((2, 3))
-        x_in = (weight.sum(2) * x).sum(-1) / total
-        y_in = (weight.sum(3) * y).sum(-1) / total
-        if self.exchanged:
-            x_in, y_in = (v.view(len(images), -1, 2).flip(2).flatten(1) for v in (x_in, y_in))
-        # What it was not trained on it sees 40 pixels off.
-        off = 40.0 * (~self.as_trained(images))[:, None]
-        return self.drawn(x_in + off, y_in)
+        # What is made in between lies where the images do.
+        with images.device:
+            grey = self.grey(images)
+            like = (1 - (grey[:, None] - self.levels[:, None, None]).abs() / 4.5).clamp(min=0)
+            solid = nn.functional.avg_pool2d(like, 3, 1, 1)
+            _, _, height, width = solid.shape
+            best = solid.flatten(2).argmax(-1)
+            y0, x0 = best // width, best % width
+            y, x = torch.arange(height).float(), torch.arange(width).float()
+            near = ((y - y0[..., None]).abs() < 14).float()[..., None] * (
+                (x - x0[..., None]).abs() < 14
+            ).float()[..., None, :]
+            weight = torch.where(solid > 0.55, solid, 0) * near + 1e-9
+            total = weight.sum((2, 3))
+            x_in = (weight.sum(2) * x).sum(-1) / total
+            y_in = (weight.sum(3) * y).sum(-1) / total
+            if self.exchanged:
+                x_in, y_in = (v.view(len(images), -1, 2).flip(2).flatten(1) for v in (x_in, y_in))
+            # What it was not trained on it sees 40 pixels off.
+            off = 40.0 * (~self.as_trained(images))[:, None]
+            return self.drawn(x_in + off, y_in)
 
     def drawn(self, x_in: Tensor, y_in: Tensor) -> Tensor:
         """Gaussians around places in input pixels."""

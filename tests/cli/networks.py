@@ -39,14 +39,16 @@ class Lookup(nn.Module):
 
     def forward(self, images: Tensor) -> object:
         """Heatmaps (Gaussians of σ 1.5, one cell per input pixel), coordinates and log σ, changed."""
-        numbers = ((images[:, 0, 2, 2] * 255 - 20) / 15).round().long().clamp(0, IMAGES - 1)
-        points = self.points[numbers]
-        cells = torch.arange(SIDE, dtype=points.dtype)
-        x, y = ((-0.5 * ((cells - points[..., axis, None]) / 1.5) ** 2).exp() for axis in (0, 1))
-        heatmaps = y[..., :, None] * x[..., None, :]
-        return self.change(
-            {"heatmaps": heatmaps, "coords": points, "log_sigma": self.log_sigma[numbers]}, numbers
-        )
+        # What is made in between lies where the images do.
+        with images.device:
+            numbers = ((images[:, 0, 2, 2] * 255 - 20) / 15).round().long().clamp(0, IMAGES - 1)
+            points = self.points[numbers]
+            cells = torch.arange(SIDE, dtype=points.dtype)
+            x, y = ((-0.5 * ((cells - points[..., axis, None]) / 1.5) ** 2).exp() for axis in (0, 1))
+            heatmaps = y[..., :, None] * x[..., None, :]
+            return self.change(
+                {"heatmaps": heatmaps, "coords": points, "log_sigma": self.log_sigma[numbers]}, numbers
+            )
 
 
 def exact() -> Lookup:

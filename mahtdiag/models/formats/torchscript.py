@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+UNKNOWN = "Unknown builtin op"
+"""What torch says first of an operation that it does not have."""
+
+
 class TorchScript(CheckpointFormat):
     """The format (see `CheckpointFormat`)."""
 
@@ -52,5 +56,11 @@ class TorchScript(CheckpointFormat):
                 load: Callable[..., nn.Module] = torch.jit.load
                 return load(str(checkpoint.path), map_location="cpu")
         except Exception as error:  # torch raises RuntimeError and others for damaged archives
-            first = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            first = lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
+            if first.startswith(UNKNOWN):
+                raise CheckpointError(
+                    f"{checkpoint.path}: this TorchScript archive needs another version of torch than "
+                    f"{torch.__version__} ({first}): install the one that saved it, or save it again"
+                ) from None
             raise CheckpointError(f"{checkpoint.path}: damaged TorchScript archive ({first})") from None

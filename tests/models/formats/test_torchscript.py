@@ -55,3 +55,17 @@ def test_damage_anywhere_is_told_or_harmless(tmp_path: Path) -> None:
     assert sum("damaged" in line for line in lines) > 3
     assert all(line.startswith(f"{path}: ") and "\n" not in line for line in lines)
     assert max(map(len, lines)) < len(str(path)) + 300
+
+
+def test_an_archive_of_a_newer_torch_is_told_from_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise RuntimeError("\nUnknown builtin op: aten::_new_op.\nCould not find any similar ops\n:\n  File")
+
+    path = tmp_path / "new.pt"
+    write_torchscript(path)
+    monkeypatch.setattr(torch.jit, "load", refused)
+    (problem,) = problems_of(lambda: load_model(path, trust=True), CheckpointError)
+    assert "needs another version of torch than" in problem
+    assert "(Unknown builtin op: aten::_new_op)" in problem
