@@ -64,6 +64,14 @@ class Desk:
         )  # fmt: skip
 
 
+def typed_in_table(name: str) -> dict[str, str]:
+    """What is to be typed for each form in a table of `docs/checkpoints.md`."""
+    text = (ROOT / "docs" / "checkpoints.md").read_text(encoding="utf-8")
+    table = text.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
+    rows = [line.strip("|").split(" | ") for line in table.strip().splitlines()[2:]]
+    return {row[0].strip(" `"): row[-1].strip(" `") for row in rows}
+
+
 def document_of(run: Path) -> dict[str, Any]:
     """The content of `run.json`."""
     content: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))

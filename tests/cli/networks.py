@@ -402,6 +402,12 @@ CHANGED: dict[str, Callable[[Outputs, Tensor], object]] = {
     "coords_cov": lambda o, _: (o["coords"], _covariances(o)),
     "var": lambda o, _: {"heatmaps": o["heatmaps"], "spread": (2 * o["log_sigma"]).exp()},
     "stacks": lambda o, _: torch.stack([0 * o["heatmaps"], o["heatmaps"]], 1),
+    "logits": lambda o, _: torch.logit(o["heatmaps"], 1e-6),
+    "channels_last": lambda o, _: o["heatmaps"].permute(0, 2, 3, 1),
+    "more_channels": lambda o, _: torch.cat([0 * o["heatmaps"].repeat(1, 3, 1, 1)[:, :48], o["heatmaps"]], 1),
+    "clockwise": lambda o, _: o["heatmaps"][
+        :, torch.arange(20).view(5, 4).flip(0)[:, [0, 1, 3, 2]].flatten()
+    ],
     "probabilities": lambda o, _: o["heatmaps"] / o["heatmaps"].sum((2, 3), keepdim=True),
     "stack_list": lambda o, _: [0 * o["heatmaps"], o["heatmaps"]],
     "locref": lambda o, _: _with_locref(o),

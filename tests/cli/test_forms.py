@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import shlex
 import shutil
 import warnings
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from mahtdiag.models.loading import load_model
 from mahtdiag.models.native import read_metadata, save_checkpoint
 
 from .builders import ROOT
-from .command import Desk, columns_of, document_of
+from .command import Desk, columns_of, document_of, typed_in_table
 
 SAMPLE = ROOT / "sample_data" / "mahtnet-ap.pt"
 IMAGES = 3
@@ -228,8 +229,7 @@ def test_every_form_gives_the_same_predictions(desk: Desk, three: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             form.write(network, path)
-        trust = () if form.name.startswith("native") or path.suffix == ".onnx" else ("--trust",)
-        found = predictions(desk, str(path), str(three), *form.options, *trust, out=f"run-{form}")
+        found = predictions(desk, str(path), str(three), *form.options, *trust_of(form), out=f"run-{form}")
         off[form.name] = float(np.abs(found - expected).max())
         document = document_of(desk.path / f"run-{form}")
         if form.said and document["settings"].get("weights") != form.said:
@@ -237,3 +237,18 @@ def test_every_form_gives_the_same_predictions(desk: Desk, three: Path) -> None:
     assert wrong == []
     too_far = {form.name: off[form.name] for form in FORMS if off[form.name] > form.most_px}
     assert too_far == {}, off
+
+
+def test_every_form_of_file_is_in_the_documentation() -> None:
+    """And what is to be typed, beside what no such file describes."""
+    found = {}
+    for form in FORMS:
+        beside = next(known for known in (OPTIONS, READING, ()) if form.options[: len(known)] == known)
+        words = (*(w.replace("forms:", "nets:") for w in form.options[len(beside) :]), *trust_of(form))
+        found[form.name] = shlex.join(words) or "nothing"
+    assert typed_in_table("files") == found
+
+
+def trust_of(form: Form) -> tuple[str, ...]:
+    """Whether it runs code, of its own or of a factory."""
+    return () if form.name.startswith("native") or form.name.endswith(".onnx") else ("--trust",)

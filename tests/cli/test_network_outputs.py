@@ -1,5 +1,7 @@
 """What a network may return, and what it must not."""
 
+import shlex
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from mahtdiag.schema.skeleton import View
 
 from . import builders, networks
 from .builders import Bench, error_px
-from .command import Desk, columns_of, document_of, failures_of
+from .command import Desk, columns_of, document_of, failures_of, typed_in_table
 
 FORMS = ("exact", "heatmaps", "one", "pair", "triple", "keypoints_sigma", "uncertainty", "log_var", "double")
 WITHOUT_COORDINATES = ("heatmaps", "one", "pair", "uncertainty", "log_var")
@@ -104,6 +106,40 @@ def test_coordinates_alone(desk: Desk, form: str) -> None:
     assert [e["check"] for e in document["setup"] if e["status"] == "wrong"] == []
 
 
+ELSEWHERE = {
+    "var": ("--output", "sigma=spread,as=var"),
+    "stacks": ("--output", "heatmaps=[:, -1]"),
+    "stack_list": ("--output", "heatmaps=.,stack=-1"),
+    "probabilities": ("--decode", "expectation"),
+    "logits": ("--output", "activation=sigmoid"),
+    "channels_last": ("--output", "layout=nhwc"),
+    "more_channels": ("--keypoints", "48:68"),
+    "clockwise": ("--keypoints", "vertebrae:L5..L1;corner:UL,UR,LR,LL"),
+    "offsets": ("--output", "heatmaps=maps", "--output", "offsets=locref,scale=3"),
+    "locref": ("--preset", "deeplabcut"),
+}
+"""Heatmaps of other forms, and what is to be said."""
+FRAME = ("--resize", "stretch", "--coords", "half-pixel", "--heatmap-origin", "centre")
+
+
+@pytest.mark.parametrize("form", ELSEWHERE)
+def test_heatmaps_of_other_forms(desk: Desk, form: str) -> None:
+    frame = FRAME if form == "locref" else ()
+    result = desk.lookup(form, *ELSEWHERE[form], *frame, data="data/AP")
+    assert (result.status, result.errors) == (0, []), result.err
+    columns = columns_of(desk.path / "run/keypoints.parquet")
+    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
+    np.testing.assert_allclose(columns["error_px"], expected, atol=0.15)
+    if form == "var":
+        np.testing.assert_allclose(columns["sigma_x"], 0.5 * expected, rtol=1e-4)
+
+
+def test_every_form_of_output_is_in_the_documentation() -> None:
+    """And what is to be said of it."""
+    known = {**dict.fromkeys(FORMS, ()), **SAID, **ELSEWHERE, **{f: said for f, (said, _) in ALONE.items()}}
+    assert typed_in_table("outputs") == {form: shlex.join(said) or "nothing" for form, said in known.items()}
+
+
 PRESETS = {
     "mmpose-simcc": ("simcc", 0.9),
     "deeplabcut": ("locref", 1e-3),
@@ -134,12 +170,7 @@ def test_a_preset_that_is_none(desk: Desk) -> None:
     assert "no preset is called 'openpose': one of mmpose, mmpose-simcc, vitpose, deeplabcut" in result.err
 
 
-def test_either_form_of_stacks(desk: Desk) -> None:
-    for form in ("stack_list", "stacks"):
-        result = desk.lookup(form, "--output", "heatmaps=.,stack=-1", "--out", form, data="data/AP")
-        assert (result.status, result.errors) == (0, [])
-    one, other = (columns_of(desk.path / f / "keypoints.parquet") for f in ("stack_list", "stacks"))
-    assert one["error_px"] == other["error_px"]
+def test_a_stack_that_is_not_there(desk: Desk) -> None:
     result = desk.lookup("stacks", "--output", "heatmaps=.,stack=4", data="data/AP")
     assert (result.status, "there is nothing, a tensor is wanted" in result.err) == (2, True)
 
@@ -172,19 +203,6 @@ def test_offsets_beside_heatmaps(desk: Desk) -> None:
     assert desk.lookup("offsets", "--output", "heatmaps=maps", "--out", "coarse", data="data/AP").status == 0
     coarse = columns_of(desk.path / "coarse/keypoints.parquet")["error_px"]
     assert np.abs(np.array(coarse) - expected).max() > 1
-
-
-@pytest.mark.parametrize(
-    ("form", "said"), [("stacks", ("heatmaps=[:, -1]",)), ("var", ("sigma=spread,as=var",))]
-)
-def test_heatmaps_and_variances_elsewhere(desk: Desk, form: str, said: tuple[str, ...]) -> None:
-    options = [word for text in said for word in ("--output", text)]
-    assert desk.lookup(form, *options, data="data/AP").status == 0
-    columns = columns_of(desk.path / "run/keypoints.parquet")
-    expected = np.concatenate([error_px(number, View.AP) for number in range(6)])
-    np.testing.assert_allclose(columns["error_px"], expected, atol=0.15)
-    if form == "var":
-        np.testing.assert_allclose(columns["sigma_x"], 0.5 * expected, rtol=1e-4)
 
 
 def test_the_expectation_is_for_maps_that_sum_to_one(desk: Desk) -> None:
