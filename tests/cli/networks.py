@@ -420,5 +420,5 @@ CHANGED: dict[str, Callable[[Outputs, Tensor], object]] = {
 
 def __getattr__(name: str) -> Callable[[], Lookup]:
     if name not in CHANGED:
-        raise AttributeError(name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return lambda: Lookup(CHANGED[name])

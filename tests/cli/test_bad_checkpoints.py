@@ -216,7 +216,8 @@ def test_torchscript_needs_trust(desk: Desk) -> None:
 def test_torchscript_takes_no_factory(desk: Desk) -> None:
     script(desk.path / "script.pt")
     desk.run("evaluate", "script.pt", "data", "--trust", "--model", "nets:exact").refused(
-        "script.pt: a TorchScript archive carries its own network: leave out --model"
+        "script.pt: a TorchScript archive carries its own network: leave out --model, or let its function "
+        "take the path of the file"
     )
 
 

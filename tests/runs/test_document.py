@@ -41,7 +41,7 @@ def test_holds_every_key_of_the_contract_in_its_order() -> None:
     radial = metrics["radial_error_px"]
     assert isinstance(radial, dict)
     assert list(radial) == [
-        *("mean", "median", "std", "p90", "p95", "max", "ci95"),
+        *("mean", "median", "std", "p90", "p95", "max", "missed", "ci95"),
         *("median_ci95", "p90_ci95", "p95_ci95"),
     ]
     assert radial["ci95"] == [2.0, 4.0]

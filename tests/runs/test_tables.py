@@ -250,6 +250,7 @@ def test_records_survive_the_way_to_the_disk_and_back(
             averaged_px2=np.full(x.spread_px2.shape, np.nan) if x.averaged_px2 is None else x.averaged_px2,
             gt2_px=unknown if x.gt2_px is None else x.gt2_px,
             expected_error_px=unknown[:, 0] if x.expected_error_px is None else x.expected_error_px,
+            head_covariance_px2=np.full(x.spread_px2.shape, np.nan),
         )
         assert_same(replace(found.keypoints, peaks=None), known)
         assert_same(found.keypoints.peaks, peaks if x.peaks is None else x.peaks)

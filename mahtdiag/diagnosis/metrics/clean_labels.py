@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mahtdiag.calibration.scores import Points, collect_points
 from mahtdiag.diagnosis.metrics.calibration import SIGMA, behind_sigma
-from mahtdiag.diagnosis.metrics.errors import error_metrics
+from mahtdiag.diagnosis.metrics.error_units import FOUND
+from mahtdiag.diagnosis.metrics.errors import MISSED, error_metrics
 from mahtdiag.diagnosis.metrics.measures import (
     Bools,
     Floats,
@@ -22,6 +23,7 @@ from mahtdiag.diagnosis.metrics.measures import (
     Quantile,
     RootMean,
     Terms,
+    Told,
     Total,
     every_image,
 )
@@ -60,7 +62,7 @@ def clean_label_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
         *(
             _of_clean(metric, kept)
             for metric in error_metrics(skeleton)
-            if metric.group.kind is GroupKind.ALL and metric.unit != "count"
+            if metric.group.kind is GroupKind.ALL and (metric.unit != "count" or metric.path[-1] == MISSED)
         ),
         _sigma_scale(whole),
     )
@@ -114,7 +116,7 @@ def _of_clean(metric: Metric, kept: dict[Terms, Terms]) -> Metric:
         short=f"{CLEAN}: {metric.short or metric.label}",
         measure=_only_clean(metric.measure, kept),
         behind=_ranked_clean(metric.behind),
-        need=metric.need or LABELS,
+        need=LABELS if metric.need in (None, FOUND) else metric.need,
         table=TABLE,
         compared=Compared.NEVER if metric.compared is Compared.NEVER else Compared.ASKED,
         proposed=0,
@@ -123,6 +125,8 @@ def _of_clean(metric: Metric, kept: dict[Terms, Terms]) -> Metric:
 
 
 def _only_clean(measure: Measure, kept: dict[Terms, Terms]) -> Measure:
+    if isinstance(measure, Told):
+        return Told(lambda table: measure.value(table.taken(np.flatnonzero(is_clean(table)))))
     assert isinstance(measure, (Mean, Quantile, Pooled))
     if measure.terms not in kept:
         kept[measure.terms] = _clean_terms(measure.terms)
