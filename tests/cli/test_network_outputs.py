@@ -193,6 +193,13 @@ def test_a_covariance_keeps_its_correlation(desk: Desk) -> None:
     assert "ellipses from its covariance" in " ".join(result.text.split())
 
 
+def test_coordinates_without_sigma_are_told_how_to_have_one(desk: Desk) -> None:
+    assert desk.lookup("coords_bare", "--output", "coords=.", data="data/AP").status == 0
+    result = desk.run("calibration", "run")
+    assert result.status == 2
+    assert "its network returns coordinates alone: say where its uncertainty is" in result.err
+
+
 def test_offsets_beside_heatmaps(desk: Desk) -> None:
     said = ("--output", "heatmaps=maps", "--output", "offsets=locref,scale=3")
     result = desk.lookup("offsets", *said, data="data/AP")

@@ -19,6 +19,7 @@ from mahtdiag.diagnosis.subgroups import age_band
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
+from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import UncertaintySource
 
 Floats = NDArray[np.float64]
@@ -123,11 +124,20 @@ def require_sigma(run: Run) -> RunTable:
             f"{run.path}: its images have no labels, so σ cannot be judged; evaluate annotated images"
         )
     if not has_sigma(table):
-        raise RunFolderError(
-            f"{run.path}: the run has no σ; if the network has no uncertainty head, "
-            "evaluate again with --uncertainty heatmap"
-        )
+        raise RunFolderError(f"{run.path}: the run has no σ; {_with_sigma(run.document.resolved)}")
     return table
+
+
+def _with_sigma(settings: RunSettings) -> str:
+    """How to come to a run with σ."""
+    if settings.from_file:
+        return "predictions with a σ (sigma_x, sigma_y) have one"
+    if not settings.has_heatmaps:
+        return (
+            "its network returns coordinates alone: say where its uncertainty is, --output sigma=PATH, or "
+            "use --uncertainty mc-dropout:N or several checkpoints"
+        )
+    return "if the network has no uncertainty head, evaluate again with --uncertainty heatmap"
 
 
 def judge_sigma(run: Run, choices: CalibrationChoices | None = None) -> JudgedSigma:
