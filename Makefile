@@ -6,7 +6,7 @@ RUNS := runs/demo
 # Annotation tools want other versions than the tests, and weigh more than a gigabyte.
 TOOLS := .venv-tools
 
-.PHONY: demo test bench validate tools check sample-data checkpoints clean
+.PHONY: demo test bench validate tools libraries check sample-data checkpoints clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -30,6 +30,10 @@ bench: $(VENV)/installed-test
 
 validate: $(VENV)/installed-test
 	$(BIN)/python -m validation
+
+libraries: $(VENV)/installed-test
+	$(BIN)/pip install -q -c constraints.txt transformers
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs tests/network_libraries.py
 
 tools: $(TOOLS)/installed
 	QT_QPA_PLATFORM=offscreen $(TOOLS)/bin/python -m pytest -q -W default tests/annotation_tools.py
