@@ -226,3 +226,16 @@ def test_nothing_in_the_product_unpickles() -> None:
             assert called not in ("pickle.load", "pickle.loads", "pickle.Unpickler", "eval", "exec"), path
             assert given.get("allow_pickle") != "True", path
     assert loads
+
+
+def test_a_name_without_an_end_is_not_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch looks for the name of a class in all that follows, for minutes."""
+    path = tmp_path / "a.pt"
+    torch.save({"w": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    assert Checkpoint(path).content["w"].tolist() == [1, 1, 1]
+    at = whole.index(b"ctorch._utils")
+    path.write_bytes(whole[:at] + b"c" + b"x" * 100_000)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch was asked"))
+    (problem,) = problems_of(lambda: Checkpoint(path).content, CheckpointError)
+    assert "damaged or truncated" in problem
