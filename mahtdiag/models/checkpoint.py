@@ -147,8 +147,11 @@ class Checkpoint:
         torch searches all that follows for a name, which takes it minutes.
         """
         with self.path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            if not head.startswith(LEGACY_MAGIC) or file.read(1):
+            head = file.read(len(LEGACY_MAGIC))
+            if head != LEGACY_MAGIC:
+                return False
+            head += file.read(HEAD_BYTES)
+            if file.read(1):
                 return False
         stream = io.BytesIO(head)
         try:

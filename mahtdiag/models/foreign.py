@@ -171,10 +171,11 @@ def _tensor(args: tuple[object, ...]) -> object:
     if not isinstance(storage, Storage):
         return Thing("tensor", args)
     dtype = next((found for m in more if (found := dtype_of(m)) is not None), storage.dtype)
-    whole = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= DEEPEST
-    if not (whole and is_count(offset) and all(map(is_count, (*size, *stride)))):  # type: ignore[misc]
+    if not (isinstance(size, tuple) and isinstance(stride, tuple) and isinstance(offset, int)):
         raise PickleError("a tensor of an impossible shape")
-    return TensorRecord(storage, int(offset), tuple(size), tuple(stride), dtype)  # type: ignore[call-overload, arg-type]
+    if not (len(size) == len(stride) <= DEEPEST and all(map(is_count, (offset, *size, *stride)))):
+        raise PickleError("a tensor of an impossible shape")
+    return TensorRecord(storage, int(offset), tuple(size), tuple(stride), dtype)
 
 
 def _first(args: tuple[object, ...]) -> object:
