@@ -1,0 +1,8 @@
+from mahtdiag.api.numbers import Number as Number
+from mahtdiag.api.numbers import Numbers as Numbers
+from mahtdiag.api.run import Run as Run
+from mahtdiag.api.run import load as load
+from mahtdiag.api.tables import Table as Table
+from mahtdiag.errors import MahtdiagError as MahtdiagError
+
+__version__: str
