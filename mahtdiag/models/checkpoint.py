@@ -1,9 +1,7 @@
 """A checkpoint file as it lies there, of which nothing is run, and what makes a format of such files."""
 
 import hashlib
-import io
 import pickle
-import pickletools
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -20,11 +18,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""What files in the format before torch 1.6 begin with: a number, pickled."""
-LEGACY_PICKLES = 5
-"""So many pickles stand in such a file before its numbers."""
-HEAD_BYTES = 64 * 2**20
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -122,13 +115,15 @@ class Checkpoint:
         """Tensors and plain data, read with `weights_only=True`, or as data of which nothing is run."""
         import torch
 
+        from mahtdiag.models.foreign import takes_torch_long
+
         if self.is_exported:
             raise CheckpointError(
                 f"{self.path}: a torch.export archive; save a state dict or TorchScript instead"
             )
         damaged = f"{self.path}: not a PyTorch checkpoint, or damaged or truncated"
-        if self._ends_amid_a_word:
-            raise CheckpointError(damaged)
+        if takes_torch_long(self.path):
+            return self._as_data(damaged)
         try:
             with warnings.catch_warnings():
                 # torch warns about pickles that it refuses in the next moment.
@@ -139,30 +134,6 @@ class Checkpoint:
             return self._as_data(damaged)
         except Exception as error:  # torch.load raises whatever a damaged file provokes
             raise CheckpointError(f"{damaged} ({type(error).__name__})") from None
-
-    @property
-    def _ends_amid_a_word(self) -> bool:
-        """Whether a file in the format before torch 1.6 breaks off in the name of a class.
-
-        torch searches all that follows for a name, which takes it minutes.
-        """
-        with self.path.open("rb") as file:
-            head = file.read(len(LEGACY_MAGIC))
-            if head != LEGACY_MAGIC:
-                return False
-            head += file.read(HEAD_BYTES)
-            if file.read(1):
-                return False
-        stream = io.BytesIO(head)
-        try:
-            for _ in range(LEGACY_PICKLES):
-                for _step in pickletools.genops(stream):
-                    pass
-        except ValueError as error:
-            return "newline" in str(error)
-        except Exception:  # whatever else is wrong, torch tells at once
-            return False
-        return False
 
     def _as_data(self, damaged: str) -> Any:
         """The content of a file that holds more than tensors and plain data, none of which is run."""

@@ -16,7 +16,15 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
-from mahtdiag.models.pickled import Make, Named, PickleError, PickleReader, Thing, key_of
+from mahtdiag.models.pickled import (
+    Make,
+    Named,
+    PickleError,
+    PickleReader,
+    Thing,
+    has_endless_word,
+    key_of,
+)
 from mahtdiag.models.plain_content import (
     DEEPEST,
     MOST_GROWTH,
@@ -31,6 +39,8 @@ from mahtdiag.models.plain_content import (
 )
 
 MAGIC: Final = 0x1950A86A20F9469CFC6C
+LEGACY_PICKLES: Final = 5
+"""So many pickles stand in a file in the format before torch 1.6, before its numbers."""
 LARGEST_PICKLE: Final = 512 << 20
 
 
@@ -74,6 +84,27 @@ def read_foreign(path: Path) -> Foreign:
         return _read(path)
     except DAMAGES as error:
         raise PickleError(str(error) or type(error).__name__) from None
+
+
+def takes_torch_long(path: Path) -> bool:
+    """Whether torch may search a text of the file for minutes, when it words why it refuses the file.
+
+    Its three searches take the square of the length of a word; the file is to be read as data instead.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = [name for name in archive.namelist() if name.split("/", 1)[-1] == "data.pkl"]
+                return any(_has_endless_word_in(archive, name) for name in names)
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return has_endless_word(cast("IO[bytes]", content), LEGACY_PICKLES)
+    except DAMAGES:
+        return False
+
+
+def _has_endless_word_in(archive: zipfile.ZipFile, name: str) -> bool:
+    with archive.open(name) as member:
+        return has_endless_word(io.BytesIO(member.read(LARGEST_PICKLE)), 1)
 
 
 def _read(path: Path) -> Foreign:

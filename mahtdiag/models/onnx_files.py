@@ -107,14 +107,14 @@ def _metadata(number: int, value: int | memoryview, seen: _Seen) -> dict[str, st
     if isinstance(value, int):
         return {"ir_version": str(value)} if number == 1 else {}
     if number in (2, 3):
-        return {"producer" if number == 2 else "producer_version": _text(value)}
+        return {"producer" if number == 2 else "producer_version": _text(value).strip()}
     if number == 8:
         parts = dict(_fields(value, seen))
         domain = _text(named) if isinstance(named := parts.get(1), memoryview) else ""
         return {f"opset {domain}".strip(): str(parts.get(2, 0) if isinstance(parts.get(2, 0), int) else 0)}
     if number == 14:
         key, text = _entry(value, seen)
-        return {f"metadata.{key}": text}
+        return {f"metadata.{key}": text.strip()}
     return {}
 
 

@@ -13,6 +13,7 @@ from typing import IO, Any, Final
 
 MOST_OPERATIONS: Final = 5_000_000
 MOST_IN_KEY: Final = 64
+LONGEST_WORD: Final = 2000
 SCALARS: Final = (str, bytes, int, float, bool, type(None))
 
 
@@ -48,6 +49,26 @@ class Thing:
 
 
 Make = Callable[[tuple[object, ...]], object]
+
+
+def has_endless_word(file: IO[bytes], pickles: int) -> bool:
+    """Whether one of the next pickles has a word longer than `LONGEST_WORD`, or breaks off in a name."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for _ in range(pickles):
+                for _operation, argument, _place in pickletools.genops(file):
+                    if isinstance(argument, str | bytes) and _longest_word(argument) > LONGEST_WORD:
+                        return True
+    except ValueError as error:
+        return "newline" in str(error)
+    except Exception:  # whatever else is wrong, the reader of the file tells at once
+        return False
+    return False
+
+
+def _longest_word(text: str | bytes) -> int:
+    return max(map(len, text.split()), default=0) if len(text) > LONGEST_WORD else 0
 
 
 class PickleReader:

@@ -73,6 +73,15 @@ def exported(network: nn.Module, path: Path, *shapes: tuple[int, ...], **more: o
         export(network, tuple(torch.zeros(shape) for shape in shapes), str(path), dynamo=False, **more)
 
 
+def test_metadata_of_blanks_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    write_onnx(plain(), path)
+    model = onnx.load(str(path))
+    model.producer_name = "   "
+    onnx.save(model, str(path))
+    assert read_graph(path).metadata["producer"] == ""
+
+
 @pytest.mark.parametrize("batch", [None, 1, 2, 4])
 @pytest.mark.parametrize("write", [write_onnx, write_exported])
 def test_the_same_numbers_for_any_batch(

@@ -228,14 +228,41 @@ def test_nothing_in_the_product_unpickles() -> None:
     assert loads
 
 
-def test_a_name_without_an_end_is_not_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_name_without_an_end_is_not_searched_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes, legacy: bool
+) -> None:
     """torch looks for the name of a class in all that follows, for minutes."""
     path = tmp_path / "a.pt"
-    torch.save({"w": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
-    whole = path.read_bytes()
+    torch.save({"w": torch.ones(3)}, path, _use_new_zipfile_serialization=not legacy)
     assert Checkpoint(path).content["w"].tolist() == [1, 1, 1]
-    at = whole.index(b"ctorch._utils")
-    path.write_bytes(whole[:at] + b"c" + b"x" * 100_000)
+    broken(path, lambda content: content[: content.index(b"ctorch._utils")] + b"c" + b"x" * 100_000 + end)
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch was asked"))
     (problem,) = problems_of(lambda: Checkpoint(path).content, CheckpointError)
     assert "damaged or truncated" in problem
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_weights_beside_an_endless_word_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool
+) -> None:
+    path = tmp_path / "a.pt"
+    saved = {"w": torch.arange(3), "note": "x" * 100_000}
+    torch.save(saved, path, _use_new_zipfile_serialization=not legacy)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch was asked"))
+    content = Checkpoint(path).content
+    assert content["w"].tolist() == [0, 1, 2]
+    assert content["note"] == saved["note"]
+
+
+def broken(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """The file with its pickle changed, behind a right checksum in an archive."""
+    if not zipfile.is_zipfile(path):
+        path.write_bytes(change(path.read_bytes()))
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, member in members.items():
+            archive.writestr(name, change(member) if name.endswith("data.pkl") else member)
