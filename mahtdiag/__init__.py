@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 # What `import mahtdiag` offers, and where it is; `__init__.pyi` tells its types. Nothing is imported before
 # it is asked for: the command line has to be quick.
 _WHERE = {
+    "evaluate": "mahtdiag.api.evaluating",
     "load": "mahtdiag.api.run",
     "Run": "mahtdiag.api.run",
     "Number": "mahtdiag.api.numbers",

@@ -1,3 +1,4 @@
+from mahtdiag.api.evaluating import evaluate as evaluate
 from mahtdiag.api.numbers import Number as Number
 from mahtdiag.api.numbers import Numbers as Numbers
 from mahtdiag.api.run import Run as Run

@@ -17,7 +17,7 @@ from mahtdiag.schema.skeleton import AP
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mahtdiag"
 SAMPLES = ROOT / "sample_data"
-DOCUMENTS = ("docs/architecture.md", "CONTRIBUTING.md", "README.md")
+DOCUMENTS = ("docs/architecture.md", "docs/python.md", "CONTRIBUTING.md", "README.md")
 NAMED = re.compile(r"`([\w/]+\.py):([\w.]+)`")
 FOLDER = re.compile(r"`([a-z_]+(?:/[a-z_]+)*/)`")
 LINK = re.compile(r"\]\((?!http|#)([^)#]+)")

@@ -53,10 +53,9 @@ class Run:
     y down; what is not known is None, null or NaN, and never 0.
     """
 
-    def __init__(self, run: reading.Run, keep: object = None) -> None:
-        """An opened run folder; `keep` lives as long as this object. Users call `load` or `evaluate`."""
+    def __init__(self, run: reading.Run) -> None:
+        """Of an opened run folder. Users call `load` or `evaluate`."""
         self._run = run
-        self._keep = keep
 
     @property
     def path(self) -> Path:

@@ -128,7 +128,7 @@ def load_model(
     if told.classes:
         objects = f"{path}: read as data, without running it: objects of {listed(told.classes)}"
         told.notes.insert(0, objects)
-    taken = {name: value for name, value in keywords.items() if name in _parameters(network)}
+    taken = {name: value for name, value in keywords.items() if name in parameters_of(network)}
     return LoadedModel(
         network,
         found,
@@ -144,7 +144,7 @@ def load_model(
     )
 
 
-def _parameters(network: nn.Module) -> frozenset[str]:
+def parameters_of(network: nn.Module) -> frozenset[str]:
     """Names of the parameters of `forward`; none where it does not tell them."""
     try:
         return frozenset(inspect.signature(network.forward).parameters)

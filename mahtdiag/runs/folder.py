@@ -211,8 +211,10 @@ class RunFolder:
                 self._merged_rows = self._parts.merge(self.path / IMAGES, self.path / KEYPOINTS)
         return Run(self.path, self._document, merged=True)
 
-    def finish(self, document: RunDocument, cwd: Path) -> tuple[str, ...]:
-        """Completes the run and makes it the latest of `cwd`; returns notes on what was not possible.
+    def finish(self, document: RunDocument, cwd: Path | None) -> tuple[str, ...]:
+        """Completes the run and makes it the latest of `cwd`, unless that is None.
+
+        Returns notes on what was not possible.
 
         A run that is complete already keeps its document, but for gates that are others now.
 
@@ -235,7 +237,7 @@ class RunFolder:
             judged_now = {"gates": document.gates, "notes": document.notes}
             with reporting_write_errors(self.path):
                 self._write_document(self._document.model_copy(update=judged_now).sealed_again())
-        notes = (*self._clean(), publish_latest(self.path, cwd))
+        notes = (*self._clean(), None if cwd is None else publish_latest(self.path, cwd))
         return tuple(note for note in notes if note)
 
     def interrupt(self, document: RunDocument) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from torch import nn
+
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.numbers import RunNumbers
@@ -30,7 +32,8 @@ from mahtdiag.workflows.progress import Progress, keep_work
 class EvaluateRequest:
     """What a user asked for; `out` None means a new folder under `runs/`.
 
-    `predictions`: a file that is read in the place of a network.
+    `predictions`: a file that is read in the place of a network. `network`: one that is in memory, in the
+    place of a checkpoint. `latest`: whether the run becomes the latest of `cwd`.
     """
 
     settings: Settings
@@ -39,6 +42,8 @@ class EvaluateRequest:
     trust: bool
     cwd: Path
     predictions: Path | None = None
+    network: nn.Module | None = None
+    latest: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +69,16 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
     Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
     """
     started = time.perf_counter()
-    prepared = prepare(request.settings, trust=request.trust, predictions=request.predictions)
+    prepared = prepare(
+        request.settings, trust=request.trust, predictions=request.predictions, network=request.network
+    )
     with ExitStack() as held:
         # A run that is resumed is held by one process from here on; a new one begins once nothing is refused.
         resumed = _open_folder(request, prepared, held) if request.resume else None
         look = None if resumed is not None and resumed.complete else look_closer(prepared)
         folder = resumed or _open_folder(request, prepared, held)
         clock = _Clock(folder.document, started)
-        run, numbers, overlays = _fill(folder, prepared, look, clock, request.cwd, progress)
+        run, numbers, overlays = _fill(folder, prepared, look, clock, request, progress)
     not_done = _not_done(folder.document, prepared.allow_failures)
     status = status_of(results_of(folder.document.gates))
     asked = request.settings.evaluate
@@ -100,7 +107,7 @@ def _fill(
     prepared: Prepared,
     look: Inspection | None,
     clock: "_Clock",
-    cwd: Path,
+    request: EvaluateRequest,
     progress: Progress,
 ) -> tuple[Run, RunNumbers | None, int]:
     """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
@@ -108,7 +115,7 @@ def _fill(
         keep_work(True)
         found = _infer(prepared, folder, clock, progress)
         known = folder.document.model_copy(update={"settings": prepared.settings.stored})
-        run = replace(folder.tables(), cwd=cwd)
+        run = replace(folder.tables(), cwd=request.cwd)
         if found:
             images = [image for names, _, _ in found for image in names]
             judged = run.table().judged_by(prepared.limits, prepared.rules)
@@ -124,7 +131,7 @@ def _fill(
         gates = prepared.asked.gates
         baseline = judge_baseline(gates.baseline, run, prepared.limits, prepared.rules)
         document = with_gates(document, gates.limits, baseline)
-        for note in folder.finish(document, cwd):
+        for note in folder.finish(document, request.cwd if request.latest else None):
             progress.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, prepared, clock)

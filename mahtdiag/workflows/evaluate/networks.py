@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from mahtdiag.config.heatmap_grid import grid_of
 from mahtdiag.config.network_input import input_as_said
@@ -19,6 +20,7 @@ from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.arranged import Arranged
+from mahtdiag.models.in_memory import model_in_memory
 from mahtdiag.models.loading import LoadedModel, activate_dropout, load_model
 from mahtdiag.runs.document import CheckpointMember, CheckpointSource
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, Repetition, RunSettings
@@ -85,16 +87,38 @@ def load_members(
 def _load(
     path: Path, settings: ModelSettings, device: torch.device, trust: bool, view: View | None
 ) -> Member:
-    said = settings.outputs or OutputSpec()
     model = load_model(
         path,
         factory=settings.factory,
         args=settings.args,
         weights=settings.weights,
         trust=trust,
-        outputs=said,
+        outputs=settings.outputs or OutputSpec(),
         keywords=keywords_of(settings.preset),
     )
+    return _member(path, model, settings, device, view)
+
+
+def member_in_memory(
+    network: nn.Module, settings: ModelSettings, device: torch.device, view: View | None = None
+) -> Member:
+    """A network that lies in no file, looked at as `load_members` does; raises as it does.
+
+    Raises UsageError for what is said of a file.
+    """
+    said = {"--model": settings.factory, "--model-args": settings.args, "--weights": settings.weights}
+    wrong = [option for option, value in said.items() if value]
+    if wrong:
+        raise UsageError(f"{' and '.join(wrong)}: the network is in memory: leave it out")
+    model = model_in_memory(network, settings.outputs or OutputSpec(), keywords_of(settings.preset))
+    return _member(model.path or Path(), model, settings, device, view)
+
+
+def _member(
+    path: Path, model: LoadedModel, settings: ModelSettings, device: torch.device, view: View | None
+) -> Member:
+    """A loaded network on its device, and what it returns for one black image."""
+    said = settings.outputs or OutputSpec()
     settings = as_declared(settings, model.declared, path)
     network_input = resolve_input(settings, model.spec)
     model.network.to(device)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
+from torch import nn
 
 from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import Limits, select_rules
@@ -45,6 +46,7 @@ from mahtdiag.workflows.evaluate.networks import (
     Member,
     checkpoint_paths,
     load_members,
+    member_in_memory,
     runner_of,
     settle_view,
     view_evidence_of,
@@ -143,19 +145,21 @@ class Prepared:
         return None if factors is None else np.array([*factors.values()], dtype=np.float64)
 
 
-def prepare(settings: Settings, *, trust: bool, predictions: Path | None = None) -> Prepared:
+def prepare(
+    settings: Settings, *, trust: bool, predictions: Path | None = None, network: nn.Module | None = None
+) -> Prepared:
     """Load the network, find the images, and settle the view; every problem is raised before any work.
 
-    `predictions`: a file that is read in the place of a network.
+    `predictions`: a file that is read in the place of a network. `network`: one that is in memory.
     """
     settings = replace_preset(settings)
-    checkpoint, data = _required(settings, predictions)
+    checkpoint, data = _required(settings, predictions, network)
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
-    options = replace(settings.data.read_options(), images_optional=checkpoint is None)
+    options = replace(settings.data.read_options(), images_optional=predictions is not None)
     annotated = read_set(data, options)
     data_says = annotated.view_evidence()
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
-    members = () if checkpoint is None else _members(checkpoint, settings, device, trust)
+    members = _members(checkpoint, settings, device, trust, network)
     evidence = list(view_evidence_of(members)) if members else []
     if settings.data.view not in (None, "auto"):
         evidence.insert(0, ViewEvidence(View(str(settings.data.view)), "--view"))
@@ -189,15 +193,26 @@ def prepare(settings: Settings, *, trust: bool, predictions: Path | None = None)
     if settings.data.labels2 is not None:
         prepared = replace(prepared, second=_second(settings.data, prepared.dataset))
     file = settings.evaluate.recalibration
-    if file is None or checkpoint is None:
+    if file is None or not members:
         return prepared
     run = header(prepared, datetime.now(UTC))
     return replace(prepared, correction=read_correction(Path(file), run, prepared.dataset.samples))
 
 
-def _members(checkpoint: str, settings: Settings, device: torch.device, trust: bool) -> tuple[Member, ...]:
+def _members(
+    checkpoint: str | None,
+    settings: Settings,
+    device: torch.device,
+    trust: bool,
+    network: nn.Module | None,
+) -> tuple[Member, ...]:
+    """The networks that predict; none where predictions are read from a file."""
     asked = settings.data.view
     view = None if asked in (None, "auto") else View(str(asked))
+    if network is not None:
+        return (member_in_memory(network, settings.model, device, view),)
+    if checkpoint is None:
+        return ()
     return load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust, view=view)
 
 
@@ -252,9 +267,11 @@ def _runner(
     return replace(runner, expected_error=expected)
 
 
-def _required(settings: Settings, predictions: Path | None) -> tuple[str | None, Path]:
-    """The checkpoint, None where predictions are read from a file, and the data."""
-    if predictions is not None:
+def _required(
+    settings: Settings, predictions: Path | None, network: nn.Module | None
+) -> tuple[str | None, Path]:
+    """The checkpoint, None where predictions are read from a file or the network is there, and the data."""
+    if predictions is not None or network is not None:
         if settings.data.path is None:
             raise UsageError("missing DATA: name it on the command line or in mahtdiag.toml ([data] path)")
         return None, Path(settings.data.path)
