@@ -13,7 +13,14 @@ from torch import nn
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.checkpoint import Checkpoint
 from mahtdiag.models.conduct import watched
-from mahtdiag.models.unnamed import asked_list, named_by_order, notes_of, tensor_lists
+from mahtdiag.models.unnamed import (
+    asked_list,
+    by_other_names,
+    named_by_order,
+    notes_of,
+    require_choice,
+    tensor_lists,
+)
 from mahtdiag.models.weights import ITSELF, all_weights, clipped, put_weights, select, weight_sets
 
 LONGEST_REASON: Final = 300
@@ -33,13 +40,15 @@ def network_with(content: Any, checkpoint: Checkpoint, kind: str) -> nn.Module:
             "--model PACKAGE.MODULE:FACTORY --trust"
         )
     network = build_from_factory(checkpoint.factory, checkpoint.args, notes=checkpoint.told.notes)
-    lists = tensor_lists(content)
+    lists = tensor_lists(content) | by_other_names(weights, network)
     unnamed = asked_list(lists, checkpoint.weights)
     if unnamed is not None:
         by_order = named_by_order(lists[unnamed], network, unnamed, path)
         # What has no place among them, running means for example, is that of the named weights.
         weights = {**select(weights, network.state_dict(), path).weights, **by_order}
     read = put_weights(weights, network, path, None if unnamed else checkpoint.weights)
+    if checkpoint.weights is None:
+        require_choice(lists, read, network, path)
     unsaid = read.key == ITSELF and checkpoint.weights is None
     checkpoint.told.weights = None if unsaid else unnamed or read.key
     checkpoint.told.notes += [*read.notes(path), *notes_of(lists, unnamed, path)]
@@ -67,6 +76,10 @@ def path_parameter(function: Callable[..., object], args: Mapping[str, Any]) -> 
     return needed[0].name if len(needed) == 1 and needed[0].kind in _BY_PLACE else None
 
 
+def _only_by_place(function: Callable[..., object], parameter: str) -> bool:
+    return inspect.signature(function).parameters[parameter].kind is inspect.Parameter.POSITIONAL_ONLY
+
+
 def build_from_factory(
     name: str,
     args: Mapping[str, Any] | None = None,
@@ -85,7 +98,13 @@ def build_from_factory(
     told = [] if notes is None else notes
     function, given = _imported(name, told), dict(args or {})
     place = [] if path is None else [str(path)]
-    network = _run(name, lambda: function(*place, **given), told, _advice(function, given, path))
+    parameter = None if path is None else path_parameter(function, given)
+    # By its name, since it may stand behind one that is given.
+    by_name = parameter is not None and not _only_by_place(function, parameter)
+    said = {**given, parameter: str(path)} if by_name and parameter is not None else given
+    network = _run(
+        name, lambda: function(*([] if by_name else place), **said), told, _advice(function, given, path)
+    )
     if not isinstance(network, nn.Module):
         returned = f"--model {name}: returned a {type(network).__name__}, expected a torch.nn.Module"
         raise CheckpointError(returned + ("" if network is not None else "; does it end with return?"))
@@ -113,7 +132,9 @@ def _run(name: str, action: Callable[[], object], told: list[str], advice: str) 
     try:
         with watched() as conduct:
             found = action()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's code raises
         first = clipped(str(error).splitlines()[0], LONGEST_REASON) if str(error) else ""
         ends = "; a factory returns its network and does not exit" if isinstance(error, SystemExit) else ""
         raise CheckpointError(f"{what}: {type(error).__name__}: {first}{ends}{advice}") from error

@@ -1,16 +1,19 @@
-"""Lists of tensors without names, as averages of weights are kept: `{"ema": {"shadow_params": [...]}}`.
+"""Tensors without names, or by other names, as averages are kept: `{"ema": {"shadow_params": [...]}}`.
 
 They stand in the order of the network's parameters, which are told by order and shape alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from mahtdiag.errors import CheckpointError
-from mahtdiag.models.weights import clipped
+from mahtdiag.errors import CheckpointError, UsageError
+from mahtdiag.models.weights import ITSELF, Selection, clipped, known_names, splits
 
 DEEPEST: Final = 4
 MOST_LISTS: Final = 20
@@ -31,6 +34,37 @@ def _found(content: Any, way: tuple[str, ...]) -> Iterator[tuple[str, list[Tenso
             yield ".".join((*way, str(name))), list(value)
 
 
+def by_other_names(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, list[Tensor]]:
+    """The tensors whose names the network does not know, where they are its parameters in their order.
+
+    Some averages keep `conv.weight` as `conv_weight`. The key is what their names begin with.
+    """
+    known = known_names(network.state_dict())
+    counted = {name: tensor for name, tensor in weights.items() if tensor.ndim}
+    foreign = [name for name in counted if not any(rest in known for _, rest in splits(name))]
+    shapes = [[own.shape for _, own in named] for named in _in_their_order(network)]
+    for front in [front for front, _ in splits(foreign[0])][::-1] if foreign else ():
+        under = [tensor for name, tensor in counted.items() if name.startswith(front)]
+        if len(under) > 1 and [tensor.shape for tensor in under] in shapes:
+            return {front.removesuffix(".") or ITSELF: under}
+    return {}
+
+
+def require_choice(
+    lists: Mapping[str, list[Tensor]], read: Selection, network: nn.Module, path: Path
+) -> None:
+    """Raise UsageError where the network's parameters stand in a list as well, and differ from those read."""
+    for key, tensors in lists.items():
+        with suppress(CheckpointError):
+            named = named_by_order(tensors, network, key, path)
+            if any(not torch.equal(tensor, read.weights[name]) for name, tensor in named.items()):
+                raise UsageError(
+                    f"{path}: weight sets that differ: {clipped(read.key)} ({len(read.weights)} weights), "
+                    f"{clipped(key)} ({len(tensors)} tensors in the order of the network's parameters); "
+                    "choose one with --weights KEY"
+                )
+
+
 def asked_list(lists: Mapping[str, list[Tensor]], asked: str | None) -> str | None:
     """The key of the list that is asked for, by its name or by what stands before it; None if none is."""
     if asked is None:
@@ -38,13 +72,22 @@ def asked_list(lists: Mapping[str, list[Tensor]], asked: str | None) -> str | No
     return next((key for key in lists if key == asked or key.startswith(f"{asked}.")), None)
 
 
+def _in_their_order(network: nn.Module) -> tuple[list[tuple[str, Tensor]], ...]:
+    """What may be kept of a network, in its order: what is learned, all weights, or all but counters.
+
+    Nothing where shapes are learned from the weights.
+    """
+    state = [*network.state_dict().items()]
+    if any(is_lazy(tensor) for _, tensor in state):
+        return ()
+    parameters: list[tuple[str, Tensor]] = [*network.named_parameters()]
+    learned = [(name, tensor) for name, tensor in parameters if tensor.requires_grad]
+    return learned, parameters, state, [(name, tensor) for name, tensor in state if tensor.ndim]
+
+
 def named_by_order(tensors: Sequence[Tensor], network: nn.Module, key: str, path: Path) -> dict[str, Tensor]:
     """The tensors by the names of the network's parameters. Raises CheckpointError where they do not fit."""
-    for parameters in (
-        [(name, p) for name, p in network.named_parameters() if p.requires_grad],
-        [*network.named_parameters()],
-        [*network.state_dict().items()],
-    ):
+    for parameters in _in_their_order(network):
         fit = len(parameters) == len(tensors) and all(
             own.shape == tensor.shape for (_, own), tensor in zip(parameters, tensors, strict=True)
         )
@@ -60,8 +103,8 @@ def named_by_order(tensors: Sequence[Tensor], network: nn.Module, key: str, path
 def notes_of(lists: Mapping[str, list[Tensor]], read: str | None, path: Path) -> list[str]:
     """What was not read, a line each."""
     return [
-        f"{path}: {clipped(key)}: {len(tensors)} tensors without names were not read; if they are an average "
-        f"of the weights, --weights {clipped(key)} reads it"
+        f"{path}: {clipped(key)}: {len(tensors)} tensors without the network's names were not read; if they "
+        f"are an average of the weights, --weights {clipped(key)} reads it"
         for key, tensors in list(lists.items())[:MOST_LISTS]
         if key != read
     ]

@@ -6,8 +6,8 @@ Lightning or of `torch.compile`; prefixes are found by matching and stand on no 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,20 +44,29 @@ class WeightSet:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The weights of a file that are a network's, by the network's names, and those that are left."""
+    """The weights of a file that are a network's, by the network's names, and those that are left.
+
+    `borrowed`: the names of buffers that are those of another set, `lender`, since this one has none.
+    """
 
     key: str
     weights: dict[str, Tensor]
     unexpected: tuple[str, ...]
     leftovers: tuple[str, ...]
+    borrowed: tuple[str, ...] = ()
+    lender: str = ""
 
     def notes(self, path: Path) -> tuple[str, ...]:
-        """What of the file was not read, in a line; nothing where all was."""
-        if not self.leftovers:
-            return ()
-        named = listed(self.leftovers)
-        count = f"{len(self.leftovers)} tensor{'' if len(self.leftovers) == 1 else 's'}"
-        return (f"{path}: {count} that the network has no place for: {named}",)
+        """What of the file was not read, and what was taken from another set, a line each."""
+        lines = []
+        if self.borrowed:
+            lines.append(
+                f"{path}: {self.key} has no {listed(self.borrowed)}: those of {self.lender} are read"
+            )
+        if self.leftovers:
+            count = f"{len(self.leftovers)} tensor{'' if len(self.leftovers) == 1 else 's'}"
+            lines.append(f"{path}: {count} that the network has no place for: {listed(self.leftovers)}")
+        return tuple(lines)
 
 
 def weight_sets(content: Any, path: Path) -> tuple[WeightSet, ...]:
@@ -127,20 +136,27 @@ def all_weights(sets: Sequence[WeightSet], path: Path) -> dict[str, Tensor]:
 
 
 def select(
-    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path, asked: str | None = None
+    weights: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    path: Path,
+    asked: str | None = None,
+    buffers: Collection[str] = (),
 ) -> Selection:
     """The weights that are a network's, whose own are `own`; of several that fit, the one `asked` for.
 
-    Raises UsageError where several fit and differ, or where nothing is called as asked.
+    An average of the weights has often no `buffers`, such as running means: those of the set beside it are
+    its own. Raises UsageError where several fit and differ, or where nothing is called as asked.
     """
     weights, wanted = _uncompiled(weights), {_without_compiled(name): value for name, value in own.items()}
     real = {_without_compiled(name): name for name in own}
-    candidates = list(_candidates(weights, wanted))
-    if asked is not None:
-        candidates = _called(candidates, asked, path)
+    every = list(_candidates(weights, wanted, {_without_compiled(name) for name in buffers}))
+    candidates = every if asked is None else _called(every, asked, path)
+    complete = [c for c in every if c.fits == c.needed]
     whole = [c for c in candidates if c.fits == c.needed]
+    without_buffers = [c for c in candidates if c.is_learned_part] if complete else []
     different: list[_Candidate] = []
-    for candidate in whole:
+    # Asked for by its name, a set that is whole needs no other.
+    for candidate in whole if asked is not None and whole else (*whole, *without_buffers):
         if not any(candidate.equals(other) for other in different):
             different.append(candidate)
     if len(different) > 1:
@@ -149,6 +165,8 @@ def select(
     best = (
         different[0] if different else max(candidates, key=lambda c: (c.fits, len(c.found), -len(c.prefix)))
     )
+    if best.is_learned_part and complete:
+        return best.completed(real, complete)
     return best.selection(real)
 
 
@@ -163,6 +181,12 @@ class _Candidate:
     found: Mapping[str, Tensor]
     fits: int
     needed: int
+    lacks: tuple[str, ...]
+
+    @property
+    def is_learned_part(self) -> bool:
+        """Whether all that it lacks is buffers, and it lacks some."""
+        return bool(self.lacks) and self.fits + len(self.lacks) == self.needed
 
     @property
     def key(self) -> str:
@@ -173,9 +197,25 @@ class _Candidate:
         return sum(tensor.numel() for tensor in self.found.values())
 
     def equals(self, other: "_Candidate") -> bool:
-        """Whether both hold the same values."""
-        return self.found.keys() == other.found.keys() and all(
-            _same(tensor, other.found[name]) for name, tensor in self.found.items()
+        """Whether both hold the same values; one that lacks buffers says nothing of these."""
+        of_both = self.found.keys() & other.found.keys()
+        partial = self.is_learned_part or other.is_learned_part
+        return (partial or self.found.keys() == other.found.keys()) and all(
+            _same(self.found[name], other.found[name]) for name in of_both
+        )
+
+    def completed(self, real: Mapping[str, str], complete: "Sequence[_Candidate]") -> Selection:
+        """With the buffers of a set that has them, where all that have them hold the same ones."""
+        first, *others = complete
+        alike = all(_same(first.found[name], other.found[name]) for other in others for name in self.lacks)
+        found = self.selection(real)
+        if not alike:
+            return found
+        taken = {real[name]: first.found[name] for name in self.lacks}
+        lent = {f"{first.prefix}{name.removeprefix(first.added)}" for name in self.lacks}
+        left = tuple(name for name in found.leftovers if name not in lent)
+        return replace(
+            found, weights={**found.weights, **taken}, leftovers=left, borrowed=tuple(taken), lender=first.key
         )
 
     def selection(self, real: Mapping[str, str]) -> Selection:
@@ -197,27 +237,36 @@ class _Candidate:
         return tensor.is_floating_point() or tensor.is_complex() or tensor.ndim > 0
 
 
-def _candidates(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[_Candidate]:
+def _candidates(
+    weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor], buffers: Collection[str]
+) -> Iterator[_Candidate]:
     needed = {name for name in wanted if not name.endswith(_COUNTER)}
     for added in _common_fronts(wanted):
         inner = {name.removeprefix(added) for name in wanted}
-        counts = Counter(prefix for name in weights for prefix, rest in _splits(name) if rest in inner)
+        counts = Counter(prefix for name in weights for prefix, rest in splits(name) if rest in inner)
         # What is to be added to every name of the file is tried where nothing else fits.
         often = [prefix for prefix, _ in counts.most_common(MOST_PREFIXES)]
         prefixes = dict.fromkeys(often if added else ["", *often])
         for prefix in prefixes:
             found = {added + name: weights[prefix + name] for name in inner if prefix + name in weights}
             fits = sum(name in found and _fits(found[name], wanted[name]) for name in needed)
-            yield _Candidate(prefix, added, weights, wanted, found, fits, len(needed))
+            lacks = tuple(name for name in wanted if name in needed & {*buffers} and name not in found)
+            yield _Candidate(prefix, added, weights, wanted, found, fits, len(needed), lacks)
 
 
-def _splits(name: str) -> Iterator[tuple[str, str]]:
+def splits(name: str) -> Iterator[tuple[str, str]]:
     """`a.b.c` as ("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c")."""
     yield "", name
     place = name.find(".")
     while place >= 0:
         yield name[: place + 1], name[place + 1 :]
         place = name.find(".", place + 1)
+
+
+def known_names(own: Mapping[str, Tensor]) -> frozenset[str]:
+    """A network's names, also without what all of them begin with."""
+    names = {_without_compiled(name): value for name, value in own.items()}
+    return frozenset(name.removeprefix(front) for front in _common_fronts(names) for name in names)
 
 
 def common_front(names: Mapping[str, Tensor]) -> str:
@@ -228,7 +277,7 @@ def common_front(names: Mapping[str, Tensor]) -> str:
 def _common_fronts(names: Mapping[str, Tensor]) -> list[str]:
     """What all names begin with, from nothing to the longest: a factory may wrap the saved network."""
     fronts, first = [""], next(iter(names), "")
-    for front, _ in list(_splits(first))[1:]:
+    for front, _ in list(splits(first))[1:]:
         if not all(name.startswith(front) for name in names):
             break
         fronts.append(front)
@@ -271,7 +320,10 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def check_weights(network: nn.Module, found: Selection, path: Path) -> None:
-    """Raise CheckpointError with a line each for missing, unexpected and wrongly shaped weights."""
+    """Raise CheckpointError with a line each for missing, unexpected and wrongly shaped weights.
+
+    Whole numbers in the place of others are quantised: without their scale they say nothing.
+    """
     wanted, weights = network.state_dict(), found.weights
     # A counter that older checkpoints lack and that evaluation never reads.
     missing = [n for n in wanted if n not in weights and not n.endswith(_COUNTER)]
@@ -280,7 +332,17 @@ def check_weights(network: nn.Module, found: Selection, path: Path) -> None:
         for name, own in wanted.items()
         if name in weights and not _fits(weights[name], own)
     ]
-    kinds = (("missing", missing), ("unexpected", found.unexpected), ("wrongly shaped", shapes))
+    types = [
+        f"{clipped(name)} is {str(weights[name].dtype).removeprefix('torch.')}, the network has floats"
+        for name, own in wanted.items()
+        if name in weights and own.is_floating_point() and not weights[name].is_floating_point()
+    ]
+    kinds = (
+        ("missing", missing),
+        ("unexpected", found.unexpected),
+        ("wrongly shaped", shapes),
+        ("quantised or complex", types),
+    )
     problems = [f"{path}: {kind} weights: {listed(names)}" for kind, names in kinds if names]
     if problems:
         raise CheckpointError(*problems)
@@ -293,7 +355,8 @@ def put_weights(
 
     Raises CheckpointError where they are not its own, UsageError where it is not clear which are meant.
     """
-    found = select(weights, network.state_dict(), path, asked)
+    buffers = [name for name, _ in network.named_buffers()]
+    found = select(weights, network.state_dict(), path, asked, buffers)
     check_weights(network, found, path)
     try:
         network.load_state_dict(found.weights, strict=False)

@@ -29,6 +29,9 @@ def own(path, factor=1.0):
     network = nn.Conv2d(1, 20, 1)
     network.load_state_dict({n: factor * w for n, w in torch.load(path, weights_only=True).items()})
     return network
+def last(factor, path): return own(path, float(factor))
+def beyond(): raise BaseException("beyond")
+def generating(): raise GeneratorExit
 def text(path):
     network = nn.Conv2d(1, 20, 1)
     nn.init.constant_(network.weight, float(pathlib.Path(path).read_text()))
@@ -116,6 +119,8 @@ def test_malformed_names(name: str) -> None:
         ("own_networks:build:twice", "AttributeError"),
         ("own_networks:broken", "ZeroDivisionError: first line"),
         ("own_networks:silent", "KeyError"),
+        ("own_networks:beyond", "BaseException: beyond"),
+        ("own_networks:generating", "GeneratorExit"),
         ("own_networks:leaving", "SystemExit: 0"),
         ("own_networks:number", "TypeError: 'int' object is not callable"),
         ("own_networks:needs", "TypeError: needs() missing 2 required positional arguments: 'width' and"),
@@ -150,6 +155,8 @@ def test_a_factory_that_needs_one_argument_reads_the_file_itself(tmp_path: Path)
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert loaded.notes == (f"{path}: read by --model own_networks:own, which was given its path",)
     assert not load_model(path, factory="own_networks:build", trust=True).read_by_factory
+    loaded = load_model(path, factory="own_networks:last", args={"factor": 3}, trust=True)
+    assert torch.equal(loaded.network.state_dict()["weight"], 3 * network.weight)
     (problem,) = problems_of(
         lambda: load_model(path, factory="own_networks:own", weights="ema", trust=True), UsageError
     )

@@ -288,10 +288,14 @@ def test_averages_without_names_are_read_by_their_order(tmp_path: Path) -> None:
     shadow = [parameter.detach().clone() for parameter in averaged.parameters()]
     torch.save({"model": plain(1).state_dict(), "ema": {"decay": 0.9, "shadow_params": shadow}}, path)
     factory = "tests.models.networks:Plain"
-    loaded = load_model(path, factory=factory, trust=True)
-    assert loaded.notes == (
-        f"{path}: ema.shadow_params: 3 tensors without names were not read; if they are an average of the "
-        "weights, --weights ema.shadow_params reads it",
+    (problem,) = problems_of(lambda: load_model(path, factory=factory, trust=True), UsageError)
+    assert problem == (
+        f"{path}: weight sets that differ: model (3 weights), ema.shadow_params (3 tensors in the order of "
+        "the network's parameters); choose one with --weights KEY"
+    )
+    assert load_model(path, factory=factory, trust=True, weights="model").notes == (
+        f"{path}: ema.shadow_params: 3 tensors without the network's names were not read; if they are an "
+        "average of the weights, --weights ema.shadow_params reads it",
     )
     for asked in ("ema", "ema.shadow_params"):
         loaded = load_model(path, factory=factory, trust=True, weights=asked)
@@ -303,6 +307,64 @@ def test_averages_without_names_are_read_by_their_order(tmp_path: Path) -> None:
         lambda: load_model(path, factory=factory, trust=True, weights="ema"), CheckpointError
     )
     assert "3 tensors without names, which do not fit the network's 3 parameters" in problem
+
+
+@pytest.mark.parametrize("change", [lambda n: n.replace(".", "_"), lambda n: n.replace(".", "")])
+def test_averages_by_other_names_are_read_by_their_order(
+    tmp_path: Path, change: Callable[[str], str]
+) -> None:
+    path, averaged = tmp_path / "a.pt", plain(2)
+    shadow = {f"model_ema.{change(name)}": p.detach() for name, p in averaged.named_parameters()}
+    state = {**prefixed(plain(1), "model."), **shadow, "model_ema.decay": torch.tensor(0.9)}
+    torch.save({"state_dict": state}, path)
+    factory = "tests.models.networks:Plain"
+    (problem,) = problems_of(lambda: load_model(path, factory=factory, trust=True), UsageError)
+    assert "sets that differ: state_dict.model (3 weights), state_dict.model_ema (3 tensors" in problem
+    loaded = load_model(path, factory=factory, trust=True, weights="state_dict.model_ema")
+    found = loaded.network.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in averaged.named_parameters())
+
+
+def _normalised() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+
+
+def test_averages_of_what_is_learned_take_the_running_means_beside_them(tmp_path: Path) -> None:
+    path, network, averaged = tmp_path / "a.pt", _normalised(), randomized(_normalised())
+    learned = {name: p.detach() for name, p in averaged.named_parameters()}
+    state = {**network.state_dict(), "1.running_mean": torch.tensor([3.0, 4.0])}
+    torch.save({"model": state, "ema": learned}, path)
+    weights = all_weights(weight_sets(torch.load(path), path), path)
+    own, buffers = network.state_dict(), [name for name, _ in network.named_buffers()]
+    (problem,) = problems_of(lambda: select(weights, own, path, None, buffers), UsageError)
+    assert "weight sets that differ: model (7 weights" in problem
+    assert "ema (4 weights" in problem
+    found = select(weights, own, path, "ema", buffers)
+    assert all(torch.equal(found.weights[name], value) for name, value in learned.items())
+    assert found.weights["1.running_mean"].tolist() == [3, 4]
+    lent, left = found.notes(path)
+    assert lent == f"{path}: ema has no 1.running_mean, 1.running_var: those of model are read"
+    assert "running_mean" not in left
+    # The same values need no choice, and without a set beside it running means are missing.
+    same = all_weights(weight_sets({"model": state, "ema": dict(network.named_parameters())}, path), path)
+    assert select(same, own, path, None, buffers).key == "model"
+    alone = select(all_weights(weight_sets({"ema": learned}, path), path), own, path, None, buffers)
+    with pytest.raises(CheckpointError, match=r"missing weights: 1\.running_mean, 1\.running_var"):
+        check_weights(network, alone, path)
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.complex64])
+def test_weights_that_would_lose_their_meaning_are_refused(
+    tmp_path: Path, load: Load, kind: torch.dtype
+) -> None:
+    state = plain().state_dict()
+    name = next(iter(state))
+    torch.save({**state, name: state[name].to(kind)}, tmp_path / "a.pt")
+    (problem,) = problems_of(lambda: load(tmp_path / "a.pt", Plain), CheckpointError)
+    kind_name = str(kind).removeprefix("torch.")
+    assert problem == (
+        f"{tmp_path / 'a.pt'}: quantised or complex weights: {name} is {kind_name}, the network has floats"
+    )
 
 
 def test_a_mapping_that_holds_itself_is_no_obstacle() -> None:
