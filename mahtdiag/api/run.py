@@ -15,6 +15,7 @@ from mahtdiag.api.numbers import Number, Numbers, numbers_html
 from mahtdiag.api.tables import Table
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.numbers import HEADLINE
 from mahtdiag.errors import ExitStatus, RunFolderError
 from mahtdiag.runs import reading
 from mahtdiag.runs.tables import images_rows, keypoints_rows
@@ -28,22 +29,17 @@ from mahtdiag.workflows.calibration.screen import content_of, result_of
 from mahtdiag.workflows.compare.job import CompareRequest, compare
 from mahtdiag.workflows.gates.judging import results_of
 
-HEADLINE = (
-    "radial_error_px.mean",
-    "radial_error_mm.mean",
-    "anatomy.images_with_violations",
-    "calibration.mace",
-)
-"""The numbers that are named first."""
 
-
-def load(run: str | os.PathLike[str] | None = None) -> "Run":
+def load(run: str | os.PathLike[str] | int | None = None) -> "Run":
     """A run that is stored in a folder; the latest one of `runs/` in the current folder where none is named.
+
+    A number is that of `mahtdiag runs`.
 
     An interrupted run is read as far as it got, see `Run.complete`. Raises MahtdiagError, in one line each,
     for what is no run, is damaged, or was changed since it was finished.
     """
-    return Run(reading.open_run(None if run is None else Path(run), Path.cwd()))
+    path = None if run is None else Path(str(run) if isinstance(run, int) else run)
+    return Run(reading.open_run(path, Path.cwd()))
 
 
 class Run:

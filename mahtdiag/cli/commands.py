@@ -13,6 +13,7 @@ from mahtdiag.cli.export import export_command
 from mahtdiag.cli.init import init_command
 from mahtdiag.cli.inspect import inspect_command
 from mahtdiag.cli.report import report_command
+from mahtdiag.cli.runs import runs_command
 from mahtdiag.cli.schema import schema_command
 from mahtdiag.errors import ExitStatus
 
@@ -27,6 +28,7 @@ app.command("anatomy")(anatomy_command)
 app.command("calibration")(calibration_command)
 app.command("compare")(compare_command)
 app.command("report")(report_command)
+app.command("runs")(runs_command)
 app.command("export")(export_command)
 app.command("init")(init_command)
 app.command("inspect")(inspect_command)

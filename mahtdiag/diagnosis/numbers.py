@@ -25,6 +25,14 @@ from mahtdiag.statistics.intervals import Interval, by_unit, mean_interval, quan
 Content = Mapping[str, object]
 Trail = tuple[tuple[Mapping[str, object], str], ...]
 
+HEADLINE = (
+    "radial_error_px.mean",
+    "radial_error_mm.mean",
+    "anatomy.images_with_violations",
+    "calibration.mace",
+)
+"""The numbers of a run that are named first."""
+
 # In a record with one interval it is that of the first of these numbers.
 _ESTIMATES = ("mean", "observed", "value")
 

@@ -1,7 +1,9 @@
 """Reading run folders: the document as a validated model, the tables as arrays; which run is the latest."""
 
+import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +33,8 @@ DOCUMENT: Final = "run.json"
 IMAGES: Final = "images.parquet"
 KEYPOINTS: Final = "keypoints.parquet"
 PARTS: Final = "parts"
+MOST_FOLDERS_DEEP: Final = 3
+LONGEST_NUMBER: Final = 9
 
 
 @dataclass(frozen=True)
@@ -122,13 +126,16 @@ class Run:
 def open_run(path: Path | None, cwd: Path) -> Run:
     """The run in folder `path` (relative to `cwd`), or the newest finished one (None, `latest`).
 
+    `3` and `FOLDER/3`, where there is no such folder, are the third run of `runs/` and of FOLDER, as
+    `mahtdiag runs` numbers them.
+
     An interrupted run, also one whose process was killed, is read as far as it got.
 
     Raises:
         RunFolderError: no run yet, the folder is gone or is none, its `run.json` cannot be read, or a file of
             it is not as the run wrote it.
     """
-    folder = latest_run(cwd) if path is None or is_latest(path, cwd) else cwd / path
+    folder = latest_run(cwd) if path is None or is_latest(path, cwd) else _named_run(cwd / path, path, cwd)
     document = read_document(folder)
     require_unchanged(folder, document)
     return Run(folder, document, merged=document.status == "complete", cwd=cwd)
@@ -191,6 +198,61 @@ def read_document(folder: Path) -> RunDocument:
     except OSError as error:
         raise RunFolderError(f"{folder / DOCUMENT}: cannot be read ({error.strerror or error})") from error
     return parse_document(text, str(folder / DOCUMENT))
+
+
+def _named_run(folder: Path, path: Path, cwd: Path) -> Path:
+    """The folder, or the run that it gives the number of; raises RunFolderError for a number of none."""
+    if not path.name.isdecimal() or os.path.lexists(folder):
+        return folder
+    among = cwd / RUNS if path.parent == Path() else folder.parent
+    found = list_runs(among)
+    if not found:
+        return folder
+    number = int(path.name[:LONGEST_NUMBER])
+    if not 1 <= number <= len(found):
+        raise RunFolderError(
+            f"{path}: no run has this number; `mahtdiag runs` lists {len(found)}, from 1 to {len(found)}"
+        )
+    return found[number - 1]
+
+
+def list_runs(folder: Path) -> tuple[Path, ...]:
+    """The runs in a folder and in folders within it, in the order in which they were started.
+
+    That is the order of their numbers. A folder counts where its `run.json` says when it was started,
+    whatever else is wrong with it.
+    """
+    started = ((_started(found), found) for found in run_folders(folder))
+    return tuple(found for _, found in sorted((time, path) for time, path in started if time is not None))
+
+
+def run_folders(folder: Path, depth: int = MOST_FOLDERS_DEEP) -> Iterator[Path]:
+    """Folders that hold a `run.json`, by name; links are not followed, and in a run nothing is looked for."""
+    for inner in inner_folders(folder):
+        if os.path.lexists(inner / DOCUMENT):
+            yield inner
+        elif depth > 1:
+            yield from run_folders(inner, depth - 1)
+
+
+def inner_folders(folder: Path) -> list[Path]:
+    """The folders in a folder, without hidden ones and links; none where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.is_dir(follow_symlinks=False) and e.name[0] != "."]
+    except OSError:
+        return []
+    return [folder / name for name in sorted(names)]
+
+
+def _started(folder: Path) -> datetime | None:
+    """When a run was started, as far as its document says so."""
+    try:
+        content = json.loads((folder / DOCUMENT).read_bytes())
+        time = datetime.fromisoformat(content["started"])
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 RUNS: Final = "runs"

@@ -1,0 +1,172 @@
+"""`runs`: the runs of a folder beside each other, best first, and what else is in it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mahtdiag.diagnosis.metrics.metric import Better
+from mahtdiag.diagnosis.metrics.registry import metric_of, nearest_name, without_section
+from mahtdiag.diagnosis.numbers import HEADLINE, find_interval, find_number, paths_of
+from mahtdiag.errors import RunFolderError, UsageError
+from mahtdiag.reports.tables.runs import ListedNumber, ListedRun, OtherFolder, RunsResult
+from mahtdiag.reports.text import one_line
+from mahtdiag.runs.reading import (
+    DOCUMENT,
+    RUNS,
+    Run,
+    inner_folders,
+    latest_run,
+    list_runs,
+    open_run,
+    run_folders,
+)
+
+STARTED = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class RunsRequest:
+    """What a user asked for: `folder` None is `runs/`; `sort` a number of a run, or `started`."""
+
+    folder: Path | None
+    sort: str
+    cwd: Path
+
+
+def rank_runs(request: RunsRequest) -> RunsResult:
+    """Every run of a folder, those of the same data together, the best of them first.
+
+    A run that is not finished comes last, and so does one that does not know the number. Folders that are no
+    run, and runs that are damaged or were changed, are named with the reason.
+
+    Raises:
+        RunFolderError: no such folder, or no run in it.
+        UsageError: no run has a number of that name.
+    """
+    named = request.folder or Path(RUNS)
+    folder = request.cwd / named
+    if not folder.is_dir():
+        raise RunFolderError(f"{named}: no such folder; name the one that holds the runs")
+    if (folder / DOCUMENT).exists():
+        raise RunFolderError(
+            f"{named}: a run itself; name the folder that holds it, or use `mahtdiag report`"
+        )
+    runs, others = _opened(folder, request.cwd)
+    if not runs:
+        why = "; ".join(f"{other.path}: {other.problem}" for other in others[:3])
+        raise RunFolderError(
+            f"{named}: no run in it{f' ({why})' if why else ''}; `mahtdiag evaluate` makes one"
+        )
+    sort = without_section(request.sort)
+    contents = {run.number: run.content for run in runs}
+    known = {name for content in contents.values() for name in map(without_section, paths_of(content))}
+    if sort != STARTED and sort not in known:
+        near = nearest_name(sort, known)
+        raise UsageError(
+            f"--sort {request.sort}: no run has a number of that name; "
+            f"{f'did you mean {near}?' if near else 'give one of run.json, or started'}"
+        )
+    columns = tuple(name for name in dict.fromkeys((*HEADLINE, sort)) if name in known)
+    listed = [replace(run.listed, numbers=_numbers(run.content, columns)) for run in runs]
+    return RunsResult(str(named), sort, columns, tuple(_ranked(listed, sort)), tuple(others))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    number: int
+    listed: ListedRun
+    content: dict[str, object]
+
+
+def _opened(folder: Path, cwd: Path) -> tuple[list[_Opened], list[OtherFolder]]:
+    """The runs that can be read, by their numbers, and every other folder."""
+    numbers = {path: number for number, path in enumerate(list_runs(folder), start=1)}
+    latest = _latest(cwd)
+    runs, others = [], []
+    for path in run_folders(folder):
+        try:
+            run = open_run(path, cwd)
+        except RunFolderError as error:
+            more = f", and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
+            reason = error.problems[0].removeprefix(f"{path}/").removeprefix(f"{path}: ")
+            others.append(OtherFolder(_seen(path, cwd), f"{one_line(reason)}{more}"))
+            continue
+        number = numbers.get(path)
+        if number is None:
+            others.append(OtherFolder(_seen(path, cwd), f"{DOCUMENT} does not say when it was started"))
+            continue
+        content = run.document.model_dump(mode="json", by_alias=True)
+        runs.append(_Opened(number, _listed(run, number, is_latest=path.resolve() == latest), content))
+    empty = (inner for inner in inner_folders(folder) if not any(True for _ in _runs_at(inner)))
+    others += [OtherFolder(_seen(path, cwd), f"no run: it has no {DOCUMENT}") for path in empty]
+    return sorted(runs, key=lambda run: run.number), others
+
+
+def _runs_at(folder: Path) -> Iterator[Path]:
+    if os.path.lexists(folder / DOCUMENT):
+        yield folder
+    else:
+        yield from run_folders(folder, depth=2)
+
+
+def _latest(cwd: Path) -> Path | None:
+    try:
+        return latest_run(cwd).resolve()
+    except RunFolderError:
+        return None
+
+
+def _seen(path: Path, cwd: Path) -> str:
+    return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
+
+
+def _listed(run: Run, number: int, *, is_latest: bool) -> ListedRun:
+    document = run.document
+    return ListedRun(
+        number=number,
+        run=run.label,
+        finished=document.status == "complete",
+        latest=is_latest,
+        started=document.started,
+        view=document.view,
+        checkpoint=document.checkpoint.path,
+        checkpoint_sha256=document.checkpoint.sha256,
+        data=document.data.path,
+        data_sha256=document.data.sha256 or document.data.listing_sha256,
+        images=document.images.total,
+        evaluated=document.images.evaluated,
+        failed=document.images.failed,
+        gates=len(document.gates),
+        gates_failed=tuple(gate.metric for gate in document.gates if not gate.passed),
+    )
+
+
+def _numbers(content: dict[str, object], names: Sequence[str]) -> dict[str, ListedNumber]:
+    found = {}
+    for name in names:
+        value = find_number(content, name) if name != STARTED else None
+        if value is not None:
+            metric = metric_of(name)
+            unit, label = ("", name) if metric is None else (metric.unit, metric.label)
+            found[name] = ListedNumber(value, find_interval(content, name), unit, label)
+    return found
+
+
+def _ranked(runs: Sequence[ListedRun], sort: str) -> Iterator[ListedRun]:
+    """Best first within a set of images; sets in the order of their latest run, the newest first."""
+    metric = metric_of(sort)
+    sign = -1.0 if metric is not None and metric.better is Better.HIGHER else 1.0
+
+    def place(run: ListedRun) -> tuple[bool, bool, float]:
+        value = -run.started.timestamp() if sort == STARTED else None
+        number = run.numbers.get(sort)
+        if number is not None:
+            value = sign * number.value
+        return not run.finished, value is None, 0.0 if value is None else value
+
+    newest: dict[object, float] = {}
+    for run in runs:
+        newest[run.of] = max(newest.get(run.of, 0.0), run.started.timestamp())
+    for of in sorted(newest, key=lambda of: -newest[of]):
+        yield from sorted((run for run in runs if run.of == of), key=place)

@@ -1,0 +1,174 @@
+"""The runs of a folder: which there are, their order, their numbers, and what is no run."""
+
+import shutil
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mahtdiag.errors import RunFolderError, UsageError
+from mahtdiag.reports.tables.runs import RunsResult, runs_content, runs_parts
+from mahtdiag.reports.tables.table import Line, Table
+from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.reading import list_runs, open_run
+from mahtdiag.workflows.runs.job import RunsRequest, rank_runs
+from tests.runs.builders import header
+
+DESK = Path(__file__).parents[2] / "fixtures" / "runs" / "desk"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    shutil.copytree(DESK, tmp_path / "desk")
+    return tmp_path / "desk"
+
+
+def ranked(desk: Path, folder: str | None = None, sort: str = "radial_error_px.mean") -> RunsResult:
+    return rank_runs(RunsRequest(None if folder is None else Path(folder), sort, desk))
+
+
+def names(result: RunsResult) -> list[str]:
+    return [run.run.rpartition("/")[2] for run in result.runs]
+
+
+def test_best_first_among_runs_of_the_same_images(desk: Path) -> None:
+    result = ranked(desk)
+    assert names(result) == ["la", "b", "earlier", "a"]
+    assert [run.latest for run in result.runs] == [True, False, False, False]
+    of_ap = [run.numbers["radial_error_px.mean"].value for run in result.runs[1:]]
+    assert of_ap == sorted(of_ap)
+    assert result.runs[1].of == result.runs[2].of != result.runs[0].of
+    # More is better: the other way round.
+    by_rate = [run.numbers["sdr_px.4"].value for run in ranked(desk, sort="sdr_px.4").runs[1:]]
+    assert by_rate == sorted(by_rate, reverse=True)
+    assert ranked(desk, sort="metrics.sdr_px.4").sort == "sdr_px.4"
+    started = [run.started for run in ranked(desk, sort="started").runs[1:]]
+    assert started == sorted(started, reverse=True)
+
+
+def test_numbers_stay_whatever_the_order(desk: Path) -> None:
+    by_error = {run.run: run.number for run in ranked(desk).runs}
+    assert by_error == {run.run: run.number for run in ranked(desk, sort="started").runs}
+    assert sorted(by_error.values()) == [1, 2, 3, 4]
+    for label, number in by_error.items():
+        assert open_run(Path(str(number)), desk).path == desk / label
+        assert open_run(Path("runs") / str(number), desk).path == desk / label
+    # A folder of that name is meant first.
+    shutil.copytree(desk / "runs" / "b", desk / "1")
+    assert open_run(Path("1"), desk).path == desk / "1"
+
+
+def test_a_damaged_run_keeps_its_number_where_it_says_when_it_began(desk: Path) -> None:
+    before = {run.run: run.number for run in ranked(desk).runs}
+    document = desk / "runs" / "a" / "run.json"
+    document.write_text(document.read_text(encoding="utf-8").replace('"mean": ', '"mean": 1', 1))
+    result = ranked(desk)
+    assert {run.run: run.number for run in result.runs} == {k: v for k, v in before.items() if k != "runs/a"}
+    (other,) = result.others
+    assert (other.path, other.problem.partition(";")[0]) == (
+        "runs/a",
+        "run.json: changed since the run was finished (checksum)",
+    )
+    with pytest.raises(RunFolderError, match="changed since"):
+        open_run(Path(str(before["runs/a"])), desk)
+
+
+def test_a_number_of_no_run(desk: Path) -> None:
+    for wrong in ("0", "5", "99999999999999999999"):
+        with pytest.raises(
+            RunFolderError, match=rf"^{wrong}: no run has this number; .* lists 4, from 1 to 4$"
+        ):
+            open_run(Path(wrong), desk)
+    shutil.rmtree(desk / "runs")
+    with pytest.raises(RunFolderError, match="no such run folder"):
+        open_run(Path("1"), desk)
+
+
+def test_what_is_no_run_is_named(desk: Path) -> None:
+    runs = desk / "runs"
+    (runs / "notes").mkdir()
+    (runs / ".hidden").mkdir()
+    (runs / "of" / "others" / "deep").mkdir(parents=True)
+    wrong = {
+        "broken": b"{",
+        "list": b"[]",
+        "foreign": b'{"started": 3, "schema": 1}',
+        "dated": b'{"started": "yesterday"}',
+        "bytes": b"\xff\xfe\x00",
+        "empty": b"",
+    }
+    for name, text in wrong.items():
+        (runs / name).mkdir()
+        (runs / name / "run.json").write_bytes(text)
+    (runs / "folder" / "run.json").mkdir(parents=True)
+    (runs / "loop").symlink_to(runs)
+    (runs / "dangling").mkdir()
+    (runs / "dangling" / "run.json").symlink_to("nowhere")
+    shutil.copytree(runs / "b", runs / "of" / "others" / "edited")
+    (runs / "of" / "others" / "edited" / "images.parquet").unlink()
+    (runs / "a\nb").mkdir()
+    result = ranked(desk)
+    assert sorted(names(result)) == ["a", "b", "earlier", "la"]
+    others = {other.path: other.problem for other in result.others}
+    assert set(others) == {f"runs/{name}" for name in (
+        "notes", "broken", "list", "foreign", "dated", "bytes", "empty", "folder", "dangling",
+        "of/others/edited", "a\nb")}  # fmt: skip
+    assert all(problem and "\n" not in problem for problem in others.values())
+    lines = [part.text for part in runs_parts(result) if isinstance(part, Line)]
+    assert len(lines) == 8 + 1 + 1
+    assert all("\n" not in line for line in lines)
+    assert len(runs_content(result)["not_listed"]) == 11  # type: ignore[arg-type]
+
+
+def test_unfinished_runs_come_last(desk: Path) -> None:
+    started = open_run(Path("runs/b"), desk).document.started + timedelta(days=1)
+    beginning = open_run(Path("runs/b"), desk).document
+    begun = header().model_copy(update={"started": started, "data": beginning.data})
+    RunFolder.create(desk / "runs" / "begun", begun)
+    result = ranked(desk)
+    assert names(result) == ["b", "earlier", "a", "begun", "la"]
+    assert [run.finished for run in result.runs] == [True, True, True, False, True]
+    tables = [part for part in runs_parts(result) if isinstance(part, Table)]
+    cells = [cell.text for part in tables for row in part.rows for cell in row.cells]
+    assert "begun (unfinished, 0 of 13)" in cells
+
+
+def test_what_cannot_be_listed(desk: Path) -> None:
+    for folder, problem in (
+        ("nothing", "nothing: no such folder"),
+        ("runs/a", "runs/a: a run itself"),
+        ("data", "data: no run in it"),
+        ("now.toml", "now.toml: no such folder"),
+    ):
+        with pytest.raises(RunFolderError, match=problem):
+            ranked(desk, folder)
+    with pytest.raises(
+        UsageError, match=r"--sort radial_error_px\.maen: .*; did you mean radial_error_px\.mean\?"
+    ):
+        ranked(desk, sort="radial_error_px.maen")
+    with pytest.raises(UsageError, match=r"give one of run\.json, or started"):
+        ranked(desk, sort="zzzzzz")
+
+
+def test_tables_are_for_80_columns_and_name_what_comes_next(desk: Path) -> None:
+    parts = [*runs_parts(ranked(desk))]
+    assert isinstance(parts[-1], Line)
+    number = {run.run: run.number for run in ranked(desk).runs}
+    assert parts[-1].text == f"next: mahtdiag compare {number['runs/earlier']} {number['runs/b']}"
+    shutil.move(desk / "runs", desk / "my runs")
+    last = [*runs_parts(ranked(desk, "my runs"))][-1]
+    assert isinstance(last, Line)
+    assert last.text == "next: mahtdiag compare 'my runs/1' 'my runs/3'"
+    assert open_run(Path("my runs/3"), desk).path == desk / "my runs" / "b"
+
+
+@pytest.mark.slow
+def test_a_hundred_runs_in_seconds(desk: Path) -> None:
+    for number in range(100):
+        shutil.copytree(desk / "runs" / "a", desk / "many" / f"run-{number}")
+    begun = time.perf_counter()
+    assert len(ranked(desk, "many").runs) == 100
+    listing = time.perf_counter() - begun
+    assert len(list_runs(desk / "many")) == 100
+    assert listing < 10.0
