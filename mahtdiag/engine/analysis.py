@@ -12,12 +12,12 @@ from mahtdiag.losses.heatmap import (
     PUBLISHED_WEIGHT,
     FocalWeight,
     HeatmapLosses,
-    most_precise,
     sum_outside,
     windowed_heatmap_losses,
 )
 from mahtdiag.schema.choices import HeatmapFlag, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.model_spec import Decoding
+from mahtdiag.schema.precision import most_precise
 from mahtdiag.schema.records import BatchReading, Floats, ModelOutputs, PeakPlaces
 
 

@@ -26,6 +26,7 @@ from mahtdiag.heatmaps.peaks import (
 )
 from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag
 from mahtdiag.schema.model_spec import Decoding
+from mahtdiag.schema.precision import most_precise
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def read_heatmaps(heatmaps: Tensor, decoding: Decoding, cell_size: Tensor | None
 
     `cell_size` `[B, 2]` (x, y): what a cell measures in the unit of the expected radial error, which is
     computed only where it is given: all cells that weigh anything are then read a second time.
-    Works in the heatmaps' own dtype, in float32 for half precisions. Raises ValueError for another shape, for
-    heatmaps without cells, or for a σ or β that is not positive.
+    Works in the heatmaps' own dtype, in float32 for half precisions; means of whole maps are summed in
+    float64. Raises ValueError for another shape, for heatmaps without cells, or for a σ or β that is not
+    positive.
     """
     if heatmaps.ndim != 4 or 0 in heatmaps.shape[2:]:
         raise ValueError(f"heatmaps must be [B, K, H, W] with cells, not {list(heatmaps.shape)}")
@@ -111,7 +113,7 @@ def soft_argmax(heatmaps: Tensor, beta: float = 1.0) -> Tensor:
     a NaN or +∞ gives NaN. Half precisions are read as float32. Raises ValueError unless β is positive. Sun et
     al., Integral Human Pose Regression, ECCV 2018.
     """
-    return _averaged(heatmaps, beta)[0]
+    return _averaged(heatmaps, beta)[0].to(reading_dtype(heatmaps))
 
 
 def expectation(heatmaps: Tensor) -> Tensor:
@@ -121,7 +123,7 @@ def expectation(heatmaps: Tensor) -> Tensor:
     flat one gives its middle, one with a NaN or +∞ gives NaN. Half precisions are read as float32. Nibali et
     al., Numerical Coordinate Regression with Convolutional Neural Networks, 2018.
     """
-    return _averaged(heatmaps, None)[0]
+    return _averaged(heatmaps, None)[0].to(reading_dtype(heatmaps))
 
 
 def soft_moments(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
@@ -130,14 +132,15 @@ def soft_moments(heatmaps: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     Σ (x−x̄)², (x−x̄)·(y−ȳ), (y−ȳ)² · softmax(β·h) over the whole map: two peaks are as wide as they lie apart.
     Cells, cells²; no variance is below that of one cell, 1/12. Otherwise as `soft_argmax`.
     """
-    return _soft_moments(heatmaps, beta, None)[:2]
+    place, spread, _ = _soft_moments(heatmaps, beta, None)
+    return place.to(reading_dtype(heatmaps)), spread.to(reading_dtype(heatmaps))
 
 
 def _by_image(
     heatmaps: Tensor, beta: float | None, cell_size: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The same of a batch, one image at a time: a copy is needed of what is read."""
-    found = heatmaps.new_empty((*heatmaps.shape[:2], 6), dtype=reading_dtype(heatmaps))
+    found = heatmaps.new_empty((*heatmaps.shape[:2], 6), dtype=most_precise(heatmaps.device))
     for image, part in enumerate(heatmaps):
         size = None if cell_size is None else cell_size[image]
         place, spread, distance = _soft_moments(part, beta, size)
@@ -158,10 +161,10 @@ def _soft_moments(
         for axis, side in enumerate((columns.shape[-1], rows.shape[-1]))
     )
     # About the place before they are multiplied: differences of large sums would cancel.
-    xy = (torch.einsum("...yx,...x->...y", weights, from_x) * from_y).sum(-1)
+    xy = (torch.einsum("...yx,...x->...y", weights, from_x.to(weights.dtype)) * from_y).sum(-1)
     sums = torch.stack([(columns * from_x**2).sum(-1), xy, (rows * from_y**2).sum(-1)], -1)
     least = sums.new_tensor([LEAST_VARIANCE, -math.inf, LEAST_VARIANCE])
-    distance = None if cell_size is None else distance_by_weights(weights, place, cell_size)
+    distance = None if cell_size is None else distance_by_weights(weights, place.to(weights.dtype), cell_size)
     return place, torch.maximum(sums / total, least), distance
 
 
@@ -173,10 +176,12 @@ def _averaged(heatmaps: Tensor, beta: float | None) -> tuple[Tensor, Tensor, Ten
     height, width = heatmaps.shape[-2:]
     heatmaps = heatmaps.to(reading_dtype(heatmaps))
     weights = _shares(heatmaps) if beta is None else _soft_shares(heatmaps, beta)
-    rows, columns = weights.sum(-1), weights.sum(-2)
+    # In float32 the places of the same network in two libraries would differ by 1e-4 px.
+    precise = most_precise(heatmaps.device)
+    rows, columns = weights.sum(-1).to(precise), weights.sum(-2).to(precise)
     total = rows.sum(-1)
-    x = torch.arange(width, device=heatmaps.device, dtype=heatmaps.dtype)
-    y = torch.arange(height, device=heatmaps.device, dtype=heatmaps.dtype)
+    x = torch.arange(width, device=heatmaps.device, dtype=precise)
+    y = torch.arange(height, device=heatmaps.device, dtype=precise)
     place = torch.stack([(columns * x).sum(-1) / total, (rows * y).sum(-1) / total], -1)
     return place, weights, columns, rows
 

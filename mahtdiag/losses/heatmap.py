@@ -15,6 +15,7 @@ from mahtdiag.losses.reduction import (
     mean_where,
     reduce_images,
 )
+from mahtdiag.schema.precision import most_precise
 
 Emphasis = Literal["background", "keypoint"]
 
@@ -332,11 +333,6 @@ def _inside(pieces: Tensor, windows: _Windows, gamma: float, emphasis: Emphasis)
 def _total(values: Tensor) -> Tensor:
     """Sum over all but the first two axes, in the precision of sums over heatmaps."""
     return values.flatten(2).sum(-1).to(most_precise(values.device))
-
-
-def most_precise(device: torch.device) -> torch.dtype:
-    """The widest float that a device has: MPS has no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _profile(index: Tensor, centre: Tensor, sigma: float) -> Tensor:

@@ -180,7 +180,8 @@ def test_half_precisions_are_read_as_float32(method: DecodeMethod, dtype: torch.
     centre = torch.tensor([300.3, 310.6])
     exact = gaussian_targets(centre, 2.0, 330, 340)
     reading = read(exact.to(dtype), method)
-    assert reading.points.dtype == reading.spread.dtype == reading.peak.dtype == torch.float32
+    assert reading.spread.dtype == reading.peak.dtype == torch.float32
+    assert torch.finfo(reading.points.dtype).bits >= 32
     same = read(exact.to(dtype).float(), method)
     assert torch.equal(reading.points, same.points)
     assert torch.equal(reading.spread, same.spread)
