@@ -10,6 +10,7 @@ from mahtdiag.cli.calibration import calibration_command
 from mahtdiag.cli.compare import compare_command
 from mahtdiag.cli.evaluate import evaluate_command
 from mahtdiag.cli.export import export_command
+from mahtdiag.cli.figures import figures_command
 from mahtdiag.cli.init import init_command
 from mahtdiag.cli.inspect import inspect_command
 from mahtdiag.cli.report import report_command
@@ -29,6 +30,7 @@ app.command("calibration")(calibration_command)
 app.command("compare")(compare_command)
 app.command("report")(report_command)
 app.command("runs")(runs_command)
+app.command("figures")(figures_command)
 app.command("export")(export_command)
 app.command("init")(init_command)
 app.command("inspect")(inspect_command)

@@ -115,6 +115,14 @@ class FacingSide(StrEnum):
     RIGHT = "right"
 
 
+class FigureFormat(StrEnum):
+    """What `figures` writes."""
+
+    PDF = "pdf"
+    SVG = "svg"
+    PNG = "png"
+
+
 @dataclass(frozen=True, slots=True)
 class ImageChoice:
     """Which images are drawn or shown: the `most` worst (None: all). `text` is what the user wrote."""

@@ -81,15 +81,14 @@ def test_nothing_is_printed_over_something_else(report: Path, open_report: Opene
     assert printed(report, open_report).evaluate(OVERLAPPING) == []
 
 
-def test_pictures_alone_stand_beside_each_other(report: Path, open_report: Opener) -> None:
+def test_pictures_stand_beside_each_other(report: Path, open_report: Opener) -> None:
     page = printed(report, open_report)
-    tops = (
-        page.locator("#errors .row")
-        .first.locator(".plot")
-        .evaluate_all("plots => plots.map((plot) => plot.closest('.stack').getBoundingClientRect().top)")
+    places = page.locator("#errors .plots .picture").evaluate_all(
+        "all => all.map((it) => [it.getBoundingClientRect().left, it.getBoundingClientRect().top])"
     )
-    assert len(tops) == 2
-    assert tops[0] == tops[1]
+    columns = {left: min(top for other, top in places if other == left) for left, _ in places}
+    assert len(columns) == 2
+    assert len(set(columns.values())) == 1
 
 
 @pytest.mark.parametrize("width", [480, 820, 1280])

@@ -1,6 +1,5 @@
-"""The pictures of `calibration`: five figures from a report and the residuals behind it."""
+"""Pictures of σ: five figures from a report and the residuals behind it."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import isfinite, pi, sqrt
 
@@ -8,21 +7,24 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MultipleLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
+from scipy.special import erf
 
 from mahtdiag.calibration.report import CalibrationReport, Curve
 from mahtdiag.reports.figures.spine import spine_figure
 from mahtdiag.reports.figures.style import (
     BLUE,
+    COLUMN,
+    DPI,
     INK,
+    LINE,
+    MM,
     MUTED,
     PALE,
+    SMALL,
     VERMILLION,
-    figure_bytes,
     new_plot,
-    plot_style,
-    titled,
 )
 from mahtdiag.reports.text import ABSENT, counted, number, percent
 from mahtdiag.schema.skeleton import Skeleton
@@ -34,6 +36,7 @@ MOST_DOTS = 4000
 Z_SHOWN = 5.0
 Z_BINS = 40
 DECADES_SHOWN = 2.5
+TENTHS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +56,20 @@ class PlotData:
     conformal_limit: float
 
 
-def calibration_pictures(data: PlotData) -> Iterator[tuple[str, bytes]]:
-    """File name and content of every picture that the data allow, as PNG and as SVG."""
-    for name, make in figure_makers().items():
-        with plot_style():
-            figure = make(data)
-            yield f"{name}.png", figure_bytes(figure, "png")
-            yield f"{name}.svg", figure_bytes(figure, "svg")
-
-
-def figure_makers() -> dict[str, Callable[[PlotData], Figure]]:
-    """What draws each of the pictures, by its name."""
-    return {
-        "reliability": reliability_figure,
-        "sparsification": sparsification_figure,
-        "z-histogram": z_figure,
-        "error-sigma": error_sigma_figure,
-        "keypoint-coverage": coverage_figure,
-    }
-
-
-def _counted(report: CalibrationReport) -> str:
+def counted_points(report: CalibrationReport) -> str:
     return f"{counted(report.n_keypoints, 'keypoint')} in {counted(report.n_images, 'image')}"
 
 
 def reliability_figure(data: PlotData) -> Figure:
-    """Share of errors inside the predicted interval (per axis) and ellipse, by nominal level."""
+    """Share of errors inside the predicted interval (per axis) and ellipse, by nominal level.
+
+    Below it the number of coordinates, two of each keypoint, that first lie inside an interval of each level:
+    as many in each tenth where σ is right.
+    """
     report = data.report
-    figure, axes = new_plot(6.4, 6.2)
-    axes.plot([0, 1], [0, 1], color=INK, linewidth=1.0, linestyle=(0, (2, 2)), label="perfect")
+    figure = Figure(figsize=(COLUMN, 100 * MM), dpi=DPI, layout="constrained")
+    axes, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=(0, (2, 2)), label="perfect")
     curves = (
         ("intervals, per axis", report.curve, report.mace, BLUE, "-"),
         ("ellipses", report.radial.curve, report.radial.mace, VERMILLION, (0, (5, 2))),
@@ -89,24 +77,32 @@ def reliability_figure(data: PlotData) -> Figure:
     for name, curve, mace, colour, style in curves:
         if curve is not None:
             _curve(axes, curve, f"{name} (MACE {number(mace)})", colour, style)
-    axes.text(0.03, 0.80, "underconfident:\nσ too large", transform=axes.transAxes, color=MUTED, fontsize=9)
     axes.text(
-        0.97,
-        0.06,
-        "overconfident:\nσ too small",
-        transform=axes.transAxes,
-        color=MUTED,
-        fontsize=9,
-        ha="right",
-    )
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.set_xlabel("promised: level of the interval or ellipse")
+        *(0.03, 0.76, "underconfident:\nσ too large"),
+        transform=axes.transAxes, color=MUTED, fontsize=SMALL, va="top",
+    )  # fmt: skip
+    axes.text(
+        *(0.97, 0.05, "overconfident:\nσ too small"),
+        transform=axes.transAxes, color=MUTED, fontsize=SMALL, ha="right",
+    )  # fmt: skip
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_ylabel("observed: share of keypoints inside")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.0))
-    titled(axes, "Is σ as large as the errors?", _counted(report))
+    _counts_by_level(counts, data.z)
     return figure
+
+
+def _counts_by_level(axes: Axes, z: Floats) -> None:
+    levels = erf(np.abs(z[np.isfinite(z)]) / sqrt(2.0))
+    found, edges = np.histogram(levels, TENTHS, (0.0, 1.0))
+    axes.bar(edges[:-1], found, width=1.0 / TENTHS, align="edge", color=BLUE, alpha=0.35, edgecolor=BLUE,
+             linewidth=0.6)  # fmt: skip
+    axes.axhline(levels.size / TENTHS, color=INK, linewidth=0.8, linestyle=(0, (2, 2)))
+    axes.set_ylabel("coordinates")
+    axes.set_xlabel("promised: level of the interval or ellipse")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
 
 
 def _curve(
@@ -115,38 +111,38 @@ def _curve(
     if curve.low is not None and curve.high is not None:
         axes.fill_between(curve.levels, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
         label += ", 95 % band"
-    axes.plot(curve.levels, curve.observed, color=colour, linewidth=2.0, linestyle=style, label=label)
+    axes.plot(curve.levels, curve.observed, color=colour, linewidth=LINE, linestyle=style, label=label)
 
 
 def sparsification_figure(data: PlotData) -> Figure:
     """Mean error of what is kept when the least certain keypoints are removed first."""
     report, curve = data.report, data.report.sparsification
-    figure, axes = new_plot(6.8, 4.8)
+    figure, axes = new_plot(COLUMN, 62 * MM)
     if curve is not None:
         mean = float(curve.oracle_error_px[0])
-        axes.axhline(mean, color=INK, linewidth=1.0, linestyle=(0, (2, 2)), label="removed at random")
+        axes.axhline(mean, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), label="removed at random")
         axes.fill_between(
             curve.removed, curve.oracle_error_px, curve.kept_error_px, color=BLUE, alpha=0.12, linewidth=0
         )
-        axes.plot(curve.removed, curve.kept_error_px, color=BLUE, linewidth=2.0, label="removed by σ")
+        axes.plot(curve.removed, curve.kept_error_px, color=BLUE, linewidth=LINE, label="removed by σ")
         axes.plot(
-            curve.removed, curve.oracle_error_px, color=VERMILLION, linewidth=2.0, linestyle=(0, (5, 2)),
+            curve.removed, curve.oracle_error_px, color=VERMILLION, linewidth=LINE, linestyle=(0, (5, 2)),
             label="removed by the error itself (best possible)",
         )  # fmt: skip
-        axes.legend(loc="best")
-        axes.set_ylim(0.0, 1.08 * max(mean, float(curve.kept_error_px.max())) or 1.0)
+        axes.set_ylim(0.0, 1.4 * max(mean, float(curve.kept_error_px.max())) or 1.0)
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of keypoints removed, least certain first")
     axes.set_ylabel("mean error of the rest, px")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    area = "undefined" if report.ause is None else f"{percent(report.ause)} of the mean error"
-    titled(axes, f"Does σ find the errors? AUSE {area}", _counted(report))
+    if report.ause is not None:
+        axes.plot([], [], " ", label=f"AUSE {percent(report.ause)} of the mean error")
+        axes.legend(loc="best")
     return figure
 
 
 def z_figure(data: PlotData) -> Figure:
     """Histogram of z = (predicted − true) / σ by axis, against the normal that a right σ gives."""
-    figure, axes = new_plot(6.8, 4.8)
+    figure, axes = new_plot(COLUMN, 62 * MM)
     edges = np.linspace(-Z_SHOWN, Z_SHOWN, Z_BINS + 1).tolist()
     for axis, name, colour, style in ((0, "x", BLUE, "-"), (1, "y", VERMILLION, (0, (5, 2)))):
         # What lies beyond the picture is counted in its outermost bars.
@@ -155,26 +151,23 @@ def z_figure(data: PlotData) -> Figure:
         label = f"z in {name}: mean {data.z[:, axis].mean():+.2f}, std {data.z[:, axis].std():.2f}"
         axes.hist(shown, edges, weights=weights, color=colour, alpha=0.15)
         axes.hist(
-            shown, edges, weights=weights, histtype="step", color=colour, linewidth=1.8, linestyle=style,
+            shown, edges, weights=weights, histtype="step", color=colour, linewidth=LINE, linestyle=style,
             label=label,
         )  # fmt: skip
     grid = np.linspace(-Z_SHOWN, Z_SHOWN, 401)
-    axes.plot(grid, np.exp(-0.5 * grid**2) / sqrt(2 * pi), color=INK, linewidth=1.4, label="standard normal")
+    axes.plot(grid, np.exp(-0.5 * grid**2) / sqrt(2 * pi), color=INK, linewidth=0.9, label="standard normal")
     beyond = float((np.abs(data.z) > Z_SHOWN).mean())
     axes.set_xlim(-Z_SHOWN, Z_SHOWN)
     axes.set_ylim(0.0, 1.28 * axes.get_ylim()[1])
-    axes.set_xlabel(
-        f"z = (predicted − true) / σ; {percent(beyond)} beyond ±{Z_SHOWN:g} in the outermost bars"
-    )
+    axes.set_xlabel(f"z = (predicted − true) / σ\n{percent(beyond)} beyond ±{Z_SHOWN:g}, in the last bars")
     axes.set_ylabel("density")
-    axes.legend(loc="upper left", ncols=2, fontsize=9)
-    titled(axes, "Are the errors Gaussian, without bias, and as wide as σ?", _counted(data.report))
+    axes.legend(loc="upper left", ncols=2, fontsize=SMALL)
     return figure
 
 
 def error_sigma_figure(data: PlotData) -> Figure:
     """Radial error against σ on logarithmic axes, with the conformal radius and the mean error by σ."""
-    figure, axes = new_plot(6.8, 5.4)
+    figure, axes = new_plot(COLUMN, 66 * MM)
     sigma, error = data.sigma_px, data.error_px
     low, high = (float(v) for v in np.quantile(sigma, [0.0, 1.0]))
     x = np.array([low / 1.1, high * 1.1])
@@ -184,15 +177,15 @@ def error_sigma_figure(data: PlotData) -> Figure:
         dots = np.sort(np.random.default_rng(0).choice(len(error), MOST_DOTS, replace=False))
     some = f" ({MOST_DOTS:,} of them)" if len(dots) < len(error) else ""
     axes.plot(
-        sigma[dots], np.maximum(error[dots], floor), ".", color=BLUE, alpha=0.35, markersize=5,
+        sigma[dots], np.maximum(error[dots], floor), ".", color=BLUE, alpha=0.35, markersize=2.5,
         markeredgewidth=0, label=f"keypoints{some}",
     )  # fmt: skip
     gaussian = sqrt(-2.0 * np.log1p(-data.conformal_coverage))
     promised = f"{100 * data.conformal_coverage:g} %"
-    axes.plot(x, gaussian * x, color=INK, linewidth=1.2, linestyle=(0, (2, 2)),
+    axes.plot(x, gaussian * x, color=INK, linewidth=0.8, linestyle=(0, (2, 2)),
               label=f"{promised} if σ were right: {gaussian:.2f} σ")  # fmt: skip
     if isfinite(data.conformal_limit):
-        axes.plot(x, data.conformal_limit * x, color=VERMILLION, linewidth=2.0,
+        axes.plot(x, data.conformal_limit * x, color=VERMILLION, linewidth=LINE,
                   label=f"{promised} conformal radius: {data.conformal_limit:.2f} σ")  # fmt: skip
     _mean_by_sigma(axes, data)
     plain = FuncFormatter(lambda value, _: f"{value:g}")
@@ -204,8 +197,7 @@ def error_sigma_figure(data: PlotData) -> Figure:
         axes.xaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if f"{v:.0e}"[0] in "235" else ""))
     axes.set_xlabel("σ, px (root mean square of both axes)")
     axes.set_ylabel("radial error, px")
-    axes.legend(loc="upper left", fontsize=9)
-    titled(axes, "Are uncertain keypoints the wrong ones?", _counted(data.report))
+    axes.legend(loc="upper left", fontsize=SMALL)
     return figure
 
 
@@ -224,15 +216,15 @@ def _mean_by_sigma(axes: Axes, data: PlotData, bins: int = 8) -> None:
     axes.plot(
         [float(data.sigma_px[part].mean()) for part in parts],
         [max(float(data.error_px[part].mean()), 1e-12) for part in parts],
-        "o-", color=INK, markersize=6, markeredgecolor="white", linewidth=1.4,
+        "o-", color=INK, markersize=3, markeredgecolor="white", linewidth=0.9,
         label="mean error of each eighth by σ",
     )  # fmt: skip
 
 
 def coverage_figure(data: PlotData) -> Figure:
-    """Share of errors inside the 90 % interval, per keypoint, on a schematic spine.
+    """Share of errors inside the 90 % interval, per keypoint, on a schematic spine, in %.
 
-    Coloured by the distance from 90 %; absent keypoints and those with too few residuals are grey.
+    Coloured by the distance from 90 %; absent keypoints and those with too few residuals (*) are grey.
     """
     groups = {group.name: group for group in data.report.groups if group.kind == "keypoint"}
     enough = [group.coverage_90 for group in groups.values() if group.enough]
@@ -247,17 +239,12 @@ def coverage_figure(data: PlotData) -> Figure:
         else:
             few = not group.enough
             marks.append((f"{100 * group.coverage_90:.0f}{'*' * few}", None if few else group.coverage_90))
-    note = "; * fewer than 20 keypoints, too few to judge" if len(enough) < len(groups) else ""
-    subtitle = f"share of errors inside the 90 % interval, x and y; {_counted(data.report)}"
-    figure, bar = spine_figure(
-        data.skeleton, 8.2, marks, norm, colours,
-        title="Where is σ wrong?", subtitle=f"{subtitle}\nnumbers in %{note}",
-    )  # fmt: skip
+    figure, bar = spine_figure(data.skeleton, 90 * MM, marks, norm, colours)
     bar.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     bar.yaxis.set_major_locator(MultipleLocator(0.05 if reach < 0.5 else 0.1))
     bar.set_ylim(max(0.0, COVERAGE - reach), min(1.0, COVERAGE + reach))
-    bar.axhline(COVERAGE, color=INK, linewidth=1.5)
-    bar.set_title("too many inside:\nσ too large", fontsize=8.5, color=MUTED, loc="center", pad=8,
+    bar.axhline(COVERAGE, color=INK, linewidth=1.0)
+    bar.set_title("too many inside:\nσ too large", fontsize=SMALL, color=MUTED, loc="center", pad=10,
                   fontweight="normal")  # fmt: skip
-    bar.set_xlabel("too few inside:\nσ too small", fontsize=8.5, color=MUTED, labelpad=8)
+    bar.set_xlabel("too few inside:\nσ too small", fontsize=SMALL, color=MUTED, labelpad=4)
     return figure

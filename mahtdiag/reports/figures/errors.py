@@ -1,8 +1,9 @@
 """Pictures of a run's errors: how large, where in the spine, made of what, and in what is measured."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -15,23 +16,26 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.agreement import BlandAltman
 from mahtdiag.anatomy.difference_shape import PercentileLimits, RegressionLimits
 from mahtdiag.diagnosis.anatomy import RuleTally
+from mahtdiag.diagnosis.error_curve import ErrorCurve
 from mahtdiag.diagnosis.measured import MeasuredPair
 from mahtdiag.reports.figures.spine import spine_figure
 from mahtdiag.reports.figures.style import (
     BLUE,
+    COLUMN,
     DPI,
     GREEN,
     INK,
+    LINE,
+    MM,
     MUTED,
+    PAGE,
     PALE,
     PURPLE,
+    SMALL,
     VERMILLION,
-    figure_bytes,
     new_plot,
-    plot_style,
-    titled,
 )
-from mahtdiag.reports.text import counted, number, percent
+from mahtdiag.reports.text import interval, number, percent, pixels
 from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -40,14 +44,11 @@ BINS = 40
 DECADES_SHOWN = 3.0
 PART_COLOURS = {"heatmap": BLUE, "coord": VERMILLION, "anatomical": GREEN, "uncertainty": PURPLE}
 MOST_COLUMNS = 300
-PANEL_INCHES: Final = (2.9, 3.4)
-SINGLE_INCHES: Final = 4.6
-MARGIN_INCHES: Final = 0.6
+MOST_PANELS: Final = 3
+PANEL_LETTERS: Final = 34
+PANEL_INCHES: Final = 62 * MM
 MOST_VECTOR_POINTS: Final = 2000
-SMALL: Final = 8.5
-NARROW_INCHES: Final = 8.0
 CURVE_POINTS: Final = 101
-KINDS: Final[tuple[Literal["png", "svg"], ...]] = ("png", "svg")
 
 
 def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -> Figure:
@@ -56,36 +57,35 @@ def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -
     The success detection rates are read off the lower curve at the thresholds.
     """
     known = np.sort(error[np.isfinite(error)])
-    figure = Figure(figsize=(6.8, 6.8), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(COLUMN, 80 * MM), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
     floor, top = _shown_range(known, thresholds)
     shown = np.clip(known, floor, top)
     edges = np.geomspace(floor, top, BINS + 1).tolist()
     upper.hist(shown, edges, weights=np.full(known.size, 1.0 / known.size), color=BLUE, alpha=0.85)
-    upper.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    upper.yaxis.set_major_formatter(PercentFormatter(1.0))
     upper.set_ylabel("share of keypoints")
     for value, name, colour, style in (
         (float(np.median(known)), "median", INK, "-"),
         (float(known.mean()), "mean", VERMILLION, (0, (5, 2))),
     ):
         upper.axvline(
-            value, color=colour, linewidth=1.6, linestyle=style, label=f"{name} {number(value)} {unit}"
+            value, color=colour, linewidth=LINE, linestyle=style, label=f"{name} {pixels(value)} {unit}"
         )
-    upper.legend(loc="best", fontsize=9)
-    lower.plot(shown, np.arange(1, known.size + 1) / known.size, color=BLUE, linewidth=2.0)
+    upper.legend(loc="best", fontsize=SMALL)
+    lower.plot(shown, np.arange(1, known.size + 1) / known.size, color=BLUE, linewidth=LINE)
     for threshold in thresholds:
         share = float((known <= threshold).mean())
-        lower.plot([threshold, threshold], [0.0, share], color=MUTED, linewidth=1.0, linestyle=(0, (2, 2)))
+        lower.plot([threshold, threshold], [0.0, share], color=MUTED, linewidth=0.7, linestyle=(0, (2, 2)))
         label = f"{threshold:g} {unit}: {percent(share)}"
-        lower.plot(threshold, share, "o", color=VERMILLION, markersize=6, label=label)
+        lower.plot(threshold, share, "o", color=VERMILLION, markersize=3, label=label)
     lower.set(xscale="log", xlim=(floor, top), ylim=(0.0, 1.04))
     lower.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     lower.xaxis.set_minor_formatter(NullFormatter())
-    lower.legend(loc="best", fontsize=9, handlelength=1.0)
+    lower.legend(loc="best", fontsize=SMALL, handlelength=1.0)
     lower.set_xlabel(f"radial error, {unit}")
     lower.set_ylabel("share of keypoints up to here")
-    titled(upper, "How large are the errors?", counted(known.size, "keypoint"))
     return figure
 
 
@@ -109,14 +109,12 @@ def error_spine_figure(skeleton: Skeleton, error: Floats, unit: str) -> Figure:
     norm = Normalize(0.0, float(finite.max()) or 1.0)
     figure, bar = spine_figure(
         skeleton,
-        6.8,
+        90 * MM,
         [(number(mean, 2), mean if np.isfinite(mean) else None) for mean in means.tolist()],
         norm,
         colours,
-        title="Where in the spine are the errors?",
-        subtitle=f"mean radial error of each keypoint, {unit}; {counted(int(count.sum()), 'keypoint')}",
     )
-    bar.set_title(f"mean, {unit}", fontsize=8.5, color=MUTED, pad=8, fontweight="normal", loc="center")
+    bar.set_title(f"mean, {unit}", fontsize=SMALL, color=MUTED, pad=4, fontweight="normal", loc="center")
     return figure
 
 
@@ -127,11 +125,11 @@ def loss_figure(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Fi
     is drawn below zero. A part that is NaN throughout is left out.
     """
     weighted = {name: weights[name] * parts[name] for name in PART_COLOURS if np.isfinite(parts[name]).any()}
-    figure = Figure(figsize=(6.8, 5.6), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(COLUMN, 75 * MM), dpi=DPI, layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=(1, 1.6))
     means = {name: float(np.nanmean(values)) for name, values in weighted.items()}
     bars = upper.barh(list(means), list(means.values()), color=[PART_COLOURS[name] for name in means])
-    upper.bar_label(bars, [number(mean) for mean in means.values()], padding=4, fontsize=9)
+    upper.bar_label(bars, [number(mean) for mean in means.values()], padding=4, fontsize=SMALL)
     upper.invert_yaxis()
     upper.grid(axis="y", visible=False)
     upper.margins(x=0.15)
@@ -150,8 +148,7 @@ def loss_figure(parts: Mapping[str, Floats], weights: Mapping[str, float]) -> Fi
     lower.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     lower.set_xlabel("images, the largest loss first")
     lower.set_ylabel("contribution to the loss")
-    lower.legend(loc="upper right", fontsize=9, ncols=2)
-    titled(upper, "What is the loss made of?", counted(len(next(iter(parts.values()))), "image"))
+    lower.legend(loc="upper right", fontsize=SMALL, ncols=2)
     return figure
 
 
@@ -165,46 +162,26 @@ def _columns(weighted: Mapping[str, Floats]) -> dict[str, Floats]:
     }
 
 
-def violations_figure(tallies: Sequence[RuleTally], images: int) -> Figure:
+def violations_figure(tallies: Sequence[RuleTally]) -> Figure:
     """Images in which each rule fired, predictions beside labels; rules that never fired are left out."""
     fired = [tally for tally in tallies if tally.images or tally.label_images]
     predicted, labelled = [tally.images for tally in fired], [tally.label_images or 0 for tally in fired]
-    figure, axes = new_plot(6.8, 1.6 + 0.42 * max(2, len(fired)))
+    figure, axes = new_plot(COLUMN, (18 + 6 * max(2, len(fired))) * MM)
     places = np.arange(len(fired), dtype=np.float64)
     for offset, counts, name, colour in (
         (-0.2, predicted, "predictions", VERMILLION),
         (0.2, labelled, "labels", BLUE),
     ):
         bars = axes.barh(places + offset, counts, height=0.36, color=colour, label=name)
-        axes.bar_label(bars, [str(count) for count in counts], padding=3, fontsize=8.5)
-    axes.set_yticks(places, [f"{tally.rule.code}  {tally.rule.title}" for tally in fired])
+        axes.bar_label(bars, [str(count) for count in counts], padding=3, fontsize=SMALL)
+    axes.set_yticks(places, [f"{tally.rule.code} {tally.rule.title}" for tally in fired], fontsize=SMALL)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.set_xlim(0, max([1.0, *(1.12 * count for count in (*predicted, *labelled))]))
-    axes.set_xlabel("images in which the rule fired")
-    figure.legend(loc="outside lower right", fontsize=9, ncols=2)
-    axes.set_title(f"{counted(images, 'image')}", color=MUTED, fontsize=9, fontweight="normal")
-    figure.suptitle(
-        "Which spines are impossible, and why?", x=0.007, ha="left", fontsize=12, fontweight="bold"
-    )
+    axes.set_xlabel("images", loc="left")
+    figure.legend(loc="outside lower right", fontsize=SMALL, ncols=2)
     return figure
-
-
-def draw_bland_altman(pairs: Sequence[MeasuredPair]) -> dict[str, bytes]:
-    """One figure per measurement, PNG and SVG, by file name (`cobb_deg.png`).
-
-    A level without a single known pair has no panel, a measurement without any no figure.
-    """
-    files: dict[str, bytes] = {}
-    with plot_style():
-        for name, known in known_measurements(pairs):
-            figure = bland_altman_figure(known)
-            figure.draw_without_rendering()
-            # Laid out once for both files.
-            figure.set_layout_engine("none")
-            files |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in KINDS}
-    return files
 
 
 def known_measurements(pairs: Sequence[MeasuredPair]) -> Iterator[tuple[str, list[MeasuredPair]]]:
@@ -215,30 +192,26 @@ def known_measurements(pairs: Sequence[MeasuredPair]) -> Iterator[tuple[str, lis
             yield name, known
 
 
-def bland_altman_figure(pairs: Sequence[MeasuredPair], most_columns: int | None = None) -> Figure:
-    """The levels of one measurement side by side, at most so many in a row (None: all).
+def bland_altman_figure(pairs: Sequence[MeasuredPair]) -> Figure:
+    """The levels of one measurement side by side, a column wide, or a page where there are several.
 
     Points are images; the solid line is the bias, dashed lines are the 95 % limits of agreement, bands their
     95 % intervals. Where those do not hold they are dotted, and percentiles or lines by regression are drawn.
     """
-    width, height = PANEL_INCHES
-    columns = min(len(pairs), most_columns or len(pairs))
+    columns = 1 if len(pairs) == 1 else -(-len(pairs) // -(-len(pairs) // MOST_PANELS))
     rows = -(-len(pairs) // columns)
-    # A single panel has to be wide enough for the title.
-    width = MARGIN_INCHES + (width * columns if columns > 1 else SINGLE_INCHES)
-    figure = Figure(figsize=(width, height * rows), dpi=DPI, layout="constrained")
+    width = COLUMN if len(pairs) == 1 else PAGE
+    figure = Figure(figsize=(width, PANEL_INCHES * rows), dpi=DPI, layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, pair in zip(panels.flat, pairs, strict=False):
         _panel(axes, pair)
     for axes in panels.flat[len(pairs) :]:
         axes.remove()
-    title = pairs[0].title
-    unit = f", {pairs[0].unit}" if pairs[0].unit else ""
-    figure.suptitle(f"{title[:1].upper()}{title[1:]}{unit}: prediction against label", fontsize=11)
     for axes in panels.flat[max(0, len(pairs) - columns) : len(pairs)]:
         axes.set_xlabel("mean of label and prediction")
+    unit = f", {pairs[0].unit}" if pairs[0].unit else ""
     for axes in panels[:, 0]:
-        axes.set_ylabel("prediction − label")
+        axes.set_ylabel(f"prediction − label{unit}")
     _legend(figure)
     return figure
 
@@ -250,7 +223,7 @@ def _legend(figure: Figure) -> None:
         handles, names = axes.get_legend_handles_labels()
         lines |= dict(zip(names, handles, strict=True))
     if lines:
-        columns = 2 if figure.get_figwidth() < NARROW_INCHES else len(lines)
+        columns = 2 if figure.get_figwidth() <= COLUMN else len(lines)
         figure.legend(
             list(lines.values()), list(lines), loc="outside lower center", fontsize=SMALL, ncols=columns
         )
@@ -262,15 +235,16 @@ def _panel(axes: Axes, pair: MeasuredPair) -> None:
     axes.scatter(
         (labelled + predicted) / 2,
         predicted - labelled,
-        s=14,
+        s=5,
         color=BLUE,
         alpha=0.6,
         linewidths=0,
         rasterized=labelled.size > MOST_VECTOR_POINTS,
         zorder=5,
     )
-    axes.axhline(0.0, color="black", linewidth=0.6, zorder=1)
-    title = f"{pair.level}, n = {pair.difference.n}\n{_numbers(pair)}"
+    axes.axhline(0.0, color="black", linewidth=0.5, zorder=1)
+    lines = (f"{pair.level}, n = {pair.difference.n}", *_numbers(pair).split("\n"))
+    title = "\n".join(textwrap.fill(line, PANEL_LETTERS) for line in lines)
     axes.set_title(title, fontsize=SMALL, fontweight="normal")
     axes.margins(x=0.12, y=0.12)
     axes.tick_params(labelsize=SMALL)
@@ -308,7 +282,7 @@ def _lines(axes: Axes, difference: BlandAltman, *, holds: bool) -> None:
 def _line(axes: Axes, value: float, ends: tuple[float, float] | None, colour: str, style: str) -> None:
     if not np.isfinite(value):
         return
-    axes.axhline(value, color=colour, linestyle=style, linewidth=1.2, zorder=4)
+    axes.axhline(value, color=colour, linestyle=style, linewidth=0.8, zorder=4)
     if ends is not None and np.isfinite(ends).all():
         axes.axhspan(*ends, color=colour, alpha=0.15, linewidth=0, zorder=2)
 
@@ -317,13 +291,39 @@ def _percentiles(axes: Axes, limits: PercentileLimits) -> None:
     """Limits that hold for differences that are not normal, with their intervals where they have one."""
     _line(axes, limits.lower, limits.lower_ci95, GREEN, "--")
     _line(axes, limits.upper, limits.upper_ci95, GREEN, "--")
-    axes.plot([], [], color=GREEN, linestyle="--", linewidth=1.2, label="2.5th and 97.5th percentile")
+    axes.plot([], [], color=GREEN, linestyle="--", linewidth=0.8, label="2.5th and 97.5th percentile")
 
 
 def _regression(axes: Axes, limits: RegressionLimits, means: Floats) -> None:
     """Bias and limits that depend on the size, over the sizes there are."""
     at = np.linspace(means.min(), means.max(), CURVE_POINTS)
     lower, upper = np.transpose([limits.at(mean) for mean in at.tolist()])
-    axes.plot(at, (lower + upper) / 2, color=PURPLE, linewidth=1.2, zorder=6, label="bias by regression")
+    axes.plot(at, (lower + upper) / 2, color=PURPLE, linewidth=0.8, zorder=6, label="bias by regression")
     for ends, label in ((lower, "limits by regression"), (upper, None)):
-        axes.plot(at, ends, color=PURPLE, linestyle="--", linewidth=1.2, zorder=6, label=label)
+        axes.plot(at, ends, color=PURPLE, linestyle="--", linewidth=0.8, zorder=6, label=label)
+
+
+def error_curve_figure(curve: ErrorCurve, unit: str) -> Figure:
+    """Share of keypoints up to each error, to the threshold that AUC and failure rate are read at."""
+    figure, axes = new_plot(COLUMN, 62 * MM)
+    x = np.concatenate([[0.0], curve.errors[curve.errors <= curve.threshold], [curve.threshold]])
+    shares = curve.share(x)
+    area = f"AUC {number(curve.auc)}{_ends(curve.auc_ci95)}"
+    axes.fill_between(x, shares, step="post", color=BLUE, alpha=0.12, linewidth=0, label=area)
+    axes.step(x, shares, where="post", color=BLUE)
+    reached = float(shares[-1])
+    beyond = f"failure rate {percent(curve.failures)}{_ends(curve.failures_ci95, 100.0)}"
+    axes.plot(
+        [curve.threshold] * 2, [reached, 1.0], color=VERMILLION, clip_on=False, marker="_",
+        markersize=4, label=beyond,
+    )  # fmt: skip
+    axes.set(xlim=(0.0, curve.threshold), ylim=(0.0, 1.0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_xlabel(f"radial error, {unit}")
+    axes.set_ylabel("share of keypoints up to here")
+    axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.22), ncols=1)
+    return figure
+
+
+def _ends(ci95: tuple[float, float] | None, scale: float = 1.0) -> str:
+    return f" ({interval(ci95, scale)})" if ci95 else ""

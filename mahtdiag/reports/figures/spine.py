@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
-from mahtdiag.reports.figures.style import BODY, INK, MARK_INK, MUTED, NO_DATA, new_plot
+from mahtdiag.reports.figures.style import BODY, COLUMN, INK, MARK_INK, MUTED, NO_DATA, new_plot
 from mahtdiag.schema.skeleton import Skeleton, View
 
 Floats = NDArray[np.float64]
@@ -56,33 +56,27 @@ def spine_figure(
     marks: Sequence[tuple[str, float | None]],
     norm: Normalize,
     colours: Colormap,
-    *,
-    title: str,
-    subtitle: str,
 ) -> tuple[Figure, Axes]:
     """A text at each keypoint on the colour of a value, grey for None, and the axes of the colour bar.
 
     `height` in inches is more where the spine has more vertebrae than usual.
     """
-    figure, axes = new_plot(6.0, height * max(1.0, len(skeleton.vertebrae) / USUAL_VERTEBRAE))
+    figure, axes = new_plot(COLUMN, height * max(1.0, len(skeleton.vertebrae) / USUAL_VERTEBRAE))
     places = sketch(skeleton)
-    _draw_bodies(axes, skeleton, places)
+    draw_bodies(axes, skeleton, places)
     for (text, value), place in zip(marks, places, strict=True):
         _draw_mark(axes, place, text, NO_DATA if value is None else colours(norm(value)))
-    _frame(axes, places)
+    frame(axes, places)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, fraction=0.05, pad=0.04, shrink=0.72)
-    figure.suptitle(title, x=0.007, ha="left", fontsize=12, fontweight="bold")
-    axes.set_title(subtitle, color=MUTED, fontsize=9, fontweight="normal", loc="left")
-    figure.supxlabel(f"{skeleton.view} view, left and right as in the image", color=MUTED, fontsize=9)
     return figure, bar.ax
 
 
 def _draw_mark(axes: Axes, place: Floats, text: str, fill: Colour) -> None:
     """A coloured disc with a number in it at the place of a keypoint."""
     x, y = float(place[0]), float(place[1])
-    axes.plot(x, y, "o", markersize=26, color=fill, markeredgecolor=INK, markeredgewidth=1.0)
+    axes.plot(x, y, "o", markersize=14, color=fill, markeredgecolor=INK, markeredgewidth=0.6)
     axes.text(
-        x, y, text, ha="center", va="center", fontsize=9.5, fontweight="bold", color=_readable(fill)
+        x, y, text, ha="center", va="center", fontsize=5.5, fontweight="bold", color=_readable(fill)
     )  # fmt: skip
 
 
@@ -93,15 +87,15 @@ def _readable(fill: Colour) -> str:
     return MARK_INK if 0.299 * fill[0] + 0.587 * fill[1] + 0.114 * fill[2] > 0.5 else "white"
 
 
-def _draw_bodies(axes: Axes, skeleton: Skeleton, places: Floats) -> None:
+def draw_bodies(axes: Axes, skeleton: Skeleton, places: Floats) -> None:
     """Outlines of the vertebrae of a sketch, with their names."""
     for name in skeleton.vertebrae:
         corners = places[skeleton.keypoints_of(name)]
         if name in skeleton.bodies:
-            axes.add_patch(Polygon(corners[[0, 1, 3, 2]], facecolor=BODY, edgecolor=MUTED, linewidth=1.2))
+            axes.add_patch(Polygon(corners[[0, 1, 3, 2]], facecolor=BODY, edgecolor=MUTED, linewidth=0.8))
             middle = corners.mean(axis=0)
         else:
-            axes.plot(*corners.T, color=MUTED, linewidth=1.6)
+            axes.plot(*corners.T, color=MUTED, linewidth=1.0)
             across = corners[1] - corners[0]
             middle = corners.mean(axis=0) + 0.3 * np.array([-across[1], across[0]])
         axes.text(
@@ -110,13 +104,13 @@ def _draw_bodies(axes: Axes, skeleton: Skeleton, places: Floats) -> None:
             name,
             ha="center",
             va="center",
-            fontsize=12,
+            fontsize=7,
             color=MUTED,
             fontweight="bold",
         )
 
 
-def _frame(axes: Axes, places: Floats) -> None:
+def frame(axes: Axes, places: Floats) -> None:
     """Make the axes fit a sketch, upright and undistorted."""
     axes.update_datalim([places.min(axis=0) - 0.4, places.max(axis=0) + 0.4])
     # The axes fill the figure, so that the text above starts at its edge.

@@ -1,11 +1,15 @@
 """How plots look on white paper, and how a figure becomes the bytes of a file or SVG inside a page.
 
+A figure is drawn in the size in which a paper prints it, one column or a whole page wide, with letters of
+6 to 8 points; a page on the screen enlarges it. It has no title: its caption stands beside it.
+
 Colours are those of Okabe and Ito (Color Universal Design, 2008) that are dark enough for white; every line
 also has its own style or label.
 """
 
 import io
 import re
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
@@ -31,7 +35,15 @@ PAPER: Final = "#FFFFFF"
 MARK_INK: Final = "#15181C"
 PALE: Final = "#F4F5F6"
 
-DPI: Final = 150
+MM: Final = 1 / 25.4
+COLUMN: Final = 85 * MM
+"""Width of a column of a paper, in inches; `PAGE` that of the whole page."""
+PAGE: Final = 180 * MM
+DPI: Final = 300
+SMALL: Final = 6.5
+"""Points of the smallest letters."""
+LINE: Final = 1.2
+FileKind = Literal["pdf", "svg", "png"]
 
 
 @contextmanager
@@ -44,19 +56,28 @@ def plot_style() -> Iterator[None]:
 
 
 def _set_style() -> None:
-    matplotlib.rc("font", family="DejaVu Sans", size=10.0)
-    matplotlib.rc("figure", facecolor=PAPER)
+    matplotlib.rc("font", family="DejaVu Sans", size=7.5)
+    matplotlib.rc("figure", facecolor=PAPER, titlesize=8.0, titleweight="bold")
     matplotlib.rc("savefig", facecolor=PAPER)
-    matplotlib.rc("axes", titlesize=11.5, titleweight="bold", titlelocation="left")
+    matplotlib.rc("axes", titlesize=7.5, titleweight="normal", titlelocation="left", titlepad=4.0)
     matplotlib.rc("axes", edgecolor=MUTED, labelcolor=INK, facecolor=PAPER, axisbelow=True, grid=True)
+    matplotlib.rc("axes", linewidth=0.6, labelpad=2.0)
     matplotlib.rc("axes.spines", top=False, right=False)
-    matplotlib.rc("grid", color=GRID, linewidth=0.8)
-    matplotlib.rc("xtick", color=MUTED, labelcolor=INK)
-    matplotlib.rc("ytick", color=MUTED, labelcolor=INK)
+    matplotlib.rc("grid", color=GRID, linewidth=0.5)
+    matplotlib.rc("lines", linewidth=LINE)
+    matplotlib.rc("xtick", color=MUTED, labelcolor=INK, labelsize=7.0)
+    matplotlib.rc("ytick", color=MUTED, labelcolor=INK, labelsize=7.0)
+    matplotlib.rc("xtick.major", size=2.5, width=0.6, pad=2.0)
+    matplotlib.rc("ytick.major", size=2.5, width=0.6, pad=2.0)
+    matplotlib.rc("xtick.minor", size=1.5, width=0.5, pad=2.0)
+    matplotlib.rc("ytick.minor", size=1.5, width=0.5, pad=2.0)
     matplotlib.rc("text", color=INK)
-    matplotlib.rc("legend", frameon=False)
-    # The same picture is the same file: no random identifiers.
-    matplotlib.rc("svg", hashsalt="mahtdiag")
+    matplotlib.rc(
+        "legend", frameon=False, fontsize=SMALL, handlelength=1.8, labelspacing=0.3, borderaxespad=0.3
+    )
+    # The same picture is the same file: no random identifiers. Text stays text.
+    matplotlib.rc("svg", hashsalt="mahtdiag", fonttype="none")
+    matplotlib.rc("pdf", fonttype=42)
 
 
 def new_plot(width: float, height: float) -> tuple[Figure, Axes]:
@@ -65,22 +86,30 @@ def new_plot(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def titled(axes: Axes, title: str, subtitle: str) -> None:
-    """A title at the left with a smaller line below it."""
-    axes.set_title(f"{title}\n", fontsize=12)
-    axes.text(0.0, 1.02, subtitle, transform=axes.transAxes, color=MUTED, fontsize=9)
+def headed(figure: Figure, title: str, note: str) -> None:
+    """A title and a smaller line below it, for a picture that stands alone."""
+    letters = round(figure.get_figwidth() / (0.6 * 8.0 / 72))
+    figure.suptitle(textwrap.fill(title, letters), x=0.007, ha="left")
+    if note:
+        lines = textwrap.fill(note, round(1.25 * letters))
+        figure.supxlabel(lines, x=0.007, ha="left", color=MUTED, fontsize=SMALL)
 
 
-def figure_bytes(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
+def figure_bytes(figure: Figure, kind: FileKind) -> bytes:
     """A figure as a file that depends on nothing but what is drawn."""
     buffer = io.BytesIO()
-    metadata: dict[str, str | None] = {"Date": None} if kind == "svg" else {"Software": None}
-    figure.savefig(buffer, format=kind, metadata=metadata)
+    figure.savefig(buffer, format=kind, metadata=dict(_METADATA[kind]))
     return buffer.getvalue()
 
 
+_METADATA: Final[dict[FileKind, dict[str, str | None]]] = {
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+}
+
 SVG: Final = "http://www.w3.org/2000/svg"
-SCREEN_PX_PER_POINT: Final = 1.2
+SCREEN_PX_PER_POINT: Final = 1.55
 LINK: Final = "{http://www.w3.org/1999/xlink}href"
 
 # Colours that a dark page changes; all others (marks with text on them, colour bars) stay as they are.

@@ -40,7 +40,7 @@ TONES: Final = {
     Style.STRONG: "strong",
     Style.DOUBTFUL: "strong",
 }
-SCRIPTS: Final = ("elements.js", "drawing.js", "details.js", "gallery.js", "page.js")
+SCRIPTS: Final = ("elements.js", "download.js", "drawing.js", "details.js", "gallery.js", "page.js")
 
 
 def render_page(report: ReportContent, sections: Sequence[Chapter], gallery: Gallery | None) -> bytes:

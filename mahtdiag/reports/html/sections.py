@@ -1,30 +1,28 @@
 """What the page shows, and its parts in reading order: pictures and tables from the records of a run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.anatomy import AnatomyReport, PredictionDiagnosis
 from mahtdiag.diagnosis.metrics.error_units import ErrorUnit
-from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import GroupKind
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.ci.record import GateCase
-from mahtdiag.reports.figures.calibration import PlotData, figure_makers
-from mahtdiag.reports.figures.errors import (
-    bland_altman_figure,
-    distribution_figure,
-    error_spine_figure,
-    known_measurements,
-    loss_figure,
-    violations_figure,
+from mahtdiag.reports.figures.calibration import PlotData
+from mahtdiag.reports.figures.registry import (
+    AGREEMENT_FIGURES,
+    FIGURE_OF,
+    SIGMA_FIGURES,
+    FigureData,
+    RunFigure,
 )
 from mahtdiag.reports.figures.style import inline_svg, plot_style
+from mahtdiag.reports.overlay.draw import Image
 from mahtdiag.reports.tables.anatomy import (
     systematic_table,
     tally_table,
@@ -88,18 +86,44 @@ class ReportContent:
         in_mm = self.numbers.get("radial_error_mm.mean") is not None
         return leading_unit(self.error_unit or (LeadingUnit.MM if in_mm else None), self.numbers)[0]
 
+    def figures(self, picture: Callable[[int], Image | None] = lambda row: None) -> FigureData:
+        """What its figures are drawn from; `picture`: the pixels of an image by its row."""
+        diagnosis = self.anatomy.diagnosis
+        return FigureData(
+            table=self.table,
+            unit=self.unit,
+            loss_weights=self.loss_weights,
+            tallies=self.anatomy.verdict.tallies,
+            pairs=() if diagnosis is None else diagnosis.measured.pairs,
+            sigma=self.plots,
+            no_sigma=self.no_sigma,
+            picture=picture,
+        )
+
+    @property
+    def no_sigma(self) -> str:
+        """Why no figure of σ can be drawn, where none can."""
+        if not self.table.labelled:
+            return "there are no labels"
+        return (
+            "the run has no σ" if self.calibration is None else "no keypoint has both an error and a valid σ"
+        )
+
 
 NAME_WIDTH = 40
 WIDER = 60
-MOST_COLUMNS = 3
 GROUPS_SHOWN = ("vertebra", "corner", "sex", "age band")
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A picture of the page."""
+    """A figure of the page, `wide` where it needs its whole width, with its caption."""
 
+    name: str
+    title: str
+    note: str
     svg: Markup
+    wide: bool = False
 
 
 Block = Plot | Part
@@ -108,54 +132,58 @@ Stack = tuple[Block, ...]
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A part of the page. `rows` hold one or two stacks of blocks, which stand beside each other."""
+    """A part of the page: rows of one or two stacks of blocks beside each other, then all its plots."""
 
     name: str
     title: str
     rows: tuple[tuple[Stack, ...], ...]
+    plots: tuple[Plot, ...] = ()
 
 
 def sections_of(report: ReportContent) -> Iterator[Chapter]:
     """Every part between the verdict and the gallery."""
+    data = report.figures()
     if report.setup:
         yield Chapter("setup", "Setup", (((setup_table(report.setup),),),))
     if report.table.labelled:
-        yield from (_errors(report), _losses(report))
+        yield from (_errors(report, data), _losses(report, data))
     else:
         yield _predictions(report)
     noise = report.anatomy.noise
     if noise is not None:
         rows = ((tuple(noise_parts(noise, report.table)),),)
         yield Chapter("label-noise", "Disagreement of two readers", rows)
-    yield anatomy_chapter(report.anatomy)
+    yield anatomy_chapter(report.anatomy, data)
     if report.anatomy.diagnosis is not None:
-        yield _measurements(report.anatomy.diagnosis)
+        yield _measurements(report.anatomy.diagnosis, data)
     if report.calibration is not None:
-        yield _calibration(report.calibration, report.plots)
+        yield _calibration(report.calibration, data)
     else:
         why = "the run has no σ" if report.table.labelled else "there are no labels"
         nothing = Line(f"Not judged: {why}.")
         yield Chapter("uncertainty", "Predicted uncertainty", (((nothing,),),))
 
 
-def _plot(figure: Figure, name: str, description: str) -> Plot:
-    return Plot(inline_svg(figure, name, description))
+def plots_of(figures: Sequence[RunFigure], data: FigureData) -> tuple[Plot, ...]:
+    """Those of the figures that the run has."""
+    return tuple(_plot(figure, data) for figure in figures if figure.lacks(data) is None)
 
 
-def _errors(report: ReportContent) -> Chapter:
-    images, unit = report.table, report.unit
-    error = unit.errors(images)
+def _plot(figure: RunFigure, data: FigureData) -> Plot:
     with plot_style():
-        distribution = _plot(
-            distribution_figure(error, unit.thresholds, unit.words),
-            "error-distribution",
-            f"Histogram of the radial errors in {unit.words}, and the share of keypoints up to each error",
-        )
-        spine = _plot(
-            error_spine_figure(images.skeleton, error, unit.words),
-            "error-spine",
-            f"Mean radial error of each keypoint in {unit.words} on a schematic spine",
-        )
+        svg = inline_svg(figure.draw(data), figure.name, figure.shows)
+    return Plot(figure.name, figure.title, figure.note(data), svg, figure.wide)
+
+
+def _named(*names: str) -> tuple[RunFigure, ...]:
+    return tuple(FIGURE_OF[name] for name in names)
+
+
+ERROR_FIGURES = _named("error-curve", "error-boxes", "error-vectors", "error-distribution", "error-spine")
+
+
+def _errors(report: ReportContent, data: FigureData) -> Chapter:
+    images = report.table
     diagnosis = report.anatomy.diagnosis
     kinds: Stack = (repair_table(images), level_shift_line(images)) if diagnosis else ()
     sigma_scale = report.calibration.report.sigma_scale if report.calibration else None
@@ -175,10 +203,10 @@ def _errors(report: ReportContent) -> Chapter:
         ),
     )
     ambiguous = tuple(ambiguity_parts(diagnosis.ambiguity)) if diagnosis else ()
-    rows: list[tuple[Stack, ...]] = [((distribution,), (spine,)), (table, kinds), (groups,)]
+    rows: list[tuple[Stack, ...]] = [(table, (*kinds, *groups))]
     subgroups = tuple(subgroup_parts(images))
     rows += [(stack,) for stack in (subgroups, ambiguous) if stack]
-    return Chapter("errors", "Errors", tuple(rows))
+    return Chapter("errors", "Errors", tuple(rows), plots_of(ERROR_FIGURES, data))
 
 
 def _predictions(report: ReportContent) -> Chapter:
@@ -189,27 +217,19 @@ def _predictions(report: ReportContent) -> Chapter:
     return Chapter("predictions", "Predictions", tuple((stack,) for stack in (first, ambiguous) if stack))
 
 
-def _losses(report: ReportContent) -> Chapter:
+def _losses(report: ReportContent, data: FigureData) -> Chapter:
     table = loss_table(report.numbers, report.loss_weights)
-    with plot_style():
-        figure = _plot(
-            loss_figure({name: report.table.loss(name) for name in LOSS_NAMES}, report.loss_weights),
-            "loss-parts",
-            "Mean weighted parts of the loss, and how they add up in each image",
-        )
-    return Chapter("losses", "Losses", (((figure,), (table,)),))
+    plots: Stack = plots_of(_named("losses"), data)
+    return Chapter("losses", "Losses", (((table,), plots) if plots else ((table,),),))
 
 
-def anatomy_chapter(report: AnatomyReport) -> Chapter:
+def anatomy_chapter(report: AnatomyReport, data: FigureData) -> Chapter:
     """Rules that fired in predictions, and labels that the network speaks against."""
     verdict = report.verdict
     rows: list[tuple[Stack, ...]] = []
-    if any(tally.images or tally.label_images for tally in verdict.tallies):
-        with plot_style():
-            figure = violations_figure(verdict.tallies, len(verdict.images))
-            plot = _plot(figure, "violations", "Images in which each anatomical rule fired")
-        worst, table = worst_images(report, WIDER), tally_table(verdict, "predictions", WIDER)
-        rows += [((plot,), (worst,)), ((table,),)]
+    if plots := plots_of(_named("violations"), data):
+        judged = "predictions" if report.diagnosis is not None else "labels"
+        rows += [(plots, (worst_images(report, WIDER),)), ((tally_table(verdict, judged, WIDER),),)]
     else:
         rows.append(((Line("No rule fired in any image, nor in any label."),),))
     if report.diagnosis is not None and report.diagnosis.suspicious is not None:
@@ -218,52 +238,25 @@ def anatomy_chapter(report: AnatomyReport) -> Chapter:
     return Chapter("anatomy", "Anatomical violations", tuple(rows))
 
 
-def _measurements(diagnosis: PredictionDiagnosis) -> Chapter:
-    measured = diagnosis.measured
-    plots: dict[int, list[Block]] = {1: [], 2: [], 3: []}
-    with plot_style():
-        for name, pairs in known_measurements(measured.pairs):
-            rows = -(-len(pairs) // MOST_COLUMNS)
-            columns = -(-len(pairs) // rows)
-            figure = bland_altman_figure(pairs, columns)
-            description = f"Bland–Altman plot of the {pairs[0].title}, prediction against label"
-            plots[columns].append(_plot(figure, f"agreement-{name.replace('_', '-')}", description))
-    shared: list[Block] = []
+def _measurements(diagnosis: PredictionDiagnosis, data: FigureData) -> Chapter:
+    left: Stack = tuple(measurement_parts(diagnosis.measured))
+    right: Stack = ()
     if diagnosis.in_px is not None:
-        shared.append(systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence))
-    left, right = tuple(measurement_parts(measured)), (*shared, *plots[1])
-    page: list[tuple[Stack, ...]] = [(left, right) if right else (left,)]
-    page += [tuple((plot,) for plot in plots[2][first : first + 2]) for first in range(0, len(plots[2]), 2)]
-    page += [((plot,),) for plot in plots[3]]
-    return Chapter("measurements", "Clinical measurements", tuple(page))
+        right = (systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence),)
+    rows = ((left, right) if right else (left,),)
+    return Chapter("measurements", "Clinical measurements", rows, plots_of(AGREEMENT_FIGURES, data))
 
 
-def _calibration(tables: CalibrationResult, data: PlotData | None) -> Chapter:
+def _calibration(tables: CalibrationResult, data: FigureData) -> Chapter:
     report = tables.report
     first: Stack = (Line(report.verdict, Style.STRONG), Line(tables.source))
-    if data is None:
+    if data.sigma is None:
         return Chapter("uncertainty", "Predicted uncertainty", ((first,),))
-    plots: dict[str, Stack] = {}
-    with plot_style():
-        for name, make in figure_makers().items():
-            plots[name] = (_plot(make(data), f"calibration-{name}", _DESCRIPTIONS[name]),)
     rows: tuple[tuple[Stack, ...], ...] = (
         (first,),
-        (plots["reliability"], plots["keypoint-coverage"]),
-        (plots["sparsification"], plots["z-histogram"]),
-        (plots["error-sigma"], (coverage_table(report),)),
-        ((summary_table(tables), *_groups(tables)),),
+        ((summary_table(tables),), (coverage_table(report), *_groups(tables))),
     )
-    return Chapter("uncertainty", "Predicted uncertainty", rows)
-
-
-_DESCRIPTIONS = {
-    "reliability": "Share of errors inside the predicted intervals and ellipses by nominal level",
-    "sparsification": "Mean error of the rest when the least certain keypoints are removed first",
-    "z-histogram": "Histogram of error over σ by axis, against the standard normal",
-    "error-sigma": "Radial error against σ on logarithmic axes",
-    "keypoint-coverage": "Share of errors inside the 90 % interval per keypoint on a schematic spine",
-}
+    return Chapter("uncertainty", "Predicted uncertainty", rows, plots_of(SIGMA_FIGURES, data))
 
 
 def _groups(tables: CalibrationResult) -> Iterator[Part]:

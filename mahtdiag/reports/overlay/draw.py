@@ -38,6 +38,7 @@ from mahtdiag.schema.skeleton import Skeleton
 
 Points = NDArray[np.float64]
 Image = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint8 | np.uint16]
+Heat = NDArray[np.float32]
 
 # Stretched radiographs show grey values beyond these percentiles as black and white.
 PERCENTILES: Final = (0.5, 99.5)
@@ -72,6 +73,7 @@ def draw_overlay(
     rule_titles: Mapping[str, str] = MappingProxyType({}),
     second_peaks: Points | None = None,
     labels_judged: bool = False,
+    heat: Heat | None = None,
 ) -> bytes:
     """Draw one evaluated image as a PNG of at most 1600 pixels a side; nothing is written.
 
@@ -80,6 +82,7 @@ def draw_overlay(
     marked with name and value. `rule_titles`: what a finding's code means, written below it where given.
     `second_peaks`: where an ambiguous heatmap peaks again, `[K, 2]` in original pixels, NaN where none does.
     `labels_judged`: the findings are about the labels, which are drawn alone, not about the predictions.
+    `heat`: `[h, w]` from 0 to 1 over the whole image, how much a heatmap holds at each place.
 
     What the most severe findings measured is drawn: endplates extended until they meet, the crossing of an
     outline, an overlap, lengths; the panel lists the other findings.
@@ -94,6 +97,8 @@ def draw_overlay(
     limits = BELOW if below else BESIDE
     shown = _shown_size(original, limits.radiograph)
     pixels, stretched = for_display(image, shown)
+    if heat is not None:
+        pixels = blended(pixels, heat)
 
     scene = make_scene(
         record,
@@ -262,6 +267,18 @@ def for_display(image: Image, size: Size) -> tuple[NDArray[np.uint8], bool]:
         shown = table[shown]
     rgb = shown if shown.ndim == 3 else cv2.cvtColor(shown, cv2.COLOR_GRAY2RGB)
     return np.asarray(rgb, dtype=np.uint8), stretched
+
+
+HEAT_OPACITY: Final = 0.75
+
+
+def blended(rgb: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:
+    """A picture with a layer of heat over it, from nothing at 0 to a light colour at 1."""
+    layer = cv2.resize(heat, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
+    share = np.clip(np.nan_to_num(layer), 0.0, 1.0)
+    colours = cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    weight = (HEAT_OPACITY * np.sqrt(share))[..., None]
+    return np.asarray(np.rint((1 - weight) * rgb + weight * colours), dtype=np.uint8)
 
 
 def _percentiles(image: NDArray[np.generic]) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from mahtdiag.diagnosis.setup.registry import check_setup
 from mahtdiag.diagnosis.spacing import spacing_xy_mm
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow
-from mahtdiag.reports.figures.errors import draw_bland_altman
+from mahtdiag.reports.figures.registry import agreement_files
 from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
@@ -181,7 +181,7 @@ def _with_pictures(report: AnatomyReport, run: Run) -> AnatomyReport:
     written: list[str] = []
     pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
     try:
-        for name, content in draw_bland_altman(pairs).items():
+        for name, content in agreement_files(report.judged, pairs).items():
             written.append(run.named(write_file(run.path, f"{FOLDER}/{name}", content)))
     except RunFolderError as error:
         return replace(report, notes=(*report.notes, f"no plots: {error.problems[0]}"))

@@ -9,8 +9,10 @@ from mahtdiag.calibration.conformal import conformal_limit, conformal_scores
 from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
 from mahtdiag.errors import ExitStatus, UsageError
-from mahtdiag.reports.figures.calibration import PlotData, calibration_pictures
+from mahtdiag.reports.figures.calibration import PlotData
+from mahtdiag.reports.figures.registry import SIGMA_FIGURES, FigureData, titled_files
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.reports.tables.setup import plausibility_note
 from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, write_recalibration
@@ -163,7 +165,8 @@ def _write_pictures(sigma: JudgedSigma) -> tuple[tuple[Path, ...], tuple[str, ..
     written: list[Path] = []
     try:
         folder.mkdir(exist_ok=True)
-        for name, content in calibration_pictures(plot_data(sigma)):
+        data = FigureData(sigma.table, ERROR_UNITS[0], {}, sigma=plot_data(sigma))
+        for name, content in titled_files([figure.name for figure in SIGMA_FIGURES], data):
             with replacing(folder / name) as file:
                 file.write(content)
             written.append(folder / name)

@@ -13,20 +13,31 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy.stats import norm
 
+from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.figures.calibration import (
-    calibration_pictures,
+    PlotData,
     coverage_figure,
     error_sigma_figure,
     reliability_figure,
     sparsification_figure,
     z_figure,
 )
+from mahtdiag.reports.figures.registry import FIGURE_OF, SIGMA_FIGURES, FigureData, titled_files
 from mahtdiag.reports.figures.spine import sketch
 from mahtdiag.reports.figures.style import plot_style
 from mahtdiag.schema.skeleton import LL, LR, SKELETONS, UL, UR, Skeleton, View
 from tests.reports.overlay.overlay_records import THORACOLUMBAR
 from tests.reports.tables.calibrated_result import Floats, plot_data, residuals
+
+
+def calibration_pictures(data: PlotData) -> dict[str, bytes]:
+    """What `calibration` writes."""
+    table = RunTable(data.skeleton, {"image": ()})
+    names = [figure.name for figure in SIGMA_FIGURES]
+    return dict(titled_files(names, FigureData(table, ERROR_UNITS[0], {}, sigma=data)))
 
 
 def axes_of(figure: Figure) -> Axes:
@@ -51,6 +62,15 @@ def test_reliability_shows_both_curves() -> None:
     np.testing.assert_array_equal(line(figure, "intervals")[:, 1], data.report.curve.observed)
     np.testing.assert_array_equal(line(figure, "ellipses")[:, 1], data.report.radial.curve.observed)
     assert len(axes_of(figure).collections) == 2  # their bands
+
+
+def test_counts_by_level_are_as_many_as_coordinates() -> None:
+    data = plot_data(*residuals())
+    bars = [patch for patch in reliability_figure(data).axes[1].patches if isinstance(patch, Rectangle)]
+    heights = [bar.get_height() for bar in bars]
+    inside = [norm.cdf(abs(z)) - norm.cdf(-abs(z)) for z in data.z.ravel()]
+    assert heights == [sum(t / 10 <= level < (t + 1) / 10 for level in inside) for t in range(10)]
+    assert sum(heights) == data.z.size
 
 
 def test_sparsification_starts_at_the_mean_error() -> None:
@@ -100,8 +120,7 @@ def test_spine_shows_each_keypoints_coverage() -> None:
     assert f"{100 * share['S1 UR']:.0f}*" in shown
     assert "–" in shown
     assert {"L1", "L5", "S1"} <= set(shown)
-    title = axes_of(coverage_figure(data)).get_title(loc="left")
-    assert "fewer than 20 keypoints" in title
+    assert "fewer than 20 keypoints" in FIGURE_OF["keypoint-coverage"].shows
 
 
 @pytest.mark.parametrize(
@@ -153,14 +172,14 @@ def awkward(kind: str) -> tuple[Floats, Floats]:
 
 @pytest.mark.parametrize("kind", ["zero residuals", "constant sigma", "one keypoint", "huge", "one image"])
 def test_awkward_input_is_drawn_without_a_warning(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    pictures = dict(calibration_pictures(plot_data(*awkward(kind))))
+    pictures = calibration_pictures(plot_data(*awkward(kind)))
     assert len(pictures) == 10
     assert caplog.records == []
 
 
 def test_files_are_pictures_and_the_same_every_time() -> None:
     data = plot_data(*residuals(images=15))
-    first, second = (dict(calibration_pictures(data)) for _ in range(2))
+    first, second = (calibration_pictures(data) for _ in range(2))
     assert first == second
     for name, content in first.items():
         if name.endswith(".svg"):
@@ -175,9 +194,9 @@ def test_files_are_pictures_and_the_same_every_time() -> None:
 
 def test_the_users_settings_neither_matter_nor_suffer() -> None:
     data = plot_data(*residuals(images=15))
-    plain = dict(calibration_pictures(data))
+    plain = calibration_pictures(data)
     with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "black"}):
-        assert dict(calibration_pictures(data)) == plain
+        assert calibration_pictures(data) == plain
         assert matplotlib.rcParams["font.size"] == 30.0
 
 

@@ -145,8 +145,8 @@ def test_rules_that_fired_and_no_others() -> None:
         RuleTally(rule, images, images, images, None, None, label_images)
         for rule, (images, label_images) in zip(RULES, counts, strict=False)
     ]
-    axes = styled(lambda: violations_figure(tallies, 10)).axes[0]
+    axes = styled(lambda: violations_figure(tallies)).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
-        f"{rule.code}  {rule.title}" for rule in (RULES[0], RULES[2])
+        f"{rule.code} {rule.title}" for rule in (RULES[0], RULES[2])
     ]
     assert [bar.get_width() for bar in bars(axes)] == [3, 0, 0, 2]

@@ -18,7 +18,9 @@ from mahtdiag.anatomy.rules import RULES, Rule
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.diagnosis.measured import MeasuredPair
-from mahtdiag.reports.figures.errors import bland_altman_figure, draw_bland_altman
+from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
+from mahtdiag.reports.figures.errors import bland_altman_figure
+from mahtdiag.reports.figures.registry import FigureData, agreement_files
 from mahtdiag.reports.html.sections import anatomy_chapter
 from mahtdiag.reports.json import CSV_COLUMNS, anatomy_content, anatomy_csv
 from mahtdiag.reports.rendering import Result, json_bytes
@@ -223,7 +225,8 @@ def test_labels_that_the_network_speaks_against_stand_in_csv_and_on_the_page() -
     assert float(row["label_evidence"]) == pytest.approx(found[row["image"]].evidence, abs=1e-3)
     assert row["label_reason"].startswith("L2 UR lies ")
     assert all(bool(row["label_reason"]) == (image in doubted) for image, row in rows.items())
-    blocks = [block for stacks in anatomy_chapter(report).rows for stack in stacks for block in stack]
+    data = FigureData(report.judged, ERROR_UNITS[0], {}, tallies=report.verdict.tallies)
+    blocks = [block for stacks in anatomy_chapter(report, data).rows for stack in stacks for block in stack]
     titles = [block.title for block in blocks if isinstance(block, Table)]
     assert any(title.startswith(f"Suspicious labels: {len(found)} image") for title in titles)
 
@@ -265,12 +268,13 @@ def test_limits_of_a_project_stand_beside_the_defaults() -> None:
 @pytest.mark.parametrize("view", list(View))
 def test_bland_altman_plots(view: View) -> None:
     labels, predictions = messy(view)
-    pairs = diagnose_predictions(table_of("x" * 12, predictions, labels)).measured.pairs
-    files = draw_bland_altman(pairs)
+    table = table_of("x" * 12, predictions, labels)
+    pairs = diagnose_predictions(table).measured.pairs
+    files = agreement_files(table, pairs)
     assert {name.split(".")[0] for name in files} == {pair.name for pair in pairs}
     assert all(content.startswith(b"\x89PNG") for name, content in files.items() if name.endswith("png"))
     assert all(b"<svg" in content for name, content in files.items() if name.endswith("svg"))
-    assert draw_bland_altman(pairs) == files
+    assert agreement_files(table, pairs) == files
 
 
 def _heights(axes: Axes) -> set[float]:
@@ -327,11 +331,11 @@ def test_bland_altman_plots_show_the_limits_that_hold() -> None:
 
 def test_no_plot_without_a_pair() -> None:
     nothing = np.full((2, 20, 2), np.nan)
-    pairs = diagnose_predictions(table_of("ab", nothing, nothing)).measured.pairs
-    assert draw_bland_altman(pairs) == {}
+    table = table_of("ab", nothing, nothing)
+    assert agreement_files(table, diagnose_predictions(table).measured.pairs) == {}
     one = natural_spines(View.AP, 1)
-    single = diagnose_predictions(table_of("a", one, one)).measured.pairs
-    assert len(draw_bland_altman(single)) == 6
+    table = table_of("a", one, one)
+    assert len(agreement_files(table, diagnose_predictions(table).measured.pairs)) == 6
 
 
 def test_a_whole_spine_is_reported_under_its_own_names() -> None:
