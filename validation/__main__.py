@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from benchmarks.figures import print_named
 from validation import (
     agreement,
+    bodies,
     calibration_claims,
     calibration_verdicts,
     causes,
@@ -34,6 +35,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "calibration-claims": calibration_claims.run,
     "agreement": agreement.run,
     "causes": causes.run,
+    "bodies": bodies.run,
     "comparison": comparison.run,
     "subgroups": subgroups.run,
     "suspicious-labels": suspicious_labels.run,

@@ -1,5 +1,6 @@
 """What errors that all predictions share point to, in a sentence."""
 
+from mahtdiag.anatomy.bodies import Axis, BodyErrors
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
 
 HALF_CELL = (0.3, 0.6)
@@ -125,3 +126,44 @@ def _explain_shift(in_px: SystematicError, in_cells: SystematicError) -> str | N
             "pixel-centre conventions (--coords)."
         )
     return f"Predictions have to be shifted by {amounts}: an offset between image and heatmap, or a crop."
+
+
+LEAST_GAIN = 0.01
+"""Share of the mean error from which a body scale is worth a sentence."""
+
+
+def explain_bodies(bodies: BodyErrors | None, shared: str | None) -> str | None:
+    """That bodies are predicted too narrow or wide, low or tall, where the data prefer other sizes.
+
+    An axis is named where 99.5 % of its scale exclude 1, and undoing it saves error: at least 1 % of it, and
+    more than nothing by the 95 % interval. None where the `shared` sentence speaks of outlines already.
+    """
+    if bodies is None or (shared is not None and "outlines" in shared):
+        return None
+    sides = (("width", bodies.width), ("height", bodies.height))
+    wrong = [(side, axis) for side, axis in sides if _is_wrong(axis)]
+    if not wrong:
+        return None
+    sizes = " and ".join(_size_in_words(side, axis.scale) for side, axis in wrong)
+    gain = bodies.gain if len(wrong) > 1 else wrong[0][1].gain
+    way = _inwards([axis.scale.value for _, axis in wrong])
+    ends = f"{100 * gain.low:.1f} to {100 * gain.high:.1f} %"
+    saved = f"{100 * gain.value:.1f} % of the error of its corners ({ends})"
+    return f"Vertebrae are predicted {sizes}{way}. Dividing each by that about its middle would save {saved}."
+
+
+def _is_wrong(axis: Axis) -> bool:
+    return axis.clear and axis.gain.value >= LEAST_GAIN and axis.gain.low > 0
+
+
+def _size_in_words(side: str, scale: Fitted) -> str:
+    """`1.2 % too narrow (0.8 to 1.5 %)`."""
+    off = sorted(100 * abs(end - 1) for end in (scale.low, scale.high))
+    word = _SIZES[side][scale.value < 1]
+    return f"{100 * abs(scale.value - 1):.1f} % too {word} ({off[0]:.1f} to {off[1]:.1f} %)"
+
+
+def _inwards(scales: list[float]) -> str:
+    if all(scale < 1 for scale in scales):
+        return ": their corners lie inwards"
+    return ": their corners lie outwards" if all(scale > 1 for scale in scales) else ""

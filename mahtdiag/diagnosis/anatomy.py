@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.bodies import BodyErrors, fit_bodies
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import Rule
 from mahtdiag.anatomy.systematic import SystematicError, fit_systematic_error
-from mahtdiag.anatomy.systematic_words import explain_systematic_error
+from mahtdiag.anatomy.systematic_words import explain_bodies, explain_systematic_error
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.copies import CopySearch
 from mahtdiag.diagnosis.gates import GateResult
@@ -95,7 +96,7 @@ class AnatomyVerdict:
 class PredictionDiagnosis:
     """What the predictions of a set have in common, and labels that they speak against.
 
-    None where nothing can be said.
+    None where nothing can be said. `bodies`: their sizes, and where their corners lie off.
 
     `in_cells` is None where the heatmap's frame is not known, `ambiguity` where heatmaps' peaks are not.
     """
@@ -106,6 +107,8 @@ class PredictionDiagnosis:
     measured: Measured
     ambiguity: Ambiguity | None = None
     suspicious: SuspiciousLabels | None = None
+    bodies: BodyErrors | None = None
+    bodies_sentence: str | None = None
 
 
 class Source(StrEnum):
@@ -213,10 +216,14 @@ def diagnose_predictions(table: RunTable, facing: FacingSide | None = None) -> P
     in_px, in_cells = fit_systematic_error(pred_px, label_px, table.units), None
     if pred_cells is not None and label_cells is not None:
         in_cells = fit_systematic_error(pred_cells, label_cells, table.units)
+    sentence = explain_systematic_error(in_px, in_cells) if in_px else None
+    bodies = fit_bodies(pred_px, label_px, table.units)
     return PredictionDiagnosis(
         in_px=in_px,
         in_cells=in_cells,
-        sentence=explain_systematic_error(in_px, in_cells) if in_px else None,
+        sentence=sentence,
+        bodies=bodies,
+        bodies_sentence=explain_bodies(bodies, sentence),
         measured=measure_run(table, facing),
         ambiguity=ambiguity_of(table),
         suspicious=suspicious_labels(table),

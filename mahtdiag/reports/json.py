@@ -20,6 +20,7 @@ from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
 from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.tables.bodies import bodies_content
 from mahtdiag.reports.tables.calibration import CalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.reports.tables.copies import copies_content
@@ -131,6 +132,7 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> dict[str, Js
             "cells": _systematic(diagnosis.in_cells),
             "sentence": diagnosis.sentence,
         },
+        "bodies": bodies_content(diagnosis.bodies, diagnosis.bodies_sentence),
         "labels_suspicious": None
         if diagnosis.suspicious is None
         else suspicious_content(diagnosis.suspicious, judged.skeleton),

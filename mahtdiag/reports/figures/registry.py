@@ -103,7 +103,6 @@ class RunFigure:
     draw: Callable[[FigureData], Figure]
     lacks: Callable[[FigureData], str | None]
     note: Callable[[FigureData], str]
-    wide: bool = False
 
     def drawn(self, data: FigureData, *, titled: bool = False) -> Figure:
         """The figure in the style of all; raises ValueError where the run lacks it.
@@ -234,7 +233,6 @@ def _agreement(name: str, title: str) -> RunFigure:
         lambda data: errors.bland_altman_figure(data.measured(name)),
         partial(_no_pair, name),
         partial(_pair_note, name),
-        wide=True,
     )
 
 
@@ -308,7 +306,7 @@ FIGURES: Final[tuple[RunFigure, ...]] = (
     RunFigure(
         "worst-images", "Which images are the worst?",
         "The worst images cut to the spine, with labels, predictions and errors",
-        _worst, lambda data: None if len(data.table) else "no image was evaluated", _worst_note, wide=True,
+        _worst, lambda data: None if len(data.table) else "no image was evaluated", _worst_note,
     ),
 )  # fmt: skip
 """In the order of the page."""

@@ -21,13 +21,14 @@ from mahtdiag.reports.figures.registry import (
     FigureData,
     RunFigure,
 )
-from mahtdiag.reports.figures.style import inline_svg, plot_style
+from mahtdiag.reports.figures.style import COLUMN, inline_svg, plot_style
 from mahtdiag.reports.overlay.draw import Image
 from mahtdiag.reports.tables.anatomy import (
     systematic_table,
     tally_table,
     worst_images,
 )
+from mahtdiag.reports.tables.bodies import bodies_table
 from mahtdiag.reports.tables.calibration import CalibrationResult, coverage_table, group_table, summary_table
 from mahtdiag.reports.tables.clean_labels import clean_label_parts
 from mahtdiag.reports.tables.errors import group_table as error_group_table
@@ -171,8 +172,10 @@ def plots_of(figures: Sequence[RunFigure], data: FigureData) -> tuple[Plot, ...]
 
 def _plot(figure: RunFigure, data: FigureData) -> Plot:
     with plot_style():
-        svg = inline_svg(figure.draw(data), figure.name, figure.shows)
-    return Plot(figure.name, figure.title, figure.note(data), svg, figure.wide)
+        drawn = figure.draw(data)
+        wide = drawn.get_figwidth() > COLUMN
+        svg = inline_svg(drawn, figure.name, figure.shows)
+    return Plot(figure.name, figure.title, figure.note(data), svg, wide)
 
 
 def _named(*names: str) -> tuple[RunFigure, ...]:
@@ -243,6 +246,8 @@ def _measurements(diagnosis: PredictionDiagnosis, data: FigureData) -> Chapter:
     right: Stack = ()
     if diagnosis.in_px is not None:
         right = (systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence),)
+    if diagnosis.bodies is not None:
+        right = (*right, bodies_table(diagnosis.bodies, diagnosis.bodies_sentence))
     rows = ((left, right) if right else (left,),)
     return Chapter("measurements", "Clinical measurements", rows, plots_of(AGREEMENT_FIGURES, data))
 

@@ -17,6 +17,7 @@ from mahtdiag.diagnosis.anatomy import (
 )
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.rendering import Json
+from mahtdiag.reports.tables.bodies import bodies_table
 from mahtdiag.reports.tables.copies import copies_parts
 from mahtdiag.reports.tables.evaluation import (
     ambiguity_parts,
@@ -183,6 +184,8 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> Iterator[Par
     yield from ambiguity_parts(diagnosis.ambiguity)
     if diagnosis.in_px is not None:
         yield systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence)
+    if diagnosis.bodies is not None:
+        yield bodies_table(diagnosis.bodies, diagnosis.bodies_sentence)
     yield from measurement_parts(diagnosis.measured)
 
 
