@@ -1,6 +1,8 @@
 """ONNX and torch.export: the same numbers as the network, what the graph declares, and hostile files."""
 
+import tracemalloc
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from mahtdiag.config.settings import ModelSettings
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models import onnx_files
 from mahtdiag.models.checkpoint import Checkpoint
+from mahtdiag.models.exported import facts_of_archive
 from mahtdiag.models.formats import format_of
 from mahtdiag.models.loading import LoadedModel, load_model
 from mahtdiag.models.onnx_files import read_graph
@@ -216,6 +219,24 @@ def test_deep_and_endless_graphs_are_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(onnx_files, "LARGEST", 10)
     (problem,) = problems_of(lambda: read_graph(path), CheckpointError)
     assert "external data" in problem
+
+
+@pytest.mark.parametrize("member", ["models/model.json", "data/weights/model_weights_config.json"])
+def test_archives_that_grow_beyond_measure_are_not_unpacked(tmp_path: Path, member: str) -> None:
+    path = tmp_path / "a.pt2"
+    write_exported(plain(), path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, b"[" + b"[]," * 10_000_000 + b"[]]" if name.endswith(member) else content)
+    assert path.stat().st_size < 300_000
+    tracemalloc.start()
+    facts = facts_of_archive(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert facts.notes == ("its input and weights cannot be told without running it",)
+    assert peak < 100e6
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b.replace(b"graph", b"grapx")])
