@@ -204,13 +204,18 @@ def failure_notes(a: str, b: str, matching: Matching) -> tuple[str, ...]:
     return tuple(f"{kind}: {named(images)}" for kind, images in kinds if images)
 
 
+def _shown(value: object) -> str:
+    """As it is typed in a settings file."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def setting_notes(a: str, b: str, documents: tuple[RunDocument, RunDocument]) -> Iterator[str]:
     """How the runs were made differently, and what that means for the numbers."""
     differing = documents[0].resolved.differing(documents[1].resolved)
     judged = [name for name in ANATOMY if differing.pop(name, None)]
     frame = [name for name in LOSS_FRAME if name in differing]
     told = [
-        f"{name} {old} → {new}"
+        f"{name} {_shown(old)} → {_shown(new)}"
         for name, (old, new) in differing.items()
         if not isinstance(old, dict) and not isinstance(new, dict)
     ]
