@@ -220,3 +220,32 @@ def test_without_javascript_all_but_the_gallery_is_there(small: Path, open_repor
     for control in ("#controls", "#theme", ".look"):
         assert not page.locator(control).first.is_visible()
     context.close()
+
+
+def test_it_opens_with_what_matters(small: Path, open_report: Opener) -> None:
+    page = open_report(small).page
+    order = [".headline", ".setup-line, #findings", ".sentences li", ".strip img", ".tile"]
+    tops = [page.locator(part).first.evaluate("it => it.getBoundingClientRect().top") for part in order]
+    assert tops == sorted(tops)
+    assert page.locator(".strip img").count() == 8
+    assert page.locator(".strip img").evaluate_all("all => all.every((it) => it.naturalWidth > 100)")
+    page.locator(".strip .open-image").first.click()
+    expect(page.locator("#detail")).to_be_visible()
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_every_figure_can_be_saved(small: Path, open_report: Opener, kind: str) -> None:
+    opened = open_report(small, dark=True)
+    page = opened.page
+    assert page.locator("figure.picture").count() == page.locator(f".download[data-kind={kind}]").count() > 8
+    with page.expect_download() as started:
+        page.locator(f"#figure-error-curve .download[data-kind={kind}]").click()
+    assert started.value.suggested_filename == f"error-curve.{kind}"
+    content = Path(started.value.path()).read_bytes()
+    if kind == "svg":
+        text = content.decode()
+        assert "AUC" in text
+        assert "var(" not in text, "the colours are those of paper"
+    else:
+        assert content.startswith(b"\x89PNG")
+    assert opened.complaints == []

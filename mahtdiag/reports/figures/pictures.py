@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ COLUMNS: Final = 4
 ASPECT: Final = 0.62
 PANEL: Final = 44 * MM
 PIXELS: Final = 640
+STRIP_PIXELS: Final = 420
 NAME: Final = 26
 
 
@@ -32,7 +34,7 @@ class WorstImage:
     image: Image | None
 
 
-def cut_out(worst: WorstImage, skeleton: Skeleton) -> NDArray[np.uint8]:
+def cut_out(worst: WorstImage, skeleton: Skeleton, longest_px: int = PIXELS) -> NDArray[np.uint8]:
     """What is shown of it, RGB; keypoints alone, on grey, where the image is gone."""
     record = worst.record
     image = worst.image
@@ -45,8 +47,17 @@ def cut_out(worst: WorstImage, skeleton: Skeleton) -> NDArray[np.uint8]:
         factor = min(1.0, 1000 / max(size.height, size.width, 1))
         shape = max(1, round(size.height * factor)), max(1, round(size.width * factor))
         image = np.full(shape, 90, dtype=np.uint8)
-    drawn = draw_cut_out(image, record, skeleton, longest_px=PIXELS, aspect=ASPECT, names=False)
+    drawn = draw_cut_out(image, record, skeleton, longest_px=longest_px, aspect=ASPECT, names=False)
     return np.ascontiguousarray(drawn[..., :3])
+
+
+def cut_out_jpeg(worst: WorstImage, skeleton: Skeleton) -> bytes:
+    """The same as a small JPEG for a page."""
+    picture = cut_out(worst, skeleton, STRIP_PIXELS)
+    done, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+    if not done:
+        raise RuntimeError("OpenCV could not encode a JPEG")
+    return encoded.tobytes()
 
 
 def contact_sheet_figure(images: Sequence[WorstImage], skeleton: Skeleton) -> Figure:

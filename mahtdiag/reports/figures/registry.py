@@ -84,6 +84,10 @@ class FigureData:
             return "no error known"
         return f"mean {pixels(float(known.mean()))}, largest {pixels(float(known.max()))} {self.unit.short}"
 
+    def worst_image(self, row: int) -> WorstImage:
+        """What is shown of it."""
+        return WorstImage(self.table.record(row), self.why(row), self.picture(row))
+
     @property
     def by_what(self) -> str:
         """What images are ranked by."""
@@ -210,9 +214,7 @@ def _losses(data: FigureData) -> Figure:
 
 
 def _worst(data: FigureData) -> Figure:
-    images = [
-        WorstImage(data.table.record(row), data.why(row), data.picture(row)) for row in data.worst_rows()
-    ]
+    images = [data.worst_image(row) for row in data.worst_rows()]
     return contact_sheet_figure(images, data.table.skeleton)
 
 

@@ -5,7 +5,7 @@ Templates, style and script are from this folder, everything else from the recor
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, Literal
@@ -22,10 +22,11 @@ from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
 from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.reports import palette
 from mahtdiag.reports.ci.record import GateCase, score_in_words
+from mahtdiag.reports.findings import finding_sentences, setup_sentences
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
 from mahtdiag.reports.html.sections import Chapter, Plot, ReportContent
 from mahtdiag.reports.tables.errors import missed_in
-from mahtdiag.reports.tables.setup import headline
+from mahtdiag.reports.tables.setup import counts, headline
 from mahtdiag.reports.tables.table import INDENT, Line, Style, gates_table
 from mahtdiag.reports.text import counted, interval, number, percent, pixels, safe_lines
 
@@ -43,7 +44,26 @@ TONES: Final = {
 SCRIPTS: Final = ("elements.js", "download.js", "drawing.js", "details.js", "gallery.js", "page.js")
 
 
-def render_page(report: ReportContent, sections: Sequence[Chapter], gallery: Gallery | None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class StripImage:
+    """One of the worst images, as a JPEG cut to its spine, with what it is called worst by."""
+
+    name: str
+    why: str
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """The worst images side by side; `title` says how many, of how many, and by what."""
+
+    title: str
+    images: tuple[StripImage, ...]
+
+
+def render_page(
+    report: ReportContent, sections: Sequence[Chapter], gallery: Gallery | None, strip: Strip | None = None
+) -> bytes:
     """The page as UTF-8. It loads nothing: what it is allowed to run and show is listed in its head.
 
     `sections`, which `sections_of` has drawn from the same report; `gallery` None leaves the images out.
@@ -59,6 +79,10 @@ def render_page(report: ReportContent, sections: Sequence[Chapter], gallery: Gal
         verdict=verdict_of(report.gates, headline(report.setup)),
         gates=gates_table([case.result for case in report.gates]) if report.gates else None,
         tiles=tiles_of(report),
+        setup_counts=counts(report.setup),
+        setup_found=tuple(setup_sentences(report.setup)),
+        findings=tuple(findings_of(report)),
+        strip=strip,
         sections=sections,
         gallery_json="" if gallery is None else gallery_json(gallery, report),
         style=Markup(style),
@@ -94,7 +118,13 @@ def _safe(value: object) -> object:
     return safe_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _base64(picture: Picture) -> Markup:
+def findings_of(report: ReportContent) -> Iterator[str]:
+    """What the run has to say, in sentences."""
+    sigma = None if report.calibration is None else report.calibration.report.verdict
+    yield from finding_sentences(report.numbers, report.anatomy, report.unit, sigma)
+
+
+def _base64(picture: Picture | StripImage) -> Markup:
     return Markup(base64.b64encode(picture.jpeg).decode("ascii"))
 
 

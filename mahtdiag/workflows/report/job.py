@@ -12,6 +12,7 @@ from mahtdiag.data.images import decode_reduced
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
+from mahtdiag.reports.figures.pictures import cut_out_jpeg
 from mahtdiag.reports.html.gallery import (
     Gallery,
     Picture,
@@ -19,8 +20,8 @@ from mahtdiag.reports.html.gallery import (
     picture_height,
     small_picture,
 )
-from mahtdiag.reports.html.page import render_page
-from mahtdiag.reports.html.sections import sections_of
+from mahtdiag.reports.html.page import Strip, StripImage, render_page
+from mahtdiag.reports.html.sections import ReportContent, sections_of
 from mahtdiag.reports.text import counted, one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
@@ -28,6 +29,7 @@ from mahtdiag.schema.choices import NO_IMAGES, ImageChoice, LeadingUnit
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
 from mahtdiag.workflows.pictures import worst_rows
 from mahtdiag.workflows.progress import Progress
+from mahtdiag.workflows.report.figures import pictures_of
 from mahtdiag.workflows.report.screen import content_of
 
 NAME = "report.html"
@@ -96,7 +98,8 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     names = [table.image[row] for row in rows]
     notes = _notes(run, names, pictures, len(table), data is not None)
     gallery = None if request.images == NO_IMAGES else Gallery(rows, pictures, notes)
-    content = render_page(report, sections, gallery)
+    strip = None if request.images == NO_IMAGES else _strip(report, run, table, request)
+    content = render_page(report, sections, gallery, strip)
     return Report(
         path=_written(request, run, content),
         run=run,
@@ -106,6 +109,18 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
         gates=gates,
         notes=notes if gallery else (),
     )
+
+
+def _strip(report: ReportContent, run: Run, table: RunTable, request: ReportRequest) -> Strip:
+    """The worst images, at most as many as are shown in full."""
+    figures = report.figures(pictures_of(run, table, request.data))
+    rows = figures.worst_rows()[: request.images.most]
+    images = tuple(
+        StripImage(table.image[row], figures.why(row), cut_out_jpeg(figures.worst_image(row), table.skeleton))
+        for row in rows
+    )
+    of = counted(len(table), "image")
+    return Strip(f"Worst {len(images)} of {of} by {figures.by_what}", images)
 
 
 def _unit(request: ReportRequest, run: Run) -> LeadingUnit | None:
