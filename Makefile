@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 RUNS := runs/demo
 # Annotation tools want other versions than the tests, and weigh more than a gigabyte.
 TOOLS := .venv-tools
+# So do the libraries that log a training.
+LOGGERS := .venv-loggers
 
-.PHONY: demo test bench validate tools libraries check sample-data checkpoints clean
+.PHONY: demo test bench validate tools libraries loggers check sample-data checkpoints clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -34,6 +36,9 @@ validate: $(VENV)/installed-test
 libraries: $(VENV)/installed-test
 	$(BIN)/pip install -q -c constraints.txt transformers
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs tests/network_libraries.py
+
+loggers: $(LOGGERS)/installed
+	OMP_NUM_THREADS=1 $(LOGGERS)/bin/python -m pytest -q -W default tests/training_loggers.py
 
 tools: $(TOOLS)/installed
 	QT_QPA_PLATFORM=offscreen $(TOOLS)/bin/python -m pytest -q -W default tests/annotation_tools.py
@@ -67,10 +72,17 @@ $(TOOLS)/installed: constraints.txt pyproject.toml
 		-e . pytest hypothesis jsonschema labelme label-studio-sdk ultralytics
 	touch $@
 
+$(LOGGERS)/installed: constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(LOGGERS)
+	$(LOGGERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(LOGGERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e ".[lightning,tensorboard,mlflow,wandb]" pytorch-lightning pytest hypothesis
+	touch $@
+
 # The tests of the HTML report need a Chromium: any that is there will do.
 $(VENV)/browser: $(VENV)/installed-test
 	tests/browser/get_browser.sh $(BIN)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(RUNS)
+	rm -rf $(VENV) $(TOOLS) $(LOGGERS) $(RUNS)

@@ -16,6 +16,7 @@ from benchmarks import (
     contents,
     end_to_end,
     hot_path,
+    monitor_speed,
     opening_speed,
     overlay_speed,
     report_speed,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "calibration-speed": calibration_speed.run,
     "compare-speed": compare_speed.run,
     "report-speed": report_speed.run,
+    "monitor": monitor_speed.run,
 }
 
 

@@ -13,6 +13,8 @@ _WHERE = {
     "Number": "mahtdiag.api.numbers",
     "Numbers": "mahtdiag.api.numbers",
     "Table": "mahtdiag.api.tables",
+    "Monitor": "mahtdiag.api.monitor",
+    "lightning_callback": "mahtdiag.api.lightning",
     "MahtdiagError": "mahtdiag.errors",
 }
 __all__ = ["__version__", *_WHERE]

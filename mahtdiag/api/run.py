@@ -19,7 +19,7 @@ from mahtdiag.diagnosis.numbers import HEADLINE
 from mahtdiag.errors import ExitStatus, RunFolderError
 from mahtdiag.runs import reading
 from mahtdiag.runs.tables import images_rows, keypoints_rows
-from mahtdiag.schema.choices import FacingSide
+from mahtdiag.schema.choices import DEFAULT_GALLERY, FacingSide
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.setup import SetupEntry, SetupStatus
 from mahtdiag.schema.skeleton import View
@@ -28,6 +28,7 @@ from mahtdiag.workflows.calibration.job import calibration_of
 from mahtdiag.workflows.calibration.screen import content_of, result_of
 from mahtdiag.workflows.compare.job import CompareRequest, compare
 from mahtdiag.workflows.gates.judging import results_of
+from mahtdiag.workflows.progress import NoProgress
 
 
 def load(run: str | os.PathLike[str] | int | None = None) -> "Run":
@@ -245,6 +246,17 @@ class Run:
                 for m in pair.comparison.metrics
             },
         )
+
+    def report(self, out: str | os.PathLike[str] | None = None) -> Path:
+        """Write the page of `mahtdiag report`, `report.html` in the run folder unless `out` names a file.
+
+        Raises MahtdiagError where the run is not finished, or the page cannot be written.
+        """
+        from mahtdiag.workflows.report.job import ReportRequest, write_report
+
+        file, cwd = None if out is None else Path(out), self._run.cwd
+        request = ReportRequest(Settings(), self.path, file, DEFAULT_GALLERY, None, cwd)
+        return cwd / write_report(request, NoProgress()).path
 
     def __repr__(self) -> str:
         counts = self._run.document.images

@@ -42,7 +42,7 @@ from mahtdiag.statistics.intervals import Interval
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _ON_BOUND = 1e-3
-_FROM_SUMS = (
+FROM_SUMS = (
     "mace", "rmsce", "miscalibration_area", "sharpness_px", "nll", "crps_px", "check", "interval", "bias_x",
     "bias_y", "sigma_scale",
 )  # fmt: skip
@@ -259,7 +259,7 @@ def _with_numbers(
     """The same report with every number that is a function of sums, and the intervals that there are."""
     total = sums.sum(axis=0)
     found = numbers(total)
-    scores: dict[str, Any] = {**found.floats(*_FROM_SUMS)}
+    scores: dict[str, Any] = {**found.floats(*FROM_SUMS)}
     levels: tuple[None, ...] = (None,) * len(COVERAGE_LEVELS)
     inner, outer = (intervals.coverage, intervals.radial_coverage) if intervals else (levels, levels)
     by_name = intervals.by_name if intervals else {}

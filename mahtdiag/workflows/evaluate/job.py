@@ -11,7 +11,6 @@ from torch import nn
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.numbers import RunNumbers
-from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import BatchSeconds
 from mahtdiag.errors import ExitStatus, InterruptedRunError
 from mahtdiag.runs.document import RunDocument, Seconds
@@ -150,12 +149,7 @@ def _infer(
     samples, done = prepared.dataset.samples, folder.finished_batches()
     finished = sum(len(samples[b * prepared.batch_size : (b + 1) * prepared.batch_size]) for b in done)
     progress.start("evaluating", len(samples), finished)
-    spacing_mm = prepared.asked.data.pixel_spacing_mm
-    maker = RecordMaker(
-        *(prepared.skeleton, prepared.source.spec, prepared.loss, prepared.limits, spacing_mm),
-        *(prepared.sigma_factors, prepared.rules),
-        {image: sample.keypoints_px for image, sample in prepared.second.items()},
-    )
+    maker = prepared.maker()
     for judged in prepared.source.judged(Work(samples, maker, prepared.batch_size, prepared.workers, done)):
         folder.append(judged.index, judged.records, judged.failures)
         clock.add(judged.seconds)

@@ -22,6 +22,7 @@ from mahtdiag.data.images import read_image_size
 from mahtdiag.data.predictions import read_predictions
 from mahtdiag.data.readers import open_dataset, read_set
 from mahtdiag.diagnosis.conditions import Conditions
+from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import Runner, resolve_device
 from mahtdiag.errors import DataError, UsageError
 from mahtdiag.losses.combined import MAHTNetLoss
@@ -143,6 +144,14 @@ class Prepared:
         """What σ is multiplied by before it is stored, one factor per keypoint `[K]`."""
         factors = self.settings.sigma_factors
         return None if factors is None else np.array([*factors.values()], dtype=np.float64)
+
+    def maker(self) -> RecordMaker:
+        """What judges batches; a new one knows no finding yet."""
+        return RecordMaker(
+            *(self.skeleton, self.source.spec, self.loss, self.limits, self.asked.data.pixel_spacing_mm),
+            *(self.sigma_factors, self.rules),
+            {image: sample.keypoints_px for image, sample in self.second.items()},
+        )
 
 
 def prepare(
