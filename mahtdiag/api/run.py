@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -19,7 +20,7 @@ from mahtdiag.diagnosis.numbers import HEADLINE
 from mahtdiag.errors import ExitStatus, RunFolderError
 from mahtdiag.runs import reading
 from mahtdiag.runs.tables import images_rows, keypoints_rows
-from mahtdiag.schema.choices import DEFAULT_GALLERY, FacingSide
+from mahtdiag.schema.choices import DEFAULT_GALLERY, FacingSide, LeadingUnit
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.setup import SetupEntry, SetupStatus
 from mahtdiag.schema.skeleton import View
@@ -29,6 +30,9 @@ from mahtdiag.workflows.calibration.screen import content_of, result_of
 from mahtdiag.workflows.compare.job import CompareRequest, compare
 from mahtdiag.workflows.gates.judging import results_of
 from mahtdiag.workflows.progress import NoProgress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def load(run: str | os.PathLike[str] | int | None = None) -> "Run":
@@ -246,6 +250,16 @@ class Run:
                 for m in pair.comparison.metrics
             },
         )
+
+    def figure(self, name: str, error_unit: LeadingUnit | None = None) -> "Figure":
+        """A figure of `mahtdiag figures` by its name, such as `error-curve`, as a matplotlib `Figure`.
+
+        `error_unit`: what errors are shown in; None what the run says. Raises MahtdiagError, which lists the
+        names, for another one, and where the run has nothing to draw.
+        """
+        from mahtdiag.workflows.report.figures import figure_of
+
+        return figure_of(self._run, name, error_unit)
 
     def report(self, out: str | os.PathLike[str] | None = None) -> Path:
         """Write the page of `mahtdiag report`, `report.html` in the run folder unless `out` names a file.

@@ -220,3 +220,20 @@ def test_reading_a_run_changes_nothing(desk: Path) -> None:
     run = mahtdiag.load("runs/a")
     run.anatomy(), run.calibration(), run.compare("runs/b"), run._repr_html_()
     assert digests() == before
+
+
+def test_figures_by_their_names(desk: Path) -> None:
+    run = mahtdiag.load("runs/a")
+    for name in ("error-curve", "error-vectors", "reliability"):
+        figure = run.figure(name)
+        figure.savefig(desk / f"{name}.png")
+        assert (desk / f"{name}.png").stat().st_size > 1000
+    with pytest.raises(UsageError, match=r"^no figure 'error-curv'; there are error-curve, "):
+        run.figure("error-curv")
+
+
+def test_the_page(desk: Path) -> None:
+    run = mahtdiag.load("runs/la")
+    page = run.report()
+    assert page == run.path / "report.html"
+    assert run.report(desk / "other.html").read_bytes()[:15] == page.read_bytes()[:15] == b"<!DOCTYPE html>"
