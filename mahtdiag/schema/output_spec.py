@@ -70,7 +70,8 @@ class OutputSpec:
 
     `paths`: by the name of an output, such as `bodypart.heatmap` or `[1]`; those that are not said have their
     own names. At most one of `log_sigma`, `sigma` and `log_var` is said. `sigma_as`: what that one is;
-    `coords_frame`, `coords_axes`: what the coordinates count, and their order, None where not said;
+    `coords_frame`, `coords_axes`: what the coordinates count, and their order or that of offsets, None where
+    not said;
     `offset_scale`: what an offset of 1 is, in heatmap cells, or in input pixels with `offset_frame` input;
     `stack`: which of several heatmaps in a list, or along the second dimension of `[B, S, K, h, w]`.
     """
@@ -122,7 +123,7 @@ class OutputSpec:
 DETAILS: Final[Mapping[str, Mapping[str, str]]] = {
     "coords": {"frame": "coords_frame", "axes": "coords_axes"},
     "sigma": {"as": "sigma_as"},
-    "offsets": {"scale": "offset_scale", "frame": "offset_frame"},
+    "offsets": {"scale": "offset_scale", "frame": "offset_frame", "axes": "coords_axes"},
     "heatmaps": {"activation": "activation", "layout": "layout", "stack": "stack"},
 }
 """What can be said of an output beside where it is, and the field of `OutputSpec` that holds it."""

@@ -15,7 +15,7 @@ from mahtdiag.models.outputs import ACCEPTED, read_outputs
 from mahtdiag.schema.choices import CoordinateConvention, UncertaintyKind
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.keypoint_order import channel_order
-from mahtdiag.schema.output_spec import CoordsFrame, parse_outputs
+from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, parse_outputs
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP
 
@@ -243,6 +243,28 @@ def test_coordinates_in_every_frame_are_the_same_places(
     found = arranged(images)
     assert found.coords is not None
     assert torch.allclose(found.coords, px, atol=1e-4)
+
+
+@pytest.mark.parametrize("axes", ["xy", "yx", "xxyy", "yyxx"])
+def test_offsets_in_every_order_are_the_same_places(axes: str) -> None:
+    grid = MAPS.shape[-2:]
+    steps = torch.rand(B, K, 2, *grid, generator=torch.Generator().manual_seed(2))
+    ordered = steps.flip(2) if axes in ("yx", "yyxx") else steps
+    ordered = ordered.transpose(1, 2) if axes in ("xxyy", "yyxx") else ordered
+    spec = parse_outputs([f"offsets=[1],axes={axes}"])
+    assert spec.as_texts() == (f"offsets=[1],axes={axes}",)
+    frames = NetworkFrames(Size(64, 48), Size(*grid))
+
+    def found(offsets: Tensor, how: OutputSpec) -> Tensor:
+        arranged = Arranged(
+            lambda _: read_outputs((MAPS, offsets), B, how), None, CoordsFrame.INPUT, frames, how
+        )
+        coords = arranged(torch.zeros(B, 1, 64, 48)).coords
+        assert coords is not None
+        return coords
+
+    right = found(steps.flatten(1, 2), parse_outputs(["offsets=[1]"]))
+    assert torch.equal(found(ordered.flatten(1, 2), spec), right)
 
 
 def test_keypoints_in_another_order_are_brought_to_ours() -> None:

@@ -13,6 +13,7 @@ from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES, Explained, Find
 from mahtdiag.diagnosis.setup.mistakes import InSome, explain, explain_some
 from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag
 from mahtdiag.schema.model_spec import ModelSpec
+from mahtdiag.schema.output_spec import NOTHING, OutputSpec
 from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,7 @@ class Facts:
     `spec`: how the network is read, None without one; `from_file`: predictions are those of a file.
     `order_said`: whether anyone has said the order of the network's keypoints.
     `labelled`: whether the set has labels. `beta_stated`: whether anyone gave the β of soft-argmax.
+    `outputs`: where the network's outputs were said to be, and what its coordinates count.
     `inspection`: a closer look at the first images. `outside` `[M, K, 2]`: labels that lie outside their
     images, in original pixels, with the `outside_sizes_px` `[M, 2]` and `outside_orientation` `[M]` of these,
     which were not evaluated.
@@ -48,6 +50,7 @@ class Facts:
     from_file: bool = False
     order_said: bool = False
     labelled: bool = True
+    outputs: OutputSpec = NOTHING
 
     @property
     def predicted(self) -> bool:

@@ -1,6 +1,7 @@
 """Checks of the labels, and of labels and predictions together."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,11 @@ def _unit(facts: Facts) -> Outcome:
         return fine("labels lie where pixels of their images would") if len(labels) else too_few(0, 1)
     if not len(facts.table):
         return not_checked("no image was evaluated")
-    return explained_by(facts, "labels.unit", "labels and predictions have the same scale")
+    found = explained_by(facts, "labels.unit", "labels and predictions have the same scale")
+    if found.advice and facts.spec is not None and facts.spec.decoding.own_coords:
+        other = "or the network's own coordinates count something else (--coords-frame), or in another size"
+        return replace(found, advice=f"{found.advice}; {other}")
+    return found
 
 
 def _origin(facts: Facts) -> Outcome:

@@ -25,6 +25,8 @@ _CHANCE = 0.005
 _DEGREES = 4
 _FEWEST = 10
 _MOST_KNOWN = 0.9
+_ASYMMETRY = 1e-3
+_FALLS = -0.1
 _WORDS: Mapping[UncertaintyFrame, str] = {
     UncertaintyFrame.INPUT: "model-input pixels",
     UncertaintyFrame.HEATMAP: "heatmap cells",
@@ -56,6 +58,8 @@ _FORMS: Mapping[UncertaintyKind, _Form] = {
         "variance", "--uncertainty-as var", lambda v: np.sqrt(np.where(v > 0, v, np.nan)), np.square
     ),
 }
+# By its variances; nothing else has the shape of a covariance.
+_COVARIANCE = _Form("covariance", "", _FORMS[UncertaintyKind.VAR].sigma, np.square)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class _Reading:
 
 
 def judge_head(facts: Facts) -> Outcome | None:
-    """Whether σ is negative, constant, or of another kind or unit than it is read as.
+    """Whether σ is negative, constant, of another kind or unit than it is read as, or falls as errors grow.
 
     Another reading is named where the core of σ (median |error/σ| over that of a normal distribution) is off
     by more than 1.6, the other's is within 1.25, and errors are likelier under it in a paired test over
@@ -92,8 +96,14 @@ def judge_head(facts: Facts) -> Outcome | None:
     if spec.uncertainty.source not in (UncertaintySource.AUTO, UncertaintySource.HEAD):
         return None
     kind = spec.uncertainty.kind
-    if kind is UncertaintyKind.COV:
-        return not_checked("covariances: see mahtdiag calibration")
+    if kind is UncertaintyKind.COV and (share := _share_of_no_covariances(facts)) > MOST_NEGATIVE:
+        return Outcome(
+            SetupStatus.WRONG,
+            f"{100 * share:.3g} % of the head's matrices are no covariances: not symmetric, or not positive "
+            "definite",
+            "return covariances, L·Lᵀ of Cholesky factors L, xx, xy, yy in this order; or --uncertainty none",
+            refused=True,
+        )
     if kind in (UncertaintyKind.SIGMA, UncertaintyKind.VAR):
         share = _negative_share(facts)
         log = UncertaintyKind.LOG_SIGMA if kind is UncertaintyKind.SIGMA else UncertaintyKind.LOG_VAR
@@ -117,7 +127,46 @@ def judge_head(facts: Facts) -> Outcome | None:
         return too_few(len(table), _FEWEST)
     if facts.explained.found is not None:
         return not_checked(f"{facts.explained.found.explanation.check} comes first")
-    return _compared(facts, kind, spec.uncertainty.frame)
+    return _falling(facts, _compared(facts, kind, spec.uncertainty.frame))
+
+
+def _share_of_no_covariances(facts: Facts) -> float:
+    """Of the first images' matrices `[..., 2, 2]` or (xx, xy, yy) `[..., 3]`, those that are none."""
+    head = None if facts.inspection is None else facts.inspection.head
+    if head is None or not head.size:
+        return 0.0
+    xx, xy, yx, yy = np.moveaxis(
+        head.reshape(*head.shape[:2], 4) if head.ndim == 4 else head[..., [0, 1, 1, 2]], -1, 0
+    )
+    with np.errstate(all="ignore"):
+        apart = np.abs(xy - yx) > _ASYMMETRY * np.maximum(np.abs(xx), np.abs(yy))
+        return float((apart | ~(xx > 0) | ~(yy > 0) | ~(xx * yy > xy * yx)).mean())
+
+
+def _falling(facts: Facts, otherwise: Outcome) -> Outcome:
+    """Told where σ is the smaller the larger errors are, by ranks and beyond chance over images."""
+    error = np.linalg.norm(facts.places.pred_px - facts.places.label_px, axis=-1)
+    sigma = facts.table.sigma_px.prod(-1)
+    known = np.isfinite(error) & np.isfinite(sigma)
+    if not known.any():
+        return otherwise
+    ranks = [np.unique(values[known], return_inverse=True)[1].astype(np.float64) for values in (error, sigma)]
+    a, b = (rank - rank.mean() for rank in ranks)
+    scale = float(np.sqrt((a**2).mean() * (b**2).mean()))
+    if scale == 0:
+        return otherwise
+    product = np.full(error.shape, np.nan)
+    product[known] = a * b / scale
+    by_image = np.nanmean(product[known.any(axis=1)], axis=1)
+    correlation = float(np.nanmean(product))
+    if correlation > _FALLS or not _likelier(-by_image):
+        return otherwise
+    return Outcome(
+        SetupStatus.WRONG if otherwise.status is SetupStatus.WRONG else SetupStatus.WARNING,
+        f"{otherwise.evidence}; the larger σ is, the smaller are errors (rank correlation "
+        f"{correlation:.2f}): is it a precision, 1/σ or 1/σ²?",
+        "return σ, or --uncertainty heatmap",
+    )
 
 
 def _negative_share(facts: Facts) -> float:
@@ -153,18 +202,20 @@ def _compared(facts: Facts, kind: UncertaintyKind, frame: UncertaintyFrame) -> O
     count = len(facts.table)
     rows = np.linspace(0, count - 1, min(count, MOST_IMAGES)).astype(np.int64)
     units = {unit.words: unit for unit in _units(facts, rows)}
+    covariances = kind is UncertaintyKind.COV
+    own = _COVARIANCE if covariances else _FORMS[kind]
     now = units.get(_WORDS[frame])
     if now is None:
         return not_checked("the run does not say how images became heatmaps")
     error_px = (facts.places.pred_px - facts.places.label_px)[rows]
     with np.errstate(all="ignore"):
-        in_force = _read(facts.table.sigma_px[rows], error_px, f"{_FORMS[kind].words} in {now.words}", ())
+        in_force = _read(facts.table.sigma_px[rows], error_px, f"{own.words} in {now.words}", ())
         evidence = f"read as {in_force.words}: errors are {in_force.core:.2f} σ where 1 is meant (median)"
         if not np.isfinite(in_force.core):
             return not_checked("no labelled keypoint with a σ")
         if 1 / _OFF <= in_force.core <= _OFF:
             return fine(evidence)
-        emitted = _FORMS[kind].emitted(facts.table.sigma_px[rows] / now.px)
+        emitted = own.emitted(facts.table.sigma_px[rows] / now.px)
         others = [
             _read(
                 form.sigma(emitted) * unit.px,
@@ -172,7 +223,7 @@ def _compared(facts: Facts, kind: UncertaintyKind, frame: UncertaintyFrame) -> O
                 f"{form.words} in {unit.words}",
                 (*(() if other is kind else (form.advice,)), *(() if unit is now else (unit.advice,))),
             )
-            for other, form in _FORMS.items()
+            for other, form in ({kind: own} if covariances else _FORMS).items()
             for unit in units.values()
             if other is not kind or unit is not now
         ]

@@ -18,6 +18,7 @@ from mahtdiag.errors import DataError, SetupRefusedError
 from mahtdiag.runs.document import StoredSetupEntry
 from mahtdiag.schema.choices import DecodeMethod
 from mahtdiag.schema.frames import Size
+from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.records import Failure, LoadedImage, Sample
 from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
 from mahtdiag.workflows.evaluate.network_source import Networks
@@ -62,6 +63,7 @@ def look_closer(prepared: Prepared) -> Inspection | None:
         from_file=source.spec is None,
         order_said=prepared.asked.model.keypoints is not None,
         labelled=prepared.dataset.labelled,
+        outputs=_outputs_said(prepared.asked.model),
     )
     problems = refusals(facts, prepared.asked.evaluate.accept or ())
     if problems:
@@ -113,6 +115,11 @@ def _beta_stated(source: Source, asked: ModelSettings) -> bool:
     return known is not None and known.decoding.method is DecodeMethod.SOFT_ARGMAX
 
 
+def _outputs_said(asked: ModelSettings) -> OutputSpec:
+    said = asked.outputs or OutputSpec()
+    return replace(said, coords_frame=asked.coords_frame or said.coords_frame)
+
+
 def entries_of(prepared: Prepared, look: Inspection | None, table: RunTable) -> tuple[SetupEntry, ...]:
     """What every check says of a run that is evaluated."""
     outside, sizes, orientation = _outside(prepared, table.failures)
@@ -122,6 +129,7 @@ def entries_of(prepared: Prepared, look: Inspection | None, table: RunTable) -> 
         from_file=prepared.source.spec is None,
         order_said=prepared.asked.model.keypoints is not None,
         labelled=prepared.dataset.labelled,
+        outputs=_outputs_said(prepared.asked.model),
     )
     return check_setup(facts)
 
