@@ -23,6 +23,11 @@ def grid_of(settings: ModelSettings, network_input: ModelInput, heatmap: Size | 
         return None
     size = network_input.size
     even = size.width / heatmap.width, size.height / heatmap.height
+    if stride is None and _sides_exchanged(heatmap, size):
+        raise UsageError(
+            f"the network returns heatmaps of {heatmap} cells (height x width) for an input of {size}, as if "
+            "their sides were exchanged: return [B,K,h,w]; --stride fill where they are meant"
+        )
     if stride is None and not _divides(heatmap.width, size.width, heatmap.height, size.height):
         raise UsageError(_question(heatmap, size))
     step = even if stride is None or stride == Stride.FILL else (stride.x, stride.y)
@@ -38,6 +43,12 @@ def grid_of(settings: ModelSettings, network_input: ModelInput, heatmap: Size | 
     else:
         place = (origin.x, origin.y) if origin.kind is OriginKind.GIVEN else _place(origin.kind, step)
     return None if (step, place) == (even, usual) else HeatmapGrid(step, place)
+
+
+def _sides_exchanged(heatmap: Size, size: Size) -> bool:
+    """Whether cells would be as wide as high if height and width were the other one."""
+    turned = size.height * heatmap.height == size.width * heatmap.width
+    return turned and size.height * heatmap.width != size.width * heatmap.height
 
 
 def _place(kind: OriginKind, step: tuple[float, float]) -> tuple[float, float]:

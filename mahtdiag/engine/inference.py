@@ -294,9 +294,11 @@ class Runner:
             raise
         except (Exception, SystemExit) as error:  # whatever the user's network raises on this batch
             if not _out_of_memory(error):
+                ends = isinstance(error, SystemExit)
+                advice = "if it takes a single image only, use --batch-size 1"
                 raise ModelOutputError(
                     f"the network failed on a batch {list(images.shape)}: {_reason(error)}; "
-                    "if it takes a single image only, use --batch-size 1"
+                    f"{'a network returns its outputs and does not exit' if ends else advice}"
                 ) from error
         # Not inside the handler: the error holds the failed pass, and with it the memory that is needed now.
         return None
@@ -308,6 +310,8 @@ def _out_of_memory(error: BaseException) -> bool:
 
 def _reason(error: BaseException) -> str:
     """The last line of an error: TorchScript puts a trace before it."""
+    if isinstance(error, SystemExit):
+        return f"it ended the process ({str(error) or 'exit'})"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
 
@@ -324,6 +328,8 @@ def probe(predict: Predictor, spec_channels: int, size: Size, device: torch.devi
         raise
     except (Exception, SystemExit) as error:  # whatever the user's network raises on this input
         advice = "check --input-size and --channels"
+        if isinstance(error, SystemExit):
+            advice = "a network returns its outputs and does not exit"
         if isinstance(error, TypeError) and "required positional argument" in str(error):
             advice = "it is given the image alone: name a function with --model whose network needs no more"
         raise ModelOutputError(

@@ -5,12 +5,23 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mahtdiag.errors import ModelOutputError
 from mahtdiag.heatmaps.centres import corners_of_centres
 from mahtdiag.schema.choices import CoordinateConvention
 from mahtdiag.schema.frames import FrameMap, NetworkFrames, Size
 from mahtdiag.schema.output_spec import NOTHING, Axes, CoordsFrame, OutputSpec
 from mahtdiag.schema.records import ModelOutputs, Predictor
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA
+
+
+def _require_sides(bins: Size, size: Size) -> None:
+    """ModelOutputError for bins that are of one size only if x and y are exchanged."""
+    turned = bins.width * size.width == bins.height * size.height
+    if turned and bins.width * size.height != bins.height * size.width:
+        raise ModelOutputError(
+            f"simcc_x has {bins.width} bins for {size.width} input pixels, simcc_y {bins.height} for "
+            f"{size.height}: are they exchanged?"
+        )
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ class Arranged:
             bins = torch.stack([places.float() for _, places in pairs], -1)
             lowest = torch.minimum(*(height for height, _ in pairs))
             grid = Size(parts["simcc_y"].shape[-1], parts["simcc_x"].shape[-1])
+            _require_sides(grid, size)
             return self._from_cells(bins, self._frame_map(size, grid, spread=True)), (
                 lowest if scores is None else scores
             )

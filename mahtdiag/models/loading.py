@@ -82,8 +82,9 @@ class LoadedModel:
 
     def returned(self, images: Tensor) -> object:
         """What the network returns for `[B, C, H, W]`, whatever it is."""
+        # A copy of its own: some networks normalise their input in place.
         with watched():
-            found: object = self.network(images.to(self.taking.dtype), **self.keywords)
+            found: object = self.network(images.to(self.taking.dtype, copy=True), **self.keywords)
         return found
 
     def read(self, returned: object, batch: int) -> ModelOutputs:

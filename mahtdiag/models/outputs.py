@@ -8,15 +8,26 @@ import torch
 from torch import Tensor
 
 from mahtdiag.errors import ModelOutputError
+from mahtdiag.models.tree import tensors_in
 from mahtdiag.schema.choices import UncertaintyKind
-from mahtdiag.schema.output_spec import NOTHING, UNCERTAINTIES, Activation, Axes, Layout, OutputSpec, steps_of
+from mahtdiag.schema.output_spec import (
+    ITSELF,
+    NOTHING,
+    UNCERTAINTIES,
+    Activation,
+    Axes,
+    Layout,
+    OutputSpec,
+    steps_of,
+)
 from mahtdiag.schema.records import ModelOutputs
 
 ACCEPTED: Final = (
     "accepted are a tensor [B,K,h,w], or a dict, dataclass or named tuple with heatmaps or coords "
     "(keypoints) [B,K,2], and optionally one of log_sigma, sigma, uncertainty, log_var [B,K] or [B,K,2]; "
-    "--output NAME=PATH says where others are, as in --output heatmaps=[-1] or coords=."
+    "--output NAME=PATH says where others are"
 )
+_USUAL: Final = "--output heatmaps=[-1] or coords=."
 _COORDS_NAMES: Final = ("coords", "keypoints")
 _UNCERTAINTY_NAMES: Final = {**UNCERTAINTIES, "uncertainty": UncertaintyKind.SIGMA}
 BY_NAMES: Final = NOTHING
@@ -24,20 +35,27 @@ BY_NAMES: Final = NOTHING
 PLACES: Final = ("heatmaps", "coords", "simcc_x", "centres")
 """What tells where keypoints are: one of these must be there."""
 _MOST_LISTED = 8
+_DEEPEST, _LONGEST = 5, 800
 
 
-def describe(output: object) -> str:
-    """The form of an output in words: nested types and shapes."""
+def describe(output: object, depth: int = 0) -> str:
+    """The form of an output in words: nested types and shapes, the first of many."""
     if isinstance(output, Tensor):
         kind = "" if output.is_floating_point() else f" of {str(output.dtype).removeprefix('torch.')}"
         return f"tensor {list(output.shape)}{kind}"
     named = _by_name(output)
+    kind = "dict" if isinstance(output, Mapping) else type(output).__name__
     if named is not None:
-        kind = "dict" if isinstance(output, Mapping) else type(output).__name__
-        return f"{kind} {{" + ", ".join(f"{name}: {describe(value)}" for name, value in named.items()) + "}"
-    if isinstance(output, (tuple, list)):
-        return f"{type(output).__name__} ({', '.join(map(describe, output))})"
-    return type(output).__name__
+        inner = [(f"{name}: ", value) for name, value in named.items()]
+    elif isinstance(output, (tuple, list)):
+        inner = [("", value) for value in output]
+    else:
+        return kind
+    if depth == _DEEPEST:
+        return f"{kind} …"
+    shown = [f"{name}{describe(value, depth + 1)}" for name, value in inner[:_MOST_LISTED]]
+    shown += [f"and {len(inner) - _MOST_LISTED} more"] if len(inner) > _MOST_LISTED else []
+    return f"{kind} ({', '.join(shown)})" if named is None else f"{kind} {{{', '.join(shown)}}}"
 
 
 def read_outputs(output: object, batch: int, spec: OutputSpec = BY_NAMES) -> ModelOutputs:
@@ -49,13 +67,39 @@ def read_outputs(output: object, batch: int, spec: OutputSpec = BY_NAMES) -> Mod
     Raises ModelOutputError that prints what was returned and what is accepted.
     """
     found = _found(output, spec)
-    problem = found if isinstance(found, str) else ACCEPTED
+    usual = f"{ACCEPTED}, as in {' '.join(_candidates(output, batch)) or _USUAL}"
+    problem = found if isinstance(found, str) else usual
     if isinstance(found, ModelOutputs):
         wrong = _misfit(found, batch)
         if wrong is None:
             return found
-        problem = wrong or ACCEPTED
-    raise ModelOutputError(f"the network returned {describe(output)} for {batch} image(s); {problem}")
+        problem = wrong or usual
+    form = describe(output)
+    form = form if len(form) <= _LONGEST else f"{form[:_LONGEST]}…"
+    raise ModelOutputError(f"the network returned {form} for {batch} image(s); {problem}")
+
+
+def _candidates(output: object, batch: int) -> Iterator[str]:
+    """What may be typed for the last tensor that has the shape of heatmaps, or the first of places."""
+    tensors = [(path, tuple(t.shape)) for path, t in tensors_in(output) if t.shape[:1] == (batch,)]
+    maps = [path for path, shape in tensors if len(shape) == 4]
+    if maps:
+        yield f"--output heatmaps={maps[-1]}"
+        return
+    for path, shape in tensors:
+        front = "" if path == ITSELF else path
+        match len(shape), shape[-1]:
+            case 5, _:
+                yield f"--output 'heatmaps={front}[:, -1]'"
+            case 3, 2:
+                yield f"--output coords={path}"
+            case 3, 3:
+                yield f"--output 'coords={front}[..., :2]'"
+            case 2, count if count % 2 == 0:
+                yield f"--output coords={path},axes=xy"
+            case _:
+                continue
+        return
 
 
 def _found(output: object, spec: OutputSpec) -> ModelOutputs | str | None:
@@ -234,7 +278,7 @@ def _unread(output: object, by_name: Mapping[str, object] | None, read: Sequence
         parts = [(f"[{place}]", part) for place, part in enumerate(output)]
     else:
         parts = []
-    left = [(name, part) for name, part in parts if not _holds(part, read)]
+    left = [(name, part) for name, part in parts if part is not None and not _holds(part, read)]
     for name, part in left[:_MOST_LISTED]:
         yield f"{name} ({describe(part)})"
     if len(left) > _MOST_LISTED:
@@ -254,9 +298,15 @@ def _holds(part: object, read: Sequence[object]) -> bool:
 def _misfit(outputs: ModelOutputs, batch: int) -> str | None:
     """What is wrong with the shapes, empty where nothing more can be said than what is accepted."""
     heatmaps, coords, parts = outputs.heatmaps, outputs.coords, outputs.parts
+    for name, tensor in (("heatmaps", heatmaps), ("coords", coords), ("uncertainty", outputs.uncertainty)):
+        if tensor is not None and (tensor.is_meta or tensor.layout is not torch.strided):
+            return f"{name} are sparse or without content; return a dense tensor"
+        if tensor is not None and not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            return (
+                f"{name} are {kind}; return floating-point numbers (a --model factory that wraps the network)"
+            )
     if heatmaps is not None and (len(heatmaps) != batch or 0 in heatmaps.shape):
-        return ""
-    if any(v is not None and not torch.is_floating_point(v) for v in (heatmaps, coords, outputs.uncertainty)):
         return ""
     if coords is not None and coords.ndim == 2 and len(coords) == batch:
         return "say how x and y are ordered: --output coords=PATH,axes=xy (x1,y1,x2,…) or axes=xxyy"

@@ -23,6 +23,11 @@ def tree_of(returned: object, read: Mapping[int, str] | None = None) -> tuple[Te
     return tuple(found)
 
 
+def tensors_in(returned: object) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor by its path, whatever it holds."""
+    return ((path or ".", tensor) for path, tensor in _walk(returned, "", 0))
+
+
 def fact_of(path: str, tensor: Tensor, read_as: str = "") -> TensorFact:
     """One tensor; NaN enters no range."""
     numbers = tensor.detach().double().flatten() if not tensor.is_complex() else tensor.new_empty(0)

@@ -123,7 +123,8 @@ def test_the_state_of_an_optimiser(desk: Desk) -> None:
 
 def test_another_number_of_keypoints(desk: Desk) -> None:
     desk.lookup("seven").refused(
-        "the network returns 7 heatmaps; an AP network has 20 (L1–L5), an LA network 22 (L1–L5 and S1)"
+        "the network returns 7 heatmaps; an AP network has 20 (L1–L5), an LA network 22 (L1–L5 and S1); "
+        "where its maps are [B,h,w,K]: --output layout=nhwc"
     )
 
 

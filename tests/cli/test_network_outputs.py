@@ -328,9 +328,9 @@ def test_the_option_that_is_printed_mends_another_order(
 def test_every_other_form_is_refused_with_what_it_is(desk: Desk, form: str) -> None:
     result = desk.lookup(form)
     assert (result.status, result.text, len(result.err.splitlines())) == (2, "", 1)
-    assert result.err.startswith(
-        f"error: the network returned {WRONG[form]} for 1 image(s); accepted are a tensor [B,K,h,w], or "
-    )
+    then = "heatmaps are uint8; return floating-point numbers"
+    then = then if form == "whole_numbers" else "accepted are a tensor [B,K,h,w], or "
+    assert result.err.startswith(f"error: the network returned {WRONG[form]} for 1 image(s); {then}")
     assert not (desk.path / "run").exists()
 
 
@@ -381,14 +381,17 @@ def test_heatmaps_whose_size_changes(desk: Desk) -> None:
     ]
 
 
-@pytest.mark.parametrize(("network", "reason"), [("raises", "second line of the reason"), ("leaves", "0")])
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        ("raises", "second line of the reason; if it takes a single image only, use --batch-size 1"),
+        ("leaves", "it ended the process (0); a network returns its outputs and does not exit"),
+    ],
+)
 def test_a_network_that_fails_on_real_images(desk: Desk, network: str, reason: str) -> None:
     result = desk.lookup(network)
     assert (result.status, result.text) == (2, "")
-    assert result.errors == [
-        f"error: the network failed on a batch [6, 1, 64, 64]: {reason}; if it takes a single image "
-        "only, use --batch-size 1"
-    ]
+    assert result.errors == [f"error: the network failed on a batch [6, 1, 64, 64]: {reason}"]
     assert document_of(desk.path / "run")["status"] == "interrupted"
 
 

@@ -237,6 +237,19 @@ def test_shapes_that_change_are_refused(change: Callable[[ModelOutputs], ModelOu
     assert said == f"the network returned heatmaps {got} where it had returned [B, 20, 16, 8]"
 
 
+def test_a_network_that_ends_the_process() -> None:
+    def leaves(images: Tensor) -> ModelOutputs:
+        raise SystemExit(3)
+
+    said = message_of(lambda: probe(leaves, 1, Size(64, 32), torch.device("cpu")))
+    assert said == (
+        "the network cannot run on an input [1, 1, 64, 32]: it ended the process (3); a network returns its "
+        "outputs and does not exit"
+    )
+    failed = message_of(lambda: runner(leaves).forward(torch.zeros(2, 1, 64, 32)))
+    assert failed.endswith("it ended the process (3); a network returns its outputs and does not exit")
+
+
 def test_a_network_that_takes_one_image_only() -> None:
     def predict(images: Tensor) -> ModelOutputs:
         return ModelOutputs(network()(images).maps.view(1, K, HEATMAP.height, HEATMAP.width))

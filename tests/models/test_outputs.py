@@ -86,9 +86,6 @@ WRONG_FORMS: dict[str, tuple[object, str]] = {
     "five dimensions": (torch.rand(B, 1, K, 8, 6), "tensor [2, 1, 20, 8, 6]"),
     "no cells": (torch.rand(B, K, 0, 6), "tensor [2, 20, 0, 6]"),
     "no keypoints": (torch.rand(B, 0, 8, 6), "tensor [2, 0, 8, 6]"),
-    "integers": (torch.ones(B, K, 8, 6, dtype=torch.int64), "tensor [2, 20, 8, 6] of int64"),
-    "bools": (torch.ones(B, K, 8, 6, dtype=torch.bool), "tensor [2, 20, 8, 6] of bool"),
-    "complex": (torch.ones(B, K, 8, 6, dtype=torch.complex64), "tensor [2, 20, 8, 6] of complex64"),
     "coordinates alone": (COORDS, "tensor [2, 20, 2]"),
     "array": (MAPS.numpy(), "ndarray"),
     "nothing": (None, "NoneType"),
@@ -119,14 +116,77 @@ def test_wrong(output: object, said: str) -> None:
     (problem,) = problems_of(lambda: read_outputs(output, B), ModelOutputError)
     assert problem.startswith("the network returned ")
     assert said in problem
-    assert problem.endswith(ACCEPTED)
+    assert f"; {ACCEPTED}, as in --output " in problem
+    assert len(problem) < 700
+
+
+USELESS: dict[str, tuple[object, str]] = {
+    "integers": (
+        MAPS.long(),
+        "tensor [2, 20, 8, 6] of int64 for 2 image(s); heatmaps are int64; return floating",
+    ),
+    "bools": (MAPS.bool(), "heatmaps are bool; return floating-point numbers"),
+    "complex": ({"heatmaps": MAPS, "sigma": ONE.to(torch.complex64)}, "uncertainty are complex64; return fl"),
+    "whole coordinates": ({"coords": COORDS.long()}, "coords are int64; return floating-point numbers"),
+    "sparse": (MAPS.to_sparse(), "heatmaps are sparse or without content; return a dense tensor"),
+    "without content": (MAPS.to("meta"), "heatmaps are sparse or without content; return a dense tensor"),
+}
+
+
+@pytest.mark.parametrize(("output", "said"), USELESS.values(), ids=USELESS.keys())
+def test_tensors_that_hold_no_floats(output: object, said: str) -> None:
+    (problem,) = problems_of(lambda: read_outputs(output, B), ModelOutputError)
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("output", "typed"),
+    [
+        ({"out": {"heatmaps": [MAPS, MAPS]}}, "--output heatmaps=out.heatmaps[1]"),
+        (torch.rand(B, 3, K, 8, 6), "--output 'heatmaps=[:, -1]'"),
+        ({"maps": torch.rand(B, 3, K, 8, 6)}, "--output 'heatmaps=maps[:, -1]'"),
+        (COORDS, "--output coords=."),
+        ({"points": torch.rand(B, K, 3)}, "--output 'coords=points[..., :2]'"),
+        (torch.rand(B, K, 3), "--output 'coords=[..., :2]'"),
+        (torch.rand(B, 2 * K), "--output coords=.,axes=xy"),
+    ],
+)
+def test_what_to_type_is_said_and_reads_it(output: object, typed: str) -> None:
+    (problem,) = problems_of(lambda: read_outputs(output, B), ModelOutputError)
+    assert problem.endswith(f", as in {typed}")
+    spec = parse_outputs([typed.removeprefix("--output ").strip("'")])
+    found = read_outputs(output, B, spec)
+    assert found.keypoints == K
+
+
+def test_endless_and_huge_outputs_are_told_in_a_line() -> None:
+    endless: dict[str, object] = {"a": 1}
+    endless["self"] = endless
+    for output in (endless, MAPS.tolist()):
+        (problem,) = problems_of(lambda given=output: read_outputs(given, B), ModelOutputError)  # type: ignore[misc]
+        assert len(problem) < 1500
+
+
+def test_simcc_bins_whose_axes_are_exchanged_are_refused() -> None:
+    spec = parse_outputs(["simcc_x=[0]", "simcc_y=[1]"])
+    x, y = torch.rand(B, K, 2 * 48), torch.rand(B, K, 2 * 64)
+    frames = NetworkFrames(Size(64, 48), Size(64, 48))
+
+    def found(*pair: Tensor) -> ModelOutputs:
+        arranged = Arranged(lambda _: read_outputs(pair, B, spec), None, CoordsFrame.INPUT, frames, spec)
+        return arranged(torch.zeros(B, 1, 64, 48))
+
+    assert found(x, y).coords is not None
+    assert found(torch.rand(B, K, 3 * 48), y).coords is not None
+    (problem,) = problems_of(lambda: found(y, x), ModelOutputError)
+    assert problem == "simcc_x has 128 bins for 48 input pixels, simcc_y 96 for 64: are they exchanged?"
 
 
 UNNAMED: dict[str, tuple[object, tuple[str, ...]]] = {
     "a pair": ((MAPS, ONE), ("[1] (tensor [2, 20])",)),
     "three": ([MAPS, COORDS, BOTH], ("[1] (tensor [2, 20, 2])", "[2] (tensor [2, 20, 2])")),
     "heatmaps last": ((ONE, MAPS), ("[0] (tensor [2, 20])",)),
-    "nothing beside": ((MAPS, None), ("[1] (NoneType)",)),
+    "nothing beside": ((MAPS, None), ()),
     "named otherwise": ({"heatmaps": MAPS, "scores": ONE}, ("scores (tensor [2, 20])",)),
     "many": (
         (MAPS, *([ONE] * 12)),

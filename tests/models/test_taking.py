@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mahtdiag.models.loading import load_model
+from mahtdiag.models.formats import FORMATS
+from mahtdiag.models.loading import LoadedModel, load_model
 from mahtdiag.models.taking import Taking, own_type, tried
 from tests.models.networks import plain
 
@@ -94,3 +95,17 @@ def test_double_precision_is_kept(tmp_path: Path) -> None:
 
 def test_what_never_runs_is_left_to_the_probe() -> None:
     assert tried(nn.Linear(3, 3), torch.zeros(1, 1, 16, 8)) == Taking()
+
+
+def test_a_network_that_changes_its_input_changes_no_other_pass() -> None:
+    class InPlace(nn.Module):
+        """As some normalise."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            return images.sub_(0.5).mul_(2.0).repeat(1, 20, 1, 1)
+
+    images = torch.rand(2, 1, 8, 8)
+    before = images.clone()
+    model = LoadedModel(InPlace(), FORMATS[0], "", None)
+    assert torch.equal(model.predict(images).maps, model.predict(images).maps)
+    assert torch.equal(images, before)

@@ -87,6 +87,12 @@ def _levels(look: Inspection, level: str, diffuse: float) -> Outcome:
             "add 1 and divide by 2 in the network (or a --model factory that wraps it)",
         )
     if background < _LOGIT_BACKGROUND and lowest < _LOGIT_BACKGROUND and peak > background:
+        if float(np.nanmax(look.peak)) <= 0:
+            return Outcome(
+                SetupStatus.WRONG,
+                f"heatmaps are logarithms, nowhere above 0: {level}, lowest cell {lowest:.3g}",
+                "--output activation=exp (or sigmoid, where these are logits of a timid network)",
+            )
         return Outcome(
             SetupStatus.WRONG,
             f"heatmaps are logits, before the sigmoid: {level}, lowest cell {lowest:.3g}",
@@ -105,12 +111,14 @@ def _levels(look: Inspection, level: str, diffuse: float) -> Outcome:
             "train longer, or take the background out in the network; decoders read peaks above 0",
         )
     if peak > _LEAST_BYTES:
-        highest = "255" if peak <= 300 else f"about {peak:.0f}"
+        bytes_alike = 200 <= peak <= 300
+        highest = "255" if bytes_alike else f"about {peak:.0f}"
         return Outcome(
             SetupStatus.WRONG,
             f"heatmaps run from 0 to {highest}, not from 0 to 1 ({level}): losses and soft-argmax mean "
             "something else",
-            f"divide by {highest} in the network (or a --model factory that wraps it)",
+            f"divide by {'255' if bytes_alike else 'the height of peaks in training'} in the network "
+            "(or a --model factory that wraps it)",
         )
     if _sums_to_one(look):
         return fine(f"probabilities over cells, each heatmap sums to 1; {level}")
@@ -338,11 +346,14 @@ def _outputs(facts: Facts) -> Outcome | None:
         return None if look is None else not_checked(look.problem)
     if not look.unread:
         return fine("every output is read")
+    tensors = [name for name in look.unread if "tensor" in name]
+    if not tensors:
+        return fine(f"every tensor is read; beside them {', '.join(look.unread)}")
     return Outcome(
         SetupStatus.WARNING,
         f"outputs that nothing reads: {', '.join(look.unread)}",
         "if one is meant to be read: --output log_sigma=PATH (or coords, sigma, log_var), such as"
-        f" {look.unread[0].partition(' ')[0]}",
+        f" {tensors[0].partition(' ')[0]}",
     )
 
 

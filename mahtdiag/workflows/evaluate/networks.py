@@ -341,12 +341,21 @@ def settle_view(evidence: Sequence[ViewEvidence]) -> View:
     raise UsageError(f"the view is unclear: {said}; give data and a checkpoint of one view")
 
 
+def _advice_on_number(keypoints: int) -> str:
+    if keypoints < AP.keypoints:
+        return "where its maps are [B,h,w,K]: --output layout=nhwc"
+    return (
+        f"say which of them by --keypoints, such as 0:{AP.keypoints} for the first, "
+        "or --output layout=nhwc where its maps are [B,h,w,K]"
+    )
+
+
 def skeleton_of_heatmaps(keypoints: int) -> Skeleton:
     """The skeleton with as many keypoints as the network has heatmaps; ModelOutputError if there is none."""
     skeleton = skeleton_with(keypoints)
     if skeleton is None:
         raise ModelOutputError(
             f"the network returns {keypoints} heatmaps; an AP network has {AP.keypoints} (L1–L5), an LA "
-            f"network {LA.keypoints} (L1–L5 and S1)"
+            f"network {LA.keypoints} (L1–L5 and S1); {_advice_on_number(keypoints)}"
         )
     return skeleton

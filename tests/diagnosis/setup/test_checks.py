@@ -192,6 +192,9 @@ CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
     ("network.heatmaps", {"look": {"peak": OUTPUT * np.nan}}, WRONG, "heatmaps are not numbers"),
     ("network.heatmaps", {"look": LOGITS}, WRONG,
      "heatmaps are logits, before the sigmoid: peaks about 3, background -9, lowest cell -9"),
+    ("network.heatmaps", {"look": {**LOGITS, "peak": OUTPUT * -0.2}}, WRONG,
+     "heatmaps are logarithms, nowhere above 0: peaks about -0.2, background -9"),
+    ("network.heatmaps", {"look": {"peak": OUTPUT * 76}}, WRONG, "heatmaps run from 0 to about 76,"),
     ("network.heatmaps", {"look": {"peak": OUTPUT * 250}}, WRONG, "heatmaps run from 0 to 255"),
     ("network.heatmaps", {"look": {"peak": OUTPUT * 1000}}, WRONG, "heatmaps run from 0 to about 1000"),
     ("network.heatmaps", {"look": {"background": OUTPUT * 0.6}}, WRONG,
@@ -273,8 +276,10 @@ CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
     ("network.uncertainty", {**SIGMA, **HALF}, NOT,
      "labels.unit comes first"),
     ("network.outputs", {}, FINE, "every output is read"),
-    ("network.outputs", {"look": {"unread": ("aux (int)",)}}, WARNING,
-     "outputs that nothing reads: aux (int)"),
+    ("network.outputs", {"look": {"unread": ("aux (int)",)}}, FINE,
+     "every tensor is read; beside them aux (int)"),
+    ("network.outputs", {"look": {"unread": ("name (str)", "aux (tensor [2, 3])")}}, WARNING,
+     "outputs that nothing reads: name (str), aux (tensor [2, 3])"),
 ]  # fmt: skip
 
 

@@ -189,3 +189,5 @@ def test_other_numbers_of_heatmaps(count: int) -> None:
     said = problem_of(lambda: skeleton_of_heatmaps(count), ModelOutputError)
     assert said.startswith(f"the network returns {count} heatmaps; an AP network has 20 ")
     assert "an LA network 22 " in said
+    assert ("--keypoints, such as 0:20 for the first" in said) is (count > 20)
+    assert "--output layout=nhwc" in said
