@@ -58,6 +58,8 @@ class EvaluateOptions(TypedDict, total=False):
     workers: int
     precision: Literal["fp32", "bf16", "fp16"]
     overlays: str
+    overlay_style: Literal["panel", "paper"]
+    overlay_heatmaps: bool
     error_unit: str
     allow_failures: int
     accept: str | Sequence[str]

@@ -68,6 +68,8 @@ def evaluate_command(
     out: options.Out = None,
     resume: options.Resume = False,
     overlays: options.Overlays = None,
+    overlay_style: options.OverlayStyle = None,
+    overlay_heatmaps: options.OverlayHeatmaps = None,
     error_unit: options.ErrorUnit = None,
     allow_failures: options.AllowFailures = None,
     accept: options.Accept = None,

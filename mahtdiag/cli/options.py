@@ -103,6 +103,8 @@ BatchSize = Annotated[str | None, _setting(keys.BATCH_SIZE)]
 Workers = Annotated[int | None, _setting(keys.WORKERS)]
 Precision = Annotated[choices.Precision | None, _setting(keys.PRECISION)]
 Overlays = Annotated[str | None, _setting(keys.OVERLAYS)]
+OverlayStyle = Annotated[choices.OverlayStyle | None, _setting(keys.OVERLAY_STYLE)]
+OverlayHeatmaps = Annotated[bool | None, in_panel(RESULT, "--overlay-heatmaps", keys.OVERLAY_HEATMAPS.help)]
 ErrorUnit = Annotated[choices.LeadingUnit | None, _setting(keys.ERROR_UNIT)]
 AllowFailures = Annotated[int | None, _setting(keys.ALLOW_FAILURES)]
 Accept = Annotated[list[str] | None, _setting(keys.ACCEPT)]
@@ -160,6 +162,7 @@ OF_NETWORKS = tuple(
             keys.UNCERTAINTY_AS,
         ),
         *(keys.UNCERTAINTY_FRAME, keys.RECALIBRATION, keys.EXPECTED_ERROR, keys.DEVICE, keys.PRECISION),
+        keys.OVERLAY_HEATMAPS,
     )
 )
 """Options that say something of networks alone."""

@@ -209,6 +209,14 @@ OVERLAYS = OptionKey(
     "--overlays", str(DEFAULT_OVERLAYS), "worst:N, all or none",
     RESULT, "worst:N|all|none", f"Which overlays to draw (default: {DEFAULT_OVERLAYS}).",
 )  # fmt: skip
+OVERLAY_STYLE = OptionKey(
+    "--overlay-style", "panel", "panel, or paper: the spine alone, without numbers",
+    RESULT, None, "panel, or paper: the spine cut out of its image, without panel (default: panel).",
+)  # fmt: skip
+OVERLAY_HEATMAPS = OptionKey(
+    "--overlay-heatmaps", False, "true: what the heatmaps hold as a layer of overlays",
+    RESULT, None, "Lay what the heatmaps hold over the radiograph of each overlay.",
+)  # fmt: skip
 ERROR_UNIT = OptionKey(
     "--error-unit", "px", "px, mm, input-px, diagonal, width, height: shown first",
     RESULT, "px|mm|input-px|diagonal|width|height",

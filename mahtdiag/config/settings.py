@@ -51,6 +51,7 @@ from mahtdiag.schema.choices import (
     FacingSide,
     ImageChoice,
     LeadingUnit,
+    OverlayStyle,
     Precision,
     UncertaintyFrame,
     UncertaintyKind,
@@ -198,13 +199,15 @@ class DataSettings(SettingsTable):
 class EvaluateSettings(SettingsTable):
     """`[evaluate]`: where and how to run."""
 
-    truths: ClassVar[frozenset[str]] = frozenset({"expected_error", "strict_setup"})
+    truths: ClassVar[frozenset[str]] = frozenset({"expected_error", "overlay_heatmaps", "strict_setup"})
 
     device: str | None = optional(keys.DEVICE)
     batch_size: BatchSize | None = optional(keys.BATCH_SIZE)
     workers: PositiveInt | None = optional(keys.WORKERS)
     precision: Precision | None = optional(keys.PRECISION)
     overlays: Annotated[ImageChoice, BeforeValidator(ImageChoice.parse)] | None = optional(keys.OVERLAYS)
+    overlay_style: OverlayStyle | None = optional(keys.OVERLAY_STYLE)
+    overlay_heatmaps: StrictBool | None = optional(keys.OVERLAY_HEATMAPS)
     error_unit: LeadingUnit | None = optional(keys.ERROR_UNIT)
     allow_failures: NonNegativeInt | None = optional(keys.ALLOW_FAILURES)
     recalibration: str | None = optional(keys.RECALIBRATION)

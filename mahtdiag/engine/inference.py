@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mahtdiag.engine.analysis import analyse
@@ -248,6 +249,12 @@ class Runner:
             )
         analysed = time.perf_counter()
         return reading, BatchSeconds(forward=forwarded - started, analyse=analysed - forwarded)
+
+    def heatmaps(self, image: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """The heatmaps of one input image `[C, H, W]`, `[K, h, w]`; None where the network has none."""
+        with torch.inference_mode():
+            found = self.forward(torch.tensor(image[None])).heatmaps
+        return None if found is None else np.asarray(found[0].float().cpu().numpy(), dtype=np.float32)
 
     def _on_device(self, values: Floats) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(self.device)

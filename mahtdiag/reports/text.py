@@ -39,6 +39,11 @@ def pixels(value: float | None) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def sigmas(value: float | None) -> str:
+    """An error over σ: one decimal; `–` where there is none."""
+    return ABSENT if value is None or not math.isfinite(value) else f"{value:,.1f}"
+
+
 def percent(share: float | None, decimals: int = 1) -> str:
     """A share 0..1 in percent."""
     return ABSENT if share is None or not math.isfinite(share) else f"{100 * share:.{decimals}f} %"

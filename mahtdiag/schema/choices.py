@@ -115,6 +115,13 @@ class FacingSide(StrEnum):
     RIGHT = "right"
 
 
+class OverlayStyle(StrEnum):
+    """How an overlay looks: with a panel of numbers and findings, or the spine alone for a paper."""
+
+    PANEL = "panel"
+    PAPER = "paper"
+
+
 class FigureFormat(StrEnum):
     """What `figures` writes."""
 

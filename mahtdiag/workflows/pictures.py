@@ -18,9 +18,11 @@ from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
 from mahtdiag.reports.overlay.draw import draw_overlay, is_signed, signed
+from mahtdiag.reports.overlay.heat import Heat
+from mahtdiag.reports.overlay.paper import draw_paper
 from mahtdiag.runs.files import reporting_write_errors, write_file
 from mahtdiag.runs.folder import RunFolder
-from mahtdiag.schema.choices import ImageChoice
+from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.records import Floats, ImageRecord, Sample
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.progress import Progress
@@ -129,9 +131,17 @@ def image_of(places: Sequence[Path], name: str, sha256: str | None, *, upright: 
 
 
 def overlay_of(
-    image: Image, record: ImageRecord, skeleton: Skeleton, *, labels_judged: bool = False
+    image: Image,
+    record: ImageRecord,
+    skeleton: Skeleton,
+    *,
+    labels_judged: bool = False,
+    style: OverlayStyle = OverlayStyle.PANEL,
+    heat: Heat | None = None,
 ) -> bytes:
-    """The overlay of an image with all that its record says of it."""
+    """The overlay of an image with all that its record says of it; on paper the spine alone."""
+    if style is OverlayStyle.PAPER:
+        return draw_paper(image, record, skeleton, heat=heat)
     return draw_overlay(
         image,
         record,
@@ -139,6 +149,7 @@ def overlay_of(
         rule_titles={rule.code: rule.title for rule in RULES},
         labels_judged=labels_judged,
         second_peaks=second_peaks_of(record),
+        heat=heat,
     )
 
 
@@ -191,10 +202,13 @@ def write_overlays(
     choice: ImageChoice,
     samples: Mapping[str, Sample],
     workers: int,
+    style: OverlayStyle = OverlayStyle.PANEL,
+    heat: Callable[[Sample], Heat | None] | None = None,
 ) -> int:
     """Draw and write the chosen overlays, and say how many; one that exists is drawn again.
 
-    `samples`: the images by name, where they lie and how they are read, as far as they are there.
+    `samples`: the images by name, where they lie and how they are read, as far as they are there. `heat`:
+    what lies over an image.
     """
     rows = [row for row in worst_rows(table.urgency, choice) if table.image[row] in samples]
     if not rows:
@@ -209,9 +223,12 @@ def write_overlays(
             )
         except (OSError, DataError) as error:
             return record.image, error
-        return record.image, overlay_of(image, record, table.skeleton)
+        layer = None if heat is None else layers[row]
+        return record.image, overlay_of(image, record, table.skeleton, style=style, heat=layer)
 
     drawn = 0
+    # A network runs in one thread.
+    layers = {} if heat is None else {row: heat(samples[table.image[row]]) for row in rows}
     progress.start("overlays", len(rows))
     with in_order(overlay, rows, min(workers, MOST_WORKERS)) as overlays:
         for image, png in overlays:

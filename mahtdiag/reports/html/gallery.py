@@ -19,8 +19,9 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.spacing import error_by_spacing_mm, spacing_xy_mm
 from mahtdiag.reports.html.sections import ReportContent
 from mahtdiag.reports.overlay.draw import Image, for_display
+from mahtdiag.reports.overlay.scene import errors_in_sigma
 from mahtdiag.reports.rendering import Json
-from mahtdiag.reports.text import one_line
+from mahtdiag.reports.text import one_line, pixels, sigmas
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 
@@ -115,6 +116,7 @@ def _image_json(table: RunTable, row: int, judged: JudgedImage, picture: Picture
         "error": _significant(float(table.radial_error_px[row])),
         "max": _significant(float(table.max_error_px[row])),
         "sigma": _significant(_mean_sigma(sigma_px)),
+        "texts": _texts(table, row, in_mm),
         "losses": [_significant(float(table.loss(name)[row])) for name in LOSS_NAMES],
         "severity": _significant(judged.severity),
         "findings": [
@@ -131,6 +133,21 @@ def _image_json(table: RunTable, row: int, judged: JudgedImage, picture: Picture
         "errors": _rounded(table.error_px[row], 2),
         "peaks": _rounded(table.peak[row], 3),
         "types": [None if kind == ErrorType.UNKNOWN else kind for kind in types],
+    }
+
+
+def _texts(table: RunTable, row: int, in_mm: Floats) -> dict[str, Json]:
+    """Errors as tables write them: rounded once, here."""
+    known_mm = in_mm[np.isfinite(in_mm)]
+    in_sigma = errors_in_sigma(table.record(row).keypoints)
+    return {
+        "mean": pixels(float(table.radial_error_px[row])),
+        "max": pixels(float(table.max_error_px[row])),
+        "mean_mm": pixels(float(known_mm.mean())) if known_mm.size else None,
+        "max_mm": pixels(float(known_mm.max())) if known_mm.size else None,
+        "errors": [pixels(value) for value in table.error_px[row].tolist()],
+        "errors_mm": [pixels(value) for value in in_mm.tolist()] if known_mm.size else None,
+        "in_sigma": [sigmas(value) for value in in_sigma.tolist()] if np.isfinite(in_sigma).any() else None,
     }
 
 

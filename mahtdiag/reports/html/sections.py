@@ -84,8 +84,7 @@ class ReportContent:
     @property
     def unit(self) -> ErrorUnit:
         """What is asked for; else millimetres where any image has a pixel spacing, else pixels."""
-        in_mm = self.numbers.get("radial_error_mm.mean") is not None
-        return leading_unit(self.error_unit or (LeadingUnit.MM if in_mm else None), self.numbers)[0]
+        return leading_unit(self.error_unit, self.numbers)[0]
 
     def figures(self, picture: Callable[[int], Image | None] = lambda row: None) -> FigureData:
         """What its figures are drawn from; `picture`: the pixels of an image by its row."""

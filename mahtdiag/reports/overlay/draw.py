@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rule import Sign
 from mahtdiag.reports import palette
+from mahtdiag.reports.overlay.heat import Heat
 from mahtdiag.reports.overlay.lettering import Lettering, shorten
 from mahtdiag.reports.overlay.marks import (
     DrawnQuantity,
@@ -38,7 +39,6 @@ from mahtdiag.schema.skeleton import Skeleton
 
 Points = NDArray[np.float64]
 Image = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint8 | np.uint16]
-Heat = NDArray[np.float32]
 
 # Stretched radiographs show grey values beyond these percentiles as black and white.
 PERCENTILES: Final = (0.5, 99.5)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.lettering import Lettering, width_px
 from mahtdiag.reports.overlay.marks import HEAD_PX, RING_PX, DrawnQuantity, known, off_stage_arrow
-from mahtdiag.reports.overlay.panel import pixels
+from mahtdiag.reports.overlay.panel import in_px
 from mahtdiag.reports.overlay.scene import Box, Scene, edges
 from mahtdiag.reports.overlay.sheet import EMPHASIS_Z, Brush
 from mahtdiag.reports.tables.anatomy import measured
@@ -98,7 +98,7 @@ def write_names(
     # What has no place cannot be pointed at; its findings are in the panel.
     placed = known(scene.prediction)
     for k in (k for k in scene.worst if placed[k]):
-        text = f"{names[k]} {pixels(float(record.keypoints.error_px[k]))}"
+        text = f"{names[k]} {in_px(float(record.keypoints.error_px[k]))}"
         _write_note(lettering, brush, placer, _note_target(scene, k), text, palette.WORST)
     for k in np.flatnonzero(scene.off_stage & placed).tolist():
         if k not in scene.worst:

@@ -13,9 +13,15 @@ from mahtdiag.anatomy.rule import Sign
 from mahtdiag.reports import palette
 from mahtdiag.reports.overlay.lettering import Lettering, shorten, width_px
 from mahtdiag.reports.overlay.marks import MAX_FINDINGS, Mark, draw_swatch, most_severe
-from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, SIGMAS, usable_sigma, worst_keypoints
+from mahtdiag.reports.overlay.scene import (
+    SHARE_IN_ELLIPSE,
+    SIGMAS,
+    errors_in_sigma,
+    usable_sigma,
+    worst_keypoints,
+)
 from mahtdiag.reports.overlay.sheet import LABEL_Z, Brush
-from mahtdiag.reports.text import ABSENT, number
+from mahtdiag.reports.text import ABSENT, number, pixels, sigmas
 from mahtdiag.schema.records import Finding, ImageRecord
 from mahtdiag.schema.skeleton import Skeleton
 
@@ -64,19 +70,16 @@ FULL: Final = Detail(titles=True, further_rows=12)
 DETAILS: Final = (FULL, Detail(titles=False, further_rows=12), Detail(False, 4), Detail(False, 0))
 
 
-def pixels(value: float) -> str:
-    """A length in original pixels."""
-    if not math.isfinite(value):
-        return ABSENT
-    if abs(value) >= 1e5:
-        return f"{value:.1e} px"
-    return f"{value:.1f} px" if abs(value) >= 9.95 else f"{value:.2f} px"
+def in_px(value: float) -> str:
+    """A length in original pixels, rounded as everywhere."""
+    return f"{pixels(value)} px" if math.isfinite(value) else ABSENT
 
 
 def _length(value_px: float, millimetres: float) -> str:
+    """Millimetres first where they are known."""
     if not (math.isfinite(millimetres) and math.isfinite(value_px)):
-        return pixels(value_px)
-    return f"{pixels(value_px)} · {millimetres:.1f} mm" if millimetres < 1e5 else pixels(value_px)
+        return in_px(value_px)
+    return f"{pixels(millimetres)} mm · {in_px(value_px)}"
 
 
 def panel_blocks(
@@ -172,12 +175,11 @@ def _labelled(record: ImageRecord, skeleton: Skeleton) -> Block:
 
 def _worst(record: ImageRecord, skeleton: Skeleton, worst: int) -> Block:
     keypoints = record.keypoints
-    sigma = usable_sigma(keypoints.sigma_px)
     chosen = worst_keypoints(keypoints.error_px, worst)
-    rows = [Words("Worst keypoints", style=Look.HEAD)]
+    rows = [Words("Largest errors", style=Look.HEAD)]
     for k in chosen[:MAX_LISTED]:
-        in_sigma = float(np.hypot(*((keypoints.pred_px[k] - keypoints.gt_px[k]) / sigma[k])))
-        beside = f" · {in_sigma:.1f} σ" if math.isfinite(in_sigma) and in_sigma < 1e4 else ""
+        in_sigma = float(errors_in_sigma(keypoints)[k])
+        beside = f" · {sigmas(in_sigma)} σ" if math.isfinite(in_sigma) and in_sigma < 1e4 else ""
         length = _length(float(keypoints.error_px[k]), float(keypoints.error_mm[k]))
         rows.append(Words(skeleton.keypoint_names[k], length + beside))
     if len(chosen) > MAX_LISTED:
@@ -195,8 +197,8 @@ def _sigma(record: ImageRecord) -> Block:
     values = sigma[given]
     rows = [
         head,
-        Words("median", pixels(float(np.median(values)))),
-        Words("range", f"{pixels(float(values.min())).removesuffix(' px')} to {pixels(float(values.max()))}"),
+        Words("median", in_px(float(np.median(values)))),
+        Words("range", f"{pixels(float(values.min()))} to {in_px(float(values.max()))}"),
     ]
     known = given & np.isfinite(keypoints.gt_px).all(axis=1) & np.isfinite(keypoints.pred_px).all(axis=1)
     if known.any():

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.reports.overlay.draw import Heat, Image, blended, for_display, png_bytes
+from mahtdiag.reports.overlay.draw import Image, blended, for_display, png_bytes
+from mahtdiag.reports.overlay.heat import Heat
 from mahtdiag.reports.overlay.lettering import Lettering
 from mahtdiag.reports.overlay.marks import draw_marks
 from mahtdiag.reports.overlay.names import write_names

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rule import cross
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.records import ImageRecord, KeypointResults
 from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 
 Points = NDArray[np.float64]
@@ -145,6 +145,12 @@ def usable_sigma(sigma_px: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         usable = (np.isfinite(sigma_px) & (sigma_px > 0)).all(axis=1, keepdims=True)
     return np.where(usable, sigma_px, np.nan)
+
+
+def errors_in_sigma(keypoints: KeypointResults) -> NDArray[np.float64]:
+    """√((Δx/σx)² + (Δy/σy)²) of each keypoint, `[K]`: 2 on the rim of the ellipse drawn; NaN without σ."""
+    offset = (keypoints.pred_px - keypoints.gt_px) / usable_sigma(keypoints.sigma_px)
+    return np.asarray(np.hypot(offset[:, 0], offset[:, 1]), dtype=np.float64)
 
 
 def make_scene(

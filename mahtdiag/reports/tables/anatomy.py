@@ -154,7 +154,7 @@ def worst_images(report: AnatomyReport, wider: int) -> Part:
     shown = [image for image in verdict.images if image.findings][:most]
     if not shown:
         return Line("No rule fired in any image.\n")
-    what = "Worst images" if report.source is Source.RUN else "Most suspicious labels"
+    what = "Worst images by severity" if report.source is Source.RUN else "Most suspicious labels by severity"
     skeleton = verdict.skeleton
     reason_width = STANDARD_WIDTH + wider - _name_width(wider) - 15
     return table(

@@ -22,12 +22,18 @@ from mahtdiag.reports.tables.table import (
 from mahtdiag.reports.text import ABSENT, counted, images_of, interval, percent, pixels
 from mahtdiag.schema.choices import LeadingUnit
 
-PX = ERROR_UNITS[0]
+PX, MM = ERROR_UNITS[:2]
 
 
 def leading_unit(asked: LeadingUnit | None, numbers: RunNumbers | None) -> tuple[ErrorUnit, str]:
-    """The unit that leads, pixels where the run does not know the one that was asked for; then also why."""
-    unit = PX if asked is None else UNIT_OF[asked]
+    """The unit that leads: what is asked for, else millimetres where they are known, else pixels.
+
+    Pixels where the run does not know what was asked for; then also why.
+    """
+    if asked is None:
+        in_mm = numbers is not None and f"radial_error_{MM.key}.mean" in numbers.found
+        return (MM if in_mm else PX), ""
+    unit = UNIT_OF[asked]
     if numbers is None or unit.need is None or f"radial_error_{unit.key}.mean" in numbers.found:
         return unit, ""
     if not numbers.table.labelled:

@@ -222,15 +222,15 @@ def worst_table(
     for row in worst:
         losses = {part: float(images.loss(part)[row]) for part in shown}
         shares = _shares(losses, weights)
-        numbers = (mean[row], largest[row], images.loss("total")[row])
+        numbers = (pixels(mean[row]), pixels(largest[row]), number(images.loss("total")[row]))
         parts = [f"{number(losses[part], 2)} {100 * shares[part]:.0f}%" for part in shown]
         codes = [" ".join(images.violations[row]) or ABSENT] if roomy else []
         name = marked_name(images, images.image[row], name_width)
-        rows.append((name, *map(number, numbers), *parts, *codes))
-    what = f"radial error in {unit.words}, loss and its parts with their shares"
+        rows.append((name, *numbers, *parts, *codes))
+    what = f"by mean radial error, {unit.words}; loss and its parts with their shares"
     columns = ("image", "mean", "max", "loss", *(SHORT_PART[part] for part in shown))
     return table(
-        f"Worst {len(worst)} of {len(images)} images: {what}",
+        f"Worst {len(worst)} of {len(images)} images {what}",
         (*columns, *([TableColumn("violations")] if roomy else [])),
         rows,
         note=mark_note(images, [images.image[row] for row in worst]),

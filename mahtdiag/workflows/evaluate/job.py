@@ -16,7 +16,7 @@ from mahtdiag.errors import ExitStatus, InterruptedRunError
 from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
 from mahtdiag.runs.reading import Run, default_run_path
-from mahtdiag.schema.choices import LeadingUnit
+from mahtdiag.schema.choices import LeadingUnit, OverlayStyle
 from mahtdiag.schema.setup import Inspection
 from mahtdiag.workflows.evaluate.checks import entries_of, look_closer, stored, unaccepted
 from mahtdiag.workflows.evaluate.preparation import Prepared, header, prepare
@@ -160,6 +160,7 @@ def _infer(
 
 def _draw(prepared: Prepared, run: Run, folder: RunFolder, progress: Progress) -> int:
     """Overlays of the worst images by the rules and limits of now; how many."""
+    asked = prepared.asked.evaluate
     return write_overlays(
         run.table().judged_by(prepared.limits, prepared.rules),
         folder,
@@ -167,6 +168,8 @@ def _draw(prepared: Prepared, run: Run, folder: RunFolder, progress: Progress) -
         choice=prepared.overlays,
         samples={sample.image: sample for sample in prepared.dataset.samples if sample.path},
         workers=prepared.workers,
+        style=asked.overlay_style or OverlayStyle.PANEL,
+        heat=prepared.source.heat if asked.overlay_heatmaps else None,
     )
 
 

@@ -11,6 +11,7 @@ from mahtdiag.config.values import args_as_texts
 from mahtdiag.data.files import other_size, outside_image
 from mahtdiag.data.images import ImageError, load_image
 from mahtdiag.engine.inference import BatchSeconds, LoadImage, Runner, describe_device, load_batches
+from mahtdiag.reports.overlay.heat import Heat, heat_over
 from mahtdiag.runs.document import CheckpointSource
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import Precision
@@ -72,6 +73,16 @@ class Networks:
             given=[name for name in IN_SETTINGS if getattr(asked, name) is not None],
             expected_error=self.runner.expected_error,
         )
+
+    def heat(self, sample: Sample) -> Heat | None:
+        """One more forward pass, of this image alone; None for an image that cannot be read any more."""
+        image = image_reader(self.spec.input)(sample)
+        if isinstance(image, Failure):
+            return None
+        maps = self.runner.heatmaps(image.tensor)
+        if maps is None:
+            return None
+        return heat_over(maps, self.runner.frame_map(image.original), image.original)
 
     def judged(self, work: Work) -> Iterator[Judged]:
         """Decodes a few batches ahead of the forward pass."""

@@ -15,6 +15,7 @@ from mahtdiag.data.predictions import PredictionSet
 from mahtdiag.diagnosis.records import nothing_found
 from mahtdiag.engine.inference import BatchSeconds
 from mahtdiag.errors import DataError
+from mahtdiag.reports.overlay.heat import Heat
 from mahtdiag.runs.document import CheckpointSource
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import CoordinateConvention, Precision
@@ -68,6 +69,10 @@ class PredictionFile:
         """That there was no network, and the frame of losses."""
         has_sigma = any(each.sigma_px is not None for each in self.predictions.by_image.values())
         return RunSettings.of_file(self.skeleton.view, self.frame, self.predictions.format, has_sigma)
+
+    def heat(self, sample: Sample) -> Heat | None:
+        """Nothing: predictions of a file have no heatmaps."""
+        return None
 
     def judged(self, work: Work) -> Iterator[Judged]:
         """Looks at each image, if it is there, and at what was predicted for it."""

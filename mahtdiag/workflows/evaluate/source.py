@@ -7,6 +7,7 @@ from typing import Protocol
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.inference import BatchSeconds
+from mahtdiag.reports.overlay.heat import Heat
 from mahtdiag.runs.document import CheckpointSource
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import Precision
@@ -65,6 +66,9 @@ class Source(Protocol):
 
     def settings(self, asked: ModelSettings) -> RunSettings:
         """The settings that decide what a prediction and its σ are."""
+
+    def heat(self, sample: Sample) -> Heat | None:
+        """How much the heatmaps of an image hold at each place of it; None without heatmaps."""
 
     def judged(self, work: Work) -> Iterator[Judged]:
         """Predicts and judges, batch by batch."""

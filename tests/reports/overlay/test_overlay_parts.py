@@ -15,7 +15,7 @@ from mahtdiag.reports.overlay.draw import for_display
 from mahtdiag.reports.overlay.lettering import printable, shorten, width_px
 from mahtdiag.reports.overlay.marks import Mark
 from mahtdiag.reports.overlay.names import Placer
-from mahtdiag.reports.overlay.panel import Words, block_height, lay_out, panel_blocks, pixels
+from mahtdiag.reports.overlay.panel import Words, block_height, in_px, lay_out, panel_blocks
 from mahtdiag.reports.overlay.scene import SHARE_IN_ELLIPSE, Box, Stage, exit_point, worst_keypoints
 from mahtdiag.schema.frames import CoordinateConvention, FrameMap, Size
 from mahtdiag.schema.preprocessing import Resize
@@ -40,7 +40,7 @@ def test_the_panel_tells_the_errors_in_pixels_and_in_millimetres_where_these_are
     assert rows["L5 LR"] == "100.0 px · 25.0 σ"
     assert "pixel spacing unknown" in rows
     rows = panel(make_record(pred=pred, spacing=0.2))
-    assert rows["largest"] == "100.0 px · 20.0 mm"
+    assert rows["largest"] == "20.00 mm · 100.0 px"
     assert "0.200 mm per pixel" in rows
 
 
@@ -122,11 +122,11 @@ def test_only_drawn_marks_are_explained() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.123, "0.12 px"), (9.94, "9.94 px"), (9.99, "10.0 px"), (23.44, "23.4 px"), (1e300, "1.0e+300 px"),
+    [(0.123, "0.12 px"), (9.94, "9.94 px"), (9.99, "9.99 px"), (23.444, "23.44 px"), (1e300, "1.0e+300 px"),
      (math.nan, "–"), (math.inf, "–")],
 )  # fmt: skip
 def test_pixels_are_short(value: float, text: str) -> None:
-    assert pixels(value) == text
+    assert in_px(value) == text
 
 
 @given(hnp.arrays(np.float64, st.integers(0, 22)), st.integers(0, 25))

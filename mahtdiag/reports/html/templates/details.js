@@ -31,17 +31,16 @@ const vertebraNames = (image, box) => DATA.outlines.flatMap((outline) => {
 const facts = (image) => {
   const list = element("dl", { class: "pairs" });
   const add = (name, value) => list.append(element("dt", {}, name), element("dd", {}, value));
-  const known = (image.errors_mm || []).filter((error) => error !== null);
-  const mean = known.reduce((sum, error) => sum + error, 0) / known.length;
-  add("mean error", `${number(image.error)} px${millimetres(image, mean)}`);
-  add("largest error", `${number(image.max)} px${millimetres(image, Math.max(...known))}`);
+  add("mean error", length(image.texts.mean, image.texts.mean_mm));
+  add("largest error", length(image.texts.max, image.texts.max_mm));
   if (image.sigma !== null) add("σ, root mean square", `${number(image.sigma)} px`);
   add("size", `${image.size[0]} × ${image.size[1]} px`);
   add("pixel spacing", image.spacing === null ? "unknown" : `${image.spacing.map((mm) => number(mm)).join(" × ")} mm`);
   return list;
 };
 
-const millimetres = (image, mm) => image.errors_mm === null ? "" : ` (${number(mm)} mm)`;
+// What is rounded comes rounded: a number that is shown twice is the same both times.
+const length = (px, mm) => mm === null ? `${px} px` : `${mm} mm (${px} px)`;
 
 const findings = (image) => {
   const part = element("div", {}, element("h4", {}, "Findings"));
@@ -78,21 +77,20 @@ const losses = (image) => {
 };
 
 const keypoints = (image, ring) => {
-  const columns = ["keypoint", "error px", "error mm", "type", "σ px", "error / σ", "peak"];
+  const columns = ["keypoint", "error mm", "error px", "type", "σ px", "error / σ", "peak"];
   const shown = columns.filter((name) =>
     !(name === "error mm" && image.errors_mm === null) && !(name.includes("σ") && !image.spread));
   const worst = worstKeypoints(image);
   const rows = DATA.keypoints.map((name, k) => {
     const sigma = image.spread && point(image.spread, k);
     const rms = sigma && Math.sqrt((sigma[0] ** 2 + sigma[1] ** 2) / 2);
-    const error = image.errors[k];
     const cells = {
       "keypoint": name,
-      "error px": number(error),
-      "error mm": image.errors_mm === null || error === null ? "–" : number(image.errors_mm[k]),
+      "error px": image.texts.errors[k],
+      "error mm": image.texts.errors_mm === null ? "–" : image.texts.errors_mm[k],
       "type": image.types[k] === null ? "–" : DATA.types[image.types[k]],
       "σ px": number(rms),
-      "error / σ": rms && error !== null ? number(error / rms) : "–",
+      "error / σ": image.texts.in_sigma === null ? "–" : image.texts.in_sigma[k],
       "peak": number(image.peaks[k]),
     };
     const row = element("tr", worst.has(k) ? { class: "worst" } : {});

@@ -14,7 +14,7 @@ const SORTS = [
   ["name", "file name", (image) => image.name, ""],
 ].filter(([, , value]) => DATA.images.some((image) => value(image) !== null && value(image) !== undefined));
 
-const state = { sort: "total", descending: true, code: "", type: "", status: "evaluated", text: "" };
+const state = { sort: "error", descending: true, code: "", type: "", status: "evaluated", text: "" };
 let shown = [];
 let current = 0;
 
@@ -29,7 +29,7 @@ const cards = DATA.images.map((image, index) => {
 
 function spoken(image) {
   const codes = [...new Set(image.findings.map(([code]) => code))];
-  const said = [image.name, `mean error ${number(image.error)} pixels`];
+  const said = [image.name, `mean error ${image.texts.mean} pixels`];
   if (codes.length) said.push(`violations ${codes.join(" ")}`);
   if (image.shift) said.push("marked one level off");
   return said.join(", ");
@@ -46,7 +46,9 @@ const fill = (card) => {
   const [key, title, value, unit] = sortOf(state.sort);
   const lines = element("span", { class: "lines" },
     element("span", { class: "name", title: image.name }, image.name),
-    element("span", {}, `mean ${number(image.error)}, max ${number(image.max)} px`));
+    element("span", {}, image.texts.mean_mm === null
+      ? `mean ${image.texts.mean}, max ${image.texts.max} px`
+      : `mean ${image.texts.mean_mm}, max ${image.texts.max_mm} mm`));
   if (!["error", "max", "name"].includes(key)) {
     lines.append(element("span", {}, `${title} ${number(value(image))}${unit}`));
   }
