@@ -69,6 +69,10 @@ Out = Annotated[
     Path | None,
     options.in_panel(RESULT, "--out", "With --labels: draw overlays of the worst into this folder.", "DIR"),
 ]
+Report = Annotated[
+    Path | None,
+    options.in_panel(RESULT, "--report", "With --labels: also write the judgement as one HTML page.", "FILE"),
+]
 Format = Annotated[options.OutputFormat, options.in_panel(RESULT, "--format", "json: every image on stdout.")]
 
 
@@ -89,6 +93,7 @@ def anatomy_command(
     pictures: Pictures = True,
     overlays: options.Overlays = None,
     out: Out = None,
+    report: Report = None,
     output_format: Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -130,7 +135,13 @@ def anatomy_command(
             facing=facing,
             data_format=data_format,
         )
+        if report is not None and labels is None:
+            raise UsageError("--report goes with --labels; `mahtdiag report` writes the page of a run")
         anatomy = judge_anatomy(request, progress_shown())
+        if report is not None:
+            from mahtdiag.workflows.report.labels import write_label_report
+
+            write_label_report(anatomy.report, report, cwd)
         _write(anatomy.report, csv, None if ci.take_stdout else output_format)
         ci.report(lambda: of_anatomy(anatomy))
         raise typer.Exit(int(anatomy.status))

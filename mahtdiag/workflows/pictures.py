@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
+from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import decode_image
 from mahtdiag.data.images.network_input import Image
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
@@ -22,6 +23,7 @@ from mahtdiag.reports.overlay.heat import Heat
 from mahtdiag.reports.overlay.paper import draw_paper
 from mahtdiag.runs.files import reporting_write_errors, write_file
 from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.records import Floats, ImageRecord, Sample
 from mahtdiag.schema.skeleton import Skeleton
@@ -128,6 +130,22 @@ def image_of(places: Sequence[Path], name: str, sha256: str | None, *, upright: 
         except (OSError, ValueError, DataError):
             continue
     return None
+
+
+def pictures_of(run: Run, table: RunTable, data: Path | None) -> Callable[[int], Image | None]:
+    """The pixels of an image by its row, None where they are gone or another image now."""
+    files = RecordedFiles(run.cwd / (run.document.data.path if data is None else data))
+    upright = run.document.resolved.upright
+
+    def picture(row: int) -> Image | None:
+        name = table.image[row]
+        path = PurePosixPath(name)
+        # A run folder made elsewhere must not show files from outside the data folder.
+        if path.is_absolute() or ".." in path.parts:
+            return None
+        return image_of([files.path(name)], name, table.image_sha256[row], upright=upright)
+
+    return picture
 
 
 def overlay_of(

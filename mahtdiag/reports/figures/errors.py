@@ -168,10 +168,10 @@ def violations_figure(tallies: Sequence[RuleTally]) -> Figure:
     predicted, labelled = [tally.images for tally in fired], [tally.label_images or 0 for tally in fired]
     figure, axes = new_plot(COLUMN, (18 + 6 * max(2, len(fired))) * MM)
     places = np.arange(len(fired), dtype=np.float64)
-    for offset, counts, name, colour in (
-        (-0.2, predicted, "predictions", VERMILLION),
-        (0.2, labelled, "labels", BLUE),
-    ):
+    # Where labels are what is judged there is nothing beside them.
+    labels_alone = all(tally.label_images is None for tally in tallies)
+    both = ((-0.2, predicted, "predictions", VERMILLION), (0.2, labelled, "labels", BLUE))
+    for offset, counts, name, colour in ((0.0, predicted, "labels", BLUE),) if labels_alone else both:
         bars = axes.barh(places + offset, counts, height=0.36, color=colour, label=name)
         axes.bar_label(bars, [str(count) for count in counts], padding=3, fontsize=SMALL)
     axes.set_yticks(places, [f"{tally.rule.code} {tally.rule.title}" for tally in fired], fontsize=SMALL)

@@ -1,14 +1,11 @@
 """`figures`: the pictures of a run as files for a paper, each with its caption."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.files import RecordedFiles
-from mahtdiag.data.images.network_input import Image
-from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.reports.figures.registry import (
     FIGURE_OF,
@@ -22,7 +19,7 @@ from mahtdiag.reports.text import one_line
 from mahtdiag.runs.files import write_named_folder
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FigureFormat, LeadingUnit
-from mahtdiag.workflows.pictures import image_of
+from mahtdiag.workflows.pictures import pictures_of
 from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.report.screen import content_of
 
@@ -120,22 +117,6 @@ def figure_data(
     facing = None if settings is None else settings.anatomy.facing
     unit = error_unit or run.document.resolved.error_unit
     return content_of(run, table, (), facing, unit).figures(pictures_of(run, table, data))
-
-
-def pictures_of(run: Run, table: RunTable, data: Path | None) -> Callable[[int], Image | None]:
-    """The pixels of an image by its row, None where they are gone or another image now."""
-    files = RecordedFiles(run.cwd / (run.document.data.path if data is None else data))
-    upright = run.document.resolved.upright
-
-    def picture(row: int) -> Image | None:
-        name = table.image[row]
-        path = PurePosixPath(name)
-        # A run folder made elsewhere must not show files from outside the data folder.
-        if path.is_absolute() or ".." in path.parts:
-            return None
-        return image_of([files.path(name)], name, table.image_sha256[row], upright=upright)
-
-    return picture
 
 
 def _figure(name: str) -> RunFigure:

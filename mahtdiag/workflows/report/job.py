@@ -27,9 +27,8 @@ from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.choices import NO_IMAGES, ImageChoice, LeadingUnit
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
-from mahtdiag.workflows.pictures import worst_rows
+from mahtdiag.workflows.pictures import pictures_of, worst_rows
 from mahtdiag.workflows.progress import Progress
-from mahtdiag.workflows.report.figures import pictures_of
 from mahtdiag.workflows.report.screen import content_of
 
 NAME = "report.html"

@@ -1,0 +1,37 @@
+"""`anatomy --labels … --report FILE`: judged labels as the page that runs have."""
+
+from pathlib import Path
+
+from .command import Desk
+
+
+def test_a_set_with_a_mistake(desk: Desk) -> None:
+    annotation = sorted((desk.path / "data/AP").glob("*.csv"))[2]
+    lines = annotation.read_text().splitlines()
+    lines[2], lines[5] = lines[5], lines[2]
+    annotation.write_text("\n".join(lines) + "\n")
+    done = desk.run("anatomy", "--labels", "data", "--view", "AP", "--report", "labels.html")
+    assert (done.status, done.errors) == (0, [])
+    page = Path("labels.html").read_text(encoding="utf-8")
+    assert "Labels of data" in page
+    assert "are anatomically impossible" in page or "is anatomically impossible" in page
+    assert f"{annotation.stem}.png: severity" in page
+    assert 'id="figure-violations"' in page
+    assert "predictions</text>" not in page, "labels are what is judged"
+    assert 'id="copies"' in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_sound_set_and_a_new_folder(desk: Desk) -> None:
+    done = desk.run("anatomy", "--labels", "data", "--view", "AP", "--report", "sub/labels.html")
+    assert done.status == 0
+    assert Path("sub/labels.html").stat().st_size > 10_000
+
+
+def test_refusals_are_one_line(desk: Desk) -> None:
+    desk.run("anatomy", "--report", "x.html").refused(
+        "--report goes with --labels; `mahtdiag report` writes the page of a run"
+    )
+    taken = desk.run("anatomy", "--labels", "data", "--view", "AP", "--report", "data")
+    assert (taken.status, len(taken.errors)) == (2, 1)
+    assert "--report data: a folder; name a file" in taken.err
