@@ -20,8 +20,8 @@ from mahtdiag.schema.setup import ShownOtherwise
 Floats = NDArray[np.float64]
 
 MOST_SHOWN: Final = 4
-_SMALL_SHARE: Final = 0.05
-"""Errors below this share of the image's height need no explanation by what the network was shown."""
+_SMALL_SHARE: Final = 0.02
+"""Errors below this share of the image's height, in the median image, need no explanation."""
 _NORMALIZATIONS: Final = ("unit", "imagenet", "zscore", "minmax", "raw255", "0.5/0.5")
 
 
@@ -37,7 +37,7 @@ def shown_otherwise(runner: Runner, batch: LoadedBatch) -> tuple[ShownOtherwise,
         before = _errors_px(runner, known, runner.spec.input)
         sizes = {s.image: i.original for s, i in zip(batch.samples, batch.images, strict=True)}
         heights = np.array([sizes[sample.image].height for sample in known])
-        if not (before > _SMALL_SHARE * heights).all():
+        if not np.median(before / heights) > _SMALL_SHARE:
             return ()
         return tuple(
             ShownOtherwise(option, cause, before, _errors_px(runner, known, shown, exchanged=exchanged))
