@@ -1,5 +1,7 @@
 """`mahtdiag anatomy`: is it anatomically possible, in tables or JSON."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ from mahtdiag.errors import UsageError
 if TYPE_CHECKING:
     from mahtdiag.config.settings import Settings
     from mahtdiag.diagnosis.anatomy import AnatomyReport
+    from mahtdiag.reports.ci.record import CiRecord
 
 RunArgument = Annotated[Path | None, typer.Argument(metavar="RUN", help="Run folder (default: the latest).")]
 RunView = Annotated[
@@ -94,6 +97,8 @@ def anatomy_command(
     overlays: options.Overlays = None,
     out: Out = None,
     report: Report = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     output_format: Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -111,6 +116,7 @@ def anatomy_command(
     if explain is not None:
         _explain(explain, read_settings(config, cwd), output_format)
         return
+    detail = options.detail_of(quiet, verbose, output_format)
     with ci_results("anatomy", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
@@ -142,22 +148,36 @@ def anatomy_command(
             from mahtdiag.workflows.report.labels import write_label_report
 
             write_label_report(anatomy.report, report, cwd)
-        _write(anatomy.report, csv, None if ci.take_stdout else output_format)
-        ci.report(lambda: of_anatomy(anatomy))
+        record = cache(lambda: of_anatomy(anatomy))
+        _write(anatomy.report, record, csv, None if ci.take_stdout else output_format, detail)
+        ci.report(record)
         raise typer.Exit(int(anatomy.status))
 
 
-def _write(report: "AnatomyReport", csv: Path | None, printed: options.OutputFormat | None) -> None:
+def _write(
+    report: "AnatomyReport",
+    record: "Callable[[], CiRecord]",
+    csv: Path | None,
+    printed: options.OutputFormat | None,
+    detail: options.Detail,
+) -> None:
     """The table for the annotation tool, and what is printed."""
     from mahtdiag.reports.json import anatomy_content
     from mahtdiag.reports.rendering import CSV, Result, file_content
     from mahtdiag.reports.tables.anatomy import anatomy_parts
+    from mahtdiag.reports.tables.closing import with_closing
     from mahtdiag.runs.files import write_named
 
     if csv is not None:
         write_named("--csv", csv, file_content(CSV, report))
     if printed is not None:
-        result = Result(lambda columns: anatomy_parts(report, columns), lambda: anatomy_content(report))
+        everything, quiet = detail is options.Detail.ALL, detail is options.Detail.CLOSING
+        result = Result(
+            lambda columns: with_closing(
+                anatomy_parts(report, columns, everything=everything), record(), quiet=quiet
+            ),
+            lambda: anatomy_content(report),
+        )
         write_result(result, printed, report.subject)
 
 

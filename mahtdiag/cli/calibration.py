@@ -1,5 +1,7 @@
 """`mahtdiag calibration`: a run in, tables or JSON and pictures out."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,7 @@ from mahtdiag.config.option_keys import RESULT
 from mahtdiag.schema.choices import FactorKind
 
 if TYPE_CHECKING:
+    from mahtdiag.reports.ci.record import CiRecord
     from mahtdiag.workflows.calibration.job import Calibration
 
 RunFolder = Annotated[
@@ -52,6 +55,8 @@ def calibration_command(
     apply: Apply = None,
     factors: Factors = None,
     pictures: Pictures = True,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     output_format: Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -64,6 +69,7 @@ def calibration_command(
     from mahtdiag.config.project_file import read_settings
 
     cwd = Path.cwd()
+    detail = options.detail_of(quiet, verbose, output_format)
     with ci_results("calibration", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
@@ -75,16 +81,29 @@ def calibration_command(
         calibration = with_gates(calibrate(request), settings.gates)
         for note in calibration.notes:
             tell(f"note: {note}")
+        record = cache(lambda: of_calibration(calibration))
         if not ci.take_stdout:
-            _print(calibration, output_format)
-        ci.report(lambda: of_calibration(calibration))
+            _print(calibration, record, output_format, detail)
+        ci.report(record)
         raise typer.Exit(int(calibration.status))
 
 
-def _print(calibration: "Calibration", output_format: options.OutputFormat) -> None:
+def _print(
+    calibration: "Calibration",
+    record: "Callable[[], CiRecord]",
+    output_format: options.OutputFormat,
+    detail: options.Detail,
+) -> None:
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.calibration import calibration_parts
+    from mahtdiag.reports.tables.closing import with_closing
     from mahtdiag.workflows.calibration.screen import content_of, result_of
 
-    result = Result(lambda _: calibration_parts(result_of(calibration)), lambda: content_of(calibration))
+    everything, quiet = detail is options.Detail.ALL, detail is options.Detail.CLOSING
+    result = Result(
+        lambda _: with_closing(
+            calibration_parts(result_of(calibration), everything=everything), record(), quiet=quiet
+        ),
+        lambda: content_of(calibration),
+    )
     write_result(result, output_format, str(calibration.run.path))

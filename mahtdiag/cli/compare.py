@@ -1,5 +1,6 @@
 """`mahtdiag compare`: two runs or more in, a verdict in tables or JSON out."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from mahtdiag.errors import UsageError
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice
 
 if TYPE_CHECKING:
+    from mahtdiag.reports.tables.comparison import ComparisonResult
+    from mahtdiag.reports.tables.table import Part
     from mahtdiag.workflows.compare.job import ComparedRuns
 
 JUDGING = "Verdict"
@@ -67,6 +70,8 @@ def compare_command(
     common: Common = False,
     overlays: Overlays = None,
     out: Out = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     output_format: Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -79,6 +84,7 @@ def compare_command(
     from mahtdiag.config.project_file import read_settings
 
     cwd = Path.cwd()
+    detail = options.detail_of(quiet, verbose, output_format)
     with ci_results("compare", junit, markdown, output_format) as ci:
         drawn = _overlays(overlays, out)
         settings = read_settings(config, cwd)
@@ -91,7 +97,7 @@ def compare_command(
         if out is not None:
             compared = _with_overlays(compared, drawn, out, cwd)
         if not ci.take_stdout:
-            _print(compared, output_format)
+            _print(compared, output_format, detail)
         ci.report(lambda: of_comparison(compared))
         raise typer.Exit(int(compared.status))
 
@@ -102,13 +108,18 @@ def _with_overlays(compared: "ComparedRuns", choice: ImageChoice, out: Path, cwd
     return with_overlays(compared, choice, cwd / out, progress_shown())
 
 
-def _print(compared: "ComparedRuns", output_format: options.OutputFormat) -> None:
+def _print(compared: "ComparedRuns", output_format: options.OutputFormat, detail: options.Detail) -> None:
     from mahtdiag.reports.json import comparison_content
     from mahtdiag.reports.rendering import Result
-    from mahtdiag.reports.tables.comparison import comparison_parts
+    from mahtdiag.reports.tables.comparison import comparison_parts, verdict_lines
+
+    def parts(columns: int, result: "ComparisonResult") -> "Iterable[Part]":
+        if detail is options.Detail.CLOSING:
+            return verdict_lines(result)
+        return comparison_parts(result, columns, everything=detail is options.Detail.ALL)
 
     result = Result(
-        lambda columns: (part for each in compared.pairs for part in comparison_parts(each, columns)),
+        lambda columns: (part for each in compared.pairs for part in parts(columns, each)),
         lambda: comparison_content(compared.pairs),
     )
     write_result(result, output_format, "the run folders")

@@ -1,7 +1,8 @@
 """`mahtdiag evaluate`: options in, tables or JSON out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mahtdiag.cli.output import kept_for_the_result, progress_shown, write_resul
 from mahtdiag.errors import MahtdiagError, UsageError
 
 if TYPE_CHECKING:
+    from mahtdiag.reports.ci.record import CiRecord
     from mahtdiag.workflows.evaluate.job import Evaluation
 
 
@@ -74,6 +76,8 @@ def evaluate_command(
     allow_failures: options.AllowFailures = None,
     accept: options.Accept = None,
     strict_setup: options.StrictSetup = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     output_format: options.Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -87,13 +91,15 @@ def evaluate_command(
     given = options.given_in(context)
     if predictions is not None:
         given = _without_network(given, trust)
+    detail = options.detail_of(quiet, verbose, output_format)
     with ci_results("evaluate", junit, markdown, output_format, run_folder=out) as ci:
         evaluation = _evaluate(given, config, out, resume=resume, trust=trust, predictions=predictions)
-        if not ci.take_stdout:
-            _print(evaluation, output_format)
         from mahtdiag.workflows.evaluate.screen import of_evaluation
 
-        ci.report(lambda: of_evaluation(evaluation))
+        record = cache(lambda: of_evaluation(evaluation))
+        if not ci.take_stdout:
+            _print(evaluation, record, output_format, detail)
+        ci.report(record)
         if evaluation.not_done is not None:
             raise MahtdiagError(evaluation.not_done)
         raise typer.Exit(int(evaluation.status))
@@ -139,13 +145,23 @@ def _evaluate(
         return evaluate(EvaluateRequest(settings, out, resume, trust, cwd, predictions), progress_shown())
 
 
-def _print(evaluation: "Evaluation", output_format: options.OutputFormat) -> None:
+def _print(
+    evaluation: "Evaluation",
+    record: "Callable[[], CiRecord]",
+    output_format: options.OutputFormat,
+    detail: options.Detail,
+) -> None:
     from mahtdiag.reports.rendering import Result
+    from mahtdiag.reports.tables.closing import with_closing
     from mahtdiag.reports.tables.evaluation import evaluation_parts
     from mahtdiag.workflows.evaluate.screen import result_of
 
     result = Result(
-        lambda columns: evaluation_parts(result_of(evaluation), columns),
+        lambda columns: with_closing(
+            evaluation_parts(result_of(evaluation), columns, everything=detail is options.Detail.ALL),
+            record(),
+            quiet=detail is options.Detail.CLOSING,
+        ),
         lambda: json.loads((evaluation.run.path / "run.json").read_bytes()),
     )
     write_result(result, output_format, str(evaluation.run.path))

@@ -41,9 +41,11 @@ else:
     OutputFormat = StrEnum("OutputFormat", {format.name.upper(): format.name for format in FORMATS})
 
 
-def in_panel(panel: str | None, name: str, text: str, metavar: str | None = None) -> Any:
+def in_panel(
+    panel: str | None, name: str, text: str, metavar: str | None = None, short: str | None = None
+) -> Any:
     """An option that help shows in this panel, with this text and this name of its value."""
-    return typer.Option(name, metavar=metavar, rich_help_panel=panel, help=text)
+    return typer.Option(name, *filter(None, [short]), metavar=metavar, rich_help_panel=panel, help=text)
 
 
 def _setting(key: OptionKey) -> Any:
@@ -115,6 +117,8 @@ Out = Annotated[
     Path | None, in_panel(RESULT, "--out", "Run folder (default: runs/<UTC time>-<checkpoint>).", "DIR")
 ]
 Resume = Annotated[bool, in_panel(RESULT, "--resume", "Continue the interrupted run in --out.")]
+Quiet = Annotated[bool, in_panel(RESULT, "--quiet", "Print the closing summary alone.", short="-q")]
+Verbose = Annotated[bool, in_panel(RESULT, "--verbose", "Print every row of every table.", short="-v")]
 Format = Annotated[OutputFormat, in_panel(RESULT, "--format", "json: run.json on stdout.")]
 Junit = Annotated[
     Path | None,
@@ -175,6 +179,24 @@ def given_in(context: typer.Context) -> dict[str, object]:
         name if name.startswith("-") else name.upper(): None if value in ([], ()) else value
         for name, value in ((names[parameter], value) for parameter, value in context.params.items())
     }
+
+
+class Detail(StrEnum):
+    """How much a command prints."""
+
+    CLOSING = "closing"
+    USUAL = "usual"
+    ALL = "all"
+
+
+def detail_of(quiet: bool, verbose: bool, output_format: OutputFormat) -> Detail:
+    """What `--quiet` and `--verbose` ask for. Raises UsageError for both, or beside another format."""
+    if quiet and verbose:
+        raise UsageError("--quiet with --verbose: leave one of them out")
+    if (quiet or verbose) and output_format != TABLE:
+        given = "--quiet" if quiet else "--verbose"
+        raise UsageError(f"{given} with --format {output_format}: it is about tables; leave it out")
+    return Detail.CLOSING if quiet else Detail.ALL if verbose else Detail.USUAL
 
 
 def image_choice(option: str, text: str) -> ImageChoice:

@@ -133,7 +133,7 @@ def test_label_audit_ranks_and_writes_a_table(desk: Desk) -> None:
     assert [row["status"] for row in table[2:]] == ["clean"] * 4
     assert done.status == 2
     assert "Could not be judged: 1" in done.text
-    assert "Most suspicious labels: 1 of 1" in done.text
+    assert "Most suspicious labels by severity: 1 of 1" in done.text
 
 
 def test_labels_that_are_shares_of_the_image_are_not_judged_clean(desk: Desk) -> None:

@@ -73,6 +73,7 @@ class CiRecord:
     could not be done, empty if it was. `judged` images of the set, and `failures`, those that could not be;
     `failures_allowed`: whether they leave the exit status alone. `worst`: shown where no gate failed.
     `setup`: what its checks said; `setup_wrong`: those of them that make the command fail.
+    `next_steps`: what to type next, the most useful first; `kept`: where the result is.
     `started` and `seconds`: when the command began, and how long it took so far.
     """
 
@@ -89,6 +90,8 @@ class CiRecord:
     notes: tuple[str, ...] = ()
     setup: tuple[SetupEntry, ...] = ()
     setup_wrong: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
+    kept: str = ""
     started: datetime = EPOCH
     seconds: float = 0.0
 

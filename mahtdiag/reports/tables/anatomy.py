@@ -28,7 +28,7 @@ from mahtdiag.reports.tables.evaluation import (
 from mahtdiag.reports.tables.label_noise import noise_parts
 from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
-from mahtdiag.reports.tables.suspicious_labels import suspicious_parts
+from mahtdiag.reports.tables.suspicious_labels import MOST_ROWS, suspicious_parts
 from mahtdiag.reports.tables.table import (
     LONGEST_NAME,
     NAME_WIDTH,
@@ -54,8 +54,13 @@ RULE_WIDTH, LONGEST_RULE = 29, 44
 SHORT_UNIT = {"heights": " h", "widths": " w", "usual spacings": "×"}
 
 
-def anatomy_parts(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Iterator[Part]:
-    """The tables of a judged run or set, one below the other; columns above 80 go to names and reasons."""
+def anatomy_parts(
+    report: AnatomyReport, width: int = STANDARD_WIDTH, *, everything: bool = False
+) -> Iterator[Part]:
+    """The tables of a judged run or set, one below the other; columns above 80 go to names and reasons.
+
+    `everything`: all images instead of the worst.
+    """
     wider = max(0, width - STANDARD_WIDTH)
     verdict, judged = report.verdict, len(report.verdict.images)
     what = "predictions" if report.source is Source.RUN else "labels"
@@ -67,10 +72,12 @@ def anatomy_parts(report: AnatomyReport, width: int = STANDARD_WIDTH) -> Iterato
         yield setup_table(report.setup)
     if judged:
         yield tally_table(verdict, what, wider)
-        yield worst_images(report, wider)
+        yield worst_images(report, wider, judged if everything else None)
         if report.diagnosis is not None:
             if report.diagnosis.suspicious is not None:
-                yield from suspicious_parts(report.diagnosis.suspicious, verdict.skeleton, wider)
+                suspicious = report.diagnosis.suspicious
+                rows = len(suspicious.labels) if everything else MOST_ROWS
+                yield from suspicious_parts(suspicious, verdict.skeleton, wider, rows)
             yield from _diagnosis(report.diagnosis, report.judged)
     else:
         yield Line("Nothing was judged.", Style.BAD)
@@ -147,10 +154,10 @@ def measured(finding: Finding) -> str:
     return f"{amount(finding.value)}{SHORT_UNIT.get(finding.unit, '')}"
 
 
-def worst_images(report: AnatomyReport, wider: int) -> Part:
+def worst_images(report: AnatomyReport, wider: int, most: int | None = None) -> Part:
     """The most suspicious images with their reasons in words, and what their labels break as well."""
     verdict = report.verdict
-    most = WORST_OF_RUN if report.source is Source.RUN else WORST_OF_LABELS
+    most = most or (WORST_OF_RUN if report.source is Source.RUN else WORST_OF_LABELS)
     shown = [image for image in verdict.images if image.findings][:most]
     if not shown:
         return Line("No rule fired in any image.\n")

@@ -79,8 +79,8 @@ class CalibrationResult:
     pictures: tuple[str, ...] = ()
 
 
-def calibration_parts(result: CalibrationResult) -> Iterator[Part]:
-    """All tables, one below the other, in 80 columns."""
+def calibration_parts(result: CalibrationResult, *, everything: bool = False) -> Iterator[Part]:
+    """All tables, one below the other, in 80 columns; `everything`: all groups instead of the worst."""
     report = result.report
     yield from (Line(result.title, Style.STRONG), Line(result.source), Line())
     yield from (Line(report.verdict, STATUS_STYLE.get(report.status, Style.DOUBTFUL)), Line())
@@ -88,7 +88,9 @@ def calibration_parts(result: CalibrationResult) -> Iterator[Part]:
         yield from (summary_table(result), coverage_table(report))
         kinds = dict.fromkeys(group.kind for group in report.groups)
         by_kind = [[group for group in report.groups if group.kind == kind] for kind in kinds]
-        yield from (group_table(groups) for groups in sorted(by_kind, key=_kind_order) if len(groups) > 1)
+        for groups in sorted(by_kind, key=_kind_order):
+            if len(groups) > 1:
+                yield group_table(groups, len(groups) if everything else MOST_GROUPS)
     shown = result.applied or result.recalibration
     if shown is not None:
         yield from (recalibration_table(shown), conformal_table(shown))
@@ -201,9 +203,9 @@ def _bounds(coverage: Coverage) -> str:
     return f"{interval(coverage.ci95, 100)} %" if coverage.ci95 else ABSENT
 
 
-def group_table(groups: Sequence[GroupCalibration]) -> Table:
+def group_table(groups: Sequence[GroupCalibration], most: int = MOST_GROUPS) -> Table:
     """Groups of one kind, the largest MACE first; those with too few keypoints or images last and marked."""
-    shown = groups if len(groups) <= MOST_GROUPS + 2 else groups[:MOST_GROUPS]
+    shown = groups if len(groups) <= most + 2 else groups[:most]
     order = f"worst {len(shown)} of {len(groups)}" if len(shown) < len(groups) else "worst first"
     notes = []
     if any(group.enough for group in groups):

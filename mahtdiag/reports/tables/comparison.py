@@ -56,8 +56,13 @@ class ComparisonResult:
     compared: int = 0
 
 
-def comparison_parts(result: ComparisonResult, width: int = STANDARD_WIDTH) -> Iterator[Part]:
-    """Everything about one pair of runs; what a terminal has above 80 columns goes to file names."""
+def comparison_parts(
+    result: ComparisonResult, width: int = STANDARD_WIDTH, *, everything: bool = False
+) -> Iterator[Part]:
+    """Everything about one pair of runs; what a terminal has above 80 columns goes to file names.
+
+    `everything`: all images that changed instead of those that did most.
+    """
     comparison = result.comparison
     yield Line(f"A  {result.a} ({result.checkpoint_a})", Style.STRONG)
     yield Line(f"{result.letter}  {result.b} ({result.checkpoint_b})", Style.STRONG)
@@ -70,7 +75,8 @@ def comparison_parts(result: ComparisonResult, width: int = STANDARD_WIDTH) -> I
     name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
     if np.isfinite(comparison.error_a_px).any():
         for how, rows in zip(("further off", "closer"), comparison.changed(), strict=True):
-            yield changed_images(f"{result.letter} is {how}", result, rows, name_width)
+            most = len(rows) if everything else SHOWN_IMAGES
+            yield changed_images(f"{result.letter} is {how}", result, rows, name_width, most)
     yield from (Line(f"note: {note}") for note in result.notes)
     yield from verdict_lines(result)
 
@@ -146,14 +152,16 @@ def _p_value(p: float | None) -> str:
     return "<0.001" if p < SMALLEST_P else f"{p:.3f}"
 
 
-def changed_images(how: str, result: ComparisonResult, rows: Sequence[int], name_width: int) -> Part:
+def changed_images(
+    how: str, result: ComparisonResult, rows: Sequence[int], name_width: int, most: int = SHOWN_IMAGES
+) -> Part:
     """The images in which a run is most further off, or closer, by mean radial error."""
     if not rows:
         return Line(f"{how} in no image.\n")
-    comparison, shown = result.comparison, rows[:SHOWN_IMAGES]
-    most = f", the most in these {len(shown)}" if len(rows) > len(shown) else ""
+    comparison, shown = result.comparison, rows[:most]
+    which = f", the most in these {len(shown)}" if len(rows) > len(shown) else ""
     return table(
-        f"{how} in {len(rows)} of {counted(comparison.images, 'image')}{most}",
+        f"{how} in {len(rows)} of {counted(comparison.images, 'image')}{which}",
         ("image", "A, mean px", f"{result.letter}, mean px", f"{result.letter} − A"),
         (
             (

@@ -78,14 +78,17 @@ class EvaluationResult:
     gates: tuple[GateResult, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
-    run_folder: str
-    overlays: int
     setup: tuple[SetupEntry, ...] = ()
     error_unit: LeadingUnit | None = None
 
 
-def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> Iterator[Part]:
-    """The tables of a run, one below the other; what a terminal has above 80 columns goes to file names."""
+def evaluation_parts(
+    result: EvaluationResult, width: int = STANDARD_WIDTH, *, everything: bool = False
+) -> Iterator[Part]:
+    """The tables of a run, one below the other; what a terminal has above 80 columns goes to file names.
+
+    `everything`: all images instead of the worst.
+    """
     yield from headline_parts(result.setup)
     yield from (Line(result.title, Style.STRONG), Line(result.subtitle), Line())
     if result.setup:
@@ -94,18 +97,20 @@ def evaluation_parts(result: EvaluationResult, width: int = STANDARD_WIDTH) -> I
         yield Line("Nothing was evaluated.", Style.BAD)
     else:
         name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
-        results = _results if result.numbers.table.labelled else _without_labels
-        yield from results(result, result.numbers, name_width)
+        if result.numbers.table.labelled:
+            yield from _results(result, result.numbers, name_width, everything)
+        else:
+            yield from _without_labels(result, result.numbers, name_width)
     if result.gates:
         yield gates_table(result.gates)
     if result.failures:
         yield failures_table("Not evaluated", result.failures)
     yield from (Line(f"note: {note}") for note in result.notes)
-    drawn = f", {result.overlays} overlays in {result.run_folder}/overlays" if result.overlays else ""
-    yield Line(f"run folder: {result.run_folder}{drawn}")
 
 
-def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
+def _results(
+    result: EvaluationResult, numbers: RunNumbers, name_width: int, everything: bool
+) -> Iterator[Part]:
     unit, why = leading_unit(result.error_unit, numbers)
     if why:
         yield Line(f"{why}\n")
@@ -118,7 +123,8 @@ def _results(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> 
     yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width, unit=unit)
     yield from subgroup_parts(numbers.table)
     yield loss_table(numbers, result.loss_weights)
-    yield worst_table(numbers.table, result.loss_weights, name_width, unit=unit)
+    rows = len(numbers.table) if everything else WORST_ROWS
+    yield worst_table(numbers.table, result.loss_weights, name_width, unit=unit, most=rows)
     yield violations_table(numbers)
     yield from (repair_table(numbers.table), level_shift_line(numbers.table))
     yield from ambiguity_parts(ambiguity_of(numbers.table))
@@ -204,7 +210,12 @@ def _shares(parts: Mapping[str, float], weights: Mapping[str, float]) -> dict[st
 
 
 def worst_table(
-    images: RunTable, weights: Mapping[str, float], name_width: int = NAME_WIDTH, *, unit: ErrorUnit = PX
+    images: RunTable,
+    weights: Mapping[str, float],
+    name_width: int = NAME_WIDTH,
+    *,
+    unit: ErrorUnit = PX,
+    most: int = WORST_ROWS,
 ) -> Table:
     """The worst images by mean radial error: errors, then every loss part and its share.
 
@@ -214,7 +225,7 @@ def worst_table(
     if unit is not PX:
         mean, largest = mean_of_known(unit.errors(images)), largest_known(unit.errors(images))
     order = np.argsort(-np.nan_to_num(mean, nan=-1.0), kind="stable")
-    worst: list[int] = order[:WORST_ROWS].tolist()
+    worst: list[int] = order[:most].tolist()
     shown = [part for part in PARTS if np.isfinite(images.loss(part)[worst]).any()]
     roomy = name_width >= NAME_WIDTH + CODES_WIDTH
     name_width -= CODES_WIDTH if roomy else 0

@@ -11,11 +11,13 @@ from mahtdiag.schema.skeleton import Skeleton
 MOST_ROWS = 12
 
 
-def suspicious_parts(found: SuspiciousLabels, skeleton: Skeleton, wider: int) -> Iterator[Part]:
+def suspicious_parts(
+    found: SuspiciousLabels, skeleton: Skeleton, wider: int, most: int = MOST_ROWS
+) -> Iterator[Part]:
     """Nothing where the network is not good enough to say anything, or speaks against no label."""
     if not found.labels:
         return
-    shown = found.labels[:MOST_ROWS]
+    shown = found.labels[:most]
     name_width = NAME_WIDTH + wider // 2
     yield table(
         f"Suspicious labels: {counted(len(found.labels), 'image')} to review, by what the network says",

@@ -1,5 +1,6 @@
 """Is it anatomically possible: the predictions of a run, or the labels of an annotated set."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -352,7 +353,18 @@ def of_anatomy(anatomy: Anatomy) -> CiRecord:
         worst=images_behind("anatomy.violations", report.judged, too_high=True),
         notes=other_notes(report.notes, report.gates),
         setup=report.setup,
+        next_steps=_next_steps(report),
     )
+
+
+def _next_steps(report: AnatomyReport) -> tuple[str, ...]:
+    """Looking at the worst."""
+    if not report.verdict.violating:
+        return ()
+    subject = shlex.quote(report.subject)
+    if report.source is Source.LABELS:
+        return (f"mahtdiag anatomy --labels {subject} --report labels.html",)
+    return (f"mahtdiag report {subject}",)
 
 
 def _anatomy_numbers(report: AnatomyReport) -> tuple[NumberRow, ...]:

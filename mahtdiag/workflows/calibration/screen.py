@@ -1,5 +1,7 @@
 """From a judged σ to what its tables and its JSON show, and what a pipeline is told of it."""
 
+import shlex
+
 from mahtdiag.calibration.report import CalibrationReport
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
@@ -111,7 +113,16 @@ def of_calibration(calibration: Calibration) -> CiRecord:
         numbers=_calibration_numbers(sigma.report),
         worst=images_behind("calibration.mace", sigma.table, too_high=True),
         notes=other_notes(calibration.notes, calibration.gates),
+        next_steps=_next_steps(calibration),
     )
+
+
+def _next_steps(calibration: Calibration) -> tuple[str, ...]:
+    """Factors that can be fitted, where there is reason to."""
+    run = shlex.quote(calibration.run.label)
+    if calibration.sigma.report.status != "faulty" or calibration.recalibrated is None or calibration.fitted:
+        return (f"mahtdiag report {run}",)
+    return (f"mahtdiag calibration {run} --fit factors.json", f"mahtdiag report {run}")
 
 
 def _calibration_numbers(report: CalibrationReport) -> tuple[NumberRow, ...]:

@@ -1,5 +1,6 @@
 """From a finished run to what its tables show, and what a pipeline is told of it."""
 
+import shlex
 from functools import cache, partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mahtdiag.reports.text import counted, interval, number, percent, pixels
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.choices import LeadingUnit
+from mahtdiag.schema.setup import SetupStatus
 from mahtdiag.workflows.compare.pairing import pair_runs
 from mahtdiag.workflows.evaluate.job import Evaluation
 from mahtdiag.workflows.gates.judging import gate_cases, other_notes, results_of
@@ -44,8 +46,6 @@ def result_of(evaluation: Evaluation) -> EvaluationResult:
         gates=results_of(document.gates),
         failures=table.failures,
         notes=document.notes,
-        run_folder=str(run.path),
-        overlays=evaluation.overlays,
         setup=document.setup_entries,
         error_unit=evaluation.error_unit,
     )
@@ -85,7 +85,31 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         notes=other_notes(document.notes, gates),
         setup=document.setup_entries,
         setup_wrong=evaluation.setup_wrong,
+        next_steps=_next_steps(evaluation),
+        kept=_kept(evaluation),
     )
+
+
+def _kept(evaluation: Evaluation) -> str:
+    folder = evaluation.run.path
+    drawn = f", {evaluation.overlays} overlays in {folder}/overlays" if evaluation.overlays else ""
+    return f"run folder: {folder}{drawn}"
+
+
+def _next_steps(evaluation: Evaluation) -> tuple[str, ...]:
+    """What is wrong in the set-up comes first: all that follows from it is not to be looked at yet."""
+    wrong = [entry for entry in evaluation.run.document.setup_entries if entry.status is SetupStatus.WRONG]
+    if wrong:
+        return tuple(f"{entry.check}: {entry.advice or entry.evidence}" for entry in wrong)
+    numbers, run = evaluation.numbers, shlex.quote(str(evaluation.run.path))
+    if numbers is None:
+        return ()
+    steps = [f"mahtdiag report {run}"]
+    if numbers["anatomy.images_with_violations"].value:
+        steps.append(f"mahtdiag anatomy {run}")
+    elif evaluation.run.document.calibration is not None:
+        steps.append(f"mahtdiag calibration {run}")
+    return tuple(steps)
 
 
 def _worst(table: RunTable) -> WorstImages | None:

@@ -83,8 +83,6 @@ def view(numbers: RunNumbers | None) -> EvaluationResult:
         ),
         failures=(Failure("a [red]b.jpg", "the file is empty"),),
         notes=("3 files left out",),
-        run_folder="runs/x",
-        overlays=2,
     )
 
 
@@ -112,7 +110,6 @@ def test_every_number_stands_in_its_row() -> None:
     assert "2 (22 %)" in line(text, "A101")
     assert "A201" not in text
     assert "note: 3 files left out" in text
-    assert "2 overlays in runs/x/overlays" in text
 
 
 def test_a_loss_that_is_registered_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
