@@ -9,6 +9,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING
 
 from mahtdiag.errors import MahtdiagError
+from mahtdiag.models.conduct import open_stream
 
 if TYPE_CHECKING:
     from mahtdiag.reports.rendering import Result
@@ -99,6 +100,7 @@ def kept_for_the_result() -> Iterator[None]:
             with suppress(OSError):
                 os.dup2(kept, _STDOUT)
                 os.close(kept)
+        sys.stdout = open_stream(sys.stdout, _STDOUT)
 
 
 def _discard() -> None:

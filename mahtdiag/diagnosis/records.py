@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, Rule
 from mahtdiag.losses import MAHTNetLoss
-from mahtdiag.schema.choices import UncertaintySource
+from mahtdiag.schema.choices import HeatmapFlag, UncertaintySource
 from mahtdiag.schema.frames import FrameMap, PixelSpacing, Size, lengths_mm
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.records import (
@@ -64,10 +64,11 @@ class RecordMaker:
     ) -> tuple[list[ImageRecord], list[Failure]]:
         """One record per image, or a failure where the output is not a number or finds nothing labelled."""
         places = self._places(samples, frames, reading)
-        known = zip(reading.finite, places.results.pred_px, places.results.gt_px, strict=True)
+        results = places.results
+        known = zip(reading.finite, results.pred_px, results.gt_px, _without_sigma(reading), strict=True)
         reasons = [
-            nothing_found(predicted, labelled) if finite.all() else self._not_finite(finite)
-            for finite, predicted, labelled in known
+            nothing_found(predicted, labelled) if finite.all() else self._not_finite(finite, only_sigma)
+            for finite, predicted, labelled, only_sigma in known
         ]
         good = np.array([reason is None for reason in reasons], dtype=np.bool_)
         heatmap = torch.from_numpy(reading.loss_focal), torch.from_numpy(reading.keypoint_share)
@@ -165,10 +166,12 @@ class RecordMaker:
             if good[i]
         ]
 
-    def _not_finite(self, finite: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> str:
+    def _not_finite(self, finite: NDArray[np.bool_], only_sigma: NDArray[np.bool_]) -> str:
         known = self.skeleton.keypoint_names
         names = [name for name, good in zip(known, finite, strict=True) if not good]
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        if (finite | only_sigma).all():
+            return f"the network's σ is NaN for {shown}; --uncertainty none judges its places without σ"
         return f"the network's output is not finite (NaN, infinite or too large to square) for {shown}"
 
     @property
@@ -274,6 +277,16 @@ class RecordMaker:
             keypoint_share,
         )  # fmt: skip
         return [ImageLosses(*row) for row in torch.stack(columns, 1).tolist()]
+
+
+def _without_sigma(reading: BatchReading) -> NDArray[np.bool_]:
+    """Which keypoints `[B, K]` have a place, and NaN for the σ of the head."""
+    if reading.sigma is None:
+        return np.zeros_like(reading.finite)
+    found = np.isfinite(reading.points if reading.coords is None else reading.coords).all(-1)
+    broken = (reading.flags & int(HeatmapFlag.NOT_FINITE)) != 0
+    without: NDArray[np.bool_] = np.isnan(reading.sigma).any(-1) & found & ~broken
+    return without
 
 
 def nothing_found(pred_px: Floats, gt_px: Floats) -> str | None:

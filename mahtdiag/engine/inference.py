@@ -1,5 +1,6 @@
 """Batches through a network on its device: decoding a few ahead, forward pass, analysis, their seconds."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +32,10 @@ from mahtdiag.schema.records import (
 
 LoadImage = Callable[[Sample], LoadedImage | Failure]
 BATCHES_AHEAD = 2
+LONGEST_REASON = 300
+_OF_TORCHSCRIPT = "Traceback of TorchScript"
+# What its trace holds is indented, or begins with the path of a file.
+_BEHIND_A_TRACE = re.compile(r"^[A-Za-z_][\w.]*: ", re.MULTILINE)
 DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
 
 
@@ -316,11 +321,14 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The last line of an error: TorchScript puts a trace before it."""
+    """The first line of an error, with the next where it announces that; TorchScript has a trace before."""
     if isinstance(error, SystemExit):
         return f"it ended the process ({str(error) or 'exit'})"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    text = str(error)
+    behind = _BEHIND_A_TRACE.search(text) if _OF_TORCHSCRIPT in text else None
+    lines = [line.strip() for line in text[behind.start() if behind else 0 :].splitlines() if line.strip()]
+    first = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]) or type(error).__name__
+    return first if len(first) <= LONGEST_REASON else f"{first[:LONGEST_REASON]}…"
 
 
 def probe(predict: Predictor, spec_channels: int, size: Size, device: torch.device) -> ModelOutputs:

@@ -13,6 +13,7 @@ from torch import nn
 from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.checkpoint import Checkpoint
 from mahtdiag.models.conduct import watched
+from mahtdiag.models.taking import ON_META, without_content
 from mahtdiag.models.unnamed import (
     asked_list,
     by_other_names,
@@ -108,6 +109,8 @@ def build_from_factory(
     if not isinstance(network, nn.Module):
         returned = f"--model {name}: returned a {type(network).__name__}, expected a torch.nn.Module"
         raise CheckpointError(returned + ("" if network is not None else "; does it end with return?"))
+    if without_content(network):
+        raise CheckpointError(f"--model {name}: {ON_META}")
     return network
 
 

@@ -15,7 +15,7 @@ from mahtdiag.errors import CheckpointError, UsageError
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.loading import LoadedModel, parameters_of
 from mahtdiag.models.outputs import BY_NAMES
-from mahtdiag.models.taking import own_type
+from mahtdiag.models.taking import ON_META, own_type, without_content
 from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.output_spec import OutputSpec
 
@@ -118,7 +118,12 @@ def lent(network: nn.Module) -> Iterator[None]:
 def model_in_memory(
     network: nn.Module, outputs: OutputSpec = BY_NAMES, keywords: Mapping[str, str | None] | None = None
 ) -> LoadedModel:
-    """As `load_model` gives one; what changes weights of half precision works on a copy."""
+    """As `load_model` gives one; what changes weights of half precision works on a copy.
+
+    Raises UsageError where it has no values.
+    """
+    if without_content(network):
+        raise UsageError(f"{name_of(network)}: {ON_META}")
     half = own_type(network) in (torch.float16, torch.bfloat16)
     taken = {name: value for name, value in (keywords or {}).items() if name in parameters_of(network)}
     return LoadedModel(

@@ -183,7 +183,8 @@ def _by_known_names(by_name: Mapping[str, object], spec: OutputSpec) -> dict[str
     return {"coords" if name in _COORDS_NAMES else name: value for name, value in found.items()}
 
 
-def _named(tensors: Mapping[str, Tensor], unread: tuple[str, ...], spec: OutputSpec) -> ModelOutputs | None:
+def _named(found: Mapping[str, Tensor], unread: tuple[str, ...], spec: OutputSpec) -> ModelOutputs | None:
+    tensors = {name: value.detach() if value.requires_grad else value for name, value in found.items()}
     heatmaps = tensors.get("heatmaps")
     if heatmaps is not None:
         if heatmaps.ndim != 4:

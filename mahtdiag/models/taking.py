@@ -16,6 +16,10 @@ from mahtdiag.schema.records import ModelOutputs
 BATCHES: Final = (2, 4, 8, 16, 32, 3, 5, 6, 7, 10, 12, 24, 64)
 """Sizes of a batch that networks are traced with, those that people choose first."""
 OTHERS: Final = (torch.float16, torch.bfloat16, torch.float64)
+ON_META: Final = (
+    "its weights lie on the device meta, where they have no values; build it on the CPU, without "
+    'torch.set_default_device("meta") or torch.device("meta")'
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Taking:
 
 
 ANY: Final = Taking()
+
+
+def without_content(network: nn.Module) -> bool:
+    """Whether weights have shapes and no values."""
+    return any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers()))
 
 
 def own_type(network: nn.Module) -> torch.dtype:

@@ -63,6 +63,49 @@ class Two(nn.Module):
 
 def two():
     return Two()
+
+def shut(when=0):
+    def close(*streams):
+        for number in 1, 2:
+            os.close(number)
+        for stream in streams:
+            stream.close()
+    def change(outputs, numbers):
+        if when:
+            close(sys.stdout, sys.stderr, sys.__stdout__)
+        return outputs
+    if not when:
+        close(sys.__stdout__, sys.__stderr__)
+    return nets.Lookup(change)
+
+def away():
+    sys.stdout = sys.stderr = open("kept.txt", "w")
+    return build()
+
+def raw():
+    sys.stderr.detach()
+    raise ValueError("said")
+
+def meta():
+    torch.set_default_device("meta")
+    return build()
+
+class Double(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.set_default_dtype(torch.float64)
+        self.inner = build()
+        self.weight = torch.nn.Parameter(torch.eye(64), requires_grad=True)
+    def forward(self, images):
+        found = self.inner(images)
+        with torch.inference_mode(False), torch.enable_grad():
+            maps = found["heatmaps"].clone().double()
+            return {"heatmaps": maps @ self.weight.clone() @ torch.eye(64), "log_sigma": found["log_sigma"]}
+
+def double(path):
+    network = Double()
+    network.inner.load_state_dict(torch.load(path, weights_only=True))
+    return network
 """
 
 
@@ -151,6 +194,35 @@ def test_the_working_folder_comes_back(desk: Desk) -> None:
     assert done.status == 0, done.err
     notes = document_of(desk.path / "run")["notes"]
     assert "--model own:moves: changed the working folder to /; it was changed back" in notes
+
+
+@pytest.mark.parametrize("arguments", [("shut",), ("shut", "--model-args", "when=1"), ("away",)])
+def test_streams_that_are_closed_or_replaced_come_back(desk: Desk, arguments: tuple[str, ...]) -> None:
+    done = finish(start(desk.path, *command(*arguments, "--format", "json", "--out", "run")))
+    assert (done.status, done.errors) == (0, []), done.err
+    assert json.loads(done.out) == document_of(desk.path / "run")
+    assert "evaluating: 6/6" in done.err
+
+
+def test_an_error_is_told_on_a_stream_that_was_detached(desk: Desk) -> None:
+    done = finish(start(desk.path, *command("raw")))
+    assert (done.status, done.errors) == (2, ["error: --model own:raw: ValueError: said"])
+
+
+def test_weights_without_values_are_refused(desk: Desk) -> None:
+    (problem,) = finish(start(desk.path, *command("meta"))).lasting
+    assert problem.startswith(
+        "error: --model own:meta: its weights lie on the device meta, where they have no"
+    )
+
+
+def test_what_torch_makes_by_default_is_a_matter_of_the_network_alone(desk: Desk) -> None:
+    """Its own type stays its own, and outputs that carry gradients are told of by nobody."""
+    done = finish(start(desk.path, *command("double", "--format", "json", "--out", "a")))
+    assert (done.status, done.errors) == (0, []), done.err
+    assert desk.run(*command("build", "--uncertainty-as", "log_sigma", "--out", "b")).status == 0
+    a, b = (document_of(desk.path / name)["metrics"] for name in "ab")
+    assert a["radial_error_px"]["mean"] == pytest.approx(b["radial_error_px"]["mean"], abs=0.2)
 
 
 def test_keywords_go_with_networks_alone(desk: Desk) -> None:

@@ -26,9 +26,9 @@ WRONG = {
     "nothing": "NoneType",
     "whole_numbers": "tensor [1, 20, 64, 64] of uint8",
 }
-NOT_FINITE = (
-    "the network's output is not finite (NaN, infinite or too large to square) for L1 UL, L1 UR, L1 LL, "
-    "L1 LR and 16 more"
+OF_SIGMA = (
+    "the network's σ is NaN for L1 UL, L1 UR, L1 LL, L1 LR and 16 more; --uncertainty none judges its places "
+    "without σ"
 )
 NOTHING = "no keypoint is predicted (NaN throughout)"
 
@@ -353,7 +353,7 @@ def test_nan_for_all_images(desk: Desk, network: str) -> None:
     assert result.status == 2
     (line,) = result.errors
     assert line.startswith("error: data: none of 6 images could be evaluated; the first: AP/0001-")
-    reason = NOTHING if network == "nan_all" else NOT_FINITE
+    reason = NOTHING if network == "nan_all" else OF_SIGMA
     assert set(failures_of(desk.path / "run").values()) == {reason}
 
 
@@ -384,7 +384,7 @@ def test_heatmaps_whose_size_changes(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        ("raises", "second line of the reason; if it takes a single image only, use --batch-size 1"),
+        ("raises", "first line; if it takes a single image only, use --batch-size 1"),
         ("leaves", "it ended the process (0); a network returns its outputs and does not exit"),
     ],
 )

@@ -289,6 +289,21 @@ def test_probe_runs_one_black_image() -> None:
             RuntimeError("Traceback of TorchScript:\n  File x\n\nRuntimeError: bad size\n"),
             "RuntimeError: bad size",
         ),
+        (
+            RuntimeError(
+                "The following operation failed in the TorchScript interpreter.\n"
+                "Traceback of TorchScript (most recent call last):\n/net.py(8): forward\n"
+                '  File "net.py", line 5, in forward\n    raise RuntimeError("first\\nsecond")\n'
+                "    ~~~~~~~~~~ <--- HERE\n    return x\nbuiltins.RuntimeError: first\nsecond\n"
+            ),
+            "builtins.RuntimeError: first",
+        ),
+        (RuntimeError("\nbad size\n\tat a.b\n\n  (see docs)\n"), "bad size"),
+        (
+            RuntimeError('Error(s) in loading:\n\tMissing key(s): "c.bias".\n\tUnexpected: "a".'),
+            'Error(s) in loading: Missing key(s): "c.bias".',
+        ),
+        (RuntimeError("x" * 20_000), "x" * 300 + "…"),
         (ValueError(), "ValueError"),
         (KeyError("a"), "'a'"),
         (torch.OutOfMemoryError("CUDA out of memory"), "CUDA out of memory"),

@@ -84,4 +84,8 @@ def _errors_px(
     if exchanged:
         pred_px = pred_px[:, np.arange(pred_px.shape[1]) ^ 1]
     labels = np.stack([sample.keypoints_px for sample in samples])
-    return np.asarray(np.nanmean(np.linalg.norm(pred_px - labels, axis=-1), axis=1))
+    # A keypoint that is not found is as far off as the image is large.
+    size_px = np.array([np.hypot(*image.original.xy) for image in images])[:, None]
+    error_px = np.where(np.isnan(pred_px).any(-1), size_px, np.linalg.norm(pred_px - labels, axis=-1))
+    error_px[np.isnan(labels).any(-1)] = np.nan
+    return np.asarray(np.nanmean(error_px, axis=1))
