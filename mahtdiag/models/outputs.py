@@ -67,7 +67,7 @@ def read_outputs(output: object, batch: int, spec: OutputSpec = BY_NAMES) -> Mod
     Raises ModelOutputError that prints what was returned and what is accepted.
     """
     found = _found(output, spec)
-    usual = f"{ACCEPTED}, as in {' '.join(_candidates(output, batch)) or _USUAL}"
+    usual = _of_each_image(output) or (f"{ACCEPTED}, as in {' '.join(_candidates(output, batch)) or _USUAL}")
     problem = found if isinstance(found, str) else usual
     if isinstance(found, ModelOutputs):
         wrong = _misfit(found, batch)
@@ -77,6 +77,18 @@ def read_outputs(output: object, batch: int, spec: OutputSpec = BY_NAMES) -> Mod
     form = describe(output)
     form = form if len(form) <= _LONGEST else f"{form[:_LONGEST]}…"
     raise ModelOutputError(f"the network returned {form} for {batch} image(s); {problem}")
+
+
+def _of_each_image(output: object) -> str | None:
+    """What to do with a list of dicts, one for each image, as detectors return it; None for anything else."""
+    if not isinstance(output, list) or not output or not all(isinstance(each, Mapping) for each in output):
+        return None
+    name = next((name for name in ("keypoints", "coords", "heatmaps") if name in output[0]), None)
+    one = f'd["{name or "NAME"}"]' + ("[0, :, :2]" if name == "keypoints" else "")
+    return (
+        "this is a dict for each image, as detectors return them: name a --model factory whose network "
+        f"returns torch.stack([{one} for d in found]), NaN where it finds nothing"
+    )
 
 
 def _candidates(output: object, batch: int) -> Iterator[str]:

@@ -66,6 +66,10 @@ class Selection:
         if self.leftovers:
             count = f"{len(self.leftovers)} tensor{'' if len(self.leftovers) == 1 else 's'}"
             lines.append(f"{path}: {count} that the network has no place for: {listed(self.leftovers)}")
+        kinds = [str(tensor.dtype).removeprefix("torch.") for tensor in self.weights.values()]
+        coarse = sorted({kind for kind in kinds if kind.startswith("float8")})
+        if coarse:
+            lines.append(f"{path}: its weights are {' and '.join(coarse)}, read as they are, without scales")
         return tuple(lines)
 
 

@@ -345,3 +345,18 @@ def test_keypoints_in_another_order_are_brought_to_ours() -> None:
 def test_the_accepted_forms_are_those_of_the_contract() -> None:
     for name in ("coords", "keypoints", "log_sigma", "sigma", "uncertainty", "log_var", "[B,K,h,w]"):
         assert name in ACCEPTED
+
+
+def test_a_dict_for_each_image_is_to_be_stacked() -> None:
+    """As the detectors of torchvision return them."""
+    each = {
+        "boxes": torch.zeros(1, 4),
+        "keypoints": torch.zeros(1, K, 3),
+        "keypoints_scores": torch.zeros(1, K),
+    }
+    (problem,) = problems_of(lambda: read_outputs([each, each], B), ModelOutputError)
+    assert "keypoints: tensor [1, 20, 3]" in problem
+    assert "a dict for each image" in problem
+    assert 'whose network returns torch.stack([d["keypoints"][0, :, :2] for d in found]), NaN' in problem
+    stacked = torch.stack([d["keypoints"][0, :, :2] for d in (each, each)])
+    assert read_outputs({"coords": stacked}, B).keypoints == K

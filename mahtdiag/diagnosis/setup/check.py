@@ -32,7 +32,7 @@ class Facts:
 
     `table`: the evaluated images, or labels alone in the place of predictions where nothing is `predicted`.
     `spec`: how the network is read, None without one; `from_file`: predictions are those of a file.
-    `order_said`: whether anyone has said the order of the network's keypoints.
+    `order_said`: what anyone has said of the order of the network's keypoints.
     `labelled`: whether the set has labels. `beta_stated`: whether anyone gave the β of soft-argmax.
     `outputs`: where the network's outputs were said to be, and what its coordinates count.
     `inspection`: a closer look at the first images. `outside` `[M, K, 2]`: labels that lie outside their
@@ -48,7 +48,7 @@ class Facts:
     outside_orientation: Ints
     beta_stated: bool = True
     from_file: bool = False
-    order_said: bool = False
+    order_said: str | None = None
     labelled: bool = True
     outputs: OutputSpec = NOTHING
 

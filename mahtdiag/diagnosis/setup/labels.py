@@ -20,7 +20,7 @@ from mahtdiag.diagnosis.setup.check import (
 )
 from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES
 from mahtdiag.diagnosis.setup.mistakes import TRANSFORM
-from mahtdiag.diagnosis.setup.orders import matched_order
+from mahtdiag.diagnosis.setup.orders import matched_order, shifted_option
 from mahtdiag.schema.choices import DecodeMethod
 from mahtdiag.schema.keypoint_order import order_option
 from mahtdiag.schema.setup import SetupStatus
@@ -180,7 +180,7 @@ def _order(facts: Facts) -> Outcome:
     whose = "in the labels" if labels > predictions + 0.5 else None
     whose = "in the network's output" if predictions > labels + 0.5 else whose
     order = None if facts.spec is None or facts.order_said else matched_order(facts.places)
-    advice = outcome.advice
+    advice = shifted_option(facts.order_said, outcome.evidence) or outcome.advice
     if order is not None and whose != "in the labels":
         advice = f"--keypoints {order_option(order.tolist(), facts.table.skeleton)}"
     return Outcome(

@@ -1,11 +1,13 @@
 """Keypoints in another order: one matching of predicted to labelled keypoints over the set, and its words."""
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, FEWEST_IMAGES, Explanation, Ints, Places
+from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, FEWEST_IMAGES, Explanation, Ints, Pair, Places
 from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, Skeleton
 
 _MOST_MATCHED = 512
@@ -18,13 +20,47 @@ def order_explanations(places: Places) -> list[Explanation]:
     order = matched_order(places)
     if order is None or (order == np.arange(order.size)).all():
         return []
+    shifted = [_shifted(by) for by in (1, -1)]
+    natural = np.arange(order.size)
+    if (order[1:] == natural[:-1]).all() or (order[:-1] == natural[1:]).all():
+        # The one that has no place among the labels is a background, say, and near none of them.
+        return shifted
     words = order_in_words(order, places.skeleton)
     # The errors of those that are exchanged have to shrink as clearly as if all were.
     moved = float((order != np.arange(order.size)).mean())
     return [
         Explanation("order.keypoints", words, "bring labels and network to one order of keypoints",
                     lambda p: (p.pred_px, p.label_px[:, order]), CLEAR_GAIN**moved),
+        *shifted,
     ]  # fmt: skip
+
+
+FIRST_IS_ANOTHER: Final = "the first channel is no keypoint, the others are one behind"
+LAST_IS_ANOTHER: Final = "the last channel is no keypoint, the others are one ahead"
+
+
+def _shifted(by: int) -> Explanation:
+    """Channels that begin one too early (1) or too late (-1), for a background before or behind them."""
+
+    def moved(places: Places) -> Pair:
+        label_px = np.full_like(places.label_px, np.nan)
+        if by > 0:
+            label_px[:, 1:] = places.label_px[:, :-1]
+        else:
+            label_px[:, :-1] = places.label_px[:, 1:]
+        return places.pred_px, label_px
+
+    words = FIRST_IS_ANOTHER if by > 0 else LAST_IS_ANOTHER
+    return Explanation("order.keypoints", words, "say by --keypoints which channels are meant", moved)
+
+
+def shifted_option(said: str | None, cause: str) -> str | None:
+    """What to type in the place of a range of channels that begins one too early or too late; else None."""
+    found = re.fullmatch(r"(\d+):(\d+)", said or "")
+    by = (FIRST_IS_ANOTHER in cause) - (LAST_IS_ANOTHER in cause)
+    if found is None or not by or int(found[1]) + by < 0:
+        return None
+    return f"--keypoints {int(found[1]) + by}:{int(found[2]) + by}"
 
 
 def matched_order(places: Places) -> Ints | None:

@@ -61,7 +61,7 @@ def look_closer(prepared: Prepared) -> Inspection | None:
         outside_orientation=np.ones(len(first), dtype=np.int64),
         beta_stated=_beta_stated(source, prepared.asked.model),
         from_file=source.spec is None,
-        order_said=prepared.asked.model.keypoints is not None,
+        order_said=prepared.asked.model.keypoints,
         labelled=prepared.dataset.labelled,
         outputs=_outputs_said(prepared.asked.model),
     )
@@ -127,7 +127,7 @@ def entries_of(prepared: Prepared, look: Inspection | None, table: RunTable) -> 
         *(table, prepared.source.spec, look, outside, sizes, orientation),
         beta_stated=_beta_stated(prepared.source, prepared.asked.model),
         from_file=prepared.source.spec is None,
-        order_said=prepared.asked.model.keypoints is not None,
+        order_said=prepared.asked.model.keypoints,
         labelled=prepared.dataset.labelled,
         outputs=_outputs_said(prepared.asked.model),
     )

@@ -159,6 +159,12 @@ def test_the_set_that_fits_is_read_and_told() -> None:
     assert found.notes(HERE) == ("x.pt: 1 tensor that the network has no place for: discriminator.c.w",)
 
 
+def test_weights_of_eight_bits_are_told() -> None:
+    coarse = {"a": torch.ones(2).to(torch.float8_e4m3fn), "b": torch.ones(2)}
+    found = Selection("ema", coarse, (), ())
+    assert found.notes(HERE) == ("x.pt: its weights are float8_e4m3fn, read as they are, without scales",)
+
+
 def test_what_training_alone_needs_is_left_with_a_note() -> None:
     lightning = {"state_dict": ones("model.a", "loss.pos_weight", "val_metric.total"), "optimizer_states": [
         torch.optim.Adam(plain().parameters()).state_dict()]}  # fmt: skip
