@@ -1,5 +1,6 @@
 """Every command of `mahtdiag`, by name."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -9,8 +10,10 @@ from mahtdiag.cli.anatomy import anatomy_command
 from mahtdiag.cli.calibration import calibration_command
 from mahtdiag.cli.compare import compare_command
 from mahtdiag.cli.evaluate import evaluate_command
+from mahtdiag.cli.explain import explain_command, rules_command
 from mahtdiag.cli.export import export_command
 from mahtdiag.cli.figures import figures_command
+from mahtdiag.cli.help import hide_python_types
 from mahtdiag.cli.init import init_command
 from mahtdiag.cli.inspect import inspect_command
 from mahtdiag.cli.report import report_command
@@ -19,22 +22,31 @@ from mahtdiag.cli.schema import schema_command
 from mahtdiag.errors import ExitStatus
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Evaluate and diagnose networks that find vertebral landmarks on lumbar spine radiographs.",
 )
-app.command("evaluate")(evaluate_command)
-app.command("anatomy")(anatomy_command)
-app.command("calibration")(calibration_command)
-app.command("compare")(compare_command)
-app.command("report")(report_command)
-app.command("runs")(runs_command)
-app.command("figures")(figures_command)
-app.command("export")(export_command)
-app.command("init")(init_command)
-app.command("inspect")(inspect_command)
-app.command("schema")(schema_command)
+COMMANDS: tuple[tuple[str, Callable[..., None], str, str], ...] = (
+    ("evaluate", evaluate_command, "evaluate model.pt data/", "evaluate --predictions coco.json data/ -q"),
+    ("anatomy", anatomy_command, "anatomy --view AP", "anatomy --labels data/ --report labels.html"),
+    ("calibration", calibration_command, "calibration", "calibration --fit factors.json"),
+    ("compare", compare_command, "compare runs/old runs/new", "compare 2 1 --margin miss_rate=0.01"),
+    ("report", report_command, "report", "report runs/new --out page.html"),
+    ("runs", runs_command, "runs", "runs models/ --sort calibration.mace"),
+    ("figures", figures_command, "figures --out figures", "figures runs/new --out figures --format svg"),
+    ("export", export_command, "export --to coco out.json", "export --to labelme review --suspicious 20"),
+    ("init", init_command, "init", "init runs/new"),
+    ("inspect", inspect_command, "inspect model.pt", "inspect model.pt --model nets:build --trust"),
+    ("rules", rules_command, "rules", "rules --format json"),
+    ("explain", explain_command, "explain A201", "explain network.heatmaps"),
+    ("schema", schema_command, "schema", "schema > run.schema.json"),
+)
+"""Every command: its name, what it does, and two examples of it, which help shows."""
+
+hide_python_types()
+for name, command, *examples in COMMANDS:
+    shown = "\n\n".join(f"mahtdiag {example}" for example in examples)
+    app.command(name, epilog=f"Examples:\n\n{shown}")(command)
 
 
 def _version(asked: bool) -> None:

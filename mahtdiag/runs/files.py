@@ -42,6 +42,20 @@ def _advice(error: OSError, after_no_space: str) -> str:
     return f"cannot be written ({error.strerror or error}); choose another place with --out"
 
 
+def replace_by_link(target: Path, to: str) -> bool:
+    """Put a link to a folder in the place of `target`; False where that cannot be: nothing has changed."""
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
+    try:
+        os.symlink(to, temporary, target_is_directory=True)
+        os.replace(temporary, target)
+    except (OSError, NotImplementedError, ValueError):
+        return False
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return True
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """A file to write into that takes the place of `target` when the block ends, whole or not at all.

@@ -15,7 +15,7 @@ from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
-from mahtdiag.runs.files import file_sha256, replacing
+from mahtdiag.runs.files import file_sha256, replace_by_link, replacing
 from mahtdiag.runs.tables import (
     Columns,
     PartFiles,
@@ -275,15 +275,18 @@ def default_run_path(checkpoint_stem: str, now: datetime, cwd: Path | None = Non
 def publish_latest(run: Path, cwd: Path) -> str | None:
     """Names `run` as the newest finished run in `cwd/runs/latest`; returns a note if that is not possible.
 
-    The file holds the path relative to `cwd/runs` if the run lies in there, otherwise the absolute path.
+    That is a link to the run, or where the system has none a text file with its path: relative to `cwd/runs`
+    if the run lies in there, otherwise absolute.
     """
     runs = (cwd / RUNS).resolve()
     target = (cwd / run).resolve()
     inside = target.is_relative_to(runs) and target != runs
+    named = target.relative_to(runs).as_posix() if inside else str(target)
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        with replacing(runs / LATEST) as file:
-            file.write(f"{target.relative_to(runs).as_posix() if inside else target}\n".encode())
+        if not replace_by_link(runs / LATEST, named):
+            with replacing(runs / LATEST) as file:
+                file.write(f"{named}\n".encode())
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return f"{cwd / RUNS / LATEST} not updated ({reason}); name the run folder in the next command"
@@ -293,20 +296,19 @@ def publish_latest(run: Path, cwd: Path) -> str | None:
 def is_latest(path: Path, cwd: Path) -> bool:
     """Whether a name means the newest finished run: `latest`, `runs/latest`, unless a folder is there."""
     named = path in (Path(LATEST), Path(RUNS) / LATEST, cwd / RUNS / LATEST)
-    return named and not (cwd / path).is_dir()
+    return named and (not (cwd / path).is_dir() or (cwd / path).is_symlink())
 
 
 def latest_run(cwd: Path) -> Path:
-    """The run folder named by `cwd/runs/latest` (a text file, or a link to the folder).
+    """The run folder named by `cwd/runs/latest` (a link to the folder, or a text file).
 
     Raises:
         RunFolderError: there is none, it cannot be read, or the folder it names is gone.
     """
     pointer = cwd / RUNS / LATEST
-    if pointer.is_symlink() and pointer.is_dir():
-        return pointer.resolve()
     try:
-        content = pointer.read_text(encoding="utf-8").strip()
+        is_link = pointer.is_symlink()
+        content = os.readlink(pointer) if is_link else pointer.read_text(encoding="utf-8").strip()
     except FileNotFoundError as error:
         raise RunFolderError(
             f"{pointer}: no finished run yet; run `mahtdiag evaluate CHECKPOINT DATA` or name a run folder"

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -87,6 +88,39 @@ def test_the_help_of_evaluate_names_every_option_and_choice(
     # Square brackets are markup to the help: what stands in them must not get lost.
     for default in ("runs/<UTC time>-<checkpoint>", "worst:12", "./mahtdiag.toml", "tool.mahtdiag"):
         assert default in wide
+
+
+HELPS = (
+    *("evaluate", "anatomy", "calibration", "compare", "report", "runs", "figures", "export", "init"),
+    *("inspect", "rules", "explain", "schema"),
+)
+
+
+@pytest.mark.parametrize("name", HELPS)
+def test_help_shows_no_types_of_python_and_two_examples_that_are_understood(desk: Desk, name: str) -> None:
+    text = desk.run(name, "--help").text
+    assert re.findall(r"<(?:bool|str|int|float|Path|list)\b", text) == []
+    examples = re.findall(r"^ (mahtdiag .*?) *$", text.partition("Examples:")[2], re.M)
+    assert len(examples) == 2
+    for example in examples:
+        typed = shlex.split(example.partition(" > ")[0])[1:]
+        assert typed[0] == name
+        # Whatever is not there is named, but no option or value is misunderstood.
+        assert "--help)" not in desk.run(*typed).err
+
+
+def test_every_command_has_examples(desk: Desk) -> None:
+    listed = re.findall(r"^│ ([a-z]+) ", desk.run("--help").text.partition("Commands")[2], re.M)
+    assert listed == list(HELPS)
+
+
+def test_the_shell_completes_commands_and_options(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_MAHTDIAG_COMPLETE", "complete_bash")
+    for typed, found in (("mahtdiag cal", "calibration"), ("mahtdiag evaluate --quie", "--quiet")):
+        monkeypatch.setenv("COMP_WORDS", typed)
+        monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+        result = desk.run()
+        assert (result.status, result.text.split()) == (0, [found])
 
 
 def test_schema(desk: Desk) -> None:

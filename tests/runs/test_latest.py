@@ -1,5 +1,6 @@
 """Names of new runs and the pointer to the newest finished one."""
 
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.reading import default_run_path, latest_run, publish_latest
+from mahtdiag.runs.reading import default_run_path, inner_folders, is_latest, latest_run, publish_latest
 
 NOW = datetime(2026, 11, 23, 10, 15, 7, tzinfo=UTC)
 
@@ -55,7 +56,7 @@ def test_any_checkpoint_name_gives_one_folder_below_runs(stem: str) -> None:
 def test_a_run_below_runs_is_stored_relative_so_that_the_folder_can_be_moved(tmp_path: Path) -> None:
     (tmp_path / "a/runs/deep/x é").mkdir(parents=True)
     assert publish_latest(Path("runs/deep/x é"), tmp_path / "a") is None
-    assert (tmp_path / "a/runs/latest").read_text(encoding="utf-8") == "deep/x é\n"
+    assert os.readlink(tmp_path / "a/runs/latest") == "deep/x é"
     (tmp_path / "a").rename(tmp_path / "b")
     assert latest_run(tmp_path / "b") == tmp_path / "b/runs/deep/x é"
 
@@ -65,8 +66,30 @@ def test_a_run_elsewhere_is_stored_absolute(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     for run in (tmp_path / "elsewhere", Path("../elsewhere")):
         assert publish_latest(run, tmp_path / "project") is None
-        assert (tmp_path / "project/runs/latest").read_text() == f"{tmp_path / 'elsewhere'}\n"
+        assert os.readlink(tmp_path / "project/runs/latest") == str(tmp_path / "elsewhere")
         assert latest_run(tmp_path / "project") == tmp_path / "elsewhere"
+
+
+def test_where_the_system_has_no_links_a_text_file_names_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(1314, "A required privilege is not held by the client")
+
+    (tmp_path / "runs/x").mkdir(parents=True)
+    publish_latest(Path("runs/y"), tmp_path)
+    monkeypatch.setattr(os, "symlink", refuse)
+    assert publish_latest(Path("runs/x"), tmp_path) is None
+    assert (tmp_path / "runs/latest").read_text(encoding="utf-8") == "x\n"
+    assert latest_run(tmp_path) == tmp_path / "runs/x"
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["latest", "x"]
+
+
+def test_a_link_is_the_latest_by_its_name_and_no_run_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "runs/x").mkdir(parents=True)
+    publish_latest(Path("runs/x"), tmp_path)
+    assert is_latest(Path("latest"), tmp_path) is is_latest(Path("runs/latest"), tmp_path) is True
+    assert [path.name for path in inner_folders(tmp_path / "runs")] == ["x"]
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:
@@ -83,6 +106,7 @@ def test_the_missing_pointer_and_the_missing_run_are_explained(tmp_path: Path) -
     (tmp_path / "runs/x").rmdir()
     with pytest.raises(RunFolderError, match="names 'x', which is gone; name another run or evaluate again"):
         latest_run(tmp_path)
+    (tmp_path / "runs/latest").unlink()
     for content in (b"", b"\n", b"x" * 5000, b"a\0b"):
         (tmp_path / "runs/latest").write_bytes(content)
         with pytest.raises(RunFolderError, match="which is gone"):

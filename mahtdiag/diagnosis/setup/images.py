@@ -351,12 +351,34 @@ def _shown(facts: Facts) -> Outcome | None:
 
 
 IMAGES = (
-    SetupCheck("images.polarity", "black for white", _polarity),
-    SetupCheck("images.bit_range", "range of grey values", _bit_range),
-    SetupCheck("images.orientation", "orientation tags", _orientation),
-    SetupCheck("images.size", "sizes and aspect", _size),
-    SetupCheck("images.copies", "copies within the set", _copies),
-    SetupCheck("images.colour", "colour", _colour),
-    of_network("images.input", "what the network is shown", _shown, ("images.polarity", "images.bit_range"),
-               images=0, labels=True),
-)  # fmt: skip
+    SetupCheck(
+        "images.polarity",
+        "images that look like the negative of the others (correlation of small copies with the median one)",
+        _polarity,
+    ),
+    SetupCheck(
+        "images.bit_range",
+        "how much of the 8- or 16-bit range is used: 12-bit values in 16-bit files, black images,"
+        " mixed depths",
+        _bit_range,
+    ),
+    SetupCheck(
+        "images.orientation",
+        "orientation tags (EXIF): images are read as stored; labels made on turned images are "
+        "told by where they lie",
+        _orientation,
+    ),
+    SetupCheck("images.size", "sizes and aspect against the network's input", _size),
+    SetupCheck("images.copies", "byte-identical files within the set", _copies),
+    SetupCheck("images.colour", "colour where grey is expected", _colour),
+    of_network(
+        "images.input",
+        "where the first images have large errors: whether they have much smaller ones, each of "
+        "them, when they are shown to the network black for white, mirrored, or by another "
+        "normalisation",
+        _shown,
+        ("images.polarity", "images.bit_range"),
+        images=0,
+        labels=True,
+    ),
+)

@@ -239,21 +239,53 @@ def _together(facts: Facts) -> Outcome | None:
 AFTER = ("network.coordinates", "network.follows")
 
 LABELS = (
-    of_labels("labels.unit", "unit of the labels", _unit, AFTER, images=0),
-    of_labels("labels.missing", "labels that mean nothing is there", _missing),
-    of_labels("order.axes", "x before y", _axes, AFTER, images=0),
+    of_labels(
+        "labels.unit",
+        "shares, percent, pixels of the network's input, heatmap cells, another size of image",
+        _unit,
+        AFTER,
+        images=0,
+    ),
+    of_labels("labels.missing", "labels that are exactly 0,0 or −1,−1", _missing),
+    of_labels("order.axes", "x and y", _axes, AFTER, images=0),
 )
 """What decides where labels lie at all."""
 
 TOGETHER = (
-    of_both("order.keypoints", "order of the keypoints", _order, AFTER, images=FEWEST_IMAGES),
-    of_both("order.images", "labels beside their images", _images, AFTER, images=FEWEST_IMAGES),
-    of_both("labels.origin", "first pixel of the labels", _origin, AFTER, images=FEWEST_IMAGES),
-    of_labels("labels.possible", "labels that a spine can have", _possible,
-               ("labels.unit", "order.axes", "labels.missing", "order.keypoints")),
-    of_both("together.flip", "mirrored or turned", _flip, (*AFTER, "images.orientation"),
-               images=FEWEST_IMAGES),
-    of_both("together.frame", "pixel convention and resize", _frame, AFTER, images=FEWEST_IMAGES),
-    of_both("together.transform", "shared shift, scale, rotation", _together, (*AFTER, "images.input"),
-               images=_FEWEST_TOGETHER),
-)  # fmt: skip
+    of_both(
+        "order.keypoints",
+        "one matching of predicted to labelled keypoints over the set, the permutation in words",
+        _order,
+        AFTER,
+        images=FEWEST_IMAGES,
+    ),
+    of_both(
+        "order.images",
+        "labels that belong to other images of the set (up to 512 images)",
+        _images,
+        AFTER,
+        images=FEWEST_IMAGES,
+    ),
+    of_both("labels.origin", "labels that count pixels from 1", _origin, AFTER, images=FEWEST_IMAGES),
+    of_labels(
+        "labels.possible",
+        "labels that break a rule of anatomy (mahtdiag anatomy --labels)",
+        _possible,
+        ("labels.unit", "order.axes", "labels.missing", "order.keypoints"),
+    ),
+    of_both(
+        "together.flip",
+        "mirrored, upside down, turned by 180°",
+        _flip,
+        (*AFTER, "images.orientation"),
+        images=FEWEST_IMAGES,
+    ),
+    of_both("together.frame", "--coords and --resize", _frame, AFTER, images=FEWEST_IMAGES),
+    of_both(
+        "together.transform",
+        "a shift, scale (of places and of outlines) or rotation that all predictions share",
+        _together,
+        (*AFTER, "images.input"),
+        images=_FEWEST_TOGETHER,
+    ),
+)

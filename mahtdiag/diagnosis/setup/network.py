@@ -360,19 +360,32 @@ def _outputs(facts: Facts) -> Outcome | None:
 PEAKS = ("network.heatmaps", "network.repeatable")
 
 NETWORK = (
-    of_network("network.heatmaps", "range and background of the heatmaps", _heatmaps, images=0),
-    of_network("network.repeatable", "the same image gives the same places", _repeatable, images=0),
-    SetupCheck("network.follows", "predictions depend on the image", _constant,
+    of_network("network.heatmaps",
+               "range and background: probabilities, logits, logarithms, 0 to 255, flat, dead channels, "
+               "diffuse (a background of a quarter of the peak, or half of all heatmaps without a peak that"
+               " stands out)",
+               _heatmaps, images=0),
+    of_network("network.repeatable",
+               "the first images passed again, and in another batch: dropout or batch statistics that are "
+               "active",
+               _repeatable, images=0),
+    SetupCheck("network.follows", "whether the heatmaps' peaks move with the images", _constant,
                ("network.heatmaps", "images.bit_range"), images=3, predictions=True),
-    of_network("network.coordinates", "frame of the network's own coordinates", judge_coordinates,
-               ("network.heatmaps",), images=0),
+    of_network("network.coordinates",
+               "the network's own coordinates beside its heatmaps' peaks or the labels: cells, shares, "
+               "percent, y before x; 0,0 or −1,−1 for what is not there; offsets of another scale or order;"
+               " outputs that are named while --decode reads the heatmaps",
+               judge_coordinates, ("network.heatmaps",), images=0),
 )  # fmt: skip
 """What decides whether anything else can be told."""
 
 READING = (
-    of_network("network.peak_width", "σ of the peaks", _peak_width, PEAKS),
-    of_network("network.decode", "from heatmaps to places", _decode,
+    of_network("network.peak_width", "σ of the peaks against --heatmap-sigma", _peak_width, PEAKS),
+    of_network("network.decode", "what every decoder gives, and the best β of soft-argmax", _decode,
                (*PEAKS, "network.follows", "network.coordinates", "images.bit_range"), images=0),
-    of_network("network.uncertainty", "reading of the network's σ", judge_head, images=0),
-    of_network("network.outputs", "outputs that are read", _outputs, images=0),
+    of_network("network.uncertainty",
+               "σ that is negative or constant; matrices that are no covariances; σ that falls as errors "
+               "grow (a precision); log σ, σ or log variance; input pixels or heatmap cells",
+               judge_head, images=0),
+    of_network("network.outputs", "outputs that nothing reads", _outputs, images=0),
 )  # fmt: skip

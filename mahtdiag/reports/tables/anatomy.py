@@ -270,7 +270,7 @@ def rule_content(rule: Rule, settings: SetLimits = NOTHING_SET) -> dict[str, Jso
             "unit": limit.unit,
             "fires": str(limit.fires),
             "default": {str(view): limit.default(view) for view in View},
-            "in_force": {str(view): _in_force(limit, view, settings) for view in View},
+            "in_force": {str(view): in_force(limit, view, settings) for view in View},
             "origin": limit.origin,
         }
         for limit in rule.limits
@@ -285,29 +285,31 @@ def rule_content(rule: Rule, settings: SetLimits = NOTHING_SET) -> dict[str, Jso
     }
 
 
-def _in_force(limit: LimitSpec, view: View, settings: SetLimits) -> float:
+def in_force(limit: LimitSpec, view: View, settings: SetLimits) -> float:
+    """The limit that a project has set, or else the default."""
     return settings.get(view, {}).get(limit.key, limit.default(view))
 
 
 def _set_limits(limit: LimitSpec, settings: SetLimits) -> Iterator[str]:
     for view in View:
-        value = _in_force(limit, view, settings)
+        value = in_force(limit, view, settings)
         if value != limit.default(view):
-            yield f"Set here: {_with_unit(value, limit)} in {view}."
+            yield f"Set here: {with_unit(value, limit)} in {view}."
 
 
 def _limit(limit: LimitSpec) -> str:
     """`A202 fires above 25° in AP and 35° in LA by default; in an ordinary spine about 4°.`"""
-    values = {view: _with_unit(limit.default(view), limit) for view in View}
+    values = {view: with_unit(limit.default(view), limit) for view in View}
     both = " and ".join(f"{value} in {view}" for view, value in values.items())
     single = values[View.AP] == values[View.LA]
     text = f"{limit.key} fires {limit.fires} {values[View.AP] if single else both} by default"
     # Below zero it is a mere scale of severity.
-    usual = f"; in an ordinary spine about {_with_unit(limit.typical, limit)}" if limit.typical >= 0 else ""
+    usual = f"; in an ordinary spine about {with_unit(limit.typical, limit)}" if limit.typical >= 0 else ""
     return f"{text}{usual}."
 
 
-def _with_unit(value: float, limit: LimitSpec) -> str:
+def with_unit(value: float, limit: LimitSpec) -> str:
+    """`25°`, `0.05 heights`."""
     if limit.unit == "width/height":
         return f"{value:g}"
     return f"{value:g}{'' if limit.unit == '°' else ' '}{limit.unit}"

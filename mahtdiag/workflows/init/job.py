@@ -83,7 +83,7 @@ def _write(file: Path, text: str, out: Path) -> None:
 
 
 def _finished_run(request: InitRequest) -> Run:
-    if request.run is None and not (request.cwd / RUNS / LATEST).exists():
+    if request.run is None and not os.path.lexists(request.cwd / RUNS / LATEST):
         raise RunFolderError(
             f"no finished run in {RUNS}: run `mahtdiag evaluate CHECKPOINT DATA` first, name a run folder, "
             "or write a file without gates with --template"

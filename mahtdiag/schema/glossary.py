@@ -1,0 +1,47 @@
+"""Words that everything which is printed uses in one meaning, each defined once."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word and what it means."""
+
+    name: str
+    meaning: str
+
+
+TERMS: tuple[Term, ...] = (
+    Term("finding", "One place of one image where a rule of anatomy fires: the rule, the keypoints, the "
+         "value, its limit. An image can have several of one rule."),
+    Term("violation", "A rule that fires in an image, however many findings it has there. Images with "
+         "violations are those in which at least one rule fires."),
+    Term("severity", "Of an image: the sum over the rules that fire of 1 + ln(excess over the limit). It "
+         "orders images by what is anatomically wrong with them."),
+    Term("impossible", "Said of a predicted spine in which a rule of anatomy fires, where most predicted "
+         "spines are such: then the set-up is suspected, not the network."),
+    Term("suspicious", "Said of labels alone: one that breaks a rule of anatomy, or that a network which is"
+         " right elsewhere speaks against. Never certain: label or network is wrong."),
+    Term("missed", "A keypoint that is labelled and not predicted (NaN, or left out of a file of "
+         "predictions). It is in no error, is counted in miss_rate, and is not detected in success "
+         "rates."),
+    Term("failed", "An image that could not be evaluated, with its reason. A gate that fails is something "
+         "else: its number is not within its limit."),
+    Term("worst", "By what stands beside it: largest mean radial error, unless severity or another number is "
+         "named."),
+    Term("radial error", "Distance from the predicted to the labelled place of a keypoint."),
+    Term("success detection rate", "Share of labelled keypoints whose radial error is at most a threshold; a "
+         "missed keypoint is not detected."),
+    Term("MACE", "Mean absolute calibration error: over confidence levels, how far the share of errors "
+         "within the predicted interval is from the level."),
+    Term("σ scale", "The factor on the predicted σ that fits the errors best; 1 where σ is right, above 1 "
+         "where the network is overconfident."),
+    Term("gate", "A limit on a number of a run. Where it is not kept, or the number is not known, the "
+         "command ends with status 1."),
+    Term("setup", "How checkpoint, images, labels and options go together; judged before anything else, "
+         "since a network that is read wrongly looks like a bad one."),
+    Term("heatmap cell", "A pixel of the heatmap; the network's input has stride times as many."),
+    Term("ambiguous heatmap", "One with two peaks: the second at least half the first, over 3 σ away."),
+)  # fmt: skip
+
+TERM_BY_NAME = {term.name.lower(): term for term in TERMS}
