@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from mahtdiag.cli import options
-from mahtdiag.cli.ci import ci_results
+from mahtdiag.cli.ci import RUN_FILES, ci_results
 from mahtdiag.cli.output import kept_for_the_result, progress_shown, write_result
 from mahtdiag.errors import MahtdiagError, UsageError
+from mahtdiag.runs.files import remove_files
 
 if TYPE_CHECKING:
     from mahtdiag.reports.ci.record import CiRecord
@@ -92,7 +94,7 @@ def evaluate_command(
     if predictions is not None:
         given = _without_network(given, trust)
     detail = options.detail_of(quiet, verbose, output_format)
-    with ci_results("evaluate", junit, markdown, output_format, run_folder=out) as ci:
+    with ExitStack() as at_last, ci_results("evaluate", junit, markdown, output_format, out) as ci:
         evaluation = _evaluate(given, config, out, resume=resume, trust=trust, predictions=predictions)
         from mahtdiag.workflows.evaluate.screen import of_evaluation
 
@@ -100,6 +102,8 @@ def evaluate_command(
         if not ci.take_stdout:
             _print(evaluation, record, output_format, detail)
         ci.report(record)
+        if evaluation.numbers is None and not resume:
+            at_last.callback(remove_files, evaluation.run.path, RUN_FILES, with_parent=out is None)
         if evaluation.not_done is not None:
             raise MahtdiagError(evaluation.not_done)
         raise typer.Exit(int(evaluation.status))

@@ -56,6 +56,20 @@ def replace_by_link(target: Path, to: str) -> bool:
     return True
 
 
+def remove_files(folder: Path, names: Sequence[str], *, with_parent: bool = False) -> None:
+    """Remove these files, and the folder (and its parent) if nothing else is in it.
+
+    What cannot be removed stays.
+    """
+    for name in names:
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+        if with_parent:
+            folder.parent.rmdir()
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """A file to write into that takes the place of `target` when the block ends, whole or not at all.

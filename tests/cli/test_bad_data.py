@@ -1,5 +1,6 @@
 """Folders, images and annotations that cannot be used: a record each, never a crash."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -110,15 +111,30 @@ def test_nothing_evaluated_is_not_done_even_if_failures_are_allowed(desk: Desk, 
         image.write_bytes(b"")
     result = desk.lookup("exact", "--allow-failures", "100", "--format", output)
     assert result.status == 2
-    first = min(failures_of(desk.path / "run"))
+    first = min(f"AP/{image.name}" for image in (desk.path / "data/AP").glob("*.png"))
     assert result.errors == [
         f"error: data: none of 6 images could be evaluated; the first: {first}: the file is empty (0 bytes)"
     ]
-    document = document_of(desk.path / "run")
-    assert document["metrics"] is document["losses"] is document["anatomy"] is document["calibration"] is None
-    assert columns_of(desk.path / "run/keypoints.parquet")["image"] == []
+    assert not (desk.path / "run").exists()
+    assert not (desk.path / "runs").exists()
     if output == "table":
         assert "Nothing was evaluated." in result.text
+        assert "Not evaluated: 6" in result.text
+        assert "run folder" not in result.text
+        return
+    document = json.loads(result.text)
+    assert document["metrics"] is document["losses"] is document["anatomy"] is document["calibration"] is None
+    assert len(document["failures"]) == 6
+
+
+def test_of_a_run_without_a_name_nothing_is_left_either(desk: Desk) -> None:
+    for image in (desk.path / "data/AP").glob("*.png"):
+        image.write_bytes(b"")
+    assert desk.run("evaluate", "ap.pt", "data", "--junit", "junit.xml").status == 2
+    assert (desk.path / "junit.xml").exists()
+    assert not (desk.path / "runs").exists()
+    desk.run("evaluate", "ap.pt", "data", "--out", "kept", "--junit", "kept/junit.xml")
+    assert [path.name for path in (desk.path / "kept").iterdir()] == ["junit.xml"]
 
 
 AP_ROWS = "an AP annotation has 10 (L1 upper … L5 lower), an LA annotation 11 (then S1 upper)"

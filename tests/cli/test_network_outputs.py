@@ -1,5 +1,6 @@
 """What a network may return, and what it must not."""
 
+import json
 import shlex
 
 import numpy as np
@@ -349,12 +350,12 @@ def test_nan_for_some_images(desk: Desk) -> None:
 
 @pytest.mark.parametrize("network", ["nan_all", "nan_head"])
 def test_nan_for_all_images(desk: Desk, network: str) -> None:
-    result = desk.lookup(network)
+    result = desk.lookup(network, "--format", "json")
     assert result.status == 2
     (line,) = result.errors
     assert line.startswith("error: data: none of 6 images could be evaluated; the first: AP/0001-")
     reason = NOTHING if network == "nan_all" else OF_SIGMA
-    assert set(failures_of(desk.path / "run").values()) == {reason}
+    assert {failure["reason"] for failure in json.loads(result.text)["failures"]} == {reason}
 
 
 @pytest.mark.parametrize("source", ["none", "heatmap"])

@@ -130,7 +130,7 @@ def _fill(
         gates = prepared.asked.gates
         baseline = judge_baseline(gates.baseline, run, prepared.limits, prepared.rules)
         document = with_gates(document, gates.limits, baseline)
-        for note in folder.finish(document, request.cwd if request.latest else None):
+        for note in folder.finish(document, request.cwd if request.latest and numbers else None):
             progress.note(note)
     except KeyboardInterrupt:
         _leave_readable(folder, prepared, clock)

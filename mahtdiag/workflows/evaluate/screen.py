@@ -91,6 +91,9 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
 
 
 def _kept(evaluation: Evaluation) -> str:
+    """Nothing where nothing was evaluated."""
+    if evaluation.numbers is None:
+        return ""
     folder = evaluation.run.path
     drawn = f", {evaluation.overlays} overlays in {folder}/overlays" if evaluation.overlays else ""
     return f"run folder: {folder}{drawn}"
