@@ -254,7 +254,8 @@ LABELS = (
 TOGETHER = (
     of_both(
         "order.keypoints",
-        "one matching of predicted to labelled keypoints over the set, the permutation in words",
+        "one matching of predicted to labelled keypoints over the set, the permutation in words; a "
+        "range of channels that begins one too early or too late, as where the first is a background",
         _order,
         AFTER,
         images=FEWEST_IMAGES,
