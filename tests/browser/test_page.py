@@ -117,7 +117,10 @@ def test_texts_from_outside_stay_texts(hostile: Path, open_report: Opener) -> No
     expect(page.locator("#failed td").nth(1)).to_contain_text("<b>bold</b> & {{ 7 * 7 }}")
     expect(page.locator(".reasons li")).to_contain_text(f"losses.{ATTACK}: not measured, limit <= 1")
     assert page.evaluate("window.hacked") is None
-    assert page.locator("img").count() == 0
+    # The strip of the worst images alone, whose names are texts too.
+    sources = [image.get_attribute("src") or "" for image in page.locator("img").all()]
+    assert len(sources) == page.locator("img[alt]").count() == 8
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert page.locator("script:not([type])").count() == 1
     assert opened.complaints == []
 
