@@ -17,6 +17,11 @@ from mahtdiag.models.weights import clipped
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact, WeightSetFact
 
 LARGEST_MODEL: Final = 64 << 20
+# What reading a damaged description provokes.
+DAMAGES: Final = (
+    *(KeyError, TypeError, ValueError, AttributeError),
+    *(IndexError, RecursionError, OverflowError),
+)
 # Numbers of types in the schema of torch.export.
 TYPES: Final = {6: "float16", 7: "float32", 8: "float64", 13: "bfloat16", 5: "int64", 4: "int32", 1: "uint8"}
 
@@ -24,13 +29,13 @@ TYPES: Final = {6: "float16", 7: "float32", 8: "float64", 13: "bfloat16", 5: "in
 class Exported(nn.Module):
     """The program of an archive, whose mode is fixed: it cannot be switched to training."""
 
-    def __init__(self, program: nn.Module) -> None:
+    def __init__(self, program: nn.Module, nhwc: bool = False) -> None:
         super().__init__()
-        self.program = program
+        self.program, self.nhwc = program, nhwc
 
     def forward(self, images: Tensor) -> Any:
         """As the program returns it."""
-        return self.program(images)
+        return self.program(images.permute(0, 2, 3, 1) if self.nhwc else images)
 
     def train(self, mode: bool = True) -> Self:
         """Nothing changes: dropout is as it was exported."""
@@ -38,11 +43,12 @@ class Exported(nn.Module):
 
 
 def load_exported(path: Path) -> Exported:
-    """Run what the archive carries. Raises CheckpointError where it cannot be."""
+    """Run what the archive carries. Raises CheckpointError where it cannot be, or takes no images alone."""
+    form = _form(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Exported(torch.export.load(str(path)).module())
+            return Exported(torch.export.load(str(path)).module(), form is not None and form.nhwc)
     except Exception as error:  # torch raises whatever a damaged or other archive provokes
         first = clipped(str(error).splitlines()[0], 300) if str(error) else type(error).__name__
         raise CheckpointError(
@@ -66,8 +72,30 @@ def facts_of_archive(path: Path) -> CheckpointFacts:
             last_channels=filters[-1][0] if filters else None,
             declared=_input(model),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError):
+    except DAMAGES:
         return CheckpointFacts(notes=("its input and weights cannot be told without running it",))
+
+
+def _form(path: Path) -> InputFact | None:
+    """What the program takes, None where the archive does not tell. Raises CheckpointError."""
+    try:
+        inputs = _inputs(_json(path, "models/model.json"))
+    except DAMAGES:
+        return None
+    if len(inputs) != 1:
+        names = ", ".join(clipped(name, 40) for name, _, _ in inputs[:5]) or "none"
+        raise CheckpointError(
+            f"{path}: its program has {len(inputs)} inputs ({names}); it is given the image alone: export a "
+            "network that needs no more"
+        )
+    ((name, sizes, kind),) = inputs
+    if len(sizes) != 4 or not kind.startswith(("float", "bfloat")):
+        form = f"{kind} {[size or 'any' for size in sizes]}"
+        raise CheckpointError(
+            f"{path}: its input {clipped(name, 40)} is {form}, expected float [B, C, H, W]; export a network "
+            "that takes such images"
+        )
+    return InputFact.of_sizes(sizes, kind)
 
 
 def _json(path: Path, member: str) -> Mapping[str, Any]:
@@ -86,13 +114,24 @@ def _json(path: Path, member: str) -> Mapping[str, Any]:
 
 def _input(model: Mapping[str, Any]) -> InputFact | None:
     """The tensor of images; None where the program takes something else."""
+    inputs = _inputs(model)
+    if len(inputs) != 1 or len(inputs[0][1]) != 4:
+        return None
+    ((_, sizes, kind),) = inputs
+    return InputFact.of_sizes(sizes, kind)
+
+
+def _inputs(model: Mapping[str, Any]) -> tuple[tuple[str, tuple[int | None, ...], str], ...]:
+    """Name, sizes and type of what the program takes; no sizes where that is no tensor."""
     inner = model["graph_module"]
     given = [s["user_input"]["arg"] for s in inner["signature"]["input_specs"] if "user_input" in s]
-    if len(given) != 1 or "as_tensor" not in given[0]:
-        return None
-    meta = inner["graph"]["tensor_values"][given[0]["as_tensor"]["name"]]
-    shape, kind = _sizes(meta), TYPES.get(meta["dtype"], "other")
-    return InputFact(*shape, type=kind) if len(shape) == 4 else None
+    found = []
+    for argument in given:
+        name = argument["as_tensor"]["name"] if "as_tensor" in argument else "no tensor"
+        meta = inner["graph"]["tensor_values"][name] if "as_tensor" in argument else None
+        kind = "other" if meta is None else TYPES.get(meta["dtype"], "other")
+        found.append((str(name), () if meta is None else _sizes(meta), kind))
+    return tuple(found)
 
 
 def _sizes(meta: Mapping[str, Any]) -> tuple[int | None, ...]:

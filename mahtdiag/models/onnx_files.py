@@ -24,7 +24,6 @@ TYPES: Final = {
     11: "float64", 16: "bfloat16",
 }  # fmt: skip
 FLOATS: Final = ("float32", "float16", "float64")
-_CHANNELS: Final = (1, 3)
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 
 
@@ -260,11 +259,11 @@ def input_of(path: Path, graph: Graph) -> tuple[str, InputFact]:
     ((name, (kind, sizes)),) = graph.inputs.items()
     if kind not in FLOATS or len(sizes) not in (0, 4):
         form = [size or "any" for size in sizes]
-        raise CheckpointError(f"{path}: its input {name} is {kind} {form}, expected float [B, C, H, W]")
-    batch, *rest = sizes or (None,) * 4
-    nhwc = rest[2] in _CHANNELS and rest[0] not in _CHANNELS
-    channels, height, width = (rest[2], rest[0], rest[1]) if nhwc else rest
-    return name, InputFact(batch, channels, height, width, kind, nhwc)
+        raise CheckpointError(
+            f"{path}: its input {name} is {kind} {form}, expected float [B, C, H, W]; "
+            "export a network that takes such images"
+        )
+    return name, InputFact.of_sizes(sizes or (None,) * 4, kind)
 
 
 def facts_of_graph(path: Path, graph: Graph) -> CheckpointFacts:

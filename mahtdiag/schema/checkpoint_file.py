@@ -1,6 +1,10 @@
 """What can be said of a checkpoint file: by reading it alone, and by running its network once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+_CHANNELS: Final = (1, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,14 @@ class InputFact:
     width: int | None = None
     type: str = "float32"
     nhwc: bool = False
+
+    @staticmethod
+    def of_sizes(sizes: Sequence[int | None], kind: str) -> "InputFact":
+        """Of the four sizes of a tensor of images; channels come last where only the last can be channels."""
+        batch, *rest = sizes
+        nhwc = rest[2] in _CHANNELS and rest[0] not in _CHANNELS
+        channels, height, width = (rest[2], rest[0], rest[1]) if nhwc else rest
+        return InputFact(batch, channels, height, width, kind, nhwc)
 
 
 @dataclass(frozen=True, slots=True)

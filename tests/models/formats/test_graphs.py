@@ -20,6 +20,7 @@ from mahtdiag.models.exported import facts_of_archive
 from mahtdiag.models.formats import format_of
 from mahtdiag.models.loading import LoadedModel, load_model
 from mahtdiag.models.onnx_files import read_graph
+from mahtdiag.schema.checkpoint_file import InputFact
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.workflows.evaluate.networks import as_declared
@@ -149,15 +150,25 @@ def test_weights_outside_of_the_folder_are_not_read(tmp_path: Path, place: str) 
     assert "outside of its folder; not read" in problem
 
 
-def test_channels_last(tmp_path: Path) -> None:
-    path, inner = tmp_path / "a.onnx", plain().requires_grad_(False)
+def program(network: nn.Module, path: Path, *inputs: Tensor) -> None:
+    with path.open("wb") as file:
+        torch.export.save(torch.export.export(network, inputs), file)
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.pt2"])
+def test_channels_last(tmp_path: Path, name: str) -> None:
+    path, inner = tmp_path / name, plain().requires_grad_(False)
 
     class Last(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             heatmaps: Tensor = inner(images.permute(0, 3, 1, 2))
             return heatmaps
 
-    exported(Last(), path, (1, 64, 32, 1))
+    if name == "a.pt2":
+        program(Last(), path, torch.zeros(2, 64, 32, 1))
+        assert facts_of_archive(path).declared == InputFact(2, 1, 64, 32, "float32", True)
+    else:
+        exported(Last(), path, (1, 64, 32, 1))
     assert torch.allclose(predicted(path).maps, expected(), atol=1e-4)
 
 
@@ -165,6 +176,21 @@ def test_two_inputs_are_one_line(tmp_path: Path) -> None:
     exported(TwoInputs(), tmp_path / "a.onnx", (1, 1, 64, 32), (1, 1, 64, 32), input_names=["images", "mask"])
     (problem,) = problems_of(lambda: loaded(tmp_path / "a.onnx"), CheckpointError)
     assert "the graph has 2 inputs (images, mask); it is given the image alone" in problem
+    image = torch.zeros(1, 1, 64, 32)
+    program(TwoInputs(), tmp_path / "a.pt2", image, image)
+    (problem,) = problems_of(lambda: loaded(tmp_path / "a.pt2"), CheckpointError)
+    assert "its program has 2 inputs (" in problem
+    assert "it is given the image alone" in problem
+
+
+def test_whole_numbers_are_no_input(tmp_path: Path) -> None:
+    class OfBytes(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.float()
+
+    program(OfBytes(), tmp_path / "a.pt2", torch.zeros(1, 1, 64, 32, dtype=torch.uint8))
+    (problem,) = problems_of(lambda: loaded(tmp_path / "a.pt2"), CheckpointError)
+    assert "is uint8 [1, 1, 64, 32], expected float [B, C, H, W]; export a network that takes" in problem
 
 
 def test_options_are_held_against_the_graph(tmp_path: Path) -> None:
