@@ -285,7 +285,7 @@ def test_interrupted_and_empty_runs(runs: Desk) -> None:
     )
     assert runs.lookup("nan_all", "--out", "none").status == 2
     runs.run("compare", "a", "none").refused(
-        "none: no image was evaluated (12 failed), there is nothing to compare; evaluate again"
+        f"{runs.path / 'none'}: no such run folder; check the name, or name latest, the newest run"
     )
 
 
