@@ -65,8 +65,12 @@ class Monitor:
         self._data, self._options, self._config = data, options, config
         self._settings = settings_of(data, options, config)
         self._numbers, self._prefix, self._images, self._every = tuple(numbers), prefix, images, every
-        self._sink = logger_named(log) if isinstance(log, str) else None
-        self._log: Log | None = self._sink.log if self._sink is not None else log  # type: ignore[assignment]
+        self._sink, self._log = None, None
+        if isinstance(log, str):
+            self._sink = logger_named(log)
+            self._log = self._sink.log
+        else:
+            self._log = log
         self._watch: Watch | None = None
         self._told: set[str] = set()
         self._calls = 0
