@@ -1,0 +1,1 @@
+"""What the documentation site is made with; no part of the package that is installed."""
