@@ -8,7 +8,7 @@ TOOLS := .venv-tools
 # So do the libraries that log a training.
 LOGGERS := .venv-loggers
 
-.PHONY: demo test bench validate pictures tools libraries loggers check sample-data checkpoints clean
+.PHONY: demo test docs bench validate tools libraries loggers check sample-data checkpoints clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -27,14 +27,15 @@ check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Strict: a link that leads nowhere fails.
+docs: $(VENV)/installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks
 
 validate: $(VENV)/installed-test
 	$(BIN)/python -m validation
-
-pictures: $(VENV)/installed-test
-	$(BIN)/python -m handbook.pictures
 
 libraries: $(VENV)/installed-test
 	$(BIN)/pip install -q -c constraints.txt transformers
@@ -65,7 +66,7 @@ $(VENV)/installed: $(VENV)/torch pyproject.toml
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,docs]"
 	touch $@
 
 $(TOOLS)/installed: constraints.txt pyproject.toml
@@ -88,4 +89,4 @@ $(VENV)/browser: $(VENV)/installed-test
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(LOGGERS) $(RUNS)
+	rm -rf $(VENV) $(TOOLS) $(LOGGERS) $(RUNS) site

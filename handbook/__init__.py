@@ -1,1 +1,1 @@
-"""What the documentation site is made with; no part of the package that is installed."""
+"""What the site shows beside `docs/`: pages made from the registries. Not part of the product."""

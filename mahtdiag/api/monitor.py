@@ -50,7 +50,8 @@ class Monitor:
             prefix: what stands before the names.
             images: so many images of the set, evenly spaced, always the same; None: all.
             every: only every so many calls of `check` judge.
-            config, options: as `mahtdiag.evaluate` takes them.
+            config: as `mahtdiag.evaluate` takes it.
+            **options: as `mahtdiag.evaluate` takes them.
 
         Raises:
             UsageError: an option, a number or a logger that there is not.

@@ -81,7 +81,9 @@ def test_every_format_is_printed_and_in_the_help(run: Desk, monkeypatch: pytest.
     assert list(PRINTED) == [writer.name for writer in writers.WRITERS]
     monkeypatch.setenv("COLUMNS", "160")
     assert "|".join(PRINTED) in run.run("export", "--help").text
-    assert f"--to {'|'.join(PRINTED)}".replace("|", "\\|") in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"--to {'|'.join(PRINTED)}".replace("|", "\\|") in (ROOT / "docs" / "export.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_line_break_in_a_name_is_no_line(run: Desk) -> None:

@@ -1,4 +1,4 @@
-"""The examples for pipelines: they parse, every command of them exists, and they do what the README says."""
+"""The examples for pipelines: they parse, every command of them exists, and they do what the page says."""
 
 import re
 import shlex
@@ -15,8 +15,8 @@ from mahtdiag.cli.commands import app
 from .builders import ROOT
 from .command import Desk
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 LINES = sorted({line.strip().removeprefix("- ").removeprefix("run: ").removeprefix("entry: ")
                 for _, block in BLOCKS for line in block.splitlines()})  # fmt: skip
 COMMANDS = [line for line in LINES if line.startswith("mahtdiag ") and ": " not in line]
@@ -24,7 +24,7 @@ CONFIGURATION = '[model]\ncheckpoint = "ap.pt"\n[data]\npath = "data"\n[gates]\n
 
 
 def example(name: str) -> str:
-    """The block of the README that begins with the name of its file."""
+    """The block of the page that begins with the name of its file."""
     block: str
     (block,) = [block for _, block in BLOCKS if block.startswith(f"# {name}\n")]
     return block
@@ -46,13 +46,13 @@ def require_possible(line: str) -> None:
         command.make_context(name, arguments, parent=context)
 
 
-def test_the_commands_of_the_readme_are_found() -> None:
-    assert len(COMMANDS) >= 8
-    assert {line.split()[1] for line in COMMANDS} >= {"evaluate", "anatomy", "calibration"}
+def test_the_commands_of_the_page_are_found() -> None:
+    assert len(COMMANDS) >= 4
+    assert {line.split()[1] for line in COMMANDS} >= {"evaluate", "anatomy", "report"}
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_of_the_readme_exists(line: str) -> None:
+def test_every_command_of_the_page_exists(line: str) -> None:
     require_possible(line)
 
 
@@ -123,7 +123,7 @@ def test_label_audit_before_a_commit(desk: Desk) -> None:
 
 def test_the_hook_that_this_repository_offers(desk: Desk) -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
-    assert hook["id"] in README
+    assert hook["id"] in PAGE
     assert (hook["language"], hook["pass_filenames"]) == ("python", False)
     assert all(
         re.search(hook["files"], f"data/a.{kind}") for kind in ("csv", "png", "jpg", "jpeg", "tif", "bmp")

@@ -20,7 +20,7 @@ from mahtdiag.losses import MAHTNetLoss
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.judged_sigma import CalibrationChoices
 
-README = Path(__file__).parents[2] / "README.md"
+DOCS = Path(__file__).parents[2] / "docs"
 GATES = (
     ProposedGate("radial_error_px.mean", 2.659, ("<= 2.93",)),
     ProposedGate("calibration.sigma_scale", 1.0, (">= 0.9", "<= 1.1")),
@@ -65,13 +65,14 @@ def test_every_key_with_an_option_is_a_setting_once() -> None:
         assert (key.shown, key.meaning) == (declared[option].shown, declared[option].meaning)
 
 
-def test_the_readme_names_every_option_as_the_help_does() -> None:
-    readme = README.read_text(encoding="utf-8").replace("\\|", "|")
+def test_the_documentation_names_every_option_as_the_help_does() -> None:
+    pages = [(DOCS / name).read_text(encoding="utf-8") for name in ("options.md", "anatomy.md")]
+    page = "".join(pages).replace("\\|", "|")
     for key in vars(option_keys).values():
         if isinstance(key, OptionKey) and key.option.startswith("--"):
             # A factory is named there as it is typed.
             value = None if key is option_keys.FACTORY else key.metavar
-            assert f"`{key.option}{'' if value is None else f' {value}'}" in readme, key.option
+            assert f"`{key.option}{'' if value is None else f' {value}'}" in page, key.option
 
 
 def test_the_defaults_that_are_shown_are_those_in_force() -> None:
@@ -100,8 +101,9 @@ def test_every_comment_can_be_opened(view: View) -> None:
     assert settings.gates.baseline is not None
 
 
-def test_the_examples_of_the_readme_can_be_obeyed() -> None:
-    blocks = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+def test_the_examples_of_the_documentation_can_be_obeyed() -> None:
+    pages = [(DOCS / name).read_text(encoding="utf-8") for name in ("settings.md", "ci.md")]
+    blocks = re.findall(r"```toml\n(.*?)```", "".join(pages), re.DOTALL)
     assert blocks
     for block in blocks:
         gates = read(block).gates
