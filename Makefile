@@ -8,7 +8,7 @@ TOOLS := .venv-tools
 # So do the libraries that log a training.
 LOGGERS := .venv-loggers
 
-.PHONY: demo test docs bench validate tools libraries loggers check sample-data checkpoints clean
+.PHONY: demo test docs bench validate pictures tools libraries loggers check sample-data checkpoints clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -36,6 +36,9 @@ bench: $(VENV)/installed-test
 
 validate: $(VENV)/installed-test
 	$(BIN)/python -m validation
+
+pictures: $(VENV)/installed-test
+	$(BIN)/python -m handbook.pictures
 
 libraries: $(VENV)/installed-test
 	$(BIN)/pip install -q -c constraints.txt transformers

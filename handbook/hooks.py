@@ -28,12 +28,16 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Chapters whose pages are listed by what there is."""
     concepts = Path(config.docs_dir) / "concepts"
     listed = {
-        "CONCEPTS": sorted(f"concepts/{page.name}" for page in concepts.glob("*.md")),
+        "CONCEPTS": sorted((f"concepts/{page.name}" for page in concepts.glob("*.md")), key=_index_first),
         "COMMANDS": [*commands.PAGES],
         "RULES": [*rules.PAGES],
     }
     config.nav = filled(config.nav or [], listed)
     return config
+
+
+def _index_first(name: str) -> tuple[bool, str]:
+    return (not name.endswith("/index.md"), name)
 
 
 def filled(part: object, listed: dict[str, list[str]]) -> list[object]:

@@ -10,7 +10,8 @@ _INTRODUCTION = """# Numbers of a run
 Each of these is in `run.json` under `metrics`, in the tables, and may be named by a gate, by
 `mahtdiag compare --margin`, by `mahtdiag runs --sort` and by `run.numbers` in Python. `mahtdiag explain NAME`
 says the same of one, and what it takes to be known. Those of single vertebrae, corners, rules and kinds of
-mistakes have the names of the last section. [Definitions](measures.md) says how they are measured.
+mistakes have the names of the last section. [Concepts](concepts/index.md) says how they are measured and
+when they mislead.
 
 Better: whether less (↓) or more (↑) of it is better. Interval: it has one of 95 %, from so many patients or
 images on.

@@ -172,8 +172,8 @@ def page(rule: Rule) -> str:
 _INTRODUCTION: Final = """# Rules
 
 `mahtdiag rules` prints them with the limits in force in a project, `mahtdiag explain A201` one of them in
-full. What a finding, a violation and a severity are: [words](../glossary.md). How well they find wrong
-labels: [auditing labels](../labels.md#what-it-finds).
+full. What a finding, a violation and a severity are: [anatomy](../concepts/anatomy.md). How well they find
+wrong labels: [auditing labels](../labels.md#what-it-finds).
 
 | code | rule | group | what a violation tells |
 | --- | --- | --- | --- |
