@@ -125,6 +125,7 @@ def _level_shift() -> Figure:
 
 
 KEYPOINT: Final = 8
+BESIDE: Final = np.array([90.0, 45.0])
 COLOURS: Final = {
     ErrorType.GOOD: "#BFE3D6",
     ErrorType.JITTER: "#BBD9EC",
@@ -139,7 +140,7 @@ COLOURS: Final = {
 def _error_types() -> Figure:
     label = sample_labels("AP")[3]
     figure, (axes,) = panels(1, 3.9)
-    low, high = label[4:16].min(axis=0) - 45, label[4:16].max(axis=0) + 45
+    low, high = label[4:16].min(axis=0) - BESIDE, label[4:16].max(axis=0) + BESIDE
     x, y = np.arange(low[0], high[0], 1.5), np.arange(low[1], high[1], 1.5)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     pred = np.full((len(grid), *label.shape), np.nan)
