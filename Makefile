@@ -8,7 +8,10 @@ TOOLS := .venv-tools
 # So do the libraries that log a training.
 LOGGERS := .venv-loggers
 
-.PHONY: demo test docs bench validate pictures tools libraries loggers check sample-data checkpoints clean
+OLDEST ?= python3.11
+NEWEST ?= $(PYTHON)
+
+.PHONY: demo test docs bench validate pictures tools libraries loggers dist-test check sample-data checkpoints clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -49,6 +52,11 @@ loggers: $(LOGGERS)/installed
 
 tools: $(TOOLS)/installed
 	QT_QPA_PLATFORM=offscreen $(TOOLS)/bin/python -m pytest -q -W default tests/annotation_tools.py
+
+# Wheel and sdist in fresh environments: the oldest versions that are stated, and the newest. Without an index of
+# CPU builds of torch (PIP_EXTRA_INDEX_URL) it fetches several gigabytes of CUDA.
+dist-test: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.packaging.matrix --oldest $(OLDEST) --newest $(NEWEST)
 
 sample-data: $(VENV)/installed-test
 	$(BIN)/python -m training.make_sample_data sample_data
