@@ -18,9 +18,9 @@ STATED = re.compile(r"(?P<name>[\w-]+)>=(?P<version>[\w.]+)")
 
 
 def extras(project: Path = ROOT) -> tuple[str, ...]:
-    """What users may install beside the package; `test` is for those who change it."""
+    """What users may install beside the package; `test` and `docs` are for those who change it."""
     names = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return tuple(name for name in names["optional-dependencies"] if name != "test")
+    return tuple(name for name in names["optional-dependencies"] if name not in ("test", "docs"))
 
 
 def oldest_constraints(project: Path = ROOT) -> str:
