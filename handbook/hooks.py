@@ -11,7 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from handbook import api, commands, gallery, numbers, rules
+from handbook import api, commands, concepts, gallery, numbers, rules
 
 ROOT: Final = Path(__file__).parents[1]
 # Formulas stand between dollars; code, in which a dollar means something else, is left as it is.
@@ -26,18 +26,13 @@ _BESIDE_DOCS: Final = re.compile(r"\]\((docs/|sample_data/|training/|LICENSE)")
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Chapters whose pages are listed by what there is."""
-    concepts = Path(config.docs_dir) / "concepts"
     listed = {
-        "CONCEPTS": sorted((f"concepts/{page.name}" for page in concepts.glob("*.md")), key=_index_first),
+        "CONCEPTS": [f"concepts/{page}.md" for page in concepts.ORDER],
         "COMMANDS": [*commands.PAGES],
         "RULES": [*rules.PAGES],
     }
     config.nav = filled(config.nav or [], listed)
     return config
-
-
-def _index_first(name: str) -> tuple[bool, str]:
-    return (not name.endswith("/index.md"), name)
 
 
 def filled(part: object, listed: dict[str, list[str]]) -> list[object]:

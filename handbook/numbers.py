@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from handbook.concepts import explained_at
 from mahtdiag.diagnosis.metrics.metric import Better, GroupKind, IntervalKind, Metric
 from mahtdiag.diagnosis.metrics.registry import known_metrics
 
@@ -10,8 +11,8 @@ _INTRODUCTION = """# Numbers of a run
 Each of these is in `run.json` under `metrics`, in the tables, and may be named by a gate, by
 `mahtdiag compare --margin`, by `mahtdiag runs --sort` and by `run.numbers` in Python. `mahtdiag explain NAME`
 says the same of one, and what it takes to be known. Those of single vertebrae, corners, rules and kinds of
-mistakes have the names of the last section. [Concepts](concepts/index.md) says how they are measured and
-when they mislead.
+mistakes have the names of the last section. What each is leads to [its concept](concepts/index.md): formula,
+picture, when it misleads.
 
 Better: whether less (↓) or more (↑) of it is better. Interval: it has one of 95 %, from so many patients or
 images on.
@@ -41,7 +42,8 @@ def table(metrics: Iterable[Metric]) -> list[str]:
     """A row for each metric."""
     head = ["| name | what | unit | better | interval |", "| --- | --- | --- | --- | --- |"]
     return head + [
-        f"| `{metric.name}` | {metric.label.strip()} | {metric.unit} | {_SIGNS[metric.better]} "
+        f"| `{metric.name}` | [{metric.label.strip()}]({explained_at(metric.name)}) "
+        f"| {metric.unit} | {_SIGNS[metric.better]} "
         f"| {'' if metric.interval is IntervalKind.NONE else f'from {metric.fewest}'} |"
         for metric in metrics
     ]

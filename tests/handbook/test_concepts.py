@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import unicodedata
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
+from handbook.concepts import ORDER, UNITS, anchor, explained_at, named, names_in, sections, text_of
 from handbook.pictures.picture import Picture
 from handbook.pictures.registry import FOLDER, PICTURES
 from handbook.quoted import QUOTED, Words, percent
@@ -30,39 +30,22 @@ NOT_EXPLAINED = {"worst"}
 """Words of the glossary that are neither a number nor made of one."""
 
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-NAMES = re.compile(r"^Names: (.+?)\n\n", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!http)([^)#]*)(?:#([^)]+))?\)")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 BLOCK = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 INLINE = re.compile(r"(?<![\w\\$])\$([^\s$](?:[^$\n]*[^\s$])?)\$(?![\w$])")
 
 
-def text_of(page: str) -> str:
-    return (DOCS / "concepts" / f"{page}.md").read_text(encoding="utf-8")
-
-
 def anchors(text: str) -> list[str]:
-    """As Python-Markdown makes them of headings."""
-    found = []
-    for heading in HEADING.findall(text):
-        plain = unicodedata.normalize("NFKD", heading).encode("ascii", "ignore").decode()
-        found.append(re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower()))
-    return found
-
-
-def named() -> dict[tuple[str, str], list[str]]:
-    """The names under each heading, by page and heading."""
-    found = {}
-    for page in PAGES:
-        parts = re.split(r"^## (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        for heading, body in zip(parts[1::2], parts[2::2], strict=True):
-            match = NAMES.match(body.lstrip("\n"))
-            if match is not None:
-                found[page.stem, heading] = re.findall(r"`([^`]+)`", match[1])
-    return found
+    return [anchor(heading) for heading in HEADING.findall(text)]
 
 
 KNOWN = [metric.name for metric in known_metrics()]
+
+
+def test_every_page_has_its_place() -> None:
+    assert sorted(ORDER) == [page.stem for page in PAGES]
+    assert {f"({page}.md)" for page in ORDER[1:]} == set(re.findall(r"\([\w-]+\.md\)", text_of("index")))
 
 
 def test_every_number_is_explained() -> None:
@@ -71,6 +54,8 @@ def test_every_number_is_explained() -> None:
     assert unexplained == []
     terms = {term.name for term in TERMS}
     assert terms - set(patterns) == NOT_EXPLAINED
+    assert [name for name in KNOWN if explained_at(name) is None] == []
+    assert explained_at("sdr_mm.2.5") == "concepts/radial-error.md#success-detection-rate"
 
 
 def test_every_name_is_one() -> None:
@@ -88,8 +73,7 @@ def test_every_name_is_one() -> None:
 
 def test_no_two_headings_explain_the_same_number() -> None:
     # What a unit is stands under a heading of its own.
-    of_units = ("radial-error", "Units")
-    groups = [names for where, names in named().items() if where != of_units]
+    groups = [names for where, names in named().items() if where != UNITS]
     twice = [
         name for name in KNOWN
         if sum(any(fnmatchcase(name, pattern) for pattern in names) for names in groups) > 1
@@ -102,22 +86,20 @@ def test_links_and_anchors_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert len(set(anchors(text))) == len(anchors(text))
     wrong = []
-    for target, anchor in LINK.findall(text):
+    for target, place in LINK.findall(text):
         file = (page.parent / target) if target else page
-        if not file.is_file() or (anchor and anchor not in anchors(file.read_text(encoding="utf-8"))):
-            wrong.append(f"{target}#{anchor}")
+        if not file.is_file() or (place and place not in anchors(file.read_text(encoding="utf-8"))):
+            wrong.append(f"{target}#{place}")
     assert wrong == []
 
 
 def test_every_number_is_said_to_mislead_somewhere() -> None:
-    bare = []
-    for page in PAGES:
-        parts = re.split(r"^## (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        bodies = zip(parts[1::2], parts[2::2], strict=True)
-        bare += [
-            heading for heading, body in bodies
-            if page.stem != "index" and "Names:" in body and '!!! warning "When it misleads"' not in body
-        ]  # fmt: skip
+    bare = [
+        f"{page}: {heading}"
+        for page in ORDER if page != "index"
+        for heading, section in sections(page).items()
+        if names_in(section) and '!!! warning "When it misleads"' not in section
+    ]  # fmt: skip
     assert bare == []
 
 
