@@ -1,5 +1,6 @@
 """What is built is the package and nothing else, and the oldest versions are those that are stated."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -79,3 +80,16 @@ def test_a_library_without_a_lower_bound_is_refused(tmp_path: Path, requirement:
     (tmp_path / "pyproject.toml").write_text(stated, encoding="utf-8")
     with pytest.raises(ValueError, match="needs a lower bound"):
         oldest_constraints(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "file"), [("oldest", "constraints-oldest.txt"), ("tests", "constraints.txt")]
+)
+def test_versions_that_the_page_tells_are_those_of_the_files(row: str, file: str) -> None:
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    told = re.search(rf"^\| {row} \| 3\.11 \| (\S+) \| (\S+) \| `{file}` \|$", page, re.MULTILINE)
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    stated = [next(line for line in lines if line.startswith(f"{name}==")) for name in ("torch", "numpy")]
+    assert told is not None
+    for version, line in zip(told.groups(), stated, strict=True):
+        assert version == line.partition("==")[2] or version == line.partition("==")[2] + ".0"
