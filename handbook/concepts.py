@@ -11,7 +11,7 @@ from typing import Final
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "concepts"
 ORDER: Final = (
     "index", "radial-error", "heatmaps", "losses", "anatomy", "error-types", "measurements", "calibration",
-    "intervals",
+    "using-sigma", "intervals",
 )  # fmt: skip
 """In the navigation."""
 UNITS: Final = ("radial-error", "Units")

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from handbook.pictures import errors, heatmaps, intervals, losses, measured, sigma, spines
+from handbook.pictures import errors, heatmaps, intervals, losses, measured, regions, sigma, spines
 from mahtdiag.calibration.conformal import units_needed
 from mahtdiag.losses import WingLoss
 
@@ -159,6 +159,19 @@ def ranking() -> tuple[str, ...]:
     )
 
 
+def conformal() -> tuple[str, ...]:
+    """What regions hold of a model whose σ is half as large as it should be."""
+    told = []
+    for images in (9, 19, 200):
+        shares = regions.held_by_conformal(images)
+        low, high = (100 * float(end) for end in np.quantile(shares, [0.05, 0.95]))
+        told.append(f"{percent(float(shares.mean()))} on average ({low:.0f} to {high:.0f} %)")
+    return (
+        f"the 90 % ellipse of σ holds {percent(regions.held_by_ellipse())}",
+        f"regions fitted on 9 images hold {told[0]}, on 19 {told[1]}, on 200 {told[2]}",
+    )
+
+
 def coverage() -> tuple[str, ...]:
     """What intervals hold that count keypoints, images or patients, and one test by flipped signs."""
     held = [percent(trial.coverage) for trial in intervals.trials().values()]
@@ -179,7 +192,8 @@ QUOTED: Final[Mapping[str, tuple[Words, ...]]] = {
     "anatomy": (found,),
     "error-types": (mistakes,),
     "measurements": (limits_of_agreement,),
-    "calibration": (reliability, by_chance, factors, ranking),
+    "calibration": (reliability, by_chance, factors),
+    "using-sigma": (ranking, conformal),
     "intervals": (coverage,),
 }
 """What stands in each page, by its name."""

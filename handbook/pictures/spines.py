@@ -5,7 +5,6 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import PercentFormatter
@@ -141,14 +140,18 @@ def _error_types() -> Figure:
     label = sample_labels("AP")[3]
     figure, (axes,) = panels(1, 3.9)
     low, high = label[4:16].min(axis=0) - BESIDE, label[4:16].max(axis=0) + BESIDE
-    x, y = np.arange(low[0], high[0], 1.5), np.arange(low[1], high[1], 1.5)
+    x, y = np.arange(low[0], high[0], 3.0), np.arange(low[1], high[1], 3.0)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     pred = np.full((len(grid), *label.shape), np.nan)
     pred[:, KEYPOINT] = grid
     kinds = classify_errors(pred, np.broadcast_to(label, pred.shape)).types[:, KEYPOINT]
-    axes.imshow(kinds.reshape(len(y), len(x)), extent=(x[0], x[-1], y[-1], y[0]), vmin=-0.5, vmax=6.5,
-                cmap=ListedColormap(list(COLOURS.values())), interpolation="nearest")  # fmt: skip
+    for kind, colour in COLOURS.items():
+        inside = (kinds == kind).reshape(len(y), len(x)).astype(np.float64)
+        axes.contourf(x, y, inside, levels=[0.5, 1.5], colors=[colour])
     outlines(axes, label, INK)
+    for number in (1, 2, 3):
+        at = label[4 * number : 4 * number + 4].mean(axis=0)
+        axes.text(at[0], at[1], AP.bodies[number], ha="center", va="center", color=INK)
     width = label_widths_px(label[None])[0, KEYPOINT]
     for share in (0.1, 0.5):
         circle = Circle(

@@ -122,6 +122,7 @@ def test_pictures_are_small_and_their_text_is_text(picture: Picture) -> None:
     ]
     assert letters
     assert b"dc:date" not in content
+    assert b"<image" not in content
 
 
 def pinned(package: str) -> str:
