@@ -19,6 +19,7 @@ from benchmarks import (
     monitor_speed,
     opening_speed,
     overlay_speed,
+    ranks_speed,
     report_speed,
     start_up,
 )
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "hot-path": hot_path.run,
     "contents": contents.run,
     "end-to-end": end_to_end.run,
+    "torchrun": ranks_speed.run,
     "opening": opening_speed.run,
     "overlays": overlay_speed.run,
     "anatomy-speed": anatomy_speed.run,

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ import typer
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import RUN_FILES, ci_results
 from mahtdiag.cli.output import kept_for_the_result, progress_shown, write_result
+from mahtdiag.engine.ranks import Ranks, of_this_process
 from mahtdiag.errors import MahtdiagError, UsageError
 from mahtdiag.runs.files import remove_files
 
 if TYPE_CHECKING:
     from mahtdiag.reports.ci.record import CiRecord
-    from mahtdiag.workflows.evaluate.job import Evaluation
+    from mahtdiag.workflows.evaluate.job import EvaluateRequest, Evaluation
 
 
 def evaluate_command(
@@ -94,8 +96,13 @@ def evaluate_command(
     if predictions is not None:
         given = _without_network(given, trust)
     detail = options.detail_of(quiet, verbose, output_format)
+    ask = partial(_request, given, config, out, resume=resume, trust=trust, predictions=predictions)
+    ranks = of_this_process()
+    if ranks is not None and not ranks.first:
+        _take_part(ask, ranks)
+        return
     with ExitStack() as at_last, ci_results("evaluate", junit, markdown, output_format, out) as ci:
-        evaluation = _evaluate(given, config, out, resume=resume, trust=trust, predictions=predictions)
+        evaluation = _evaluate(ask, ranks)
         from mahtdiag.workflows.evaluate.screen import of_evaluation
 
         record = cache(lambda: of_evaluation(evaluation))
@@ -124,7 +131,7 @@ def _without_network(given: dict[str, object], trust: bool) -> dict[str, object]
     return {**given, "DATA": checkpoint if data is None else data}
 
 
-def _evaluate(
+def _request(
     given: Mapping[str, object],
     config: Path | None,
     out: Path | None,
@@ -132,7 +139,7 @@ def _evaluate(
     resume: bool,
     trust: bool,
     predictions: Path | None,
-) -> "Evaluation":
+) -> "EvaluateRequest":
     from mahtdiag.config.project_file import read_settings
     from mahtdiag.config.settings import settings_from_options
 
@@ -140,13 +147,29 @@ def _evaluate(
     command_line = settings_from_options(given)
     settings = read_settings(config, cwd).overridden_by(command_line)
 
-    from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
+    from mahtdiag.workflows.evaluate.job import EvaluateRequest
 
     if resume and out is None:
         raise UsageError("--resume needs --out DIR, the run folder to continue")
+    return EvaluateRequest(settings, out, resume, trust, cwd, predictions)
+
+
+def _evaluate(ask: "Callable[[], EvaluateRequest]", ranks: Ranks | None) -> "Evaluation":
+    request = ask()
+
+    from mahtdiag.workflows.evaluate.job import evaluate
+
     # A network of the user's may print; standard output is for the result alone.
     with kept_for_the_result():
-        return evaluate(EvaluateRequest(settings, out, resume, trust, cwd, predictions), progress_shown())
+        return evaluate(replace(request, ranks=ranks), progress_shown())
+
+
+def _take_part(ask: "Callable[[], EvaluateRequest]", ranks: Ranks) -> None:
+    """The share of a process that is not the first: that one tells the result, here and to a pipeline."""
+    from mahtdiag.workflows.evaluate.job import take_part
+
+    with kept_for_the_result():
+        take_part(ask, ranks)
 
 
 def _print(

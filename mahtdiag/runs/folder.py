@@ -1,9 +1,7 @@
 """Writing a run folder: created once, appended to batch by batch, resumable after any crash.
 
 folder = RunFolder.create(path, header, failures_at_open)  # or RunFolder.resume(...)
-for batch in batches:
-    if batch not in folder.finished_batches():
-        folder.append(batch, records, failures)
+folder.append(batch, records, failures)  # each that is not in folder.finished_batches()
 run = folder.tables()  # what the summary is computed from
 folder.finish(document, cwd)  # or, when interrupted, folder.interrupt(document)
 """
@@ -155,6 +153,17 @@ class RunFolder:
             else:
                 folder._continue(failures)
         return folder
+
+    @classmethod
+    def join(cls, path: Path, header: RunDocument) -> "RunFolder":
+        """A run that another process has opened and will finish, for `append` and `flush` alone."""
+        return cls(path, header, limits=FlushLimits(), clock=time.monotonic)
+
+    def rejoin(self) -> None:
+        """Writes what waits, and counts what other processes have appended; raises as `flush` does."""
+        self.flush()
+        self._finished = frozenset(batch for part in self._parts.ranges() for batch in part.batches)
+        self._merged_rows = None
 
     @property
     def document(self) -> RunDocument:

@@ -3,6 +3,8 @@
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -12,7 +14,7 @@ import pytest
 import typer
 
 from mahtdiag.cli.commands import COMMANDS, app
-from tests.cli.command import Finished
+from tests.cli.command import Finished, environment
 
 from .pages import ROOT, Block, blocks, inline_commands, pages
 
@@ -70,6 +72,8 @@ def test_the_commands_of_a_page_run(
         for line in block.lines:
             if line.startswith("mahtdiag "):
                 run(line, command)
+            elif line.startswith("torchrun "):
+                run_shared(line, folder)
             elif line.strip():
                 require_known(line)
 
@@ -84,6 +88,13 @@ def run(line: str, command: Callable[..., Finished]) -> Finished:
     if file:
         Path(file.strip()).write_bytes(done.out)
     return done
+
+
+def run_shared(line: str, folder: Path) -> None:
+    """Runs a line of `torchrun` as it stands, in processes of its own."""
+    command = [sys.executable, "-m", "torch.distributed.run", *shlex.split(line)[1:]]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def follow(block: Block, command: Callable[..., Finished]) -> None:

@@ -1,6 +1,7 @@
 """The main job: a checkpoint and an annotated set in, a run folder out."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.engine.inference import BatchSeconds
+from mahtdiag.engine.ranks import Ranks
 from mahtdiag.errors import ExitStatus, InterruptedRunError
 from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
@@ -21,7 +23,17 @@ from mahtdiag.schema.setup import Inspection
 from mahtdiag.workflows.evaluate.checks import entries_of, look_closer, stored, unaccepted
 from mahtdiag.workflows.evaluate.preparation import Prepared, header, prepare
 from mahtdiag.workflows.evaluate.results import read_results
-from mahtdiag.workflows.evaluate.source import Work
+from mahtdiag.workflows.evaluate.together import (
+    FOLDER,
+    HEADER,
+    agree,
+    announce,
+    judged_with_others,
+    refusals_told,
+    with_own_device,
+    work_along,
+    work_of,
+)
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
 from mahtdiag.workflows.pictures import write_overlays
 from mahtdiag.workflows.progress import Progress, keep_work
@@ -32,7 +44,8 @@ class EvaluateRequest:
     """What a user asked for; `out` None means a new folder under `runs/`.
 
     `predictions`: a file that is read in the place of a network. `network`: one that is in memory, in the
-    place of a checkpoint. `latest`: whether the run becomes the latest of `cwd`.
+    place of a checkpoint. `latest`: whether the run becomes the latest of `cwd`. `ranks`: this process among
+    those that share the work; None where it is alone.
     """
 
     settings: Settings
@@ -43,6 +56,7 @@ class EvaluateRequest:
     predictions: Path | None = None
     network: nn.Module | None = None
     latest: bool = True
+    ranks: Ranks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +82,14 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
     Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
     """
     started = time.perf_counter()
-    prepared = prepare(
-        request.settings, trust=request.trust, predictions=request.predictions, network=request.network
-    )
+    prepared = _prepare(request)
     with ExitStack() as held:
-        # A run that is resumed is held by one process from here on; a new one begins once nothing is refused.
-        resumed = _open_folder(request, prepared, held) if request.resume else None
-        look = None if resumed is not None and resumed.complete else look_closer(prepared)
-        folder = resumed or _open_folder(request, prepared, held)
+        with refusals_told(request.ranks, FOLDER):
+            # A run that is resumed is held by one process from here on; a new one begins once nothing is
+            # refused.
+            resumed = _open_folder(request, prepared, held) if request.resume else None
+            look = None if resumed is not None and resumed.complete else look_closer(prepared)
+            folder = resumed or _open_folder(request, prepared, held)
         clock = _Clock(folder.document, started)
         run, numbers, overlays = _fill(folder, prepared, look, clock, request, progress)
     not_done = _not_done(folder.document, prepared.allow_failures)
@@ -86,6 +100,30 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
     status = status if not_done is None else ExitStatus.NOT_DONE
     run, unit = replace(run, document=folder.document), asked.error_unit or run.document.resolved.error_unit
     return Evaluation(run, numbers, status, not_done, overlays, wrong, unit)
+
+
+def take_part(ask: Callable[[], EvaluateRequest], ranks: Ranks) -> None:
+    """The share of a process that is not the first of them: the first one merges, judges and tells.
+
+    Raises MahtdiagError without words: the first process says them.
+    """
+    with refusals_told(ranks, HEADER):
+        request = replace(ask(), ranks=ranks)
+    work_along(ranks, _prepare(request))
+
+
+def _prepare(request: EvaluateRequest) -> Prepared:
+    """What is asked for, loaded; several processes have agreed on it."""
+    ranks, settings = request.ranks, request.settings
+    with refusals_told(ranks, HEADER):
+        if ranks is not None:
+            settings = with_own_device(settings, ranks)
+        prepared = prepare(
+            settings, trust=request.trust, predictions=request.predictions, network=request.network
+        )
+    if ranks is not None:
+        agree(ranks, prepared, (f"out={request.out}", f"resume={request.resume}"))
+    return prepared
 
 
 def _open_folder(request: EvaluateRequest, prepared: Prepared, held: ExitStack) -> RunFolder:
@@ -112,7 +150,7 @@ def _fill(
     """Evaluate what is not in the folder yet, summarise, draw, finish; the number of overlays."""
     try:
         keep_work(True)
-        found = _infer(prepared, folder, clock, progress)
+        found = _infer(prepared, folder, clock, request.ranks, progress)
         known = folder.document.model_copy(update={"settings": prepared.settings.stored})
         run = replace(folder.tables(), cwd=request.cwd)
         if found:
@@ -141,21 +179,29 @@ def _fill(
 
 
 def _infer(
-    prepared: Prepared, folder: RunFolder, clock: "_Clock", progress: Progress
+    prepared: Prepared, folder: RunFolder, clock: "_Clock", ranks: Ranks | None, progress: Progress
 ) -> list[tuple[tuple[str, ...], Findings, Findings]]:
     """Evaluates what is not in the folder yet; names, findings and those in labels of what was done now."""
+    if ranks is not None:
+        announce(ranks, folder)
     if folder.complete:
         return []
     samples, done = prepared.dataset.samples, folder.finished_batches()
     finished = sum(len(samples[b * prepared.batch_size : (b + 1) * prepared.batch_size]) for b in done)
     progress.start("evaluating", len(samples), finished)
-    maker = prepared.maker()
-    for judged in prepared.source.judged(Work(samples, maker, prepared.batch_size, prepared.workers, done)):
-        folder.append(judged.index, judged.records, judged.failures)
+    work = work_of(prepared, done, ranks)
+    batches = prepared.source.judged(work)
+    if ranks is not None:
+        batches = judged_with_others(ranks, folder, batches, -(-len(samples) // work.batch_size), progress)
+    for judged in batches:
         clock.add(judged.seconds)
-        progress.advance(len(judged.records) + len(judged.failures))
+        if judged.records or judged.failures:
+            folder.append(judged.index, judged.records, judged.failures)
+        if ranks is None:
+            progress.advance(len(judged.records) + len(judged.failures))
     progress.stop()
-    return maker.found
+    # What other processes have found is not known here: it is found again from the table.
+    return work.maker.found if ranks is None else []
 
 
 def _draw(prepared: Prepared, run: Run, folder: RunFolder, progress: Progress) -> int:
