@@ -11,16 +11,11 @@ LOGGERS := .venv-loggers
 OLDEST ?= python3.11
 NEWEST ?= $(PYTHON)
 
-.PHONY: demo test docs bench validate pictures tools libraries loggers dist-test check sample-data checkpoints clean
+.PHONY: demo test docs bench validate pictures tools libraries loggers dist-test check sample-data checkpoints demo-sample clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
-	$(BIN)/mahtdiag evaluate sample_data/mahtnet-ap.pt sample_data --out $(RUNS)/ap
-	$(BIN)/mahtdiag evaluate sample_data/mahtnet-la.pt sample_data --out $(RUNS)/la
-	$(BIN)/mahtdiag report $(RUNS)/ap
-	$(BIN)/mahtdiag report $(RUNS)/la
-	@echo
-	@echo "Overlays of the worst images: $(RUNS)/ap/overlays and $(RUNS)/la/overlays"
+	$(BIN)/mahtdiag demo --out $(RUNS)
 
 test: $(VENV)/installed-test $(VENV)/browser check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
@@ -64,6 +59,9 @@ sample-data: $(VENV)/installed-test
 checkpoints: $(VENV)/installed-test
 	$(BIN)/python -m training.train AP sample_data/mahtnet-ap.pt
 	$(BIN)/python -m training.train LA sample_data/mahtnet-la.pt
+
+demo-sample: $(VENV)/installed-test
+	$(BIN)/python -m training.make_demo mahtdiag/workflows/demo/sample
 
 # torch comes first and exactly as constrained: a CPU build is enough here, and a looser requirement would
 # fetch several gigabytes of CUDA packages.

@@ -40,8 +40,16 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast to train."""
+    """How large a network, for which heatmaps, how long and how fast to train.
 
+    `layers`: of the encoder and of the vertebral attention. `stop_after`: batches after which training is
+    cut off as it stands, σ without its scale; None: never.
+    """
+
+    width: int = 16
+    blocks: int = 2
+    layers: int = 2
+    heatmap_sigma: float = HEATMAP_SIGMA
     images: int = 4000
     validation_images: int = 200
     epochs: int = 14
@@ -49,7 +57,13 @@ class Schedule:
     learning_rate: float = 2e-3
     # σ learns from residuals, so it starts when there are residuals worth learning from.
     uncertainty_from_epoch: int = 4
+    stop_after: int | None = None
     seed: int = 7
+
+    def network(self, view: View) -> MahtNet:
+        """A network that has not been trained."""
+        depth = {"encoder_layers": self.layers, "attention_layers": self.layers}
+        return MahtNet(MahtNetConfig(view=view, width=self.width, blocks=self.blocks, **depth))
 
 
 def cells_to_input(cells: Tensor) -> Tensor:
@@ -68,10 +82,11 @@ class Criterion:
 
     combined: MAHTNetLoss
     uncertainty: UncertaintyLoss
+    heatmap_sigma: float = HEATMAP_SIGMA
 
     def __call__(self, outputs: dict[str, Tensor], points: Tensor, *, with_sigma: bool) -> Tensor:
         heatmaps = outputs["heatmaps"].float()
-        targets = gaussian_targets(input_to_cells(points), HEATMAP_SIGMA, *heatmaps.shape[-2:])
+        targets = gaussian_targets(input_to_cells(points), self.heatmap_sigma, *heatmaps.shape[-2:])
         coords = cells_to_input(soft_argmax(heatmaps, SOFTARGMAX_BETA))
         loss: Tensor = self.combined(heatmaps, targets, coords, points).total
         if with_sigma:
@@ -93,13 +108,14 @@ def train(view: View, schedule: Schedule, *, bf16: bool) -> MahtNet:
     rng = np.random.default_rng(schedule.seed)
     images, points = draw_training_set(view, FIRST_TRAINING_SEED, schedule.images, INPUT, console)
     held_out = draw_training_set(view, FIRST_VALIDATION_SEED, schedule.validation_images, INPUT, console)
-    network = MahtNet(MahtNetConfig(view=view, width=16, blocks=2))
+    network = schedule.network(view)
     optimizer = torch.optim.AdamW(network.parameters(), schedule.learning_rate, weight_decay=1e-4)
     steps = schedule.epochs * (schedule.images // schedule.batch)
     rate = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.learning_rate, total_steps=steps, pct_start=0.1
     )
-    criterion = Criterion(MAHTNetLoss(lambda_heatmap=300.0, use_focal=False, view=view), UncertaintyLoss())
+    combined = MAHTNetLoss(lambda_heatmap=300.0, use_focal=False, view=view)
+    criterion = Criterion(combined, UncertaintyLoss(), schedule.heatmap_sigma)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(f"training {view}", total=steps)
@@ -116,6 +132,8 @@ def train(view: View, schedule: Schedule, *, bf16: bool) -> MahtNet:
                 optimizer.step()
                 rate.step()
                 progress.advance(task)
+                if progress.tasks[task].completed == schedule.stop_after:
+                    return network
             progress.console.print(f"{view} epoch {epoch + 1}: {judge(network, *held_out)}", highlight=False)
     calibrate(network, *held_out)
     console.print(f"{view} with fitted σ scale: {judge(network, *held_out)}", highlight=False)
@@ -161,6 +179,16 @@ def calibrate(network: MahtNet, images: NDArray[np.uint8], points: NDArray[np.fl
         last.bias.add_(0.5 * z.square().mean().log())
 
 
+def specification(view: View, heatmap_sigma: float = HEATMAP_SIGMA) -> ModelSpec:
+    """What a network that was trained here takes in and gives out."""
+    return ModelSpec(
+        skeleton=view.skeleton,
+        input=ModelInput(size=INPUT, channels=1),
+        decoding=Decoding(heatmap_sigma, DecodeMethod.SOFT_ARGMAX, SOFTARGMAX_BETA),
+        uncertainty=UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA),
+    )
+
+
 def main() -> None:
     """Parse the command line, train, write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -176,13 +204,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     started, used = time.perf_counter(), time.process_time()
     network = train(options.view, Schedule(images=options.images, epochs=options.epochs), bf16=options.bf16)
-    spec = ModelSpec(
-        skeleton=options.view.skeleton,
-        input=ModelInput(size=INPUT, channels=1),
-        decoding=Decoding(HEATMAP_SIGMA, DecodeMethod.SOFT_ARGMAX, SOFTARGMAX_BETA),
-        uncertainty=UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA),
-    )
-    save_checkpoint(options.checkpoint, network, spec)
+    save_checkpoint(options.checkpoint, network, specification(options.view))
     minutes, processor = (time.perf_counter() - started) / 60, (time.process_time() - used) / 60
     console.print(
         f"{minutes:.0f} min, {processor:.0f} min of one core's time without drawing", highlight=False

@@ -9,6 +9,7 @@ from mahtdiag import __version__
 from mahtdiag.cli.anatomy import anatomy_command
 from mahtdiag.cli.calibration import calibration_command
 from mahtdiag.cli.compare import compare_command
+from mahtdiag.cli.demo import demo_command
 from mahtdiag.cli.evaluate import evaluate_command
 from mahtdiag.cli.explain import explain_command, rules_command
 from mahtdiag.cli.export import export_command
@@ -39,6 +40,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str, str], ...] = (
     ("inspect", inspect_command, "inspect model.pt", "inspect model.pt --model nets:build --trust"),
     ("rules", rules_command, "rules", "rules --format json"),
     ("explain", explain_command, "explain A201", "explain network.heatmaps"),
+    ("demo", demo_command, "demo", "demo --out try"),
     ("schema", schema_command, "schema", "schema > run.schema.json"),
 )
 """Every command: its name, what it does, and two examples of it, which help shows."""

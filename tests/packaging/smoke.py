@@ -87,6 +87,14 @@ def check_what_reads_runs(samples: Path) -> None:
         mahtdiag("export", "runs/ap", "--to", kind, f"exported-{kind}")
 
 
+def check_the_demo() -> None:
+    end = mahtdiag("demo").splitlines()[-10:]
+    is_true(end[0] == "What was found", "the demo does not say what it found")
+    for line in end[-2:]:
+        page = Path(line.removeprefix("open ").partition(" (")[0])
+        is_true(page.read_text("utf-8").endswith("</html>"), f"{page} is cut off")
+
+
 def check_python(samples: Path) -> None:
     import mahtdiag as product
 
@@ -109,6 +117,8 @@ def steps(samples: Path) -> Iterator[str]:
     yield "evaluate"
     check_what_reads_runs(samples)
     yield "report, anatomy, calibration, figures, compare, export"
+    check_the_demo()
+    yield "demo"
     check_python(samples)
     yield "import mahtdiag"
 

@@ -79,6 +79,9 @@ def test_keypoints_are_ordered_and_well_inside(view: str) -> None:
             assert upper_left[0] < upper_right[0]
             assert lower_left[0] < lower_right[0]
         assert 0.62 <= bodies[4].mean(axis=0)[1] / height <= 0.85
+        t12 = radiograph.t12_px
+        assert t12[:, 1].max() < bodies[0][:2, 1].max()
+        assert 0.7 < np.ptp(t12, axis=0)[0] / np.ptp(bodies[0], axis=0)[0] < 1.1
 
 
 @pytest.mark.parametrize(("view", "narrow", "wide"), [("AP", 1.2, 2.3), ("LA", 0.95, 2.0)])

@@ -23,6 +23,8 @@ class Radiograph:
     """Grey values, shape [H, W]."""
     keypoints_px: NDArray[np.float64]
     """Corners (x, y), shape [20, 2] (AP) or [22, 2] (LA); the centre of the top-left pixel is (0, 0)."""
+    t12_px: NDArray[np.float64]
+    """Corners of the vertebra above the annotated ones, shape [4, 2]."""
     listhesis: tuple[int, ...]
     """Code of every annotated endplate: 10 (AP) or 11 (LA)."""
     difficulty: float
@@ -50,4 +52,5 @@ def draw_radiograph(view: str, seed: int, height: int | None = None) -> Radiogra
     tissue = painter.paint_tissue(spine, canvas)
     bubbles = gas(painter.gas_outlines(spine, rng), canvas)
     image = develop(bones, tissue, bubbles, spine, canvas)
-    return Radiograph(image, canvas.pixels(spine.keypoints), spine.listhesis, spine.hardness, sex, age)
+    keypoints, t12 = canvas.pixels(spine.keypoints), canvas.pixels(spine.thoracic[0].corners)
+    return Radiograph(image, keypoints, t12, spine.listhesis, spine.hardness, sex, age)
