@@ -1,6 +1,11 @@
 """Errors that a user can act on, and the exit statuses that scripts rely on."""
 
+import re
 from enum import IntEnum
+
+# Problems of one kind that are told one by one.
+MOST_ALIKE = 3
+_DIGITS = re.compile(r"\d+")
 
 
 class ExitStatus(IntEnum):
@@ -21,6 +26,25 @@ class MahtdiagError(Exception):
     def __init__(self, *problems: str) -> None:
         self.problems: tuple[str, ...] = problems
         super().__init__("\n".join(problems))
+
+
+def without_numbers(sentence: str, *names: str) -> str:
+    """What a sentence says whatever its numbers and these names are: the same for one mistake."""
+    for name in names:
+        sentence = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "", sentence)
+    return _DIGITS.sub("0", sentence)
+
+
+def once_each(problems: tuple[str, ...]) -> tuple[str, ...]:
+    """The problems as they are told: of many that differ in numbers alone the first, and their count."""
+    alike: dict[str, list[str]] = {}
+    for problem in problems:
+        alike.setdefault(without_numbers(problem), []).append(problem)
+    return tuple(line for those in alike.values() for line in _told(those))
+
+
+def _told(alike: list[str]) -> list[str]:
+    return alike if len(alike) <= MOST_ALIKE else [f"{alike[0]}; likewise {len(alike) - 1:,} more"]
 
 
 class UsageError(MahtdiagError):

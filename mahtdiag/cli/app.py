@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn, Protocol, runtime_checkable
 
-from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError
+from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError, once_each
 from mahtdiag.workflows.progress import keep_work, work_is_kept
 
 DEBUG = "MAHTDIAG_DEBUG"
@@ -113,7 +113,7 @@ def _interrupted(more: str = "") -> ExitStatus:
 
 def _explain(error: Exception) -> ExitStatus:
     if isinstance(error, MahtdiagError):
-        return _fail(*(f"error: {problem}" for problem in error.problems))
+        return _fail(*(f"error: {problem}" for problem in once_each(error.problems)))
     if isinstance(error, _BadUsage):
         said = error.format_message().replace("Value error, ", "").removesuffix(".")
         command = getattr(error.ctx, "command_path", "mahtdiag")

@@ -14,9 +14,12 @@ Folder = Annotated[
     typer.Argument(metavar="FOLDER", help="Folder that holds runs, also in folders of it (default: runs)."),
 ]
 Sort = Annotated[
-    str,
+    str | None,
     options.in_panel(
-        RESULT, "--sort", "Any number of run.json, best first, or started, newest first.", "METRIC"
+        RESULT,
+        "--sort",
+        "Any number of run.json, best first (default: the mean error), or started, newest first.",
+        "METRIC",
     ),
 ]
 Format = Annotated[options.OutputFormat, options.in_panel(RESULT, "--format", "json: all of it on stdout.")]
@@ -24,7 +27,7 @@ Format = Annotated[options.OutputFormat, options.in_panel(RESULT, "--format", "j
 
 def runs_command(
     folder: Folder = None,
-    sort: Sort = "radial_error_px.mean",
+    sort: Sort = None,
     output_format: Format = options.OutputFormat.TABLE,
 ) -> None:
     """List the runs of a folder, best first, with numbers that compare and the other commands take.

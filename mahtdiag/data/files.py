@@ -21,6 +21,7 @@ from mahtdiag.schema.records import Failure, Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 
 T = TypeVar("T")
+_OUTSIDE_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,20 @@ def settle(evidence: Sequence[ViewEvidence], path: Path) -> View:
 
 
 def outside_image(keypoints_px: NDArray[np.float64], size: Size, skeleton: Skeleton) -> tuple[str, ...]:
-    """One line for each keypoint more than a pixel outside the image: x < −1 or x > width, y likewise.
+    """A line for each keypoint more than a pixel outside the image: x < −1 or x > width, y likewise.
 
+    Of more than three the first is named and the others are counted: it is the image that does not fit.
     The rule leaves room for annotation tools that count from 1 or mark the far edge of a pixel. Missing
     keypoints (NaN) are not outside.
     """
     below = (keypoints_px < -1.0).any(axis=-1)
     above = (keypoints_px > size.xy).any(axis=-1)
-    return tuple(
+    lines = tuple(
         f"{skeleton.keypoint_names[k]} (x {keypoints_px[k, 0]:g}, y {keypoints_px[k, 1]:g}) lies outside the"
         f" image ({size.width} wide, {size.height} high)"
         for k in np.flatnonzero(below | above)
     )
+    return lines if len(lines) <= _OUTSIDE_NAMED else (f"{lines[0]}, as do {len(lines) - 1} more keypoints",)
 
 
 def other_size(labelled: Size | None, size: Size) -> str | None:

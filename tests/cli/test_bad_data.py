@@ -96,6 +96,45 @@ def test_every_kind_of_failure_is_a_record(desk: Desk, bench: Bench) -> None:
     }
 
 
+def test_a_mistake_that_images_share_is_said_once(desk: Desk, bench: Bench) -> None:
+    """Four labels lack a column, two images are empty: three rows, and a record for each."""
+    stems = sorted(truth.stem for truth in bench.ap)
+    for stem in stems[:4]:
+        rows = [",".join(row.split(",")[:3]) for row in rows_of(desk, stem)]
+        (desk.path / f"data/AP/{stem}.csv").write_text("\n".join(rows) + "\n")
+    for stem in stems[4:]:
+        (desk.path / f"data/AP/{stem}.png").write_bytes(b"")
+    images = [f"AP/{stem}.png" for stem in stems]
+    columns = "all rows have 3 columns, expected x1,y1,x2,y2,label"
+    reasons = [f"AP/{stem}.csv: {columns}" for stem in stems[:4]] + ["the file is empty (0 bytes)"] * 2
+    once = [
+        f"{images[0]} {reasons[0]}; likewise 3 more: {images[1]}, {images[2]}, …",
+        f"{images[4]} {reasons[4]}",
+        f"{images[5]} {reasons[5]}",
+    ]
+    each = [f"{image} {reason}" for image, reason in zip(images, reasons, strict=True)]
+    for arguments, expected in (((), once), (("-v",), each)):
+        result = desk.lookup("exact", *arguments)
+        printed = flat(result.text)
+        assert result.status == 2
+        _, _, table = printed.partition("Not evaluated: 6 image reason ")
+        assert table.partition(" ")[2].startswith(f"{' '.join(expected)} ")
+    document = json.loads(desk.lookup("exact", "--format", "json").text)
+    assert [(entry["image"], entry["reason"]) for entry in document["failures"]] == list(
+        zip(images, reasons, strict=True)
+    )
+    judged = desk.run("anatomy", "--labels", "data", "--view", "AP")
+    assert "Could not be judged: 6" in judged.text
+    assert once[0] in flat(judged.text)
+
+
+def test_lines_of_a_file_that_share_a_mistake_are_one(desk: Desk, bench: Bench) -> None:
+    rows = [f"AP/{truth.stem}.png,-{row}" for row, truth in enumerate(bench.ap, start=1)]
+    (desk.path / "data/pixel_spacing.csv").write_text("\n".join(["image,mm", *rows]) + "\n")
+    why = "is not a spacing between 0.005 and 5.0 mm"
+    desk.lookup("exact").refused(f"data/pixel_spacing.csv: line 2: '-1' {why}; likewise 5 more")
+
+
 def test_failures_may_be_allowed(desk: Desk, bench: Bench) -> None:
     (desk.path / f"data/AP/{bench.ap[0].stem}.csv").unlink()
     (desk.path / f"data/AP/{bench.ap[1].stem}.png").write_bytes(b"")

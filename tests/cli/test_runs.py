@@ -58,7 +58,8 @@ def test_json_and_sorting(run: Callable[..., Finished]) -> None:
         assert entry["gates"]["total"] == len(document["gates"])
         assert entry["checkpoint"]["sha256"] == document["checkpoint"]["sha256"]
     run("runs", "--sort", "nothing.like.it").refused(
-        "--sort nothing.like.it: no run has a number of that name; give one of run.json, or started"
+        "--sort nothing.like.it: no run in runs has this number; they have radial_error_px.mean, "
+        "radial_error_mm.mean, anatomy.images_with_violations, calibration.mace; --sort started sorts by age"
     )
     run("runs", "data").refused(
         "data: no run in it (data/AP: no run: it has no run.json; data/LA: no run: it has no run.json); "

@@ -29,6 +29,18 @@ def test_keypoints_outside_the_image_are_named() -> None:
     )
 
 
+def test_of_an_image_that_does_not_fit_one_keypoint_is_named_and_the_others_counted() -> None:
+    size = Size(height=300, width=200)
+    points = spine(View.LA)
+    points[[2, 5, 6]] += 1000.0
+    assert len(outside_image(points, size, LA)) == 3
+    points[7] += 1000.0
+    first = outside_image(points, size, LA)[0]
+    assert outside_image(points, size, LA) == (first,)
+    assert first.startswith("L1 LL (x ")
+    assert first.endswith(") lies outside the image (200 wide, 300 high), as do 3 more keypoints")
+
+
 def test_keypoints_are_named_by_any_skeleton() -> None:
     whole = Skeleton("AP", View.AP, (*(f"T{n}" for n in range(1, 13)), *LUMBAR))
     points = np.full((whole.keypoints, 2), 50.0)

@@ -1,4 +1,4 @@
-"""What `anatomy` prints: what fired where, what kind of mistakes, whether they matter; and `--explain`."""
+"""What `anatomy` prints: what fired where, what kind of mistakes, whether they matter."""
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -21,10 +21,10 @@ from mahtdiag.reports.tables.bodies import bodies_table
 from mahtdiag.reports.tables.copies import copies_parts
 from mahtdiag.reports.tables.evaluation import (
     ambiguity_parts,
-    failures_table,
     level_shift_line,
     repair_table,
 )
+from mahtdiag.reports.tables.failures import failures_table
 from mahtdiag.reports.tables.label_noise import noise_parts
 from mahtdiag.reports.tables.measurements import measurement_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
@@ -89,9 +89,8 @@ def anatomy_parts(
         yield gates_table(report.gates)
     if report.failures:
         of_run = report.source is Source.RUN
-        yield failures_table(
-            "Not evaluated in this run" if of_run else "Could not be judged", report.failures
-        )
+        what = "Not evaluated in this run" if of_run else "Could not be judged"
+        yield failures_table(what, report.failures, everything=everything)
     yield from (Line(f"note: {note}") for note in report.notes)
     if report.pictures:
         folder = report.pictures[0].rpartition("/")[0]
@@ -101,6 +100,11 @@ def anatomy_parts(
 def _name_width(wider: int) -> int:
     """Room for a file name on a terminal `wider` than 80 columns."""
     return min(LONGEST_NAME, NAME_WIDTH + wider // 2)
+
+
+TALLY_NOTE = (
+    "h, w: this spine's median vertebra height, width; ×: its usual spacing. More: mahtdiag explain CODE."
+)
 
 
 def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
@@ -126,7 +130,7 @@ def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
             TableColumn("in image"),
         ),
         rows,
-        note="h, w: this spine's median vertebra height, width; ×: its usual spacing. More: --explain CODE.",
+        note=TALLY_NOTE,
         dense=True,
     )
 

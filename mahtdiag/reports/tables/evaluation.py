@@ -3,7 +3,7 @@
 Those of error types, failures and ambiguous heatmaps are shown by `anatomy` and the page as well.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import largest_known, mean_of_known
 from mahtdiag.reports.tables.clean_labels import clean_label_parts, mark_note, marked_name
 from mahtdiag.reports.tables.errors import PX, group_table, leading_unit, summary_table
+from mahtdiag.reports.tables.failures import failures_table
 from mahtdiag.reports.tables.label_noise import disagreement_table, unmatched_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
 from mahtdiag.reports.tables.subgroups import subgroup_parts
@@ -104,7 +105,7 @@ def evaluation_parts(
     if result.gates:
         yield gates_table(result.gates)
     if result.failures:
-        yield failures_table("Not evaluated", result.failures)
+        yield failures_table("Not evaluated", result.failures, everything=everything)
     yield from (Line(f"note: {note}") for note in result.notes)
 
 
@@ -298,15 +299,6 @@ def level_shift_line(run: RunTable) -> Line:
     images = "image" if len(shifts) == 1 else "images"
     said = f"{len(shifts)} {images} marked one level off as a whole (+1: too low): {names}{more}\n"
     return Line(said, Style.BAD)
-
-
-def failures_table(what: str, failures: Sequence[Failure]) -> Table:
-    """Images that could not be evaluated or judged, by name, with the reason."""
-    columns = (
-        TableColumn("image", wraps="anywhere", most=LONGEST_NAME // 2),
-        TableColumn("reason", wraps="anywhere"),
-    )
-    return table(f"{what}: {len(failures)}", columns, ((fail.image, fail.reason) for fail in failures))
 
 
 def ambiguity_parts(ambiguity: Ambiguity | None) -> Iterator[Part]:

@@ -27,10 +27,13 @@ STARTED = "started"
 
 @dataclass(frozen=True, slots=True)
 class RunsRequest:
-    """What a user asked for: `folder` None is `runs/`; `sort` a number of a run, or `started`."""
+    """What a user asked for: `folder` None is `runs/`; `sort` a number of a run, or `started`.
+
+    Without `sort` it is the first of the numbers that head a run which there is, or `started`.
+    """
 
     folder: Path | None
-    sort: str
+    sort: str | None
     cwd: Path
 
 
@@ -42,7 +45,7 @@ def rank_runs(request: RunsRequest) -> RunsResult:
 
     Raises:
         RunFolderError: no such folder, or no run in it.
-        UsageError: no run has a number of that name.
+        UsageError: no run has that number.
     """
     named = request.folder or Path(RUNS)
     folder = request.cwd / named
@@ -58,18 +61,28 @@ def rank_runs(request: RunsRequest) -> RunsResult:
         raise RunFolderError(
             f"{named}: no run in it{f' ({why})' if why else ''}; `mahtdiag evaluate` makes one"
         )
-    sort = without_section(request.sort)
     contents = {run.number: run.content for run in runs}
     known = {name for content in contents.values() for name in map(without_section, paths_of(content))}
-    if sort != STARTED and sort not in known:
-        near = nearest_name(sort, known)
-        raise UsageError(
-            f"--sort {request.sort}: no run has a number of that name; "
-            f"{f'did you mean {near}?' if near else 'give one of run.json, or started'}"
-        )
+    sort = _sort(request, named, known)
     columns = tuple(name for name in dict.fromkeys((*HEADLINE, sort)) if name in known)
     listed = [replace(run.listed, numbers=_numbers(run.content, columns)) for run in runs]
     return RunsResult(str(named), sort, columns, tuple(_ranked(listed, sort)), tuple(others))
+
+
+def _sort(request: RunsRequest, folder: Path, known: set[str]) -> str:
+    """The number that puts the runs into their order, or `started`."""
+    heads = [name for name in HEADLINE if name in known]
+    if request.sort is None:
+        return next(iter(heads), STARTED)
+    sort = without_section(request.sort)
+    if sort == STARTED or sort in known:
+        return sort
+    why = f"--sort {request.sort}: no run in {folder} has this number"
+    near = None if metric_of(sort) else nearest_name(sort, known)
+    if near is not None:
+        raise UsageError(f"{why}; did you mean {near}?")
+    have = f"they have {', '.join(heads)}" if heads else "they have no numbers"
+    raise UsageError(f"{why}; {have}; --sort {STARTED} sorts by age")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path / "desk"
 
 
-def ranked(desk: Path, folder: str | None = None, sort: str = "radial_error_px.mean") -> RunsResult:
+def ranked(desk: Path, folder: str | None = None, sort: str | None = "radial_error_px.mean") -> RunsResult:
     return rank_runs(RunsRequest(None if folder is None else Path(folder), sort, desk))
 
 
@@ -45,6 +45,36 @@ def test_best_first_among_runs_of_the_same_images(desk: Path) -> None:
     assert ranked(desk, sort="metrics.sdr_px.4").sort == "sdr_px.4"
     started = [run.started for run in ranked(desk, sort="started").runs[1:]]
     assert started == sorted(started, reverse=True)
+
+
+def test_without_a_number_to_sort_by_the_first_that_is_known_counts(desk: Path) -> None:
+    assert ranked(desk, sort=None).sort == "radial_error_px.mean"
+    for run in sorted((desk / "runs").iterdir()):
+        if run.name != "b":
+            shutil.rmtree(run) if not run.is_symlink() and run.is_dir() else run.unlink()
+    begun = header().model_copy(update={"started": open_run(Path("runs/b"), desk).document.started})
+    RunFolder.create(desk / "runs" / "begun", begun)
+    shutil.rmtree(desk / "runs" / "b")
+    result = ranked(desk, sort=None)
+    assert (result.sort, names(result)) == ("started", ["begun"])
+    with pytest.raises(UsageError) as refused:
+        ranked(desk, sort="radial_error_px.mean")
+    assert str(refused.value) == (
+        "--sort radial_error_px.mean: no run in runs has this number; they have no numbers; "
+        "--sort started sorts by age"
+    )
+
+
+def test_a_number_of_the_product_that_no_run_has_is_no_misspelling(desk: Path) -> None:
+    have = "radial_error_px.mean, radial_error_mm.mean, anatomy.images_with_violations, calibration.mace"
+    with pytest.raises(UsageError) as refused:
+        ranked(desk, sort="radial_error_input_px.mean")
+    assert str(refused.value) == (
+        "--sort radial_error_input_px.mean: no run in runs has this number; "
+        f"they have {have}; --sort started sorts by age"
+    )
+    with pytest.raises(UsageError, match=r"has this number; did you mean radial_error_px\.mean\?$"):
+        ranked(desk, sort="radial_error_px.maen")
 
 
 def test_numbers_stay_whatever_the_order(desk: Path) -> None:
@@ -147,7 +177,7 @@ def test_what_cannot_be_listed(desk: Path) -> None:
         UsageError, match=r"--sort radial_error_px\.maen: .*; did you mean radial_error_px\.mean\?"
     ):
         ranked(desk, sort="radial_error_px.maen")
-    with pytest.raises(UsageError, match=r"give one of run\.json, or started"):
+    with pytest.raises(UsageError, match=r"they have .*; --sort started sorts by age"):
         ranked(desk, sort="zzzzzz")
 
 
