@@ -1,13 +1,17 @@
 """`mahtdiag init`: a run in, a commented mahtdiag.toml with proposed gates out."""
 
 import re
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mahtdiag.cli.output import tell, write_text
 from mahtdiag.errors import UsageError
+
+if TYPE_CHECKING:
+    from mahtdiag.workflows.init.job import Initialised
 
 MOST_PERCENT = 1000
 RunFolder = Annotated[
@@ -46,10 +50,19 @@ def init_command(
     if done.run is None:
         said = f"{done.file}: written; set a checkpoint, the data and gates in it"
     else:
-        trust = " --trust" if done.needs_trust else ""
         gates = f"{done.gates} gate{'' if done.gates == 1 else 's'}"
-        said = f"{done.file}: written from {done.run}, {gates}; now `mahtdiag evaluate{trust}` is enough"
+        said = f"{done.file}: written from {done.run}, {gates}; {_next(done)}"
     write_text(f"{said}\n", str(done.file))
+
+
+def _next(done: "Initialised") -> str:
+    """What is to be typed, or to be said in the file, to have the run again."""
+    if done.source.in_memory:
+        return "its network was in memory: set a checkpoint in it, or use mahtdiag.evaluate in Python"
+    more = " --trust" if done.needs_trust else ""
+    if done.source.predictions is not None:
+        more = f" --predictions {shlex.quote(done.source.predictions)}"
+    return f"now `mahtdiag evaluate{more}` is enough"
 
 
 def _share(text: str) -> float:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# The format, in `run.json`, of a network that lies in no file.
+IN_MEMORY = "memory"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mahtdiag.errors import CheckpointError, UsageError
-from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+from mahtdiag.models.checkpoint import IN_MEMORY, Checkpoint, CheckpointFormat
 from mahtdiag.models.loading import LoadedModel, parameters_of
 from mahtdiag.models.outputs import BY_NAMES
 from mahtdiag.models.taking import ON_META, own_type, without_content
@@ -23,7 +23,7 @@ from mahtdiag.schema.output_spec import OutputSpec
 class InMemory(CheckpointFormat):
     """The format of what lies in no file (see `CheckpointFormat`)."""
 
-    name = "memory"
+    name = IN_MEMORY
     title = "network in memory"
     carries_code = True
     is_whole = True

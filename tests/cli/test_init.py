@@ -1,10 +1,13 @@
 """`mahtdiag init`: a run's settings and gates, in a file with which the run can be made again."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
+import mahtdiag
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
 from mahtdiag.config.project_file import read_settings
 from mahtdiag.config.settings import settings_from_options
@@ -12,11 +15,13 @@ from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
 from mahtdiag.workflows.progress import NoProgress
 
+from . import networks
 from .builders import INPUT_OPTIONS
 from .command import Desk, document_of
 from .test_resuming import interrupted_run
 
 FILE = "mahtdiag.toml"
+UNLABELLED = {"images.failed", "anatomy.images_with_violations"}
 NUMBERS = ("metrics", "losses", "anatomy", "error_types", "calibration", "ambiguity")
 
 
@@ -69,6 +74,8 @@ CASES = (
     Case("failures that are allowed", (*LOOKUP, "--allow-failures", "2"), broken=True),
     Case("settings of every kind", LOOKUP, SETTINGS),
     Case("an ensemble", ("ap.pt,ap.pt", "data", "--decode", "local")),
+    Case("without labels", ("ap.pt", "data", "--no-labels")),
+    Case("without labels and σ", (*LOOKUP, "--no-labels", "--uncertainty", "none")),
 )  # fmt: skip
 
 
@@ -84,7 +91,7 @@ def test_the_run_can_be_made_again_and_keeps_its_gates(desk: Desk, case: Case) -
     assert (result.status, result.err) == (0, "")
     evaluate = " ".join(("mahtdiag evaluate", *case.trust))
     assert result.text.startswith("mahtdiag.toml: written from first, ")
-    assert result.text.endswith(f" gates; now `{evaluate}` is enough\n")
+    assert re.search(rf" gates?; now `{evaluate}` is enough\n$", result.text)
     again = desk.run("evaluate", *case.trust, "--out", "again", "--overlays", "none")
     assert (again.status, again.errors) == (0, [])
     first, second = (document_of(desk.path / name) for name in ("first", "again"))
@@ -94,9 +101,58 @@ def test_the_run_can_be_made_again_and_keeps_its_gates(desk: Desk, case: Case) -
     changed = {key for key, value in second["settings"].items() if first["settings"][key] != value}
     assert changed <= set(same)
     gates = second["gates"]
-    assert len(gates) >= 5
+    labelled = first["metrics"] is not None
+    named = {gate["metric"] for gate in gates}
+    assert len(gates) >= 5 if labelled else {"images.failed"} <= named <= UNLABELLED
+    assert ("radial_error_px.mean" in named) is labelled
+    assert written(desk).count("radial_error_px.mean") == 2 * labelled
+    assert ("`calibration` need no arguments" in written(desk)) is (first["calibration"] is not None)
     assert all(gate["passed"] for gate in gates)
     assert any(gate["metric"].startswith("calibration.") for gate in gates) is bool(first["calibration"])
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("sigma", [True, False])
+def test_predictions_of_a_file(desk: Desk, *, labels: bool, sigma: bool) -> None:
+    """No network is named, no decoder and no σ of it; what is to be typed has the run again."""
+    noted = () if sigma else ("--uncertainty", "none")
+    assert desk.run("evaluate", "ap.pt", "data/AP", "--out", "network", *noted).status == 0
+    assert desk.run("export", "network", "--to", "csv", "my preds.csv").status == 0
+    asked = ("evaluate", "--predictions", "my preds.csv", "data/AP", "--out", "first", "--overlays", "none")
+    assert desk.run(*asked, *(() if labels else ("--no-labels",))).status == 0
+    result = desk.run("init", "first")
+    assert (result.status, result.err) == (0, "")
+    limits = [line.partition('"')[2] for line in written(desk).splitlines() if line.startswith('"')]
+    assert any(line.startswith("radial_error_px") for line in limits) is labels
+    assert any(line.startswith("calibration") for line in limits) is (labels and sigma)
+    assert result.text == (
+        f"mahtdiag.toml: written from first, {len(limits)} gate{'s' * (len(limits) > 1)}; "
+        "now `mahtdiag evaluate --predictions 'my preds.csv'` is enough\n"
+    )
+    keys = [line.partition(" = ")[0] for line in written(desk).splitlines() if line[:1].isalpha()]
+    assert keys == ["path", "view", *([] if labels else ["no_labels"])]
+    again = desk.run("evaluate", "--predictions", "my preds.csv", "--out", "again", "--overlays", "none")
+    assert (again.status, again.errors) == (0, [])
+    first, second = (document_of(desk.path / name) for name in ("first", "again"))
+    assert {name: second[name] for name in NUMBERS} == {name: first[name] for name in NUMBERS}
+    assert len(second["gates"]) >= len(limits)
+    assert all(gate["passed"] for gate in second["gates"])
+    assert desk.run("report", "first").status == 0
+
+
+def test_a_network_in_memory(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk.path)
+    network = networks.exact()
+    network.load_state_dict(torch.load("lookup-ap.pt", weights_only=True))
+    how = {"input_size": "64x64", "channels": 1, "normalize": "unit", "heatmap_sigma": 1.5}
+    mahtdiag.evaluate(network, "data", view="AP", out="run", **how)  # type: ignore[arg-type]
+    result = desk.run("init")
+    assert (result.status, result.err) == (0, "")
+    assert result.text.endswith(
+        " gates; its network was in memory: set a checkpoint in it, or use mahtdiag.evaluate in Python\n"
+    )
+    assert "\ncheckpoint" not in written(desk)
+    assert desk.run("report", "run").status == 0
 
 
 def test_the_text(desk: Desk) -> None:

@@ -10,13 +10,16 @@ from mahtdiag.config.project_file import FILE_NAME, PROJECT_FILE, ProjectFile, f
 from mahtdiag.config.settings import KEYS, Value
 from mahtdiag.diagnosis.gates import propose_gates
 from mahtdiag.errors import RunFolderError, UsageError
-from mahtdiag.models.checkpoint import CheckpointFormat
+from mahtdiag.models.checkpoint import IN_MEMORY, CheckpointFormat
 from mahtdiag.models.formats import format_named
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import LATEST, RUNS, Run, open_run
 
 OWN_COORDINATES = "network"
+OF_FILE = ("decode", "uncertainty")
+# 0 without labels as well, where nobody could look.
+OF_LABELS = ("anatomy.level_shifts",)
 KEPT_OF_EVALUATE = ("precision", "allow_failures", "expected_error")
 TEMPLATE_HEADER = (
     "mahtdiag.toml: what a project fixes once; the command line wins over it.",
@@ -37,14 +40,37 @@ class InitRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where predictions come from: a checkpoint, `predictions`, a file of them, or a network in memory."""
+
+    predictions: str | None = None
+    in_memory: bool = False
+
+    @staticmethod
+    def of(document: RunDocument) -> "Source":
+        """That of a run."""
+        path = document.checkpoint.path if document.resolved.from_file else None
+        return Source(path, IN_MEMORY in document.checkpoint.format.split(","))
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether the file may name it."""
+        return self.predictions is None and not self.in_memory
+
+
+@dataclass(frozen=True, slots=True)
 class Initialised:
-    """The file that was written, how many gates it sets, the run it came from, and what is to be known."""
+    """The file that was written, how many gates it sets, the run it came from, and what is to be known.
+
+    `source`: where the predictions of the run come from.
+    """
 
     file: Path
     gates: int
     run: str | None
     needs_trust: bool
     notes: tuple[str, ...]
+    source: "Source"
 
 
 def initialise(request: InitRequest) -> Initialised:
@@ -62,17 +88,17 @@ def initialise(request: InitRequest) -> Initialised:
         raise UsageError(f"--out {request.out}: a folder; name a file, as in {request.out / FILE_NAME}")
     if os.path.lexists(file) and not request.force:
         raise UsageError(f"{request.out}: exists; overwrite it with --force or choose another --out")
-    notes: tuple[str, ...] = ()
+    notes, source = tuple[str, ...](), Source()
     if request.template:
         project, run = ProjectFile(TEMPLATE_HEADER), None
     else:
         found = _finished_run(request)
         project, notes = _project(found, request)
-        run = project.baseline
+        run, source = project.baseline, Source.of(found.document)
     _write(file, file_text(project), request.out)
     active = sum(gate.active for gate in project.gates)
     trust = "evaluate --trust" in project.header[1]
-    return Initialised(request.out, active, run, trust, notes)
+    return Initialised(request.out, active, run, trust, notes, source)
 
 
 def _write(file: Path, text: str, out: Path) -> None:
@@ -91,7 +117,7 @@ def _finished_run(request: InitRequest) -> Run:
     run = open_run(request.run, request.cwd)
     if run.document.status != "complete":
         raise RunFolderError(f"{run.path}: the run is not finished; finish it with evaluate --resume first")
-    if run.document.metrics is None:
+    if not run.document.images.evaluated:
         raise RunFolderError(f"{run.path}: no image was evaluated, so there is nothing to start from")
     return run
 
@@ -103,24 +129,30 @@ def _project(run: Run, request: InitRequest) -> tuple[ProjectFile, tuple[str, ..
     known = _values("model", document)
     if known.get("decode") == OWN_COORDINATES:
         del known["decode"]
+    source, labelled = Source.of(document), document.metrics is not None
+    if source.predictions is not None:
+        known = {name: value for name, value in known.items() if name not in OF_FILE}
+    checkpoint = {"checkpoint": _checkpoint(document, folder, request.cwd)} if source.is_checkpoint else {}
     settings: dict[str, dict[str, Value]] = {
-        "model": _settled(document, known) | {"checkpoint": _checkpoint(document, folder, request.cwd)},
+        "model": _settled(document, known) | checkpoint,
         "data": {
             **_values("data", document),
             "path": _seen_from(folder, document.data.path, request.cwd),
             "view": str(document.view),
+            **({} if labelled else {"no_labels": True}),
         },
         "evaluate": {name: evaluate[name] for name in KEPT_OF_EVALUATE if name in evaluate},
         "loss": _other_than_shown("loss", document),
         "calibration": _other_than_shown("calibration", document),
         **_anatomy(document),
     }
+    proposed = propose_gates(document.model_dump(mode="json", by_alias=True), request.margin)
     project = ProjectFile(
         header=_header(document, path),
         settings=settings,
         known={"model": known},
         remarks=_remarks(document, request.margin),
-        gates=propose_gates(document.model_dump(mode="json", by_alias=True), request.margin),
+        gates=tuple(gate for gate in proposed if labelled or gate.metric not in OF_LABELS),
         baseline=path,
         view=document.view,
     )
@@ -191,9 +223,17 @@ def _seen_from(folder: Path, path: str, cwd: Path) -> str:
 def _header(document: RunDocument, run: str) -> tuple[str, ...]:
     needs_trust = any(kind and (kind.carries_code or kind.needs_factory) for kind in _formats(document))
     evaluate = "evaluate --trust" if needs_trust else "evaluate"
+    judged = "`anatomy`" if document.calibration is None else "`anatomy` and `calibration`"
+    comma = " and" if document.calibration is None else ","
+    enough = f"With it `mahtdiag {evaluate}`{comma} {judged} need no arguments."
+    source = Source.of(document)
+    if source.predictions is not None:
+        enough = "The run read predictions from a file: `mahtdiag evaluate --predictions FILE` names it."
+    elif source.in_memory:
+        enough = "The network of the run was in memory: name a checkpoint, or use `mahtdiag.evaluate`."
     return (
         "mahtdiag.toml: what this project fixes once; the command line wins over it.",
-        f"With it `mahtdiag {evaluate}`, `anatomy` and `calibration` need no arguments.",
+        enough,
         f"Written from the run {toml_value(run)}: {document.images.evaluated} {document.view} images, "
         f"{document.started:%Y-%m-%d}.",
         "A key behind # is not set; what is shown is its default, or an example.",
@@ -222,6 +262,8 @@ def _notes(project: ProjectFile, folder: Path) -> tuple[str, ...]:
     named = {"model": "checkpoint", "data": "path"}
     notes = []
     for table, key in named.items():
+        if key not in project.settings[table]:
+            continue
         text = str(project.settings[table][key])
         parts = [text] if (folder / text).exists() else text.split(",")
         notes += [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mahtdiag.errors import RunFolderError, UsageError
-from mahtdiag.workflows.init.job import Initialised, InitRequest, initialise
+from mahtdiag.workflows.init.job import Initialised, InitRequest, Source, initialise
 from tests.workflows.report_runs import write_report_run
 
 STORED = Path(__file__).parents[2] / "fixtures" / "runs" / "desk"
@@ -29,7 +29,7 @@ def content_of(request: InitRequest) -> dict[str, Any]:
 
 def test_the_file_names_what_the_run_was_made_of(request_: InitRequest) -> None:
     done = initialise(request_)
-    assert done == Initialised(FILE, done.gates, "runs/la", needs_trust=True, notes=())
+    assert done == Initialised(FILE, done.gates, "runs/la", needs_trust=True, notes=(), source=Source())
     content = content_of(request_)
     assert content["model"]["checkpoint"] == "first-la.pt"
     assert content["data"] == {"path": "data", "view": "LA"}
@@ -67,7 +67,7 @@ def test_a_template_needs_no_run(request_: InitRequest, tmp_path: Path) -> None:
     empty.cwd.mkdir()
     with pytest.raises(RunFolderError, match="no finished run in runs"):
         initialise(empty)
-    assert initialise(replace(empty, template=True)) == Initialised(FILE, 0, None, False, ())
+    assert initialise(replace(empty, template=True)) == Initialised(FILE, 0, None, False, (), Source())
     assert content_of(empty)["gates"] == {}
 
 
