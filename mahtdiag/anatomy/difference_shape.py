@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import bdtr, stdtr
+
+from mahtdiag.statistics.normality import normal_p
+from mahtdiag.statistics.ranks import rising_p
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -81,14 +84,8 @@ def difference_shape(predicted: Floats, labelled: Floats, units: Ints) -> Differ
     tail = min(float(stdtr(count - 2, -rising)), float(stdtr(count - 2, falling)))
     mean = (label + prediction) / 2
     away = np.abs(difference - _line(mean, difference))
-    spread = max(_growth_p(np.abs(size), away) for size in (label, prediction, mean))
-    return DifferenceShape(_normal_p(difference), min(1.0, 2 * tail), spread)
-
-
-def _normal_p(values: Floats) -> float:
-    from scipy.stats import normaltest, shapiro
-
-    return float((shapiro if values.size <= 5000 else normaltest)(values).pvalue)
+    spread = max(rising_p(np.abs(size), away) for size in (label, prediction, mean))
+    return DifferenceShape(normal_p(difference), min(1.0, 2 * tail), spread)
 
 
 def _line(x: Floats, y: Floats) -> Floats:
@@ -116,15 +113,6 @@ def _slope_t(x: Floats, y: Floats) -> float:
     return _fit(x, y)[0] / error if error > 0 else 0.0
 
 
-def _growth_p(size: Floats, away: Floats) -> float:
-    from scipy.stats import spearmanr
-
-    if np.ptp(size) == 0 or np.ptp(away) == 0:
-        return 1.0
-    found = spearmanr(size, away)
-    return float(found.pvalue) if found.statistic > 0 else 1.0
-
-
 def percentile_limits(predicted: Floats, labelled: Floats, units: Ints) -> PercentileLimits | None:
     """Limits that hold whatever the shape of the differences; None below `FEWEST_OF_PERCENTILES` units.
 
@@ -132,8 +120,6 @@ def percentile_limits(predicted: Floats, labelled: Floats, units: Ints) -> Perce
     order statistics (binomial), which few units do not have: 146 for both ends. Bland and Altman, Stat
     Methods Med Res 8:135, 1999, section 4.
     """
-    from scipy.stats import binom
-
     difference = predicted - labelled
     known = np.isfinite(difference)
     count = len(np.unique(units[known]))
@@ -141,13 +127,21 @@ def percentile_limits(predicted: Floats, labelled: Floats, units: Ints) -> Perce
         return None
     difference = difference[known]
     lower, upper = (float(each) for each in np.quantile(difference, [0.025, 0.975], method="weibull"))
-    first, last = int(binom.ppf(0.025, count, 0.025)), int(binom.ppf(0.975, count, 0.025)) + 1
+    first, last = _binomial_quantiles(count, 0.025, (0.025, 0.975))
     if first < 1:
         return PercentileLimits(lower, None, upper, None)
-    shares = np.array([first, last]) / (count + 1)
+    shares = np.array([first, last + 1]) / (count + 1)
     low = np.quantile(difference, shares, method="weibull")
     high = np.quantile(difference, 1 - shares[::-1], method="weibull")
     return PercentileLimits(lower, (float(low[0]), float(low[1])), upper, (float(high[0]), float(high[1])))
+
+
+def _binomial_quantiles(count: int, chance: float, shares: tuple[float, ...]) -> list[int]:
+    """The fewest successes of `count` that so large a share of all draws has at most."""
+    # Ten standard deviations above the mean hold all but nothing.
+    most = min(count, int(count * chance + 10 * np.sqrt(count * chance)) + 10)
+    cumulative = bdtr(np.arange(most + 1.0), count, chance)
+    return [int(place) for place in np.searchsorted(cumulative, shares)]
 
 
 def regression_limits(predicted: Floats, labelled: Floats) -> RegressionLimits:

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 
 from mahtdiag.calibration.by_chance import MIN_UNITS, MaceByChance, by_group
 from mahtdiag.calibration.scores import FloatArray, IntArray, Points
@@ -118,10 +117,7 @@ def _codes_of_points(points: Points, grouping: Grouping) -> IntArray:
 
 
 def _add_up(sums: FloatArray, codes: IntArray, groups: int) -> FloatArray:
-    chooser = sparse.csr_array(
-        (np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(groups, len(codes))
-    )
-    return np.asarray(chooser @ sums, dtype=np.float64)
+    return np.stack([np.bincount(codes, column, groups) for column in sums.T], axis=1)
 
 
 def _images_by_group(points: Points, codes: IntArray, groups: int) -> list[int]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import exp, log, pi
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from mahtdiag.calibration.scores import LEVELS, FloatArray, IntArray, mean_absolute_gap
 
@@ -53,6 +53,8 @@ def fit_student(squares: FloatArray) -> StudentT:
     `squares`: [cells, 2] from `squares_by_size`, parts added up. Degrees from 0.5 to 200.
     Raises ValueError where all residuals are 0. Source: Lange, Little, Taylor, J. Am. Stat. Assoc. 84 (1989).
     """
+    from scipy import optimize
+
     filled = squares[:, 0] > 0
     count, square = squares[filled, 0], squares[filled, 1] / squares[filled, 0]
     if not square.any():

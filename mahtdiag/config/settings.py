@@ -88,7 +88,9 @@ def optional(key: OptionKey) -> Any:
 class SettingsTable(BaseModel):
     """A table of the configuration: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, defer_build=True
+    )
 
     truths: ClassVar[frozenset[str]] = frozenset()
     """Names of the keys that take true and false."""

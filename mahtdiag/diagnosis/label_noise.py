@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from mahtdiag.diagnosis.measured import measure_agreement
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
@@ -173,7 +173,7 @@ def _on_log_scale(mean: float, influence: Floats) -> Bounded:
     if count < FEWEST_UNITS or mean <= 0:
         return Bounded(mean, float("nan"), float("nan"))
     error = np.sqrt(count / (count - 1) * (influence**2).sum()) / mean
-    reach = float(np.exp(t.ppf(0.975, count - 1) * error))
+    reach = float(np.exp(stdtrit(count - 1, 0.975) * error))
     return Bounded(mean, mean / reach, mean * reach)
 
 

@@ -53,6 +53,8 @@ class Section(BaseModel):
         allow_inf_nan=False,
         populate_by_name=True,
         json_schema_serialization_defaults_required=True,
+        # Most are parts of `RunDocument` and are needed with it alone.
+        defer_build=True,
     )
 
     def to_json(self) -> str:

@@ -128,11 +128,12 @@ def keypoints_rows(table: RunTable) -> pa.Table:
 def read_images(rows: pa.Table, columns: Columns) -> tuple[dict[str, Values], tuple[Failure, ...]]:
     """These columns of the evaluated images, and the images that failed."""
     evaluated = np.array([status == OK for status in rows.column("status").to_pylist()], dtype=np.bool_)
+    failed = [] if evaluated.all() else rows.select(OF_FAILURES).filter(pa.array(~evaluated)).to_pylist()
     failures = tuple(
         Failure(row["image"], row["reason"] or "unknown", row["image_sha256"], row["annotation_sha256"])
-        for row in rows.select(OF_FAILURES).filter(pa.array(~evaluated)).to_pylist()
+        for row in failed
     )
-    kept = rows.filter(pa.array(evaluated)) if failures else rows
+    kept = rows.filter(pa.array(evaluated)) if failed else rows
     return {column.name: _values(kept.column(column.names[0]), column) for column in columns}, failures
 
 
@@ -168,8 +169,8 @@ def read_keypoints(
         for column, block in zip(columns, blocks, strict=True):
             for part, name in enumerate(column.names):
                 block[first:last, part] = table.column(name).to_numpy()
-        names = table.column("image").take(np.arange(0, table.num_rows, k)).to_pylist()
-        images += (str(name) for name in names)
+        names = table.column("image")
+        images += (str(names[row]) for row in range(0, table.num_rows, k))
         first = last
     values: dict[str, Values] = {}
     for column, block in zip(columns, blocks, strict=True):
@@ -387,10 +388,13 @@ def iter_tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
 
 def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The columns of a schema, null where the table has none of that name."""
-    columns = [
-        table.column(field.name).cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
+    found = [
+        table.column(field.name) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
-    return pa.Table.from_arrays(columns, schema=schema)
+    # Most are of their type, and what casts takes a while to import.
+    typed = [
+        column if column.type == field.type else column.cast(field.type)
+        for column, field in zip(found, schema, strict=True)
+    ]
+    return pa.Table.from_arrays(typed, schema=schema)

@@ -7,20 +7,15 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.files import RecordedFiles
-from mahtdiag.data.images import decode_image
-from mahtdiag.data.images.network_input import Image
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
-from mahtdiag.reports.overlay.draw import draw_overlay, is_signed, signed
-from mahtdiag.reports.overlay.heat import Heat
-from mahtdiag.reports.overlay.paper import draw_paper
 from mahtdiag.runs.files import reporting_write_errors, write_file
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import Run
@@ -28,6 +23,11 @@ from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.records import Floats, ImageRecord, Sample
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.progress import Progress
+
+if TYPE_CHECKING:
+    # What decodes and draws is imported where that is done: most commands do neither.
+    from mahtdiag.data.images.network_input import Image
+    from mahtdiag.reports.overlay.heat import Heat
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -93,6 +93,8 @@ def remove_pictures(folder: Path, pattern: str, command: str) -> None:
 
 def _drawn_by(command: str, path: Path) -> bool:
     """Whether it is a picture of this command; what cannot be read is taken for somebody else's."""
+    from mahtdiag.reports.overlay.draw import is_signed
+
     if path.is_symlink() or not path.is_file():
         return False
     try:
@@ -117,11 +119,15 @@ def picture_name(image: str) -> str:
     return f"{stem}.png"
 
 
-def image_of(places: Sequence[Path], name: str, sha256: str | None, *, upright: bool = False) -> Image | None:
+def image_of(
+    places: Sequence[Path], name: str, sha256: str | None, *, upright: bool = False
+) -> "Image | None":
     """The pixels of an image, from the first place that still holds it; None where none does.
 
     `sha256`: what its content has to be; None where that is not known. `upright`: turned by its tag.
     """
+    from mahtdiag.data.images import decode_image
+
     for path in places:
         try:
             content = path.read_bytes()
@@ -132,12 +138,12 @@ def image_of(places: Sequence[Path], name: str, sha256: str | None, *, upright: 
     return None
 
 
-def pictures_of(run: Run, table: RunTable, data: Path | None) -> Callable[[int], Image | None]:
+def pictures_of(run: Run, table: RunTable, data: Path | None) -> "Callable[[int], Image | None]":
     """The pixels of an image by its row, None where they are gone or another image now."""
     files = RecordedFiles(run.cwd / (run.document.data.path if data is None else data))
     upright = run.document.resolved.upright
 
-    def picture(row: int) -> Image | None:
+    def picture(row: int) -> "Image | None":
         name = table.image[row]
         path = PurePosixPath(name)
         # A run folder made elsewhere must not show files from outside the data folder.
@@ -149,15 +155,18 @@ def pictures_of(run: Run, table: RunTable, data: Path | None) -> Callable[[int],
 
 
 def overlay_of(
-    image: Image,
+    image: "Image",
     record: ImageRecord,
     skeleton: Skeleton,
     *,
     labels_judged: bool = False,
     style: OverlayStyle = OverlayStyle.PANEL,
-    heat: Heat | None = None,
+    heat: "Heat | None" = None,
 ) -> bytes:
     """The overlay of an image with all that its record says of it; on paper the spine alone."""
+    from mahtdiag.reports.overlay.draw import draw_overlay
+    from mahtdiag.reports.overlay.paper import draw_paper
+
     if style is OverlayStyle.PAPER:
         return draw_paper(image, record, skeleton, heat=heat)
     return draw_overlay(
@@ -182,6 +191,8 @@ def draw_into(
 
     Raises RunFolderError where the folder cannot be written to.
     """
+    from mahtdiag.reports.overlay.draw import signed
+
     gone = []
     with in_order(draw, (task for _, task in tasks), usual_workers()) as pictures:
         for (name, task), png in zip(tasks, pictures, strict=True):
@@ -221,13 +232,15 @@ def write_overlays(
     samples: Mapping[str, Sample],
     workers: int,
     style: OverlayStyle = OverlayStyle.PANEL,
-    heat: Callable[[Sample], Heat | None] | None = None,
+    heat: "Callable[[Sample], Heat | None] | None" = None,
 ) -> int:
     """Draw and write the chosen overlays, and say how many; one that exists is drawn again.
 
     `samples`: the images by name, where they lie and how they are read, as far as they are there. `heat`:
     what lies over an image.
     """
+    from mahtdiag.data.images import decode_image
+
     rows = [row for row in worst_rows(table.urgency, choice) if table.image[row] in samples]
     if not rows:
         return 0

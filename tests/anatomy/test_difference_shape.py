@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mahtdiag.anatomy.difference_shape import (
+    _binomial_quantiles,
     difference_shape,
     percentile_limits,
     regression_limits,
@@ -104,3 +105,9 @@ def test_nothing_is_said_of_few_or_of_equal_ones() -> None:
     assert np.isnan([equal.p_normal, equal.p_bias, equal.p_spread]).all()
     constant = difference_shape(predicted - labelled + 5.0, np.full(18, 5.0), np.arange(18))
     assert constant.p_spread == 1.0
+
+
+def test_binomial_quantiles_against_scipy() -> None:
+    for count in (39, 146, 147, 1000, 100_000):
+        expected = [int(stats.binom.ppf(share, count, 0.025)) for share in (0.025, 0.975)]
+        assert _binomial_quantiles(count, 0.025, (0.025, 0.975)) == expected

@@ -261,7 +261,7 @@ def slow_pictures() -> Lookup:
         time.sleep(float(os.environ.get(PAUSE, "0")))
         return draw_overlay(*arguments, **more)
 
-    mock.patch("mahtdiag.workflows.pictures.draw_overlay", slowly).start()
+    mock.patch("mahtdiag.reports.overlay.draw.draw_overlay", slowly).start()
     return exact()
 
 

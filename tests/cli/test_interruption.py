@@ -257,7 +257,7 @@ def make_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         object.__setattr__(self, "seconds", seconds)
 
     monkeypatch.setattr("mahtdiag.runs.folder.FlushLimits.__init__", short_limits)
-    monkeypatch.setattr("mahtdiag.workflows.pictures.draw_overlay", lambda *_, **__: b"an overlay")
+    monkeypatch.setattr("mahtdiag.reports.overlay.draw.draw_overlay", lambda *_, **__: b"an overlay")
 
 
 def one_more(desk: Desk, name: str) -> Finished:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, FEWEST_IMAGES, Explanation, Ints, Pair, Places
 from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, Skeleton
@@ -79,9 +79,17 @@ def matched_order(places: Places) -> Ints | None:
     # A keypoint with nothing to compare keeps its own label.
     cost[idle] = cost.max() + 1.0
     cost[idle, idle] = cost.min() - 1.0
-    rows, columns = linear_sum_assignment(cost)
+    rows, columns = _assignment(cost)
     order: Ints = columns[np.argsort(rows)].astype(np.int64)
     return order
+
+
+def _assignment(cost: NDArray[np.float64]) -> tuple[Ints, Ints]:
+    # It takes a fifth of a second to import, which only an evaluation needs.
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(cost)
+    return rows, columns
 
 
 def image_explanations(places: Places) -> list[Explanation]:
@@ -103,7 +111,7 @@ def image_explanations(places: Places) -> list[Explanation]:
     cost = np.where(np.isfinite(cost), cost, highest + 1.0)
     # A label that fits another image a little better is still that image's own.
     cost[np.diag_indices(count)] -= np.log(_LEAST_OF_ANOTHER)
-    _, order = linear_sum_assignment(cost)
+    _, order = _assignment(cost)
     moved = int((order != np.arange(count)).sum())
     if moved < max(FEWEST_IMAGES, _LEAST_MOVED * count):
         return []

@@ -20,7 +20,6 @@ from mahtdiag.diagnosis.copies import (
     shared_patients,
 )
 from mahtdiag.errors import DataError
-from mahtdiag.reports.overlay.pairs import draw_pair
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Sample
 from mahtdiag.workflows.pictures import draw_into, image_of, remove_pictures, usual_workers
@@ -247,6 +246,8 @@ def draw_copies(
 
     Raises RunFolderError where the folder cannot be written to.
     """
+    from mahtdiag.reports.overlay.pairs import draw_pair
+
     folder = out / COPIES
     if folder.is_dir():
         remove_pictures(folder, "*.png", command)

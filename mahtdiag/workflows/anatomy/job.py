@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.settings import Settings
-from mahtdiag.data.readers import open_dataset, require_labels
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.conditions import Conditions
@@ -23,7 +23,6 @@ from mahtdiag.diagnosis.setup.registry import check_setup
 from mahtdiag.diagnosis.spacing import spacing_xy_mm
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow
-from mahtdiag.reports.figures.registry import agreement_files
 from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
@@ -31,8 +30,6 @@ from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, Ima
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
-from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
-from mahtdiag.workflows.anatomy.images import ReadImages, read_images
 from mahtdiag.workflows.anatomy.overlays import (
     draw_judged,
     require_apart,
@@ -51,7 +48,11 @@ from mahtdiag.workflows.gates.judging import (
 )
 from mahtdiag.workflows.pictures import OVERLAYS
 from mahtdiag.workflows.progress import Progress
-from mahtdiag.workflows.second_labels import OtherSet, noise_by_copies, noise_of_labels, spacings_mm
+
+if TYPE_CHECKING:
+    # What reads and draws images is imported where that is done: a run is judged without.
+    from mahtdiag.workflows.anatomy.images import ReadImages
+    from mahtdiag.workflows.second_labels import OtherSet
 
 FOLDER = GATES = "anatomy"
 OF_RUN = ("anatomy.level_shifts", "anatomy.suspicious_labels")
@@ -145,6 +146,8 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
         report = _with_pictures(report, run)
         report = _with_overlays(report, request, run, table, progress)
     if request.labels2 is not None:
+        from mahtdiag.workflows.second_labels import noise_of_labels
+
         spacing_mm = spacing_xy_mm(table) if table.has(RunTable.pixel_spacing_mm) else None
         second = _second(request, request.labels2, run.view)
         report = replace(report, noise=noise_of_labels(table, table.gt_px, spacing_mm, second))
@@ -179,6 +182,8 @@ def _run_notes(run: Run) -> tuple[str, ...]:
 
 def _with_pictures(report: AnatomyReport, run: Run) -> AnatomyReport:
     """Writes the Bland–Altman plots into the run folder; one that cannot be written to gets a note."""
+    from mahtdiag.reports.figures.registry import agreement_files
+
     written: list[str] = []
     pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
     try:
@@ -220,6 +225,10 @@ def _with_gates(
 
 def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> Anatomy:
     """Labels alone: no model, no inference."""
+    from mahtdiag.data.readers import open_dataset, require_labels
+    from mahtdiag.workflows.anatomy.images import read_images
+    from mahtdiag.workflows.second_labels import noise_of_labels, spacings_mm
+
     rules = request.rules()
     dataset = open_dataset(request.cwd / path, _view_of_labels(request), _options(request))
     require_labels(dataset)
@@ -280,7 +289,9 @@ def _options(request: AnatomyRequest) -> ReadOptions:
     return replace(data.read_options(), format=request.data_format or data.format)
 
 
-def _second(request: AnatomyRequest, path: Path, view: View) -> OtherSet:
+def _second(request: AnatomyRequest, path: Path, view: View) -> "OtherSet":
+    from mahtdiag.workflows.second_labels import OtherSet
+
     return OtherSet(str(path), request.cwd / path, view, _options(request).of_another_set())
 
 
@@ -288,6 +299,9 @@ def _with_copies(
     report: AnatomyReport, request: AnatomyRequest, samples: Sequence[Sample], view: View, progress: Progress
 ) -> AnatomyReport:
     """Held against each other and another set, with pictures of the pairs where a folder is named."""
+    from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
+    from mahtdiag.workflows.second_labels import noise_by_copies
+
     against = None if request.against is None else _second(request, request.against, view)
     found, theirs = find_copies(samples, against, progress, strict=request.strict_copies)
     if request.pictures and request.out is not None:
@@ -316,7 +330,7 @@ def _view_of_labels(request: AnatomyRequest) -> View | None:
     return request.view or (None if configured in (None, "auto") else View(str(configured)))
 
 
-def _columns(read: ReadImages, skeleton: Skeleton) -> dict[str, Values]:
+def _columns(read: "ReadImages", skeleton: Skeleton) -> dict[str, Values]:
     """Labels in the place of predictions, and the images they belong to."""
     points_px = np.array([sample.keypoints_px for sample, _ in read.kept], dtype=np.float64)
     width, height = read.size_px.T

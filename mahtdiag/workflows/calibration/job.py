@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,6 @@ from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
 from mahtdiag.errors import ExitStatus, UsageError
-from mahtdiag.reports.figures.calibration import PlotData
-from mahtdiag.reports.figures.registry import SIGMA_FIGURES, FigureData, titled_files
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.reports.tables.setup import plausibility_note
 from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, write_recalibration
@@ -34,6 +33,10 @@ from mahtdiag.workflows.calibration.recalibration import (
     require_other_data,
 )
 from mahtdiag.workflows.gates.judging import judge_baseline, judged, notes_on, status_of
+
+if TYPE_CHECKING:
+    # Figures are imported where they are drawn.
+    from mahtdiag.reports.figures.calibration import PlotData
 
 PICTURES = "calibration"
 AS_THE_RUN = CalibrationSettings()
@@ -161,6 +164,8 @@ def _write_pictures(sigma: JudgedSigma) -> tuple[tuple[Path, ...], tuple[str, ..
     """Draw and write; a run folder that cannot be written to costs the pictures, not the numbers."""
     if sigma.report.n_keypoints == 0:
         return (), ("no pictures: no keypoint has both a label and a valid σ",)
+    from mahtdiag.reports.figures.registry import SIGMA_FIGURES, FigureData, titled_files
+
     folder = sigma.run.path / PICTURES
     written: list[Path] = []
     try:
@@ -175,8 +180,10 @@ def _write_pictures(sigma: JudgedSigma) -> tuple[tuple[Path, ...], tuple[str, ..
     return tuple(written), ()
 
 
-def plot_data(sigma: JudgedSigma) -> PlotData:
+def plot_data(sigma: JudgedSigma) -> "PlotData":
     """What the pictures of a judged run show."""
+    from mahtdiag.reports.figures.calibration import PlotData
+
     points = sigma.points()
     distance, _ = conformal_scores(points)
     return PlotData(
