@@ -71,6 +71,8 @@ class Numbers(Mapping[str, Number]):
         self._names = {without_section(path): None for path in paths_of(self._content)}
 
     def __getitem__(self, name: str) -> Number:
+        if not isinstance(name, str):
+            raise UnknownNumberError(f"the run has no number {name!r}")
         name = without_section(name)
         value = find_number(self._content, name) if name in self._names else None
         if value is None:

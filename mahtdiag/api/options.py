@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
+from mahtdiag.api.paths import path_of
 from mahtdiag.config.project_file import parse_settings, read_settings
 from mahtdiag.config.settings import Settings, settings_from_options
 from mahtdiag.errors import UsageError
@@ -81,12 +82,13 @@ def settings_of(
     if unknown:
         raise UsageError(*unknown)
     said = {f"--{name.replace('_', '-')}": _as_typed(name, value) for name, value in given.items()}
+    path_of(data, "data")
     asked = settings_from_options({**said, "DATA": os.fspath(data)})
     if config is None:
         return asked
     if isinstance(config, Mapping):
         return parse_settings(config, "config").overridden_by(asked)
-    return read_settings(Path(config), Path.cwd()).overridden_by(asked)
+    return read_settings(path_of(config, "config"), Path.cwd()).overridden_by(asked)
 
 
 def _unknown(name: str) -> str:

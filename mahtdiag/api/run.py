@@ -13,6 +13,7 @@ from mahtdiag.anatomy.rules import select_rules
 from mahtdiag.api.html import html_table, html_text
 from mahtdiag.api.judged import FINDINGS, Anatomy, Calibration, Comparison, Difference
 from mahtdiag.api.numbers import Number, Numbers, numbers_html
+from mahtdiag.api.paths import path_of
 from mahtdiag.api.tables import Table
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.gates import GateResult
@@ -43,7 +44,7 @@ def load(run: str | os.PathLike[str] | int | None = None) -> "Run":
     An interrupted run is read as far as it got, see `Run.complete`. Raises MahtdiagError, in one line each,
     for what is no run, is damaged, or was changed since it was finished.
     """
-    path = None if run is None else Path(str(run) if isinstance(run, int) else run)
+    path = None if run is None else path_of(str(run) if isinstance(run, int) else run, "run")
     return Run(reading.open_run(path, Path.cwd()))
 
 
@@ -224,7 +225,7 @@ class Run:
         from mahtdiag.reports.json import comparison_content
         from mahtdiag.reports.tables.comparison import comparison_parts
 
-        path = other.path if isinstance(other, Run) else Path(other)
+        path = other.path if isinstance(other, Run) else path_of(other, "other run")
         request = CompareRequest(
             (self.path, path), Settings(), self._run.cwd, tuple(margins), strict=strict, common=common
         )
@@ -268,7 +269,7 @@ class Run:
         """
         from mahtdiag.workflows.report.job import ReportRequest, write_report
 
-        file, cwd = None if out is None else Path(out), self._run.cwd
+        file, cwd = None if out is None else path_of(out, "out"), self._run.cwd
         request = ReportRequest(Settings(), self.path, file, DEFAULT_GALLERY, None, cwd)
         return cwd / write_report(request, NoProgress()).path
 

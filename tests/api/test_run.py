@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -237,3 +239,28 @@ def test_the_page(desk: Path) -> None:
     page = run.report()
     assert page == run.path / "report.html"
     assert run.report(desk / "other.html").read_bytes()[:15] == page.read_bytes()[:15] == b"<!DOCTYPE html>"
+
+
+@pytest.mark.parametrize("wrong", [3.5, b"runs/a", ["runs/a"]])
+def test_what_is_no_path_is_an_error_in_one_line(desk: Path, wrong: object) -> None:
+    kind = type(wrong).__name__
+    run = mahtdiag.load("runs/a")
+    calls: dict[str, Callable[[], object]] = {
+        "run": lambda: mahtdiag.load(wrong),  # type: ignore[arg-type]
+        "other run": lambda: run.compare(wrong),  # type: ignore[arg-type]
+        "out": lambda: run.report(wrong),  # type: ignore[arg-type]
+        "data": lambda: mahtdiag.evaluate("ap.pt", wrong),  # type: ignore[arg-type]
+        "config": lambda: mahtdiag.evaluate("ap.pt", "data", config=wrong),  # type: ignore[arg-type]
+    }
+    for what, call in calls.items():
+        with pytest.raises(UsageError) as refused:
+            call()
+        assert str(refused.value) == f"{what}: expected a path, found {kind}"
+
+
+def test_a_key_that_is_no_name_is_no_number(desk: Path) -> None:
+    wrong: Any = 3
+    numbers = mahtdiag.load("runs/a").numbers
+    assert wrong not in numbers
+    with pytest.raises(KeyError, match=r"no number 3$"):
+        numbers[wrong]

@@ -50,7 +50,8 @@ def rank_runs(request: RunsRequest) -> RunsResult:
     named = request.folder or Path(RUNS)
     folder = request.cwd / named
     if not folder.is_dir():
-        raise RunFolderError(f"{named}: no such folder; name the one that holds the runs")
+        why = "not a folder" if os.path.lexists(folder) else "no such folder"
+        raise RunFolderError(f"{named}: {why}; name the one that holds the runs")
     if (folder / DOCUMENT).exists():
         raise RunFolderError(
             f"{named}: a run itself; name the folder that holds it, or use `mahtdiag report`"

@@ -169,7 +169,7 @@ def test_what_cannot_be_listed(desk: Path) -> None:
         ("nothing", "nothing: no such folder"),
         ("runs/a", "runs/a: a run itself"),
         ("data", "data: no run in it"),
-        ("now.toml", "now.toml: no such folder"),
+        ("now.toml", "now.toml: not a folder; name the one that holds the runs"),
     ):
         with pytest.raises(RunFolderError, match=problem):
             ranked(desk, folder)
