@@ -16,6 +16,7 @@ from mahtdiag.api.run import Run
 from mahtdiag.config.settings import Settings
 from mahtdiag.errors import DataError, InterruptedRunError, SetupRefusedError
 from mahtdiag.models.in_memory import as_network, lent, name_of, place_of
+from mahtdiag.runs.files import RUN_FILES, remove_files
 from mahtdiag.schema.choices import NO_IMAGES
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, Evaluation
 from mahtdiag.workflows.evaluate.job import evaluate as run_job
@@ -100,6 +101,8 @@ def _run(
     )
     try:
         evaluation = run_job(request, shown)
+        if evaluation.numbers is None:
+            remove_files(evaluation.run.path, RUN_FILES)
         _require_result(evaluation)
     except BaseException as error:
         if kept is not None:

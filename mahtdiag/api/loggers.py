@@ -22,10 +22,13 @@ class Sink:
     artifact: Callable[[Path], object]
 
 
+EXPECTED_LOGGER = "expected tensorboard, mlflow, wandb, or a function of numbers and step"
+
+
 def logger_named(name: str) -> Sink:
     """The logger of a library. Raises UsageError that names the extra where it is not installed."""
     if name not in _SINKS:
-        raise UsageError(f"log={name!r}: expected {', '.join(_SINKS)}, or a function of numbers and step")
+        raise UsageError(f"log={name!r}: {EXPECTED_LOGGER}")
     return _SINKS[name]()
 
 

@@ -9,7 +9,7 @@ from typing import Unpack
 from torch import nn
 
 from mahtdiag.api.evaluating import evaluate
-from mahtdiag.api.loggers import Log, LoggerName, logger_named
+from mahtdiag.api.loggers import EXPECTED_LOGGER, Log, LoggerName, logger_named
 from mahtdiag.api.options import EvaluateOptions, PathLike, settings_of
 from mahtdiag.api.run import Run
 from mahtdiag.config.settings import Settings
@@ -70,6 +70,8 @@ class Monitor:
         if isinstance(log, str):
             self._sink = logger_named(log)
             self._log = self._sink.log
+        elif log is not None and not callable(log):
+            raise UsageError(f"log={log!r}: {EXPECTED_LOGGER}")
         else:
             self._log = log
         self._watch: Watch | None = None

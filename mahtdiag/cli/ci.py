@@ -15,7 +15,7 @@ import typer
 from mahtdiag.cli.options import OutputFormat
 from mahtdiag.cli.output import IN_ACTIONS, tell, write_bytes
 from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
-from mahtdiag.runs.files import write_named
+from mahtdiag.runs.files import RUN_FILES, write_named
 from mahtdiag.workflows.progress import keep_work
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 STDOUT = Path("-")
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
-# What a run consists of, see `mahtdiag.runs.reading`, which is slow to import.
-RUN_FILES = ("run.json", "images.parquet", "keypoints.parquet")
 MOST_SUMMARY_BYTES = 1024 * 1024
 UNFINISHED = "not finished: the command was killed, or is still running"
 

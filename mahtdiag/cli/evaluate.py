@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from mahtdiag.cli import options
-from mahtdiag.cli.ci import RUN_FILES, ci_results
+from mahtdiag.cli.ci import ci_results
 from mahtdiag.cli.output import kept_for_the_result, progress_shown, write_result
 from mahtdiag.engine.ranks import Ranks, of_this_process
 from mahtdiag.errors import MahtdiagError, UsageError
-from mahtdiag.runs.files import remove_files
+from mahtdiag.runs.files import RUN_FILES, remove_files
 
 if TYPE_CHECKING:
     from mahtdiag.reports.ci.record import CiRecord

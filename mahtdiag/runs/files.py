@@ -12,6 +12,8 @@ from typing import BinaryIO, Final
 from mahtdiag.errors import RunFolderError, UsageError
 
 TEMPORARY_PREFIX: Final = ".tmp-"
+# What a run consists of, see `mahtdiag.runs.reading`, which is slow to import.
+RUN_FILES: Final = ("run.json", "images.parquet", "keypoints.parquet")
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})

@@ -206,6 +206,7 @@ def test_what_is_wrong_before_training_is_an_error(monkeypatch: pytest.MonkeyPat
         ({"every": 0}, "every=0: give 1 or more"),
         ({"images": 0}, "images=0: give 1 or more"),
         ({"log": "excel"}, "log='excel': expected tensorboard, mlflow, wandb"),
+        ({"log": 3}, "log=3: expected tensorboard, mlflow, wandb, or a function of numbers and step"),
     ):
         with pytest.raises(UsageError) as caught:
             mahtdiag.Monitor("data", **wrong)
@@ -221,6 +222,46 @@ def test_what_is_wrong_before_training_is_an_error(monkeypatch: pytest.MonkeyPat
         UsageError, match=r"^lightning_callback needs lightning: pip install 'mahtdiag\[lightning\]'$"
     ):
         mahtdiag.lightning_callback("data")
+
+
+def test_data_that_is_no_path_is_an_error_before_training() -> None:
+    nothing: Any = None
+    with pytest.raises(UsageError, match=r"^data: expected a path, found NoneType$"):
+        mahtdiag.Monitor(nothing)
+
+
+def test_an_empty_set_is_told_once_and_leaves_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "none").mkdir()
+    log: Log = []
+    watched = monitor(log, "none")
+    assert [dict(watched.check(lookup(), step)) for step in range(3)] == [{}, {}, {}]
+    assert watched.finish(lookup(), "runs/end") is None
+    assert log == []
+    why = "none: no image and no annotation: a set has NAME.jpg, .png, .tif or .bmp beside NAME.csv"
+    told = [message.partition(", in one folder")[0] for message in caplog.messages]
+    assert told == [f"the validation set was not judged: {why}", f"no report was written: {why}"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_network_of_nan_leaves_no_run_in_the_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Nowhere(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.full((len(images), 20, 16, 16), torch.nan)
+
+    watched = monitor([])
+    assert dict(watched.check(Nowhere(), 0)) == dict(watched.check(Nowhere(), 1)) == {}
+    assert watched.finish(Nowhere(), "runs/end") is None
+    first, last = caplog.messages
+    assert first.startswith(
+        "the validation set was not judged: data: no image could be evaluated; the first: "
+    )
+    assert last.startswith("no report was written: data: none of 6 images could be evaluated; the first: ")
+    assert not (tmp_path / "runs" / "end").exists()
+    run = watched.finish(lookup(), "runs/end")
+    assert run is not None
+    assert run.radial_error_px is not None
 
 
 @pytest.mark.slow
