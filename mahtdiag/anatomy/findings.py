@@ -1,6 +1,6 @@
 """Is this spine possible? All rules over all images, from one array of keypoints to columns of findings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -119,7 +119,10 @@ class Findings:
     def codes_per_image(self) -> tuple[tuple[str, ...], ...]:
         """Codes that fired in each image, each once, in the order of the rules."""
         codes = [rule.code for rule in self.rules]
-        return tuple(tuple(codes[n] for n in np.flatnonzero(row)) for row in self.fired())
+        found: list[list[str]] = [[] for _ in range(self.images)]
+        for image, rule in zip(*(places.tolist() for places in np.nonzero(self.fired())), strict=True):
+            found[image].append(codes[rule])
+        return tuple(map(tuple, found))
 
     def codes_of_places(self) -> tuple[tuple[str, ...], ...]:
         """The same without A603: what is not annotated is in no wrong place."""
@@ -137,25 +140,27 @@ class Findings:
 
     def of_image(self, image: int) -> tuple[Finding, ...]:
         """The findings of one image, in the order of the rules."""
-        broken = [(rule.code, limit.unit) for rule in self.rules for limit in rule.limits]
         first, last = np.searchsorted(self.image, [image, image + 1]).tolist()
-        return tuple(self._finding(row, *broken[self.key[row]]) for row in range(first, last))
+        return tuple(self.rows(np.arange(first, last))._each())
 
     def per_image(self) -> tuple[tuple[Finding, ...], ...]:
-        """The findings of every image."""
-        return tuple(map(self.of_image, range(self.images)))
+        """The findings of every image, in the order of the rules."""
+        found: list[list[Finding]] = [[] for _ in range(self.images)]
+        for finding in self._each():
+            found[finding.image].append(finding)
+        return tuple(map(tuple, found))
 
-    def _finding(self, row: int, code: str, unit: str) -> Finding:
-        return Finding(
-            code=code,
-            image=int(self.image[row]),
-            vertebra=self.skeleton.levels[int(self.level[row])],
-            value=float(self.value[row]),
-            unit=unit,
-            limit=float(self.limit[row]),
-            severity=float(self.severity[row]),
-            keypoints=tuple(np.flatnonzero(self.blame[row]).tolist()),
-        )
+    def _each(self) -> Iterator[Finding]:
+        broken = [(rule.code, limit.unit) for rule in self.rules for limit in rule.limits]
+        blamed: list[list[int]] = [[] for _ in range(len(self))]
+        for row, keypoint in zip(*(places.tolist() for places in np.nonzero(self.blame)), strict=True):
+            blamed[row].append(keypoint)
+        columns = (self.key, self.image, self.level, self.value, self.limit, self.severity)
+        rows = zip(*(column.tolist() for column in columns), blamed, strict=True)
+        for key, image, level, value, limit, severity, keypoints in rows:
+            code, unit = broken[key]
+            vertebra = self.skeleton.levels[level]
+            yield Finding(code, image, vertebra, value, unit, limit, severity, tuple(keypoints))
 
 
 _COLUMNS = ("key", "image", "level", "value", "limit", "severity", "blame")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import pi, sqrt
 
@@ -9,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from mahtdiag.calibration.clustered import critical_value
-from mahtdiag.calibration.scores import LEVELS, FloatArray, IntArray, mean_absolute_gap
+from mahtdiag.calibration.scores import LEVELS, BoolArray, FloatArray, IntArray, mean_absolute_gap
 
 MIN_UNITS = 10
 """Below so many images, or patients, nobody can tell how much the errors of one hang together."""
@@ -42,18 +43,31 @@ def mace_by_chance(size: FloatArray, unit: IntArray, seed: int = 0) -> MaceByCha
     units = len(codes)
     if units < MIN_UNITS:
         return None
-    rng = np.random.default_rng(seed)
-    if units > _MOST_UNITS:
-        chosen = np.zeros(units, dtype=np.bool_)
-        chosen[rng.permutation(units)[:_MOST_UNITS]] = True
+    chosen, weights = _drawn(units, seed)
+    if not chosen.all():
         kept = chosen[unit]
         size, unit = size[kept], (np.cumsum(chosen) - 1)[unit[kept]]
-    looked_at = min(units, _MOST_UNITS)
+    looked_at = weights.shape[1]
     gaps = _gaps(size, unit, looked_at) / sqrt(1.0 - 1.0 / looked_at) * sqrt(looked_at / units)
     mean = sqrt(2.0 / pi) * float(np.sqrt((gaps**2).sum(axis=0)).mean())
-    drawn = mean_absolute_gap(rng.normal(size=(_DRAWS, looked_at)) @ gaps + LEVELS)
+    drawn = mean_absolute_gap(weights @ gaps + LEVELS)
     widened = critical_value(1.0 - _USUAL, looked_at) / special.ndtri(0.5 + 0.5 * _USUAL)
     return MaceByChance(mean, float(np.quantile(drawn, _USUAL) * widened))
+
+
+@lru_cache(maxsize=1)
+def _drawn(units: int, seed: int) -> tuple[BoolArray, FloatArray]:
+    """Which of the units are looked at `[U]`, and random weights of these `[draws, looked at]`.
+
+    Kept for the next group, which mostly has as many units.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = np.ones(units, dtype=np.bool_)
+    if units > _MOST_UNITS:
+        chosen[rng.permutation(units)[_MOST_UNITS:]] = False
+    weights = rng.normal(size=(_DRAWS, min(units, _MOST_UNITS)))
+    chosen.flags.writeable = weights.flags.writeable = False
+    return chosen, weights
 
 
 def _gaps(size: FloatArray, unit: IntArray, units: int) -> FloatArray:

@@ -11,7 +11,14 @@ from math import ceil, inf
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.scores import FloatArray, IntArray, Points, mahalanobis_squared, radial_error_px
+from mahtdiag.calibration.scores import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Points,
+    mahalanobis_squared,
+    radial_error_px,
+)
 
 CONFORMAL_LEVELS: tuple[float, ...] = (0.68, 0.9, 0.95)
 """Shares that conformal regions are fitted for."""
@@ -75,10 +82,15 @@ def conformal_limit(scores: ArrayLike, coverage: float, units: ArrayLike | None 
         place = ceil((ordered.size + 1) * coverage - 1e-9)
         return inf if place > ordered.size else float(np.partition(ordered, place - 1)[place - 1])
     unit, count = _numbered(np.broadcast_to(np.asarray(units), values.shape)[known])
-    order = np.argsort(ordered, kind="stable")
+    return _limit_over_units(ordered, coverage, unit, count)
+
+
+def _limit_over_units(scores: FloatArray, coverage: float, unit: IntArray, count: IntArray) -> float:
+    """The same for known scores [S]: the unit of each [S], and how many scores each unit has [U]."""
+    order = np.argsort(scores, kind="stable")
     reached = np.cumsum((1.0 / count[unit])[order])
-    place = int(np.searchsorted(reached, coverage * (len(count) + 1) - 1e-9))
-    return inf if place >= ordered.size else float(ordered[order[place]])
+    place = int(np.searchsorted(reached, coverage * (int(np.count_nonzero(count)) + 1) - 1e-9))
+    return inf if place >= scores.size else float(scores[order[place]])
 
 
 def _numbered(units: FloatArray | IntArray) -> tuple[IntArray, IntArray]:
@@ -104,12 +116,17 @@ def fit_conformal(scores: ArrayLike, coverage: float = 0.9, units: ArrayLike | N
         raise ValueError(f"scores {array.shape} must be [images, keypoints]")
     of_image = np.arange(len(array)) if units is None else np.asarray(units)
     known = ~np.isnan(array)
+    unit, _ = _numbered(of_image)
+
+    def limit(column: FloatArray, seen: BoolArray) -> float:
+        return _limit_over_units(column[seen], coverage, unit[seen], np.bincount(unit[seen]))
+
     return ConformalRadii(
         coverage=coverage,
         pooled=conformal_limit(array, coverage, of_image[:, np.newaxis]),
         whole_image=conformal_limit(_largest(array), coverage, of_image),
         units=len(np.unique(of_image[known.any(axis=1)])),
-        by_keypoint=np.array([conformal_limit(column, coverage, of_image) for column in array.T]),
+        by_keypoint=np.array([limit(*column) for column in zip(array.T, known.T, strict=True)]),
         counts=tuple(int(c) for c in known.sum(axis=0)),
     )
 

@@ -146,17 +146,12 @@ def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None 
     """Findings in the named images, beside those in their labels."""
     severity = findings.image_severity()
     order = sorted(range(len(images)), key=lambda row: (-severity[row], images[row]))
-    fired = findings.fired()
+    fired, found = findings.fired(), findings.per_image()
+    in_labels = of_labels.per_image() if of_labels is not None else ((),) * len(images)
     return AnatomyVerdict(
         skeleton=findings.skeleton,
         images=tuple(
-            JudgedImage(
-                images[row],
-                float(severity[row]),
-                findings.of_image(row),
-                of_labels.of_image(row) if of_labels is not None else (),
-            )
-            for row in order
+            JudgedImage(images[row], float(severity[row]), found[row], in_labels[row]) for row in order
         ),
         tallies=_tallies(images, findings, of_labels),
         violating=int(fired.any(axis=1).sum()),

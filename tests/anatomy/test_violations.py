@@ -355,3 +355,17 @@ def test_a_narrow_body_is_out_of_step_on_both_sides_and_no_single_corner_is(vert
     points = straight_spine(AP)
     widen(vertebra, 0.3, axis=0)(points)
     assert not of_code(points, "A405")
+
+
+def test_findings_of_all_images_are_those_of_each() -> None:
+    points = np.stack([straight_spine(AP)] * 5)
+    points += (
+        np.random.default_rng(0).normal(0.0, 40.0, points.shape) * np.array([1, 0, 1, 0, 1])[:, None, None]
+    )
+    found = check_anatomy(points, AP, image_size_px=None)
+    each = tuple(found.of_image(image) for image in range(5))
+    assert found.per_image() == each
+    assert [bool(findings) for findings in each] == [True, False, True, False, True]
+    assert found.codes_per_image() == tuple(tuple(dict.fromkeys(f.code for f in of)) for of in each)
+    blamed = [np.flatnonzero(row).tolist() for row in found.blame]
+    assert [list(f.keypoints) for of in each for f in of] == blamed

@@ -95,3 +95,13 @@ def test_core_and_tail_by_hand() -> None:
     assert tail.ci95 is not None
     assert quantile_factor(size[:149], unit[:149], 149, 0.95).ci95 is None
     assert quantile_factor(size[:9], unit[:9], 9, 0.5).ci95 is None
+
+
+def test_what_was_asked_before_changes_nothing() -> None:
+    rng = np.random.default_rng(4)
+    size = np.abs(rng.normal(size=(3000, 2)))
+    few, many = np.arange(3000) // 100, np.arange(3000) // 2
+    first = mace_by_chance(size, few), mace_by_chance(size, many)
+    again = mace_by_chance(size, many), mace_by_chance(size, few)
+    assert first == again[::-1]
+    assert mace_by_chance(size, few, seed=1) != first[0]

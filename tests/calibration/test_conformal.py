@@ -203,3 +203,16 @@ def test_a_whole_image_is_its_largest_score() -> None:
     radii = fit_conformal(scores, 0.9)
     assert radii.whole_image == conformal_limit(np.nanmax(np.delete(scores, 7, axis=0), axis=1), 0.9)
     assert radii.units == 29
+
+
+def test_limits_of_keypoints_are_those_of_their_scores_alone() -> None:
+    """Images of a patient, and keypoints that most patients lack."""
+    rng = np.random.default_rng(5)
+    scores = rng.exponential(size=(60, 4))
+    scores[rng.random(scores.shape) < [0.1, 0.5, 0.9, 1.0]] = np.nan
+    patients = rng.integers(100, 130, 60)
+    found = fit_conformal(scores, 0.8, patients)
+    alone = [conformal_limit(column, 0.8, patients) for column in scores.T]
+    np.testing.assert_array_equal(found.by_keypoint, alone)
+    assert np.isfinite(alone[0])
+    assert np.isinf(alone[3])

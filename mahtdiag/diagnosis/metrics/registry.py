@@ -69,7 +69,7 @@ Their names are known only once a run is there.
 
 def metrics_of(skeleton: Skeleton) -> Mapping[str, Metric]:
     """Every number of the runs of a skeleton, by name."""
-    return _by_name(FAMILIES, RULES, (skeleton,))
+    return _of_skeleton(FAMILIES, RULES, skeleton)
 
 
 def known_metrics() -> tuple[Metric, ...]:
@@ -83,14 +83,25 @@ def metric_of(name: str) -> Metric | None:
 
 
 @cache
-def _by_name(
-    families: tuple[Family, ...], _: tuple[Rule, ...], skeletons: tuple[Skeleton, ...]
+def _of_skeleton(
+    families: tuple[Family, ...], _: tuple[Rule, ...], skeleton: Skeleton
 ) -> Mapping[str, Metric]:
-    """What the families make of these skeletons, and of the rules that there are."""
+    """What the families make of a skeleton, and of the rules that there are."""
+    found: dict[str, Metric] = {}
+    for metric in (metric for family in families for metric in family(skeleton)):
+        found.setdefault(metric.name, metric)
+    return MappingProxyType(found)
+
+
+@cache
+def _by_name(
+    families: tuple[Family, ...], rules: tuple[Rule, ...], skeletons: tuple[Skeleton, ...]
+) -> Mapping[str, Metric]:
+    """The same of several skeletons; a name means what the first of them makes of it."""
     found: dict[str, Metric] = {}
     for skeleton in skeletons:
-        for metric in (metric for family in families for metric in family(skeleton)):
-            found.setdefault(metric.name, metric)
+        for name, metric in _of_skeleton(families, rules, skeleton).items():
+            found.setdefault(name, metric)
     return MappingProxyType(found)
 
 

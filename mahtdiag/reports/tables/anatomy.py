@@ -113,12 +113,15 @@ def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
     title = f"Violations in {verdict.violating} of {images} {what} ({percent(verdict.share_violating)})"
     if beside:
         title += f", in {verdict.label_violating} of their labels"
+    broken = [[set(image.codes) for image in verdict.images]]
+    if beside:
+        broken.append([set(image.label_codes) for image in verdict.images])
     rows: list[Cells] = []
     for group, members in groupby(verdict.tallies, key=lambda tally: tally.rule.group):
         tallies = list(members)
         fired = [tally for tally in tallies if tally.images or tally.label_images]
         codes = {tally.rule.code for tally in tallies}
-        counts = [str(_images_of(verdict, codes, labels=labels)) for labels in (False, True)[: 1 + beside]]
+        counts = [str(sum(not codes.isdisjoint(of) for of in images)) for images in broken]
         rows.append(("", Cell(str(group), Style.STRONG), *counts, *([] if fired else [ABSENT])))
         rows += [_tally_cells(tally, beside, _name_width(wider)) for tally in fired]
     width = min(LONGEST_RULE, RULE_WIDTH + wider // 2) - (7 if beside else 0)
@@ -133,11 +136,6 @@ def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
         note=TALLY_NOTE,
         dense=True,
     )
-
-
-def _images_of(verdict: AnatomyVerdict, codes: set[str], *, labels: bool) -> int:
-    """Images in which any of these rules fired."""
-    return sum(not codes.isdisjoint(image.label_codes if labels else image.codes) for image in verdict.images)
 
 
 def _tally_cells(tally: RuleTally, beside: bool, name_width: int) -> Cells:

@@ -18,7 +18,8 @@ from mahtdiag.diagnosis.metrics.anatomy import ANATOMY, gain_of, mean_error_px, 
 from mahtdiag.diagnosis.metrics.error_units import ErrorUnit
 from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
 from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
-from mahtdiag.diagnosis.numbers import RunNumbers, find_number, numbers_of
+from mahtdiag.diagnosis.metrics.registry import metrics_of
+from mahtdiag.diagnosis.numbers import RunNumbers, estimate, find_number
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import largest_known, mean_of_known
 from mahtdiag.reports.tables.clean_labels import clean_label_parts, mark_note, marked_name
@@ -267,9 +268,13 @@ def violations_table(numbers: RunNumbers) -> Table:
 
 def repair_table(run: RunTable) -> Part:
     """What kind of mistakes there are, and what repairing each kind alone would gain."""
-    mean, repairs, numbers = mean_error_px(run), run.once(repairs_of), numbers_of(run)
+    mean, repairs = mean_error_px(run), run.once(repairs_of)
     if mean is None:
         return Line("No keypoint has both a label and a prediction: nothing to compare.\n")
+    # Of all the numbers of a run these alone.
+    known = metrics_of(run.skeleton)
+    kinds = [row.error_type for row in repairs if row.error_type is not ErrorType.GOOD]
+    gains = estimate([known[gain_of(kind)] for kind in kinds], run)
     return table(
         f"Error types: mean error {pixels(mean)} px over {sum(row.keypoints for row in repairs):,} keypoints",
         ("type", "keypoints", "of all", "of error", "gain, px", "95 % interval"),
@@ -280,7 +285,7 @@ def repair_table(run: RunTable) -> Part:
                 percent(row.keypoint_share),
                 percent(row.error_share),
                 pixels(max(0.0, mean - row.repaired_mean_px)),
-                "" if row.error_type is ErrorType.GOOD else interval(numbers[gain_of(row.error_type)].ci95),
+                "" if row.error_type is ErrorType.GOOD else interval(gains[gain_of(row.error_type)].ci95),
             )
             for row in repairs
         ),
