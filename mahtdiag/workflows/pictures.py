@@ -14,12 +14,14 @@ import numpy as np
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.diagnosis.ambiguity import has_two_peaks
+from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError
+from mahtdiag.reports.tables.errors import leading_unit
 from mahtdiag.runs.files import reporting_write_errors, write_file
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import Run
-from mahtdiag.schema.choices import ImageChoice, OverlayStyle
+from mahtdiag.schema.choices import ImageChoice, LeadingUnit, OverlayStyle
 from mahtdiag.schema.records import Floats, ImageRecord, Sample
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.progress import Progress
@@ -233,15 +235,17 @@ def write_overlays(
     workers: int,
     style: OverlayStyle = OverlayStyle.PANEL,
     heat: "Callable[[Sample], Heat | None] | None" = None,
+    error_unit: LeadingUnit | None = None,
 ) -> int:
     """Draw and write the chosen overlays, and say how many; one that exists is drawn again.
 
     `samples`: the images by name, where they lie and how they are read, as far as they are there. `heat`:
-    what lies over an image.
+    what lies over an image. `error_unit`: what errors are shown in first, which tells what is worst.
     """
     from mahtdiag.data.images import decode_image
 
-    rows = [row for row in worst_rows(table.urgency, choice) if table.image[row] in samples]
+    urgency = leading_unit(error_unit, numbers_of(table))[0].urgency(table)
+    rows = [row for row in worst_rows(urgency, choice) if table.image[row] in samples]
     if not rows:
         return 0
 

@@ -108,6 +108,30 @@ def test_the_worst_images_are_the_same_by_the_same_number(told: tuple[Desk, str,
     assert list(cards) == [name for name, *_ in strip], "the gallery begins with them"
 
 
+def test_where_millimetres_lead_the_worst_are_worst_in_millimetres(desk: Desk) -> None:
+    """The images with the largest errors in pixels have the smallest pixels."""
+    spacings = (0.9, 0.1, 0.5, 0.05, 0.2, 0.02)
+    names = sorted(path.name for path in (desk.path / "data" / "AP").glob("*.png"))
+    rows = (f"{name},{spacing}\n" for name, spacing in zip(names, spacings, strict=True))
+    (desk.path / "data" / "AP" / "pixel_spacing.csv").write_text("".join(rows), encoding="utf-8")
+    done = desk.lookup("exact", "--overlays", "worst:2")
+    assert done.status == 0, done.err
+    assert desk.run("report", "run").status == 0
+    page = (desk.path / "run/report.html").read_text(encoding="utf-8")
+    table = open_run(Path("run"), desk.path).table()
+    in_mm, in_px = table.error_mm.mean(axis=1), table.radial_error_px
+    expected = [table.image[row].rpartition("/")[2] for row in np.argsort(-in_mm)]
+    assert expected != [table.image[row].rpartition("/")[2] for row in np.argsort(-in_px)]
+    text = done.text
+    assert re.findall(r"^(\S+\.png) +", text[text.index("Worst ") :], re.M)[:6] == expected
+    strip = re.findall(rf'alt="([^"]+): mean {NUMBER}, largest {NUMBER} mm"', page)
+    assert [name.rpartition("/")[2] for name, *_ in strip] == expected
+    assert [name.rpartition("/")[2] for name in gallery(page)] == expected
+    assert "Worst 6 of 6 images by mean radial error, mm" in page
+    drawn = {path.name for path in (desk.path / "run" / "overlays").glob("*.png")}
+    assert drawn == set(expected[:2])
+
+
 def test_a_corner_is_as_many_sigma_off_on_the_overlay_as_on_the_page(told: tuple[Desk, str, str]) -> None:
     desk, _, page = told
     table = open_run(Path("run"), desk.path).table()

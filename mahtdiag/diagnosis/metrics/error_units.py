@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mahtdiag.diagnosis.error_scales import diagonal_px, percent_of, spine_height_px, vertebra_width_px
 from mahtdiag.diagnosis.metrics.metric import Need
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.worst_images import mean_of_known
 from mahtdiag.schema.choices import LeadingUnit
 
 Floats = NDArray[np.float64]
@@ -59,6 +60,12 @@ class ErrorUnit:
         if self.scale is None:
             return table.missed
         return table.missed & np.isfinite(self.scale(table))[:, np.newaxis]
+
+    def urgency(self, table: RunTable) -> Floats:
+        """By what images are called worst, `[N]`: their mean error in this unit, severity without labels."""
+        if not table.labelled or self.choice is LeadingUnit.PX:
+            return table.urgency
+        return mean_of_known(self.errors(table))
 
 
 def _spacing(table: RunTable) -> Floats:

@@ -72,7 +72,7 @@ class FigureData:
 
     def worst_rows(self) -> list[int]:
         """Rows of the images that want to be looked at most, at most eight."""
-        order = np.argsort(-np.nan_to_num(self.table.urgency, nan=-1.0), kind="stable")
+        order = np.argsort(-np.nan_to_num(self.unit.urgency(self.table), nan=-1.0), kind="stable")
         return [int(row) for row in order[:WORST]]
 
     def why(self, row: int) -> str:
@@ -91,7 +91,7 @@ class FigureData:
     @property
     def by_what(self) -> str:
         """What images are ranked by."""
-        return "mean radial error" if self.table.labelled else "severity of violations"
+        return f"mean radial error, {self.unit.words}" if self.table.labelled else "severity of violations"
 
 
 @dataclass(frozen=True, slots=True)

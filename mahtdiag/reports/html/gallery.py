@@ -17,6 +17,7 @@ from mahtdiag.diagnosis.anatomy import JudgedImage
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.spacing import error_by_spacing_mm, spacing_xy_mm
+from mahtdiag.diagnosis.worst_images import largest_known, mean_of_known
 from mahtdiag.reports.html.sections import ReportContent
 from mahtdiag.reports.overlay.draw import Image, for_display
 from mahtdiag.reports.overlay.scene import errors_in_sigma
@@ -115,6 +116,8 @@ def _image_json(table: RunTable, row: int, judged: JudgedImage, picture: Picture
         "missing": one_line(picture) if isinstance(picture, str) else "",
         "error": _significant(float(table.radial_error_px[row])),
         "max": _significant(float(table.max_error_px[row])),
+        "mean_mm": _significant(float(mean_of_known(in_mm[None])[0])),
+        "max_mm": _significant(float(largest_known(in_mm[None])[0])),
         "sigma": _significant(_mean_sigma(sigma_px)),
         "texts": _texts(table, row, in_mm),
         "losses": [_significant(float(table.loss(name)[row])) for name in LOSS_NAMES],

@@ -226,7 +226,7 @@ def worst_table(
     mean, largest = images.radial_error_px, images.max_error_px
     if unit is not PX:
         mean, largest = mean_of_known(unit.errors(images)), largest_known(unit.errors(images))
-    order = np.argsort(-np.nan_to_num(mean, nan=-1.0), kind="stable")
+    order = np.argsort(-np.nan_to_num(unit.urgency(images), nan=-1.0), kind="stable")
     worst: list[int] = order[:most].tolist()
     shown = [part for part in PARTS if np.isfinite(images.loss(part)[worst]).any()]
     roomy = name_width >= NAME_WIDTH + CODES_WIDTH

@@ -216,6 +216,7 @@ def _draw(prepared: Prepared, run: Run, folder: RunFolder, progress: Progress) -
         workers=prepared.workers,
         style=asked.overlay_style or OverlayStyle.PANEL,
         heat=prepared.source.heat if asked.overlay_heatmaps else None,
+        error_unit=asked.error_unit,
     )
 
 

@@ -10,6 +10,7 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images import decode_reduced
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.figures.pictures import cut_out_jpeg
@@ -22,6 +23,7 @@ from mahtdiag.reports.html.gallery import (
 )
 from mahtdiag.reports.html.page import Strip, StripImage, render_page
 from mahtdiag.reports.html.sections import ReportContent, sections_of
+from mahtdiag.reports.tables.errors import leading_unit
 from mahtdiag.reports.text import counted, one_line
 from mahtdiag.runs.files import require_no_folder, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
@@ -80,7 +82,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     table = run.table()
     _require_results(run, table)
     data = _data_folder(request, run)
-    rows = worst_rows(table.urgency, request.images)
+    rows = worst_rows(leading_unit(_unit(request, run), numbers_of(table))[0].urgency(table), request.images)
     gates = _gates(request, run, table)
     # The decoder works while figures are drawn.
     with ThreadPoolExecutor(READERS) as pool:

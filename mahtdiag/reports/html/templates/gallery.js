@@ -3,9 +3,10 @@ const NEAR = "800px 0px";
 const PRINTED = 24;
 const DESCENDING = "Largest first", ASCENDING = "Smallest first";
 
+const IN_MM = DATA.images.every((image) => image.error === null || image.mean_mm !== null);
 const SORTS = [
-  ["error", "mean error", (image) => image.error, " px"],
-  ["max", "largest error", (image) => image.max, " px"],
+  ["error", "mean error", (image) => (IN_MM ? image.mean_mm : image.error), IN_MM ? " mm" : " px"],
+  ["max", "largest error", (image) => (IN_MM ? image.max_mm : image.max), IN_MM ? " mm" : " px"],
   ...DATA.losses.map((name, i) => [
     name, name === "total" ? "total loss" : `loss: ${name}`, (image) => image.losses[i], "",
   ]),
