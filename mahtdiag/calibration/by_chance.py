@@ -74,7 +74,7 @@ def _gaps(size: FloatArray, unit: IntArray, units: int) -> FloatArray:
     """What each unit adds to the gap at each level, were |z| as calibrated: [units, levels]."""
     axes, n = size.shape[1], size.size
     rank = np.empty(n)
-    rank[np.argsort(size, axis=None)] = (np.arange(n) + 0.5) / n
+    rank[np.argsort(size, axis=None, kind="stable")] = (np.arange(n) + 0.5) / n
     level = np.searchsorted(LEVELS, rank, side="left")
     width = len(LEVELS)
     counts = np.bincount(np.repeat(unit, axes) * width + level, minlength=units * width)

@@ -57,7 +57,7 @@ def rank(values: FloatArray | Ranked) -> Ranked:
     """Sort once; what is ranked already is returned as it is."""
     if isinstance(values, Ranked):
         return values
-    order = np.argsort(values)
+    order = np.argsort(values, kind="stable")
     ranks = np.empty(len(values))
     ranks[order] = tie_mean(values[order], np.arange(1.0, len(values) + 1.0))
     return Ranked(values, order, ranks)
@@ -115,7 +115,8 @@ def spearman_influence(sigma_px: FloatArray | Ranked, error_px: FloatArray | Ran
 
 def _mean_above(by: Ranked, values: FloatArray) -> FloatArray:
     """For each i: (1/n)·Σ_j values_j·(1[by_j > by_i] + ½·1[by_j = by_i])."""
-    ordered = values[by.order]
+    # Where values tie the order is chance: each stands for all of them.
+    ordered = tie_mean(by.values[by.order], values[by.order])
     above = (np.cumsum(ordered[::-1])[::-1] - 0.5 * ordered) / len(values)
     result = np.empty(len(values))
     result[by.order] = tie_mean(by.values[by.order], above)

@@ -1,10 +1,11 @@
 """Ranking numbers against SciPy and loops, and what must not change them."""
 
 from itertools import pairwise, permutations
+from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -60,6 +61,38 @@ def test_influence_predicts_the_change_of_the_correlation() -> None:
     assert influence.mean() == pytest.approx(0.0, abs=1e-12)
     left_out = np.array([spearman(np.delete(x, i), np.delete(y, i)) for i in range(400)])
     np.testing.assert_allclose((base - left_out) * 399, influence, atol=0.05)
+
+
+def naive_influence(x: FloatArray, y: FloatArray) -> FloatArray:
+    """By its definition, one pair after the other."""
+    n = len(x)
+
+    def mid(values: FloatArray) -> FloatArray:
+        below = [sum(v < w for v in values) + 0.5 * sum(v == w for v in values) for w in values]
+        return np.array(below) / n
+
+    def above(by: FloatArray, values: FloatArray) -> FloatArray:
+        weights = [[float(b > a) + 0.5 * float(b == a) for b in by] for a in by]
+        return np.asarray(np.array(weights) @ values / n, dtype=np.float64)
+
+    f, g = mid(x), mid(y)
+    total = f * g + above(x, g) + above(y, f)
+    return np.asarray((total - total.mean()) / (f.std() * g.std()), dtype=np.float64)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=4, max_size=30), st.randoms())
+def test_influence_is_that_of_the_definition_however_ties_are_ordered(
+    pairs: list[tuple[int, int]], random: Random
+) -> None:
+    x, y = (np.array(values, dtype=np.float64) for values in zip(*pairs, strict=True))
+    influence = spearman_influence(x, y)
+    assume(influence is not None)
+    assert influence is not None
+    np.testing.assert_allclose(influence, naive_influence(x, y), atol=1e-9)
+    order = random.sample(range(len(x)), len(x))
+    again = spearman_influence(x[order], y[order])
+    assert again is not None
+    np.testing.assert_allclose(again, influence[order], atol=1e-9)
 
 
 def _expected_curve(sigma: FloatArray, error: FloatArray) -> FloatArray:
