@@ -43,7 +43,7 @@ def mace_by_chance(size: FloatArray, unit: IntArray, seed: int = 0) -> MaceByCha
     units = len(codes)
     if units < MIN_UNITS:
         return None
-    chosen, weights = _drawn(units, seed)
+    chosen, weights = _weights(units, seed)
     if not chosen.all():
         kept = chosen[unit]
         size, unit = size[kept], (np.cumsum(chosen) - 1)[unit[kept]]
@@ -55,19 +55,26 @@ def mace_by_chance(size: FloatArray, unit: IntArray, seed: int = 0) -> MaceByCha
     return MaceByChance(mean, float(np.quantile(drawn, _USUAL) * widened))
 
 
+def _weights(units: int, seed: int) -> tuple[BoolArray, FloatArray]:
+    """Which of the units are looked at `[U]`, and random weights of these `[draws, looked at]`."""
+    chosen, normals = _drawn(max(units, _MOST_UNITS), seed)
+    looked_at = min(units, _MOST_UNITS)
+    return chosen[:units], normals[: _DRAWS * looked_at].reshape(_DRAWS, looked_at)
+
+
 @lru_cache(maxsize=1)
 def _drawn(units: int, seed: int) -> tuple[BoolArray, FloatArray]:
-    """Which of the units are looked at `[U]`, and random weights of these `[draws, looked at]`.
+    """The same, the weights in one row, of at least as many units as are looked at; kept for the next group.
 
-    Kept for the next group, which mostly has as many units.
+    Of fewer units it has the first numbers, which are those that would be drawn for them.
     """
     rng = np.random.default_rng(seed)
     chosen = np.ones(units, dtype=np.bool_)
     if units > _MOST_UNITS:
         chosen[rng.permutation(units)[_MOST_UNITS:]] = False
-    weights = rng.normal(size=(_DRAWS, min(units, _MOST_UNITS)))
-    chosen.flags.writeable = weights.flags.writeable = False
-    return chosen, weights
+    normals = rng.normal(size=_DRAWS * _MOST_UNITS)
+    chosen.flags.writeable = normals.flags.writeable = False
+    return chosen, normals
 
 
 def _gaps(size: FloatArray, unit: IntArray, units: int) -> FloatArray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from mahtdiag.calibration.by_chance import mace_by_chance
+from mahtdiag.calibration.by_chance import _weights, mace_by_chance
 from mahtdiag.calibration.clustered import quantile_factor
 from mahtdiag.calibration.scores import LEVELS, FloatArray
 
@@ -105,3 +105,12 @@ def test_what_was_asked_before_changes_nothing() -> None:
     again = mace_by_chance(size, many), mace_by_chance(size, few)
     assert first == again[::-1]
     assert mace_by_chance(size, few, seed=1) != first[0]
+
+
+@pytest.mark.parametrize("units", [10, 999, 1000, 1001])
+def test_weights_are_those_that_would_be_drawn_for_so_many_units(units: int) -> None:
+    rng = np.random.default_rng(3)
+    kept = np.sort(rng.permutation(units)[:1000]) if units > 1000 else np.arange(units)
+    chosen, weights = _weights(units, 3)
+    np.testing.assert_array_equal(np.flatnonzero(chosen), kept)
+    np.testing.assert_array_equal(weights, rng.normal(size=(1000, min(units, 1000))))
