@@ -137,11 +137,16 @@ class RecordMaker:
         """The records of those that are good `[B]`; `heatmap`: loss and share of keypoint pixels `[B]`."""
         losses = self._losses(places, *heatmap)
         sizes = np.array([_extent(image.original) for image in images], dtype=np.float64)
-        findings, of_labels = (
-            check_anatomy(points, self.skeleton, image_size_px=sizes, limits=self.limits, rules=self.rules)
-            for points in (places.results.pred_px, places.results.gt_px)
+        # Together: what a check costs whatever it is shown is much of it.
+        both = check_anatomy(
+            np.concatenate([places.results.pred_px, places.results.gt_px]),
+            self.skeleton,
+            image_size_px=np.concatenate([sizes, sizes]),
+            limits=self.limits,
+            rules=self.rules,
         )
-        of_labels = of_labels.of_labels()
+        rows = np.arange(len(sizes))
+        findings, of_labels = both.taken(rows), both.taken(rows + len(rows)).of_labels()
         self.found.append((tuple(sample.image for sample in samples), findings, of_labels))
         label_codes, of_image = of_labels.codes_per_image(), findings.per_image()
         return [

@@ -54,7 +54,7 @@ _ABSENT: Final = "not set"
 class FlushLimits:
     """Batches are written once so many images wait, or once the oldest has waited so long."""
 
-    images: int = 64
+    images: int = 256
     seconds: float = 10.0
 
 
