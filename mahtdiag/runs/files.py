@@ -194,11 +194,16 @@ def _move_all(source: Path, target: Path, files: Mapping[str, bytes]) -> None:
 
 
 def require_no_folder(option: str, path: Path, cwd: Path | None = None) -> Path:
-    """The absolute place of a file that an option names; raises UsageError where a folder has that name."""
+    """The absolute place of a file that an option names.
+
+    Raises UsageError where a folder has that name, or where a run would lose what the other commands read.
+    """
     target = ((cwd or Path()) / path).resolve()
     # Unlike Path.is_dir it takes every name: what is wrong with one is said where it is written.
     if os.path.isdir(target):
         raise UsageError(f"{option} {path}: a folder; name a file")
+    if target.name in RUN_FILES and os.path.isfile(target):
+        raise UsageError(f"{option} {path}: a file of a run; name another file")
     return target
 
 

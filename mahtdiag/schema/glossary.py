@@ -40,6 +40,21 @@ TERMS: tuple[Term, ...] = (
          "command ends with status 1."),
     Term("setup", "How checkpoint, images, labels and options go together; judged before anything else, "
          "since a network that is read wrongly looks like a bad one."),
+    Term("results", "The first line of Setup: whether the results can be what they seem. Where they cannot, "
+         "it names the line of Setup that is the likeliest cause."),
+    Term("good", "Kind of error: off by at most a tenth of the vertebra's width."),
+    Term("jitter", "Kind of error: more than good, within half the vertebra's width, and nearer to the "
+         "keypoint's own label than to any other."),
+    Term("left-right swap", "Kind of error: the label that is nearest, within half the vertebra's width, is "
+         "the other end of the same endplate."),
+    Term("endplate swap", "Kind of error: the label that is nearest, within half the vertebra's width, is "
+         "a corner of the other endplate of the same vertebra."),
+    Term("level shift +1", "Kind of error: the label that is nearest, within half the vertebra's width, is "
+         "a corner of the next vertebra below."),
+    Term("level shift −1", "Kind of error: the label that is nearest, within half the vertebra's width, is "
+         "a corner of the next vertebra above."),
+    Term("miss", "Kind of error: none of the others, since the label that is nearest is further away than "
+         "half the vertebra's width, or two levels off. A missed keypoint is something else: not predicted."),
     Term("heatmap cell", "A pixel of the heatmap; the network's input has stride times as many."),
     Term("ambiguous heatmap", "One with two peaks: the second at least half the first, over 3 σ away."),
 )  # fmt: skip

@@ -28,7 +28,10 @@ def look_up(name: str, limits: Mapping[View, Mapping[str, float]]) -> Explained:
         ),
         metrics=_metrics(asked),
         checks=tuple(check for check in CHECK_BY_NAME.values() if check.name == asked.lower()),
-        terms=tuple(term for key, term in TERM_BY_NAME.items() if key == asked.lower()),
+        # Keyboards have no minus.
+        terms=tuple(
+            term for key, term in TERM_BY_NAME.items() if asked.lower() in (key, key.replace("−", "-"))
+        ),
         limits=limits,
     )
     if found.rules or found.metrics or found.checks or found.terms:

@@ -65,6 +65,10 @@ def test_bad_usage(desk: Desk) -> None:
     )
     write_report_run(desk.path, 2)
     desk.run("report", "--out", "runs").refused("--out runs: a folder; name a file")
+    for name in ("run.json", "images.parquet", "keypoints.parquet"):
+        desk.run("report", "--out", f"runs/a/{name}").refused(
+            f"--out runs/a/{name}: a file of a run; name another file"
+        )
 
 
 def test_no_run_at_all(desk: Desk) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.diagnosis.metrics.registry import known_metrics
-from mahtdiag.diagnosis.setup.registry import CHECKS
+from mahtdiag.diagnosis.setup.registry import CHECKS, RESULTS
 from mahtdiag.errors import UsageError
 from mahtdiag.reports.rendering import FORMATS as RENDERERS
 from mahtdiag.reports.rendering import Result, named
@@ -82,6 +83,14 @@ def test_words_are_defined_once_and_as_the_documentation_says() -> None:
     assert len(TERM_BY_NAME) == len(TERMS)
     rows = re.findall(r"^\| (.+?) \| (.+) \|$", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.M)
     assert rows[2:] == [(term.name, term.meaning) for term in TERMS]
+
+
+def test_kinds_of_errors_and_the_first_line_of_setup_are_words() -> None:
+    for error_type in ErrorType:
+        if error_type is not ErrorType.UNKNOWN:
+            assert [term.name for term in look_up(error_type.title, {}).terms] == [error_type.title]
+    assert look_up("Level shift -1", {}).terms == look_up("level shift −1", {}).terms
+    assert [term.name for term in look_up(RESULTS, {}).terms] == [RESULTS]
 
 
 def test_checks_look_at_what_the_documentation_says() -> None:
