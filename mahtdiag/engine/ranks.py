@@ -7,10 +7,12 @@ store by which `torchrun` brings its processes together, so that neither Gloo no
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
+from threading import Thread
 from typing import Any, Final, Protocol
 
 from mahtdiag.errors import MahtdiagError, UsageError
@@ -111,8 +113,10 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks | None:
     # The agent of torchrun has opened the store already; without one the first process does.
     opened = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
-        store = distributed.TCPStore(
-            environment["MASTER_ADDR"], port, world, is_master=rank == 0 and not opened, timeout=MEETING
+        store = _heard_meanwhile(
+            lambda: distributed.TCPStore(
+                environment["MASTER_ADDR"], port, world, is_master=rank == 0 and not opened, timeout=MEETING
+            )
         )
     except (RuntimeError, OSError) as error:
         raise UsageError(
@@ -121,6 +125,23 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks | None:
         ) from None
     attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
     return Ranks(rank, world, local_rank, local_world, distributed.PrefixStore(f"mahtdiag:{attempt}", store))
+
+
+def _heard_meanwhile(meet: Callable[[], Any]) -> Any:
+    """What `meet` gives, from a thread: torch waits for others for minutes, and hears no Ctrl-C meanwhile."""
+    met: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            met.set_result(meet())
+        except BaseException as error:
+            met.set_exception(error)
+
+    # A daemon: the command ends where this one would still wait.
+    Thread(target=run, daemon=True).start()
+    while not met.done():
+        wait((met,), POLL_SECONDS)
+    return met.result()
 
 
 def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:

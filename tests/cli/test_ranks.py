@@ -39,6 +39,11 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def is_open(port: int) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
 def started(folder: Path, *commands: tuple[str, ...], **more: str) -> "list[subprocess.Popen[bytes]]":
     """A process for each command, as torchrun starts them; the first one opens the store."""
     shared = {"WORLD_SIZE": str(len(commands)), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
@@ -224,6 +229,29 @@ def test_variables_that_torchrun_would_not_set(
     for name, value in {**whole, **variables}.items():
         monkeypatch.setenv(name, value)
     desk.run(*EXACT).refused(problem)
+
+
+def test_waiting_for_the_others_can_be_interrupted(desk: Desk) -> None:
+    port = free_port()
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mahtdiag", *EXACT],
+        cwd=desk.path,
+        env=environment(RANK="0", **shared),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_open(port):
+        assert process.poll() is None, "it ended before that"
+        assert time.monotonic() < deadline, "it opened no store"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    done = finish(process)
+    assert (done.status, done.out, done.err) == (130, b"", "interrupted\n")
+    assert time.monotonic() - begun < PATIENCE_SECONDS / 2
+    assert not (desk.path / "run").exists()
 
 
 def test_one_process_of_torchrun_is_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
