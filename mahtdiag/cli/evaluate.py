@@ -12,7 +12,7 @@ import typer
 
 from mahtdiag.cli import options
 from mahtdiag.cli.ci import ci_results
-from mahtdiag.cli.output import kept_for_the_result, progress_shown, write_result
+from mahtdiag.cli.output import kept_for_the_result, progress_shown, tell, write_result
 from mahtdiag.engine.ranks import Ranks, of_this_process
 from mahtdiag.errors import MahtdiagError, UsageError
 from mahtdiag.runs.files import RUN_FILES, remove_files
@@ -97,7 +97,7 @@ def evaluate_command(
         given = _without_network(given, trust)
     detail = options.detail_of(quiet, verbose, output_format)
     ask = partial(_request, given, config, out, resume=resume, trust=trust, predictions=predictions)
-    ranks = of_this_process()
+    ranks = of_this_process(lambda said: tell(f"note: {said}"))
     if ranks is not None and not ranks.first:
         _take_part(ask, ranks)
         return

@@ -4,6 +4,7 @@ No tensor passes between them: each reads, predicts and writes its own batches. 
 store by which `torchrun` brings its processes together, so that neither Gloo nor NCCL has to be opened.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from mahtdiag.errors import MahtdiagError, UsageError
 
 VARIABLES: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 POLL_SECONDS: Final = 0.05
+LATE_SECONDS: Final = 3.0
 MEETING: Final = timedelta(minutes=10)
 """So long a process waits for the others to start at all."""
 
@@ -93,17 +95,25 @@ def _reached() -> Iterator[None]:
         raise StoreLostError from None
 
 
-def ranks_of(environment: Mapping[str, str]) -> Ranks | None:
-    """The process as the environment describes it; None where it is alone.
+def ranks_of(environment: Mapping[str, str], tell: Callable[[str], None] = lambda said: None) -> Ranks | None:
+    """The process as the environment describes it; None where it is alone. `tell` hears of a long wait.
 
     Raises:
         UsageError: a number that is none, or the other processes cannot be reached.
     """
-    if not all(environment.get(name) for name in VARIABLES) or environment["WORLD_SIZE"] == "1":
+    if environment.get("WORLD_SIZE", "1") in ("", "1"):
         return None
+    missing = [name for name in VARIABLES if not environment.get(name)]
+    if missing:
+        raise UsageError(
+            f"WORLD_SIZE={environment['WORLD_SIZE']} without {', '.join(missing)}: one of several processes, "
+            "and nothing says where the others are; start all of them with torchrun, or unset WORLD_SIZE"
+        )
     rank, world, port = (_number(environment, name) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
     local_rank = _number(environment, "LOCAL_RANK", rank)
     local_world = _number(environment, "LOCAL_WORLD_SIZE", world)
+    if not world:
+        raise UsageError("WORLD_SIZE=0: no process at all; start them with torchrun, or unset WORLD_SIZE")
     if not rank < world:
         raise UsageError(f"RANK={rank}: of {world} processes the last is {world - 1}")
     # A process that ends is no news to the others: torchrun tells it, or the first one does.
@@ -113,10 +123,12 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks | None:
     # The agent of torchrun has opened the store already; without one the first process does.
     opened = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
+        waiting = f"waiting for the other processes at {environment['MASTER_ADDR']}:{port}"
         store = _heard_meanwhile(
+            lambda: tell(waiting),
             lambda: distributed.TCPStore(
                 environment["MASTER_ADDR"], port, world, is_master=rank == 0 and not opened, timeout=MEETING
-            )
+            ),
         )
     except (RuntimeError, OSError) as error:
         raise UsageError(
@@ -127,7 +139,7 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks | None:
     return Ranks(rank, world, local_rank, local_world, distributed.PrefixStore(f"mahtdiag:{attempt}", store))
 
 
-def _heard_meanwhile(meet: Callable[[], Any]) -> Any:
+def _heard_meanwhile(when_late: Callable[[], None], meet: Callable[[], Any]) -> Any:
     """What `meet` gives, from a thread: torch waits for others for minutes, and hears no Ctrl-C meanwhile."""
     met: Future[Any] = Future()
 
@@ -139,8 +151,12 @@ def _heard_meanwhile(meet: Callable[[], Any]) -> Any:
 
     # A daemon: the command ends where this one would still wait.
     Thread(target=run, daemon=True).start()
+    late = time.monotonic() + LATE_SECONDS
     while not met.done():
         wait((met,), POLL_SECONDS)
+        if time.monotonic() > late:
+            late = math.inf
+            when_late()
     return met.result()
 
 
@@ -177,6 +193,6 @@ def until_all(ranks: Ranks, name: str, meanwhile: Callable[[], None]) -> list[st
     return ranks.told_by_all(name)
 
 
-def of_this_process() -> Ranks | None:
-    """The process as `torchrun` has started it; None where it is alone."""
-    return ranks_of(os.environ)
+def of_this_process(tell: Callable[[str], None]) -> Ranks | None:
+    """The process as `torchrun` has started it; None where it is alone. `tell` hears of a long wait."""
+    return ranks_of(os.environ, tell)

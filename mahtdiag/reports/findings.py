@@ -59,6 +59,10 @@ def _error_sentence(numbers: RunNumbers, unit: ErrorUnit) -> str:
 
 def _violations(anatomy: AnatomyReport) -> str:
     verdict = anatomy.verdict
+    if verdict.label_violating is None:
+        of = counted(len(verdict.images), "label")
+        verb = "breaks" if verdict.violating == 1 else "break"
+        return f"{verdict.violating:,} of {of} ({percent(verdict.share_violating)}) {verb} a rule of anatomy."
     of = counted(len(verdict.images), "spine")
     share = f"{verdict.violating:,} of {of} ({percent(verdict.share_violating)})"
     verb = "is" if verdict.violating == 1 else "are"

@@ -38,7 +38,8 @@ def rows(result: Finished) -> list[list[str]]:
     """The rows of the printed table of gates, as words."""
     lines = result.text.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("Gates: "))
-    assert max(len(line) for line in lines[start:]) <= 80
+    # What is to be typed is one line, however long.
+    assert max(len(line) for line in lines[start:] if not line.startswith("next: ")) <= 80
     found = []
     for line in lines[start + 3 :]:
         if not line.strip():

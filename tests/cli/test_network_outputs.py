@@ -336,7 +336,7 @@ def test_every_other_form_is_refused_with_what_it_is(desk: Desk, form: str) -> N
 
 
 def test_nan_for_some_images(desk: Desk) -> None:
-    result = desk.lookup("nan_some")
+    result = desk.lookup("nan_some", "-v")
     assert result.status == 2
     images = sorted(f"AP/{path.name}" for path in (desk.path / "data/AP").glob("*.png"))
     assert failures_of(desk.path / "run") == dict.fromkeys(images[1::2], NOTHING)

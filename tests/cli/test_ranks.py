@@ -249,7 +249,7 @@ def test_waiting_for_the_others_can_be_interrupted(desk: Desk) -> None:
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
     done = finish(process)
-    assert (done.status, done.out, done.err) == (130, b"", "interrupted\n")
+    assert (done.status, done.out, done.errors) == (130, b"", ["interrupted"])
     assert time.monotonic() - begun < PATIENCE_SECONDS / 2
     assert not (desk.path / "run").exists()
 

@@ -37,11 +37,26 @@ def test_equal_costs_are_dealt_in_turn() -> None:
     assert shares_of([], 3) == [[], [], []]
 
 
-@pytest.mark.parametrize("missing", ["RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"])
-def test_without_a_variable_it_is_alone(missing: str) -> None:
-    whole = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-    assert ranks_of({name: value for name, value in whole.items() if name != missing}) is None
-    assert ranks_of({**whole, missing: ""}) is None
+WHOLE = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+
+
+@pytest.mark.parametrize("size", [None, "", "1"])
+def test_a_world_of_one_is_alone(size: str | None) -> None:
+    assert ranks_of({**WHOLE, "WORLD_SIZE": size} if size is not None else {"RANK": "0"}) is None
+
+
+@pytest.mark.parametrize("missing", ["RANK", "MASTER_ADDR", "MASTER_PORT"])
+def test_one_of_several_that_does_not_know_the_others_is_refused(missing: str) -> None:
+    """Each of them would do the whole work, and all would write."""
+    told = rf"^WORLD_SIZE=2 without {missing}: .* torchrun, or unset WORLD_SIZE$"
+    for environment in ({**WHOLE, missing: ""}, {n: v for n, v in WHOLE.items() if n != missing}):
+        with pytest.raises(UsageError, match=told):
+            ranks_of(environment)
+
+
+def test_a_world_of_none_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^WORLD_SIZE=0: no process at all"):
+        ranks_of({**WHOLE, "WORLD_SIZE": "0"})
 
 
 def test_a_number_that_is_none_is_refused() -> None:

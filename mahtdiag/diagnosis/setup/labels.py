@@ -202,7 +202,7 @@ def _possible(facts: Facts) -> Outcome:
     named = ", ".join(f"{code} in {count}" for code, count in codes)
     return Outcome(
         SetupStatus.WARNING,
-        f"labels of {images} of {len(codes_of)} images are anatomically impossible ({named})",
+        f"labels of {images} of {len(codes_of)} images break a rule of anatomy ({named})",
         "mahtdiag anatomy --labels DATA" if facts.predicted else "",
     )
 

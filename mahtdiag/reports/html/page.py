@@ -293,7 +293,10 @@ def _clean_tile(report: ReportContent) -> tuple[Tile, ...]:
 
 def _anatomy_tile(report: ReportContent) -> Tile:
     verdict = report.anatomy.verdict
-    labels = verdict.label_violating or 0
+    if verdict.label_violating is None:
+        share, count = percent(verdict.share_violating), counted(verdict.violating, "image")
+        return Tile("suspicious labels", share, count)
+    labels = verdict.label_violating
     return Tile(
         "impossible spines",
         percent(verdict.share_violating),

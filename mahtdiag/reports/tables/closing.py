@@ -23,7 +23,7 @@ def with_closing(parts: Iterable[Part], record: CiRecord, *, quiet: bool) -> Ite
     yield from closing_parts(record)
 
 
-def closing_parts(record: CiRecord) -> Iterator[Part]:
+def closing_parts(record: CiRecord) -> Iterator[Line]:
     """At most eight lines: headline, setup, gates, images that are missing, where all is kept, what next."""
     yield Line(headline_of(record), Style.STRONG)
     if record.setup:
@@ -43,9 +43,9 @@ def closing_parts(record: CiRecord) -> Iterator[Part]:
         style = Style.DOUBTFUL if record.failures_allowed else Style.BAD
         yield Line(f"images: {len(record.failures)} of {of} failed{allowed}", style)
     for step in record.next_steps[:MOST_NEXT]:
-        yield Line(f"next: {step}")
+        yield Line(f"next: {step}", whole=True)
     if record.kept:
-        yield Line(record.kept)
+        yield Line(record.kept, whole=True)
 
 
 def headline_of(record: CiRecord) -> str:

@@ -87,10 +87,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sentence or more between tables."""
+    """A sentence or more between tables; `whole`: to be copied as it is, so that no line of it is broken."""
 
     text: str = ""
     style: Style = Style.PLAIN
+    whole: bool = False
 
 
 Part = Table | Line
@@ -153,7 +154,7 @@ def printed(result: Result) -> str:
     columns = max(STANDARD_WIDTH, terminal.width)
     console = Console(file=io.StringIO(), width=columns, force_terminal=terminal.is_terminal)
     with console.capture() as text:
-        console.print(printable(result.parts(columns)))
+        console.print(printable(result.parts(columns)), crop=False)
     return text.get()
 
 
@@ -164,7 +165,7 @@ def printable(parts: Iterable[Part]) -> RenderableType:
         if isinstance(part, Table):
             shown += [_for_terminal(part), Text()]
         else:
-            shown.append(_text(part.text, part.style))
+            shown.append(_text(part.text, part.style, whole=part.whole))
     return Group(*shown)
 
 
@@ -199,8 +200,8 @@ def _add_column(table: RichTable, column: TableColumn) -> None:
     )
 
 
-def _text(text: str, style: Style) -> Text:
-    return Text(text, style=STYLES[style])
+def _text(text: str, style: Style, *, whole: bool = False) -> Text:
+    return Text(text, style=STYLES[style], no_wrap=whole or None, overflow="ignore" if whole else None)
 
 
 METRIC_WIDTH = 42

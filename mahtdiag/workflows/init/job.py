@@ -96,7 +96,7 @@ def initialise(request: InitRequest) -> Initialised:
         project, notes = _project(found, request)
         run, source = project.baseline, Source.of(found.document)
     _write(file, file_text(project), request.out)
-    active = sum(gate.active for gate in project.gates)
+    active = sum(len(gate.conditions) for gate in project.gates if gate.active)
     trust = "evaluate --trust" in project.header[1]
     return Initialised(request.out, active, run, trust, notes, source)
 

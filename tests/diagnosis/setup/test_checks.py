@@ -248,7 +248,7 @@ CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
     ("labels.origin", {}, FINE, "nothing points to labels that count from 1"),
     ("labels.possible", {}, FINE, "no label breaks a rule of anatomy"),
     ("labels.possible", {"label_px": PLACES.label_px[:, ::-1]}, WARNING,
-     "labels of 12 of 12 images are anatomically impossible"),
+     "labels of 12 of 12 images break a rule of anatomy"),
     ("together.flip", {}, FINE, "neither mirrored nor turned"),
     ("together.frame", {}, FINE, "no other pixel convention or way of resizing fits better"),
     ("together.transform", {}, FINE, "no shared shift, scale or rotation that matters"),
