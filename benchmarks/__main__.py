@@ -15,6 +15,7 @@ from benchmarks import (
     compare_speed,
     contents,
     end_to_end,
+    host_speed,
     hot_path,
     monitor_speed,
     opening_speed,
@@ -28,6 +29,7 @@ from benchmarks.figures import print_named
 BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "start-up": start_up.run,
     "hot-path": hot_path.run,
+    "host": host_speed.run,
     "contents": contents.run,
     "end-to-end": end_to_end.run,
     "torchrun": ranks_speed.run,
