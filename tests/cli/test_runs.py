@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mahtdiag.reports.text import pixels
+
 from .command import Finished
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "runs"
@@ -28,7 +30,11 @@ def test_the_table(run: Callable[..., Finished]) -> None:
     assert all(len(line) <= 80 for line in lines)
     rows = [line.split() for line in lines if line[:2].strip().isdecimal()]
     assert [row[1] for row in rows] == ["la", "b", "earlier", "a"]
-    assert "1.34" in done.text
+    for row in rows:
+        document = json.loads(Path("runs", row[1], "run.json").read_text(encoding="utf-8"))
+        assert pixels(document["metrics"]["radial_error_mm"]["mean"]) in row
+    assert "mean mm" in done.text
+    assert "by radial_error_mm.mean" in done.text
     assert "3/8" in done.text
     assert lines[-1] == "next: mahtdiag compare 1 3"
 
@@ -58,8 +64,8 @@ def test_json_and_sorting(run: Callable[..., Finished]) -> None:
         assert entry["gates"]["total"] == len(document["gates"])
         assert entry["checkpoint"]["sha256"] == document["checkpoint"]["sha256"]
     run("runs", "--sort", "nothing.like.it").refused(
-        "--sort nothing.like.it: no run in runs has this number; they have radial_error_px.mean, "
-        "radial_error_mm.mean, anatomy.images_with_violations, calibration.mace; --sort started sorts by age"
+        "--sort nothing.like.it: no run in runs has this number; they have radial_error_mm.mean, "
+        "radial_error_px.mean, anatomy.images_with_violations, calibration.mace; --sort started sorts by age"
     )
     run("runs", "data").refused(
         "data: no run in it (data/AP: no run: it has no run.json; data/LA: no run: it has no run.json); "

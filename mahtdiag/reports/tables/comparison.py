@@ -121,6 +121,8 @@ def metric_tables(
         f"{corrected} numbers compared (Holm). better, worse: p < 0.05."
     )
     for place, (title, chosen) in enumerate(sections.items(), start=1):
+        # Millimetres lead where they are known.
+        chosen.sort(key=lambda each: not any(part.endswith("_mm") for part in each.metric.path))
         yield metric_table(title, chosen, letter, note if place == len(sections) else "")
 
 

@@ -1,7 +1,7 @@
 """`runs`: the runs of a folder beside each other, best first, and what else is in it."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from mahtdiag.diagnosis.metrics.metric import Better
 from mahtdiag.diagnosis.metrics.registry import metric_of, nearest_name, without_section
 from mahtdiag.diagnosis.numbers import HEADLINE, find_interval, find_number, paths_of
 from mahtdiag.errors import RunFolderError, UsageError
-from mahtdiag.reports.tables.runs import ListedNumber, ListedRun, OtherFolder, RunsResult
+from mahtdiag.reports.tables.runs import MM, PX, ListedNumber, ListedRun, OtherFolder, RunsResult
 from mahtdiag.reports.text import one_line
 from mahtdiag.runs.reading import (
     DOCUMENT,
@@ -64,15 +64,25 @@ def rank_runs(request: RunsRequest) -> RunsResult:
         )
     contents = {run.number: run.content for run in runs}
     known = {name for content in contents.values() for name in map(without_section, paths_of(content))}
-    sort = _sort(request, named, known)
-    columns = tuple(name for name in dict.fromkeys((*HEADLINE, sort)) if name in known)
+    sort = _sort(request, named, _heads(contents.values(), known), known)
+    columns = tuple(
+        name for name in dict.fromkeys((*_heads(contents.values(), known), sort)) if name in known
+    )
     listed = [replace(run.listed, numbers=_numbers(run.content, columns)) for run in runs]
     return RunsResult(str(named), sort, columns, tuple(_ranked(listed, sort)), tuple(others))
 
 
-def _sort(request: RunsRequest, folder: Path, known: set[str]) -> str:
-    """The number that puts the runs into their order, or `started`."""
+def _heads(contents: Collection[Mapping[str, object]], known: set[str]) -> list[str]:
+    """What is shown of runs: millimetres before pixels where each run that has errors knows them."""
     heads = [name for name in HEADLINE if name in known]
+    measured = [content for content in contents if find_number(content, PX) is not None]
+    if MM in heads and all(find_number(content, MM) is not None for content in measured):
+        heads.sort(key=(MM, *HEADLINE).index)
+    return heads
+
+
+def _sort(request: RunsRequest, folder: Path, heads: list[str], known: set[str]) -> str:
+    """The number that puts the runs into their order, or `started`."""
     if request.sort is None:
         return next(iter(heads), STARTED)
     sort = without_section(request.sort)

@@ -48,7 +48,8 @@ def test_best_first_among_runs_of_the_same_images(desk: Path) -> None:
 
 
 def test_without_a_number_to_sort_by_the_first_that_is_known_counts(desk: Path) -> None:
-    assert ranked(desk, sort=None).sort == "radial_error_px.mean"
+    # Each of the runs knows millimetres.
+    assert ranked(desk, sort=None).sort == "radial_error_mm.mean"
     for run in sorted((desk / "runs").iterdir()):
         if run.name != "b":
             shutil.rmtree(run) if not run.is_symlink() and run.is_dir() else run.unlink()
@@ -66,7 +67,7 @@ def test_without_a_number_to_sort_by_the_first_that_is_known_counts(desk: Path) 
 
 
 def test_a_number_of_the_product_that_no_run_has_is_no_misspelling(desk: Path) -> None:
-    have = "radial_error_px.mean, radial_error_mm.mean, anatomy.images_with_violations, calibration.mace"
+    have = "radial_error_mm.mean, radial_error_px.mean, anatomy.images_with_violations, calibration.mace"
     with pytest.raises(UsageError) as refused:
         ranked(desk, sort="radial_error_input_px.mean")
     assert str(refused.value) == (
