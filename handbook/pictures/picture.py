@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -43,8 +43,8 @@ class Picture:
         return drawn.replace(*_FAMILY)
 
 
-def panels(count: int, height: float, **options: object) -> tuple[Figure, list[Axes]]:
+def panels(count: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure as wide as the text, with so many axes side by side."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.subplots(1, count, squeeze=False, **options)  # type: ignore[call-overload]
+    axes = figure.subplots(1, count, squeeze=False, **options)
     return figure, list(axes.flat)
