@@ -143,6 +143,7 @@ def anatomy_command(
         )
         if report is not None and labels is None:
             raise UsageError("--report goes with --labels; `mahtdiag report` writes the page of a run")
+        _require_places(csv, report, out)
         anatomy = judge_anatomy(request, progress_shown())
         if report is not None:
             from mahtdiag.workflows.report.labels import write_label_report
@@ -152,6 +153,17 @@ def anatomy_command(
         _write(anatomy.report, record, csv, None if ci.take_stdout else output_format, detail)
         ci.report(record)
         raise typer.Exit(int(anatomy.status))
+
+
+def _require_places(csv: Path | None, report: Path | None, out: Path | None) -> None:
+    """What cannot be written is said before the work, not after it."""
+    from mahtdiag.runs.files import require_file, require_folder
+
+    for option, path in (("--csv", csv), ("--report", report)):
+        if path is not None:
+            require_file(option, path)
+    if out is not None:
+        require_folder("--out", out)
 
 
 def _write(

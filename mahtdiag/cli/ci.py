@@ -15,7 +15,7 @@ import typer
 from mahtdiag.cli.options import OutputFormat
 from mahtdiag.cli.output import IN_ACTIONS, tell, write_bytes
 from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
-from mahtdiag.runs.files import RUN_FILES, write_named
+from mahtdiag.runs.files import RUN_FILES, require_file, write_named
 from mahtdiag.workflows.progress import keep_work
 
 if TYPE_CHECKING:
@@ -108,10 +108,13 @@ class CiResults:
             return
         unfinished = self._not_done((UNFINISHED,))
         for option, path in self._files.items():
+            if path == STDOUT:
+                continue
+            require_file(option, path)
             needed_empty = run_folder is not None and path.resolve().is_relative_to(run_folder.resolve())
-            # What is written into a pipe or a device stays there.
-            once = os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
-            if path != STDOUT and not needed_empty and not once:
+            # What is written into a device stays there.
+            once = os.path.exists(path) and not os.path.isfile(path)
+            if not needed_empty and not once:
                 write_named(option, path, self._content(option, unfinished))
 
     def end(self, problems: tuple[str, ...]) -> tuple[str, ...]:

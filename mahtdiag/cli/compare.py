@@ -89,8 +89,11 @@ def compare_command(
         drawn = _overlays(overlays, out)
         settings = read_settings(config, cwd)
 
+        from mahtdiag.runs.files import require_folder
         from mahtdiag.workflows.compare.job import CompareRequest, compare, of_comparison
 
+        if out is not None:
+            require_folder("--out", out, cwd)
         ci.begin_work()
         given = tuple(margins or ())
         compared = compare(CompareRequest(tuple(runs), settings, cwd, given, strict=strict, common=common))

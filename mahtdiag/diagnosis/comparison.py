@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.gates import Margin
+from mahtdiag.diagnosis.image_errors import MM, PX, ImageErrors, both_know_mm
 from mahtdiag.diagnosis.metrics.calibration import CALIBRATION
 from mahtdiag.diagnosis.metrics.errors import MISS_RATE
 from mahtdiag.diagnosis.metrics.losses import LOSSES
@@ -31,6 +32,9 @@ Floats = NDArray[np.float64]
 
 PRIMARY = ("radial_error_px.mean", "anatomy.images_with_violations", "calibration.mace")
 """What decides where nothing else is asked for: is B worse, impossible, or wrong about its uncertainty?"""
+
+PRIMARY_MM = ("radial_error_mm.mean", *PRIMARY[1:])
+"""The same where both runs know millimetres."""
 
 SPARSE = (GroupKind.RULE, GroupKind.ERROR_TYPE)
 """Rules that fired in neither run and mistakes that neither makes are left out."""
@@ -190,15 +194,15 @@ class JudgedMetric:
 class Comparison:
     """B against A on N images that both have evaluated.
 
-    `error_a_px`, `error_b_px` `[N]`: mean radial error of each image, NaN where unknown. `lost`: images that
-    A has evaluated and B has failed on. `judged` decide, and `lost` does. `patients`: how many the images are
-    of, None where that is not known. `same`: the runs predict the same but for rounding.
+    `in_px`, `in_mm`: errors image by image; the latter None unless both runs know millimetres of all images.
+    `lost`: images that A has evaluated and B has failed on. `judged` decide, and `lost` does. `patients`: how
+    many the images are of, None where that is not known. `same`: the runs predict the same but for rounding.
     """
 
     metrics: tuple[ComparedMetric, ...]
     judged: tuple[JudgedMetric, ...]
-    error_a_px: Floats
-    error_b_px: Floats
+    in_px: ImageErrors
+    in_mm: ImageErrors | None = None
     lost: tuple[str, ...] = ()
     patients: int | None = None
     same: bool = False
@@ -206,7 +210,7 @@ class Comparison:
     @property
     def images(self) -> int:
         """Number of images compared."""
-        return len(self.error_a_px)
+        return len(self.in_px.a)
 
     @property
     def kind_of_units(self) -> str:
@@ -214,15 +218,9 @@ class Comparison:
         return "images" if self.patients is None else "patients"
 
     @property
-    def change_px(self) -> Floats:
-        """Mean error of B less that of A, per image."""
-        return self.error_b_px - self.error_a_px
-
-    def changed(self) -> tuple[list[int], list[int]]:
-        """Images in which B is further off, the worst first, and those in which it is closer, best first."""
-        change = np.nan_to_num(self.change_px)
-        order = np.argsort(-change, kind="stable")
-        return order[change[order] > 0].tolist(), order[change[order] < 0][::-1].tolist()
+    def errors(self) -> ImageErrors:
+        """Errors image by image in the unit that leads: millimetres where both runs know them."""
+        return self.in_mm or self.in_px
 
     @property
     def verdict(self) -> Verdict:
@@ -250,10 +248,13 @@ class Comparison:
         )
 
 
-def compared_names(skeleton: Skeleton) -> tuple[str, ...]:
-    """The numbers that are compared where nothing else is asked for, by their names in `run.json`."""
-    metrics = metrics_of(skeleton).values()
-    return tuple(metric.name for metric in metrics if metric.compared is Compared.ALWAYS)
+def compared_names(skeleton: Skeleton, *, in_mm: bool = False) -> tuple[str, ...]:
+    """The numbers that are compared where nothing else is asked for, by their names in `run.json`.
+
+    `in_mm`: also the mean errors of vertebrae and corners in millimetres, which both runs know.
+    """
+    chosen = (Compared.ALWAYS, Compared.IN_MM) if in_mm else (Compared.ALWAYS,)
+    return tuple(metric.name for metric in metrics_of(skeleton).values() if metric.compared in chosen)
 
 
 def compare_runs(
@@ -273,8 +274,8 @@ def compare_runs(
     found = Comparison(
         metrics=tuple(ComparedMetric(known[each.name], each, None) for each in ordered),
         judged=tuple(_judged(margin, by_name.get(margin.metric)) for margin in margins),
-        error_a_px=_mean_error(a, b),
-        error_b_px=_mean_error(b, a),
+        in_px=ImageErrors.of(a, b, PX),
+        in_mm=ImageErrors.of(a, b, MM) if both_know_mm(a, b) else None,
         patients=a.patients if a.patients is not None else b.patients,
         same=runs.same,
     )
@@ -315,14 +316,6 @@ def _numbers(runs: TwoRuns, names: Sequence[str], margins: Sequence[Margin]) -> 
             # A σ scale has no unit.
             of_places = metric.unit != "" and metric.section not in (CALIBRATION, LOSSES)
             yield PairedNumber(name, paired, counts, runs.same or (of_places and runs.same_places))
-
-
-def _mean_error(run: RunTable, other: RunTable) -> Floats:
-    """Mean error `[N]` over the keypoints whose error both runs know, NaN where there is none."""
-    known = np.isfinite(run.error_px) & np.isfinite(other.error_px)
-    count = known.sum(axis=1)
-    total = np.where(known, run.error_px, 0.0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def better_of(name: str) -> Better:

@@ -110,17 +110,15 @@ def beyond(error: Floats, threshold: float, limit: str, images: Sequence[str]) -
     return Ranking(most, fewest, images, share, row, rises=False, counts=True)
 
 
-def by_increase(images: Sequence[str], before_px: Floats, now_px: Floats) -> Ranking:
+def by_increase(images: Sequence[str], before: Floats, now: Floats, unit: str) -> Ranking:
     """Images by how much their mean radial error has grown; NaN where it is not known in both runs."""
-    change_px = now_px - before_px
+    change = now - before
 
     def row(place: int) -> RankedImage:
-        return RankedImage(images[place], float(change_px[place]), "px", now=float(now_px[place]))
+        return RankedImage(images[place], float(change[place]), unit, now=float(now[place]))
 
     what = "of the mean radial error"
-    return Ranking(
-        f"largest increase {what}", f"smallest increase {what}", images, change_px, row, counts=True
-    )
+    return Ranking(f"largest increase {what}", f"smallest increase {what}", images, change, row, counts=True)
 
 
 def failed_images(failures: Sequence[Failure]) -> WorstImages | None:

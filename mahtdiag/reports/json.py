@@ -286,7 +286,7 @@ def comparison_content(results: Sequence[ComparisonResult]) -> dict[str, Json]:
 def _compared_pair(result: ComparisonResult) -> dict[str, Json]:
     """One pair as plain values."""
     comparison = result.comparison
-    worse, better = comparison.changed()
+    worse, better = comparison.errors.changed()
     return {
         "a": result.a,
         "b": result.b,
@@ -294,6 +294,7 @@ def _compared_pair(result: ComparisonResult) -> dict[str, Json]:
         "view": str(result.view),
         "images": comparison.images,
         "patients": comparison.patients,
+        "unit": comparison.errors.unit.key,
         "metrics": {metric.name: _metric(metric) for metric in comparison.metrics},
         "judged": [_judged(judged) for judged in comparison.judged],
         "verdict": str(comparison.verdict),
@@ -337,15 +338,24 @@ def _judged(judged: JudgedMetric) -> dict[str, Json]:
 
 
 def _changed(result: ComparisonResult, rows: Sequence[int]) -> dict[str, Json]:
-    """How many, and the most changed of them by name."""
-    comparison = result.comparison
+    """How many, and the most changed of them by name: pixels, and millimetres where both runs know them."""
+    in_px, in_mm = result.comparison.in_px, result.comparison.in_mm
     most: list[Json] = [
         {
             "image": result.names_a[row],
             "image_b": result.names_b[row],
-            "a": float(comparison.error_a_px[row]),
-            "b": float(comparison.error_b_px[row]),
-            "difference": float(comparison.change_px[row]),
+            "a": float(in_px.a[row]),
+            "b": float(in_px.b[row]),
+            "difference": float(in_px.change[row]),
+            **(
+                {}
+                if in_mm is None
+                else {
+                    "a_mm": float(in_mm.a[row]),
+                    "b_mm": float(in_mm.b[row]),
+                    "difference_mm": float(in_mm.change[row]),
+                }
+            ),
         }
         for row in rows[:MOST_IMAGES]
     ]

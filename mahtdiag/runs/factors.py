@@ -157,6 +157,9 @@ def write_recalibration(path: Path, factors: Recalibration) -> None:
 
 
 def _may_be_replaced(path: Path) -> bool:
+    if not path.is_file():
+        # Reading a pipe would wait for ever.
+        return False
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -108,10 +109,10 @@ def write_file(folder: Path, name: str, content: bytes) -> Path:
 def write_named(option: str, path: Path, content: bytes, cwd: Path | None = None) -> None:
     """Writes the file that an option names, whole or not at all; missing folders are made.
 
-    A link is followed, and what is no regular file (`/dev/null`, a pipe) is written into. A relative `path`
-    begins at `cwd`, by default the current folder. Raises UsageError where it cannot be written.
+    A link is followed, and a character device (`/dev/null`) is written into. A relative `path` begins at
+    `cwd`, by default the current folder. Raises UsageError where it cannot be written.
     """
-    target = require_no_folder(option, path, cwd)
+    target = require_file(option, path, cwd)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not target.is_file():
@@ -133,7 +134,7 @@ def write_named_folder(option: str, path: Path, files: Mapping[str, bytes], cwd:
     whole or not at all; in another one every file is written whole or not at all. Nothing is written outside
     it: not by a path, not through a link in it. Raises UsageError where it cannot be written.
     """
-    target = ((cwd or Path()) / path).resolve()
+    target = require_folder(option, path, cwd)
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
     others = 0
     try:
@@ -193,17 +194,28 @@ def _move_all(source: Path, target: Path, files: Mapping[str, bytes]) -> None:
         os.replace(source / name, place)
 
 
-def require_no_folder(option: str, path: Path, cwd: Path | None = None) -> Path:
+def require_file(option: str, path: Path, cwd: Path | None = None) -> Path:
     """The absolute place of a file that an option names.
 
-    Raises UsageError where a folder has that name, or where a run would lose what the other commands read.
+    Raises UsageError where a folder has that name, a pipe, a socket or a disk, or where a run would lose what
+    the other commands read.
     """
     target = ((cwd or Path()) / path).resolve()
     # Unlike Path.is_dir it takes every name: what is wrong with one is said where it is written.
     if os.path.isdir(target):
         raise UsageError(f"{option} {path}: a folder; name a file")
+    if os.path.exists(target) and not (os.path.isfile(target) or stat.S_ISCHR(os.stat(target).st_mode)):
+        raise UsageError(f"{option} {path}: a pipe or a device; name a regular file")
     if target.name in RUN_FILES and os.path.isfile(target):
         raise UsageError(f"{option} {path}: a file of a run; name another file")
+    return target
+
+
+def require_folder(option: str, path: Path, cwd: Path | None = None) -> Path:
+    """The absolute place of a folder that an option names; raises UsageError where something else is."""
+    target = ((cwd or Path()) / path).resolve()
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise UsageError(f"{option} {path}: a file stands where a folder is needed; name another folder")
     return target
 
 

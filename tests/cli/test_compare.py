@@ -137,12 +137,13 @@ def test_the_other_way_round_it_is_better(runs: Desk) -> None:
     assert content["verdict"] == "better"
     done = runs.run("compare", "b", "a")
     assert (done.status, done.errors) == (0, [])
-    assert "\nverdict: B is better than A: radial_error_px.mean by " in done.text
+    assert "\nverdict: B is better than A: radial_error_mm.mean by " in done.text
 
 
 def test_margins_decide(runs: Desk) -> None:
     (judged, *_) = content_of(runs, "a", "b", status=1)["judged"]
-    assert (judged["metric"], judged["margin"], judged["outcome"]) == ("radial_error_px.mean", 0, "worse")
+    assert (judged["metric"], judged["margin"], judged["outcome"]) == ("radial_error_mm.mean", 0, "worse")
+    (judged,) = content_of(runs, "a", "b", "--margin", "radial_error_px.mean=0", status=1)["judged"]
     low, high = judged["worsening_ci95"]
     assert 0 < low < high
     for margin, strict, status, outcome in (

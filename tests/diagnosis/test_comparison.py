@@ -174,10 +174,10 @@ def test_the_change_of_every_image() -> None:
     b.error_px[4, :6] = np.nan
     found = compare_runs(a, b, (MEAN,), ())
     assert found.images == 8
-    assert np.isnan(found.change_px[3])
+    assert np.isnan(found.errors.change[3])
     known = np.isfinite(a.error_px[4]) & np.isfinite(b.error_px[4])
-    assert found.error_a_px[4] == pytest.approx(float(a.error_px[4][known].mean()))
-    assert found.change_px[4] == pytest.approx(float((b.error_px[4] - a.error_px[4])[known].mean()))
+    assert found.errors.a[4] == pytest.approx(float(a.error_px[4][known].mean()))
+    assert found.errors.change[4] == pytest.approx(float((b.error_px[4] - a.error_px[4])[known].mean()))
 
 
 def test_a_spine_that_is_right_has_nothing_to_compare_but_zeros() -> None:

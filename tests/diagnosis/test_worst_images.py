@@ -311,14 +311,14 @@ def test_size_of_sigma() -> None:
 def test_increases() -> None:
     before = np.array([1.0, 2.0, np.nan, 4.0, 5.0, 6.0])
     now = np.array([1.5, 1.0, 9.0, 4.0, 8.25, np.nan])
-    worst = by_increase("abcdef", before, now).worst(too_high=True)
+    worst = by_increase("abcdef", before, now, "mm").worst(too_high=True)
     assert worst is not None
     assert worst.what == "largest increase of the mean radial error"
     assert [(row.image, score_in_words(row)) for row in worst.images] == [
-        ("e", "+3.25 px (to 8.25)"),
-        ("a", "+0.50 px (to 1.50)"),
+        ("e", "+3.25 mm (to 8.25)"),
+        ("a", "+0.50 mm (to 1.50)"),
     ]
-    assert by_increase("ab", now[:2], now[:2]).worst(too_high=True) is None
+    assert by_increase("ab", now[:2], now[:2], "px").worst(too_high=True) is None
 
 
 def test_names_alone() -> None:

@@ -1,6 +1,7 @@
 """The recalibration file: written whole, read strictly."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ def test_a_file_of_the_same_kind_is_replaced(tmp_path: Path) -> None:
     write_recalibration(tmp_path / "f.json", factors().model_copy(update={"n_images": 6}))
     write_recalibration(tmp_path / "f.json", factors())
     assert read_recalibration(tmp_path / "f.json").n_images == 5
+
+
+def test_a_pipe_is_not_read_to_see_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    # Open at both ends, so that a reader would not wait for ever.
+    end = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    os.write(end, factors().to_json().encode())
+    with pytest.raises(UsageError, match="exists and is not a recalibration file"):
+        write_recalibration(tmp_path / "pipe", factors())
+    os.close(end)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"schema": 1}', "\x00"])

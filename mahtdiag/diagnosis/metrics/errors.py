@@ -65,6 +65,8 @@ TABLES = {
     GroupKind.CORNER: "Mean radial error by corner, px",
 }
 """Where a comparison shows the numbers of a group."""
+TABLES_MM = {kind: title.removesuffix("px") + "mm" for kind, title in TABLES.items() if title.endswith("px")}
+"""Where it shows mean errors of groups in millimetres."""
 PLURALS = {GroupKind.VERTEBRA: "vertebrae", GroupKind.CORNER: "corners"}
 # Gates are proposed on those that say most with least.
 _PROPOSED = {("mm", "mean"): 2, ("mm", "p95"): 3, ("mm", "4"): 4,
@@ -184,10 +186,11 @@ def _measure(statistic: str, terms: Terms) -> Measure:
 
 def _statistic(group: Group, unit: ErrorUnit, statistic: str, words: str, terms: Terms) -> Metric:
     table, is_main, is_mean = f"radial_error_{unit.key}", group.kind is GroupKind.ALL, statistic == "mean"
-    return Metric(
+    short = f"{statistic}, {unit.short}" if is_main else ".".join(_path(group, table, statistic)[1:])
+    metric = Metric(
         path=_path(group, table, statistic),
         label=f"{words}, {unit.words}",
-        short=f"{statistic}, {unit.short}" if is_main else ".".join(_path(group, table, statistic)[1:]),
+        short=short,
         group=group,
         better=Better.LOWER,
         unit=unit.words,
@@ -201,6 +204,9 @@ def _statistic(group: Group, unit: ErrorUnit, statistic: str, words: str, terms:
         proposed=_place(group, unit, statistic),
         required=True,
     )
+    if is_mean and unit.choice is MM and group.kind in TABLES_MM:
+        return replace(metric, short=group.name, table=TABLES_MM[group.kind], compared=Compared.IN_MM)
+    return metric
 
 
 def _interval_of(statistic: str) -> IntervalKind:

@@ -68,9 +68,13 @@ class IntervalKind(StrEnum):
 
 
 class Compared(StrEnum):
-    """Whether two runs are compared by a number: whatever is asked for, where it is named, or never."""
+    """Whether two runs are compared by a number.
+
+    Whatever is asked for, where both know millimetres, where it is named, or never.
+    """
 
     ALWAYS = "always"
+    IN_MM = "in mm"
     ASKED = "asked"
     NEVER = "never"
 

@@ -32,7 +32,6 @@ from mahtdiag.reports.overlay.names import write_names
 from mahtdiag.reports.overlay.panel import COLUMN_PX, DETAILS, PanelLayout, draw_panel, lay_out, panel_blocks
 from mahtdiag.reports.overlay.scene import Box, Scene, Stage, make_scene
 from mahtdiag.reports.overlay.sheet import FRAME_Z, Brush, Sheet, rgb_bytes
-from mahtdiag.reports.text import pixels
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.schema.skeleton import Skeleton
@@ -215,12 +214,12 @@ FONT_PX: Final = 19.0
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """One overlay as PNG, with the letter and the name of its run and its mean radial error."""
+    """One overlay as PNG, with the letter and the name of its run and its mean radial error in words."""
 
     png: bytes
     letter: str
     run: str
-    error_px: float
+    error: str
 
 
 def draw_side_by_side(a: Half, b: Half) -> bytes:
@@ -236,7 +235,7 @@ def draw_side_by_side(a: Half, b: Half) -> bytes:
     lettering = Lettering(sheet)
     for half, overlay, left in zip((a, b), overlays, lefts, strict=True):
         sheet.show(overlay, left, HEADER_PX)
-        text = f"{half.letter}   mean {pixels(half.error_px)} px   {half.run}"
+        text = f"{half.letter}   mean {half.error}   {half.run}"
         text = shorten(text, overlay.shape[1] - 28, FONT_PX, bold=True, keep_end=True)
         lettering.write(text, left + 14, HEADER_PX / 2, FONT_PX, bold=True)
     sheet.show(np.tile(rgb_bytes(palette.RULE), (size.height, GAP_PX, 1)), middle, 0)

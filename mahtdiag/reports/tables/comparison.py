@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetric, Outcome, Verdict
+from mahtdiag.diagnosis.metrics.errors import TABLES, TABLES_MM
 from mahtdiag.diagnosis.metrics.measures import SAME_PX
 from mahtdiag.diagnosis.metrics.metric import Metric
 from mahtdiag.reports.tables.table import (
@@ -71,14 +72,20 @@ def comparison_parts(
     yield Line()
     if comparison.judged:
         yield judged_table(comparison.judged, comparison.kind_of_units)
-    yield from metric_tables(comparison.metrics, result.letter, comparison.kind_of_units, result.compared)
+    shown = [each for each in comparison.metrics if not (comparison.in_mm and _is_px_of_group(each.metric))]
+    yield from metric_tables(shown, result.letter, comparison.kind_of_units, result.compared)
     name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
-    if np.isfinite(comparison.error_a_px).any():
-        for how, rows in zip(("further off", "closer"), comparison.changed(), strict=True):
+    if np.isfinite(comparison.errors.a).any():
+        for how, rows in zip(("further off", "closer"), comparison.errors.changed(), strict=True):
             most = len(rows) if everything else SHOWN_IMAGES
             yield changed_images(f"{result.letter} is {how}", result, rows, name_width, most)
     yield from (Line(f"note: {note}") for note in result.notes)
     yield from verdict_lines(result)
+
+
+def _is_px_of_group(metric: Metric) -> bool:
+    """Whether it is the mean error in pixels of a vertebra or corner, whose millimetres are told."""
+    return metric.group.kind in TABLES_MM and metric.table == TABLES[metric.group.kind]
 
 
 def judged_table(judged: Sequence[JudgedMetric], unit: str) -> Table:
@@ -160,17 +167,18 @@ def changed_images(
     """The images in which a run is most further off, or closer, by mean radial error."""
     if not rows:
         return Line(f"{how} in no image.\n")
-    comparison, shown = result.comparison, rows[:most]
+    errors, shown = result.comparison.errors, rows[:most]
+    unit = errors.unit.words
     which = f", the most in these {len(shown)}" if len(rows) > len(shown) else ""
     return table(
-        f"{how} in {len(rows)} of {counted(comparison.images, 'image')}{which}",
-        ("image", "A, mean px", f"{result.letter}, mean px", f"{result.letter} − A"),
+        f"{how} in {len(rows)} of {counted(result.comparison.images, 'image')}{which}",
+        ("image", f"A, mean {unit}", f"{result.letter}, mean {unit}", f"{result.letter} − A"),
         (
             (
                 short_name(result.names_a[row], name_width),
-                pixels(comparison.error_a_px[row]),
-                pixels(comparison.error_b_px[row]),
-                _signed(comparison.change_px[row]),
+                pixels(errors.a[row]),
+                pixels(errors.b[row]),
+                _signed(errors.change[row]),
             )
             for row in shown
         ),

@@ -104,7 +104,7 @@ def _cause(found: DemoNetwork) -> str:
 def _difference(result: DemoResult) -> str:
     comparison = result.comparison.comparison
     (judged,) = comparison.judged
-    further_off, _ = comparison.changed()
+    further_off, _ = comparison.errors.changed()
     by = f"{number(judged.worsening)} mm ({interval(judged.worsening_ci95)})"
     return (
         f"{result.short.checkpoint} is {comparison.verdict} by {by}, further off in {len(further_off)} of "

@@ -11,6 +11,7 @@ from mahtdiag.config.gates import parse_margin
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.comparison import (
     PRIMARY,
+    PRIMARY_MM,
     ComparedMetric,
     Comparison,
     JudgedMetric,
@@ -21,6 +22,7 @@ from mahtdiag.diagnosis.comparison import (
     together,
 )
 from mahtdiag.diagnosis.gates import Bound, Gate, GateResult, Margin
+from mahtdiag.diagnosis.image_errors import both_know_mm
 from mahtdiag.diagnosis.metrics.errors import MISS_RATE
 from mahtdiag.diagnosis.metrics.registry import is_of_errors
 from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
@@ -40,8 +42,8 @@ class CompareRequest:
     """What a user asked for: run folders, the first of which the others are compared with.
 
     `margins` are texts such as `radial_error_px.mean=0.3`; without any, those of `[gates.baseline]` hold, and
-    without these 0 on the primary numbers. `strict`: a run has to be shown to be no worse. `common`: other
-    data is no error.
+    without these `default_margins`. `strict`: a run has to be shown to be no worse. `common`: other data is
+    no error.
     """
 
     runs: tuple[Path, ...]
@@ -121,7 +123,7 @@ def _compared(
         require_images(run)
     by = a.document.conditions
     pair = pair_runs(a, b, by.limits, by.rules, common=request.common)
-    comparison = judge_pair(pair, margins or tuple(Margin(name, 0.0, relative=False) for name in PRIMARY))
+    comparison = judge_pair(pair, margins or default_margins(pair))
     missing = [judged.name for judged in comparison.judged if judged.outcome is Outcome.MISSING]
     if margins is not None and missing:
         raise UsageError(*(f"margin on {name}: {why_missing(name, pair)}" for name in missing))
@@ -149,12 +151,18 @@ def _compared(
     )
 
 
+def default_margins(pair: Pair) -> tuple[Margin, ...]:
+    """What decides where nobody says what: of errors those in millimetres where both runs know them."""
+    names = PRIMARY_MM if both_know_mm(pair.a, pair.b) else PRIMARY
+    return tuple(Margin(name, 0.0, relative=False) for name in names)
+
+
 def judge_pair(pair: Pair, margins: tuple[Margin, ...]) -> Comparison:
     """All numbers that are usually compared and those with a margin; missed keypoints decide, if any are."""
     missed = pair.a.missed.any() or pair.b.missed.any()
     if missed and MISS_RATE not in [margin.metric for margin in margins]:
         margins = (*margins, Margin(MISS_RATE, 0.0, relative=False))
-    names = compared_names(pair.a.skeleton)
+    names = compared_names(pair.a.skeleton, in_mm=both_know_mm(pair.a, pair.b))
     more = tuple(margin.metric for margin in margins if margin.metric not in names)
     return replace(compare_runs(pair.a, pair.b, (*names, *more), margins), lost=pair.lost)
 
@@ -250,9 +258,10 @@ def _judged_end(judged: JudgedMetric, ends: Interval | None, bound: Bound) -> fl
 
 
 def _worse(pair: ComparisonResult, before: str = "") -> WorstImages | None:
-    comparison, (rows, _) = pair.comparison, pair.comparison.changed()
+    errors = pair.comparison.errors
+    rows, _ = errors.changed()
     names = [pair.names_a[row] for row in rows]
-    found = by_increase(names, comparison.error_a_px[rows], comparison.error_b_px[rows]).worst(too_high=True)
+    found = by_increase(names, errors.a[rows], errors.b[rows], errors.unit.words).worst(too_high=True)
     if found is None or not before:
         return found
     return replace(found, what=f"{found.what} in {pair.letter}")

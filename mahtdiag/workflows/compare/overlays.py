@@ -9,6 +9,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.reports.overlay.draw import Half, draw_side_by_side
 from mahtdiag.reports.tables.comparison import ComparisonResult
+from mahtdiag.reports.text import pixels
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
@@ -93,7 +94,7 @@ def draw_changed(
 
     `choice`: how many of either. Pictures go to `folder/worse` and `folder/better`.
     """
-    chosen = [rows[: choice.most] for rows in pair.comparison.changed()]
+    chosen = [rows[: choice.most] for rows in pair.comparison.errors.changed()]
     total = sum(map(len, chosen))
     if not total:
         return ()
@@ -124,7 +125,8 @@ def _drawn(pair: ComparisonResult, sides: tuple[_Side, _Side], row: int) -> byte
     if image is None:
         return None
     halves = []
-    for letter, side, record in zip("AB", sides, records, strict=True):
+    found = pair.comparison.errors
+    for letter, side, record, error in zip("AB", sides, records, (found.a, found.b), strict=True):
         png = overlay_of(image, record, side.table.skeleton)
-        halves.append(Half(png, letter, side.label, record.radial_error_px))
+        halves.append(Half(png, letter, side.label, f"{pixels(error[row])} {found.unit.words}"))
     return draw_side_by_side(halves[0], halves[1])

@@ -128,8 +128,8 @@ def _increases(run: Run, baseline: str) -> WorstImages | None:
         pair = pair_runs(stored, run, judged_by.limits, judged_by.rules)
     except MahtdiagError:
         return None
-    errors = compare_runs(pair.a, pair.b, (), ())
-    return by_increase(pair.names_b, errors.error_a_px, errors.error_b_px).worst(too_high=True)
+    errors = compare_runs(pair.a, pair.b, (), ()).errors
+    return by_increase(pair.names_b, errors.a, errors.b, errors.unit.words).worst(too_high=True)
 
 
 def _evaluation_numbers(numbers: RunNumbers | None, asked: LeadingUnit | None) -> tuple[NumberRow, ...]:

@@ -20,7 +20,7 @@ from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import DataError, RunFolderError, UsageError
 from mahtdiag.reports.text import counted, one_line
 from mahtdiag.runs.document import CheckpointSource
-from mahtdiag.runs.files import require_no_folder, write_named, write_named_folder
+from mahtdiag.runs.files import require_file, write_named, write_named_folder
 from mahtdiag.runs.reading import DOCUMENT, Run, open_finished
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Failure
@@ -141,7 +141,7 @@ def _require_free(request: ExportRequest, writer: Writer) -> Path:
         if there and any(target.iterdir()) and not request.force:
             raise UsageError(f"{said}: not empty; write into it with --force or name another folder")
         return target.resolve()
-    require_no_folder(f"--to {writer.name}", said, request.cwd)
+    require_file(f"--to {writer.name}", said, request.cwd)
     if os.path.lexists(target) and not request.force:
         raise UsageError(f"{said}: exists; overwrite it with --force or name another file")
     return target
@@ -300,7 +300,7 @@ def _write(request: ExportRequest, writer: Writer, written: Written) -> int:
     if writer.ending is None:
         return write_named_folder(option, request.file, written.files, request.cwd)
     target = request.cwd / request.file
-    # A pipe or a device has nothing beside it.
+    # A device has nothing beside it.
     alone = os.path.lexists(target) and not os.path.isfile(target)
     beside = [] if alone else [name for name in written.files if name != target.name]
     for name in beside:

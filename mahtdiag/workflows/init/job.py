@@ -13,7 +13,7 @@ from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.models.checkpoint import IN_MEMORY, CheckpointFormat
 from mahtdiag.models.formats import format_named
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.files import write_file
+from mahtdiag.runs.files import require_file, write_file
 from mahtdiag.runs.reading import LATEST, RUNS, Run, open_run
 
 OWN_COORDINATES = "network"
@@ -88,6 +88,7 @@ def initialise(request: InitRequest) -> Initialised:
         raise UsageError(f"--out {request.out}: a folder; name a file, as in {request.out / FILE_NAME}")
     if os.path.lexists(file) and not request.force:
         raise UsageError(f"{request.out}: exists; overwrite it with --force or choose another --out")
+    require_file("--out", request.out, request.cwd)
     notes, source = tuple[str, ...](), Source()
     if request.template:
         project, run = ProjectFile(TEMPLATE_HEADER), None

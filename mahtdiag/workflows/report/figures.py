@@ -16,7 +16,7 @@ from mahtdiag.reports.figures.registry import (
     figure_file,
 )
 from mahtdiag.reports.text import one_line
-from mahtdiag.runs.files import write_named_folder
+from mahtdiag.runs.files import require_folder, write_named_folder
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FigureFormat, LeadingUnit
 from mahtdiag.workflows.pictures import pictures_of
@@ -58,6 +58,9 @@ def draw_figures(request: FiguresRequest, progress: Progress) -> Figures:
     """Draw and write; raises MahtdiagError for a run without any result or an unknown name."""
     wanted = tuple(_figure(name) for name in dict.fromkeys(request.names)) or FIGURES
     run = open_run(request.run, request.cwd)
+    out = Path(run.named(run.path / FOLDER)) if request.out is None else request.out
+    # Drawing takes a while, which nobody should wait for in vain.
+    require_folder("--out", out, request.cwd)
     data = figure_data(
         run,
         request.error_unit or request.settings.evaluate.error_unit,
@@ -79,11 +82,10 @@ def draw_figures(request: FiguresRequest, progress: Progress) -> Figures:
     files[CAPTIONS] = "\n".join(_caption(figure, data) for figure in drawn).encode(
         "utf-8", "backslashreplace"
     )
-    folder = run.path / FOLDER if request.out is None else request.cwd / request.out
-    write_named_folder("--out", folder, files)
+    write_named_folder("--out", out, files, request.cwd)
     complete = run.document.status == "complete"
     notes = () if complete else (f"{run.label} was interrupted: the images that it got to are drawn",)
-    return Figures(run, folder, request.format, tuple(f.name for f in drawn), lacking, notes)
+    return Figures(run, request.cwd / out, request.format, tuple(f.name for f in drawn), lacking, notes)
 
 
 def figure_of(run: Run, name: str, error_unit: LeadingUnit | None = None) -> DrawnFigure:

@@ -25,7 +25,7 @@ from mahtdiag.reports.html.page import Strip, StripImage, render_page
 from mahtdiag.reports.html.sections import ReportContent, sections_of
 from mahtdiag.reports.tables.errors import leading_unit
 from mahtdiag.reports.text import counted, one_line
-from mahtdiag.runs.files import require_no_folder, write_file, write_named
+from mahtdiag.runs.files import require_file, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.choices import NO_IMAGES, ImageChoice, LeadingUnit
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
@@ -78,7 +78,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     run = open_finished(request.run, request.cwd)
     if request.out is not None:
         # The page of a large run takes a while, which nobody should wait for in vain.
-        require_no_folder("--out", request.out, request.cwd)
+        require_file("--out", request.out, request.cwd)
     table = run.table()
     _require_results(run, table)
     data = _data_folder(request, run)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from mahtdiag.diagnosis.comparison import Comparison, compare_runs, compared_names
 from mahtdiag.diagnosis.gates import Margin
+from mahtdiag.diagnosis.image_errors import PX, ImageErrors
 from mahtdiag.diagnosis.metrics.registry import known_metrics, metrics_of
 from mahtdiag.reports.json import MOST_IMAGES, comparison_content
 from mahtdiag.reports.overlay.draw import GAP_PX, HEADER_PX, Half, draw_side_by_side
@@ -136,7 +137,7 @@ def test_names_from_outside_are_no_markup() -> None:
 
 def test_images_that_did_not_change_have_no_table() -> None:
     found = comparison()
-    text = text_of(result_of(replace(found, error_b_px=found.error_a_px)))
+    text = text_of(result_of(replace(found, in_px=replace(found.in_px, b=found.in_px.a))))
     assert "B is further off in no image." in text
     assert "B is closer in no image." in text
 
@@ -151,8 +152,8 @@ def test_json_is_complete_and_has_no_nan() -> None:
     found = comparison(images=1)
     content = contents([result_of(found)])
     assert list(content) == [
-        "a", "b", "checkpoints", "view", "images", "patients", "metrics", "judged", "verdict",
-        "non_inferior", "worse", "better", "lost", "notes",
+        "a", "b", "checkpoints", "view", "images", "patients", "unit", "metrics", "judged",
+        "verdict", "non_inferior", "worse", "better", "lost", "notes",
     ]  # fmt: skip
     metrics = content["metrics"]
     assert isinstance(metrics, dict)
@@ -188,7 +189,7 @@ def test_json_of_several_runs() -> None:
 
 def test_more_images_are_counted_than_named() -> None:
     errors = np.arange(5000.0)
-    result = result_of(replace(comparison(), error_a_px=np.zeros(5000), error_b_px=errors + 1.0))
+    result = result_of(replace(comparison(), in_px=ImageErrors(PX, np.zeros(5000), errors + 1.0)))
     worse = contents([result])["worse"]
     assert isinstance(worse, dict)
     assert (worse["images"], len(worse["most"])) == (5000, MOST_IMAGES)
@@ -210,7 +211,10 @@ def png_of(height: int, width: int, grey: int) -> bytes:
 
 
 def test_two_overlays_stand_side_by_side_below_their_names() -> None:
-    halves = Half(png_of(60, 300, 200), "A", "runs/a", 3.0), Half(png_of(90, 400, 100), "B", "x" * 500, 1e9)
+    halves = (
+        Half(png_of(60, 300, 200), "A", "runs/a", "3.00 px"),
+        Half(png_of(90, 400, 100), "B", "x" * 500, "1e9 mm"),
+    )
     drawn = draw_side_by_side(*halves)
     picture = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from mahtdiag.config.gates import read_gates
 from mahtdiag.config.settings import Settings
-from mahtdiag.diagnosis.comparison import PRIMARY, ComparedMetric, Outcome, Verdict
+from mahtdiag.diagnosis.comparison import PRIMARY, PRIMARY_MM, ComparedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, ExitStatus, MahtdiagError, RunFolderError, UsageError
 from mahtdiag.reports.tables.comparison import ComparisonResult
@@ -73,13 +73,46 @@ def test_numbers_are_those_of_the_folders(tmp_path: Path) -> None:
     assert [judged.name for judged in found.comparison.judged] == list(PRIMARY)
 
 
+def test_millimetres_decide_and_lead_where_both_runs_know_them_of_every_image(tmp_path: Path) -> None:
+    """Spacings that differ turn the order of the images: their errors in mm are computed again by hand."""
+    images = [replace(image, spacing_mm=1.0 / (1 + n)) for n, image in enumerate(image_set())]
+    a, b = run(tmp_path, "a", images, 3.0), run(tmp_path, "b", images, 4.0)
+    found = pair(tmp_path, a, b)
+    assert [judged.name for judged in found.comparison.judged] == list(PRIMARY_MM)
+    spacing_of = {image.name: image.spacing_mm or 0.0 for image in images}
+    error_mm = []
+    for table in (open_run(Path(name), tmp_path).table() for name in (a, b)):
+        assert tuple(table.image) == found.names_a
+        error_mm.append(table.error_px * np.array([spacing_of[name] for name in table.image])[:, None])
+    assert metric(found, "radial_error_mm.mean").difference.b == pytest.approx(error_mm[1].mean())
+    assert metric(found, "vertebrae.L5.radial_error_mm.mean").difference.a == pytest.approx(
+        error_mm[0][:, -4:].mean()
+    )
+    change = (error_mm[1] - error_mm[0]).mean(axis=1)
+    worse, better = found.comparison.errors.changed()
+    assert found.comparison.errors.unit.words == "mm"
+    np.testing.assert_allclose(found.comparison.errors.change, change)
+    assert [*worse, *better[::-1]] == np.argsort(-change).tolist()
+    assert worse != found.comparison.in_px.changed()[0], "in pixels it is another order"
+
+
+def test_pixels_decide_where_one_image_has_no_spacing(tmp_path: Path) -> None:
+    images = image_set(spacing_mm=0.2)
+    images[4] = replace(images[4], spacing_mm=None)
+    names = run(tmp_path, "a", images, 3.0), run(tmp_path, "b", images, 4.0)
+    found = pair(tmp_path, *names)
+    assert [judged.name for judged in found.comparison.judged] == list(PRIMARY)
+    assert found.comparison.errors.unit.words == "px"
+    assert not [each.name for each in found.comparison.metrics if each.name.startswith("vertebrae.")]
+
+
 def test_images_are_paired_by_content_whatever_they_are_called(tmp_path: Path) -> None:
     images = image_set()
     a = run(tmp_path, "a", images, 3.0)
     b, moved = run(tmp_path, "b", images, 4.0), run(tmp_path, "moved", renamed(images, "x/"), 4.0)
     straight, paired = pair(tmp_path, a, b), pair(tmp_path, a, moved)
     assert paired.names_b == tuple(f"x/{name}" for name in paired.names_a)
-    np.testing.assert_array_equal(paired.comparison.change_px, straight.comparison.change_px)
+    np.testing.assert_array_equal(paired.comparison.errors.change, straight.comparison.errors.change)
     assert paired.comparison.metrics == straight.comparison.metrics
 
 
@@ -90,7 +123,7 @@ def test_the_same_run_twice(tmp_path: Path) -> None:
         assert (each.difference.difference, each.difference.p_value) in ((0.0, 1.0), (0.0, None))
         assert each.verdict in (Verdict.SAME, None)
     assert {judged.outcome for judged in found.comparison.judged} == {Outcome.WITHIN}
-    assert found.comparison.changed() == ([], [])
+    assert found.comparison.errors.changed() == ([], [])
     assert found.notes == ("A and B are the same run, which cannot differ from itself",)
     assert compared(tmp_path, a, a, strict=True).status is ExitStatus.OK
 
@@ -315,8 +348,8 @@ def test_which_images_changed_most(tmp_path: Path) -> None:
     images = image_set(6)
     a, b = run(tmp_path, "a", images, 3.0), run(tmp_path, "b", images, 3.0, Options(seed=1))
     found = pair(tmp_path, a, b)
-    worse, better = found.comparison.changed()
-    change = found.comparison.change_px
+    worse, better = found.comparison.errors.changed()
+    change = found.comparison.errors.change
     assert sorted([*worse, *better]) == list(range(6))
     assert [change[row] for row in worse] == sorted(change[change > 0], reverse=True)
     assert [change[row] for row in better] == sorted(change[change < 0])

@@ -58,7 +58,7 @@ def runs(tmp_path: Path, images: list[Pictured]) -> Path:
 
 def test_the_most_changed_either_way_in_order(runs: Path) -> None:
     (pair,) = compared(runs, "a", "b").pairs
-    worse, better = pair.comparison.changed()
+    worse, better = pair.comparison.errors.changed()
     pictures, notes = drawn(runs, "worst:1", "a", "b")
     assert pictures == [
         f"better/01-{pair.names_a[better[0]]}",
@@ -127,7 +127,7 @@ def test_several_runs_get_a_folder_each(runs: Path, images: list[Pictured]) -> N
 
 def test_images_that_are_gone_or_others_now_are_told(runs: Path) -> None:
     (pair,) = compared(runs, "a", "b").pairs
-    rows = [*pair.comparison.changed()[0], *pair.comparison.changed()[1]]
+    rows = [*pair.comparison.errors.changed()[0], *pair.comparison.errors.changed()[1]]
     gone, other = (pair.names_a[row] for row in rows[:2])
     (runs / "data" / gone).unlink()
     (runs / "data" / other).write_bytes((runs / "data" / pair.names_a[rows[-1]]).read_bytes())
