@@ -365,15 +365,13 @@ def peaks(values: Floats, step: int, strengths: Floats | None = None) -> Floats:
 
 
 def amount(value: float) -> str:
-    """A measured value as a sentence carries it: one decimal, two below 1/10, none from 100; a real minus."""
+    """A measured value as a sentence carries it: one decimal, two below 1/10, none from 100."""
     size = abs(value)
     if size >= 1e6:
-        text = f"{value:.1e}"
-    elif size >= 100:
-        text = f"{value:,.0f}"
-    else:
-        text = f"{value:.1f}" if size >= 0.095 or value == 0 else f"{value:.2f}"
-    return text.replace("-", "−")
+        return f"{value:.1e}"
+    if size >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if size >= 0.095 or value == 0 else f"{value:.2f}"
 
 
 def degrees(value: float) -> str:

@@ -8,7 +8,7 @@ from mahtdiag.diagnosis.metrics.metric import Better
 from mahtdiag.diagnosis.metrics.registry import metric_of, nearest_name, without_section
 from mahtdiag.diagnosis.numbers import find_interval, find_number, paths_of
 from mahtdiag.errors import UsageError
-from mahtdiag.reports.text import interval, number
+from mahtdiag.reports.text import in_unit, interval
 
 _NO_RESULTS = ("schema", "settings", "environment", "checksums")
 
@@ -46,7 +46,7 @@ class Number:
     def shown(self) -> str:
         """The value as people read it: with its unit, shares in percent."""
         unit = {"share": " %", "px": " px", "mm": " mm", "s": " s"}.get(self.unit, "")
-        return f"{number(self._scale * self.value)}{unit}"
+        return f"{in_unit(self.value, self.unit)}{unit}"
 
     @property
     def bounds(self) -> str:

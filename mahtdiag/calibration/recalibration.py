@@ -20,6 +20,7 @@ from mahtdiag.calibration.scores import (
 )
 from mahtdiag.calibration.student import StudentT, fit_student, squares_by_size, student_scores, summary_of
 from mahtdiag.calibration.sums import image_sums, numbers
+from mahtdiag.schema.numerals import number
 from mahtdiag.statistics.intervals import Interval, mean_interval
 
 MIN_KEYPOINTS = 20
@@ -210,7 +211,7 @@ def gains(
 
 def _named(before: RecalibrationRow, after: RecalibrationRow, *, mace: bool, nll: bool) -> tuple[str, ...]:
     told = (("MACE", mace, before.mace, after.mace), ("NLL", nll, before.nll, after.nll))
-    return tuple(f"{name} {old:.3g} to {new:.3g}" for name, is_told, old, new in told if is_told)
+    return tuple(f"{name} {number(old)} to {number(new)}" for name, is_told, old, new in told if is_told)
 
 
 def recalibration_row(scope: Scope | None, residual_px: ArrayLike, sigma_px: ArrayLike) -> RecalibrationRow:

@@ -11,6 +11,7 @@ from mahtdiag.calibration.by_chance import MIN_UNITS
 from mahtdiag.calibration.clustered import ValueWithError
 from mahtdiag.calibration.scores import FloatArray, Points
 from mahtdiag.calibration.verdict_evidence import MIN_PER_KEYPOINT, Evidence
+from mahtdiag.schema.numerals import number
 
 MIN_KEYPOINTS = 20
 CLAMPED_SHARE = 0.05
@@ -125,10 +126,12 @@ def judge(
 def _without_fault(points: Points, evidence: Evidence, bounds_known: bool) -> SigmaVerdict:
     """Calibrated if the scale of the bulk is known well enough; a doubtful tail gets a word."""
     core, interval = evidence.core_factor.value, evidence.core_factor.ci95
-    bounds = "no interval" if interval is None else f"95 % interval {interval[0]:.2f} to {interval[1]:.2f}"
-    where = f"the bulk of the errors fits {core:.2f} σ ({bounds}, {_sample(points)})"
+    bounds = (
+        "no interval" if interval is None else f"95 % interval {number(interval[0])} to {number(interval[1])}"
+    )
+    where = f"the bulk of the errors fits {number(core)} σ ({bounds}, {_sample(points)})"
     if abs(log(max(evidence.raw_scale, 1e-300) / max(core, 1e-300))) > log(1.25):
-        where += f"; a few errors pull the factor of all errors to {evidence.raw_scale:.2f}"
+        where += f"; a few errors pull the factor of all errors to {number(evidence.raw_scale)}"
     unchecked = _unchecked(evidence, bounds_known)
     if interval is None or interval[1] > 1.25**2 * interval[0]:
         text = f"No fault shows, but the sample is too small to be sure: {where}.{unchecked}"
@@ -274,7 +277,7 @@ def shape_faults(evidence: Evidence, names: Sequence[str]) -> list[Fault]:
     found = []
     ratio = evidence.log_axis_ratio
     if ratio.is_off(0.0, _RATIO_TOLERANCE, evidence.critical):
-        text = f"Anisotropy ignored: against σ, errors in x are {exp(ratio.value):.2f} times those in y."
+        text = f"Anisotropy ignored: against σ, errors in x are {number(exp(ratio.value))} times those in y."
         found.append(Fault("anisotropy", text, exp(ratio.value)))
     if evidence.quadrant.is_off(0.0, _QUADRANT_TOLERANCE, evidence.critical):
         text = f"Correlation ignored: errors in x and y correlate at about {evidence.correlation:+.2f}."
@@ -284,15 +287,15 @@ def shape_faults(evidence: Evidence, names: Sequence[str]) -> list[Fault]:
         share = 95.0 + 100.0 * tail.value
         kind, word = ("heavy_tails", "Heavy") if tail.value < 0 else ("light_tails", "Light")
         text = (
-            f"{word} tails: half of the errors lie inside the 50 % interval at {evidence.core_scale:.2f} σ, "
-            f"but the 95 % interval at that scale holds {share:.1f} %."
+            f"{word} tails: half of the errors lie inside the 50 % interval at {number(evidence.core_scale)} "
+            f"σ, but the 95 % interval at that scale holds {share:.1f} %."
         )
         found.append(Fault(kind, text, 0.95 + tail.value))
     uneven = evidence.uneven
     if uneven is not None and uneven.is_off:
         text = (
-            f"Uneven: keypoint {names[uneven.keypoint]} needs {uneven.value:.2f} times the σ factor of the "
-            "others."
+            f"Uneven: keypoint {names[uneven.keypoint]} needs {number(uneven.value)} times the σ factor of "
+            "the others."
         )
         found.append(Fault("uneven_keypoints", text, uneven.value))
     return found
@@ -315,7 +318,7 @@ def spread_faults(points: Points, evidence: Evidence, found: set[str], units: He
     code, word = ("overconfident", "Overconfident") if factor > 1 else ("underconfident", "Underconfident")
     small = "small" if factor > 1 else "large"
     by = factor if factor > 1 else 1.0 / factor
-    text = f"{word}: σ is too {small} by a factor of {by:.2f}{_unit_hint(points, units, log_factor)}."
+    text = f"{word}: σ is too {small} by a factor of {number(by)}{_unit_hint(points, units, log_factor)}."
     return [Fault(code, text, factor)]
 
 

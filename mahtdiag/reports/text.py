@@ -1,42 +1,66 @@
-"""How numbers are written for people, and names and reasons from outside: never a NaN, on one line."""
+"""How numbers are written for people, and names and reasons from outside: never a NaN, on one line.
+
+A number is rounded by what it is, the same wherever it is shown: lengths (px, mm, % of a length) by
+`pixels`, shares by `percent`, errors over σ by `sigmas`, all others, and the ends of intervals, to three
+significant digits by `number`. Negative ones have a hyphen, as they are typed; a real minus stands in names
+and in figures.
+"""
 
 import math
 import unicodedata
 from collections.abc import Callable, Iterable
 
-ABSENT = "–"
-ASTRONOMIC_PX = 1e6
+from mahtdiag.schema.numerals import ABSENT, ASTRONOMIC_PX, number, pixels
+
+__all__ = [
+    "ABSENT",
+    "ASTRONOMIC_PX",
+    "as_limited",
+    "counted",
+    "images_of",
+    "in_unit",
+    "interval",
+    "number",
+    "one_line",
+    "percent",
+    "pixels",
+    "safe_lines",
+    "shorten",
+    "sigmas",
+    "signed",
+    "telling",
+]
+
+MOST_WHOLE = 1e15
+_NO_LENGTHS = ("", "share", "count", "s")
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Three significant digits without exponents where that stays short; `–` where there is no value."""
+def telling(texts: Iterable[str], tells: Callable[[float], bool], otherwise: float) -> str:
+    """The first of several ways to write a number that still tells the truth; in full where none does."""
+    return next((text for text in texts if tells(float(text.replace(",", "")))), repr(otherwise))
+
+
+def in_unit(value: float | None, unit: str) -> str:
+    """A number of a run by its unit (see `Metric`); a share in percent, without the sign."""
+    if value is not None and unit == "share":
+        return percent(value).removesuffix(" %")
+    return as_limited(value, unit)
+
+
+def as_limited(value: float | None, unit: str) -> str:
+    """The same as a gate or a margin limits it: a share stays between 0 and 1."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    if value == 0:
-        return "0"
-    magnitude = math.floor(math.log10(abs(value)))
-    if magnitude >= 6 or magnitude < -4:
-        return f"{value:.{digits - 1}e}"
-    return f"{value:,.{max(0, digits - 1 - magnitude)}f}"
+    if unit == "count" and value.is_integer() and abs(value) < MOST_WHOLE:
+        return f"{value:,.0f}"
+    if unit == "σ":
+        return sigmas(value)
+    return number(value) if unit in _NO_LENGTHS else pixels(value)
 
 
-def telling(value: float, digits: Iterable[int], tells: Callable[[float], bool]) -> str:
-    """A number with the first of these counts of digits at which what is shown still tells the truth."""
-    for count in digits:
-        text = number(value, count)
-        if tells(float(text.replace(",", ""))):
-            return text
-    return repr(value)
-
-
-def pixels(value: float | None) -> str:
-    """A length with two decimals below 100, one below 1,000, none above; astronomic ones with an exponent."""
-    if value is None or not math.isfinite(value):
-        return ABSENT
-    if abs(value) >= ASTRONOMIC_PX:
-        return f"{value:.1e}"
-    decimals = 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
-    return f"{value:,.{decimals}f}"
+def signed(text: str) -> str:
+    """A number with its sign, a plus too, unless it is shown as 0."""
+    return text if text in ("", ABSENT) or text[0] == "-" or not text.strip("0.,") else f"+{text}"
 
 
 def sigmas(value: float | None) -> str:

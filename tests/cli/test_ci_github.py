@@ -34,8 +34,8 @@ def test_failed_gates_and_images(desk: Desk, summary: Path) -> None:
     gate, image = annotations(done.err)
     shown = SHOWN.replace("%", "%25")
     assert gate.startswith(
-        f"{TITLE}radial_error_px.mean <= 4::radial_error_px.mean: 9.690, limit <= 4%0A"
-        f"largest mean radial error: AP/{shown} 15.2 px, AP/0005-M-061Y0.png 12.7 px, "
+        f"{TITLE}radial_error_px.mean <= 4::radial_error_px.mean: 9.69, limit <= 4%0A"
+        f"largest mean radial error: AP/{shown} 15.19 px, AP/0005-M-061Y0.png 12.69 px, "
     )
     assert image == f"{TITLE}image failed::AP/0002-M-084Y0.png: the file is empty (0 bytes)"
     assert annotations(done.text) == []

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mahtdiag.errors import MahtdiagError
-from mahtdiag.reports.text import number
+from mahtdiag.reports.text import number, pixels
 from mahtdiag.workflows.demo.findings import read_findings
 from mahtdiag.workflows.demo.job import STEPS, Step, unpack
 
@@ -65,7 +65,7 @@ def shown(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
 def error_mm(document: dict[str, Any]) -> str:
     found = document["metrics"]["radial_error_mm"]
     low, high = found["ci95"]
-    return f"{number(found['mean'])} mm ({number(low)} to {number(high)})"
+    return f"{pixels(found['mean'])} mm ({number(low)} to {number(high)})"
 
 
 def advised(document: dict[str, Any]) -> tuple[str, str, str]:
@@ -97,7 +97,7 @@ def test_it_ends_in_ten_lines_whose_numbers_are_those_of_the_runs(shown: Shown, 
         f"short.pt: mean error {error_mm(short)}, {len(failed)} of 6 gates failed:",
         f"  {', '.join(failed[:3])} and {len(failed) - 3} more",
         f"  likeliest cause: {evidence.split(':')[0]} ({check}); {advice.split(',')[0]}",
-        f"short.pt is worse by {number(judged['worsening'])} mm ({number(low)} to {number(high)}), "
+        f"short.pt is worse by {pixels(judged['worsening'])} mm ({number(low)} to {number(high)}), "
         f"further off in {comparison['worse']['images']} of 28 images",
         f"labels: 4 of 4 planted mistakes found ({len(named - MISTAKES)} of 24 right labels named as well):",
         f"  {', '.join(sorted(MISTAKES))}",

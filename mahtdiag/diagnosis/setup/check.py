@@ -13,6 +13,7 @@ from mahtdiag.diagnosis.setup.explanations import FEWEST_IMAGES, Explained, Find
 from mahtdiag.diagnosis.setup.mistakes import InSome, explain, explain_some
 from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag
 from mahtdiag.schema.model_spec import ModelSpec
+from mahtdiag.schema.numerals import pixels
 from mahtdiag.schema.output_spec import NOTHING, OutputSpec
 from mahtdiag.schema.setup import Inspection, SetupEntry, SetupStatus
 
@@ -218,7 +219,7 @@ def explained_by(facts: Facts, check: str, otherwise: str) -> Outcome:
     evidence = f"{found.explanation.cause}: {found.in_words}"
     then = facts.explained.then
     if then is not None:
-        evidence += f"; and then {then.explanation.cause}: {then.error_px:.3g} px without that, too"
+        evidence += f"; and then {then.explanation.cause}: {pixels(then.error_px)} px without that, too"
     rivals = [rival.explanation for rival in facts.explained.rivals if rival.explanation.check != check]
     if rivals:
         others = "; or ".join(dict.fromkeys(rival.cause for rival in rivals[:2]))
@@ -234,7 +235,7 @@ def _in_some(facts: Facts, check: str) -> Outcome | None:
     return Outcome(
         SetupStatus.WRONG,
         f"in {some.rows.size} of {len(facts.table)} images (first: {first}), {some.explanation.cause}: mean "
-        f"error of these {some.before_px:.3g} px, {some.error_px:.3g} px without it",
+        f"error of these {pixels(some.before_px)} px, {pixels(some.error_px)} px without it",
         f"in these images: {some.explanation.advice}",
     )
 

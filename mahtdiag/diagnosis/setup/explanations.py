@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from mahtdiag.schema.frames import NetworkFrames
+from mahtdiag.schema.numerals import pixels
 from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
@@ -103,7 +104,7 @@ class Finding:
     def in_words(self) -> str:
         """What it changes: `mean error 310 px, 3.09 px without it (smaller in 16 of 16 images)`."""
         return (
-            f"mean error {self.before_px:.3g} px, {self.error_px:.3g} px without it "
+            f"mean error {pixels(self.before_px)} px, {pixels(self.error_px)} px without it "
             f"(smaller in {self.better} of {self.images} images)"
         )
 

@@ -10,6 +10,7 @@ from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN, Explanation, Finding, weigh
 from mahtdiag.diagnosis.setup.mistakes import TRANSFORM, upright_to_stored
 from mahtdiag.schema.normalization import IMAGENET, UNIT
+from mahtdiag.schema.numerals import pixels
 from mahtdiag.schema.preprocessing import ResizeMode
 from mahtdiag.schema.setup import THUMBNAIL_SIDE, SetupStatus
 
@@ -83,7 +84,7 @@ def _polarity(facts: Facts) -> Outcome | None:
             # The many may be the inverted ones: the network knows the few.
             inverted, means = like > _ALIKE, means[::-1]
             count = int(inverted.sum())
-        errors = f"; mean error {means[0]:.3g} px, {means[1]:.3g} px in the others"
+        errors = f"; mean error {pixels(float(means[0]))} px, {pixels(float(means[1]))} px in the others"
     names = named_images(facts.table, inverted)
     return Outcome(
         SetupStatus.WRONG,
@@ -108,7 +109,7 @@ def _halves(facts: Facts) -> Outcome | None:
     return Outcome(
         SetupStatus.WRONG,
         f"{int(sides[worse].sum())} of {like.size} images look inverted, black for white ({names}); "
-        f"mean error {means[worse]:.3g} px, {means[1 - worse]:.3g} px in the others",
+        f"mean error {pixels(means[worse])} px, {pixels(means[1 - worse])} px in the others",
         "invert these images",
     )
 
@@ -256,7 +257,8 @@ def _orientation(facts: Facts) -> Outcome | None:
         return Outcome(
             SetupStatus.WRONG,
             f"labels were made on turned images: mean error of the {int(turned.sum())} images with an "
-            f"orientation tag {found.before_px:.3g} px, {found.error_px:.3g} px with labels turned as stored",
+            f"orientation tag {pixels(found.before_px)} px, {pixels(found.error_px)} px with labels turned "
+            "as stored",
             advice,
         )
     return Outcome(
@@ -345,7 +347,7 @@ def _shown(facts: Facts) -> Outcome | None:
     return Outcome(
         SetupStatus.WRONG,
         f"{other.cause}: mean error of the first {len(other.after_px)} images "
-        f"{float(other.before_px.mean()):.3g} px, {float(other.after_px.mean()):.3g} px so{also}",
+        f"{pixels(float(other.before_px.mean()))} px, {pixels(float(other.after_px.mean()))} px so{also}",
         other.option,
     )
 

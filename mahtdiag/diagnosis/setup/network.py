@@ -9,6 +9,7 @@ from mahtdiag.diagnosis.setup.coordinates import judge_coordinates
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN
 from mahtdiag.diagnosis.setup.sigma import judge_head
 from mahtdiag.schema.choices import DecodeMethod
+from mahtdiag.schema.numerals import pixels
 from mahtdiag.schema.setup import Inspection, SetupStatus
 
 Floats = NDArray[np.float64]
@@ -204,7 +205,7 @@ def _decode(facts: Facts) -> Outcome | None:
         name: float(np.nanmean(np.linalg.norm(px - facts.places.label_px, axis=-1)[known]))
         for name, px in read.items()
     }
-    evidence = ", ".join(f"{name} {error:.3g} px" for name, error in errors.items())
+    evidence = ", ".join(f"{name} {pixels(error)} px" for name, error in errors.items())
     better = facts.finding("network.decode")
     if better is None or len(facts.table) < 3:
         return fine(evidence)

@@ -13,6 +13,7 @@ from mahtdiag.diagnosis.setup.explanations import Finding
 from mahtdiag.diagnosis.setup.images import IMAGES
 from mahtdiag.diagnosis.setup.labels import LABELS, TOGETHER
 from mahtdiag.diagnosis.setup.network import NETWORK, READING
+from mahtdiag.schema.numerals import pixels
 from mahtdiag.schema.setup import SetupEntry, SetupStatus
 
 CHECKS: Final[tuple[SetupCheck, ...]] = (*IMAGES, *NETWORK, *LABELS, *TOGETHER, *READING)
@@ -73,7 +74,7 @@ def _results(facts: Facts, entries: tuple[SetupEntry, ...]) -> SetupEntry:
         mean = float(np.nanmean(table.error_px))
         in_widths = mean / float(np.nanmedian(widths))
         if in_widths > _WIDTHS:
-            reasons.append(f"mean error {mean:.3g} px is {in_widths:.2g} times a vertebra's width")
+            reasons.append(f"mean error {pixels(mean)} px is {in_widths:.2g} times a vertebra's width")
     # A keypoint that is not predicted is missed, not impossible.
     impossible = float(table.findings.of_labels().fired().any(axis=1).mean())
     if impossible > _IMPOSSIBLE:
@@ -81,8 +82,8 @@ def _results(facts: Facts, entries: tuple[SetupEntry, ...]) -> SetupEntry:
     found = _explanation(facts, entries)
     if found is not None and found.error_px <= _MOST * found.before_px:
         reasons.append(
-            f"one correction would remove most of the error ({found.before_px:.3g} px, "
-            f"{found.error_px:.3g} px with it)"
+            f"one correction would remove most of the error ({pixels(found.before_px)} px, "
+            f"{pixels(found.error_px)} px with it)"
         )
     if not reasons and not facts.labelled:
         said = f"no labels: of the predicted spines {100 * impossible:.0f} % are anatomically impossible"

@@ -6,17 +6,14 @@ from datetime import UTC, datetime
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.tables.setup import headline
-from mahtdiag.reports.tables.table import metric_in_words
-from mahtdiag.reports.text import counted, interval, number, pixels, telling
+from mahtdiag.reports.tables.table import compared_value, gate_number, metric_in_words
+from mahtdiag.reports.text import counted, in_unit, interval, signed
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.setup import SetupEntry
 
 Interval = tuple[float, float]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-DIGITS = (4, 6, 9)
-MOST_WHOLE = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +40,14 @@ class GateCase:
         result = self.result
         if result.value is None:
             return "not measured"
-        value = told_apart(result.value, result.gate.limit)
+        value = compared_value(result)
         if result.estimate is None or result.estimate == result.value:
             return value
-        return f"{value} (estimate {number(result.estimate, 4)})"
+        return f"{value} (estimate {gate_number(result, result.estimate)})"
 
     @property
     def sentence(self) -> str:
-        """All of it in one line: `radial_error_px.mean: 8.938, limit <= 4`."""
+        """All of it in one line: `radial_error_px.mean: 8.94, limit <= 4`."""
         result = self.result
         why = "" if result.reason is None else f"; {result.reason}"
         return f"{metric_in_words(result)}: {self.value}, limit {result.gate.condition}{why}"
@@ -129,36 +126,24 @@ class CiRecord:
 
 
 def images_in_words(worst: WorstImages) -> str:
-    """`largest mean radial error: a.png 15.2 px, b.png 12.7 px`."""
+    """`largest mean radial error: a.png 15.21 px, b.png 12.70 px`."""
     named = (f"{row.image} {score_in_words(row)}".rstrip() for row in worst.images)
     return f"{worst.what}: {', '.join(named)}"
 
 
 def score_in_words(row: RankedImage) -> str:
-    """`15.2 px`, `3 keypoints`, `+1.20 px (to 3.40)`; empty for an image that is named alone."""
+    """`15.21 px`, `3 keypoints`, `+1.20 px (to 3.40)`; empty for an image that is named alone."""
     if row.now is not None:
-        return f"{row.score:+.2f} {row.unit} (to {pixels(row.now)})"
+        return f"{signed(in_unit(row.score, row.unit))} {row.unit} (to {in_unit(row.now, row.unit)})"
     if row.score is None:
         return row.detail
     if isinstance(row.score, int):
         told = counted(row.score, row.unit) if row.unit else f"{row.score:,}"
     else:
-        told = f"{number(row.score)} {row.unit}".rstrip()
+        told = f"{in_unit(row.score, row.unit)} {row.unit}".rstrip()
     return f"{told}{row.detail}"
 
 
 def interval_in_words(bounds: Interval | None) -> str:
     """`5.61 to 12.3`, empty where there is none."""
     return "" if bounds is None else interval(bounds)
-
-
-def told_apart(value: float, limit: float) -> str:
-    """A value with four digits, or as many as it takes to differ from the limit that it is compared with.
-
-    Whole numbers are written whole.
-    """
-    if value.is_integer() and abs(value) < MOST_WHOLE:
-        return f"{value:,.0f}"
-    return telling(
-        value, DIGITS, lambda shown: (shown < limit, shown > limit) == (value < limit, value > limit)
-    )

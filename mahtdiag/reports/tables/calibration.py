@@ -7,6 +7,7 @@ from mahtdiag.calibration.by_chance import MIN_UNITS
 from mahtdiag.calibration.groups import MIN_KEYPOINTS, GroupCalibration
 from mahtdiag.calibration.report import CalibrationReport, Coverage
 from mahtdiag.diagnosis.gates import GateResult
+from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.reports.tables.recalibration import (
     RecalibrationResult,
     conformal_table,
@@ -23,7 +24,7 @@ from mahtdiag.reports.tables.table import (
     intervals_over,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, interval, number, percent, pixels
+from mahtdiag.reports.text import ABSENT, counted, in_unit, interval, number, percent, pixels
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS
 from mahtdiag.statistics.intervals import FEWEST_OF_SQUARES
 
@@ -144,7 +145,7 @@ def _number_rows(result: CalibrationResult) -> Iterator[Cells | None]:
     report = result.report
     for name, key, meaning in NUMBERS:
         if name:
-            yield name, number(getattr(report, key)), interval(report.ci95.get(key)), meaning
+            yield name, calibration_number(report, key), interval(report.ci95.get(key)), meaning
         else:
             yield None
         if key == "mace":
@@ -167,6 +168,12 @@ def _number_rows(result: CalibrationResult) -> Iterator[Cells | None]:
     if result.aleatoric_share is not None and result.epistemic_share is not None:
         yield "aleatoric share", percent(result.aleatoric_share), "", "mean share of σ² within passes"
         yield "epistemic share", percent(result.epistemic_share), "", "mean share of σ² between passes"
+
+
+def calibration_number(report: CalibrationReport, key: str) -> str:
+    """A number of calibration as its unit is written."""
+    metric = metric_of(f"calibration.{key}")
+    return in_unit(getattr(report, key), "" if metric is None else metric.unit)
 
 
 def _by_chance(report: CalibrationReport) -> Cells:

@@ -9,6 +9,7 @@ from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetr
 from mahtdiag.diagnosis.metrics.errors import TABLES, TABLES_MM
 from mahtdiag.diagnosis.metrics.measures import SAME_PX
 from mahtdiag.diagnosis.metrics.metric import Metric
+from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.reports.tables.table import (
     LONGEST_NAME,
     NAME_WIDTH,
@@ -22,7 +23,7 @@ from mahtdiag.reports.tables.table import (
     short_name,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, interval, number, pixels
+from mahtdiag.reports.text import ABSENT, as_limited, counted, in_unit, interval, number, pixels, signed
 from mahtdiag.schema.skeleton import View
 
 SHOWN_IMAGES = 8
@@ -98,12 +99,11 @@ def judged_table(judged: Sequence[JudgedMetric], unit: str) -> Table:
         (
             (
                 each.name,
-                number(each.worsening),
-                # Two digits each, for the longest name that usually decides.
-                interval(each.worsening_ci95, 1.0, 2),
+                _limited(each, each.worsening),
+                interval(each.worsening_ci95),
                 *((number(each.margin),) if with_margin else ()),
                 _p_value(each.p_holm),
-                number(each.detectable),
+                _limited(each, each.detectable),
                 Cell(str(each.outcome).removesuffix(" margin"), STYLES.get(each.outcome, Style.PLAIN)),
             )
             for each in judged
@@ -135,21 +135,21 @@ def metric_tables(
 
 def metric_table(title: str, metrics: Sequence[ComparedMetric], letter: str, note: str = "") -> Table:
     """Numbers of both runs, their difference with its interval, and whether that is more than chance."""
-    columns = ("", "A", letter, f"{letter} − A", "95 % interval", "p", "")
+    columns = (TableColumn("", wraps="words"), "A", letter, f"{letter} − A", "95 % interval", "p", "")
     return table(title, columns, map(_metric_cells, metrics), note=note, dense=True)
 
 
 def _metric_cells(metric: ComparedMetric) -> tuple[str | Cell, ...]:
     found = metric.difference
     # Shares are shown in percent.
-    scale = 100.0 if metric.metric.unit == "share" else 1.0
+    unit = metric.metric.unit
+    scale = 100.0 if unit == "share" else 1.0
     return (
         title_of(metric.metric),
-        number(scale * found.a),
-        number(scale * found.b),
-        _signed(scale * found.difference),
-        # Two digits each: seven columns fit into 80 characters whatever the numbers are.
-        interval(found.ci95, scale, 2),
+        in_unit(found.a, unit),
+        in_unit(found.b, unit),
+        signed(in_unit(found.difference, unit)),
+        interval(found.ci95, scale),
         _p_value(found.p_holm),
         Cell(str(metric.verdict), STYLES[metric.verdict]) if metric.verdict in STYLES else "",
     )
@@ -178,7 +178,7 @@ def changed_images(
                 short_name(result.names_a[row], name_width),
                 pixels(errors.a[row]),
                 pixels(errors.b[row]),
-                _signed(errors.change[row]),
+                signed(pixels(errors.change[row])),
             )
             for row in shown
         ),
@@ -220,7 +220,7 @@ def _reason(judged: JudgedMetric) -> str:
     # Of a better number the gain is told, not a negative loss.
     bounds = (low, high) if judged.outcome is Outcome.WORSE else (-high, -low)
     margin = f", margin {number(judged.margin)}" if judged.margin else ""
-    return f"{judged.name} by {number(abs(judged.worsening or 0.0))} ({interval(bounds)}{margin})"
+    return f"{judged.name} by {_limited(judged, abs(judged.worsening or 0.0))} ({interval(bounds)}{margin})"
 
 
 def title_of(metric: Metric) -> str:
@@ -228,5 +228,7 @@ def title_of(metric: Metric) -> str:
     return metric.short or metric.label
 
 
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{number(value)}"
+def _limited(judged: JudgedMetric, value: float | None) -> str:
+    """A number in the unit of its margin."""
+    metric = metric_of(judged.name)
+    return as_limited(value, "" if metric is None else metric.unit)

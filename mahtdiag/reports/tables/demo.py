@@ -7,7 +7,7 @@ from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.reports.tables.table import Line, Style, metric_in_words
-from mahtdiag.reports.text import counted, interval, number
+from mahtdiag.reports.text import counted, interval, pixels
 from mahtdiag.schema.setup import SetupEntry
 
 MOST_GATES = 3
@@ -84,7 +84,7 @@ def _network(found: DemoNetwork) -> str:
     failed, all_of_them = len(found.failed), len(found.gates)
     gates = f"{failed} of {all_of_them} gates failed" if failed else f"all {all_of_them} gates passed"
     error = found.error_mm
-    return f"{found.checkpoint}: mean error {number(error.value)} mm ({interval(error.ci95)}), {gates}"
+    return f"{found.checkpoint}: mean error {pixels(error.value)} mm ({interval(error.ci95)}), {gates}"
 
 
 def _named_gates(failed: Sequence[GateResult]) -> str:
@@ -105,7 +105,7 @@ def _difference(result: DemoResult) -> str:
     comparison = result.comparison.comparison
     (judged,) = comparison.judged
     further_off, _ = comparison.errors.changed()
-    by = f"{number(judged.worsening)} mm ({interval(judged.worsening_ci95)})"
+    by = f"{pixels(judged.worsening)} mm ({interval(judged.worsening_ci95)})"
     return (
         f"{result.short.checkpoint} is {comparison.verdict} by {by}, further off in {len(further_off)} of "
         f"{counted(comparison.images, 'image')}"

@@ -158,7 +158,7 @@ def _calibration(stored: Mapping[str, object]) -> Table:
                 for name, what in (("core_scale", "half of the errors"), ("tail_scale", "95 % of them"))
                 if (value := find_number(stored, name)) is not None
             ),
-            ("sharpness (root mean square σ), px", number(find_number(stored, "sharpness_px")), ""),
+            ("sharpness (root mean square σ), px", pixels(find_number(stored, "sharpness_px")), ""),
             ("rank correlation of σ and error", number(find_number(stored, "spearman")), "1"),
         ),
         note=str(stored.get("verdict", "")),

@@ -40,7 +40,7 @@ def recalibration_table(result: RecalibrationResult) -> Table:
             (
                 _name(row, result),
                 *map(number, (row.mace, row.radial_mace, row.nll)),
-                _limit(row.crps_px),
+                pixels(row.crps_px),
                 number(row.sigma_scale),
                 pixels(row.sharpness_px),
                 percent(row.coverage_90),
@@ -58,8 +58,8 @@ def _name(row: RecalibrationRow, result: RecalibrationResult) -> str:
     if row.scope == "student_t":
         return "Student-t"
     of_keypoint = "× one per keypoint"
-    factors = {"global": f"× {result.scale.common:.3g}", "keypoint": of_keypoint}
-    return factors.get(row.scope, f"× {result.scale.core:.3g} (core)")
+    factors = {"global": f"× {number(result.scale.common)}", "keypoint": of_keypoint}
+    return factors.get(row.scope, f"× {number(result.scale.core)} (core)")
 
 
 def advice(result: RecalibrationResult) -> str:
@@ -91,9 +91,9 @@ def _effect(better: Sequence[str], worse: Sequence[str]) -> str:
 def _in_words(row: RecalibrationRow, result: RecalibrationResult) -> str:
     if row.scope == "student_t" and result.student is not None:
         student = result.student
-        return f"Student-t (scale {student.scale:.2f} σ, {student.degrees:.1f} degrees of freedom)"
-    names = {"global": f"One factor ({result.scale.common:.2f})", "keypoint": "One factor per keypoint"}
-    return names.get(row.scope or "", f"The core factor ({result.scale.core:.2f})")
+        return f"Student-t (scale {number(student.scale)} σ, {student.degrees:.1f} degrees of freedom)"
+    names = {"global": f"One factor ({number(result.scale.common)})", "keypoint": "One factor per keypoint"}
+    return names.get(row.scope or "", f"The core factor ({number(result.scale.core)})")
 
 
 def conformal_table(result: RecalibrationResult) -> Table:

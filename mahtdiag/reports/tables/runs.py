@@ -19,7 +19,7 @@ from mahtdiag.reports.tables.table import (
     TableColumn,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, interval, number, one_line, pixels, shorten
+from mahtdiag.reports.text import ABSENT, counted, in_unit, interval, one_line, shorten
 from mahtdiag.schema.skeleton import View
 
 PX, MM = "radial_error_px.mean", "radial_error_mm.mean"
@@ -168,8 +168,7 @@ def _cells(
     yield Cell(f"{one_line(name)}{marks}{state}", Style.PLAIN if run.finished else Style.DIM)
     for place, column in enumerate(columns):
         found = run.numbers.get(column)
-        shown = pixels if column in (PX, MM) else number
-        yield ABSENT if found is None else shown(found.scale * found.value)
+        yield ABSENT if found is None else in_unit(found.value, found.unit)
         if not place:
             yield ABSENT if found is None else interval(found.ci95, found.scale)
     failed = f"{len(run.gates_failed)}/{run.gates}"

@@ -7,7 +7,7 @@ from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.subgroups import Outcome, Subgroup, subgroups_of
 from mahtdiag.reports.tables.table import INDENT, Cell, Cells, Part, Style, table
-from mahtdiag.reports.text import ABSENT, interval, number, percent, pixels, shorten
+from mahtdiag.reports.text import ABSENT, interval, number, percent, pixels, shorten, signed
 from mahtdiag.statistics.intervals import FEWEST
 
 SHOWN = {"px": THRESHOLDS["px"][2], "mm": THRESHOLDS["mm"][0]}
@@ -56,9 +56,7 @@ def _cells(group: Subgroup, unit: str, *, of_patients: bool) -> Cells:
         pixels(group.mean),
         interval(group.ci95),
         percent(group.rates[SHOWN[unit]]),
-        ABSENT
-        if group.difference is None
-        else f"{'+' if group.difference > 0 else ''}{pixels(group.difference)}",
+        ABSENT if group.difference is None else signed(pixels(group.difference)),
         "too few" if few else _p(group.p_holm),
         Cell(f" {outcome}", STYLES[outcome]) if told else "",
     )

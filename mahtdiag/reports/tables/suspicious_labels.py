@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mahtdiag.diagnosis.suspicious_labels import SuspiciousLabel, SuspiciousLabels
 from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.table import NAME_WIDTH, Part, TableColumn, short_name, table
-from mahtdiag.reports.text import counted, number
+from mahtdiag.reports.text import counted, number, sigmas
 from mahtdiag.schema.skeleton import Skeleton
 
 MOST_ROWS = 12
@@ -38,7 +38,7 @@ def why(label: SuspiciousLabel, skeleton: Skeleton) -> str:
         side = "lower" if label.shift > 0 else "higher"
         return f"every vertebra fits the label of the next {side} one: is a level left out or counted twice?"
     name = skeleton.keypoint_names[label.keypoint]
-    return f"{name} lies {label.sigmas:.1f} σ from a prediction that fits elsewhere"
+    return f"{name} lies {sigmas(label.sigmas)} σ from a prediction that fits elsewhere"
 
 
 def suspicious_content(found: SuspiciousLabels, skeleton: Skeleton) -> dict[str, Json]:

@@ -12,8 +12,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mahtdiag.diagnosis.gates import Bound, GateKind, GateResult
+from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.reports.rendering import Result
-from mahtdiag.reports.text import ABSENT, shorten, telling
+from mahtdiag.reports.text import ABSENT, as_limited, number, shorten, telling
 from mahtdiag.schema.skeleton import View
 from mahtdiag.statistics.intervals import FEWEST
 
@@ -206,6 +207,8 @@ def _text(text: str, style: Style, *, whole: bool = False) -> Text:
 
 METRIC_WIDTH = 42
 DIGITS = range(4, 15)
+WORSE_BY = " worse by"
+"""Follows the name of a number where its worsening is limited, and the name of a run may stand before it."""
 BOUNDS = {Bound.ESTIMATE: "", Bound.UPPER: "upper 95 %", Bound.LOWER: "lower 95 %"}
 
 
@@ -231,10 +234,18 @@ def gates_table(results: Sequence[GateResult]) -> Table:
 
 
 def compared_value(result: GateResult) -> str:
-    """What was compared with the limit, with as many digits as it takes to see the verdict."""
-    if result.value is None:
+    """What was compared with the limit as its unit is written, or so that the verdict shows."""
+    value = result.value
+    if value is None:
         return ABSENT
-    return telling(result.value, DIGITS, lambda shown: result.gate.keeps(shown) is result.passed)
+    texts = (gate_number(result, value), *(number(value, digits) for digits in DIGITS))
+    return telling(texts, lambda shown: result.gate.keeps(shown) is result.passed, value)
+
+
+def gate_number(result: GateResult, value: float) -> str:
+    """A number of a gate's metric, in the unit of its limit."""
+    metric = metric_of(result.gate.metric.removesuffix(WORSE_BY).rpartition(" ")[2])
+    return as_limited(value, "" if metric is None else metric.unit)
 
 
 def metric_in_words(result: GateResult) -> str:

@@ -36,6 +36,7 @@ from mahtdiag.calibration.recalibration import (
 from mahtdiag.calibration.student import StudentT
 from mahtdiag.errors import UsageError
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
+from mahtdiag.reports.text import number
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.factors import (
     ConformalLimits,
@@ -129,7 +130,7 @@ def require_harmless(
         )
     )
     if worse and asked is None:
-        common, core = (f"{factor:.3g}" for factor in (fitted.scale.common, fitted.scale.core))
+        common, core = map(number, (fitted.scale.common, fitted.scale.core))
         drive = "Large errors drive them; half" if fitted.scale.common > fitted.scale.core else "Half"
         raise UsageError(
             f"--fit {option}: the factors ({common} for all keypoints) make σ worse on images that they "

@@ -7,8 +7,8 @@ from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.json import calibration_content
 from mahtdiag.reports.rendering import Json, escaped
-from mahtdiag.reports.tables.calibration import NUMBERS, CalibrationResult
-from mahtdiag.reports.text import interval, number, percent
+from mahtdiag.reports.tables.calibration import NUMBERS, CalibrationResult, calibration_number
+from mahtdiag.reports.text import interval, percent
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.settings import DROPOUT, ENSEMBLE, FROM_FILE
 from mahtdiag.schema.choices import UncertaintyKind, UncertaintySource
@@ -128,7 +128,7 @@ def _next_steps(calibration: Calibration) -> tuple[str, ...]:
 def _calibration_numbers(report: CalibrationReport) -> tuple[NumberRow, ...]:
     names = {key: name for name, key, _ in NUMBERS}
     rows = [
-        NumberRow(names[key], number(getattr(report, key)), interval_in_words(report.ci95.get(key)))
+        NumberRow(names[key], calibration_number(report, key), interval_in_words(report.ci95.get(key)))
         for key in SHOWN
     ]
     for what, coverage in (("intervals", report.coverage), ("ellipses", report.radial.coverage)):

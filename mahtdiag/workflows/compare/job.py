@@ -30,7 +30,8 @@ from mahtdiag.errors import ExitStatus, UsageError
 from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow, interval_in_words
 from mahtdiag.reports.tables.comparison import ComparisonResult, verdict_lines
 from mahtdiag.reports.tables.setup import plausibility_note
-from mahtdiag.reports.text import counted, number
+from mahtdiag.reports.tables.table import WORSE_BY
+from mahtdiag.reports.text import counted, in_unit, interval, signed
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.records import Failure
 from mahtdiag.statistics.sign_flips import Interval
@@ -238,7 +239,7 @@ def _case(pair: ComparisonResult, judged: JudgedMetric, before: str) -> GateCase
         judged.outcome is Outcome.OPEN and not pair.strict
     )
     result = GateResult(
-        Gate(f"{before}{judged.name} worse by", "<=", judged.margin or 0.0, bound),
+        Gate(f"{before}{judged.name}{WORSE_BY}", "<=", judged.margin or 0.0, bound),
         value=_judged_end(judged, ends, bound),
         passed=passed,
         estimate=judged.worsening,
@@ -277,7 +278,11 @@ def _numbers(pair: ComparisonResult, before: str) -> Iterator[NumberRow]:
 
 def _number(metric: ComparedMetric, before: str) -> NumberRow:
     found = metric.difference
-    change = f"{'+' if found.difference > 0 else ''}{number(found.difference)}"
+    a, b, change = (in_unit(value, metric.metric.unit) for value in (found.a, found.b, found.difference))
     told = "" if metric.verdict in (None, Verdict.SAME) else f", {metric.verdict}"
-    text = f"{number(found.a)} → {number(found.b)} ({change}{told})"
-    return NumberRow(f"{before}{metric.name}", text, interval_in_words(found.ci95))
+    share = metric.metric.unit == "share"
+    text = f"{a} → {b}{' %' if share else ''} ({signed(change)}{told})"
+    bounds = found.ci95 and f"{interval(found.ci95, 100)} %"
+    return NumberRow(
+        f"{before}{metric.name}", text, (bounds or "") if share else interval_in_words(found.ci95)
+    )

@@ -168,7 +168,7 @@ CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
     ("images.bit_range", {"grey_high": np.where(np.arange(12) < 3, 0.01, 1.0)}, WRONG,
      "3 of 12 images are black: one grey level, about 1 %"),
     ("images.input", {"look": {"otherwise": shown(1.6, 8.0)}}, WRONG,
-     "a cause: mean error of the first 3 images 100 px, 29.2 px so"),
+     "a cause: mean error of the first 3 images 100.0 px, 29.17 px so"),
     ("images.input", {"look": {"otherwise": shown(0.9, 8.0)}}, FINE, ""),
     ("images.input", {"look": {"otherwise": shown(1.4, 1.6)}}, FINE, ""),
     ("images.orientation", {}, FINE, "no image says that it is to be turned"),

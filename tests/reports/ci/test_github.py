@@ -45,8 +45,8 @@ def test_failed_gates_and_images_are_errors() -> None:
         Shown(
             "error",
             "mahtdiag evaluate: radial_error_px.mean <= 4",
-            "radial_error_px.mean: 8.938, limit <= 4\n"
-            "largest mean radial error: b.png 15.2 px, a.png 9.10 px",
+            "radial_error_px.mean: 8.94, limit <= 4\n"
+            "largest mean radial error: b.png 15.20 px, a.png 9.10 px",
         ),
         Shown("error", "mahtdiag evaluate: image failed", "c.png: the file is empty"),
     ]
@@ -84,5 +84,5 @@ def test_no_name_breaks_a_line(name: str) -> None:
     problem, gate, image = all_shown(hostile(name))
     assert problem.message == line
     assert gate.title == f"mahtdiag evaluate: {line} − baseline <= 1"
-    assert gate.message == f"{line} − baseline: 2, limit <= 1; {line}\nlargest loss: {line} 1.00"
+    assert gate.message == f"{line} − baseline: 2.00, limit <= 1; {line}\nlargest loss: {line} 1.00"
     assert image.message == f"{line}: {line}"

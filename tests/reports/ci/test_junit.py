@@ -63,11 +63,11 @@ def test_one_case_per_gate_and_one_for_the_images() -> None:
 def test_a_failed_gate_says_value_limit_and_images() -> None:
     failure = suite_of(RESULT).findall("testcase")[2][0]
     assert failure.get("message") == (
-        "radial_error_px.mean: 8.938, limit <= 4; largest mean radial error: b.png 15.2 px, a.png 9.10 px"
+        "radial_error_px.mean: 8.94, limit <= 4; largest mean radial error: b.png 15.20 px, a.png 9.10 px"
     )
     assert failure.text == (
-        "radial_error_px.mean: 8.938, limit <= 4\n95 % interval: 5.61 to 12.3\n\n"
-        "largest mean radial error:\n  b.png  15.2 px\n  a.png  9.10 px\n"
+        "radial_error_px.mean: 8.94, limit <= 4\n95 % interval: 5.61 to 12.3\n\n"
+        "largest mean radial error:\n  b.png  15.20 px\n  a.png  9.10 px\n"
     )
 
 

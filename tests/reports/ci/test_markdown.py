@@ -78,16 +78,16 @@ Calibrated.
 
 | gate | value | 95 % interval | limit | |
 | --- | ---: | ---: | ---: | --- |
-| `radial_error_px.mean` | 8.938 | 5.61 to 12.3 | `<= 4` | ❌ failed |
+| `radial_error_px.mean` | 8.94 | 5.61 to 12.3 | `<= 4` | ❌ failed |
 | `radial_error_mm.mean` | not measured | – | `<= 2` | ❌ failed: `the run has no such number` |
-| `calibration.mace` | 0.05030 (estimate 0.04020) | 0.0300 to 0.0503 | `upper <= 0.05 (LA)` | ❌ failed |
-| `sdr_px.4 − baseline` `runs/best` | -0.08000 (estimate -0.05000) | -0.0800 to -0.0200 \
+| `calibration.mace` | 0.0503 (estimate 0.0402) | 0.0300 to 0.0503 | `upper <= 0.05 (LA)` | ❌ failed |
+| `sdr_px.4 − baseline` `runs/best` | -0.0800 (estimate -0.0500) | -0.0800 to -0.0200 \
 | `lower >= -0.01` | ❌ failed |
 | `images.failed` | 0 | – | `<= 0` | ✅ passed |
 
 ### Worst images
 
-- largest mean radial error (`radial_error_px.mean`, `sdr_px.4 − baseline`): `b.png` 15.2 px, `a.png` 9.10 px
+- largest mean radial error (`radial_error_px.mean`, `sdr_px.4 − baseline`): `b.png` 15.20 px, `a.png` 9.10 px
 
 ### Numbers: 6 images
 
@@ -124,13 +124,13 @@ def test_nothing_but_the_verdict() -> None:
 
 def test_the_worst_images_are_shown_where_no_gate_failed() -> None:
     text = markdown(replace(PLAIN, worst=WORST))
-    assert "- largest mean radial error: `b.png` 15.2 px, `a.png` 9.10 px\n" in text
+    assert "- largest mean radial error: `b.png` 15.20 px, `a.png` 9.10 px\n" in text
 
 
 def test_the_tables_as_rendered() -> None:
     page = page_of(WHOLE)
     assert page.tags == TAGS
-    assert page.rows[1][:2] == ["radial_error_px.mean", "8.938"]
+    assert page.rows[1][:2] == ["radial_error_px.mean", "8.94"]
     assert page.rows[4][0] == "sdr_px.4 − baseline runs/best"
     assert page.rows[-1] == ["c.png", "the file is empty"]
 

@@ -35,7 +35,7 @@ def test_failed_ones_are_put_in_words() -> None:
     verdict = verdict_of((PASSED, FAILED, MISSING))
     assert (verdict.status, verdict.headline) == ("failed", "2 of 3 gates failed.")
     assert [(gate.sentence, look_at(gate.result.gate.metric), gate.worst) for gate in verdict.failed] == [
-        ("radial_error_px.mean: 4.250, limit <= 4", "sort:error", BEHIND),
+        ("radial_error_px.mean: 4.25, limit <= 4", "sort:error", BEHIND),
         ("radial_error_mm.mean: not measured, limit < 4; no pixel spacing", "sort:error", None),
     ]
 

@@ -72,7 +72,7 @@ def test_gates_are_shown_before_the_files() -> None:
     lines = printed(replace(view, gates=gates)).splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("Gates: 1 of 2 failed"))
     assert lines[start + 3].split()[0] == "calibration.x"
-    assert lines[start + 4].split() == ["calibration.mace", "<=", "0.05", "0.02000", "passed"]
+    assert lines[start + 4].split() == ["calibration.mace", "<=", "0.05", "0.0200", "passed"]
     assert lines[-1].startswith("10 pictures: ")
 
 
@@ -167,13 +167,15 @@ def row(scope: Mend | None, mace: float, nll: float) -> RecalibrationRow:
 @pytest.mark.parametrize(
     ("mace", "change", "words", "end"),
     [
-        (0.02, Change(-0.5, (-0.6, -0.4)), "One factor (2.00) improves MACE 0.1 to 0.02 and NLL 3 to 2.5.",
+        (0.02, Change(-0.5, (-0.6, -0.4)),
+         "One factor (2.00) improves MACE 0.100 to 0.0200 and NLL 3.00 to 2.50.",
          "Best on images left out: One factor (2.00)."),
-        (0.30, Change(-0.5, (-0.6, -0.4)), "improves NLL 3 to 2.5, worsens MACE 0.1 to 0.3.",
+        (0.30, Change(-0.5, (-0.6, -0.4)), "improves NLL 3.00 to 2.50, worsens MACE 0.100 to 0.300.",
          "prefer the conformal regions."),
         (0.095, Change(-0.5, (-0.6, 0.1)), "changes nothing beyond chance", "Leave σ as it is."),
         (0.095, Change(-0.5, None), "changes nothing beyond chance", "Leave σ as it is."),
-        (0.30, Change(0.5, (0.4, 0.6)), "worsens MACE 0.1 to 0.3 and NLL 3 to 3.5.", "Leave σ as it is."),
+        (0.30, Change(0.5, (0.4, 0.6)), "worsens MACE 0.100 to 0.300 and NLL 3.00 to 3.50.",
+         "Leave σ as it is."),
     ],
 )  # fmt: skip
 def test_advice_follows_the_numbers(mace: float, change: Change, words: str, end: str) -> None:

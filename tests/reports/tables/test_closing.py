@@ -10,7 +10,7 @@ from mahtdiag.schema.records import Failure
 from mahtdiag.schema.setup import SetupEntry, SetupStatus
 
 GATE = Gate("radial_error_px.mean", "<=", 4.0)
-FAILED, PASSED = GateCase(GateResult(GATE, 8.938, False)), GateCase(GateResult(GATE, 3.5, True))
+FAILED, PASSED = GateCase(GateResult(GATE, 8.94, False)), GateCase(GateResult(GATE, 3.5, True))
 RECORD = CiRecord(
     "evaluate",
     judged=9,
@@ -36,7 +36,7 @@ def test_everything_that_can_be_wrong_fits_eight_lines() -> None:
     assert said == [
         "mean radial error, px: 2.47 (95 % interval 2.17 to 2.98), 9 images",
         "setup: 1 wrong, 1 fine (wrong: labels.unit)",
-        "gates: 3 of 4 gates failed: radial_error_px.mean: 8.938, limit <= 4; and 2 more",
+        "gates: 3 of 4 gates failed: radial_error_px.mean: 8.94, limit <= 4; and 2 more",
         "images: 3 of 12 failed",
         "next: one",
         "next: two",

@@ -34,10 +34,10 @@ def test_failed_gates_come_first_in_the_order_of_the_file() -> None:
     assert printed[1] == ["metric", "limit", "value"]
     name = "radial_error_px.mean"
     assert printed[3:] == [
-        [name, "<=", "1", "3.500", "FAILED"],
+        [name, "<=", "1", "3.50", "FAILED"],
         [name, "<=", "2", "–", "FAILED"],
-        [name, "<=", "4", "3.500", "passed"],
-        [name, "<=", "9", "3.500", "passed"],
+        [name, "<=", "4", "3.50", "passed"],
+        [name, "<=", "9", "3.50", "passed"],
     ]
 
 
@@ -56,7 +56,7 @@ def test_a_long_name_is_folded() -> None:
     name = "ambiguity.by_vertebra.L5.decode_change_px.local.everywhere.value"
     printed = rows(result(1234567.891, 1e-9, Bound.UPPER, metric=name))
     assert printed[3][0] + printed[4][0] == name
-    assert printed[3][1:] == ["<=", "1234567.891", "1.000e-09", "upper", "95", "%", "passed"]
+    assert printed[3][1:] == ["<=", "1234567.891", "1.00e-09", "upper", "95", "%", "passed"]
 
 
 @given(NUMBERS, NUMBERS | st.floats(-1, 1), st.sampled_from(["<=", ">=", "<", ">", "=="]))
@@ -69,12 +69,25 @@ def test_what_is_shown_agrees_with_the_verdict(value: float, away: float, compar
 @pytest.mark.parametrize(
     ("limit", "value", "shown"),
     [
-        (2.93, 2.92, "2.920"),
+        (2.93, 2.92, "2.92"),
         (2.93, 2.93001, "2.93001"),
         (2.93, None, "–"),
-        (0.0, 0.0, "0"),
+        (0.0, 0.0, "0.00"),
         (1e3, 1234.5, "1,234"),
     ],
 )
 def test_how_many_digits_are_shown(limit: float, value: float | None, shown: str) -> None:
     assert compared_value(result(limit, value)) == shown
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "shown"),
+    [
+        ("radial_error_mm.mean", 0.7934, "0.79"),
+        ("sdr_px.4", 0.52183, "0.522"),
+        ("calibration.mace", 0.0503, "0.0503"),
+        ("anatomy.findings", 12345.0, "12,345"),
+    ],
+)
+def test_a_value_is_rounded_as_tables_round_it(metric: str, value: float, shown: str) -> None:
+    assert compared_value(result(1e9, value, metric=metric)) == shown

@@ -161,7 +161,7 @@ def test_gates_with_the_failed_ones_first() -> None:
     rows = [line(text, "calibration.mace"), line(text, "radial_error_px.mean")]
     assert text.index(rows[0]) < text.index(rows[1])
     assert rows[0].split() == ["calibration.mace", "<=", "0.05", "–", "FAILED"]
-    assert rows[1].split() == ["radial_error_px.mean", "<=", "4", "3.500", "passed"]
+    assert rows[1].split() == ["radial_error_px.mean", "<=", "4", "3.50", "passed"]
     assert "Gates: 1 of 2 failed" in text
 
 
