@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: pages from the registries, chapters in the navigation, formulas as MathML."""
+"""Hooks of MkDocs: pages from the registries, chapters in the navigation, formulas, names of options."""
 
 import re
 from collections.abc import Callable
@@ -21,6 +21,7 @@ _CODE_OR_FORMULA: Final = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _CODE_IN_ROW: Final = re.compile(r"`[^`\n]+`")
+_OPTION: Final = re.compile(r"(?<=<code>)(-{1,2}[\w-]+)([^<]*)(?=</code>)")
 _BESIDE_DOCS: Final = re.compile(r"\]\((docs/|sample_data/|training/|LICENSE)")
 
 
@@ -77,6 +78,18 @@ def from_root(name: str) -> str:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas become MathML, which browsers draw; links to the root lead to the site's own pages."""
     return with_formulas(with_bars(markdown.replace("](../CONTRIBUTING.md", "](contributing.md")))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lines break behind a bar between choices, and never within the name of an option."""
+    return with_whole_options(html)
+
+
+def with_whole_options(html: str) -> str:
+    """`--channels` of `<code>--channels 1|3</code>` in a span of its own, and a place to break behind the bar."""
+    return _OPTION.sub(
+        lambda code: f'<span class="option">{code[1]}</span>{code[2].replace("|", "|<wbr>")}', html
+    )
 
 
 def with_bars(markdown: str) -> str:
