@@ -86,7 +86,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def with_whole_options(html: str) -> str:
-    """`--channels` of `<code>--channels 1|3</code>` in a span of its own, and a place to break behind the bar."""
+    """`--channels` of `<code>--channels 1|3</code>` in a span of its own, and a break behind the bar."""
     return _OPTION.sub(
         lambda code: f'<span class="option">{code[1]}</span>{code[2].replace("|", "|<wbr>")}', html
     )

@@ -119,6 +119,14 @@ def test_bars_within_code_part_no_cells() -> None:
     assert hooks.with_bars("| `a\\|b` | c\\|d |\n`a\\|b`") == "| `a|b` | c\\|d |\n`a\\|b`"
 
 
+def test_names_of_options_are_never_parted() -> None:
+    html = "<p><code>--channels 1|3</code>, <code>-q</code>, <code>a --b|c</code></p>"
+    assert hooks.with_whole_options(html) == (
+        '<p><code><span class="option">--channels</span> 1|<wbr>3</code>, '
+        '<code><span class="option">-q</span></code>, <code>a --b|c</code></p>'
+    )
+
+
 def test_every_rule_has_a_page_with_a_label_that_breaks_it() -> None:
     assert {f"rules/{rule.code}.md" for rule in RULES} < set(rules.PAGES)
     # What is not a number is missing in a label, so that A603 is about predictions alone.

@@ -14,7 +14,9 @@ from mahtdiag.errors import UsageError
 from mahtdiag.reports.rendering import FORMATS as RENDERERS
 from mahtdiag.reports.rendering import Result, named
 from mahtdiag.reports.tables.explained import Explained, explained_content, explained_parts, rules_parts
+from mahtdiag.schema.column_words import COLUMN_GROUPS
 from mahtdiag.schema.glossary import TERM_BY_NAME, TERMS
+from mahtdiag.schema.headings import HEADINGS
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.explain import look_up
 
@@ -82,7 +84,18 @@ def test_limits_of_the_project_are_shown() -> None:
 def test_words_are_defined_once_and_as_the_documentation_says() -> None:
     assert len(TERM_BY_NAME) == len(TERMS)
     rows = re.findall(r"^\| (.+?) \| (.+) \|$", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.M)
-    assert rows[2:] == [(term.name, term.meaning) for term in TERMS]
+    shown = [(name.replace("\\|", "|"), meaning) for name, meaning in rows if "---" not in name]
+    heads = {("word", "meaning"), ("printed", "meaning")}
+    assert [row for row in shown if row not in heads] == [
+        (", ".join((term.name, *term.also)), term.meaning) for term in (*TERMS, *HEADINGS)
+    ]
+
+
+def test_columns_of_files_are_those_of_the_documentation() -> None:
+    rows = re.findall(r"^\| (`.+?`) \| (.+) \|$", (DOCS / "files.md").read_text(encoding="utf-8"), re.M)
+    assert [(re.findall(r"`([^`]+)`", names), said) for names, said in rows] == [
+        ([*group.names], group.meaning) for group in COLUMN_GROUPS
+    ]
 
 
 def test_kinds_of_errors_and_the_first_line_of_setup_are_words() -> None:

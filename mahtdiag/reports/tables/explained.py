@@ -17,6 +17,7 @@ from mahtdiag.reports.tables.anatomy import (
     with_unit,
 )
 from mahtdiag.reports.tables.table import Line, Part, Style, TableColumn, table
+from mahtdiag.schema.column_words import ColumnGroup
 from mahtdiag.schema.glossary import Term
 from mahtdiag.schema.skeleton import View
 
@@ -28,6 +29,25 @@ BETTER = {
 
 
 @dataclass(frozen=True, slots=True)
+class OptionWords:
+    """An option or argument: its names, what it says of itself, and the commands that take it."""
+
+    names: tuple[str, ...]
+    help: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSetting:
+    """A key of a table of mahtdiag.toml, and the option that says the same, if any."""
+
+    table: str
+    key: str
+    meaning: str
+    option: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Explained:
     """Everything that has the name that was asked for; `limits` those that a project has set."""
 
@@ -35,7 +55,19 @@ class Explained:
     metrics: tuple[Metric, ...] = ()
     checks: tuple[SetupCheck, ...] = ()
     terms: tuple[Term, ...] = ()
+    figures: tuple[Term, ...] = ()
+    options: tuple[OptionWords, ...] = ()
+    settings: tuple[NamedSetting, ...] = ()
+    columns: tuple[ColumnGroup, ...] = ()
     limits: SetLimits = field(default_factory=lambda: NOTHING_SET)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing has the name."""
+        return not any(
+            (self.rules, self.metrics, self.checks, self.terms, self.figures, self.options, self.settings,
+             self.columns)
+        )  # fmt: skip
 
 
 def explained_parts(found: Explained) -> Iterator[Part]:
@@ -52,6 +84,24 @@ def explained_parts(found: Explained) -> Iterator[Part]:
     for term in found.terms:
         yield Line(f"{term.name} (word)", Style.STRONG)
         yield Line(f"{term.meaning}\n")
+    yield from _named_parts(found)
+
+
+def _named_parts(found: Explained) -> Iterator[Part]:
+    """Figures, options, settings and columns."""
+    for figure in found.figures:
+        yield Line(f"{figure.name} (figure)", Style.STRONG)
+        yield Line(f"{figure.meaning}\n")
+    for option in found.options:
+        yield Line(f"{', '.join(option.names)} (option of {', '.join(option.commands)})", Style.STRONG)
+        yield Line(f"{option.help}\n")
+    for setting in found.settings:
+        yield Line(f"{setting.key} (key of [{setting.table}] in mahtdiag.toml)", Style.STRONG)
+        same = f" The option {setting.option} says the same." if setting.option else ""
+        yield Line(f"{setting.key}: {setting.meaning}.{same}\n")
+    for group in found.columns:
+        yield Line(f"{', '.join(group.names)} (columns of {group.file})", Style.STRONG)
+        yield Line(f"{group.meaning[:1].upper()}{group.meaning[1:]}.\n")
 
 
 def metric_in_sentences(metric: Metric) -> str:
@@ -65,7 +115,7 @@ def metric_in_sentences(metric: Metric) -> str:
         place = ".".join(metric.place_of_interval)
         least = f", from {metric.fewest} patients or images on" if metric.fewest > 1 else ""
         said.append(f"95 % interval: {place}{least}.")
-    if metric.need is not None:
+    if metric.need is not None and metric.need.advice:
         said.append(f"Where it is not known: {metric.need.advice}.")
     said.append(f"A gate on it, in mahtdiag.toml under [gates]: {metric.name}.")
     return " ".join(said)
@@ -92,6 +142,19 @@ def explained_content(found: Explained) -> dict[str, Json]:
         ],
         "setup": [{"name": check.name, "looks_at": check.title} for check in found.checks],
         "words": [{"name": term.name, "meaning": term.meaning} for term in found.terms],
+        "figures": [{"name": figure.name, "shows": figure.meaning} for figure in found.figures],
+        "options": [
+            {"names": list(option.names), "help": option.help, "commands": list(option.commands)}
+            for option in found.options
+        ],
+        "settings": [
+            {"table": setting.table, "key": setting.key, "meaning": setting.meaning, "option": setting.option}
+            for setting in found.settings
+        ],
+        "columns": [
+            {"file": group.file, "names": list(group.names), "meaning": group.meaning}
+            for group in found.columns
+        ],
     }
 
 
