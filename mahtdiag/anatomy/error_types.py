@@ -4,7 +4,8 @@ After Ronchi and Perona, Benchmarking and Error Diagnosis in Multi-Instance Pose
 Bolya et al., TIDE, ECCV 2020.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 import numpy as np
@@ -64,9 +65,16 @@ class ErrorTypes:
     repaired leave the largest error that is still good. NaN where the type is UNKNOWN.
     """
 
-    types: Ints
+    types: NDArray[np.int8]
     error_px: Floats
     repaired_px: Floats
+
+    @staticmethod
+    def chain(parts: "Sequence[ErrorTypes]") -> "ErrorTypes":
+        """Those of consecutive images, as of one set."""
+        return ErrorTypes(
+            *(np.concatenate([getattr(part, of.name) for part in parts]) for of in fields(ErrorTypes))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +127,7 @@ def classify_errors(pred_px: Floats, label_px: Floats) -> ErrorTypes:
     repaired[image, own] = np.where(
         found >= ErrorType.LEFT_RIGHT_SWAP, distance, GOOD_WIDTHS * width[image, own]
     )
-    return ErrorTypes(types, np.where(unknown, np.nan, error), repaired)
+    return ErrorTypes(types.astype(np.int8), np.where(unknown, np.nan, error), repaired)
 
 
 def _distance(a_px: Floats, b_px: Floats) -> Floats:

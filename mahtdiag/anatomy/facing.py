@@ -64,14 +64,27 @@ def find_facing(
     which a fifth faces the other way at most one in 40 is taken for one that faces one way. Unknown
     otherwise, and in AP.
     """
-    images = len(label_px)
     if given is not None:
-        side = np.full(images, 1 if given is FacingSide.RIGHT else -1, dtype=np.int64)
-        return Facing(side, given=True, by_codes=np.zeros(images, dtype=np.bool_), right=0, left=0)
+        return given_facing(len(label_px), given)
+    return facing_by_others(*facing_alone(label_px, skeleton, codes), units)
+
+
+def given_facing(images: int, given: FacingSide) -> Facing:
+    """The same side for all."""
+    side = np.full(images, 1 if given is FacingSide.RIGHT else -1, dtype=np.int64)
+    return Facing(side, given=True, by_codes=np.zeros(images, dtype=np.bool_), right=0, left=0)
+
+
+def facing_alone(label_px: Floats, skeleton: Skeleton, codes: Floats) -> tuple[Ints, Ints]:
+    """Where each image faces by its own codes, and where if it is lordotic, `[N]`; 0 where that is open."""
     label_px = known_points(label_px)
     own = _by_codes(shift_to_the_right(label_px), codes)
     bend = lordosis_bend_deg(label_px, skeleton)
-    lordotic = np.where(np.abs(bend) >= CLEAR_BEND_DEG, np.sign(bend), 0.0).astype(np.int64)
+    return own, np.where(np.abs(bend) >= CLEAR_BEND_DEG, np.sign(bend), 0.0).astype(np.int64)
+
+
+def facing_by_others(own: Ints, lordotic: Ints, units: Ints) -> Facing:
+    """What images say by themselves, and of the others what most patients say."""
     patients = np.zeros(int(units.max(initial=-1)) + 1, dtype=np.int64)
     np.add.at(patients, units, np.where(own != 0, own, lordotic))
     patients = np.sign(patients)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +61,15 @@ class Findings:
 
     def taken(self, images: Ints) -> "Findings":
         """The findings of these images, which are numbered anew in this order."""
+        rows, counts = self._rows_of(images)
+        return replace(self.rows(rows), images=len(images), image=np.repeat(np.arange(len(images)), counts))
+
+    def _rows_of(self, images: Ints) -> tuple[Ints, Ints]:
+        """Where the findings of these images are, image by image, and how many each has."""
         first, last = np.searchsorted(self.image, images), np.searchsorted(self.image, images, side="right")
         counts = last - first
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        kept = self.rows(np.repeat(first, counts) + within)
-        return replace(kept, images=len(images), image=np.repeat(np.arange(len(images)), counts))
+        return np.repeat(first, counts) + within, counts
 
     @staticmethod
     def chain(parts: Sequence["Findings"]) -> "Findings":
@@ -140,15 +145,17 @@ class Findings:
 
     def of_image(self, image: int) -> tuple[Finding, ...]:
         """The findings of one image, in the order of the rules."""
-        first, last = np.searchsorted(self.image, [image, image + 1]).tolist()
-        return tuple(self.rows(np.arange(first, last))._each())
+        return self.of_images(np.array([image]))[0]
+
+    def of_images(self, images: Ints) -> tuple[tuple[Finding, ...], ...]:
+        """The findings of each of these images, in the order of the rules."""
+        rows, counts = self._rows_of(images)
+        each = self.rows(rows)._each()
+        return tuple(tuple(islice(each, count)) for count in counts.tolist())
 
     def per_image(self) -> tuple[tuple[Finding, ...], ...]:
         """The findings of every image, in the order of the rules."""
-        found: list[list[Finding]] = [[] for _ in range(self.images)]
-        for finding in self._each():
-            found[finding.image].append(finding)
-        return tuple(map(tuple, found))
+        return self.of_images(np.arange(self.images))
 
     def _each(self) -> Iterator[Finding]:
         broken = [(rule.code, limit.unit) for rule in self.rules for limit in rule.limits]

@@ -3,7 +3,9 @@
 Angles need no pixel spacing; lengths are relative.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +53,16 @@ class FrontalMeasurements:
     cobb_deg: Floats
     lateral_slip_percent: Floats
     tilt_deg: Floats
+
+
+M = TypeVar("M", LateralMeasurements, FrontalMeasurements)
+
+
+def chain_measurements(parts: Sequence[M]) -> M:
+    """Measurements of consecutive images, as of one set."""
+    first = parts[0]
+    joined = {of.name: np.concatenate([getattr(part, of.name) for part in parts]) for of in fields(first)}
+    return replace(first, **joined)
 
 
 @dataclass(frozen=True, slots=True)

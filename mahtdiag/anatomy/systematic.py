@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
-from mahtdiag.statistics.intervals import by_unit
+from mahtdiag.anatomy.pairs import PointPairs
+from mahtdiag.statistics.intervals import SumsByUnit
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -89,29 +90,27 @@ def fit_systematic_error(
     keypoints are left out. None where fewer than two images are left, where the points do not determine the
     fit (all on one line), or where predictions do not follow the labels (constant ones).
     """
-    pred, label = known_points(pred), known_points(label)
-    known: Bools = np.isfinite(pred[..., 0]) & np.isfinite(label[..., 0])
-    if not known.any():
+    return fit_pairs(PointPairs.of(pred, label), units, resamples=resamples, seed=seed)
+
+
+def fit_pairs(
+    pairs: PointPairs, units: Ints | None = None, *, resamples: int = 2000, seed: int = 0
+) -> SystematicError | None:
+    """The same of points that come in blocks: of a keypoint less than 60 bytes are held."""
+    exchanged = _axes_exchanged(pairs)
+    if exchanged is None:
         return None
-    exchanged = _axes_exchanged(pred[known], label[known])
-    pred = pred[..., ::-1] if exchanged else pred
-    (middle, of_pred), corners = (_middles(points, known) for points in (label, pred)), _corners(known)
+    moved = _exchanged(pairs) if exchanged else pairs
+    middle, of_pred = _all_middles(moved)
     at = np.isfinite(middle[..., 0])
     at = at & _ordinary(of_pred - middle, at)
-    used = known & np.repeat(at, _CORNERS, axis=1)[:, : known.shape[1]]
-    images = int(at.any(axis=1).sum())
+    seen: Bools = np.any(at, axis=1)
+    images = int(seen.sum())
     if images < 2:
         return None
     centre = middle[at].mean(axis=0)
-    around = pred - of_pred[:, corners], label - middle[:, corners]
-    parts = [
-        _moments(middle - centre, of_pred - middle, at),
-        _corner_sums(*around, used),
-        _outline_sums(*around, used),
-    ]
-    seen: Bools = np.any(at, axis=1)
     units = np.arange(len(at)) if units is None else units
-    sums = by_unit(np.concatenate(parts, axis=1)[seen], units[seen])
+    sums, half_size, keypoints = _sums(moved, middle, of_pred, at, centre, units)
     fitted = _solve(sums.sum(axis=0)[None])[0]
     if not np.isfinite(fitted[:_FITTED]).all():
         return None
@@ -136,11 +135,11 @@ def fit_systematic_error(
         outline_x=outline_x,
         outline_y=outline_y,
         centre=(float(centre[0]), float(centre[1])),
-        keypoints=int(used.sum()),
+        keypoints=keypoints,
         images=images,
         axes_exchanged=exchanged,
         corners=tuple(zip(offsets[::2], offsets[1::2], strict=True)),
-        half_size=_half_size(around[1], used),
+        half_size=half_size,
         units=len(sums),
     )
 
@@ -211,23 +210,87 @@ def _corner_sums(pred: Floats, label: Floats, used: Bools) -> Floats:
     return np.reshape(sums, (len(pred), _CORNER_SUMS))
 
 
-def _half_size(label: Floats, used: Bools) -> tuple[float, float]:
-    """Root mean square of the corners about their middles, in x and y."""
-    x, y = np.sqrt(np.mean(label[used] ** 2, axis=0))
-    return float(x), float(y)
-
-
 def _outline_sums(pred: Floats, label: Floats, used: Bools) -> Floats:
     """Per image Σ label·prediction and Σ label² in x and y of corners about their middles, `[N, 4]`."""
     both = [np.where(used[..., None], values, 0.0).astype(np.float64) for values in (label * pred, label**2)]
     return np.concatenate([values.sum(axis=1) for values in both], axis=1)
 
 
-def _axes_exchanged(pred: Floats, label: Floats) -> bool:
-    """`[M, 2]` each."""
-    as_given = np.median(np.linalg.norm(pred - label, axis=-1))
-    exchanged = np.median(np.linalg.norm(pred[:, ::-1] - label, axis=-1))
-    return bool(exchanged < 0.5 * as_given)
+def _axes_exchanged(pairs: PointPairs) -> bool | None:
+    """Whether exchanging x and y of predictions more than halves the median error; None without any."""
+    as_given, exchanged = [], []
+    for pred, label in pairs.known():
+        known = np.isfinite(pred[..., 0]) & np.isfinite(label[..., 0])
+        of_pred, of_label = pred[known], label[known]
+        as_given.append(np.linalg.norm(of_pred - of_label, axis=-1))
+        exchanged.append(np.linalg.norm(of_pred[:, ::-1] - of_label, axis=-1))
+    if not any(len(away) for away in as_given):
+        return None
+    before, after = (_median(away) for away in (as_given, exchanged))
+    return bool(after < 0.5 * before)
+
+
+def _median(parts: list[Floats]) -> float:
+    """The median of all of them, which are let go of."""
+    values = np.concatenate(parts)
+    parts.clear()
+    return float(np.median(values, overwrite_input=True))
+
+
+def _exchanged(pairs: PointPairs) -> PointPairs:
+    """The same with x and y of the predictions exchanged."""
+    return PointPairs(pairs.images, lambda: ((pred[..., ::-1], label) for pred, label in pairs.blocks()))
+
+
+def _all_middles(pairs: PointPairs) -> tuple[Floats, Floats]:
+    """Middles of the vertebrae of labels and predictions, over the corners that both have, `[N, V, 2]`."""
+    found: list[list[Floats]] = [[], []]
+    for pred, label in pairs.known():
+        known = np.isfinite(pred[..., 0]) & np.isfinite(label[..., 0])
+        for middles, points in zip(found, (label, pred), strict=True):
+            middles.append(_middles(points, known))
+    middle, of_pred = (np.concatenate(middles) for middles in found)
+    return middle, of_pred
+
+
+def _sums(
+    pairs: PointPairs, middle: Floats, of_pred: Floats, at: Bools, centre: Floats, units: Ints
+) -> tuple[Floats, tuple[float, float], int]:
+    """What the fit is a function of, by unit `[U, 35]`; half the size of outlines; the keypoints used."""
+    seen: Bools = np.any(at, axis=1)
+    by_unit, keypoints = SumsByUnit(units[seen]), _used(pairs, at)
+    squares = np.empty((keypoints, 2))
+    first = 0
+    for rows, pred, label in pairs.placed():
+        known = np.isfinite(pred[..., 0]) & np.isfinite(label[..., 0])
+        used, corners = _corners_of(known, at[rows]), _corners(known)
+        around = pred - of_pred[rows][:, corners], label - middle[rows][:, corners]
+        parts = [
+            _moments(middle[rows] - centre, of_pred[rows] - middle[rows], at[rows]),
+            _corner_sums(*around, used),
+            _outline_sums(*around, used),
+        ]
+        by_unit.add(np.concatenate(parts, axis=1)[seen[rows]])
+        last = first + int(used.sum())
+        squares[first:last] = around[1][used] ** 2
+        first = last
+    # Root mean square of the corners about their middles, in x and y.
+    x, y = np.sqrt(np.mean(squares, axis=0))
+    return by_unit.total, (float(x), float(y)), keypoints
+
+
+def _used(pairs: PointPairs, at: Bools) -> int:
+    """How many keypoints of ordinary vertebrae are known."""
+    return sum(
+        int(_corners_of(np.isfinite(pred[..., 0]) & np.isfinite(label[..., 0]), at[rows]).sum())
+        for rows, pred, label in pairs.placed()
+    )
+
+
+def _corners_of(known: Bools, at: Bools) -> Bools:
+    """Known corners of these vertebrae, `[n, K]`."""
+    corners: Bools = known & np.repeat(at, _CORNERS, axis=1)[:, : known.shape[1]]
+    return corners
 
 
 def _ordinary(residual: Floats, known: Bools) -> Bools:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mahtdiag.calibration.scores import FloatArray
 
-_BLOCK_BYTES = 64 * 2**20
+_BLOCK_BYTES = 16 * 2**20
 
 
 def resampled_sums(per_image: FloatArray, resamples: int, seed: int) -> FloatArray:

@@ -3,29 +3,34 @@
 And how many are too diffuse for a second peak to be sought.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.geometry import known_points
 from mahtdiag.calibration.bootstrap import resampled_sums
 from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.two_peaks import (
+    SeenPeaks,
+    are_diffuse,
+    groups_of,
+    has_two_peaks,
+    keys_of,
+    other_methods,
+    peaks_of,
+)
 from mahtdiag.diagnosis.worst_images import Ranking, counted
-from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag
+from mahtdiag.schema.choices import DecodeMethod
 from mahtdiag.schema.records import PeakPlaces
 from mahtdiag.schema.skeleton import Skeleton
-from mahtdiag.statistics.intervals import Interval, by_unit, mean_interval
+from mahtdiag.statistics.intervals import Interval, SumsByUnit, by_unit, mean_interval
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
-
-AMBIGUOUS_SHARE = 0.5
-"""A second peak of at least this share of the first makes a heatmap ambiguous."""
 
 FEWEST_IMAGES = 3
 """A sentence needs so many images in which the decoded place lies at neither of two peaks."""
@@ -147,21 +152,10 @@ def _estimate_json(estimate: Estimate | None) -> Json:
     }
 
 
-def has_two_peaks(peaks: PeakPlaces) -> Bools:
-    """Whether a second peak reaches half of the first, `[...]` as `second_share`; no where it is unknown."""
-    return peaks.second_share >= AMBIGUOUS_SHARE
-
-
 def by_two_peaks(table: RunTable) -> Ranking:
     """Ranks images by how many of their heatmaps have two peaks."""
     count = has_two_peaks(table.peaks).sum(axis=1).astype(np.float64)
     return counted("heatmaps with two peaks", "heatmap", count, table.image)
-
-
-def are_diffuse(table: RunTable) -> Bools:
-    """Whether heatmaps are flagged diffuse, `[N, K]`; no in runs of versions that did not tell."""
-    diffuse: Bools = (table.flags.astype(np.int64) & int(HeatmapFlag.DIFFUSE)) != 0
-    return diffuse
 
 
 def by_diffuse(table: RunTable) -> Ranking:
@@ -170,43 +164,24 @@ def by_diffuse(table: RunTable) -> Ranking:
     return counted("diffuse heatmaps", "heatmap", count, table.image)
 
 
-def sigmas_apart(a_px: Floats, b_px: Floats, sigma_px: Floats) -> Floats:
-    """Distance of places `[N, K, 2]` in units of σ; `sigma_px` `[N, 2]` (x, y), pixels of each image."""
-    distance: Floats = np.linalg.norm((a_px - b_px) / sigma_px[:, None, :], axis=-1)
-    return distance
-
-
-def lies_between(places_px: Floats, peaks: PeakPlaces, sigma_px: Floats) -> Bools:
-    """Whether a heatmap has two peaks and its decoded place `[N, K, 2]` is more than σ away from either.
-
-    No where there are no two peaks or no place.
-    """
-    first = sigmas_apart(places_px, peaks.argmax, sigma_px)
-    second = sigmas_apart(places_px, peaks.second, sigma_px)
-    return has_two_peaks(peaks) & (first > 1.0) & (second > 1.0)
-
-
 def ambiguity_of(table: RunTable) -> Ambiguity | None:
     """The ambiguous heatmaps of a run; None where its peaks or frames are not known."""
     return table.once(_of_table)
 
 
 def _of_table(table: RunTable) -> Ambiguity | None:
-    sigma_px = table.target_sigma_px()
-    if sigma_px is None:
+    if table.conditions.frames is None or table.conditions.heatmap_sigma is None:
         return None
     decode = table.conditions.decode
-    return find_ambiguity(
-        table.image,
-        table.skeleton,
-        table.gt_px,
-        table.pred_px,
-        table.peaks,
-        sigma_px,
-        decode,
-        are_diffuse(table),
-        table.units,
-    )
+    seen, sums = [], SumsByUnit(table.units)
+    for part in table.parts():
+        sigma_px = part.target_sigma_px()
+        assert sigma_px is not None
+        points = part.gt_px, part.pred_px
+        found, changes = peaks_of(table.skeleton, *points, part.peaks, sigma_px, decode, are_diffuse(part))
+        seen.append(found)
+        sums.add(changes)
+    return _ambiguity(table.image, table.skeleton, SeenPeaks.chain(seen), decode, sums.total)
 
 
 def find_ambiguity(
@@ -231,24 +206,26 @@ def find_ambiguity(
     which no second peak was sought; none by default. None where no heatmap's peaks are known.
     """
     diffuse = np.zeros(peaks.second_share.shape, dtype=np.bool_) if diffuse is None else diffuse
-    read = np.isfinite(peaks.second_share) | diffuse
-    if not read.any():
+    seen, changes = peaks_of(skeleton, label_px, pred_px, peaks, sigma_px, decode, diffuse)
+    sums = by_unit(changes, np.arange(len(images)) if units is None else units)
+    return _ambiguity(images, skeleton, seen, decode, sums, resamples=resamples, seed=seed)
+
+
+def _ambiguity(
+    images: Sequence[str],
+    skeleton: Skeleton,
+    seen: SeenPeaks,
+    decode: str,
+    sums: Floats,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Ambiguity | None:
+    if not seen.read.any():
         return None
-    # A place that is none, in this product's sense, has no error either (A603).
-    label_px, pred_px = known_points(label_px), known_points(pred_px)
-    two, between = has_two_peaks(peaks), lies_between(pred_px, peaks, sigma_px)
-    disagree = sigmas_apart(pred_px, peaks.argmax, sigma_px) > 1.0
-    error = np.linalg.norm(pred_px - label_px, axis=-1)
-    changes = {
-        method: np.linalg.norm(places - label_px, axis=-1) - error
-        for method, places in ((DecodeMethod.LOCAL, peaks.local), (DecodeMethod.ARGMAX, peaks.argmax))
-        if method != decode
-    }
-    vertebra_of = np.array(skeleton.vertebra_of)
-    members = {name: vertebra_of == name for name in skeleton.vertebrae}
-    groups = {"all": np.ones(skeleton.keypoints, dtype=np.bool_), **members}
-    units = np.arange(len(images)) if units is None else units
-    means = _mean_changes(groups, changes, two, units, resamples, seed)
+    read, two, between, disagree, diffuse = seen.read, seen.two, seen.between, seen.disagree, seen.diffuse
+    groups, changes = groups_of(skeleton), other_methods(decode)
+    means = _mean_changes(keys_of(skeleton, decode), sums, resamples, seed)
     total, *by_vertebra = (
         AmbiguousGroup(
             name=name,
@@ -283,38 +260,28 @@ def find_ambiguity(
 
 
 def _mean_changes(
-    groups: Mapping[str, Bools],
-    changes: Mapping[DecodeMethod, Floats],
-    two: Bools,
-    units: Ints,
-    resamples: int,
-    seed: int,
+    keys: Sequence[tuple[str, DecodeMethod, bool]], table: Floats, resamples: int, seed: int
 ) -> dict[tuple[str, DecodeMethod, bool], tuple[Estimate | None, float | None, Interval | None]]:
     """Mean change of each group by each method, everywhere (False) and where there are two peaks (True).
 
-    Each with the share of resampled sets in which it is below 0, and its corrected interval.
+    Each with the share of resampled sets in which it is below 0, and its corrected interval. `table`
+    `[U, 2·keys]`: sums of the changes and how many are known, by unit.
     """
-    keys = [(name, method, only) for name in groups for method in changes for only in (False, True)]
     if not keys:
         return {}
-    columns = []
-    for name, method, only in keys:
-        known = np.isfinite(changes[method]) & groups[name] & (two if only else True)
-        columns += [np.where(known, changes[method], 0.0).sum(1), known.sum(1).astype(np.float64)]
-    table = by_unit(np.stack(columns, axis=1), units)
     drawn = resampled_sums(table, resamples, seed) if len(table) > 1 else None
     # "All" is no vertebra: of it no sentence is said.
-    asked = max(1, len(groups) - 1) * len(changes)
+    asked = max(1, len({name for name, *_ in keys}) - 1) * len({method for _, method, _ in keys})
     found: dict[tuple[str, DecodeMethod, bool], tuple[Estimate | None, float | None, Interval | None]] = {}
     for i, key in enumerate(keys):
-        sums, counts = table[:, 2 * i], table[:, 2 * i + 1]
-        total, count, sure = sums.sum(), counts.sum(), None
+        change, counts = table[:, 2 * i], table[:, 2 * i + 1]
+        total, count, sure = change.sum(), counts.sum(), None
         if drawn is not None:
             means = np.full(resamples, np.nan)
             np.divide(drawn[:, 2 * i], drawn[:, 2 * i + 1], out=means, where=drawn[:, 2 * i + 1] > 0)
             sure = float((means < 0).mean())
-        interval, corrected = (mean_interval(sums, counts, tail=tail) for tail in (_TAIL, _TAIL / asked))
-        if corrected is not None and corrected[1] < 0 and chance_of_less(sums) > _TAIL / asked:
+        interval, corrected = (mean_interval(change, counts, tail=tail) for tail in (_TAIL, _TAIL / asked))
+        if corrected is not None and corrected[1] < 0 and chance_of_less(change) > _TAIL / asked:
             corrected = corrected[0], 0.0
         estimate = Estimate(float(total / count), interval, int(count)) if count else None
         found[key] = estimate, sure, corrected

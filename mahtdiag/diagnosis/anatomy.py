@@ -1,18 +1,19 @@
 """The anatomical verdict on a set of images: what fired where, what mistakes predictions make and cost in
 measurements."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.bodies import BodyErrors, fit_bodies
+from mahtdiag.anatomy.bodies import BodyErrors, fit_body_pairs
 from mahtdiag.anatomy.findings import Findings
+from mahtdiag.anatomy.pairs import Block, PointPairs
 from mahtdiag.anatomy.rules import Rule
-from mahtdiag.anatomy.systematic import SystematicError, fit_systematic_error
+from mahtdiag.anatomy.systematic import SystematicError, fit_pairs
 from mahtdiag.anatomy.systematic_words import explain_bodies, explain_systematic_error
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
 from mahtdiag.diagnosis.copies import CopySearch
@@ -21,7 +22,7 @@ from mahtdiag.diagnosis.measured import Measured, measure_run
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.suspicious_labels import SuspiciousLabels, suspicious_labels
 from mahtdiag.schema.choices import FacingSide, HeatmapFlag
-from mahtdiag.schema.records import Failure, Finding
+from mahtdiag.schema.records import Failure, Finding, RuleGroup
 from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton, View
 
@@ -51,6 +52,46 @@ class JudgedImage:
         return tuple(dict.fromkeys(finding.code for finding in self.label_findings))
 
 
+_IN_WORDS_AT_ONCE = 1000
+
+
+class JudgedImages(Sequence[JudgedImage]):
+    """The judged images, most suspicious first, each put together when it is asked for."""
+
+    def __init__(self, names: Sequence[str], findings: Findings, of_labels: Findings | None) -> None:
+        self._names, self._findings, self._of_labels = names, findings, of_labels
+        self._severity = findings.image_severity()
+        by_name = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+        self._order = by_name[np.argsort(-self._severity[by_name], kind="stable")]
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @overload
+    def __getitem__(self, place: int) -> JudgedImage: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[JudgedImage, ...]: ...
+    def __getitem__(self, place: int | slice) -> JudgedImage | tuple[JudgedImage, ...]:
+        rows = self._order[place]
+        return self._of(rows) if isinstance(place, slice) else self.of_row(int(rows))
+
+    def __iter__(self) -> Iterator[JudgedImage]:
+        for first in range(0, len(self), _IN_WORDS_AT_ONCE):
+            yield from self[first : first + _IN_WORDS_AT_ONCE]
+
+    def of_row(self, row: int) -> JudgedImage:
+        """The image that was given at this place."""
+        return self._of(np.array([row]))[0]
+
+    def _of(self, rows: NDArray[np.int64]) -> tuple[JudgedImage, ...]:
+        found = self._findings.of_images(rows)
+        in_labels = self._of_labels.of_images(rows) if self._of_labels is not None else ((),) * len(rows)
+        return tuple(
+            JudgedImage(self._names[row], float(self._severity[row]), ours, labels)
+            for row, ours, labels in zip(rows.tolist(), found, in_labels, strict=True)
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class RuleTally:
     """How often one rule fired: images, findings and blamed keypoints, and the worst case of all.
@@ -71,15 +112,18 @@ class RuleTally:
 class AnatomyVerdict:
     """Findings in N images of one skeleton: every image, most suspicious first, and a tally of every rule.
 
-    `violating`: images in which anything fired; `label_violating` the same for the labels, None where labels
-    are what is judged.
+    `violating`: images in which anything fired, which are the first of `images`; `label_violating` the same
+    for the labels, None where labels are what is judged. `by_group`, `label_by_group`: images in which a rule
+    of a group fired.
     """
 
     skeleton: Skeleton
-    images: tuple[JudgedImage, ...]
+    images: JudgedImages
     tallies: tuple[RuleTally, ...]
     violating: int
     label_violating: int | None
+    by_group: Mapping[RuleGroup, int]
+    label_by_group: Mapping[RuleGroup, int] | None
 
     @property
     def view(self) -> View:
@@ -144,19 +188,22 @@ class AnatomyReport:
 
 def judge(images: Sequence[str], findings: Findings, of_labels: Findings | None = None) -> AnatomyVerdict:
     """Findings in the named images, beside those in their labels."""
-    severity = findings.image_severity()
-    order = sorted(range(len(images)), key=lambda row: (-severity[row], images[row]))
-    fired, found = findings.fired(), findings.per_image()
-    in_labels = of_labels.per_image() if of_labels is not None else ((),) * len(images)
     return AnatomyVerdict(
         skeleton=findings.skeleton,
-        images=tuple(
-            JudgedImage(images[row], float(severity[row]), found[row], in_labels[row]) for row in order
-        ),
+        images=JudgedImages(images, findings, of_labels),
         tallies=_tallies(images, findings, of_labels),
-        violating=int(fired.any(axis=1).sum()),
+        violating=int(findings.fired().any(axis=1).sum()),
         label_violating=int(of_labels.fired().any(axis=1).sum()) if of_labels is not None else None,
+        by_group=_by_group(findings),
+        label_by_group=_by_group(of_labels) if of_labels is not None else None,
     )
+
+
+def _by_group(findings: Findings) -> dict[RuleGroup, int]:
+    """In how many images any rule of a group fired."""
+    fired, groups = findings.fired(), [rule.group for rule in findings.rules]
+    members = {group: [n for n, of in enumerate(groups) if of is group] for group in groups}
+    return {group: int(fired[:, rules].any(axis=1).sum()) for group, rules in members.items()}
 
 
 def _tallies(images: Sequence[str], findings: Findings, of_labels: Findings | None) -> tuple[RuleTally, ...]:
@@ -204,15 +251,11 @@ def diagnose_predictions(table: RunTable, facing: FacingSide | None = None) -> P
     `facing`: the anterior side of all lateral images, where that was said. What is shared is not asked of
     heatmaps without a peak: their place is the middle of the map.
     """
-    label_px = table.gt_px
-    flat = (table.flags.astype(np.int64) & int(HeatmapFlag.FLAT)) != 0
-    pred_px = np.where(flat[..., None], np.nan, table.pred_px)
-    pred_cells, label_cells = table.in_cells(pred_px), table.in_cells(label_px)
-    in_px, in_cells = fit_systematic_error(pred_px, label_px, table.units), None
-    if pred_cells is not None and label_cells is not None:
-        in_cells = fit_systematic_error(pred_cells, label_cells, table.units)
+    in_px, in_cells = fit_pairs(_pairs(table, in_cells=False), table.units), None
+    if table.conditions.frames is not None:
+        in_cells = fit_pairs(_pairs(table, in_cells=True), table.units)
     sentence = explain_systematic_error(in_px, in_cells) if in_px else None
-    bodies = fit_bodies(pred_px, label_px, table.units)
+    bodies = fit_body_pairs(_pairs(table, in_cells=False), table.units)
     return PredictionDiagnosis(
         in_px=in_px,
         in_cells=in_cells,
@@ -223,3 +266,17 @@ def diagnose_predictions(table: RunTable, facing: FacingSide | None = None) -> P
         ambiguity=ambiguity_of(table),
         suspicious=suspicious_labels(table),
     )
+
+
+def _pairs(table: RunTable, *, in_cells: bool) -> PointPairs:
+    """Predictions, NaN where a heatmap has no peak, and labels: original pixels, or heatmap cells."""
+
+    def blocks() -> Iterator[Block]:
+        for part in table.parts():
+            flat = (part.flags.astype(np.int64) & int(HeatmapFlag.FLAT)) != 0
+            pred_px = np.where(flat[..., None], np.nan, part.pred_px)
+            both = (part.in_cells(pred_px), part.in_cells(part.gt_px)) if in_cells else (pred_px, part.gt_px)
+            if both[0] is not None and both[1] is not None:
+                yield both[0], both[1]
+
+    return PointPairs(len(table), blocks)

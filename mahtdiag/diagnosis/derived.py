@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import ErrorType, ErrorTypes, classify_errors, whole_image_level_shift
 from mahtdiag.diagnosis.error_scales import diagonal_px, percent_of
+from mahtdiag.diagnosis.sigma_covariance import covariance_of_sigma
+from mahtdiag.schema.choices import UncertaintySource
 
 if TYPE_CHECKING:
     from mahtdiag.diagnosis.run_table import RunTable
@@ -18,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 def level_shift(table: "RunTable") -> Ints:
     """By how many levels each image is marked off as a whole, `[N]`."""
-    return whole_image_level_shift(table.pred_px, table.gt_px)
+    return table.by_parts(lambda part: whole_image_level_shift(part.pred_px, part.gt_px))
 
 
 def units(table: "RunTable") -> Ints:
@@ -29,6 +31,27 @@ def units(table: "RunTable") -> Ints:
     return np.array([known.setdefault(p or row, len(known)) for row, p in enumerate(table.patient)], np.int64)
 
 
+def urgency(table: "RunTable") -> Floats:
+    """How much each image wants a look, `[N]`: its mean error; severity where nothing is labelled."""
+    return table.radial_error_px if table.labelled else table.findings.image_severity()
+
+
+def label_codes(table: "RunTable") -> tuple[tuple[str, ...], ...]:
+    """Codes that the rules and limits in force find in each label."""
+    return table.label_findings.codes_per_image()
+
+
+def covariance_px2(table: "RunTable") -> Floats | None:
+    """Covariance of σ, `[N, K, 2, 2]`: that of a head, or the heatmap's spread; else None."""
+    of, source = type(table), table.conditions.sigma_source
+    known = [table.has(column) for column in (of.head_covariance_px2, of.averaged_px2)]
+    head = table.head_covariance_px2 if known[0] and source == UncertaintySource.HEAD else None
+    from_heatmap = source == UncertaintySource.HEATMAP
+    averaged = table.averaged_px2 if known[1] and from_heatmap else None
+    spread = table.spread_px2 if from_heatmap else None
+    return covariance_of_sigma(source, head, spread, averaged, table.conditions.sigma_factors)
+
+
 def sizes_px(table: "RunTable") -> Floats:
     """(width, height) of each image, `[N, 2]`."""
     return np.stack([table.width, table.height], axis=-1)
@@ -36,7 +59,7 @@ def sizes_px(table: "RunTable") -> Floats:
 
 def error_types(table: "RunTable") -> ErrorTypes:
     """What kind of mistake each keypoint is."""
-    return classify_errors(table.pred_px, table.gt_px)
+    return ErrorTypes.chain([classify_errors(part.pred_px, part.gt_px) for part in table.parts()])
 
 
 def labelled(table: "RunTable") -> Bools:

@@ -24,17 +24,19 @@ from mahtdiag.anatomy.difference_shape import (
     percentile_limits,
     regression_limits,
 )
-from mahtdiag.anatomy.facing import Facing, find_facing, slip_codes
+from mahtdiag.anatomy.facing import Facing, facing_alone, facing_by_others, given_facing, slip_codes
 from mahtdiag.anatomy.measurements import (
     FrontalMeasurements,
     LateralMeasurements,
     MeasuredColumn,
+    chain_measurements,
     measure_frontal,
     measure_lateral,
     measurement_columns,
     meyerding_grade,
     sizes_alone,
 )
+from mahtdiag.anatomy.pairs import PointPairs
 from mahtdiag.diagnosis.paired import holm
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.choices import FacingSide
@@ -118,8 +120,9 @@ class Measured:
 
 def measure_run(table: RunTable, facing: FacingSide | None = None) -> Measured:
     """The measurements of a run; `facing`: the anterior side of all images, where that was said."""
-    codes = slip_codes(endplate_codes(table))
-    return measure_agreement(table.pred_px, table.gt_px, table.skeleton, table.units, codes, facing)
+    codes = table.by_parts(lambda part: slip_codes(endplate_codes(part)))
+    pairs = PointPairs(len(table), lambda: ((part.pred_px, part.gt_px) for part in table.parts()))
+    return measure_pairs(pairs, table.skeleton, table.units, codes, facing)
 
 
 def measure_agreement(
@@ -137,29 +140,57 @@ def measure_agreement(
     where nothing is labelled). Where it is known of most images, what depends on it leaves out the others;
     else it is a size without sign in all.
     """
+    return measure_pairs(PointPairs.of(pred_px, label_px), skeleton, units, codes, given)
+
+
+def measure_pairs(
+    pairs: PointPairs,
+    skeleton: Skeleton,
+    units: Ints,
+    codes: Floats | None = None,
+    given: FacingSide | None = None,
+) -> Measured:
+    """The same of points that come in blocks: what is held are the measurements."""
     labelled: LateralMeasurements | FrontalMeasurements
     predicted: LateralMeasurements | FrontalMeasurements
     meyerding, kappa, found = None, None, None
-    codes = np.full((len(label_px), len(skeleton.vertebrae) - 1), np.nan) if codes is None else codes
+    codes = np.full((pairs.images, len(skeleton.vertebrae) - 1), np.nan) if codes is None else codes
     if skeleton.view is View.LA:
-        told = label_px if np.isfinite(label_px).any() else pred_px
-        found = find_facing(told, skeleton, codes, units, given)
-        labelled, predicted = _lateral(label_px, pred_px, skeleton, found)
-        grades = [meyerding_grade(each.slip_percent) for each in (labelled, predicted)]
+        found = _facing(pairs, skeleton, codes, units, given)
+        blocks = [_lateral(label, pred, skeleton, found, rows) for rows, pred, label in pairs.placed()]
+        lateral = [chain_measurements(of) for of in zip(*blocks, strict=True)]
+        labelled, predicted = lateral
+        slips = lateral[0].slip_percent, lateral[1].slip_percent
+        grades = [meyerding_grade(slip) for slip in slips]
         meyerding = confusion_table(grades[0], grades[1], MEYERDING)
         kappa = weighted_kappa(grades[0], grades[1], units, MEYERDING)
-        slips = labelled.slip_percent, predicted.slip_percent
     else:
-        labelled = measure_frontal(label_px, skeleton)
-        predicted = measure_frontal(pred_px, skeleton)
-        slips = labelled.lateral_slip_percent, predicted.lateral_slip_percent
+        both = [[measure_frontal(points, skeleton) for points in block] for block in pairs.blocks()]
+        frontal = [chain_measurements(of) for of in zip(*both, strict=True)]
+        predicted, labelled = frontal
+        slips = frontal[1].lateral_slip_percent, frontal[0].lateral_slip_percent
     columns = zip(
         *(measurement_columns(labelled, skeleton), measurement_columns(predicted, skeleton)),
         strict=True,
     )
-    pairs = [_pair(ours, theirs, units) for ours, theirs in columns]
+    measured = [_pair(ours, theirs, units) for ours, theirs in columns]
     coded = _coded_slips(codes, slips, units)
-    return Measured(_with_limits(pairs, units), meyerding, found, kappa, coded)
+    return Measured(_with_limits(measured, units), meyerding, found, kappa, coded)
+
+
+def _facing(
+    pairs: PointPairs, skeleton: Skeleton, codes: Floats, units: Ints, given: FacingSide | None
+) -> Facing:
+    """Which way the images face, by their labels, or by predictions where nothing is labelled."""
+    if given is not None:
+        return given_facing(pairs.images, given)
+    is_labelled = any(bool(np.isfinite(label).any()) for _, label in pairs.blocks())
+    alone = [
+        facing_alone(label if is_labelled else pred, skeleton, codes[rows])
+        for rows, pred, label in pairs.placed()
+    ]
+    own, lordotic = (np.concatenate(of) for of in zip(*alone, strict=True))
+    return facing_by_others(own, lordotic, units)
 
 
 def _pair(ours: MeasuredColumn, theirs: MeasuredColumn, units: Ints) -> MeasuredPair:
@@ -213,10 +244,10 @@ def endplate_codes(table: RunTable) -> Floats:
 
 
 def _lateral(
-    label_px: Floats, pred_px: Floats, skeleton: Skeleton, facing: Facing
+    label_px: Floats, pred_px: Floats, skeleton: Skeleton, facing: Facing, rows: slice
 ) -> tuple[LateralMeasurements, LateralMeasurements]:
-    """Labels and predictions, all signed, those of unknown facing NaN, or all without sign."""
-    side = facing.side if facing.signed else np.zeros_like(facing.side)
+    """Labels and predictions of these images, all signed, of unknown facing NaN, or all without sign."""
+    side = facing.side[rows] if facing.signed else np.zeros_like(facing.side[rows])
     labelled = measure_lateral(label_px, skeleton, side)
     predicted = measure_lateral(pred_px, skeleton, side)
     if not facing.signed:

@@ -13,6 +13,7 @@ from mahtdiag.diagnosis.metrics.measures import (
     RootMean,
     Sums,
     Terms,
+    Total,
     by_image,
     count_by_image,
 )
@@ -32,6 +33,8 @@ HEADLINE = (
     "calibration.mace",
 )
 """The numbers of a run that are named first."""
+
+_SUMS_AT_ONCE = 32
 
 # In a record with one interval it is that of the first of these numbers.
 _ESTIMATES = ("mean", "observed", "value")
@@ -82,32 +85,60 @@ def _numbers(table: RunTable) -> RunNumbers:
 def estimate(metrics: Iterable[Metric], table: RunTable) -> dict[str, Estimate]:
     """Those of these numbers that the table tells, by name, with intervals over its units."""
     found = {}
-    sums: dict[Terms, Sums | None] = {}
-    for metric in metrics:
-        measure = metric.measure
-        value, interval, count = None, None, 0
-        if isinstance(measure, Mean):
-            if measure.terms not in sums:
-                sums[measure.terms] = _sums(measure.terms, table)
-            of = sums[measure.terms]
-            if of is not None:
-                value, count = measure.of_sums(of), int(of[1].sum())
-                interval = _interval(metric, of, table)
-        else:
-            value = metric.value(table)
-            if isinstance(measure, Quantile) and value is not None:
-                interval = _of_quantile(measure, value, table)
-        if value is not None:
-            found[metric.name] = Estimate(value, interval, count)
+    for some in _batches(metrics):
+        sums = _sums(
+            dict.fromkeys(m.measure.terms for m in some if isinstance(m.measure, Mean | Total)), table
+        )
+        for metric in some:
+            number = _estimate(metric, table, sums)
+            if number is not None:
+                found[metric.name] = number
     return found
 
 
-def _sums(terms: Terms, table: RunTable) -> Sums | None:
-    """What is summed over images; None where the table lacks it."""
-    try:
-        return terms.of(table)
-    except ColumnNotReadError:
-        return None
+def _batches(metrics: Iterable[Metric]) -> Iterator[list[Metric]]:
+    """Metrics in their order, of so few sums at a time that these take little memory."""
+    waiting: list[Metric] = []
+    terms: set[Terms] = set()
+    for metric in metrics:
+        own = {metric.measure.terms} if isinstance(metric.measure, Mean | Total) else set()
+        if len(terms | own) > _SUMS_AT_ONCE:
+            yield waiting
+            waiting, terms = [], set()
+        terms |= own
+        waiting.append(metric)
+    yield waiting
+
+
+def _estimate(metric: Metric, table: RunTable, sums: Mapping[Terms, Sums]) -> Estimate | None:
+    """A number with its interval; None where the table does not tell it."""
+    measure = metric.measure
+    interval, count = None, 0
+    if isinstance(measure, Mean | Total):
+        of = sums.get(measure.terms)
+        value = None if of is None else measure.of_sums(of)
+        if of is not None and isinstance(measure, Mean):
+            count, interval = int(of[1].sum()), _interval(metric, of, table)
+    else:
+        value = metric.value(table)
+        if isinstance(measure, Quantile) and value is not None:
+            interval = _of_quantile(measure, value, table)
+    return None if value is None else Estimate(value, interval, count)
+
+
+def _sums(wanted: Iterable[Terms], table: RunTable) -> dict[Terms, Sums]:
+    """What is summed over images, all of it in one pass; without what the table lacks."""
+    found: dict[Terms, list[Sums]] = {terms: [] for terms in wanted}
+    for part in table.parts() if found else ():
+        for terms in list(found):
+            try:
+                found[terms].append(terms.of(part))
+            except ColumnNotReadError:
+                del found[terms]
+    return {
+        terms: (np.concatenate([sums for sums, _ in parts]), np.concatenate([count for _, count in parts]))
+        for terms, parts in found.items()
+    }
 
 
 def _interval(metric: Metric, sums: Sums, table: RunTable) -> Interval | None:

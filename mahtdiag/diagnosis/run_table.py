@@ -16,10 +16,9 @@ from mahtdiag.anatomy.error_types import ErrorTypes
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import Limits, Rule
 from mahtdiag.diagnosis import derived, error_scales
+from mahtdiag.diagnosis.column_values import ColumnValues
 from mahtdiag.diagnosis.columns import Column, ColumnNotReadError, Values
 from mahtdiag.diagnosis.conditions import Conditions
-from mahtdiag.diagnosis.sigma_covariance import covariance_of_sigma
-from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import FrameMap, Size
 from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, PeakPlaces
 from mahtdiag.schema.setup import ImagePixels
@@ -35,7 +34,7 @@ def _findings(table: "RunTable") -> Findings:
     if table._part_of is not None:
         whole, rows = table._part_of
         return whole.findings if rows is None else whole.findings.taken(rows)
-    found = _check(table, table.pred_px)
+    found = Findings.chain([_check(part, part.pred_px) for part in table.parts()])
     return found.of_labels() if table.conditions.labels_alone else found
 
 
@@ -43,28 +42,12 @@ def _label_findings(table: "RunTable") -> Findings:
     if table._part_of is not None:
         whole, rows = table._part_of
         return whole.label_findings if rows is None else whole.label_findings.taken(rows)
-    return _check(table, table.gt_px).of_labels()
-
-
-def _urgency(table: "RunTable") -> Floats:
-    return table.radial_error_px if table.labelled else table.findings.image_severity()
-
-
-def _label_codes(table: "RunTable") -> tuple[tuple[str, ...], ...]:
-    return table.label_findings.codes_per_image()
+    return Findings.chain([_check(part, part.gt_px).of_labels() for part in table.parts()])
 
 
 def _check(table: "RunTable", points_px: Floats) -> Findings:
     limits, rules = table.conditions.limits, table.conditions.rules
     return check_anatomy(points_px, table.skeleton, image_size_px=table.sizes_px, limits=limits, rules=rules)
-
-
-def _covariance_px2(table: "RunTable") -> Floats | None:
-    source, later = table.conditions.sigma_source, (RunTable.head_covariance_px2, RunTable.averaged_px2)
-    head, averaged = (cast(Floats, table.values_of(c.name)) if table.has(c) else None for c in later)
-    spread = table.spread_px2 if source == UncertaintySource.HEATMAP else None
-    factors = table.conditions.sigma_factors
-    return covariance_of_sigma(source, head, spread, averaged, factors)
 
 
 class RunTable:
@@ -180,13 +163,13 @@ class RunTable:
     """What the rules and limits in force find in the predictions."""
     label_findings = Column[Findings](compute=_label_findings)
     """What the same rules and limits find in the labels."""
-    label_codes = Column[tuple[tuple[str, ...], ...]](compute=_label_codes)
+    label_codes = Column[tuple[tuple[str, ...], ...]](compute=derived.label_codes)
     """Codes of these in each image."""
-    urgency = Column[Floats](compute=_urgency)
+    urgency = Column[Floats](compute=derived.urgency)
     """How much each image wants a look, `[N]`: its mean error; severity where nothing is labelled."""
     error_types = Column[ErrorTypes](compute=derived.error_types)
     """What kind of mistake each keypoint is."""
-    covariance_px2 = Column[Floats | None](compute=_covariance_px2)
+    covariance_px2 = Column[Floats | None](compute=derived.covariance_px2)
     """Covariance of σ, `[N, K, 2, 2]`: that of a head, or the heatmap's spread; else None."""
 
     def __init__(
@@ -201,10 +184,11 @@ class RunTable:
         self.skeleton = skeleton
         self.conditions = conditions or Conditions(Limits.of(skeleton.view))
         self.failures = tuple(failures)
-        self._values = dict(values)
+        self._values = values if isinstance(values, ColumnValues) else ColumnValues(values)
         self._once: dict[Callable[[RunTable], object], object] = {}
         self._part_of: tuple[RunTable, Ints | None] | None = None
-        self._judged: list[RunTable] = [self]
+        # Not itself: the memory of what refers to itself is not given back at once.
+        self._judged: list[RunTable] = []
         self._lock = RLock()
 
     @staticmethod
@@ -239,7 +223,7 @@ class RunTable:
     @property
     def labelled(self) -> bool:
         """Whether any keypoint is labelled; of images without labels there is no error to speak of."""
-        return bool(np.isfinite(self.gt_px).any())
+        return any(bool(np.isfinite(part.gt_px).any()) for part in self.parts())
 
     @property
     def patients(self) -> int | None:
@@ -304,11 +288,26 @@ class RunTable:
         """These images in this order, and all failures; the table itself where that is all of it."""
         if np.array_equal(rows, np.arange(len(self))):
             return self
-        places: list[int] = rows.tolist()
-        values = {
-            name: tuple(column[row] for row in places) if isinstance(column, tuple) else column[rows]
-            for name, column in self._values.items()
-        }
+        return self._part(self._values.taken(rows), rows)
+
+    def parts(self) -> Iterator["RunTable"]:
+        """Consecutive images, a few thousand at a time; the table itself where it has no more than that.
+
+        What follows from each image alone is found part by part in a memory that does not grow with the run.
+        A part says of its images what the whole says of them; units of its own are not those of the whole.
+        """
+        if len(self) <= IMAGES_AT_ONCE:
+            yield self
+            return
+        for first in range(0, len(self), IMAGES_AT_ONCE):
+            last = min(first + IMAGES_AT_ONCE, len(self))
+            yield self._part(self._values.part(first, last), np.arange(first, last))
+
+    def by_parts(self, compute: Callable[["RunTable"], NDArray[Any]]) -> NDArray[Any]:
+        """What a function says of each image alone, `[N, …]`, found part by part."""
+        return np.concatenate([compute(part) for part in self.parts()])
+
+    def _part(self, values: ColumnValues, rows: Ints) -> "RunTable":
         part = RunTable(self.skeleton, values, conditions=self.conditions, failures=self.failures)
         part._part_of = self, rows
         return part
@@ -316,12 +315,12 @@ class RunTable:
     def judged_by(self, limits: Limits, rules: tuple[Rule, ...]) -> "RunTable":
         """The same images judged by these limits and rules; always the same table for the same of them."""
         with self._lock:
+            self._judged[:] = self._judged or [self]
             for table in self._judged:
                 if (table.conditions.limits, table.conditions.rules) == (limits, rules):
                     return table
             conditions = replace(self.conditions, limits=limits, rules=rules)
             judged = RunTable(self.skeleton, self._values, conditions=conditions, failures=self.failures)
-            judged._values = self._values
             judged._once = {of: found for of, found in self._once.items() if of not in _FROM_RULES}
             judged._judged = self._judged
             self._judged.append(judged)
@@ -329,7 +328,7 @@ class RunTable:
 
     def read_also(self, values: Mapping[str, Values]) -> None:
         """Further columns of the same images, for this table and those of it by other limits and rules."""
-        self._values.update(values)
+        self._values.add(values)
 
     def know_findings(self, images: Sequence[str], findings: Findings, of_labels: Findings) -> None:
         """What the limits and rules in force find in predictions and labels of these images.
@@ -344,7 +343,7 @@ class RunTable:
 
     def with_values(self, **values: Values) -> "RunTable":
         """The same images with other values in these columns; what follows from them is computed anew."""
-        changed = self._values | values
+        changed = ColumnValues(values, self._values)
         table = RunTable(self.skeleton, changed, conditions=self.conditions, failures=self.failures)
         if _FOLLOWED_FROM.isdisjoint(values):
             table._once = dict(self._once)
@@ -370,6 +369,9 @@ class RunTable:
         )
 
 
+IMAGES_AT_ONCE: Final = 4096
+"""So many images are looked at together, of columns that would be large."""
+
 COLUMNS: Final[tuple[Column[Any], ...]] = tuple(
     column for column in vars(RunTable).values() if isinstance(column, Column) and column.dtype
 )
@@ -386,4 +388,8 @@ _FOLLOWED_FROM: Final = frozenset(
 )
 """Columns that anything computed once follows from."""
 
-_FROM_RULES: Final[tuple[Callable[[RunTable], object], ...]] = (_findings, _label_findings, _label_codes)
+_FROM_RULES: Final[tuple[Callable[[RunTable], object], ...]] = (
+    _findings,
+    _label_findings,
+    derived.label_codes,
+)

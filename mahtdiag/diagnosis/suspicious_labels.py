@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import label_widths_px
 from mahtdiag.anatomy.label_evidence import LabelEvidence, core_scales, label_evidence, sizes
-from mahtdiag.diagnosis.ambiguity import has_two_peaks
+from mahtdiag.anatomy.rules.points import A603
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.two_peaks import has_two_peaks
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA
 
 Floats = NDArray[np.float64]
@@ -67,24 +68,49 @@ def suspicious_labels(table: RunTable) -> SuspiciousLabels:
 @np.errstate(all="ignore")
 def evidence_of(table: RunTable) -> LabelEvidence:
     """The evidence of each image of a run; σ scales the errors, or the image's vertebra width without σ."""
-    pred_px, gt_px = table.pred_px, table.gt_px
-    residual_px = pred_px - gt_px
-    width_px = _width_px(pred_px)
-    sigma_px = table.sigma_px if table.has(RunTable.sigma_px) else np.full_like(residual_px, np.nan)
-    usable = np.isfinite(sigma_px) & (sigma_px > 0)
-    by_width = np.broadcast_to(width_px[:, None, None], residual_px.shape)
-    scale_px = sigma_px if 2 * usable.sum() > usable.size else by_width
-    moved_px = _moved(pred_px, gt_px, table.level_shift)
-    size = sizes(residual_px, scale_px)
+    by_sigma = _has_sigma(table)
+    size = table.by_parts(lambda part: sizes(part.pred_px - part.gt_px, _scale_px(part, by_sigma)))
     core = core_scales(size)
-    errors, moved = size / core, sizes(moved_px, scale_px) / core
+    moved = table.by_parts(
+        lambda part: sizes(_moved(part.pred_px, part.gt_px, part.level_shift), _scale_px(part, by_sigma))
+    )
+    # A603 is of what is not annotated, which is in no wrong place.
+    places = [rule.code != A603.code for rule in table.findings.rules]
+    possible = np.asarray(~table.findings.fired()[:, places].any(axis=1))
+    return label_evidence(
+        size / core,
+        moved / core,
+        table.level_shift,
+        possible,
+        np.asarray(table.by_parts(_sure)),
+        table.by_parts(_error_widths),
+    )
+
+
+def _has_sigma(table: RunTable) -> bool:
+    """Whether most errors have a σ."""
+    if not table.has(RunTable.sigma_px):
+        return False
+    usable = sum(int((np.isfinite(p.sigma_px) & (p.sigma_px > 0)).sum()) for p in table.parts())
+    return 2 * usable > len(table) * table.skeleton.keypoints * 2
+
+
+def _scale_px(table: RunTable, by_sigma: bool) -> Floats:
+    """What errors are measured by, `[N, K, 2]`: σ, or the width of the vertebrae of each image."""
+    if by_sigma:
+        return table.sigma_px
+    return np.broadcast_to(_width_px(table.pred_px)[:, None, None], table.pred_px.shape)
+
+
+def _error_widths(table: RunTable) -> Floats:
+    """The median error of each image in vertebra widths, `[N]`; infinite where it is not known."""
+    width_px = _width_px(table.pred_px)
     with np.errstate(invalid="ignore"):
-        error_px = np.linalg.norm(residual_px, axis=-1)
+        error_px = np.linalg.norm(table.pred_px - table.gt_px, axis=-1)
     known = np.isfinite(error_px).any(axis=1) & np.isfinite(width_px)
     widths = np.full(len(error_px), np.inf)
     widths[known] = np.nanmedian(error_px[known], axis=1) / width_px[known]
-    possible = np.array([not codes for codes in table.findings.codes_of_places()], dtype=np.bool_)
-    return label_evidence(errors, moved, table.level_shift, possible, _sure(table), widths)
+    return widths
 
 
 def _width_px(points_px: Floats) -> Floats:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,19 +12,19 @@ from typing import Final
 import pyarrow as pa
 
 from mahtdiag.diagnosis.columns import Values
-from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
+from mahtdiag.diagnosis.run_table import COLUMNS, IMAGES_AT_ONCE, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
 from mahtdiag.runs.files import file_sha256, replace_by_link, replacing
+from mahtdiag.runs.parquet_files import iter_tables, row_count
+from mahtdiag.runs.stored_columns import StoredColumns
 from mahtdiag.runs.tables import (
     Columns,
     PartFiles,
     images_schema,
-    iter_tables,
     keypoints_schema,
     read_images,
     read_keypoints,
-    row_count,
 )
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
@@ -35,6 +35,8 @@ KEYPOINTS: Final = "keypoints.parquet"
 PARTS: Final = "parts"
 MOST_FOLDERS_DEEP: Final = 3
 LONGEST_NUMBER: Final = 9
+IMAGES_HELD: Final = IMAGES_AT_ONCE
+"""Of a run of no more images all columns are in memory; of a larger one those that were asked for last."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,19 @@ class Run:
             table.read_also(self._values((RunTable.image, *missing))[0])
         return table
 
+    def _is_large(self) -> bool:
+        """Whether columns are read when they are asked for, not all at once; those of parts may change."""
+        return self.merged and (row_count(self.path / IMAGES) or 0) > IMAGES_HELD
+
     def _with(self, columns: Columns) -> RunTable:
         values, failures = self._values(columns)
         return RunTable(self.view.skeleton, values, conditions=self.document.conditions, failures=failures)
 
-    def _values(self, columns: Columns) -> tuple[dict[str, Values], tuple[Failure, ...]]:
+    def _values(self, columns: Columns) -> tuple[Mapping[str, Values], tuple[Failure, ...]]:
         wanted = [column for column in dict.fromkeys(columns) if column.compute is None]
+        if self._is_large():
+            stored = StoredColumns(self.path / IMAGES, self.path / KEYPOINTS, self.view, self.label)
+            return stored.columns(wanted), stored.failures
         of_images = [column for column in wanted if not column.of_keypoints]
         of_keypoints = [column for column in wanted if column.of_keypoints]
         images, failures = read_images(self._image_rows(of_images), of_images)

@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 
 from mahtdiag import __version__
 from mahtdiag.diagnosis.columns import Column, Values
-from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
+from mahtdiag.diagnosis.run_table import COLUMNS, IMAGES_AT_ONCE, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import SCHEMA_VERSION
 from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_temporary_files, replacing
+from mahtdiag.runs.parquet_files import completed, read_table, row_count
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import Skeleton, View
 
@@ -54,9 +55,6 @@ KEYS: Final = (
     pa.field("vertebra", pa.string(), nullable=False),
     pa.field("corner", pa.string(), nullable=False),
 )
-
-LATER_COLUMNS: Final = frozenset(name for column in COLUMNS if column.later for name in column.names)
-"""Columns that run folders of earlier versions lack; there they are read as null."""
 
 
 def _fields(columns: Columns) -> list[Field]:
@@ -96,7 +94,7 @@ def images_rows(table: RunTable) -> pa.Table:
         pa.table({name: pa.array(of, schema.field(name).type, from_pandas=True) for name, of in each.items()})
         for each in (failed, evaluated)
     ]
-    return sorted_by_image(pa.concat_tables(_completed(part, schema) for part in parts))
+    return sorted_by_image(pa.concat_tables(completed(part, schema) for part in parts))
 
 
 def sorted_by_image(table: pa.Table) -> pa.Table:
@@ -134,10 +132,11 @@ def read_images(rows: pa.Table, columns: Columns) -> tuple[dict[str, Values], tu
         for row in failed
     )
     kept = rows.filter(pa.array(evaluated)) if failed else rows
-    return {column.name: _values(kept.column(column.names[0]), column) for column in columns}, failures
+    return {column.name: values_in(kept.column(column.names[0]), column) for column in columns}, failures
 
 
-def _values(stored: "pa.ChunkedArray[Any]", column: Column[Any]) -> Values:
+def values_in(stored: "pa.ChunkedArray[Any]", column: Column[Any]) -> Values:
+    """A column on disk as it is in memory."""
     if column.dtype == "list<string>":
         return tuple(tuple(texts or ()) for texts in stored.to_pylist())
     if column.number_type is None:
@@ -178,7 +177,7 @@ def read_keypoints(
     return tuple(images), values
 
 
-IMAGES_PER_ROW_GROUP: Final = 4096
+IMAGES_PER_ROW_GROUP: Final = IMAGES_AT_ONCE
 
 _NAME: Final = re.compile(r"(\d{8,})-(\d{8,})\.parquet")
 
@@ -346,55 +345,3 @@ def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, rows:
             # A writer that could not finish would try again, and fail again, when it is collected.
             writer.is_open = False
     return written
-
-
-def row_count(path: Path) -> int | None:
-    """Number of rows of a table; None where there is no readable table."""
-    try:
-        with path.open("rb") as content:
-            return int(pq.read_metadata(content).num_rows)
-    except (OSError, pa.ArrowException):
-        return None
-
-
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """Reads a whole table; see `iter_tables`."""
-    return pa.concat_tables([schema.empty_table(), *iter_tables(path, schema)])
-
-
-def iter_tables(path: Path, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Reads a table row group by row group, with the columns of `schema` in its order.
-
-    A column that earlier versions did not write is null where it is missing.
-
-    Raises:
-        RunFolderError: the file is missing, damaged or lacks a column.
-    """
-    try:
-        # Opened here: pyarrow takes a path for an address, and one that is no valid Unicode for an error.
-        with path.open("rb") as content, pq.ParquetFile(content) as file:
-            stored = set(file.schema_arrow.names)
-            missing = [name for name in schema.names if name not in stored | LATER_COLUMNS]
-            if missing:
-                raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
-            for group in range(file.num_row_groups):
-                yield _completed(file.read_row_group(group, columns=schema.names), schema)
-    except FileNotFoundError as error:
-        raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunFolderError(f"{path}: damaged ({reason}); evaluate again") from error
-
-
-def _completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of a schema, null where the table has none of that name."""
-    found = [
-        table.column(field.name) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
-    # Most are of their type, and what casts takes a while to import.
-    typed = [
-        column if column.type == field.type else column.cast(field.type)
-        for column, field in zip(found, schema, strict=True)
-    ]
-    return pa.Table.from_arrays(typed, schema=schema)

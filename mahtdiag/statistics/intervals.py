@@ -34,10 +34,30 @@ def by_unit(values: ArrayLike, units: NDArray[np.integer]) -> Floats:
     values = np.asarray(values, dtype=np.float64)
     if np.array_equal(units, np.arange(len(values))):
         return values
-    known, codes = np.unique(units, return_inverse=True)
-    total = np.zeros((len(known), *values.shape[1:]))
-    np.add.at(total, codes, values)
-    return total
+    sums = SumsByUnit(units)
+    sums.add(values)
+    return sums.total
+
+
+class SumsByUnit:
+    """The same sums, to which the images are added in their order, any number at a time."""
+
+    def __init__(self, units: NDArray[np.integer]) -> None:
+        known, codes = np.unique(units, return_inverse=True)
+        self._units, self._codes, self._added = len(known), codes.astype(np.int32), 0
+        self._total: Floats | None = None
+
+    def add(self, values: Floats) -> None:
+        """The values of the next images, `[n]` or `[n, C]`."""
+        if self._total is None:
+            self._total = np.zeros((self._units, *values.shape[1:]))
+        np.add.at(self._total, self._codes[self._added : self._added + len(values)], values)
+        self._added += len(values)
+
+    @property
+    def total(self) -> Floats:
+        """What has been added, `[U]` or `[U, C]`; of nothing at all `[0]`."""
+        return np.zeros(0) if self._total is None else self._total
 
 
 def mean_interval(sums: Floats, counts: Floats, fewest: int = FEWEST, tail: float = _TAIL) -> Interval | None:

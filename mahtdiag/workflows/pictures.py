@@ -13,9 +13,9 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.data.files import RecordedFiles
-from mahtdiag.diagnosis.ambiguity import has_two_peaks
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.two_peaks import has_two_peaks
 from mahtdiag.errors import DataError
 from mahtdiag.reports.tables.errors import leading_unit
 from mahtdiag.runs.files import reporting_write_errors, write_file

@@ -10,9 +10,8 @@ from mahtdiag.diagnosis.ambiguity import (
     Ambiguity,
     chance_of_less,
     find_ambiguity,
-    has_two_peaks,
-    lies_between,
 )
+from mahtdiag.diagnosis.two_peaks import has_two_peaks, lies_between
 from mahtdiag.schema.records import PeakPlaces
 from mahtdiag.schema.skeleton import AP, View
 

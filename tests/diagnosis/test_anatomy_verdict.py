@@ -72,7 +72,7 @@ def test_only_the_rules_that_were_checked_have_a_tally() -> None:
 
 def test_no_image_at_all() -> None:
     verdict = judge([], check_anatomy(np.empty((0, 20, 2)), View.AP.skeleton, image_size_px=np.empty((0, 2))))
-    assert (verdict.images, verdict.violating, verdict.share_violating) == ((), 0, 0.0)
+    assert (len(verdict.images), verdict.violating, verdict.share_violating) == (0, 0, 0.0)
 
 
 def test_diagnosis_of_predictions() -> None:

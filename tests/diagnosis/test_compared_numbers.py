@@ -97,7 +97,7 @@ def test_violations_and_mistakes_of_neither_run_are_left_out() -> None:
     assert {n.split(".")[2] for n in found if n.startswith("error_types.by_type")} == kinds
 
 
-def types_of(run: RunTable) -> NDArray[np.int64]:
+def types_of(run: RunTable) -> NDArray[np.int8]:
     return classify_errors(run.pred_px, run.gt_px).types
 
 

@@ -9,7 +9,7 @@ import pytest
 from mahtdiag.diagnosis.columns import ColumnNotReadError
 from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs import tables
+from mahtdiag.runs import reading, tables
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.skeleton import View
 
@@ -18,14 +18,17 @@ from .builders import FAILED, uninterrupted, unseal
 FEW = (RunTable.pixel_spacing_mm, RunTable.gt_px, RunTable.error_px, RunTable.at_min)
 
 
+@pytest.mark.parametrize("held", [0, 4096])
 @pytest.mark.parametrize("view", list(View))
 def test_they_are_those_of_the_whole_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: View
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: View, held: int
 ) -> None:
     monkeypatch.setattr(tables, "IMAGES_PER_ROW_GROUP", 3)
     uninterrupted(tmp_path / "x", view)
     run = open_run(tmp_path / "x", tmp_path)
-    found, whole = run.table(FEW), run.closed().table()
+    whole = run.closed().table()
+    monkeypatch.setattr(reading, "IMAGES_HELD", held)
+    found = run.table(FEW)
     assert (found.image, found.failures) == (whole.image, whole.failures)
     assert len(found.failures) == FAILED
     for column in FEW:
@@ -44,7 +47,9 @@ def test_they_are_those_of_the_whole_table(
             np.testing.assert_array_equal(a, b)
 
 
-def test_a_table_that_is_none_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [0, 4096])
+def test_a_table_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr(reading, "IMAGES_HELD", held)
     uninterrupted(tmp_path / "x")
     unseal(tmp_path / "x")
     path = tmp_path / "x" / "keypoints.parquet"

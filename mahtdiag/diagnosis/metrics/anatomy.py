@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.error_types import ErrorType, RepairRow, repair_table
+from mahtdiag.anatomy.error_types import ErrorType, ErrorTypes, RepairRow, repair_table
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.columns import ColumnNotReadError
@@ -171,13 +171,17 @@ def gain_of(kind: ErrorType) -> str:
 
 def mean_error_px(table: RunTable) -> float | None:
     """Mean error of the keypoints whose kind of mistake is known; None where there is none."""
-    known = _is_known(table)
-    return float(table.error_types.error_px[known].mean()) if known.any() else None
+    return table.once(_mean_error_px)
+
+
+def _mean_error_px(table: RunTable) -> float | None:
+    known = [part.error_types.error_px[_is_known(part)] for part in table.parts()]
+    return float(np.concatenate(known).mean()) if any(map(len, known)) else None
 
 
 def repairs_of(table: RunTable) -> tuple[RepairRow, ...]:
     """What each kind of mistake costs, the largest gain first; computed by `RunTable.once`."""
-    return repair_table(table.error_types)
+    return repair_table(ErrorTypes.chain([part.error_types for part in table.parts()]))
 
 
 def _repair(table: RunTable, kind: ErrorType) -> RepairRow | None:

@@ -123,6 +123,10 @@ class Terms:
 
     def of(self, table: RunTable) -> Sums:
         """Sum and number of the known values of each image, `[N]`."""
+        parts = [self._of(part) for part in table.parts()]
+        return np.concatenate([sums for sums, _ in parts]), np.concatenate([count for _, count in parts])
+
+    def _of(self, table: RunTable) -> Sums:
         known = self.known(table)
         return by_image(self.values(table), known), count_by_image(known)
 
@@ -234,7 +238,11 @@ class Total:
 
     def value(self, table: RunTable) -> float | None:
         """The sum."""
-        return int(self.terms.of(table)[0].sum())
+        return self.of_sums(self.terms.of(table))
+
+    def of_sums(self, sums: Sums) -> float | None:
+        """The same from the sums of each image."""
+        return int(sums[0].sum())
 
     def paired(self, runs: TwoRuns) -> Paired | None:
         """Over the values that both runs know."""

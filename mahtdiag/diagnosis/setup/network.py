@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.diagnosis.ambiguity import are_diffuse
 from mahtdiag.diagnosis.setup.check import Facts, Outcome, SetupCheck, fine, not_checked, of_network
 from mahtdiag.diagnosis.setup.coordinates import judge_coordinates
 from mahtdiag.diagnosis.setup.explanations import CLEAR_GAIN
 from mahtdiag.diagnosis.setup.sigma import judge_head
+from mahtdiag.diagnosis.two_peaks import are_diffuse
 from mahtdiag.schema.choices import DecodeMethod
 from mahtdiag.schema.numerals import pixels
 from mahtdiag.schema.setup import Inspection, SetupStatus

@@ -66,7 +66,7 @@ def gallery_json(gallery: Gallery, report: ReportContent) -> Markup:
     """Everything but the pictures; nothing in it can end the script block or open a tag."""
     table = report.table
     names = [kind for kind in ErrorType if kind is not ErrorType.UNKNOWN]
-    judged = {image.image: image for image in report.anatomy.verdict.images}
+    judged = report.anatomy.verdict.images
     content: dict[str, Json] = {
         "keypoints": [*table.skeleton.keypoint_names],
         "outlines": _outlines(table.skeleton),
@@ -75,7 +75,7 @@ def gallery_json(gallery: Gallery, report: ReportContent) -> Markup:
         "types": {str(int(kind)): kind.title for kind in names},
         "rules": {rule.code: rule.title for rule in RULES},
         "images": [
-            _image_json(table, row, judged[table.image[row]], picture)
+            _image_json(table, row, judged.of_row(row), picture)
             for row, picture in zip(gallery.rows, gallery.pictures, strict=True)
         ],
         "failed": [

@@ -113,15 +113,12 @@ def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
     title = f"Violations in {verdict.violating} of {images} {what} ({percent(verdict.share_violating)})"
     if beside:
         title += f", in {verdict.label_violating} of their labels"
-    broken = [[set(image.codes) for image in verdict.images]]
-    if beside:
-        broken.append([set(image.label_codes) for image in verdict.images])
+    broken = [of for of in (verdict.by_group, verdict.label_by_group) if of is not None]
     rows: list[Cells] = []
     for group, members in groupby(verdict.tallies, key=lambda tally: tally.rule.group):
         tallies = list(members)
         fired = [tally for tally in tallies if tally.images or tally.label_images]
-        codes = {tally.rule.code for tally in tallies}
-        counts = [str(sum(not codes.isdisjoint(of) for of in images)) for images in broken]
+        counts = [str(of[group]) for of in broken]
         rows.append(("", Cell(str(group), Style.STRONG), *counts, *([] if fired else [ABSENT])))
         rows += [_tally_cells(tally, beside, _name_width(wider)) for tally in fired]
     width = min(LONGEST_RULE, RULE_WIDTH + wider // 2) - (7 if beside else 0)
@@ -160,7 +157,7 @@ def worst_images(report: AnatomyReport, wider: int, most: int | None = None) -> 
     """The most suspicious images with their reasons in words, and what their labels break as well."""
     verdict = report.verdict
     most = most or (WORST_OF_RUN if report.source is Source.RUN else WORST_OF_LABELS)
-    shown = [image for image in verdict.images if image.findings][:most]
+    shown = verdict.images[: min(most, verdict.violating)]
     if not shown:
         return Line("No rule fired in any image.\n")
     what = "Worst images by severity" if report.source is Source.RUN else "Most suspicious labels by severity"

@@ -43,11 +43,11 @@ class Subject:
     upright: bool
 
 
-def worst_judged(verdict: AnatomyVerdict, choice: ImageChoice) -> tuple[JudgedImage, ...]:
+def worst_judged(verdict: AnatomyVerdict, choice: ImageChoice) -> Sequence[JudgedImage]:
     """The images to draw, most suspicious first: all, or the worst of those with a finding."""
     if choice.most is None:
         return verdict.images
-    return tuple(image for image in verdict.images if image.findings)[: choice.most]
+    return verdict.images[: min(choice.most, verdict.violating)]
 
 
 def subjects_of_run(run: Run, table: RunTable, images: Sequence[JudgedImage]) -> list[Subject]:
@@ -63,7 +63,7 @@ def subjects_of_run(run: Run, table: RunTable, images: Sequence[JudgedImage]) ->
 
 
 def subjects_of_labels(
-    samples: Sequence[Sample], size_px: Floats, images: tuple[JudgedImage, ...]
+    samples: Sequence[Sample], size_px: Floats, images: Sequence[JudgedImage]
 ) -> list[Subject]:
     """Records of judged labels alone: nothing was predicted. `size_px` `[N, 2]`: (width, height)."""
     rows = {sample.image: row for row, sample in enumerate(samples)}

@@ -268,7 +268,7 @@ def test_labels_none_of_which_can_be_judged(tmp_path: Path) -> None:
     write_pair(tmp_path / "data", "a", View.AP, rows=9)
     anatomy = judged(tmp_path, labels=Path("data"), view=View.AP)
     assert anatomy.status is ExitStatus.NOT_DONE
-    assert anatomy.report.verdict.images == ()
+    assert len(anatomy.report.verdict.images) == 0
 
 
 def test_a_view_that_nothing_tells_and_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""Parquet files as tables of a schema, and what goes wrong with them in words."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mahtdiag.diagnosis.run_table import COLUMNS
+from mahtdiag.errors import RunFolderError
+
+LATER_COLUMNS: Final = frozenset(name for column in COLUMNS if column.later for name in column.names)
+"""Columns that run folders of earlier versions lack; there they are read as null."""
+
+
+def row_count(path: Path) -> int | None:
+    """Number of rows of a table; None where there is no readable table."""
+    try:
+        with path.open("rb") as content:
+            return int(pq.read_metadata(content).num_rows)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Reads a whole table; see `iter_tables`."""
+    return pa.concat_tables([schema.empty_table(), *iter_tables(path, schema)])
+
+
+def metadata_of(path: Path) -> pq.FileMetaData:
+    """What a file says of its row groups. Raises RunFolderError as `iter_tables`."""
+    with _opened(path) as file:
+        return file.metadata
+
+
+def iter_tables(
+    path: Path,
+    schema: pa.Schema,
+    *,
+    groups: Iterable[int] | None = None,
+    metadata: pq.FileMetaData | None = None,
+) -> Iterator[pa.Table]:
+    """Reads a table row group by row group, with the columns of `schema` in its order.
+
+    A column that earlier versions did not write is null where it is missing. `groups`: only these, by their
+    numbers; `metadata`: of the file, which is then not read again.
+
+    Raises:
+        RunFolderError: the file is missing, damaged or lacks a column.
+    """
+    with _opened(path, metadata) as file:
+        stored = set(file.schema_arrow.names)
+        missing = [name for name in schema.names if name not in stored | LATER_COLUMNS]
+        if missing:
+            raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
+        for group in range(file.num_row_groups) if groups is None else groups:
+            yield completed(file.read_row_group(group, columns=schema.names), schema)
+
+
+@contextmanager
+def _opened(path: Path, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
+    try:
+        # Opened here: pyarrow takes a path for an address, and one that is no valid Unicode for an error.
+        with path.open("rb") as content, pq.ParquetFile(content, metadata=metadata) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunFolderError(f"{path}: damaged ({reason}); evaluate again") from error
+
+
+def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema, null where the table has none of that name."""
+    found = [
+        table.column(field.name) if field.name in table.column_names else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    # Most are of their type, and what casts takes a while to import.
+    typed = [
+        column if column.type == field.type else column.cast(field.type)
+        for column, field in zip(found, schema, strict=True)
+    ]
+    return pa.Table.from_arrays(typed, schema=schema)
