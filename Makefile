@@ -11,7 +11,7 @@ LOGGERS := .venv-loggers
 OLDEST ?= python3.11
 NEWEST ?= $(PYTHON)
 
-.PHONY: demo test docs bench validate pictures tools libraries loggers dist-test check sample-data checkpoints demo-sample clean
+.PHONY: demo test docs bench validate pictures tools libraries loggers kernels dist-test check sample-data checkpoints demo-sample clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -44,6 +44,11 @@ libraries: $(VENV)/installed-test
 
 loggers: $(LOGGERS)/installed
 	OMP_NUM_THREADS=1 $(LOGGERS)/bin/python -m pytest -q -W default tests/training_loggers.py
+
+# Triton's kernels, compiled where there is a CUDA device, else in its interpreter: a package of 0.3 GB.
+kernels: $(VENV)/installed-test
+	$(BIN)/pip install -q -c constraints.txt triton
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/triton_kernels.py
 
 tools: $(TOOLS)/installed
 	QT_QPA_PLATFORM=offscreen $(TOOLS)/bin/python -m pytest -q -W default tests/annotation_tools.py

@@ -15,7 +15,8 @@ from rich.table import Table
 
 from benchmarks.figures import at_most, milliseconds, table
 from mahtdiag.config.settings import DataSettings, EvaluateSettings, ModelSettings, Settings
-from mahtdiag.engine.inference import forward_mode, load_batches
+from mahtdiag.engine.devices import forward_mode
+from mahtdiag.engine.loader import load_batches
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate

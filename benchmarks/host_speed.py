@@ -22,7 +22,8 @@ from torch import Tensor
 from benchmarks.end_to_end import SAMPLES, fill_folder
 from benchmarks.figures import at_most, milliseconds, table
 from mahtdiag.config.settings import DataSettings, EvaluateSettings, ModelSettings, Settings
-from mahtdiag.engine.inference import LoadedBatch, Runner, load_batches
+from mahtdiag.engine.inference import Runner
+from mahtdiag.engine.loader import LoadedBatch, load_batches
 from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.frames import Size

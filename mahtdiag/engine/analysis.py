@@ -1,23 +1,28 @@
 """The hot path: one pass over a batch of heatmaps on their device, a few hundred floats per image back."""
 
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mahtdiag.engine.transfer import Transfer
 from mahtdiag.heatmaps.decoding import HeatmapReading, read_heatmaps
 from mahtdiag.losses.heatmap import (
     PUBLISHED_WEIGHT,
+    REACH,
     FocalWeight,
     HeatmapLosses,
     sum_outside,
     windowed_heatmap_losses,
 )
-from mahtdiag.schema.choices import HeatmapFlag, UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.choices import DecodeMethod, HeatmapFlag, UncertaintyFrame, UncertaintyKind
+from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import Decoding
-from mahtdiag.schema.precision import most_precise
 from mahtdiag.schema.records import BatchReading, Floats, ModelOutputs, PeakPlaces
 
 
@@ -99,6 +104,36 @@ def analyse(
     cell_px: Tensor | None = None,
     step: tuple[float, float] | None = None,
 ) -> BatchReading:
+    """What `analyse_later` gives, at once."""
+    return analyse_later(
+        outputs,
+        centres,
+        decoding,
+        input_size=input_size,
+        uncertainty_kind=uncertainty_kind,
+        uncertainty_frame=uncertainty_frame,
+        weight=weight,
+        cell_px=cell_px,
+        step=step,
+    )()
+
+
+Later = Callable[[], BatchReading]
+"""A reading that may still be computed on its device, and is waited for when it is called for."""
+
+
+def analyse_later(
+    outputs: ModelOutputs,
+    centres: Tensor,
+    decoding: Decoding,
+    *,
+    input_size: tuple[int, int],
+    uncertainty_kind: UncertaintyKind | None,
+    uncertainty_frame: UncertaintyFrame,
+    weight: FocalWeight = PUBLISHED_WEIGHT,
+    cell_px: Tensor | None = None,
+    step: tuple[float, float] | None = None,
+) -> Later:
     """Losses, peaks, places, spread and σ of a batch.
 
     `centres` `[B, K, 2]`: the labels in heatmap cells, NaN where missing, on the heatmaps' device. `weight`:
@@ -107,25 +142,108 @@ def analyse(
     head is not read; without `own_coords` neither are the network's coordinates. `step`: input pixels per
     heatmap cell, (x, y), None where cells fill the input.
     All images of the batch are read together: a call costs more than what it does for one image. Only numbers
-    leave the device, in one transfer.
+    leave the device, in one transfer; on CUDA they are not waited for where Triton's kernels read the
+    heatmaps (`heatmaps.fused`), which need no memory afterwards.
     """
+    grid: tuple[float, float] | None = None
+    if outputs.heatmaps is not None:
+        grid = outputs.heatmaps.shape[2], outputs.heatmaps.shape[3]
+        if step is not None:
+            # As many cells as would fill the input.
+            grid = input_size[0] / step[1], input_size[1] / step[0]
+    extra = _beside(outputs, uncertainty_kind, uncertainty_frame, input_size, grid, decoding.own_coords)
     if outputs.heatmaps is None:
-        sigma, covariance = _of_head(outputs, uncertainty_kind, uncertainty_frame, input_size, None)
-        return _of_coordinates(outputs, sigma, covariance)
-    heatmaps = outputs.heatmaps.float()
+        return partial(_of_coordinates, Transfer.begin(extra))
+    rows = None if cell_px is not None else _by_kernels(outputs.heatmaps, centres, decoding, weight)
+    if rows is not None:
+        transfer = Transfer.begin({"rows": rows, **extra})
+        return partial(_of_rows, transfer, Size(*outputs.heatmaps.shape[-2:]), decoding.method)
+    found = _in_pytorch(outputs.heatmaps, extra, centres, decoding, weight, cell_px)
+    return lambda: found
+
+
+MOST_OF_A_REASON = 200
+_unusable: set[str] = set()
+"""Why Triton's kernels cannot run here, if so; said once."""
+
+
+def _by_kernels(heatmaps: Tensor, centres: Tensor, decoding: Decoding, weight: FocalWeight) -> Tensor | None:
+    """The rows of `heatmaps.fused`; None without CUDA or Triton, or where it does not take the heatmaps."""
+    if heatmaps.device.type != "cuda" or _unusable:
+        return None
+    try:
+        from mahtdiag.heatmaps import fused
+
+        if not fused.can_read(heatmaps, decoding):
+            return None
+        background = weight.emphasis == "background"
+        return fused.read(heatmaps, centres, decoding, gamma=weight.gamma, background=background, reach=REACH)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a compiler that is not there or does not fit makes of it
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[-MOST_OF_A_REASON:]}"
+        _unusable.add(reason)
+        warnings.warn(f"heatmaps are read without Triton, which is slower: {reason}", stacklevel=2)
+        return None
+
+
+def _of_rows(transfer: Transfer, grid: Size, method: DecodeMethod) -> BatchReading:
+    """The reading that the rows of `heatmaps.fused` hold."""
+    from mahtdiag.heatmaps.fused import COLUMNS
+
+    host = transfer.arrays()
+    rows, start, found = host.pop("rows"), 0, {}
+    for name, count in COLUMNS:
+        found[name] = rows[..., start] if count == 1 else rows[..., start : start + count]
+        start += count
+    soft = method in (DecodeMethod.SOFT_ARGMAX, DecodeMethod.EXPECTATION)
+    places = found["soft"] if soft else found[str(method)]
+    host = {
+        "points": places,
+        "finite": np.isfinite(found["squared"]),
+        **{name: found[name] for name in ("spread", "peak", "flags", "second_share", "second")},
+        **{name: found[name] for name in ("argmax", "local")},
+        **({"averaged": found["averaged"]} if soft else {}),
+        **host,
+    }
+    unknown = np.full(len(rows), np.nan)
+    losses = {"loss_mse": unknown, "loss_focal": unknown, "keypoint_share": unknown}
+    reading = _reading(host | losses, found["empty"] != 0, grid)
+    # Keypoints without a label have no say, and neither have those that the network does not find.
+    counted = (found["labelled"] != 0) & ~(reading.finite & np.isnan(reading.points).all(-1))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        squared, focal, at_keypoint = (
+            np.where(counted, found[name], 0.0).sum(-1) for name in ("squared", "focal", "at_keypoint")
+        )
+        cells = np.where(counted.any(-1), counted.sum(-1) * float(grid.height * grid.width), np.nan)
+        return replace(
+            reading,
+            loss_mse=squared / cells,
+            loss_focal=focal / cells,
+            keypoint_share=np.where(counted.any(-1), at_keypoint / focal, np.nan),
+        )
+
+
+def _in_pytorch(
+    heatmaps: Tensor,
+    extra: dict[str, Tensor],
+    centres: Tensor,
+    decoding: Decoding,
+    weight: FocalWeight,
+    cell_px: Tensor | None,
+) -> BatchReading:
+    """The same by PyTorch alone, on any device."""
+    grid = Size(*heatmaps.shape[-2:])
+    heatmaps = heatmaps.float()
     # Both passes over all cells come first: they empty the processor's cache for what follows.
     outside = sum_outside(heatmaps, centres, decoding.heatmap_sigma)
     reading = read_heatmaps(heatmaps, decoding, cell_px)
     losses = windowed_heatmap_losses(
         heatmaps, centres, decoding.heatmap_sigma, weight.gamma, weight.emphasis, outside=outside
     )
-    grid: tuple[float, float] = (heatmaps.shape[2], heatmaps.shape[3])
-    if step is not None:
-        # As many cells as would fill the input.
-        grid = (input_size[0] / step[1], input_size[1] / step[0])
-    head = _of_head(outputs, uncertainty_kind, uncertainty_frame, input_size, grid)
-    found = _to_host(outputs, reading, losses, head, decoding.own_coords)
-    return _without_empty(found, heatmaps, centres, decoding, weight)
+    host = Transfer.begin(_of_heatmaps(reading, losses) | extra).arrays()
+    empty = _empty(heatmaps, host["flags"].astype(np.int64))
+    return _without_empty(_reading(host, empty, grid), heatmaps, centres, decoding, weight)
 
 
 def _empty(heatmaps: Tensor, flags: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -180,15 +298,30 @@ def _of_head(
     return sigma, covariance * covariance.new_tensor([x * x, x * y, y * y])
 
 
-def _of_coordinates(outputs: ModelOutputs, sigma: Tensor | None, covariance: Tensor | None) -> BatchReading:
+def _beside(
+    outputs: ModelOutputs,
+    kind: UncertaintyKind | None,
+    frame: UncertaintyFrame,
+    input_size: tuple[int, int],
+    grid: tuple[float, float] | None,
+    own_coords: bool,
+) -> dict[str, Tensor]:
+    """What is read beside the heatmaps, by the names of `BatchReading`."""
+    sigma, covariance = _of_head(outputs, kind, frame, input_size, grid)
+    coords = outputs.coords if own_coords or grid is None else None
+    known = {
+        "coords": None if coords is None else coords.float(),
+        "peak": outputs.scores,
+        "sigma": sigma,
+        "covariance": covariance,
+    }
+    return {name: values for name, values in known.items() if values is not None}
+
+
+def _of_coordinates(transfer: Transfer) -> BatchReading:
     """What there is to know of a batch that comes without heatmaps."""
-    assert outputs.coords is not None
-    on_device = {"points": outputs.coords.float()}
-    if outputs.scores is not None:
-        on_device["peak"] = outputs.scores
-    on_device |= {n: v for n, v in (("sigma", sigma), ("covariance", covariance)) if v is not None}
-    host = _in_one_transfer(on_device)
-    coords = host["points"]
+    host = transfer.arrays()
+    coords = host["coords"]
     images, k = coords.shape[:2]
     missed = np.asarray(np.isnan(coords).all(-1))
     finite = np.asarray(np.isfinite(coords).all(-1))
@@ -212,19 +345,12 @@ def _of_coordinates(outputs: ModelOutputs, sigma: Tensor | None, covariance: Ten
     )
 
 
-def _to_host(
-    outputs: ModelOutputs,
-    reading: HeatmapReading,
-    losses: HeatmapLosses,
-    head: tuple[Tensor | None, Tensor | None],
-    own_coords: bool,
-) -> BatchReading:
-    sigma, covariance = head
-    # By the names of `BatchReading` and `PeakPlaces`.
-    on_device = {
+def _of_heatmaps(reading: HeatmapReading, losses: HeatmapLosses) -> dict[str, Tensor]:
+    """By the names of `BatchReading` and `PeakPlaces`."""
+    known = {
         "points": reading.points,
         "spread": reading.spread,
-        "peak": reading.peak if outputs.scores is None else outputs.scores,
+        "peak": reading.peak,
         "flags": reading.flags,
         "finite": losses.finite,
         "loss_mse": losses.mse,
@@ -234,20 +360,14 @@ def _to_host(
         "second": reading.second.points,
         "argmax": reading.argmax,
         "local": reading.local,
+        "expected_error": reading.expected_error,
+        "averaged": reading.averaged,
     }
-    if reading.expected_error is not None:
-        on_device["expected_error"] = reading.expected_error
-    if reading.averaged is not None:
-        on_device["averaged"] = reading.averaged
-    if own_coords and outputs.coords is not None:
-        on_device["coords"] = outputs.coords.float()
-    if sigma is not None:
-        on_device["sigma"] = sigma
-    if covariance is not None:
-        on_device["covariance"] = covariance
-    host = _in_one_transfer(on_device)
-    assert outputs.heatmaps is not None
-    empty = _empty(outputs.heatmaps, host["flags"].astype(np.int64))
+    return {name: values for name, values in known.items() if values is not None}
+
+
+def _reading(host: dict[str, Floats], empty: NDArray[np.bool_], grid: Size) -> BatchReading:
+    """The reading of heatmaps `grid` large; `empty` `[B, K]` tells which of them are NaN as a whole."""
     peaks = PeakPlaces(**{name: host.pop(name) for name in ("second_share", "second", "argmax", "local")})
     flags = host.pop("flags").astype(np.int64)
     finite = (host.pop("finite") != 0) & ((flags & int(HeatmapFlag.NOT_FINITE)) == 0)
@@ -260,8 +380,6 @@ def _to_host(
     if own_sigma is not None:
         finite &= ~np.isnan(own_sigma).any(-1)
     finite |= missed
-    grid = outputs.grid
-    assert grid is not None
     return BatchReading(
         heatmap_size=(grid.height, grid.width),
         flags=flags,
@@ -271,14 +389,3 @@ def _to_host(
         peaks=peaks,
         **host,
     )
-
-
-def _in_one_transfer(values: dict[str, Tensor]) -> dict[str, Floats]:
-    """Tensors that have their first axis in common as arrays of float64, each with its own shape."""
-    device = values["points"].device
-    # Every one converted by itself: what a mixture of types is joined to is the device's own affair.
-    joined = [v.detach().to(most_precise(device)) for v in values.values()]
-    rows = torch.cat([v.flatten(1) if v.ndim > 1 else v[:, None] for v in joined], 1)
-    ends = np.cumsum([v.shape[1:].numel() for v in values.values()])
-    parts = np.split(rows.cpu().double().numpy(), ends[:-1], axis=1)
-    return {name: part.reshape(v.shape) for (name, v), part in zip(values.items(), parts, strict=True)}

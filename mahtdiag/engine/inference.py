@@ -1,19 +1,19 @@
-"""Batches through a network on its device: decoding a few ahead, forward pass, analysis, their seconds."""
+"""Batches through a network on its device: forward pass, analysis, their seconds."""
 
 import re
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mahtdiag.engine.analysis import analyse
+from mahtdiag.engine.analysis import Later, analyse_later
+from mahtdiag.engine.devices import DeviceClock, forward_mode
+from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.errors import DeviceError, MahtdiagError, ModelOutputError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.schema.choices import Precision, UncertaintyFrame, UncertaintyKind, UncertaintySource
@@ -22,130 +22,19 @@ from mahtdiag.schema.model_spec import ModelSpec
 from mahtdiag.schema.preprocessing import Flip
 from mahtdiag.schema.records import (
     BatchReading,
-    Failure,
     Floats,
-    LoadedImage,
     ModelOutputs,
+    PeakPlaces,
     Predictor,
     Sample,
 )
 
-LoadImage = Callable[[Sample], LoadedImage | Failure]
-BATCHES_AHEAD = 2
 LONGEST_REASON = 300
 _OF_TORCHSCRIPT = "Traceback of TorchScript"
 # What its trace holds is indented, or begins with the path of a file.
 _BEHIND_A_TRACE = re.compile(r"^[A-Za-z_][\w.]*: ", re.MULTILINE)
-DTYPES = {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
-
-
-def resolve_device(name: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU; DeviceError tells what there is if a named one is not."""
-    known = available_devices()
-    kinds = [kind for kind in ("cuda", "mps", "cpu") if any(there.startswith(kind) for there in known)]
-    if name == "auto":
-        return torch.device(kinds[0])
-    if name not in known and name not in kinds:
-        raise DeviceError(f"--device {name}: not available here; available: {', '.join(known)}")
-    return torch.device(name)
-
-
-def available_devices() -> list[str]:
-    """Names that `--device` takes on this machine."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    mps = ["mps"] if torch.backends.mps.is_available() else []
-    return ["auto", "cpu", *(f"cuda:{index}" for index in range(count)), *mps]
-
-
-def describe_device(device: torch.device) -> str:
-    """A name for people and for run.json, for example `cuda (NVIDIA H100)`."""
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return str(device)
-
-
-@contextmanager
-def forward_mode(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Inference without gradients, under autocast unless the precision is fp32."""
-    with torch.inference_mode():
-        if precision is Precision.FP32:
-            yield
-            return
-        with torch.autocast(device.type, DTYPES[precision]):
-            yield
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for the device, so that a clock read afterwards tells the truth."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-@dataclass(frozen=True)
-class LoadedBatch:
-    """The images of one batch that could be read, `[B, C, H, W]` or None if there is none, and the failures.
-
-    `index` numbers the batch in the whole set, whatever was skipped or failed before it.
-    """
-
-    index: int
-    samples: tuple[Sample, ...]
-    images: tuple[LoadedImage, ...]
-    tensor: Tensor | None
-    failures: tuple[Failure, ...]
-    decode_seconds: float
-
-
-def _timed(load: LoadImage, sample: Sample) -> tuple[LoadedImage | Failure, float]:
-    start = time.perf_counter()
-    return load(sample), time.perf_counter() - start
-
-
-def _collect(
-    index: int, samples: Sequence[Sample], futures: Sequence[Future[tuple[LoadedImage | Failure, float]]]
-) -> LoadedBatch:
-    results = [future.result() for future in futures]
-    pairs = [(s, r) for s, (r, _) in zip(samples, results, strict=True) if isinstance(r, LoadedImage)]
-    images = tuple(image for _, image in pairs)
-    tensor = torch.from_numpy(np.stack([image.tensor for image in images])) if images else None
-    return LoadedBatch(
-        index=index,
-        samples=tuple(sample for sample, _ in pairs),
-        images=images,
-        tensor=tensor,
-        failures=tuple(result for result, _ in results if isinstance(result, Failure)),
-        decode_seconds=sum(seconds for _, seconds in results),
-    )
-
-
-def load_batches(
-    samples: Sequence[Sample],
-    load: LoadImage,
-    *,
-    batch_size: int,
-    workers: int,
-    done: frozenset[int] = frozenset(),
-) -> Iterator[LoadedBatch]:
-    """Batches of consecutive samples, decoded by `workers` threads; batches in `done` are skipped.
-
-    A batch is always the same range of samples, so that a resumed run computes exactly what an uninterrupted
-    one does. Memory is bounded by the batches in flight.
-    """
-    count = -(-len(samples) // batch_size)
-    todo = deque(index for index in range(count) if index not in done)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    flying: deque[tuple[int, Sequence[Sample], list[Future[tuple[LoadedImage | Failure, float]]]]] = deque()
-    try:
-        while todo or flying:
-            while todo and len(flying) <= BATCHES_AHEAD:
-                index = todo.popleft()
-                part = samples[index * batch_size : (index + 1) * batch_size]
-                flying.append((index, part, [pool.submit(_timed, load, sample) for sample in part]))
-            yield _collect(*flying.popleft())
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+# Of the allocator of processors, MPS, ONNX Runtime and the libraries of CUDA.
+_NO_MEMORY = re.compile(r"DefaultCPUAllocator|out of memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +62,14 @@ class InferredBatch:
 
 
 @dataclass(frozen=True)
+class Launched:
+    """A batch whose numbers may still be on their way: `reading` waits for them, then `seconds` are known."""
+
+    reading: Later
+    seconds: Callable[[], BatchSeconds]
+
+
+@dataclass(frozen=True)
 class Runner:
     """A network on a device, with the specification its outputs are read by."""
 
@@ -186,16 +83,72 @@ class Runner:
     """Whether the expected radial error of each heatmap is computed, which costs time."""
 
     def run(self, batches: Iterable[LoadedBatch]) -> Iterator[InferredBatch]:
-        """One result per batch, in order; a batch without a readable image passes through."""
+        """One result per batch, in order; a batch without a readable image passes through.
+
+        On CUDA a batch is launched before the numbers of the one before are waited for, so that the device
+        has work while the host judges; what is wrong with a batch is raised after the one before it.
+        """
+        before: Callable[[], InferredBatch] | None = None
         for batch in batches:
-            if batch.tensor is None:
-                yield InferredBatch(batch, None, (), BatchSeconds(decode=batch.decode_seconds))
+            try:
+                launched = self._launched(batch)
+            except MahtdiagError:
+                if before is not None:
+                    yield before()
+                raise
+            if self.device.type != "cuda":
+                yield launched()
                 continue
-            frames = tuple(self.frame_map(image.original) for image in batch.images)
-            cell_px = np.stack([f.original_per_cell for f in frames]) if self.expected_error else None
-            reading, seconds = self.read(batch.index, batch.tensor, _centres(batch.samples, frames), cell_px)
-            reading = self._from_original(reading, frames)
-            yield InferredBatch(batch, reading, frames, replace(seconds, decode=batch.decode_seconds))
+            if before is not None:
+                yield before()
+            before = launched
+        if before is not None:
+            yield before()
+
+    def _launched(self, batch: LoadedBatch) -> Callable[[], InferredBatch]:
+        """The pass over a batch, begun; what it gives once it is waited for."""
+        if batch.tensor is None:
+            seconds = BatchSeconds(decode=batch.decode_seconds)
+            return lambda: InferredBatch(batch, None, (), seconds)
+        frames = tuple(self.frame_map(image.original) for image in batch.images)
+        cell_px = np.stack([f.original_per_cell for f in frames]) if self.expected_error else None
+        pending = self._fitted(batch.index, batch.tensor, _centres(batch.samples, frames), cell_px)
+
+        def result() -> InferredBatch:
+            reading = self._from_original(self._waited(pending.reading), frames)
+            return InferredBatch(
+                batch, reading, frames, replace(pending.seconds(), decode=batch.decode_seconds)
+            )
+
+        return result
+
+    def _fitted(self, index: int, images: Tensor, centres: Floats, cell_px: Floats | None) -> Launched:
+        """What `launch` gives, by halves where what is read of the outputs does not fit into memory."""
+        try:
+            return self.launch(index, images, centres, cell_px)
+        except RuntimeError as error:
+            if not _out_of_memory(error) or len(images) == 1:
+                raise self._failed(error) from error
+        half = len(images) // 2
+        parts = [
+            self._fitted(index, images[part], centres[part], None if cell_px is None else cell_px[part])
+            for part in (slice(half), slice(half, None))
+        ]
+        return Launched(
+            lambda: joined_readings([part.reading() for part in parts]),
+            lambda: sum((part.seconds() for part in parts), BatchSeconds()),
+        )
+
+    def _waited(self, later: Later) -> BatchReading:
+        try:
+            return later()
+        except RuntimeError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: RuntimeError) -> DeviceError:
+        return DeviceError(
+            f"{self.device} failed: {_reason(error)}; what was evaluated is kept: go on with --resume"
+        )
 
     def _from_original(self, reading: BatchReading, frames: Sequence[FrameMap]) -> BatchReading:
         """Coordinates and σ that the network gives in original pixels, in those of its input."""
@@ -232,16 +185,21 @@ class Runner:
     def read(
         self, index: int, images: Tensor, centres: Floats, cell_px: Floats | None = None
     ) -> tuple[BatchReading, BatchSeconds]:
+        """What `launch` gives, at once."""
+        launched = self.launch(index, images, centres, cell_px)
+        return launched.reading(), launched.seconds()
+
+    def launch(self, index: int, images: Tensor, centres: Floats, cell_px: Floats | None = None) -> Launched:
         """One forward pass and what it leaves; `index` numbers the batch, for whoever needs a seed.
 
         `centres` and `cell_px` as `analyse` takes them; without `cell_px` no radial error is expected.
         """
-        started = time.perf_counter()
+        clock = DeviceClock(self.device)
+        clock.mark()
         outputs = self.forward(images)
-        synchronize(self.device)
-        forwarded = time.perf_counter()
+        clock.mark()
         with torch.inference_mode():
-            reading = analyse(
+            later = analyse_later(
                 outputs,
                 self._on_device(centres),
                 self.spec.decoding,
@@ -252,8 +210,22 @@ class Runner:
                 weight=self.weight,
                 cell_px=None if cell_px is None else self._on_device(cell_px),
             )
-        analysed = time.perf_counter()
-        return reading, BatchSeconds(forward=forwarded - started, analyse=analysed - forwarded)
+        clock.mark()
+        return Launched(later, partial(_spent, clock))
+
+    def fitting(self, most: int) -> int:
+        """How many images fit into the memory of the device at once, found by doubling up to `most`."""
+        shown, count = self.spec.input, 1
+        while count < most:
+            images = torch.zeros(2 * count, shown.channels, shown.size.height, shown.size.width)
+            try:
+                fits = self._outputs(images) is not None
+            except ModelOutputError:  # such as of a network that takes no batches: told once it is run
+                break
+            if not fits:
+                break
+            count *= 2
+        return count
 
     def heatmaps(self, image: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """The heatmaps of one input image `[C, H, W]`, `[K, h, w]`; None where the network has none."""
@@ -316,8 +288,13 @@ class Runner:
         return None
 
 
+def _spent(clock: DeviceClock) -> BatchSeconds:
+    forward, analyse = clock.seconds()
+    return BatchSeconds(forward=forward, analyse=analyse)
+
+
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or bool(_NO_MEMORY.search(str(error)))
 
 
 def _reason(error: BaseException) -> str:
@@ -372,3 +349,18 @@ def joined(first: ModelOutputs, second: ModelOutputs) -> ModelOutputs:
         uncertainty=cat(first.uncertainty, second.uncertainty),
         scores=cat(first.scores, second.scores),
     )
+
+
+def joined_readings(parts: Sequence[BatchReading]) -> BatchReading:
+    """The readings of parts of a batch as that of the whole."""
+
+    def cat(values: Sequence[object]) -> object:
+        arrays = [value for value in values if isinstance(value, np.ndarray)]
+        return np.concatenate(arrays) if arrays else values[0]
+
+    def whole(of: Sequence[BatchReading] | Sequence[PeakPlaces]) -> dict[str, Any]:
+        return {each.name: cat([getattr(part, each.name) for part in of]) for each in fields(of[0])}
+
+    peaks = [part.peaks for part in parts if part.peaks is not None]
+    found = whole(parts) | {"peaks": PeakPlaces(**whole(peaks)) if peaks else None}
+    return BatchReading(**found)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.inference import LoadedBatch, Runner, joined
+from mahtdiag.engine.inference import Runner, joined
+from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.engine.repeated import RepeatedRunner
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.heatmaps.decoding import read_heatmaps, soft_argmax

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.inference import BatchSeconds, Runner
+from mahtdiag.engine.inference import BatchSeconds, Launched, Runner
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import BatchReading, Floats
 
@@ -39,23 +39,23 @@ class RepeatedRunner(Runner):
             with_sigma=with_sigma,
         )
 
-    def read(
-        self, index: int, images: Tensor, centres: Floats, cell_px: Floats | None = None
-    ) -> tuple[BatchReading, BatchSeconds]:
+    def launch(self, index: int, images: Tensor, centres: Floats, cell_px: Floats | None = None) -> Launched:
         """All passes over one batch; heatmaps are gone before the next pass begins."""
-        readings, seconds = [], BatchSeconds()
+        passes: list[Launched] = []
         for member in self.members:
             for number in range(self.passes):
                 with drawing_from(seed_of(index, number), self.device) if self.seeded else nullcontext():
-                    reading, spent = member.read(index, images, centres, cell_px)
-                readings.append(reading)
-                seconds = seconds + spent
-        return combined(
-            readings,
-            self.spec.input.size,
-            with_sigma=self.with_sigma,
-            step=None if self.spec.grid is None else self.spec.grid.step,
-        ), seconds
+                    passes.append(member.launch(index, images, centres, cell_px))
+
+        def reading() -> BatchReading:
+            return combined(
+                [launched.reading() for launched in passes],
+                self.spec.input.size,
+                with_sigma=self.with_sigma,
+                step=None if self.spec.grid is None else self.spec.grid.step,
+            )
+
+        return Launched(reading, lambda: sum((each.seconds() for each in passes), BatchSeconds()))
 
 
 def seed_of(batch: int, number: int) -> int:

@@ -171,7 +171,7 @@ APART_SIGMAS = 3.0
 # What does not reach this share of the first peak is no peak worth the name.
 LEAST_SHARE = 0.25
 # Rows, in σ, in which two peaks of twice the stated σ reach a quarter: 2·2·2·√(2·ln 4).
-_ROWS_OF_PEAKS = 13.4
+ROWS_OF_PEAKS = 13.4
 # Cells that are looked at together: at least so many, at most this part of all.
 LEAST_CELLS, PART = 2**15, 2**6
 
@@ -202,14 +202,14 @@ def are_diffuse(reaching: Tensor, peaks: Peaks, sigma: float) -> Tensor:
     """
     stretches = reaching.shape[-1]
     most_near = 2 * math.floor(APART_SIGMAS * sigma) + 1
-    fewest = max(_ROWS_OF_PEAKS * sigma, 0.5 * (peaks.height - most_near) * stretches)
+    fewest = max(ROWS_OF_PEAKS * sigma, 0.5 * (peaks.height - most_near) * stretches)
     count = reaching.flatten(2).sum(-1)
     if not bool((count > fewest).any()):
         return torch.zeros_like(count, dtype=torch.bool)
     row = torch.arange(peaks.height, device=reaching.device)
     beyond = (row - peaks.row.unsqueeze(-1)).abs() > APART_SIGMAS * sigma
     pieces = (reaching & beyond.unsqueeze(-1)).flatten(2).sum(-1)
-    return (pieces > 0.5 * stretches * beyond.sum(-1)) & (pieces > _ROWS_OF_PEAKS * sigma)
+    return (pieces > 0.5 * stretches * beyond.sum(-1)) & (pieces > ROWS_OF_PEAKS * sigma)
 
 
 def find_second_peaks(

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from mahtdiag.errors import UsageError
-from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
+from mahtdiag.models.checkpoint import IN_MEMORY, Checkpoint, CheckpointFormat
 from mahtdiag.models.conduct import watched
 from mahtdiag.models.factories import takes_path
 from mahtdiag.models.formats import format_of
 from mahtdiag.models.formats.of_factory import OF_FACTORY
 from mahtdiag.models.outputs import BY_NAMES, read_outputs
-from mahtdiag.models.taking import ANY, Taking, in_batches, own_type, tried, widened
+from mahtdiag.models.taking import ANY, Taking, in_batches, in_channels_last, own_type, tried, widened
 from mahtdiag.models.weights import listed
 from mahtdiag.schema.checkpoint_file import InputFact
 from mahtdiag.schema.model_spec import ModelSpec
@@ -77,6 +77,9 @@ class LoadedModel:
         if taking.batch is not None:
             count = f"{taking.batch} image{'' if taking.batch == 1 else 's'}"
             told.append(f"takes {count} at a time; where fewer are left, copies fill up and do not count")
+        if image.device.type == "cuda" and self.format.name != IN_MEMORY:
+            # A network in memory is somebody's who goes on with it.
+            in_channels_last(self.network, image.to(taking.dtype).expand(taking.batch or 1, -1, -1, -1))
         lines = (f"{self.path or 'the network'}: {text}" for text in told)
         return replace(self, taking=taking, notes=(*self.notes, *lines))
 

@@ -291,6 +291,12 @@ class RunSettings:
         return str(self.stored.get("decode"))
 
     @property
+    def batch_size(self) -> int | None:
+        """Images per forward pass; None where the run does not say."""
+        size = self.stored.get("batch_size")
+        return size if isinstance(size, int) and size > 0 else None
+
+    @property
     def loss_weights(self) -> dict[str, float]:
         """Weights of the parts of the loss; the published ones where the run does not say."""
         found = {part: self._of("loss").get(f"lambda_{part}") for part in LOSS_WEIGHTS}

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.inference import LoadedBatch, Runner, load_batches
+from mahtdiag.engine.inference import Runner
+from mahtdiag.engine.loader import LoadedBatch, load_batches
 from mahtdiag.schema.choices import DecodeMethod, Precision
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec

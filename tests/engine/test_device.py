@@ -3,14 +3,7 @@
 import pytest
 import torch
 
-from mahtdiag.engine.inference import (
-    DTYPES,
-    available_devices,
-    describe_device,
-    forward_mode,
-    resolve_device,
-    synchronize,
-)
+from mahtdiag.engine.devices import DTYPES, available_devices, describe_device, forward_mode, resolve_device
 from mahtdiag.errors import DeviceError
 from mahtdiag.schema.choices import Precision
 
@@ -82,4 +75,3 @@ def test_forward_mode(precision: Precision, expected: torch.dtype) -> None:
     assert DTYPES[precision] is expected
     assert not result.requires_grad
     assert layer(torch.ones(1, 4)).dtype is torch.float32
-    synchronize(torch.device("cpu"))

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.inference import DTYPES, InferredBatch, Runner, probe
+from mahtdiag.engine.devices import DTYPES
+from mahtdiag.engine.inference import InferredBatch, Runner, probe
 from mahtdiag.errors import MahtdiagError, ModelOutputError
 from mahtdiag.heatmaps.decoding import gaussian_targets
 from mahtdiag.losses.heatmap import FocalHeatmapLoss, HeatmapMSELoss

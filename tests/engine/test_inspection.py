@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mahtdiag.engine.inference import LoadedBatch, Runner
+from mahtdiag.engine.inference import Runner
 from mahtdiag.engine.inspection import BETAS, DECODED, PASSED, inspect
+from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.engine.repeated import RepeatedRunner
 from mahtdiag.heatmaps.decoding import read_heatmaps, soft_argmax
 from mahtdiag.models.outputs import read_outputs

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mahtdiag.engine.inference import BATCHES_AHEAD, LoadedBatch, load_batches
+from mahtdiag.engine.loader import BATCHES_AHEAD, LoadedBatch, load_batches
 from mahtdiag.schema.records import Failure, LoadedImage, Sample
 
 from .builders import batches, load, sample

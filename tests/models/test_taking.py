@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mahtdiag.models.formats import FORMATS
 from mahtdiag.models.loading import LoadedModel, load_model
-from mahtdiag.models.taking import Taking, own_type, tried
+from mahtdiag.models.taking import Taking, in_channels_last, own_type, tried
 from tests.models.networks import plain
 
 IMAGES = torch.rand(5, 1, 16, 8, generator=torch.Generator().manual_seed(2))
@@ -109,3 +109,44 @@ def test_a_network_that_changes_its_input_changes_no_other_pass() -> None:
     model = LoadedModel(InPlace(), FORMATS[0], "", None)
     assert torch.equal(model.predict(images).maps, model.predict(images).maps)
     assert torch.equal(images, before)
+
+
+class Viewing(nn.Module):
+    """Looks at its numbers as they lie in memory, with channels first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1))
+        self.second = nn.Conv2d(4, 20, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The maximum over all cells of an image taken away, by a view."""
+        found = self.first(images)
+        highest = found.view(len(images), -1).amax(-1)
+        heatmaps: Tensor = self.second(found - highest[:, None, None, None])
+        return heatmaps
+
+
+def layout_of(network: nn.Module) -> set[bool]:
+    """Whether the weights of its convolutions lie with channels last."""
+    return {
+        p.is_contiguous(memory_format=torch.channels_last) and not p.is_contiguous()
+        for p in network.parameters()
+        if p.ndim == 4 and min(p.shape[1], p.shape[2]) > 1
+    }
+
+
+def test_channels_last_changes_no_number() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 20, 3, padding=1))
+    before = network(IMAGES)
+    assert in_channels_last(network, IMAGES)
+    assert layout_of(network) == {True}
+    torch.testing.assert_close(network(IMAGES), before)
+
+
+def test_a_network_that_needs_channels_first_keeps_them() -> None:
+    network = Viewing()
+    before = network(IMAGES)
+    assert not in_channels_last(network, IMAGES)
+    assert layout_of(network) == {False}
+    torch.testing.assert_close(network(IMAGES), before)

@@ -12,8 +12,8 @@ from mahtdiag.data.images import ImageError, describe_image, load_image, read_im
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.setup.check import Facts
 from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME, check_setup, refusals
-from mahtdiag.engine.inference import LoadedBatch
 from mahtdiag.engine.inspection import MOST_IMAGES, inspect
+from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.errors import DataError, SetupRefusedError
 from mahtdiag.runs.document import StoredSetupEntry
 from mahtdiag.schema.choices import DecodeMethod

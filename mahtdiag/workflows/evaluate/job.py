@@ -14,10 +14,10 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.engine.inference import BatchSeconds
 from mahtdiag.engine.ranks import Ranks
-from mahtdiag.errors import ExitStatus, InterruptedRunError
+from mahtdiag.errors import ExitStatus, InterruptedRunError, RunFolderError
 from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
-from mahtdiag.runs.reading import Run, default_run_path
+from mahtdiag.runs.reading import Run, default_run_path, read_document
 from mahtdiag.schema.choices import LeadingUnit, OverlayStyle
 from mahtdiag.schema.setup import Inspection
 from mahtdiag.workflows.evaluate.checks import entries_of, look_closer, stored, unaccepted
@@ -116,6 +116,8 @@ def _prepare(request: EvaluateRequest) -> Prepared:
     """What is asked for, loaded; several processes have agreed on it."""
     ranks, settings = request.ranks, request.settings
     with refusals_told(ranks, HEADER):
+        if request.resume and request.out is not None:
+            settings = _with_stored_batches(settings, request.out)
         if ranks is not None:
             settings = with_own_device(settings, ranks)
         prepared = prepare(
@@ -124,6 +126,21 @@ def _prepare(request: EvaluateRequest) -> Prepared:
     if ranks is not None:
         agree(ranks, prepared, (f"out={request.out}", f"resume={request.resume}"))
     return prepared
+
+
+def _with_stored_batches(settings: Settings, out: Path) -> Settings:
+    """What fits on a GPU is a matter of the moment: a run goes on with the batches that it began with."""
+    if settings.evaluate.batch_size not in (None, "auto"):
+        return settings
+    try:
+        stored = read_document(out)
+    except RunFolderError:  # told where the folder is opened
+        return settings
+    size = stored.resolved.batch_size
+    if stored.environment.device_kind != "cuda" or size is None:
+        return settings
+    asked = settings.evaluate.model_copy(update={"batch_size": size})
+    return settings.model_copy(update={"evaluate": asked})
 
 
 def _open_folder(request: EvaluateRequest, prepared: Prepared, held: ExitStack) -> RunFolder:

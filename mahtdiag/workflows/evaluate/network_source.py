@@ -10,8 +10,9 @@ from mahtdiag.config.settings import ModelSettings
 from mahtdiag.config.values import args_as_texts
 from mahtdiag.data.files import other_size, outside_image
 from mahtdiag.data.images import ImageError, load_image
-from mahtdiag.engine.ahead import ahead
-from mahtdiag.engine.inference import BatchSeconds, LoadImage, Runner, describe_device, load_batches
+from mahtdiag.engine.devices import describe_device
+from mahtdiag.engine.inference import BatchSeconds, Runner
+from mahtdiag.engine.loader import LoadImage, load_batches
 from mahtdiag.reports.overlay.heat import Heat, heat_over
 from mahtdiag.runs.document import CheckpointSource
 from mahtdiag.runs.settings import RunSettings
@@ -86,17 +87,16 @@ class Networks:
         return heat_over(maps, self.runner.frame_map(image.original), image.original)
 
     def judged(self, work: Work) -> Iterator[Judged]:
-        """Decodes a few batches ahead of the forward pass, which a GPU makes one ahead of the judgement."""
+        """Decodes a few batches ahead of the forward pass, which CUDA makes one ahead of the judgement."""
         batches = load_batches(
             work.samples,
             image_reader(self.spec.input),
             batch_size=work.batch_size,
             workers=work.workers,
             done=work.done,
+            pinned=self.runner.device.type == "cuda",
         )
-        found = self.runner.run(batches)
-        # A processor that runs the network as well has nobody to wait for.
-        for inferred in found if self.runner.device.type in SHARED_WITH_US else ahead(found):
+        for inferred in self.runner.run(batches):
             batch = inferred.batch
             records: list[ImageRecord] = []
             failures = list(batch.failures)
@@ -109,9 +109,6 @@ class Networks:
             seconds = inferred.seconds + BatchSeconds(analyse=time.perf_counter() - started)
             yield Judged(batch.index, records, failures, seconds)
 
-
-SHARED_WITH_US = ("cpu",)
-"""Devices that judge as well: judging one batch beside the next one's pass took 4 % longer on two cores."""
 
 # Keys of `[model]` that `run.json` has as resolved; `given` names those that the checkpoint did not settle.
 IN_SETTINGS = tuple(

@@ -23,7 +23,8 @@ from mahtdiag.data.predictions import read_predictions
 from mahtdiag.data.readers import open_dataset, read_set
 from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.diagnosis.records import RecordMaker
-from mahtdiag.engine.inference import Runner, resolve_device
+from mahtdiag.engine.devices import resolve_device
+from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import DataError, UsageError
 from mahtdiag.losses.combined import MAHTNetLoss
 from mahtdiag.runs.document import (
@@ -36,7 +37,6 @@ from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration
 from mahtdiag.runs.files import digest
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
-from mahtdiag.schema.frames import Size
 from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -64,7 +64,8 @@ from mahtdiag.workflows.evaluate.subgroup_file import with_subgroups
 from mahtdiag.workflows.pictures import usual_workers
 from mahtdiag.workflows.second_labels import OtherSet, second_labels
 
-BATCH_SIZES = {"cuda": 32, "mps": 8, "cpu": 16}
+MOST_AT_ONCE = 128
+BATCH_SIZES = {"mps": 8, "cpu": 16}
 # On a CPU as many images as have so many pixels together: what is done once per batch is spread over several
 # small images, and large ones take no more memory than they have to.
 PIXELS_ON_CPU = 2**20
@@ -177,11 +178,11 @@ def prepare(
     dataset = open_dataset(data, view, options, annotated)
     dataset, subgroups_sha256 = with_subgroups(dataset, settings.data.subgroups)
     if members:
-        source: Source = Networks(members, _runner(members, settings, device, loss))
+        source: Source = Networks(members, runner := _runner(members, settings, device, loss))
         left = [note for member in members for note in member.model.notes]
         left += [] if members[0].heatmap_size else [NO_HEATMAPS]
         dataset = replace(dataset, notes=(*dataset.notes, *left))
-        batch_size = _batch_size(settings, device, members[0].spec.input.size)
+        batch_size = _batch_size(settings, runner, len(dataset.samples))
     else:
         source = _predictions(predictions, settings, dataset)
         dataset = with_notes(dataset, source.predictions, source.frame)
@@ -297,12 +298,17 @@ def _required(
     return settings.model.checkpoint, Path(settings.data.path)
 
 
-def _batch_size(settings: Settings, device: torch.device, size: Size) -> int:
-    wanted = settings.evaluate.batch_size
+def _batch_size(settings: Settings, runner: Runner, images: int) -> int:
+    """As asked for, else what is fast: on CUDA as many images as fit, found by trial."""
+    wanted, size = settings.evaluate.batch_size, runner.spec.input.size
     if isinstance(wanted, int):
         return wanted
-    most = BATCH_SIZES[device.type]
-    return most if device.type != "cpu" else max(1, min(most, PIXELS_ON_CPU // (size.height * size.width)))
+    if runner.device.type == "cuda":
+        return runner.fitting(min(MOST_AT_ONCE, images))
+    most = BATCH_SIZES[runner.device.type]
+    if runner.device.type != "cpu":
+        return most
+    return max(1, min(most, PIXELS_ON_CPU // (size.height * size.width)))
 
 
 def header(prepared: Prepared, started: datetime) -> RunDocument:

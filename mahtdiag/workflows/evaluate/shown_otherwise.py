@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from mahtdiag.data.images import load_image
-from mahtdiag.engine.inference import LoadedBatch, Runner
+from mahtdiag.engine.inference import Runner
+from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.schema.model_spec import ModelInput
 from mahtdiag.schema.normalization import parse_normalization

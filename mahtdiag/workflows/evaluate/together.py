@@ -30,6 +30,10 @@ HEADER, DIFFERENCES, FOLDER, FINISHED, HEARD = "header", "differences", "folder"
 SECONDS_TO_BE_HEARD = 30.0
 
 
+BATCH_SIZE = 32
+"""Of several processes with GPUs, where none is asked for."""
+
+
 def with_own_device(settings: Settings, ranks: Ranks) -> Settings:
     """Each process of a machine has a GPU of its own, where there are any.
 
@@ -52,6 +56,9 @@ def with_own_device(settings: Settings, ranks: Ranks) -> Settings:
             f"--nproc-per-node={count}"
         )
     own = settings.evaluate.model_copy(update={"device": f"cuda:{ranks.local_rank}"})
+    if own.batch_size in (None, "auto"):
+        # Not what fits on each of them: all have to agree.
+        own = own.model_copy(update={"batch_size": BATCH_SIZE})
     return settings.model_copy(update={"evaluate": own})
 
 

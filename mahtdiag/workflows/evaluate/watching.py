@@ -19,7 +19,7 @@ from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.registry import metrics_of, without_section
 from mahtdiag.diagnosis.numbers import HEADLINE
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.engine.inference import LoadedBatch, load_batches
+from mahtdiag.engine.loader import LoadedBatch, load_batches
 from mahtdiag.errors import DataError
 from mahtdiag.models.in_memory import place_of
 from mahtdiag.models.taking import own_type

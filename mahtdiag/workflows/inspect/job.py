@@ -14,7 +14,8 @@ from mahtdiag.config.presets import keywords_of
 from mahtdiag.config.settings import ModelSettings, Settings, replace_preset
 from mahtdiag.config.values import args_as_texts
 from mahtdiag.data.images import load_image
-from mahtdiag.engine.inference import probe, resolve_device
+from mahtdiag.engine.devices import resolve_device
+from mahtdiag.engine.inference import probe
 from mahtdiag.errors import MahtdiagError, UsageError
 from mahtdiag.models.checkpoint import Checkpoint, CheckpointFormat
 from mahtdiag.models.formats import format_of

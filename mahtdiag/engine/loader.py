@@ -1,0 +1,120 @@
+"""Images decoded by threads a few batches ahead, and put together to batches."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mahtdiag.schema.records import Failure, LoadedImage, Sample
+
+LoadImage = Callable[[Sample], LoadedImage | Failure]
+BATCHES_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class LoadedBatch:
+    """The images of one batch that could be read, `[B, C, H, W]` or None if there is none, and the failures.
+
+    `index` numbers the batch in the whole set, whatever was skipped or failed before it.
+    """
+
+    index: int
+    samples: tuple[Sample, ...]
+    images: tuple[LoadedImage, ...]
+    tensor: Tensor | None
+    failures: tuple[Failure, ...]
+    decode_seconds: float
+
+
+class _Flying:
+    """A batch that is being decoded; the thread that is done last puts it together."""
+
+    def __init__(self, index: int, samples: Sequence[Sample], load: LoadImage, *, pinned: bool) -> None:
+        self.whole: Future[LoadedBatch] = Future()
+        self._index, self._samples, self._load, self._pinned = index, samples, load, pinned
+        self._results: list[LoadedImage | Failure | BaseException | None] = [None] * len(samples)
+        self._left, self._seconds = len(samples), 0.0
+        self._lock = Lock()
+
+    def decode(self, number: int) -> None:
+        """One image of it, in a thread of the pool."""
+        start = time.perf_counter()
+        found: LoadedImage | Failure | BaseException
+        try:
+            found = self._load(self._samples[number])
+        except BaseException as error:  # raised where the batch is taken
+            found = error
+        with self._lock:
+            self._results[number] = found
+            self._seconds += time.perf_counter() - start
+            self._left -= 1
+            last = not self._left
+        if last:
+            try:
+                self.whole.set_result(self._together())
+            except BaseException as error:  # raised where the batch is taken
+                self.whole.set_exception(error)
+
+    def _together(self) -> LoadedBatch:
+        wrong = next((found for found in self._results if isinstance(found, BaseException)), None)
+        if wrong is not None:
+            raise wrong
+        pairs = [
+            (s, r) for s, r in zip(self._samples, self._results, strict=True) if isinstance(r, LoadedImage)
+        ]
+        images = tuple(image for _, image in pairs)
+        return LoadedBatch(
+            index=self._index,
+            samples=tuple(sample for sample, _ in pairs),
+            images=images,
+            tensor=_stacked([image.tensor for image in images], self._pinned) if images else None,
+            failures=tuple(result for result in self._results if isinstance(result, Failure)),
+            decode_seconds=self._seconds,
+        )
+
+
+def _stacked(images: Sequence[NDArray[np.float32]], pinned: bool) -> Tensor:
+    """`[B, C, H, W]`; a device copies by itself from pinned memory, which the system does not move."""
+    if not pinned:
+        return torch.from_numpy(np.stack(images))
+    batch = torch.empty((len(images), *images[0].shape), dtype=torch.float32, pin_memory=True)
+    np.stack(images, out=batch.numpy())
+    return batch
+
+
+def load_batches(
+    samples: Sequence[Sample],
+    load: LoadImage,
+    *,
+    batch_size: int,
+    workers: int,
+    done: frozenset[int] = frozenset(),
+    pinned: bool = False,
+) -> Iterator[LoadedBatch]:
+    """Batches of consecutive samples, decoded by `workers` threads; batches in `done` are skipped.
+
+    A batch is always the same range of samples, so that a resumed run computes exactly what an uninterrupted
+    one does. Memory is bounded by the batches in flight. `pinned`: in memory that CUDA copies from by itself.
+    """
+    count = -(-len(samples) // batch_size)
+    todo = deque(index for index in range(count) if index not in done)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    flying: deque[_Flying] = deque()
+    try:
+        while todo or flying:
+            while todo and len(flying) <= BATCHES_AHEAD:
+                index = todo.popleft()
+                part = samples[index * batch_size : (index + 1) * batch_size]
+                flying.append(_Flying(index, part, load, pinned=pinned))
+                for number in range(len(part)):
+                    pool.submit(flying[-1].decode, number)
+            yield flying.popleft().whole.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
