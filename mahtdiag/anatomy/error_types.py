@@ -85,7 +85,7 @@ class RepairRow:
     keypoints: int
     keypoint_share: float
     error_share: float
-    repaired_mean_px: float
+    repaired_mean: float
 
 
 def label_widths_px(label_px: Floats) -> Floats:
@@ -196,22 +196,25 @@ def _sum_per_vertebra(values: Floats | NDArray[np.bool_], known: NDArray[np.bool
     return np.add.reduceat(np.where(known, values, 0.0), starts, axis=1)
 
 
-def repair_table(errors: ErrorTypes) -> tuple[RepairRow, ...]:
+def repair_table(errors: ErrorTypes, mm_per_px: Floats | None = None) -> tuple[RepairRow, ...]:
     """What each kind of error costs, the largest gain first; empty where nothing is known.
 
-    `repaired_mean_px` is the mean radial error over all known keypoints if exactly the mistakes of this kind
-    were undone. Good keypoints have a row too: it shows what no repair can remove.
+    `repaired_mean` is the mean radial error over all known keypoints if exactly the mistakes of this kind
+    were undone, in pixels, or with `mm_per_px` of each image `[N]` in millimetres. Good keypoints have a row
+    too: it shows what no repair can remove.
     """
     known = errors.types != ErrorType.UNKNOWN
-    count, total = int(known.sum()), float(errors.error_px[known].sum())
+    scale = np.ones((len(known), 1)) if mm_per_px is None else mm_per_px[:, None]
+    was, left = errors.error_px * scale, errors.repaired_px * scale
+    count, total = int(known.sum()), float(was[known].sum())
     rows = []
     for kind in ErrorType:
         of_kind = errors.types == kind
         keypoints = int(of_kind.sum())
         if kind is ErrorType.UNKNOWN or keypoints == 0:
             continue
-        error = float(errors.error_px[of_kind].sum())
-        gain = error - float(errors.repaired_px[of_kind].sum())
+        error = float(was[of_kind].sum())
+        gain = error - float(left[of_kind].sum())
         share = error / total if total > 0 else 0.0
         rows.append(RepairRow(kind, keypoints, keypoints / count, share, (total - gain) / count))
-    return tuple(sorted(rows, key=lambda row: row.repaired_mean_px))
+    return tuple(sorted(rows, key=lambda row: row.repaired_mean))

@@ -96,7 +96,7 @@ class Run:
 
     @property
     def headline(self) -> Mapping[str, Number]:
-        """The few numbers that are named first, those that the run knows."""
+        """The few numbers that are named first, those that the run knows: millimetres before pixels."""
         return {name: self.numbers[name] for name in HEADLINE if name in self.numbers}
 
     @property
@@ -275,7 +275,8 @@ class Run:
 
     def __repr__(self) -> str:
         counts = self._run.document.images
-        error = f", {self.radial_error_px}" if self.radial_error_px else ""
+        mean = self.radial_error_mm or self.radial_error_px
+        error = f", {mean}" if mean else ""
         state = "" if self.complete else ", not finished"
         return f"<Run {self._run.label}: {self.view}, {counts.evaluated} images{error}{state}>"
 

@@ -27,8 +27,8 @@ Content = Mapping[str, object]
 Trail = tuple[tuple[Mapping[str, object], str], ...]
 
 HEADLINE = (
-    "radial_error_px.mean",
     "radial_error_mm.mean",
+    "radial_error_px.mean",
     "anatomy.images_with_violations",
     "calibration.mace",
 )

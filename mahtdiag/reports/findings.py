@@ -9,15 +9,28 @@ from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.reports.tables.errors import missed_note
 from mahtdiag.reports.tables.evaluation import level_shift_line
 from mahtdiag.reports.text import counted, interval, percent, pixels
-from mahtdiag.schema.setup import SetupEntry, SetupStatus
+from mahtdiag.schema.setup import SetupEntry
 
 
-def setup_sentences(entries: tuple[SetupEntry, ...]) -> Iterator[str]:
-    """What the set-up leaves to be looked at: a sentence for each check that is neither fine nor skipped."""
-    for entry in entries:
-        if entry.status in (SetupStatus.WRONG, SetupStatus.WARNING):
-            advice = f" → {entry.advice}" if entry.advice else ""
-            yield f"{entry.check}: {entry.evidence}{advice}"
+def setup_sentence(entry: SetupEntry) -> str:
+    """What a check of the set-up found, and what to do."""
+    advice = f" → {entry.advice}" if entry.advice else ""
+    return f"{entry.check}: {entry.evidence}{advice}"
+
+
+def label_sentence(anatomy: AnatomyReport, unread: int) -> str:
+    """What judging labels found: those that are suspicious, copies, and what could not be read."""
+    verdict = anatomy.verdict
+    of = counted(len(verdict.images), "label")
+    verb = "breaks" if verdict.violating == 1 else "break"
+    share = f" ({percent(verdict.share_violating)})" if verdict.violating else ""
+    said = [f"{verdict.violating:,} of {of}{share} {verb} a rule of anatomy"]
+    copies = 0 if anatomy.copies is None else len({pair.image for pair in anatomy.copies.pairs})
+    if copies:
+        said.append(f"{counted(copies, 'image')} {'is a copy' if copies == 1 else 'are copies'} of another")
+    if unread:
+        said.append(f"{counted(unread, 'image')} could not be judged")
+    return f"{'; '.join(said)}."
 
 
 def finding_sentences(
@@ -59,10 +72,6 @@ def _error_sentence(numbers: RunNumbers, unit: ErrorUnit) -> str:
 
 def _violations(anatomy: AnatomyReport) -> str:
     verdict = anatomy.verdict
-    if verdict.label_violating is None:
-        of = counted(len(verdict.images), "label")
-        verb = "breaks" if verdict.violating == 1 else "break"
-        return f"{verdict.violating:,} of {of} ({percent(verdict.share_violating)}) {verb} a rule of anatomy."
     of = counted(len(verdict.images), "spine")
     share = f"{verdict.violating:,} of {of} ({percent(verdict.share_violating)})"
     verb = "is" if verdict.violating == 1 else "are"

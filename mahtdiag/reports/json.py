@@ -121,7 +121,7 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> dict[str, Js
                     "keypoints": row.keypoints,
                     "keypoint_share": row.keypoint_share,
                     "error_share": row.error_share,
-                    "repaired_mean_px": row.repaired_mean_px,
+                    "repaired_mean_px": row.repaired_mean,
                 }
                 for row in repairs
             ],

@@ -30,6 +30,16 @@ class SetupEntry:
     evidence: str
     advice: str = ""
 
+    @property
+    def cause(self) -> str | None:
+        """The check that it takes for the likeliest cause."""
+        if not self.advice.startswith(CAUSE):
+            return None
+        return self.advice.removeprefix(CAUSE).partition(":")[0]
+
+
+CAUSE = "likeliest cause, "
+"""What the advice begins with where another check names the cause; its name and what it found follow."""
 
 THUMBNAIL_SIDE = 8
 """Rows and columns of the small copy of an image by which images are compared."""

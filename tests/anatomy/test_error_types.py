@@ -120,7 +120,7 @@ def test_repair_table_against_a_loop() -> None:
     pred[:, [8, 9]] = pred[:, [9, 8]]
     found = classify_errors(pred, label)
     rows = repair_table(found)
-    assert [row.repaired_mean_px for row in rows] == sorted(row.repaired_mean_px for row in rows)
+    assert [row.repaired_mean for row in rows] == sorted(row.repaired_mean for row in rows)
     assert sum(row.keypoint_share for row in rows) == pytest.approx(1)
     assert sum(row.error_share for row in rows) == pytest.approx(1)
     for row in rows:
@@ -134,13 +134,13 @@ def test_repair_table_against_a_loop() -> None:
                     else:
                         error = min(math.dist(pred[n, k], other) for other in label[n])
                 errors.append(error)
-        assert row.repaired_mean_px == pytest.approx(np.mean(errors))
+        assert row.repaired_mean == pytest.approx(np.mean(errors))
 
 
 def test_nothing_to_repair() -> None:
     label = natural_spines(AP, 2)
     (row,) = repair_table(classify_errors(label, label))
-    assert (row.error_type, row.keypoints, row.error_share, row.repaired_mean_px) == (
+    assert (row.error_type, row.keypoints, row.error_share, row.repaired_mean) == (
         ErrorType.GOOD,
         40,
         0.0,

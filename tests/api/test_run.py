@@ -71,7 +71,8 @@ def test_numbers_are_those_of_run_json(desk: Path) -> None:
     assert run.numbers["vertebrae.L5.radial_error_px.mean"].value == l5
     assert all(run.numbers[name].value is not None for name in run.numbers)
     assert len(run.numbers) == len([*run.numbers]) > 500
-    assert next(iter(run.headline)) == "radial_error_px.mean"
+    assert next(iter(run.headline)) == "radial_error_mm.mean", "millimetres lead where they are known"
+    assert f"{run.radial_error_mm}" in repr(run)
 
 
 def test_a_number_that_there_is_not(desk: Path) -> None:

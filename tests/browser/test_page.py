@@ -1,17 +1,42 @@
 """The page as a person sees it: it loads nothing, runs nothing that came with the data, and can be read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import ViewportSize, expect
 
+from mahtdiag.reports.html.page import Strip, StripImage, render_page
+from mahtdiag.reports.html.sections import sections_of
+from mahtdiag.runs.reading import open_run
 from mahtdiag.runs.results import StoredGate
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.setup import SetupEntry, SetupStatus
+from mahtdiag.workflows.report.screen import content_of
 from tests.workflows.report_runs import MISSED, PASSED, write_report_run
 
 from .conftest import Opener, report_of
 
 NARROW: ViewportSize = {"width": 480, "height": 900}
+PHONE: ViewportSize = {"width": 400, "height": 800}
+# What is beyond the window and in nothing that scrolls, what is cut off, and what should not have to scroll.
+UNSEEN = """() => {
+  const width = document.documentElement.clientWidth;
+  const isFrame = (it) => ['auto', 'scroll'].includes(getComputedStyle(it).overflowX);
+  const scrolls = (it) => it && (isFrame(it) || scrolls(it.parentElement));
+  const found = [];
+  for (const it of document.querySelectorAll('main *')) {
+    if (!it.checkVisibility() || it.closest('svg, img') || !it.offsetWidth) continue;
+    const { overflowX } = getComputedStyle(it), place = it.getBoundingClientRect();
+    const wide = it.scrollWidth > it.clientWidth + 1;
+    const name = [it.tagName, String(it.className), it.textContent.trim().slice(0, 40)];
+    if (place.right > width + 1 && !scrolls(it.parentElement)) found.push(['beyond', ...name]);
+    if (['hidden', 'clip'].includes(overflowX) && wide) found.push(['cut', ...name]);
+    if (it.ariaLabel?.startsWith('Setup') && wide) found.push(['scrolls', ...name]);
+    if (it.tagName === 'CAPTION' && place.width > width) found.push(['title', ...name]);
+  }
+  return found;
+}"""
 ATTACK = '<img src=x onerror="window.hacked=1">'
 ENDING = "</script><script>window.hacked=2</script>"
 CONTRAST_OF_TEXT = 4.5  # WCAG 2.1, success criterion 1.4.3
@@ -252,3 +277,25 @@ def test_every_figure_can_be_saved(small: Path, open_report: Opener, kind: str) 
     else:
         assert content.startswith(b"\x89PNG")
     assert opened.complaints == []
+
+
+def test_nothing_is_cut_on_a_phone(tmp_path: Path, open_report: Opener) -> None:
+    write_report_run(tmp_path, gates=(PASSED, MISSED), spacing_mm=0.2)
+    run = open_run(None, tmp_path)
+    fine = SetupStatus.FINE
+    content = replace(
+        content_of(run, run.table(), ()),
+        setup=(
+            SetupEntry("images.bit_range", fine, "8-bit images use up to 98 %"),
+            SetupEntry("network.coordinates", SetupStatus.NOT_CHECKED, "network.heatmaps comes first"),
+        ),
+    )
+    table = run.table()
+    strip = Strip(
+        "Worst", (StripImage(table.image[0], "mean 1.00", b""), StripImage("n" * 300, "", b"")), "Lines"
+    )
+    file = tmp_path / "page.html"
+    file.write_bytes(render_page(content, tuple(sections_of(content)), None, strip))
+    page = open_report(file, PHONE).page
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    assert page.evaluate(UNSEEN) == []

@@ -40,6 +40,12 @@ OVERLAPPING = """() => {
     .map(([other]) => [one, other]));
 }"""
 
+# What stays whole goes on overleaf where it does not fit, and leaves as much empty: its share of a page.
+WHOLE = """(height) => [...document.querySelectorAll('main *')]
+  .filter((it) => it.checkVisibility() && getComputedStyle(it).breakInside === 'avoid')
+  .map((it) => [it.className, it.textContent.trim().slice(0, 40), it.clientHeight / height])"""
+MOST_OF_A_PAGE = 0.42
+
 
 def long_names(count: int) -> list[str]:
     """File names without a place to break them."""
@@ -95,3 +101,11 @@ def test_pictures_stand_beside_each_other(report: Path, open_report: Opener) -> 
 def test_long_names_do_not_widen_the_page_on_a_screen(report: Path, open_report: Opener, width: int) -> None:
     page = open_report(report, {"width": width, "height": 900}).page
     assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_nothing_that_stays_whole_leaves_half_a_page_empty(report: Path, open_report: Opener) -> None:
+    """As much as is empty at the end of a page is lower than what did not fit there."""
+    page = printed(report, open_report)
+    whole = page.evaluate(WHOLE, PAPER["height"])
+    assert len([name for name, _, _ in whole if name.startswith("picture")]) > 10
+    assert [(name, text, share) for name, text, share in whole if share > MOST_OF_A_PAGE] == []

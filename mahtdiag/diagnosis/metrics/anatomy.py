@@ -129,7 +129,7 @@ def _costs(kind: ErrorType, keypoints: Metric) -> Iterator[Metric]:
 
     def repaired_mean_px(table: RunTable) -> float:
         row = _repair(table, kind)
-        return row.repaired_mean_px if row else mean_error_px(table) or 0.0
+        return row.repaired_mean if row else mean_error_px(table) or 0.0
 
     yield replace(
         keypoints,

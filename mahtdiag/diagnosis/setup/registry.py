@@ -14,7 +14,7 @@ from mahtdiag.diagnosis.setup.images import IMAGES
 from mahtdiag.diagnosis.setup.labels import LABELS, TOGETHER
 from mahtdiag.diagnosis.setup.network import NETWORK, READING
 from mahtdiag.schema.numerals import pixels
-from mahtdiag.schema.setup import SetupEntry, SetupStatus
+from mahtdiag.schema.setup import CAUSE, SetupEntry, SetupStatus
 
 CHECKS: Final[tuple[SetupCheck, ...]] = (*IMAGES, *NETWORK, *LABELS, *TOGETHER, *READING)
 CHECK_BY_NAME: Final = {check.name: check for check in CHECKS}
@@ -94,7 +94,7 @@ def _results(facts: Facts, entries: tuple[SetupEntry, ...]) -> SetupEntry:
     if cause is None:
         advice = "no check names a cause: look at the overlays, then at the network"
     else:
-        advice = f"likeliest cause, {cause.check}: {cause.evidence}"
+        advice = f"{CAUSE}{cause.check}: {cause.evidence}"
     return SetupEntry(RESULTS, SetupStatus.WRONG, "results are not plausible: " + "; ".join(reasons), advice)
 
 

@@ -46,7 +46,9 @@ PART_COLOURS = {"heatmap": BLUE, "coord": VERMILLION, "anatomical": GREEN, "unce
 MOST_COLUMNS = 300
 MOST_PANELS: Final = 3
 PANEL_LETTERS: Final = 34
+# The height of a panel alone, and of a row of several.
 PANEL_INCHES: Final = 62 * MM
+PANELS_INCHES: Final = 46 * MM
 MOST_VECTOR_POINTS: Final = 2000
 CURVE_POINTS: Final = 101
 
@@ -200,8 +202,8 @@ def bland_altman_figure(pairs: Sequence[MeasuredPair]) -> Figure:
     """
     columns = 1 if len(pairs) == 1 else -(-len(pairs) // -(-len(pairs) // MOST_PANELS))
     rows = -(-len(pairs) // columns)
-    width = COLUMN if len(pairs) == 1 else PAGE
-    figure = Figure(figsize=(width, PANEL_INCHES * rows), dpi=DPI, layout="constrained")
+    size = (COLUMN, PANEL_INCHES) if len(pairs) == 1 else (PAGE, PANELS_INCHES * rows)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
     for axes, pair in zip(panels.flat, pairs, strict=False):
         _panel(axes, pair)

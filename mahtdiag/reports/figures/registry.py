@@ -230,7 +230,7 @@ def _of_sigma(draw: Callable[[PlotData], Figure], name: str, title: str, shows: 
 def _agreement(name: str, title: str) -> RunFigure:
     return RunFigure(
         f"{AGREEMENT}{name.replace('_', '-')}",
-        f"How far do predicted and labelled {title}s agree?",
+        f"How far do label and prediction agree in {title}?",
         f"Bland–Altman plot of the {title}, prediction against label",
         lambda data: errors.bland_altman_figure(data.measured(name)),
         partial(_no_pair, name),

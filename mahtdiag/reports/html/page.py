@@ -5,10 +5,10 @@ Templates, style and script are from this folder, everything else from the recor
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Final, Literal
+from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -21,12 +21,12 @@ from mahtdiag.diagnosis.metrics.losses import LOSSES
 from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
 from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.reports import palette
-from mahtdiag.reports.ci.record import GateCase, score_in_words
-from mahtdiag.reports.findings import finding_sentences, setup_sentences
+from mahtdiag.reports.ci.record import score_in_words
 from mahtdiag.reports.html.gallery import Gallery, Picture, gallery_json
+from mahtdiag.reports.html.opening import opening_of
 from mahtdiag.reports.html.sections import Chapter, Plot, ReportContent
 from mahtdiag.reports.tables.errors import missed_in
-from mahtdiag.reports.tables.setup import counts, headline
+from mahtdiag.reports.tables.setup import counts
 from mahtdiag.reports.tables.table import INDENT, Line, Style, gates_table
 from mahtdiag.reports.text import counted, interval, number, percent, pixels, safe_lines
 
@@ -55,10 +55,11 @@ class StripImage:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """The worst images side by side; `title` says how many, of how many, and by what."""
+    """The worst images side by side; `title`: how many of how many, and by what; `caption`: what is drawn."""
 
     title: str
     images: tuple[StripImage, ...]
+    caption: str
 
 
 def render_page(
@@ -76,12 +77,10 @@ def render_page(
         report=report,
         gallery=gallery,
         version=__version__,
-        verdict=verdict_of(report.gates, headline(report.setup)),
+        opening=opening_of(report),
         gates=gates_table([case.result for case in report.gates]) if report.gates else None,
         tiles=tiles_of(report),
         setup_counts=counts(report.setup),
-        setup_found=tuple(setup_sentences(report.setup)),
-        findings=tuple(findings_of(report)),
         strip=strip,
         sections=sections,
         gallery_json="" if gallery is None else gallery_json(gallery, report),
@@ -116,12 +115,6 @@ def templates() -> Environment:
 def _safe(value: object) -> object:
     """A text without signs that reorder what stands around them; markup is our own."""
     return safe_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def findings_of(report: ReportContent) -> Iterator[str]:
-    """What the run has to say, in sentences."""
-    sigma = None if report.calibration is None else report.calibration.report.verdict
-    yield from finding_sentences(report.numbers, report.anatomy, report.unit, sigma)
 
 
 def _base64(picture: Picture | StripImage) -> Markup:
@@ -171,18 +164,6 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
 
-Status = Literal["passed", "failed", "open"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """May this checkpoint ship?"""
-
-    status: Status
-    headline: str
-    failed: tuple[GateCase, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One number that matters, with what it rests on."""
@@ -196,20 +177,6 @@ class Tile:
 # What to look at when a gate on a number of these sections fails; else the errors.
 _LOOKS = {"anatomy": "code:any", "calibration": "sort:sigma", "images": "status:failed"}
 SHIFTS = "level_shifts"
-
-
-def verdict_of(gates: tuple[GateCase, ...], implausible: str | None = None) -> Ruling:
-    """What the gates say, after why results are not plausible; without gates, nothing is promised."""
-    failed = tuple(case for case in gates if not case.passed)
-    if implausible is not None:
-        return Ruling("failed", implausible, failed)
-    if not gates:
-        return Ruling("open", "No gate is set: these numbers were not judged.", ())
-    if not failed:
-        every = "The gate" if len(gates) == 1 else f"All {len(gates)} gates"
-        return Ruling("passed", f"{every} passed.", ())
-    headline = f"{len(failed)} of {len(gates)} gates failed." if len(gates) > 1 else "The gate failed."
-    return Ruling("failed", headline, failed)
 
 
 def look_at(name: str) -> str:
@@ -293,7 +260,7 @@ def _clean_tile(report: ReportContent) -> tuple[Tile, ...]:
 
 def _anatomy_tile(report: ReportContent) -> Tile:
     verdict = report.anatomy.verdict
-    if verdict.label_violating is None:
+    if report.of_labels:
         share, count = percent(verdict.share_violating), counted(verdict.violating, "image")
         return Tile("suspicious labels", share, count)
     labels = verdict.label_violating

@@ -43,7 +43,7 @@ from mahtdiag.reports.tables.suspicious_labels import suspicious_parts
 from mahtdiag.reports.tables.table import Line, Part, Style
 from mahtdiag.reports.tables.unlabelled import unlabelled_parts
 from mahtdiag.schema.choices import LeadingUnit
-from mahtdiag.schema.setup import SetupEntry
+from mahtdiag.schema.setup import SetupEntry, SetupStatus
 
 Floats = NDArray[np.float64]
 
@@ -101,6 +101,11 @@ class ReportContent:
         )
 
     @property
+    def of_labels(self) -> bool:
+        """Whether labels are judged, and no run."""
+        return self.anatomy.verdict.label_violating is None
+
+    @property
     def no_sigma(self) -> str:
         """Why no figure of σ can be drawn, where none can."""
         if not self.table.labelled:
@@ -140,11 +145,22 @@ class Chapter:
     plots: tuple[Plot, ...] = ()
 
 
+# The headline of judged labels says the same.
+LABELS_POSSIBLE = "labels.possible"
+
+
+def told_at_the_top(report: ReportContent) -> frozenset[str]:
+    """The checks of the set-up that are said in full where the page opens: those that are not fine."""
+    off = (SetupStatus.WRONG, SetupStatus.WARNING)
+    found = {entry.check for entry in report.setup if entry.status in off}
+    return frozenset(found - ({LABELS_POSSIBLE} if report.of_labels else set()))
+
+
 def sections_of(report: ReportContent) -> Iterator[Chapter]:
     """Every part between the verdict and the gallery."""
     data = report.figures()
     if report.setup:
-        yield Chapter("setup", "Setup", (((setup_table(report.setup),),),))
+        yield Chapter("setup", "Setup", (((setup_table(report.setup, told_at_the_top(report)),),),))
     if report.table.labelled:
         yield from (_errors(report, data), _losses(report, data))
     else:
@@ -187,14 +203,14 @@ ERROR_FIGURES = _named("error-curve", "error-boxes", "error-vectors", "error-dis
 def _errors(report: ReportContent, data: FigureData) -> Chapter:
     images = report.table
     diagnosis = report.anatomy.diagnosis
-    kinds: Stack = (repair_table(images), level_shift_line(images)) if diagnosis else ()
     sigma_scale = report.calibration.report.sigma_scale if report.calibration else None
     leading, why = leading_unit(report.error_unit, report.numbers)
+    kinds: Stack = (repair_table(images, leading), level_shift_line(images)) if diagnosis else ()
     evaluated, failed = len(images), len(images.failures)
     table: Stack = (
         *((Line(why),) if why else ()),
         error_summary_table(report.numbers, evaluated=evaluated, failed=failed, unit=leading),
-        *clean_label_parts(report.numbers, sigma_scale),
+        *clean_label_parts(report.numbers, sigma_scale, leading),
     )
     groups = (
         error_group_table(
@@ -244,11 +260,16 @@ def _measurements(diagnosis: PredictionDiagnosis, data: FigureData) -> Chapter:
     left: Stack = tuple(measurement_parts(diagnosis.measured))
     right: Stack = ()
     if diagnosis.in_px is not None:
-        right = (systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence),)
+        right = (systematic_table(diagnosis.in_px, diagnosis.in_cells, _named_only(diagnosis.sentence)),)
     if diagnosis.bodies is not None:
-        right = (*right, bodies_table(diagnosis.bodies, diagnosis.bodies_sentence))
+        right = (*right, bodies_table(diagnosis.bodies, _named_only(diagnosis.bodies_sentence)))
     rows = ((left, right) if right else (left,),)
     return Chapter("measurements", "Clinical measurements", rows, plots_of(AGREEMENT_FIGURES, data))
+
+
+def _named_only(sentence: str | None) -> str | None:
+    """A finding that stands at the top of the page is not said again."""
+    return "What this comes to is said at the top of the page." if sentence else None
 
 
 def _calibration(tables: CalibrationResult, data: FigureData) -> Chapter:

@@ -6,6 +6,8 @@ import numpy as np
 
 from mahtdiag.diagnosis.label_noise import noise_of_run
 from mahtdiag.diagnosis.metrics.clean_labels import CLEAN, KEPT, LEFT_OUT, images_left_out
+from mahtdiag.diagnosis.metrics.error_units import ErrorUnit
+from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import Estimate, Metric
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.diagnosis.run_table import RunTable
@@ -19,8 +21,11 @@ NAMED = 3
 SCALE = "sigma_scale"
 
 
-def clean_label_parts(numbers: RunNumbers, sigma_scale: float | None) -> Iterator[Part]:
-    """Nothing where no label breaks a rule, or none was judged; `sigma_scale`: the best one on all images."""
+def clean_label_parts(numbers: RunNumbers, sigma_scale: float | None, unit: ErrorUnit) -> Iterator[Part]:
+    """Nothing where no label breaks a rule, or none was judged.
+
+    `sigma_scale`: the best one on all images; `unit`: what leads.
+    """
     judged = numbers.get(KEPT), numbers.get(LEFT_OUT)
     kept, left_out = (0 if found is None else int(found.value) for found in judged)
     if not left_out:
@@ -30,9 +35,10 @@ def clean_label_parts(numbers: RunNumbers, sigma_scale: float | None) -> Iterato
         yield Line(f"{title}; no image is left to judge by.\n", Style.BAD)
         return
     rows: list[Cells | None] = []
-    for unit in ("px", "mm"):
+    # Of pixels and millimetres first what leads.
+    for key in dict.fromkeys((unit.key, *THRESHOLDS)):
         chosen = [
-            (metric, found) for metric, found in numbers.of(CLEAN) if metric.path[1].endswith(f"_{unit}")
+            (metric, found) for metric, found in numbers.of(CLEAN) if metric.path[1].endswith(f"_{key}")
         ]
         rows += [_cells(metric, found, numbers) for metric, found in chosen if _is_headline(metric)]
     scale = numbers.get(f"{CLEAN}.{SCALE}")

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mahtdiag.anatomy.error_types import ErrorType
 from mahtdiag.anatomy.rules import RULE_BY_CODE
 from mahtdiag.diagnosis.ambiguity import Ambiguity, AmbiguousGroup, ambiguity_of
 from mahtdiag.diagnosis.anatomy import shift_by_image
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.label_noise import noise_of_run
-from mahtdiag.diagnosis.metrics.anatomy import ANATOMY, gain_of, mean_error_px, repairs_of
+from mahtdiag.diagnosis.metrics.anatomy import ANATOMY
 from mahtdiag.diagnosis.metrics.error_units import ErrorUnit
 from mahtdiag.diagnosis.metrics.losses import KEYPOINT_SHARE, LOSSES
 from mahtdiag.diagnosis.metrics.metric import Estimate, GroupKind
-from mahtdiag.diagnosis.metrics.registry import metrics_of
-from mahtdiag.diagnosis.numbers import RunNumbers, estimate, find_number
+from mahtdiag.diagnosis.numbers import RunNumbers, find_number
+from mahtdiag.diagnosis.repairs import repairs_in
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import largest_known, mean_of_known
 from mahtdiag.reports.tables.clean_labels import clean_label_parts, mark_note, marked_name
-from mahtdiag.reports.tables.errors import PX, group_table, leading_unit, summary_table
+from mahtdiag.reports.tables.errors import MM, PX, group_table, leading_unit, summary_table
 from mahtdiag.reports.tables.failures import failures_table
 from mahtdiag.reports.tables.label_noise import disagreement_table, unmatched_parts
 from mahtdiag.reports.tables.setup import headline_parts, setup_table
@@ -117,7 +116,7 @@ def _results(
     if why:
         yield Line(f"{why}\n")
     yield summary_table(numbers, evaluated=result.evaluated, failed=result.failed, unit=unit)
-    yield from clean_label_parts(numbers, find_number(result.calibration or {}, "sigma_scale"))
+    yield from clean_label_parts(numbers, find_number(result.calibration or {}, "sigma_scale"), unit)
     noise = noise_of_run(numbers.table)
     if noise is not None:
         yield from (disagreement_table(noise), *unmatched_parts(noise))
@@ -128,7 +127,7 @@ def _results(
     rows = len(numbers.table) if everything else WORST_ROWS
     yield worst_table(numbers.table, result.loss_weights, name_width, unit=unit, most=rows)
     yield violations_table(numbers)
-    yield from (repair_table(numbers.table), level_shift_line(numbers.table))
+    yield from (repair_table(numbers.table, unit), level_shift_line(numbers.table))
     yield from ambiguity_parts(ambiguity_of(numbers.table))
     if result.calibration is not None:
         yield _calibration(result.calibration)
@@ -266,31 +265,31 @@ def violations_table(numbers: RunNumbers) -> Table:
     return table(title, columns, rows or [(ABSENT, "no rule fired", "0", "0")])
 
 
-def repair_table(run: RunTable) -> Part:
-    """What kind of mistakes there are, and what repairing each kind alone would gain."""
-    mean, repairs = mean_error_px(run), run.once(repairs_of)
-    if mean is None:
+def repair_table(run: RunTable, unit: ErrorUnit = MM) -> Part:
+    """What kind of mistakes there are, and what repairing each kind alone would gain; `unit` leads."""
+    found = repairs_in(run, unit)
+    if found is None:
         return Line("No keypoint has both a label and a prediction: nothing to compare.\n")
-    # Of all the numbers of a run these alone.
-    known = metrics_of(run.skeleton)
-    kinds = [row.error_type for row in repairs if row.error_type is not ErrorType.GOOD]
-    gains = estimate([known[gain_of(kind)] for kind in kinds], run)
+    words, keypoints = found.unit.words, sum(row.keypoints for row in found.rows)
+    without = (
+        f" Without {counted(found.left_out, 'keypoint')} whose mm are not known." if found.left_out else ""
+    )
     return table(
-        f"Error types: mean error {pixels(mean)} px over {sum(row.keypoints for row in repairs):,} keypoints",
-        ("type", "keypoints", "of all", "of error", "gain, px", "95 % interval"),
+        f"Error types: mean error {pixels(found.mean)} {words} over {keypoints:,} keypoints",
+        ("type", "keypoints", "of all", "of error", f"gain, {words}", "95 % interval"),
         (
             (
                 row.error_type.title,
                 f"{row.keypoints:,}",
                 percent(row.keypoint_share),
                 percent(row.error_share),
-                pixels(max(0.0, mean - row.repaired_mean_px)),
-                "" if row.error_type is ErrorType.GOOD else interval(gains[gain_of(row.error_type)].ci95),
+                pixels(max(0.0, found.mean - row.repaired_mean)),
+                interval(found.gains[row.error_type].ci95) if row.error_type in found.gains else "",
             )
-            for row in repairs
+            for row in found.rows
         ),
         note="Gain: of the mean error if these were repaired. Good: within 0.1 of the vertebra's width. "
-        "Level shift +1: marked one level too low.",
+        f"Level shift +1: marked one level too low.{without}",
     )
 
 

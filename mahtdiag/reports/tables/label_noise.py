@@ -97,7 +97,8 @@ def _rates(noise: LabelNoise, judged: RunTable) -> Table:
     """Success rates of the run; those below the readers' own distance measure the labels."""
     below = set(noise.below())
     rows: list[Cells] = []
-    for unit, thresholds in THRESHOLDS.items():
+    # Millimetres lead where they are known.
+    for unit, thresholds in reversed(THRESHOLDS.items()):
         floor = noise.floor(unit)
         errors = judged.error_px if unit == "px" else judged.error_mm
         known = errors[errors == errors]

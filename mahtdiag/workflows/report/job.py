@@ -121,7 +121,9 @@ def _strip(report: ReportContent, run: Run, table: RunTable, request: ReportRequ
         for row in rows
     )
     of = counted(len(table), "image")
-    return Strip(f"Worst {len(images)} of {of} by {figures.by_what}", images)
+    drawn = "Whole lines: labels; dashed: predictions; arrows: errors."
+    caption = drawn if table.labelled else "Dashed lines: predictions."
+    return Strip(f"Worst {len(images)} of {of} by {figures.by_what}", images, caption)
 
 
 def _unit(request: ReportRequest, run: Run) -> LeadingUnit | None:

@@ -13,7 +13,14 @@ from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.figures.pictures import WorstImage, cut_out_jpeg
 from mahtdiag.reports.html.page import Strip, StripImage, render_page
-from mahtdiag.reports.html.sections import WIDER, Chapter, Facts, ReportContent, anatomy_chapter
+from mahtdiag.reports.html.sections import (
+    WIDER,
+    Chapter,
+    Facts,
+    ReportContent,
+    anatomy_chapter,
+    told_at_the_top,
+)
 from mahtdiag.reports.tables.copies import copies_parts
 from mahtdiag.reports.tables.label_noise import noise_parts
 from mahtdiag.reports.tables.setup import setup_table
@@ -48,7 +55,7 @@ def write_label_report(report: AnatomyReport, file: Path, cwd: Path) -> int:
 def _chapters(content: ReportContent) -> Iterator[Chapter]:
     report = content.anatomy
     if content.setup:
-        yield Chapter("setup", "Setup", (((setup_table(content.setup),),),))
+        yield Chapter("setup", "Setup", (((setup_table(content.setup, told_at_the_top(content)),),),))
     yield anatomy_chapter(report, content.figures())
     if report.copies is not None:
         yield Chapter("copies", "Copies", ((tuple(copies_parts(report.copies, WIDER)),),))
@@ -73,7 +80,7 @@ def _strip(content: ReportContent, cwd: Path) -> Strip:
         for row in rows
     )
     title = f"Worst {len(images)} of {counted(len(table), 'image')} by {figures.by_what}"
-    return Strip(title, images)
+    return Strip(title, images, "Lines: labels.")
 
 
 def _pixels(files: RecordedFiles, name: str) -> Image | None:

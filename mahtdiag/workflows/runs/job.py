@@ -76,9 +76,8 @@ def _heads(contents: Collection[Mapping[str, object]], known: set[str]) -> list[
     """What is shown of runs: millimetres before pixels where each run that has errors knows them."""
     heads = [name for name in HEADLINE if name in known]
     measured = [content for content in contents if find_number(content, PX) is not None]
-    if MM in heads and all(find_number(content, MM) is not None for content in measured):
-        heads.sort(key=(MM, *HEADLINE).index)
-    return heads
+    first = MM if all(find_number(content, MM) is not None for content in measured) else PX
+    return sorted(heads, key=(first, *HEADLINE).index)
 
 
 def _sort(request: RunsRequest, folder: Path, heads: list[str], known: set[str]) -> str:

@@ -5,7 +5,8 @@ import pytest
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.ci.record import GateCase
-from mahtdiag.reports.html.page import look_at, verdict_of
+from mahtdiag.reports.html.opening import Ruling, verdict_of
+from mahtdiag.reports.html.page import look_at
 
 BEHIND = WorstImages("largest mean radial error", (RankedImage("a.jpg", 12.5, "px"),))
 
@@ -20,19 +21,17 @@ MISSING = case(Gate("radial_error_mm.mean", "<", 4.0), None, False)
 
 
 def test_no_gate_promises_nothing() -> None:
-    verdict = verdict_of(())
-    assert (verdict.status, verdict.failed) == ("open", ())
-    assert verdict.headline == "No gate is set: these numbers were not judged."
+    assert verdict_of(()) is None
 
 
 def test_all_passed() -> None:
-    assert verdict_of((PASSED,)).headline == "The gate passed."
-    assert verdict_of((PASSED, PASSED)).headline == "All 2 gates passed."
-    assert verdict_of((PASSED, PASSED)).status == "passed"
+    assert verdict_of((PASSED,)) == Ruling("passed", "The gate passed.", ())
+    assert verdict_of((PASSED, PASSED)) == Ruling("passed", "All 2 gates passed.", ())
 
 
 def test_failed_ones_are_put_in_words() -> None:
     verdict = verdict_of((PASSED, FAILED, MISSING))
+    assert verdict is not None
     assert (verdict.status, verdict.headline) == ("failed", "2 of 3 gates failed.")
     assert [(gate.sentence, look_at(gate.result.gate.metric), gate.worst) for gate in verdict.failed] == [
         ("radial_error_px.mean: 4.25, limit <= 4", "sort:error", BEHIND),

@@ -30,7 +30,7 @@ const cards = DATA.images.map((image, index) => {
 
 function spoken(image) {
   const codes = [...new Set(image.findings.map(([code]) => code))];
-  const said = [image.name, `mean error ${image.texts.mean} pixels`];
+  const said = [image.name, `mean error ${IN_MM ? `${image.texts.mean_mm} millimetres` : `${image.texts.mean} pixels`}`];
   if (codes.length) said.push(`violations ${codes.join(" ")}`);
   if (image.shift) said.push("marked one level off");
   return said.join(", ");
