@@ -24,7 +24,7 @@ from mahtdiag.schema.skeleton import View
 FILE_NAME = "mahtdiag.toml"
 PROJECT_FILE = "pyproject.toml"
 # Columns at which the comments of a new file begin.
-MEAN_ERROR = "radial_error_px.mean"
+MEAN_ERRORS = ("radial_error_mm.mean", "radial_error_px.mean")
 ALIGNED, GATES_ALIGNED = 34, 47
 
 
@@ -242,11 +242,12 @@ def _gates(project: ProjectFile) -> Iterator[str]:
         yield f"{setting:<{GATES_ALIGNED}}  # {gate.value:.4g} in the run"
     yield ""
     run = toml_value(project.baseline or "runs/good")
-    errors = not project.gates or any(gate.metric == MEAN_ERROR for gate in project.gates)
+    limited = {gate.metric for gate in project.gates}
+    error = next((name for name in MEAN_ERRORS if name in limited), None if limited else MEAN_ERRORS[-1])
     yield from (
         "# [gates.baseline]                # no worse than a stored run, image by image",
         f"# run = {run}",
-        f'# "{MEAN_ERROR}" = "+5 %"' if errors else '# "anatomy.images_with_violations" = "+0.02"',
+        f'# "{error}" = "+5 %"' if error else '# "anatomy.images_with_violations" = "+0.02"',
     )
 
 

@@ -33,6 +33,7 @@ class Told:
     pred_px: Floats | None = None
     size: Size = SIZE
     orientation: int = 1
+    spacing_mm: float | None = None
 
 
 def write_export_run(
@@ -64,7 +65,7 @@ def write_export_run(
         with warnings.catch_warnings():
             # The mean of no error.
             warnings.simplefilter("ignore", RuntimeWarning)
-            made = record(told.image, "c" * 64, gt_px, pred_px, 2.5, None)
+            made = record(told.image, "c" * 64, gt_px, pred_px, 2.5, told.spacing_mm)
         pixels = ImagePixels(
             bits=8, low=0.0, high=1.0, colour=0.0, orientation=told.orientation, thumbnail=""
         )

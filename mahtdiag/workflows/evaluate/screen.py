@@ -12,7 +12,6 @@ from mahtdiag.diagnosis.metrics.errors import MISS_RATE, THRESHOLDS
 from mahtdiag.diagnosis.metrics.metric import ERRORS, Estimate
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.diagnosis.numbers import RunNumbers
-from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import WorstImages, by_increase
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
@@ -27,8 +26,6 @@ from mahtdiag.schema.setup import SetupStatus
 from mahtdiag.workflows.compare.pairing import pair_runs
 from mahtdiag.workflows.evaluate.job import Evaluation
 from mahtdiag.workflows.gates.judging import gate_cases, other_notes, results_of
-
-MEAN_ERROR = "radial_error_px.mean"
 
 
 def result_of(evaluation: Evaluation) -> EvaluationResult:
@@ -81,7 +78,7 @@ def of_evaluation(evaluation: Evaluation) -> CiRecord:
         failures_allowed=evaluation.not_done is None,
         gates=gate_cases(gates, table, cache(partial(_increases, run))),
         numbers=_evaluation_numbers(evaluation.numbers, evaluation.error_unit),
-        worst=_worst(table) if evaluation.numbers else None,
+        worst=_worst(evaluation.numbers, evaluation.error_unit) if evaluation.numbers else None,
         notes=other_notes(document.notes, gates),
         setup=document.setup_entries,
         setup_wrong=evaluation.setup_wrong,
@@ -115,9 +112,12 @@ def _next_steps(evaluation: Evaluation) -> tuple[str, ...]:
     return tuple(steps)
 
 
-def _worst(table: RunTable) -> WorstImages | None:
-    """The images with the largest error; without labels, with the most severe violations."""
-    return images_behind(MEAN_ERROR if table.labelled else "anatomy.violations", table, too_high=True)
+def _worst(numbers: RunNumbers, asked: LeadingUnit | None) -> WorstImages | None:
+    """The images with the largest error in the leading unit; without labels, the most severe violations."""
+    table = numbers.table
+    unit, _ = leading_unit(asked, numbers)
+    name = f"radial_error_{unit.key}.mean" if table.labelled else "anatomy.violations"
+    return images_behind(name, table, too_high=True)
 
 
 def _increases(run: Run, baseline: str) -> WorstImages | None:

@@ -150,7 +150,7 @@ def _require_free(request: ExportRequest, writer: Writer) -> Path:
 def _columns(request: ExportRequest) -> tuple[Column[Any], ...]:
     if request.suspicious is not None:
         return COLUMNS
-    ranked = (RunTable.radial_error_px,) if request.worst is not None else ()
+    ranked = (RunTable.radial_error_px, RunTable.error_mm) if request.worst is not None else ()
     return (*PLACES, *OF_PREDICTIONS, *ranked)
 
 

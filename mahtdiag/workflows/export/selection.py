@@ -7,6 +7,7 @@ import numpy as np
 
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.suspicious_labels import suspicious_labels
+from mahtdiag.diagnosis.worst_images import mean_of_known
 from mahtdiag.errors import RunFolderError
 from mahtdiag.reports.text import counted
 
@@ -26,10 +27,12 @@ def everything(table: RunTable) -> Selection:
 
 
 def worst(table: RunTable, most: int) -> Selection:
-    """The images with the largest mean error, or, without labels, with the most severe findings."""
-    error_px = table.radial_error_px
-    if np.isfinite(error_px).any():
-        rows, words = _largest(np.nan_to_num(error_px, nan=-1.0)), "largest mean error"
+    """The images with the largest mean error, in mm where any is known; without labels, the most severe."""
+    in_mm = bool(np.isfinite(table.error_mm).any())
+    error = mean_of_known(table.error_mm) if in_mm else table.radial_error_px
+    if np.isfinite(error).any():
+        rows = _largest(np.nan_to_num(error, nan=-1.0))
+        words = "largest mean error in mm" if in_mm else "largest mean error"
         notes: tuple[str, ...] = ()
     else:
         rows, words = _largest(table.findings.image_severity()), "most severe anatomical findings"

@@ -105,6 +105,17 @@ def test_the_worst_by_mean_error(tmp_path: Path) -> None:
     assert (more.images, more.notes) == (4, ("--worst 9: 4 images in all",))
 
 
+def test_the_worst_in_millimetres_where_they_are_known(tmp_path: Path) -> None:
+    """In pixels it would be the second image; one without a spacing comes last, as it does in tables."""
+    spaced = [(2, 0.9), (9, 0.1), (1, 0.5), (99, None)]
+    told = [Told(f"{n}.png", pred_px=off(px), spacing_mm=mm) for n, (px, mm) in enumerate(spaced)]
+    write_export_run(tmp_path, told)
+    done = export(tmp_path, "coco", "out.json", worst=2)
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["0.png", "1.png"]
+    assert done.chosen == "largest mean error in mm"
+
+
 def test_the_worst_without_labels_by_findings(tmp_path: Path) -> None:
     unknown = np.full((AP.keypoints, 2), np.nan)
     swapped = spine(View.AP)
