@@ -157,7 +157,7 @@ def test_a_failed_gate_is_the_verdict_and_the_status(tmp_path: Path) -> None:
     assert report.status is ExitStatus.GATE_FAILED
     texts = " ".join(parts_of(report).texts)
     assert "1 of 2 gates failed." in texts
-    assert "anatomy.images_with_violations: 0.2500, limit <= 0.02" in texts
+    assert "anatomy.images_with_violations: 0.250, limit <= 0.02" in texts
     assert re.search(r"largest severity of violations:\s+0001.jpg", texts)
 
 
