@@ -147,6 +147,32 @@ def _share() -> Table:
     return table(f"The pass over heatmaps beside the network's, {BATCH} images of {SIDE}²", rows)
 
 
+def _layouts() -> Table:
+    """What channels last and `torch.compile` would save, each with what it costs."""
+    network = LargerNetwork(KEYPOINTS).eval().to(DEVICE)
+    images = torch.randn(BATCH, 1, SIDE, SIDE, device=DEVICE)
+
+    def forward(run: Callable[[Tensor], object]) -> object:
+        with forward_mode(DEVICE, Precision.BF16):
+            return run(images)
+
+    first = _milliseconds(lambda: forward(network))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    last = _milliseconds(lambda: forward(network))
+    compiled = torch.compile(network)
+    started = time.perf_counter()
+    forward(compiled)
+    torch.cuda.synchronize()
+    waited = time.perf_counter() - started
+    rows = [
+        milliseconds("channels first", first / 1000),
+        milliseconds("channels last", last / 1000),
+        milliseconds("channels last and compiled", _milliseconds(lambda: forward(compiled)) / 1000),
+        Figure("to compile it", f"{waited:.0f} s"),
+    ]
+    return table(f"Forward pass of the ResNet-50 U-Net, bf16, {BATCH} images of {SIDE}²", rows)
+
+
 class _Decoded:
     """Batches that were decoded before, over and over until there are `IMAGES` images."""
 
@@ -242,3 +268,4 @@ def run() -> Iterator[Table]:
     yield _memory()
     yield _share()
     yield from _end_to_end()
+    yield _layouts()
