@@ -20,6 +20,7 @@ MODULES = {
     "contents": "contents",
     "end-to-end": "end_to_end",
     "torchrun": "ranks_speed",
+    "plain-script": "plain_script",
     "gpu": "gpu_speed",
     "opening": "opening_speed",
     "overlays": "overlay_speed",
