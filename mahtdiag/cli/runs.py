@@ -18,7 +18,7 @@ Sort = Annotated[
     options.in_panel(
         RESULT,
         "--sort",
-        "Any number of run.json, best first (default: the mean error), or started, newest first.",
+        "A number of run.json or a column, best first (default: the mean error); date: newest first.",
         "METRIC",
     ),
 ]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def test_tables_show_the_pairs_and_strict_fails(sets: Desk) -> None:
     assert "Patients with images in train too: 1 (1 image)" in done.text
     assert "No image is a copy of another one of this set (3 images)." in done.text
     assert max(map(len, done.text.splitlines())) <= 80
+    # Each search is told once, when it is done, and where.
+    told = re.findall(r"^searching for copies(.*): (\d+)/(\d+),", done.err, re.MULTILINE)
+    assert told == [(" in the other set", "3", "3"), (" of the other set", "4", "4"), ("", "3", "3")]
 
 
 def test_within_a_set_and_not_at_all(sets: Desk) -> None:

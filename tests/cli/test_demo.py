@@ -184,7 +184,10 @@ def test_a_command_that_ends_otherwise_ends_the_demo(desk: Desk, monkeypatch: py
     )  # fmt: skip
     assert result.err == "error: mahtdiag-demo: `mahtdiag rules` ended with status 0, where the demo has 1\n"
     assert Path.cwd() == desk.path
-    desk.run("demo").refused("--out mahtdiag-demo: is there already; remove it, or name another folder")
+    desk.run("demo").refused(
+        "--out mahtdiag-demo: is there already, and is left as it is; "
+        "type: mahtdiag demo --out mahtdiag-demo-2"
+    )
 
 
 def test_a_folder_that_cannot_be_made(desk: Desk) -> None:
@@ -211,6 +214,6 @@ def test_the_folder_is_that_of_nobody_else(desk: Desk) -> None:
     unpack(Path("mine"), desk.path)
     before = {file: file.read_bytes() for file in (desk.path / "mine").rglob("*") if file.is_file()}
     desk.run("demo", "--out", "mine").refused(
-        "--out mine: is there already; remove it, or name another folder"
+        "--out mine: is there already, and is left as it is; type: mahtdiag demo --out mine-2"
     )
     assert {file: file.read_bytes() for file in before} == before

@@ -33,7 +33,7 @@ SHORT: Final = {
 RUNS: Final = "runs"
 """The folder whose runs commands take by their numbers alone."""
 MOST_OTHERS: Final = 8
-RUN_WIDTH, NUMBER_WIDTH, CHECKPOINT_WIDTH = 22, 11, 13
+NUMBER_WIDTH, CHECKPOINT_WIDTH, GATES_WIDTH, LEAST_NAME = 11, 13, 6, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _columns(result: RunsResult, runs: Sequence[ListedRun]) -> list[str]:
 
 def _runs_table(result: RunsResult, runs: Sequence[ListedRun], wider: int) -> Table:
     first, columns = runs[0], _columns(result, runs)
-    heads: list[str | TableColumn] = []
+    heads: list[TableColumn] = []
     for place, name in enumerate(columns):
         unit = " %" if any(run.numbers[name].unit == "share" for run in runs if name in run.numbers) else ""
         heads.append(
@@ -140,6 +140,15 @@ def _runs_table(result: RunsResult, runs: Sequence[ListedRun], wider: int) -> Ta
         )
         if not place:
             heads.append(TableColumn("95 % interval", right=True))
+    heads.append(TableColumn("gates failed", right=True, wraps="words", width=GATES_WIDTH))
+    told = [[*_numbers(run, columns)] for run in runs]
+    # The name of a run is never parted: without room there is no checkpoint, and at last an ellipsis.
+    numbers_width = sum(map(_width, heads, zip(*told, strict=True)))
+    digits = max(len(str(run.number)) for run in runs)
+    room = STANDARD_WIDTH + wider - digits - 1 - numbers_width
+    checkpoint_width = CHECKPOINT_WIDTH + wider // 2
+    names = [_name(result, run, STANDARD_WIDTH + wider) for run in runs]
+    with_checkpoint = max(map(len, names)) <= room - checkpoint_width - 1
     notes = [f"by {result.sort}"]
     notes += ["*: images failed"] if any(run.failed for run in runs) else []
     notes += ["unfinished: as far as it got"] if any(not run.finished for run in runs) else []
@@ -147,25 +156,40 @@ def _runs_table(result: RunsResult, runs: Sequence[ListedRun], wider: int) -> Ta
         f"{one_line(first.data)}: {first.view} view, {counted(first.images, 'image')}",
         (
             TableColumn("#", right=True),
-            TableColumn("run", wraps="anywhere", most=RUN_WIDTH + wider // 2),
+            TableColumn("run"),
             *heads,
-            TableColumn("gates failed", right=True, wraps="words", width=6),
-            TableColumn("checkpoint", most=CHECKPOINT_WIDTH + wider // 2),
+            *((TableColumn("checkpoint", most=checkpoint_width),) if with_checkpoint else ()),
         ),
-        ([*_cells(result, run, columns, CHECKPOINT_WIDTH + wider // 2)] for run in runs),
+        (
+            (
+                str(run.number),
+                Cell(_name(result, run, max(room, LEAST_NAME)), Style.PLAIN if run.finished else Style.DIM),
+                *numbers,
+                *((_checkpoint(run, checkpoint_width),) if with_checkpoint else ()),
+            )
+            for run, numbers in zip(runs, told, strict=True)
+        ),
         note="; ".join(notes),
         dense=True,
     )
 
 
-def _cells(
-    result: RunsResult, run: ListedRun, columns: Sequence[str], checkpoint_width: int
-) -> Iterator[str | Cell]:
-    yield str(run.number)
+def _width(column: TableColumn, cells: Sequence[str | Cell]) -> int:
+    """How wide a column is, with the space before it."""
+    words = column.name.split() if column.wraps == "words" else [column.name]
+    texts = [*words, *(cell.text if isinstance(cell, Cell) else cell for cell in cells)]
+    return 1 + (column.width or min(column.most or STANDARD_WIDTH, max(map(len, texts))))
+
+
+def _name(result: RunsResult, run: ListedRun, room: int) -> str:
+    """What a run is called, shortened in the middle, and what is said of it."""
     marks = (" *" if run.failed else "") + (" (latest)" if run.latest else "")
-    state = "" if run.finished else f" (unfinished, {run.evaluated + run.failed} of {run.images})"
-    name = run.run.removeprefix(f"{result.folder.rstrip('/')}/")
-    yield Cell(f"{one_line(name)}{marks}{state}", Style.PLAIN if run.finished else Style.DIM)
+    marks += "" if run.finished else f" (unfinished, {run.evaluated + run.failed} of {run.images})"
+    name = one_line(run.run.removeprefix(f"{result.folder.rstrip('/')}/"))
+    return f"{shorten(name, max(LEAST_NAME, room - len(marks)))}{marks}"
+
+
+def _numbers(run: ListedRun, columns: Sequence[str]) -> Iterator[str | Cell]:
     for place, column in enumerate(columns):
         found = run.numbers.get(column)
         yield ABSENT if found is None else in_unit(found.value, found.unit)
@@ -173,8 +197,11 @@ def _cells(
             yield ABSENT if found is None else interval(found.ci95, found.scale)
     failed = f"{len(run.gates_failed)}/{run.gates}"
     yield Cell(failed, Style.BAD if run.gates_failed else Style.GOOD) if run.gates else ABSENT
+
+
+def _checkpoint(run: ListedRun, width: int) -> str:
     names = ",".join(PurePath(part).name for part in run.checkpoint.split(","))
-    yield shorten(one_line(names), checkpoint_width)
+    return shorten(one_line(names), width)
 
 
 def runs_content(result: RunsResult) -> dict[str, Json]:

@@ -158,11 +158,14 @@ def _proposed(a: Pixels, b: Pixels | None, progress: Progress) -> list[_Proposed
 
 def _searched(a: Pixels, b: Pixels | None, turned: bool, progress: Progress) -> Iterator[Candidate]:
     first, second = (b, a) if turned and b is not None else (a, b)
-    progress.start("searching for copies", len(first))
+    where = "" if b is None else " of the other set" if turned else " in the other set"
+    progress.start(f"searching for copies{where}", len(first))
     before = 0
     try:
         for done, found in search(first, second):
-            progress.advance(done - before)
+            # What is found at last comes after the last row.
+            if done > before:
+                progress.advance(done - before)
             before = done
             yield from found
     finally:

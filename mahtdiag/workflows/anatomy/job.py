@@ -26,7 +26,7 @@ from mahtdiag.reports.ci.record import CiRecord, NumberRow
 from mahtdiag.reports.text import counted, percent
 from mahtdiag.runs.files import write_file
 from mahtdiag.runs.reading import Run, open_run
-from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice
+from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice, OverlayStyle
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -67,7 +67,7 @@ class AnatomyRequest:
     `pictures`: whether anything is drawn: plots and overlays into the run folder, overlays of labels into
     `out`. `overlays`: which of the judged images; None: the worst. `copies`: whether images of the set are
     held against each other and those of `against`; `strict_copies`: one that is found fails the judgement.
-    `labels2`: a second labelling of the images. `facing` None takes what the settings say.
+    `labels2`: a second labelling of the images. `overlay_style` and `facing` None take what the settings say.
     """
 
     settings: Settings
@@ -86,6 +86,12 @@ class AnatomyRequest:
     strict_copies: bool = False
     facing: FacingSide | None = None
     data_format: str | None = None
+    overlay_style: OverlayStyle | None = None
+
+    @property
+    def style(self) -> OverlayStyle:
+        """How overlays are drawn."""
+        return self.overlay_style or self.settings.evaluate.overlay_style or OverlayStyle.PANEL
 
     def rules(self) -> tuple[Rule, ...]:
         """The rules to check. Raises UsageError for a code that matches none."""
@@ -202,8 +208,9 @@ def _with_overlays(
     if chosen and not (request.cwd / run.document.data.path).exists():
         return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
     subjects = subjects_of_run(run, table, chosen)
+    folder = run.path / FOLDER / OVERLAYS
     notes = draw_judged(
-        subjects, run.view, run.path / FOLDER / OVERLAYS, request.cwd, progress, labels_judged=False
+        subjects, run.view, folder, request.cwd, progress, labels_judged=False, style=request.style
     )
     return replace(report, notes=(*report.notes, *notes))
 
@@ -262,7 +269,9 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
     if request.pictures and request.out is not None:
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
-        drawn = draw_judged(subjects, dataset.view, out, request.cwd, progress, labels_judged=True)
+        drawn = draw_judged(
+            subjects, dataset.view, out, request.cwd, progress, labels_judged=True, style=request.style
+        )
         report = replace(report, notes=(*report.notes, *drawn))
     if request.labels2 is not None:
         second = _second(request, request.labels2, dataset.view)

@@ -13,7 +13,7 @@ from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.runs.reading import Run
-from mahtdiag.schema.choices import ImageChoice
+from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults, Sample
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.pictures import (
@@ -123,6 +123,7 @@ def draw_judged(
     progress: Progress,
     *,
     labels_judged: bool,
+    style: OverlayStyle = OverlayStyle.PANEL,
 ) -> tuple[str, ...]:
     """Draw the overlays into a folder, and say in notes how many, or why not.
 
@@ -132,7 +133,7 @@ def draw_judged(
     problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
     if problems and not there:
         return overlay_notes(0, problems, folder)
-    overlay = partial(_overlay, view=view, labels_judged=labels_judged)
+    overlay = partial(_overlay, view=view, labels_judged=labels_judged, style=style)
     tasks = [(picture_name(subject.record.image), subject) for subject in there]
     progress.start("overlays", len(there))
     try:
@@ -147,8 +148,10 @@ def draw_judged(
     return overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
 
 
-def _overlay(subject: Subject, *, view: View, labels_judged: bool) -> bytes | None:
+def _overlay(subject: Subject, *, view: View, labels_judged: bool, style: OverlayStyle) -> bytes | None:
     """The picture of one image; None where it is gone or another one now."""
     record = subject.record
     image = image_of([subject.path], record.image, subject.sha256, upright=subject.upright)
-    return None if image is None else overlay_of(image, record, view.skeleton, labels_judged=labels_judged)
+    if image is None:
+        return None
+    return overlay_of(image, record, view.skeleton, labels_judged=labels_judged, style=style)

@@ -1,9 +1,12 @@
 """`demo`: a small sample that travels with the package, and the commands that are typed on it."""
 
+import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -60,8 +63,15 @@ def unpack(out: Path, cwd: Path) -> None:
         reason = error.strerror or str(error)
         raise UsageError(f"--out {out}: cannot be read ({reason}); name another folder") from error
     if taken:
-        raise UsageError(f"--out {out}: is there already; remove it, or name another folder")
+        typed = f"mahtdiag demo --out {shlex.quote(str(_free(out, cwd)))}"
+        raise UsageError(f"--out {out}: is there already, and is left as it is; type: {typed}")
     write_named_folder("--out", out, dict(_unpacked()), cwd)
+
+
+def _free(out: Path, cwd: Path) -> Path:
+    """The first name of its kind that is nobody's: `mahtdiag-demo-2`."""
+    names = (out.with_name(f"{out.name or 'demo'}-{number}") for number in count(2))
+    return next(name for name in names if not os.path.lexists(cwd / name))
 
 
 def _unpacked() -> Iterator[tuple[str, bytes]]:

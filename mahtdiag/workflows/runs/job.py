@@ -1,7 +1,7 @@
 """`runs`: the runs of a folder beside each other, best first, and what else is in it."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from mahtdiag.diagnosis.metrics.metric import Better
 from mahtdiag.diagnosis.metrics.registry import metric_of, nearest_name, without_section
 from mahtdiag.diagnosis.numbers import HEADLINE, find_interval, find_number, paths_of
 from mahtdiag.errors import RunFolderError, UsageError
-from mahtdiag.reports.tables.runs import MM, PX, ListedNumber, ListedRun, OtherFolder, RunsResult
+from mahtdiag.reports.tables.runs import MM, PX, SHORT, ListedNumber, ListedRun, OtherFolder, RunsResult
 from mahtdiag.reports.text import one_line
 from mahtdiag.runs.reading import (
     DOCUMENT,
@@ -23,6 +23,24 @@ from mahtdiag.runs.reading import (
 )
 
 STARTED = "started"
+BY_ITSELF: Mapping[str, Callable[[ListedRun], float | str]] = {
+    STARTED: lambda run: -run.started.timestamp(),
+    "number": lambda run: float(run.number),
+    "run": lambda run: run.run,
+    "gates": lambda run: float(len(run.gates_failed)),
+    "checkpoint": lambda run: run.checkpoint,
+}
+"""What else than a number of a run puts runs into an order."""
+ALSO: Mapping[str, str] = {
+    **{heading.lower(): name for name, heading in SHORT.items()},
+    "date": STARTED,
+    "age": STARTED,
+    "#": "number",
+    "name": "run",
+    "gates failed": "gates",
+    "impossible": "anatomy.images_with_violations",
+}
+"""Headings of the columns, and other words for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +102,8 @@ def _sort(request: RunsRequest, folder: Path, heads: list[str], known: set[str])
     """The number that puts the runs into their order, or `started`."""
     if request.sort is None:
         return next(iter(heads), STARTED)
-    sort = without_section(request.sort)
-    if sort == STARTED or sort in known:
+    sort = without_section(ALSO.get(request.sort.lower(), request.sort))
+    if sort in BY_ITSELF or sort in known:
         return sort
     why = f"--sort {request.sort}: no run in {folder} has this number"
     near = None if metric_of(sort) else nearest_name(sort, known)
@@ -168,7 +186,7 @@ def _listed(run: Run, number: int, *, is_latest: bool) -> ListedRun:
 def _numbers(content: dict[str, object], names: Sequence[str]) -> dict[str, ListedNumber]:
     found = {}
     for name in names:
-        value = find_number(content, name) if name != STARTED else None
+        value = find_number(content, name) if name not in BY_ITSELF else None
         if value is not None:
             metric = metric_of(name)
             unit, label = ("", name) if metric is None else (metric.unit, metric.label)
@@ -181,12 +199,11 @@ def _ranked(runs: Sequence[ListedRun], sort: str) -> Iterator[ListedRun]:
     metric = metric_of(sort)
     sign = -1.0 if metric is not None and metric.better is Better.HIGHER else 1.0
 
-    def place(run: ListedRun) -> tuple[bool, bool, float]:
-        value = -run.started.timestamp() if sort == STARTED else None
+    def place(run: ListedRun) -> tuple[bool, bool, float | str]:
+        if sort in BY_ITSELF:
+            return not run.finished, False, BY_ITSELF[sort](run)
         number = run.numbers.get(sort)
-        if number is not None:
-            value = sign * number.value
-        return not run.finished, value is None, 0.0 if value is None else value
+        return not run.finished, number is None, 0.0 if number is None else sign * number.value
 
     newest: dict[object, float] = {}
     for run in runs:

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mahtdiag.config.settings import Settings
+from mahtdiag.config.settings import EvaluateSettings, Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.errors import UsageError
 from mahtdiag.runs.reading import open_run
-from mahtdiag.schema.choices import ImageChoice
+from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
 from mahtdiag.workflows.anatomy.overlays import Subject, draw_judged, subjects_of_run, worst_judged
@@ -85,7 +85,26 @@ def test_the_worst_are_drawn_by_name(tmp_path: Path, run: Path) -> None:
     notes = draw_judged(chosen, View.AP, folder, tmp_path, NoProgress(), labels_judged=False)
     assert notes == ("2 overlays in runs/a/anatomy/overlays",)
     assert sorted(path.name for path in folder.iterdir()) == ["0001.png", "0003.png"]
-    assert cv2.imread(str(folder / "0001.png")) is not None
+    with_panel = cv2.imread(str(folder / "0001.png"))
+    paper = OverlayStyle.PAPER
+    draw_judged(chosen, View.AP, folder, tmp_path, NoProgress(), labels_judged=False, style=paper)
+    alone = cv2.imread(str(folder / "0001.png"))
+    assert with_panel is not None
+    assert alone is not None
+    assert with_panel.shape[1] > with_panel.shape[0] > 0
+    assert alone.shape[1] < with_panel.shape[1]
+
+
+@pytest.mark.parametrize(("asked", "set_to", "drawn"), [
+    (None, None, OverlayStyle.PANEL), (None, OverlayStyle.PAPER, OverlayStyle.PAPER),
+    (OverlayStyle.PANEL, OverlayStyle.PAPER, OverlayStyle.PANEL),
+])  # fmt: skip
+def test_the_style_is_that_of_the_option_then_of_the_settings(
+    tmp_path: Path, asked: OverlayStyle | None, set_to: OverlayStyle | None, drawn: OverlayStyle
+) -> None:
+    settings = Settings(evaluate=EvaluateSettings(overlay_style=set_to))
+    request = AnatomyRequest(settings, None, None, None, None, None, True, tmp_path, overlay_style=asked)
+    assert request.style is drawn
 
 
 def test_no_picture_of_an_earlier_judgement_stays(tmp_path: Path) -> None:

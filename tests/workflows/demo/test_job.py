@@ -90,7 +90,9 @@ def test_what_is_there_stays(tmp_path: Path, there: str) -> None:
         (taken / "mine").write_text("mine")
     with pytest.raises(UsageError) as refused:
         unpack(Path("demo"), tmp_path)
-    assert refused.value.problems == ("--out demo: is there already; remove it, or name another folder",)
+    assert refused.value.problems == (
+        "--out demo: is there already, and is left as it is; type: mahtdiag demo --out demo-2",
+    )
     left = [file.name for file in tmp_path.rglob("*")]
     assert sorted(left) == (["demo", "mine"] if there == "a folder with something" else ["demo"])
 

@@ -6,10 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.reports.tables.runs import RunsResult, runs_content, runs_parts
-from mahtdiag.reports.tables.table import Line, Table
+from mahtdiag.reports.tables.table import Line, Table, printable
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import list_runs, open_run
 from mahtdiag.workflows.runs.job import RunsRequest, rank_runs
@@ -192,6 +193,43 @@ def test_tables_are_for_80_columns_and_name_what_comes_next(desk: Path) -> None:
     assert isinstance(last, Line)
     assert last.text == "next: mahtdiag compare 'my runs/1' 'my runs/3'"
     assert open_run(Path("my runs/3"), desk).path == desk / "my runs" / "b"
+
+
+def test_every_column_that_is_shown_can_be_sorted_by(desk: Path) -> None:
+    newest = [run.run for run in ranked(desk, sort="started").runs]
+    assert [run.run for run in ranked(desk, sort="date").runs] == newest
+    for heading, name in (
+        ("mean px", "radial_error_px.mean"), ("mean mm", "radial_error_mm.mean"),
+        ("MACE", "calibration.mace"),
+        ("impossible %", "anatomy.images_with_violations"), ("#", "number"), ("gates failed", "gates"),
+        ("run", "run"), ("checkpoint", "checkpoint"),
+    ):  # fmt: skip
+        assert ranked(desk, sort=heading).sort == name
+    _, *of_ap = ranked(desk, sort="run").runs
+    assert [run.run for run in of_ap] == sorted(run.run for run in of_ap)
+    _, *of_ap = ranked(desk, sort="gates").runs
+    failed = [len(run.gates_failed) for run in of_ap]
+    assert failed == sorted(failed)
+    assert len(set(failed)) > 1
+
+
+@pytest.mark.parametrize("name", ["20261121T101500Z-mahtnet-ap", "x" * 120])
+def test_names_of_runs_stay_in_their_line(desk: Path, name: str) -> None:
+    """Without room the checkpoint is left out first, and then the name is shortened in the middle."""
+    (desk / "runs" / "a").rename(desk / "runs" / name)
+    for wide in (80, 200):
+        printed = _printed_at(desk, wide)
+        assert max(map(len, printed.splitlines())) <= wide
+        begun = [line for line in printed.splitlines() if name[:6] in line]
+        assert len(begun) == 1
+        assert (name in begun[0]) is (len(name) < wide - 45)
+
+
+def _printed_at(desk: Path, wide: int) -> str:
+    console = Console(width=wide, no_color=True)
+    with console.capture() as printed:
+        console.print(printable(runs_parts(ranked(desk), wide)))
+    return printed.get()
 
 
 @pytest.mark.slow
