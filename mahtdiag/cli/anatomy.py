@@ -121,7 +121,8 @@ def anatomy_command(
     with ci_results("anatomy", junit, markdown, output_format) as ci:
         settings = read_settings(config, cwd)
 
-        from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy, of_anatomy
+        from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
+        from mahtdiag.workflows.anatomy.screen import of_anatomy
 
         ci.begin_work()
         request = AnatomyRequest(
