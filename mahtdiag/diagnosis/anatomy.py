@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.bodies import BodyErrors, fit_body_pairs
+from mahtdiag.anatomy.bodies import BodyErrors
 from mahtdiag.anatomy.findings import Findings
-from mahtdiag.anatomy.pairs import Block, PointPairs
 from mahtdiag.anatomy.rules import Rule
 from mahtdiag.anatomy.systematic import SystematicError, fit_pairs
 from mahtdiag.anatomy.systematic_words import explain_bodies, explain_systematic_error
 from mahtdiag.diagnosis.ambiguity import Ambiguity, ambiguity_of
+from mahtdiag.diagnosis.body_errors import bodies_of, pairs_of
 from mahtdiag.diagnosis.copies import CopySearch
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.measured import Measured, measure_run
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.suspicious_labels import SuspiciousLabels, suspicious_labels
-from mahtdiag.schema.choices import FacingSide, HeatmapFlag
+from mahtdiag.schema.choices import FacingSide
 from mahtdiag.schema.records import Failure, Finding, RuleGroup
 from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -251,11 +251,11 @@ def diagnose_predictions(table: RunTable, facing: FacingSide | None = None) -> P
     `facing`: the anterior side of all lateral images, where that was said. What is shared is not asked of
     heatmaps without a peak: their place is the middle of the map.
     """
-    in_px, in_cells = fit_pairs(_pairs(table, in_cells=False), table.units), None
+    in_px, in_cells = fit_pairs(pairs_of(table, in_cells=False), table.units), None
     if table.conditions.frames is not None:
-        in_cells = fit_pairs(_pairs(table, in_cells=True), table.units)
+        in_cells = fit_pairs(pairs_of(table, in_cells=True), table.units)
     sentence = explain_systematic_error(in_px, in_cells) if in_px else None
-    bodies = fit_body_pairs(_pairs(table, in_cells=False), table.units)
+    bodies = table.once(bodies_of)
     return PredictionDiagnosis(
         in_px=in_px,
         in_cells=in_cells,
@@ -266,17 +266,3 @@ def diagnose_predictions(table: RunTable, facing: FacingSide | None = None) -> P
         ambiguity=ambiguity_of(table),
         suspicious=suspicious_labels(table),
     )
-
-
-def _pairs(table: RunTable, *, in_cells: bool) -> PointPairs:
-    """Predictions, NaN where a heatmap has no peak, and labels: original pixels, or heatmap cells."""
-
-    def blocks() -> Iterator[Block]:
-        for part in table.parts():
-            flat = (part.flags.astype(np.int64) & int(HeatmapFlag.FLAT)) != 0
-            pred_px = np.where(flat[..., None], np.nan, part.pred_px)
-            both = (part.in_cells(pred_px), part.in_cells(part.gt_px)) if in_cells else (pred_px, part.gt_px)
-            if both[0] is not None and both[1] is not None:
-                yield both[0], both[1]
-
-    return PointPairs(len(table), blocks)

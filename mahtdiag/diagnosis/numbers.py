@@ -13,6 +13,7 @@ from mahtdiag.diagnosis.metrics.measures import (
     RootMean,
     Sums,
     Terms,
+    ToldWithInterval,
     Total,
     by_image,
     count_by_image,
@@ -123,6 +124,8 @@ def _estimate(metric: Metric, table: RunTable, sums: Mapping[Terms, Sums]) -> Es
         value = metric.value(table)
         if isinstance(measure, Quantile) and value is not None:
             interval = _of_quantile(measure, value, table)
+        elif isinstance(measure, ToldWithInterval) and value is not None:
+            interval = measure.interval(table)
     return None if value is None else Estimate(value, interval, count)
 
 

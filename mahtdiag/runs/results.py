@@ -139,6 +139,9 @@ _RECORDS: Mapping[Path, _Record] = {
         "are exact ones of a share of images.",
         ("violations", "images_with_violations", "images_with_violations_ci95"),
     ),
+    ("anatomy", "body_scale"): _Record(
+        "BodyScale", "Predicted over labelled width and height of vertebral bodies, from 20 patients on."
+    ),
     ("anatomy", "by_code", ANY_KEY): _Record("CodeCounts", "How often one rule fired."),
     ("anatomy", "vertebrae", ANY_KEY): _Record(
         "VertebraViolations",

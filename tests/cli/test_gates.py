@@ -67,6 +67,8 @@ def test_every_number_of_a_run_is_known_with_its_interval(desk: Desk, view: str,
     shares = {"calibration.aleatoric_share", "calibration.epistemic_share"}
     # And six images do not tell what chance does.
     shares |= {"calibration.mace_by_chance", "calibration.mace_by_chance_most", "anatomy.suspicious_labels"}
+    # Nor how large bodies are predicted.
+    shares |= {"anatomy.body_scale.width", "anatomy.body_scale.height"}
     # Nothing was asked about what heatmaps expect.
     shares |= {"expected_error_px", "clean_labels.expected_error_px"}
     shares |= {"calibration.expected_error.ratio", "calibration.expected_error.spearman"}

@@ -21,6 +21,7 @@ Values = Floats | Bools | NDArray[np.int64]
 Columns = tuple[NDArray[np.floating], NDArray[np.floating]]
 """What is summed over the images of run A and of run B, `[N, C]` each."""
 
+Interval = tuple[float, float]
 Sums = tuple[Floats, NDArray[np.int64]]
 """Sum and number of the known values of each image, `[N]`."""
 
@@ -273,6 +274,27 @@ class Told:
     """A number that the whole table tells at once."""
 
     value: Callable[[RunTable], float | None]
+
+    def paired(self, _: TwoRuns) -> Paired | None:
+        """Never."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ToldWithInterval:
+    """A number that the whole table tells at once, with its own 95 % interval."""
+
+    told: Callable[[RunTable], tuple[float, Interval] | None]
+
+    def value(self, table: RunTable) -> float | None:
+        """The number; None where it is not known."""
+        found = self.told(table)
+        return None if found is None else found[0]
+
+    def interval(self, table: RunTable) -> Interval | None:
+        """Its interval."""
+        found = self.told(table)
+        return None if found is None else found[1]
 
     def paired(self, _: TwoRuns) -> Paired | None:
         """Never."""

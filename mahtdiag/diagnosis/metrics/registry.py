@@ -13,6 +13,7 @@ from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.ambiguity import by_diffuse, by_two_peaks
 from mahtdiag.diagnosis.metrics.anatomy import anatomy_metrics, error_type_metrics
+from mahtdiag.diagnosis.metrics.bodies import body_metrics
 from mahtdiag.diagnosis.metrics.calibration import behind_sigma, calibration_metrics
 from mahtdiag.diagnosis.metrics.clean_labels import clean_label_metrics
 from mahtdiag.diagnosis.metrics.errors import error_metrics
@@ -39,6 +40,7 @@ FAMILIES: tuple[Family, ...] = (
     clean_label_metrics,
     loss_metrics,
     anatomy_metrics,
+    body_metrics,
     error_type_metrics,
     calibration_metrics,
 )

@@ -51,7 +51,10 @@ if TYPE_CHECKING:
     from mahtdiag.workflows.second_labels import OtherSet
 
 FOLDER = GATES = "anatomy"
-OF_RUN = ("anatomy.level_shifts", "anatomy.suspicious_labels")
+OF_RUN = (
+    *("anatomy.level_shifts", "anatomy.suspicious_labels"),
+    *("anatomy.body_scale.width", "anatomy.body_scale.height"),
+)
 
 
 @dataclass(frozen=True, slots=True)
