@@ -57,6 +57,7 @@ def test_neither_larger_nor_smaller_is_better() -> None:
     metric = metric_of(WIDTH)
     assert metric is not None
     assert str(metric.better) == "neither"
+    assert metric.fewest == 20
     assert metric.paired(None) is None  # type: ignore[arg-type]
 
 

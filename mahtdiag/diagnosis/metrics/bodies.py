@@ -29,7 +29,7 @@ def body_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
             label=f"{name} of bodies, predicted/labelled",
             group=everything(skeleton),
             better=Better.NEITHER,
-            measure=ToldWithInterval(_scale(of)),
+            measure=ToldWithInterval(_scale(of), FEWEST_UNITS),
             interval=IntervalKind.MEAN,
             need=FEW,
             behind=partial(_by_size, name),

@@ -282,9 +282,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class ToldWithInterval:
-    """A number that the whole table tells at once, with its own 95 % interval."""
+    """A number that the whole table tells at once, with its own 95 % interval, from `fewest` units on."""
 
     told: Callable[[RunTable], tuple[float, Interval] | None]
+    fewest: int
 
     def value(self, table: RunTable) -> float | None:
         """The number; None where it is not known."""

@@ -184,7 +184,9 @@ class Metric:
     @property
     def fewest(self) -> int:
         """Units, patients or images, below which it has no interval."""
-        level = getattr(self.measure, "level", None)
+        level, own = getattr(self.measure, "level", None), getattr(self.measure, "fewest", None)
+        if isinstance(own, int):
+            return own
         return self.interval.fewest if level is None else fewest_for(level)
 
     def value(self, table: RunTable) -> float | None:

@@ -5,7 +5,7 @@ from mahtdiag.anatomy.systematic import Fitted
 from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.measurements import known_interval, known_value
 from mahtdiag.reports.tables.table import Cells, Style, Table, table
-from mahtdiag.reports.text import counted, interval, number
+from mahtdiag.reports.text import counted, in_unit, interval
 
 CORNERS = ("UL", "UR", "LL", "LR")
 NOTHING = "No size of vertebrae whose repair would save error for certain."
@@ -14,12 +14,12 @@ NOTHING = "No size of vertebrae whose repair would save error for certain."
 def bodies_table(bodies: BodyErrors, sentence: str | None) -> Table:
     """Predicted over labelled size, what undoing it saves, and the mean error of every corner."""
     rows: list[Cells | None] = [
-        (f"{name}, predicted/labelled", *_cells(axis.scale, 4), *_cells(axis.gain, 2, 100.0))
+        (f"{name}, predicted/labelled", *_cells(axis.scale, ""), *_cells(axis.gain, "share"))
         for name, axis in (("width", bodies.width), ("height", bodies.height))
     ]
-    rows += [("both undone", "", "", *_cells(bodies.gain, 2, 100.0)), None]
+    rows += [("both undone", "", "", *_cells(bodies.gain, "share")), None]
     rows += [
-        (f"{name} {way}, % of width", *_cells(value, 3), "", "")
+        (f"{name} {way}, % of width", *_cells(value, "%"), "", "")
         for name, corner in zip(CORNERS, bodies.corners, strict=True)
         for way, value in zip(("right", "down"), corner, strict=True)
     ]
@@ -33,9 +33,9 @@ def bodies_table(bodies: BodyErrors, sentence: str | None) -> Table:
     )
 
 
-def _cells(value: Fitted, digits: int, scale: float = 1.0) -> tuple[str, str]:
-    ends = interval((value.low, value.high), scale, digits)
-    return number(scale * value.value, digits), ends
+def _cells(value: Fitted, unit: str) -> tuple[str, str]:
+    ends = interval((value.low, value.high), 100.0 if unit == "share" else 1.0)
+    return in_unit(value.value, unit), ends
 
 
 def bodies_content(bodies: BodyErrors | None, sentence: str | None) -> Json:

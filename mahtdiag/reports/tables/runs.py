@@ -135,8 +135,9 @@ def _runs_table(result: RunsResult, runs: Sequence[ListedRun], wider: int) -> Ta
     heads: list[TableColumn] = []
     for place, name in enumerate(columns):
         unit = " %" if any(run.numbers[name].unit == "share" for run in runs if name in run.numbers) else ""
+        title = SHORT.get(name, f"{name}{unit}")
         heads.append(
-            TableColumn(SHORT.get(name, f"{name}{unit}"), right=True, wraps="words", most=NUMBER_WIDTH)
+            TableColumn(title, right=True, wraps="words" if name in SHORT else "anywhere", most=NUMBER_WIDTH)
         )
         if not place:
             heads.append(TableColumn("95 % interval", right=True))
