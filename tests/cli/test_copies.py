@@ -84,7 +84,7 @@ def test_tables_show_the_pairs_and_strict_fails(sets: Desk) -> None:
     assert max(map(len, done.text.splitlines())) <= 80
     # Each search is told once, when it is done, and where.
     told = re.findall(r"^searching for copies(.*): (\d+)/(\d+),", done.err, re.MULTILINE)
-    assert told == [(" in the other set", "3", "3"), (" of the other set", "4", "4"), ("", "3", "3")]
+    assert told == [(" in the other set", "3", "3"), (" of the other set", "5", "5"), ("", "3", "3")]
 
 
 def test_within_a_set_and_not_at_all(sets: Desk) -> None:
