@@ -296,10 +296,13 @@ class PartFiles:
     def merge(self, images: Path, keypoints: Path) -> tuple[int, int]:
         """Writes all parts into two tables; returns their numbers of rows."""
         rows = IMAGES_PER_ROW_GROUP, IMAGES_PER_ROW_GROUP * self.view.skeleton.keypoints
-        return (
+        written = (
             write_table(images, self.images(), images_schema(self.view), rows[0]),
             write_table(keypoints, self.keypoints(), keypoints_schema(self.view), rows[1]),
         )
+        # What comes next is made of other arrays.
+        pa.default_memory_pool().release_unused()
+        return written
 
 
 def _require_order(rows: pa.Table, after: str, path: Path) -> str:
@@ -320,11 +323,21 @@ def _row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
         count += table.num_rows
         while count >= rows:
             joined = pa.concat_tables(held)
-            yield joined.slice(0, rows).combine_chunks()
             held = [joined.slice(rows)]
+            columns = joined.slice(0, rows).columns
+            del joined
+            yield _in_one_piece(columns, held[0].schema)
             count -= rows
     if count:
         yield pa.concat_tables(held).combine_chunks()
+
+
+def _in_one_piece(columns: "list[pa.ChunkedArray[Any]]", schema: pa.Schema) -> pa.Table:
+    """A table of these columns, each of which is let go of once it is in one piece."""
+    arrays = []
+    while columns:
+        arrays.append(columns.pop(0).combine_chunks())
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def write_table(path: Path, tables: Iterable[pa.Table], schema: pa.Schema, rows: int | None = None) -> int:
