@@ -1,6 +1,6 @@
 """The same numbers per keypoint, vertebra, corner, axis, view or subgroup: the worst groups first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.by_chance import MIN_UNITS, MaceByChance, by_group
 from mahtdiag.calibration.scores import FloatArray, IntArray, Points
-from mahtdiag.calibration.sums import Sums, numbers
+from mahtdiag.calibration.sums import COLUMNS, Sums, numbers
 
 MIN_KEYPOINTS = 20
 _SHOWN = ("mace", "sigma_scale", "bias_x", "bias_y", "sharpness_px", "nll", "crps_px")
@@ -98,12 +98,7 @@ def group_calibration(
     others = iter(sums.by_other)
     for grouping in groupings:
         count, codes = len(grouping.names), _codes_of_points(points, grouping)
-        if grouping.over == "both":
-            total = next(others)
-        else:
-            total = _add_up(
-                sums.by_keypoint if grouping.over == "keypoint" else sums.by_image, grouping.codes, count
-            )
+        total = next(others) if grouping.over == "both" else _add_up(sums, grouping, count)
         chances = list(by_group(size, points.unit, codes, count))
         images = _images_by_group(points, codes, count)
         found += _groups_of_kind(grouping.kind, grouping.names, total, images, chances)
@@ -116,8 +111,12 @@ def _codes_of_points(points: Points, grouping: Grouping) -> IntArray:
     return grouping.codes if grouping.over == "both" else grouping.codes[places[grouping.over]]
 
 
-def _add_up(sums: FloatArray, codes: IntArray, groups: int) -> FloatArray:
-    return np.stack([np.bincount(codes, column, groups) for column in sums.T], axis=1)
+def _add_up(sums: Sums, grouping: Grouping, groups: int) -> FloatArray:
+    of = sums.by_image
+    columns: Iterable[FloatArray] = (
+        sums.by_keypoint.T if grouping.over == "keypoint" else map(of.column, range(COLUMNS))
+    )
+    return np.stack([np.bincount(grouping.codes, column, groups) for column in columns], axis=1)
 
 
 def _images_by_group(points: Points, codes: IntArray, groups: int) -> list[int]:

@@ -1,13 +1,12 @@
 """95 % intervals of all calibration numbers, from the same sums over units that the numbers are read from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mahtdiag.calibration.ranking import Ranked, rank_bins, spearman_influence
 from mahtdiag.calibration.scores import (
-    COVERAGE_LEVELS,
     LEVELS,
     FloatArray,
     IntArray,
@@ -16,13 +15,23 @@ from mahtdiag.calibration.scores import (
     mean_absolute_gap,
     root_mean_square_gap,
 )
-from mahtdiag.calibration.sums import Numbers, numbers
+from mahtdiag.calibration.sums import (
+    AXIS_COLUMNS,
+    CURVE,
+    NAMED,
+    POINTS,
+    RADIAL_COLUMNS,
+    Numbers,
+    SumsByImage,
+    numbers,
+)
 from mahtdiag.statistics.intervals import (
     FEWEST_OF_SQUARES,
     Interval,
     by_unit,
     estimate_interval,
     gap_interval,
+    gap_interval_of,
     jackknife,
     mean_interval,
     share_interval,
@@ -56,7 +65,7 @@ class Intervals:
 
 def find_intervals(
     points: Points,
-    sums: FloatArray,
+    sums: SumsByImage,
     ranking: dict[str, float | None],
     sigma: Ranked,
     error: Ranked,
@@ -65,33 +74,40 @@ def find_intervals(
 ) -> Intervals | None:
     """The interval of every number over units, patients or images; None with fewer than 2.
 
-    `sums`: [images, columns] from `sums.sums_of`. `ranking`: estimates of spearman, ause and ence.
+    `sums`: by image, from `sums.sums_of`. `ranking`: estimates of spearman, ause and ence.
     `sigma`, `error`: per keypoint [M], as the ranking numbers saw them. Means, roots of means and shares have
     the intervals of `mean_interval` and `share_interval`, distances between curves and ENCE that of
     `gap_interval`, ranking numbers that of `estimate_interval`.
     """
     units = np.empty(points.n_images, dtype=np.int64)
     units[points.image] = points.unit
-    of_unit, whole = numbers(by_unit(sums, units)), numbers(sums.sum(axis=0))
-    if len(of_unit.n) < 2:
+    of_unit, whole = sums.by_unit(units), numbers(sums.sum())
+    if len(of_unit) < 2:
         return None
-    n = of_unit.n
-    by_name: dict[str, Interval | None] = {
-        name: mean_interval(getattr(of_unit, name) * n, n) for name in _MEANS
-    }
-    by_name["nll"] = mean_interval(of_unit.nll * n, n, FEWEST_OF_SQUARES)
-    squares = {name: getattr(of_unit, name) ** 2 * n for name in _ROOTS}
+    n, values = of_unit.column(POINTS), _values(of_unit)
+    by_name: dict[str, Interval | None] = {name: mean_interval(values[name] * n, n) for name in _MEANS}
+    by_name["nll"] = mean_interval(values["nll"] * n, n, FEWEST_OF_SQUARES)
+    squares = {name: values[name] ** 2 * n for name in _ROOTS}
     by_name |= {name: _root(mean_interval(of, n, FEWEST_OF_SQUARES)) for name, of in squares.items()}
     by_name |= {name: _distance(name, of_unit, whole, seed) for name in _DISTANCES}
     by_name |= _of_ranking(points, ranking, sigma, error, units, seed)
-    named = range(len(COVERAGE_LEVELS))
+    per_axis = 0.5 / n
+    axis = _shares(of_unit, AXIS_COLUMNS, lambda inside: inside * per_axis, 2 * n)
+    radial = _shares(of_unit, RADIAL_COLUMNS, lambda inside: inside / n, n)
     return Intervals(
         by_name=by_name,
-        coverage=tuple(share_interval(of_unit.coverage[:, i] * 2 * n, 2 * n) for i in named),
-        radial_coverage=tuple(share_interval(of_unit.radial_coverage[:, i] * n, n) for i in named),
-        band=_band(of_unit.observed, 2 * n),
-        radial_band=_band(of_unit.radial_observed, n),
+        coverage=tuple(axis[i] for i in NAMED),
+        radial_coverage=tuple(radial[i] for i in NAMED),
+        band=_band([axis[i] for i in CURVE]),
+        radial_band=_band([radial[i] for i in CURVE]),
     )
+
+
+def _values(of_unit: SumsByImage) -> dict[str, FloatArray]:
+    """The numbers of each unit whose means are asked for, [U] by name."""
+    names = ("nll", *_MEANS, *_ROOTS)
+    found = [[getattr(numbers(block), name) for name in names] for block in of_unit.blocks()]
+    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*found, strict=True), strict=True)}
 
 
 def _root(interval: Interval | None) -> Interval | None:
@@ -101,17 +117,36 @@ def _root(interval: Interval | None) -> Interval | None:
     return float(low), float(high)
 
 
-def _band(observed: FloatArray, counts: FloatArray) -> FloatArray:
-    """Pointwise intervals [2, levels] of the shares of each unit [U, levels]."""
-    bounds = [share_interval(column * counts, counts) for column in observed.T]
+def _shares(
+    of_unit: SumsByImage,
+    columns: Sequence[int],
+    share: Callable[[FloatArray], FloatArray],
+    counts: FloatArray,
+) -> list[Interval | None]:
+    """The interval of the share within each level; `columns` say how many lie between it and the last."""
+    inside, found = np.zeros(len(of_unit)), []
+    for column in columns:
+        inside += of_unit.column(column)
+        found.append(share_interval(share(inside) * counts, counts))
+    return found
+
+
+def _band(bounds: Sequence[Interval | None]) -> FloatArray:
+    """Pointwise intervals [2, levels]."""
     return np.array([(np.nan, np.nan) if each is None else each for each in bounds]).T
 
 
-def _distance(name: str, of_unit: Numbers, whole: Numbers, seed: int) -> Interval | None:
+def _distance(name: str, of_unit: SumsByImage, whole: Numbers, seed: int) -> Interval | None:
     curve, distance = _DISTANCES[name]
-    observed, n = getattr(whole, curve), of_unit.n[:, np.newaxis]
-    influence = (getattr(of_unit, curve) - observed) * n * len(n) / n.sum()
-    return gap_interval(observed - LEVELS, influence, lambda gaps: distance(LEVELS + gaps), seed)
+    observed, n = getattr(whole, curve), of_unit.column(POINTS)
+    total, units = n.sum(), len(n)
+
+    def influence() -> Iterator[FloatArray]:
+        for block in of_unit.blocks():
+            found = numbers(block)
+            yield (getattr(found, curve) - observed) * found.n[:, np.newaxis] * units / total
+
+    return gap_interval_of(observed - LEVELS, units, influence, lambda gaps: distance(LEVELS + gaps), seed)
 
 
 def _of_ranking(

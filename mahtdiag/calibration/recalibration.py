@@ -19,7 +19,7 @@ from mahtdiag.calibration.scores import (
     nll,
 )
 from mahtdiag.calibration.student import StudentT, fit_student, squares_by_size, student_scores, summary_of
-from mahtdiag.calibration.sums import image_sums, numbers
+from mahtdiag.calibration.sums import numbers, total_sums
 from mahtdiag.schema.numerals import number
 from mahtdiag.statistics.intervals import Interval, mean_interval
 
@@ -222,7 +222,7 @@ def recalibration_row(scope: Scope | None, residual_px: ArrayLike, sigma_px: Arr
     points = collect_points(residual_px, sigma_px)
     if points.n == 0:
         raise ValueError("no keypoint with a label and a valid σ: there is nothing to judge")
-    found = numbers(image_sums(points).sum(axis=0))
+    found = numbers(total_sums(points))
     return RecalibrationRow(scope, **found.floats(*_SHOWN), coverage_90=float(found.coverage[2]))
 
 

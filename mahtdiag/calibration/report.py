@@ -34,7 +34,7 @@ from mahtdiag.calibration.scores import (
     radial_error_px,
     radial_sigma_px,
 )
-from mahtdiag.calibration.sums import adversarial_mace, numbers, sums_of
+from mahtdiag.calibration.sums import SumsByImage, adversarial_mace, numbers, sums_of
 from mahtdiag.calibration.verdict import Fault, HeadUnits, judge
 from mahtdiag.calibration.verdict_evidence import gather_evidence
 from mahtdiag.statistics.intervals import Interval
@@ -254,10 +254,10 @@ def _with_ranking(
 
 
 def _with_numbers(
-    report: CalibrationReport, sums: FloatArray, intervals: Intervals | None, seed: int
+    report: CalibrationReport, sums: SumsByImage, intervals: Intervals | None, seed: int
 ) -> CalibrationReport:
     """The same report with every number that is a function of sums, and the intervals that there are."""
-    total = sums.sum(axis=0)
+    total = sums.sum()
     found = numbers(total)
     scores: dict[str, Any] = {**found.floats(*FROM_SUMS)}
     levels: tuple[None, ...] = (None,) * len(COVERAGE_LEVELS)

@@ -1,6 +1,6 @@
 """The numbers as functions of sums over images, so that one formula serves the estimate and its resamples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from mahtdiag.calibration.scores import (
     quantile_scores,
     root_mean_square_gap,
 )
+from mahtdiag.statistics.intervals import SumsByUnit
 
 ALL_LEVELS: FloatArray = np.union1d(LEVELS, COVERAGE_LEVELS)
 """Levels of the curve and of the named coverages, sorted."""
@@ -32,15 +33,76 @@ _TERMS = ("points", "nll", "crps", "check", "interval", "sigma2", "z2", "z_x", "
 _Z_X = _TERMS.index("z_x")
 _AXIS = slice(len(_TERMS), len(_TERMS) + len(ALL_LEVELS))
 _RADIAL = slice(_AXIS.stop, _AXIS.stop + len(ALL_LEVELS))
-_COLUMNS = len(_TERMS) + 2 * len(ALL_LEVELS)
+COLUMNS = len(_TERMS) + 2 * len(ALL_LEVELS)
+"""How many sums there are of each group."""
+
+POINTS = _TERMS.index("points")
+"""The column of the number of keypoints."""
+
+AXIS_COLUMNS, RADIAL_COLUMNS = (tuple(range(*of.indices(COLUMNS))) for of in (_AXIS, _RADIAL))
+"""Columns of how many residuals lie within each level but not the one before: of axes, and of ellipses."""
 
 SCORE_COLUMNS = np.arange(len(_TERMS))
 """Columns of sums that scores and σ are functions of."""
 
-COUNT_COLUMNS = np.append(_TERMS.index("points"), np.arange(len(_TERMS), _COLUMNS))
+COUNT_COLUMNS = np.append(_TERMS.index("points"), np.arange(len(_TERMS), COLUMNS))
 """Columns of sums that curves and coverages are functions of: whole numbers."""
 
 _BLOCK = 2**16
+
+
+_ROWS = 4096
+
+
+class SumsByImage:
+    """Sums of each image, or unit, `[N, columns]`, in little memory: most columns are small whole numbers."""
+
+    def __init__(self, images: int, most: int) -> None:
+        """`most`: what no count exceeds."""
+        self._terms = np.zeros((images, len(_TERMS)))
+        self._counts = np.zeros((images, COLUMNS - len(_TERMS)), dtype=np.min_scalar_type(most))
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self._terms)
+
+    def rows(self, part: slice) -> FloatArray:
+        """The sums of some images, [n, columns]."""
+        return np.concatenate([self._terms[part], self._counts[part]], axis=1, dtype=np.float64)
+
+    def put(self, part: slice, sums: FloatArray) -> None:
+        """Other sums for some images."""
+        self._terms[part] = sums[:, : len(_TERMS)]
+        self._counts[part] = sums[:, len(_TERMS) :]
+
+    def column(self, number: int) -> FloatArray:
+        """One column, [N]."""
+        of = len(_TERMS)
+        return self._terms[:, number] if number < of else self._counts[:, number - of].astype(np.float64)
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """The sums of some thousand images after another."""
+        for first in range(0, len(self), _ROWS):
+            yield self.rows(slice(first, first + _ROWS))
+
+    def sum(self) -> FloatArray:
+        """Of all images, [columns]."""
+        total = np.zeros(COLUMNS)
+        for block in self.blocks():
+            total = np.concatenate([total[np.newaxis], block]).sum(axis=0)
+        return total
+
+    def by_unit(self, units: IntArray) -> "SumsByImage":
+        """The same of units; a number `[N]` that no image has is no unit."""
+        if np.array_equal(units, np.arange(len(self))):
+            return self
+        images = np.unique(units, return_counts=True)[1]
+        found = SumsByImage(len(images), self._most * int(images.max(initial=1)))
+        sums = SumsByUnit(units)
+        sums.add(self._terms)
+        found._terms = sums.total
+        np.add.at(found._counts, np.unique(units, return_inverse=True)[1], self._counts)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +112,7 @@ class Sums:
     `by_image` [images], `by_keypoint` [K], `by_axis` [2] (radial columns 0), `by_other`: one per asked one.
     """
 
-    by_image: FloatArray
+    by_image: SumsByImage
     by_keypoint: FloatArray
     by_axis: FloatArray
     by_other: tuple[FloatArray, ...]
@@ -61,16 +123,43 @@ def sums_of(points: Points, others: Sequence[tuple[IntArray, int]] = ()) -> Sums
 
     Works through blocks that stay in the processor's cache; nothing per residual is kept.
     """
-    groupings = [(points.image, points.n_images), (points.keypoint, points.kept.shape[1]), *others]
-    totals = [np.zeros((groups, _COLUMNS)) for _, groups in groupings]
-    by_axis = np.zeros((2, _COLUMNS))
+    groupings = [(points.keypoint, points.kept.shape[1]), *others]
+    totals = [np.zeros((groups, COLUMNS)) for _, groups in groupings]
+    by_image = SumsByImage(points.n_images, 2 * points.kept.shape[1])
+    by_axis = np.zeros((2, COLUMNS))
     for start in range(0, points.n, _BLOCK):
         part = slice(start, start + _BLOCK)
         scores = _score(points, part)
         by_axis += _axis_sums(scores)
+        _add_to_images(by_image, scores, points.image[part])
         for total, (codes, _) in zip(totals, groupings, strict=True):
             _add_block(total, scores, codes[part])
-    return Sums(totals[0], totals[1], by_axis, tuple(totals[2:]))
+    return Sums(by_image, totals[0], by_axis, tuple(totals[1:]))
+
+
+def _add_to_images(sums: SumsByImage, scores: "_Scores", image: IntArray) -> None:
+    """`image`: of each residual, ascending."""
+    part = slice(int(image[0]), int(image[-1]) + 1)
+    rows = sums.rows(part)
+    _add_block(rows, scores, image - part.start)
+    sums.put(part, rows)
+
+
+def total_sums(points: Points) -> FloatArray:
+    """The sums of all images together, [columns]."""
+    total, first, rows = np.zeros(COLUMNS), 0, np.zeros((0, COLUMNS))
+    for start in range(0, points.n, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        image = points.image[part]
+        # Images after the last block are done with.
+        done = int(image[0]) - first
+        total = np.concatenate([total[np.newaxis], rows[:done]]).sum(axis=0)
+        first += done
+        rows = np.concatenate(
+            [rows[done:], np.zeros((int(image[-1]) + 1 - first - len(rows[done:]), COLUMNS))]
+        )
+        _add_block(rows, _score(points, part), image - first)
+    return np.asarray(np.concatenate([total[np.newaxis], rows]).sum(axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +206,7 @@ def _add_block(total: FloatArray, scores: _Scores, codes: IntArray) -> None:
 
 
 def _axis_sums(scores: _Scores) -> FloatArray:
-    sums = np.zeros((2, _COLUMNS))
+    sums = np.zeros((2, COLUMNS))
     sums[:, 0] = scores.z.shape[1]
     # The numbers divide by two residuals per keypoint, so that one axis alone weighs double.
     for i, term in enumerate(scores.terms, start=1):
@@ -194,7 +283,7 @@ def numbers(sums: FloatArray) -> Numbers:
 
 def image_sums(points: Points) -> FloatArray:
     """The sums of `sums_of` by image alone, [images, columns]."""
-    total = np.zeros((points.n_images, _COLUMNS))
+    total = np.zeros((points.n_images, COLUMNS))
     for start in range(0, points.n, _BLOCK):
         part = slice(start, start + _BLOCK)
         _add_block(total, _score(points, part), points.image[part])
@@ -203,7 +292,7 @@ def image_sums(points: Points) -> FloatArray:
 
 def numbers_of(sums: FloatArray, columns: IntArray) -> Numbers:
     """The numbers behind some columns [..., len(columns)]; those of other columns mean nothing."""
-    whole = np.zeros((*sums.shape[:-1], _COLUMNS))
+    whole = np.zeros((*sums.shape[:-1], COLUMNS))
     whole[..., columns] = sums
     return numbers(whole)
 

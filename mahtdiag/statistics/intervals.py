@@ -6,7 +6,7 @@ that the same numbers have the same interval whatever their order. Simulations o
 `python -m validation intervals`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -232,12 +232,25 @@ def gap_interval(
     interval holds the truth just as often as it says. `size` is a norm, `[..., L]` to `[...]`.
     None below `FEWEST` units.
     """
-    units = len(influence)
-    if units < FEWEST or not np.isfinite(influence).all():
+    return gap_interval_of(gaps, len(influence), lambda: iter([influence]), size, seed)
+
+
+def gap_interval_of(
+    gaps: Floats,
+    units: int,
+    influence: Callable[[], Iterator[Floats]],
+    size: Callable[[Floats], Floats],
+    seed: int = 0,
+) -> Interval | None:
+    """The same where the influence of all units comes in blocks `[n, L]`, from the first at each call."""
+    if units < FEWEST or not all(np.isfinite(block).all() for block in influence()):
         return None
     rng = np.random.default_rng(seed)
-    centred = influence - influence.mean(axis=0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / (units * (units - 1)))
+    total = np.zeros(len(gaps))
+    for block in influence():
+        total = np.concatenate([total[np.newaxis], block]).sum(axis=0)
+    products = sum((block - total / units).T @ (block - total / units) for block in influence())
+    values, vectors = np.linalg.eigh(products / (units * (units - 1)))
     errors = rng.normal(size=(_DRAWS, len(gaps))) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
     errors *= np.sqrt((units - 1) / rng.chisquare(units - 1, size=(_DRAWS, 1)))
     found, reach = float(size(gaps)), float(np.quantile(size(errors), 1.0 - 2.0 * _TAIL))

@@ -12,7 +12,7 @@ from torch import nn
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.calibration.report import FROM_SUMS
 from mahtdiag.calibration.scores import collect_points
-from mahtdiag.calibration.sums import numbers, sums_of
+from mahtdiag.calibration.sums import numbers, total_sums
 from mahtdiag.config.settings import Settings
 from mahtdiag.diagnosis.metrics.errors import MISS_RATE
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
@@ -117,5 +117,5 @@ def values_of(table: RunTable, names: Sequence[str] = WATCHED) -> Mapping[str, f
 def _of_sigma(table: RunTable) -> Mapping[str, float]:
     """What sums over keypoints tell of σ, by name, without intervals and rankings, which take longer."""
     points = collect_points(residual_px(table), table.sigma_px, table.covariance_px2, units=table.units)
-    known = numbers(sums_of(points).by_image.sum(axis=0)).floats(*FROM_SUMS)
+    known = numbers(total_sums(points)).floats(*FROM_SUMS)
     return {f"{OF_SIGMA}{name}": value for name, value in known.items()}
