@@ -28,6 +28,7 @@ MODULES = {
     "calibration-speed": "calibration_speed",
     "compare-speed": "compare_speed",
     "report-speed": "report_speed",
+    "memory": "memory",
     "monitor": "monitor_speed",
 }
 

@@ -37,6 +37,7 @@ from mahtdiag.statistics.intervals import (
     share_interval,
 )
 
+_BLOCK = 2**16
 _ENCE_BINS = 10
 _AUSE_BINS = 20
 _MEANS = ("crps_px", "check", "interval", "bias_x", "bias_y")
@@ -195,11 +196,16 @@ def _size(gaps: FloatArray) -> FloatArray:
 
 def _ence_sums(points: Points) -> FloatArray:
     """Sums by image of residual², σ² and their number in bins of σ, [images, 3·bins]."""
-    residual2 = points.residual_px.ravel(order="F") ** 2
-    sigma2 = points.sigma_px.ravel(order="F") ** 2
-    bins, image = rank_bins(sigma2, _ENCE_BINS), np.tile(points.image, 2)
-    terms = (residual2, sigma2, np.ones(2 * points.n))
-    return np.concatenate([_binned(image, points.n_images, bins, _ENCE_BINS, v) for v in terms], axis=1)
+    bins = rank_bins(points.sigma_px.ravel(order="F") ** 2, _ENCE_BINS).astype(np.int8)
+    sums = np.zeros((3, points.n_images * _ENCE_BINS))
+    for axis, of_axis in enumerate((bins[: points.n], bins[points.n :])):
+        for start in range(0, points.n, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            cell = points.image[part] * _ENCE_BINS + of_axis[part]
+            np.add.at(sums[0], cell, points.residual_px[part, axis] ** 2)
+            np.add.at(sums[1], cell, points.sigma_px[part, axis] ** 2)
+            np.add.at(sums[2], cell, 1.0)
+    return np.concatenate([of.reshape(points.n_images, _ENCE_BINS) for of in sums], axis=1)
 
 
 def _ence_gaps(sums: FloatArray) -> FloatArray:

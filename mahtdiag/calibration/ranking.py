@@ -164,9 +164,24 @@ def _running_mean(values: FloatArray) -> FloatArray:
 
 def rank_bins(values: FloatArray | Ranked, bins: int) -> IntArray:
     """Bin 0 … bins−1 of equal count by rank; tied values share a bin. Shape [n] in and out."""
-    ranks = rank(values).ranks
-    position = (ranks - 0.5) / max(len(ranks), 1)
-    return np.minimum((position * bins).astype(np.intp), bins - 1)
+    known = values.values if isinstance(values, Ranked) else values
+    ordered = values.values[values.order] if isinstance(values, Ranked) else np.sort(values)
+    starts = [_first_in(ordered, number, bins) for number in range(1, bins)]
+    # A value belongs to the last bin that begins at or below it; a bin without values begins above all.
+    edges = np.array([ordered[start] if start < len(ordered) else np.inf for start in starts])
+    return np.searchsorted(edges, known, side="right")
+
+
+def _first_in(ordered: FloatArray, number: int, bins: int) -> int:
+    """Where in ascending values the first run of equal ones is whose bin is `number` or a later one."""
+    low, high = 0, len(ordered)
+    while low < high:
+        middle = (low + high) // 2
+        first, last = (int(np.searchsorted(ordered, ordered[middle], side)) for side in ("left", "right"))
+        # The mean rank of the run, as `rank` counts it.
+        position = (0.5 * (first + 1 + last) - 0.5) / len(ordered)
+        low, high = (low, first) if min(int(position * bins), bins - 1) >= number else (last, high)
+    return low
 
 
 def quantile_bins(
