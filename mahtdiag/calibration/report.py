@@ -191,6 +191,32 @@ def calibration_report(
     Raises ValueError if shapes do not fit.
     """
     points = collect_points(residual_px, sigma_px, covariance_px2, units=units)
+    return report_of(
+        points,
+        at_min=at_min,
+        at_max=at_max,
+        large_error_px=large_error_px,
+        groups=groups,
+        keypoint_names=keypoint_names,
+        head_units=head_units,
+        intervals=intervals,
+        seed=seed,
+    )
+
+
+def report_of(
+    points: Points,
+    *,
+    at_min: ArrayLike | None = None,
+    at_max: ArrayLike | None = None,
+    large_error_px: ArrayLike | None = None,
+    groups: Mapping[str, ArrayLike] | None = None,
+    keypoint_names: Sequence[str] | None = None,
+    head_units: HeadUnits | None = None,
+    intervals: bool = True,
+    seed: int = 0,
+) -> CalibrationReport:
+    """The same of points that were collected before."""
     at_bounds = _at_bound(points, at_min), _at_bound(points, at_max)
     at_min_share, at_max_share = (_share(mask) for mask in at_bounds)
     report = CalibrationReport(

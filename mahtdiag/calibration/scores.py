@@ -4,6 +4,7 @@ Residual r = predicted − true, standard deviation σ, z = r/σ, both in one fr
 the plane, and keep the shape of their input (NaN in, NaN out); what becomes of them over a set is in `sums`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import log, pi, sqrt
 from typing import TypeVar
@@ -124,6 +125,30 @@ def collect_points(
         missing=int((~labelled).sum()),
         invalid_sigma=int((finite & ~usable).sum()),
         invalid_residual=int((labelled & ~finite).sum()),
+    )
+
+
+def chain_points(parts: Iterable[Points], units: ArrayLike | None = None) -> Points:
+    """The points of consecutive images, as of one set; `units` are of all of them."""
+    found = list(parts)
+    present = np.concatenate([part.kept.any(axis=1) for part in found])
+    firsts = np.cumsum([0, *(part.n_images for part in found)]).tolist()
+    image = np.concatenate([part.image + first for part, first in zip(found, firsts, strict=False)])
+    unit, n_units = _units(units, present, image)
+    covariances = [part.covariance_px2 for part in found if part.covariance_px2 is not None]
+    return Points(
+        residual_px=np.concatenate([part.residual_px.T for part in found], axis=1).T,
+        sigma_px=np.concatenate([part.sigma_px.T for part in found], axis=1).T,
+        covariance_px2=np.concatenate(covariances) if len(covariances) == len(found) else None,
+        image=image,
+        unit=unit,
+        keypoint=np.concatenate([part.keypoint for part in found]),
+        kept=np.concatenate([part.kept for part in found]),
+        n_images=firsts[-1],
+        n_units=n_units,
+        missing=sum(part.missing for part in found),
+        invalid_sigma=sum(part.invalid_sigma for part in found),
+        invalid_residual=sum(part.invalid_residual for part in found),
     )
 
 

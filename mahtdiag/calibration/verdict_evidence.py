@@ -85,7 +85,11 @@ def gather_evidence(points: Points) -> Evidence | None:
     unit, units = points.unit, points.n_units
     z = points.residual_px / points.sigma_px
     bias_x, bias_y = (clustered_mean(z[:, axis], unit, units) for axis in (0, 1))
-    centred = z - np.array([bias_x.value, bias_y.value])
+    raw_scale, local_bias = sqrt(float(np.mean(z * z))), _local_bias(points, z)
+    core_factor = quantile_factor(np.abs(z), unit, units, 0.5)
+    # Of large sets no more than is needed from here on.
+    centred = z
+    centred -= np.array([bias_x.value, bias_y.value])
     size = np.abs(centred)
     log_size = np.maximum(size, _TINY_Z)
     np.log(log_size, out=log_size)
@@ -96,10 +100,10 @@ def gather_evidence(points: Points) -> Evidence | None:
         critical=critical_value(FALSE_ALARM, units),
         bias=(bias_x, bias_y),
         log_scale=_log_root(clustered_mean(_row_mean(centred**2), unit, units)),
-        raw_scale=sqrt(float(np.mean(z * z))),
+        raw_scale=raw_scale,
         core_share=clustered_mean(_row_mean((size <= _CORE).astype(np.float64)), unit, units),
         core_scale=core_scale,
-        core_factor=quantile_factor(np.abs(z), unit, units, 0.5),
+        core_factor=core_factor,
         outer_excess=_outer_excess(size, unit, units),
         log_axis_ratio=clustered_mean(log_size[:, 0] - log_size[:, 1], unit, units),
         quadrant=quadrant,
@@ -107,7 +111,7 @@ def gather_evidence(points: Points) -> Evidence | None:
         exponent=_exponent(points, log_size),
         log_average_scale=_average_scale(points, centred),
         uneven=_uneven(points, _row_mean(np.sqrt(size))),
-        local_bias=_local_bias(points, z),
+        local_bias=local_bias,
         keypoints=int((of_keypoint > 0).sum()),
         keypoints_judged=int((of_keypoint >= MIN_PER_KEYPOINT).sum()),
     )

@@ -1,5 +1,6 @@
 """How the σ of a run is judged, and every number that comes of it: the one way for all commands."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
@@ -8,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import JsonValue, ValidationError
 
 from mahtdiag.calibration.expected_error import expected_error_report
-from mahtdiag.calibration.report import CalibrationReport, Json, calibration_report
-from mahtdiag.calibration.scores import Points, collect_points
+from mahtdiag.calibration.report import CalibrationReport, Json, report_of
+from mahtdiag.calibration.scores import Points, chain_points, collect_points
 from mahtdiag.calibration.verdict import HeadUnits
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.config.values import CalibrationGroup
@@ -87,9 +88,7 @@ class JudgedSigma:
 
     def points(self) -> Points:
         """The keypoints that can be judged."""
-        return collect_points(
-            self.residual_px, self.table.sigma_px, self.table.covariance_px2, units=self.table.units
-        )
+        return points_of(self.table)
 
     def shares_json(self) -> dict[str, Json]:
         """The shares by their names in JSON, null where the parts of σ are not told apart."""
@@ -106,7 +105,7 @@ class JudgedSigma:
 
 def has_sigma(table: RunTable) -> bool:
     """Whether any keypoint has a σ."""
-    return not np.isnan(table.sigma_px).all()
+    return any(not np.isnan(part.sigma_px).all() for part in table.parts())
 
 
 def require_sigma(run: Run) -> RunTable:
@@ -148,24 +147,21 @@ def judge_sigma(run: Run, choices: CalibrationChoices | None = None) -> JudgedSi
     table = require_sigma(run)
     choices = choices or choices_of(CalibrationSettings(), run.document)
     limit_px, in_words = large_errors(table, choices.large_error_mm)
-    report = calibration_report(
-        residual_px(table),
-        table.sigma_px,
-        covariance_px2=table.covariance_px2,
+    report = report_of(
+        points_of(table),
         at_min=table.at_min,
         at_max=table.at_max,
         large_error_px=limit_px,
         groups={kind: of for kind, of in groups_of(table).items() if kind in choices.groups},
         keypoint_names=table.skeleton.keypoint_names,
         head_units=head_units(run),
-        units=table.units,
         seed=choices.seed,
     )
     expected = expected_error_report(table.expected_error_px, table.error_px, table.units)
     if expected is not None:
         reasons = {name: why for name, why in report.reasons.items() if name != "expected_error"}
         report = replace(report, expected_error=expected, reasons=reasons)
-    shares = variance_shares(table.sigma_aleatoric_px, table.sigma_epistemic_px)
+    shares = _shares_of(table)
     return JudgedSigma(run, table, choices, report, shares, in_words)
 
 
@@ -174,14 +170,42 @@ def residual_px(table: RunTable) -> Floats:
     return table.pred_px - table.gt_px
 
 
+def points_of(table: RunTable) -> Points:
+    """The keypoints of a table that can be judged."""
+    # A part without any stands beside others that have one.
+    has_covariance = any(part.covariance_px2 is not None for part in table.parts())
+
+    def covariance_px2(part: RunTable) -> Floats | None:
+        own = part.covariance_px2
+        return np.full((*part.sigma_px.shape, 2), np.nan) if own is None and has_covariance else own
+
+    parts = (collect_points(residual_px(part), part.sigma_px, covariance_px2(part)) for part in table.parts())
+    return chain_points(parts, table.units)
+
+
 def variance_shares(aleatoric_px: Floats, epistemic_px: Floats) -> VarianceShares | None:
     """Shares of σ² over the keypoints and axes where both parts are known and σ is above 0; else None."""
+    return _mean_share([_between(aleatoric_px, epistemic_px)])
+
+
+def _shares_of(table: RunTable) -> VarianceShares | None:
+    parts = table.parts()
+    return _mean_share([_between(part.sigma_aleatoric_px, part.sigma_epistemic_px) for part in parts])
+
+
+def _between(aleatoric_px: Floats, epistemic_px: Floats) -> Floats:
+    """The share of σ² that is epistemic, where it is known, `[M]`."""
     within, between = aleatoric_px**2, epistemic_px**2
     total = within + between
     known = np.isfinite(total) & (total > 0)
-    if not known.any():
+    return np.asarray(between[known] / total[known], dtype=np.float64)
+
+
+def _mean_share(parts: Sequence[Floats]) -> VarianceShares | None:
+    shares = np.concatenate(parts)
+    if not shares.size:
         return None
-    share = float(np.mean(between[known] / total[known]))
+    share = float(np.mean(shares))
     return VarianceShares(1.0 - share, share)
 
 
@@ -192,6 +216,14 @@ def large_errors(table: RunTable, limit_mm: float) -> tuple[Floats, str]:
     """
     spacing = spacing_xy_mm(table)
     known = np.all(np.isfinite(spacing) & (spacing > 0), axis=1)
+    names = [f"{limit_mm:g} mm"] if known.any() else []
+    names += [] if known.all() else [f"{100 * LARGE_ERROR_WIDTHS:g} % of vertebra width"]
+    return table.by_parts(lambda part: _large_px(part, limit_mm)), " or ".join(names)
+
+
+def _large_px(table: RunTable, limit_mm: float) -> Floats:
+    spacing = spacing_xy_mm(table)
+    known = np.all(np.isfinite(spacing) & (spacing > 0), axis=1)
     in_px = limit_mm / np.where(known, spacing.max(axis=1), 1.0)[:, None]
     if (spacing[known, 0] != spacing[known, 1]).any():
         # Along each error: as many pixels as its own length has for its millimetres.
@@ -199,10 +231,7 @@ def large_errors(table: RunTable, limit_mm: float) -> tuple[Floats, str]:
         along = limit_mm * table.error_px / np.where(in_mm > 0, in_mm, np.nan)
         uneven = known & (spacing[:, 0] != spacing[:, 1])
         in_px = np.where(uneven[:, None] & np.isfinite(along), along, in_px)
-    limit = np.where(known[:, None], in_px, LARGE_ERROR_WIDTHS * _widths_px(table))
-    names = [f"{limit_mm:g} mm"] if known.any() else []
-    names += [] if known.all() else [f"{100 * LARGE_ERROR_WIDTHS:g} % of vertebra width"]
-    return limit, " or ".join(names)
+    return np.where(known[:, None], in_px, LARGE_ERROR_WIDTHS * _widths_px(table))
 
 
 def _widths_px(table: RunTable) -> Floats:
