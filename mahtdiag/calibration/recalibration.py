@@ -1,6 +1,6 @@
 """What mends a wrong σ, fitted on some images and judged on others: factors on σ, and a Student-t."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
@@ -12,6 +12,7 @@ from mahtdiag.calibration.clustered import NORMAL_CORE
 from mahtdiag.calibration.scores import (
     LARGEST_PX,
     SMALLEST_PX,
+    BoolArray,
     FloatArray,
     IntArray,
     Points,
@@ -31,6 +32,8 @@ HARM = 0.01
 
 HARM_NLL = 0.02
 """So is one that raises the NLL by more, as a factor does that is off by 15 % (the square of its ln)."""
+
+_BLOCK = 2**16
 
 Scope = Literal["global", "keypoint", "core"]
 Mend = Literal["global", "keypoint", "core", "student_t"]
@@ -125,17 +128,43 @@ def cross_fitted_sigma(
     Raises ValueError with fewer than 2 usable units, or where the rest of them has nothing to fit.
     Source: cross-fitting, Stone, J. R. Stat. Soc. B 36 (1974).
     """
+    before = np.asarray(sigma_px, dtype=np.float64)
+    fitted = cross_fit_sigma(residual_px, before, units=units, folds=folds, seed=seed)
+    return tuple(fitted.sigma_px(before, scope) for scope in scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossFitted:
+    """Factors that no unit helped to fit for itself: of each fold, and the fold of each image, `[N]`."""
+
+    scales: tuple[SigmaScale, ...]
+    fold: IntArray
+
+    def sigma_px(self, before_px: FloatArray, scope: Scope) -> FloatArray:
+        """σ with these factors. Shape [N, K, 2] in and out."""
+        found = before_px.copy()
+        for part, scale in enumerate(self.scales):
+            found[self.fold == part] = apply_sigma_scale(before_px[self.fold == part], scale, scope)
+        return found
+
+
+def cross_fit_sigma(
+    residual_px: ArrayLike,
+    sigma_px: ArrayLike,
+    *,
+    units: ArrayLike | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> CrossFitted:
+    """The factors alone; raises as `cross_fitted_sigma`."""
     points = collect_points(residual_px, sigma_px, units=units)
     of_point, of_image, parts = _folds(points, folds, seed)
     sums, size = _keypoint_sums(points, of_point, parts), np.abs(points.residual_px / points.sigma_px)
-    before = np.asarray(sigma_px, dtype=np.float64)
-    found = tuple(before.copy() for _ in scopes)
-    for part in range(parts):
-        # Adding up the others, not subtracting this fold: nothing of it may remain, not even by rounding.
-        scale = _scale(np.delete(sums, part, axis=0).sum(axis=0), size[of_point != part])
-        for sigma, scope in zip(found, scopes, strict=True):
-            sigma[of_image == part] = apply_sigma_scale(before[of_image == part], scale, scope)
-    return found
+    # Adding up the others, not subtracting this fold: nothing of it may remain, not even by rounding.
+    scales = (
+        _scale(np.delete(sums, part, axis=0).sum(axis=0), size[of_point != part]) for part in range(parts)
+    )
+    return CrossFitted(tuple(scales), of_image)
 
 
 def fit_student_t(residual_px: ArrayLike, sigma_px: ArrayLike) -> StudentT:
@@ -182,7 +211,8 @@ def cross_fitted_student(
 
 def _student_row(points: Points, scores: FloatArray) -> tuple[RecalibrationRow, Change]:
     found = summary_of(scores)
-    before = nll(points.residual_px, points.sigma_px).mean(axis=1)
+    blocks = [slice(start, start + _BLOCK) for start in range(0, points.n, _BLOCK)]
+    before = np.concatenate([nll(points.residual_px[b], points.sigma_px[b]).mean(axis=1) for b in blocks])
     row = RecalibrationRow(
         "student_t", found.mace, found.radial_mace, found.nll, found.crps_px, None, None, found.coverage_90
     )
@@ -278,17 +308,40 @@ def nll_changes(
     Below 0: the other σ is better. Shapes [N, K, 2], pixels. Missing keypoints and σ unusable in any of them
     are left out of all. Intervals are over `units`. Raises ValueError if nothing is left.
     """
-    sigmas = [np.asarray(sigma, dtype=np.float64) for sigma in (before_px, *after_px)]
-    usable = np.all([(sigma >= SMALLEST_PX) & (sigma <= LARGEST_PX) for sigma in sigmas], axis=0)
-    points = collect_points(residual_px, np.where(usable, sigmas[0], np.nan), units=units)
+    before, after = np.asarray(before_px), [np.asarray(sigma) for sigma in after_px]
+    return nll_changes_of(residual_px, before, lambda: iter(after), units=units)
+
+
+def nll_changes_of(
+    residual_px: ArrayLike,
+    before_px: FloatArray,
+    after_px: Callable[[], Iterator[FloatArray]],
+    units: ArrayLike | None = None,
+) -> tuple[Change, ...]:
+    """The same where each σ comes when it is looked at, from the first at each call."""
+    usable = _usable(before_px)
+    for sigma in after_px():
+        usable &= _usable(sigma)
+    points = collect_points(residual_px, np.where(usable, before_px, np.nan), units=units)
     if points.n == 0:
         raise ValueError("no keypoint with a label and a valid σ: there is nothing to compare")
-    before = nll(points.residual_px, points.sigma_px)
-    rows = [
-        (nll(points.residual_px, np.asarray(points.pick_axes(sigma, "after_px"))) - before).mean(axis=1)
-        for sigma in sigmas[1:]
-    ]
+    rows = [_nll_change(points, np.asarray(points.pick_axes(sigma, "after_px"))) for sigma in after_px()]
     return _changes(points, rows)
+
+
+def _nll_change(points: Points, sigma_px: FloatArray) -> FloatArray:
+    """NLL under another σ [M, 2] less that under their own, mean of both axes, [M]."""
+    found = np.empty(points.n)
+    for start in range(0, points.n, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        residual = points.residual_px[part]
+        found[part] = (nll(residual, sigma_px[part]) - nll(residual, points.sigma_px[part])).mean(axis=1)
+    return found
+
+
+def _usable(sigma_px: FloatArray) -> BoolArray:
+    found: BoolArray = (sigma_px >= SMALLEST_PX) & (sigma_px <= LARGEST_PX)
+    return found
 
 
 def _changes(points: Points, rows: Sequence[FloatArray]) -> tuple[Change, ...]:

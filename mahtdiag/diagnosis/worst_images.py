@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,7 @@ class Ranking:
             # Scores that are equal but for rounding come in the order of names, on every machine.
             return float(f"{sign * self.score[row]:.4g}"), self.images[row]
 
-        ordered = sorted(candidates.tolist(), key=order)
-        rows = tuple(self.row(row) for row in ordered[:MOST])
+        rows = tuple(self.row(row) for row in nsmallest(MOST, candidates.tolist(), key=order))
         return WorstImages(self.most if largest else self.fewest, rows) if rows else None
 
 

@@ -335,10 +335,10 @@ def by_severity(group: Group) -> Callable[[RunTable], Ranking]:
             np.maximum.at(severity, findings.image[chosen], findings.severity[chosen])
         rule = group.name if group.kind is GroupKind.RULE else ""
         place = group.name if group.kind is GroupKind.VERTEBRA else ""
-        codes = findings.codes_per_image()
 
         def row(image: int) -> RankedImage:
-            detail = "" if rule else f" ({', '.join(codes[image])})"
+            codes = dict.fromkeys(finding.code for finding in findings.of_image(image))
+            detail = "" if rule else f" ({', '.join(codes)})"
             return RankedImage(table.image[image], float(severity[image]), detail=detail)
 
         what = f"severity of {rule or 'violations'}{of(place, 'in')}"

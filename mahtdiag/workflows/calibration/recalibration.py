@@ -1,12 +1,12 @@
 """Factors on σ and conformal regions: fitted on one run, kept in a file, judged on another."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.conformal import (
     ConformalRadii,
@@ -24,15 +24,16 @@ from mahtdiag.calibration.recalibration import (
     Scope,
     SigmaScale,
     apply_sigma_scale,
-    cross_fitted_sigma,
+    cross_fit_sigma,
     cross_fitted_student,
     fit_sigma_scale,
     fit_student_t,
     harms,
-    nll_changes,
+    nll_changes_of,
     recalibration_row,
     student_row,
 )
+from mahtdiag.calibration.scores import FloatArray
 from mahtdiag.calibration.student import StudentT
 from mahtdiag.errors import UsageError
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
@@ -66,9 +67,10 @@ def cross_fit(judged: JudgedSigma) -> RecalibrationResult:
     """Fit on all images, judge by cross-fitting; ValueError says why that is not possible."""
     residual, sigma, units = judged.residual_px, judged.table.sigma_px, judged.table.units
     scale, student = fit_sigma_scale(residual, sigma), fit_student_t(residual, sigma)
-    after = cross_fitted_sigma(residual, sigma, scopes=SCOPES, units=units, folds=FOLDS)
-    conformal = fit_conformal_table(*conformal_scores(judged.points()), units, folds=FOLDS)
+    fitted = cross_fit_sigma(residual, sigma, units=units, folds=FOLDS)
     by_student = cross_fitted_student(residual, sigma, units=units, folds=FOLDS)
+    conformal = fit_conformal_table(*conformal_scores(judged.points()), units, folds=FOLDS)
+    after = partial(fitted.sigma_px, sigma)
     return _compared(judged, after, scale, (student, *by_student), conformal, CROSS_FITTED)
 
 
@@ -76,7 +78,7 @@ def judge_factors(judged: JudgedSigma, factors: Recalibration) -> RecalibrationR
     """Factors from a file on images that they were not fitted on; ValueError if there is nothing to judge."""
     residual, sigma, units = judged.residual_px, judged.table.sigma_px, judged.table.units
     scale, conformal, stored = _scale(factors), _conformal(factors), factors.student_t
-    after = [apply_sigma_scale(sigma, scale, scope) for scope in SCOPES]
+    after = partial(apply_sigma_scale, sigma, scale)
     held = judge_conformal_table(*conformal_scores(judged.points()), conformal, units)
     where = (
         f"Fitted on {factors.n_keypoints:,} keypoints in {factors.n_images:,} images of {factors.data.path}, "
@@ -89,17 +91,17 @@ def judge_factors(judged: JudgedSigma, factors: Recalibration) -> RecalibrationR
 
 def _compared(
     judged: JudgedSigma,
-    after: Sequence[ArrayLike],
+    after: Callable[[Scope], FloatArray],
     scale: SigmaScale,
     student: tuple[StudentT, RecalibrationRow, Change] | None,
     conformal: ConformalTable,
     where: str,
 ) -> RecalibrationResult:
-    """σ as it came and with factors that its images did not help to fit."""
+    """σ as it came and with factors that its images did not help to fit: `after`, by scope."""
     residual, before = judged.residual_px, judged.table.sigma_px
     rows = [recalibration_row(None, residual, before)]
-    rows += [recalibration_row(scope, residual, sigma) for scope, sigma in zip(SCOPES, after, strict=True)]
-    changes = nll_changes(residual, before, *after, units=judged.table.units)
+    rows += [recalibration_row(scope, residual, after(scope)) for scope in SCOPES]
+    changes = nll_changes_of(residual, before, lambda: map(after, SCOPES), units=judged.table.units)
     by_mend: dict[Mend, Change] = dict(zip(SCOPES, changes, strict=True))
     if student is not None:
         rows.append(student[1])
