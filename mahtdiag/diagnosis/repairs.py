@@ -38,19 +38,19 @@ class Repairs:
 
 def repairs_in(table: RunTable, leading: ErrorUnit) -> Repairs | None:
     """In mm if these lead and `mm_per_px` knows them, else in pixels; None where no kind is known."""
-    kinds = table.error_types
+    kinds = _kinds(table)
     known = kinds.types != ErrorType.UNKNOWN
     if not known.any():
         return None
     scale = mm_per_px(table) if leading is MM else None
     if scale is None:
         rows = table.once(repairs_of)
-        return Repairs(PX, float(kinds.error_px[known].mean()), rows, _gains(table, rows, kinds, None))
+        return Repairs(PX, float(kinds.error_px[known].mean()), rows, _gains(table, rows))
     in_mm = known & np.isfinite(scale)[:, None]
     kinds = replace(kinds, types=np.where(in_mm, kinds.types, ErrorType.UNKNOWN))
     rows = repair_table(kinds, scale)
     mean = float((kinds.error_px * scale[:, None])[in_mm].mean())
-    return Repairs(MM, mean, rows, _gains(table, rows, kinds, scale), int((known & ~in_mm).sum()))
+    return Repairs(MM, mean, rows, _gains(table, rows, in_mm=True), int((known & ~in_mm).sum()))
 
 
 def mm_per_px(table: RunTable) -> Floats | None:
@@ -61,30 +61,46 @@ def mm_per_px(table: RunTable) -> Floats | None:
     """
     if not (table.has(RunTable.pixel_spacing_mm) and table.has(RunTable.error_mm)):
         return None
-    x_mm, y_mm = spacing_xy_mm(table).T
-    scale = np.where(x_mm == y_mm, x_mm, np.nan)
-    judged = table.error_types.types != ErrorType.UNKNOWN
-    told = (judged & np.isfinite(table.error_mm)).any(axis=1)
+    scale = _scale(table)
+    told = table.by_parts(
+        lambda part: ((part.error_types.types != ErrorType.UNKNOWN) & np.isfinite(part.error_mm)).any(axis=1)
+    )
     return scale if bool(told.any() and np.isfinite(scale[told]).all()) else None
 
 
-def _gains(
-    table: RunTable, rows: tuple[RepairRow, ...], kinds: ErrorTypes, scale: Floats | None
-) -> dict[ErrorType, Estimate]:
-    """What each kind costs; of `kinds` with a scale, else as the table tells it."""
+def _kinds(table: RunTable) -> ErrorTypes:
+    return ErrorTypes.chain([part.error_types for part in table.parts()])
+
+
+def _scale(table: RunTable) -> Floats:
+    """Millimetres per pixel of each image `[N]`; NaN where unknown, or other along x than along y."""
+    x_mm, y_mm = spacing_xy_mm(table).T
+    return np.where(x_mm == y_mm, x_mm, np.nan)
+
+
+def _gains(table: RunTable, rows: tuple[RepairRow, ...], *, in_mm: bool = False) -> dict[ErrorType, Estimate]:
+    """What each kind costs, in pixels as the table tells it, or in millimetres where they are known."""
     registered = metrics_of(table.skeleton)
     metrics: dict[ErrorType, Metric] = {
         row.error_type: registered[gain_of(row.error_type)]
         for row in rows
         if row.error_type is not ErrorType.GOOD
     }
-    if scale is not None:
-        metrics = {kind: _in_mm(metric, kind, kinds, scale) for kind, metric in metrics.items()}
+    if in_mm:
+        metrics = {kind: _in_mm(metric, kind) for kind, metric in metrics.items()}
     found = estimate(metrics.values(), table)
     return {kind: found[metric.name] for kind, metric in metrics.items()}
 
 
-def _in_mm(metric: Metric, kind: ErrorType, kinds: ErrorTypes, scale: Floats) -> Metric:
-    gain_mm = np.where(kinds.types == kind, (kinds.error_px - kinds.repaired_px) * scale[:, None], 0.0)
-    known = kinds.types != ErrorType.UNKNOWN
-    return replace(metric, unit=MM.words, measure=Mean(Terms(lambda _: gain_mm, lambda _: known)))
+def _in_mm(metric: Metric, kind: ErrorType) -> Metric:
+    def gain_mm(table: RunTable) -> Floats:
+        kinds, scale = table.error_types, _scale(table)[:, None]
+        told = (kinds.types == kind) & np.isfinite(scale)
+        return np.where(told, (kinds.error_px - kinds.repaired_px) * scale, 0.0)
+
+    return replace(metric, unit=MM.words, measure=Mean(Terms(gain_mm, _told_in_mm)))
+
+
+def _told_in_mm(table: RunTable) -> NDArray[np.bool_]:
+    known: NDArray[np.bool_] = table.error_types.types != ErrorType.UNKNOWN
+    return known & np.isfinite(_scale(table))[:, None]
