@@ -21,6 +21,7 @@ from validation import (
     duplicates,
     injection,
     intervals,
+    kills,
     label_noise,
     subgroups,
     suspicious_labels,
@@ -39,6 +40,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "comparison": comparison.run,
     "subgroups": subgroups.run,
     "suspicious-labels": suspicious_labels.run,
+    "kills": kills.run,
 }
 
 if __name__ == "__main__":
