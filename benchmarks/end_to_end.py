@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 from rich.table import Table
 
 from benchmarks.figures import at_most, milliseconds, table
 from mahtdiag.config.settings import DataSettings, EvaluateSettings, ModelSettings, Settings
 from mahtdiag.engine.devices import forward_mode
-from mahtdiag.engine.loader import load_batches
+from mahtdiag.engine.loader import LoadedBatch, load_batches
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.evaluate.job import EvaluateRequest, evaluate
@@ -28,6 +29,7 @@ SAMPLES = Path(__file__).parent.parent / "sample_data"
 IMAGES = 128
 ROUNDS = 7
 LOOP = "evaluating"
+LARGE, LARGE_IMAGES, LARGE_ROUNDS = (2500, 2000), 200, 3
 
 
 def fill_folder(source: Path, folder: Path, count: int) -> None:
@@ -38,6 +40,31 @@ def fill_folder(source: Path, folder: Path, count: int) -> None:
         name = f"{n + 1:04d}{image.stem[4:]}"
         shutil.copyfile(image, folder / f"{name}{image.suffix}")
         shutil.copyfile(image.with_suffix(".csv"), folder / f"{name}.csv")
+
+
+def fill_with_large_jpegs(source: Path, folder: Path, count: int) -> None:
+    """The same as JPEGs of `LARGE`, labels along with them."""
+    height, width = LARGE
+    encoded: list[tuple[bytes, str]] = []
+    for path in sorted(path for path in source.iterdir() if path.with_suffix(".csv") != path):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        assert image is not None
+        large = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+        _, jpeg = cv2.imencode(".jpg", large, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        factors = (width / image.shape[1], height / image.shape[0])
+        lines = path.with_suffix(".csv").read_text(encoding="utf-8").split()
+        encoded.append((jpeg.tobytes(), "\n".join(_scaled(line, factors) for line in lines)))
+    for n in range(count):
+        jpeg_bytes, labels = encoded[n % len(encoded)]
+        name = f"{n + 1:04d}-F-060Y0"
+        (folder / f"{name}.jpg").write_bytes(jpeg_bytes)
+        (folder / f"{name}.csv").write_text(labels, encoding="utf-8")
+
+
+def _scaled(line: str, factors: tuple[float, float]) -> str:
+    """A row x1,y1,x2,y2,code of labels of an image that is so many times wider and higher."""
+    *places, code = line.split(",")
+    return ",".join([*(f"{float(v) * factors[n % 2]:.2f}" for n, v in enumerate(places)), code])
 
 
 class Stopwatch:
@@ -79,13 +106,7 @@ def bare_seconds(prepared: Prepared) -> float:
     if not isinstance(source, Networks):
         raise TypeError("a benchmark of networks")
     started = time.perf_counter()
-    batches = load_batches(
-        prepared.dataset.samples,
-        image_reader(source.spec.input),
-        batch_size=prepared.batch_size,
-        workers=prepared.workers,
-    )
-    for batch in batches:
+    for batch in _batches(prepared):
         if batch.tensor is not None:
             with forward_mode(source.runner.device, source.runner.precision):
                 source.runner.predict(batch.tensor.to(source.runner.device))
@@ -128,7 +149,56 @@ def sample_settings(checkpoint: Path, data: Path, overlays: str) -> Settings:
 
 
 def run() -> Iterator[Table]:
-    """One table per view."""
+    """One table per view, one of large JPEGs."""
     for view in View:
         checkpoint = SAMPLES / f"mahtnet-{view.lower()}.pt"
         yield measure(checkpoint, SAMPLES / view.value, f"End to end, {view} sample set")
+    yield measure_large()
+
+
+def measure_large() -> Table:
+    """Large JPEGs: the loop against the larger of decoding alone and forward passes alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        data.mkdir()
+        fill_with_large_jpegs(SAMPLES / "AP", data, LARGE_IMAGES)
+        settings = sample_settings(SAMPLES / "mahtnet-ap.pt", data, overlays="none")
+        prepared = prepare(settings, trust=False)
+        decoding, forward, loop = [], [], []
+        for n in range(LARGE_ROUNDS):
+            started = time.perf_counter()
+            batches = [*_batches(prepared)]
+            decoding.append(time.perf_counter() - started)
+            forward.append(_forward_seconds(prepared, batches))
+            del batches
+            loop.append(product_seconds(settings, Path(folder) / "runs" / str(n))[LOOP])
+    larger = max(min(decoding), min(forward))
+    rows = [
+        milliseconds("decoding alone, per image", min(decoding) / LARGE_IMAGES),
+        milliseconds("forward passes alone, per image", min(forward) / LARGE_IMAGES),
+        milliseconds("the loop of evaluate, per image", min(loop) / LARGE_IMAGES),
+        at_most("the loop over the larger of both", min(loop) / larger, 1.08, "×"),
+    ]
+    height, width = LARGE
+    return table(f"End to end: {LARGE_IMAGES} JPEGs of {width}×{height}, {prepared.workers} threads", rows)
+
+
+def _batches(prepared: Prepared) -> Iterator[LoadedBatch]:
+    assert isinstance(prepared.source, Networks)
+    return load_batches(
+        prepared.dataset.samples,
+        image_reader(prepared.source.spec.input),
+        batch_size=prepared.batch_size,
+        workers=prepared.workers,
+    )
+
+
+def _forward_seconds(prepared: Prepared, batches: list[LoadedBatch]) -> float:
+    assert isinstance(prepared.source, Networks)
+    runner = prepared.source.runner
+    started = time.perf_counter()
+    for batch in batches:
+        if batch.tensor is not None:
+            with forward_mode(runner.device, runner.precision):
+                runner.predict(batch.tensor.to(runner.device))
+    return time.perf_counter() - started

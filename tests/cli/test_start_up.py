@@ -76,3 +76,23 @@ def test_a_command_imports_what_it_needs(
 def test_pictures_are_drawn_by_matplotlib(desk: Path) -> None:
     """What the others do not import is seen where it is."""
     assert imported_by(desk, "calibration", "runs/b", "-q") >= {"matplotlib"}
+
+
+TOLD = """
+import os, sys
+from mahtdiag.cli.app import main
+sys.argv = ["mahtdiag", "--version"]
+try:
+    main()
+except SystemExit:
+    print(os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_leave_the_cores_to_others(before: str | None, after: str) -> None:
+    known = {name: value for name, value in environment().items() if name != "OMP_WAIT_POLICY"}
+    if before is not None:
+        known["OMP_WAIT_POLICY"] = before
+    done = subprocess.run([sys.executable, "-c", TOLD], env=known, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == [after, "False"]
