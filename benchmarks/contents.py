@@ -69,7 +69,7 @@ def seconds_by_content(
                 input_size=(side, side),
                 uncertainty_kind=None,
                 uncertainty_frame=UncertaintyFrame.INPUT,
-            )
+            )()
             taken[kind].append((time.thread_time() - started) / images)
     return {kind: median(times[1:]) for kind, times in taken.items()}
 

@@ -23,7 +23,7 @@ from benchmarks.figures import Figure, at_least, at_most, milliseconds, table
 from benchmarks.larger_network import LargerNetwork
 from mahtdiag.config.settings import Settings
 from mahtdiag.engine import analysis
-from mahtdiag.engine.analysis import analyse_later
+from mahtdiag.engine.analysis import analyse
 from mahtdiag.engine.devices import forward_mode
 from mahtdiag.engine.inference import Runner
 from mahtdiag.engine.loader import LoadedBatch, load_batches
@@ -70,7 +70,7 @@ def _maps(side: int, sigma: float) -> tuple[Tensor, Tensor]:
 
 
 def _pass(heatmaps: Tensor, centres: Tensor, sigma: float, method: DecodeMethod) -> object:
-    return analyse_later(
+    return analyse(
         ModelOutputs(heatmaps),
         centres,
         Decoding(sigma, method, 10.0),

@@ -69,7 +69,7 @@ class Case:
             input_size=(SIDE, SIDE),
             uncertainty_kind=None,
             uncertainty_frame=UncertaintyFrame.INPUT,
-        )
+        )()
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -21,7 +21,7 @@ if DEVICE.type == "cpu":
 pytest.importorskip("triton")
 
 from mahtdiag.engine import analysis  # noqa: E402
-from mahtdiag.engine.analysis import analyse_later  # noqa: E402
+from mahtdiag.engine.analysis import analyse  # noqa: E402
 from mahtdiag.heatmaps import fused  # noqa: E402
 from mahtdiag.heatmaps.decoding import gaussian_targets  # noqa: E402
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, REACH, FocalWeight  # noqa: E402
@@ -80,9 +80,9 @@ def both(
     rows = rows_of(heatmaps, centres, decoding, weight)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(analysis, "_by_kernels", lambda *_: rows)
-        ours = analyse_later(outputs, centres, decoding, **options)()
+        ours = analyse(outputs, centres, decoding, **options)()
         patched.setattr(analysis, "_by_kernels", lambda *_: None)
-        return ours, analyse_later(outputs, centres, decoding, **options)()
+        return ours, analyse(outputs, centres, decoding, **options)()
 
 
 def arrays(reading: BatchReading) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def test_coordinates_scores_and_sigma_beside_the_heatmaps() -> None:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(analysis, "_by_kernels", lambda *_, rows=rows: rows)
             found.append(
-                analyse_later(
+                analyse(
                     outputs,
                     centres,
                     replace(Decoding(2.0), own_coords=True),

@@ -92,37 +92,11 @@ def unit_in_input_pixels(
     return None
 
 
-def analyse(
-    outputs: ModelOutputs,
-    centres: Tensor,
-    decoding: Decoding,
-    *,
-    input_size: tuple[int, int],
-    uncertainty_kind: UncertaintyKind | None,
-    uncertainty_frame: UncertaintyFrame,
-    weight: FocalWeight = PUBLISHED_WEIGHT,
-    cell_px: Tensor | None = None,
-    step: tuple[float, float] | None = None,
-) -> BatchReading:
-    """What `analyse_later` gives, at once."""
-    return analyse_later(
-        outputs,
-        centres,
-        decoding,
-        input_size=input_size,
-        uncertainty_kind=uncertainty_kind,
-        uncertainty_frame=uncertainty_frame,
-        weight=weight,
-        cell_px=cell_px,
-        step=step,
-    )()
-
-
 Later = Callable[[], BatchReading]
 """A reading that may still be computed on its device, and is waited for when it is called for."""
 
 
-def analyse_later(
+def analyse(
     outputs: ModelOutputs,
     centres: Tensor,
     decoding: Decoding,

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mahtdiag.engine.analysis import Later, analyse_later
+from mahtdiag.engine.analysis import Later, analyse
 from mahtdiag.engine.devices import DeviceClock, forward_mode
 from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.errors import DeviceError, MahtdiagError, ModelOutputError
@@ -199,7 +199,7 @@ class Runner:
         outputs = self.forward(images)
         clock.mark()
         with torch.inference_mode():
-            later = analyse_later(
+            later = analyse(
                 outputs,
                 self._on_device(centres),
                 self.spec.decoding,

@@ -324,7 +324,7 @@ def _analysed(
         uncertainty_kind=UncertaintyKind.LOG_SIGMA if source is UncertaintySource.AUTO else None,
         uncertainty_frame=UncertaintyFrame.INPUT,
         weight=weight,
-    )
+    )()
     return outputs, read
 
 

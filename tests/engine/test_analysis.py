@@ -65,7 +65,7 @@ def read(
         input_size=INPUT_SIZE,
         uncertainty_kind=kind,
         uncertainty_frame=UncertaintyFrame.INPUT,
-    )
+    )()
 
 
 def in_batches(size: int, method: DecodeMethod = DecodeMethod.LOCAL) -> dict[str, np.ndarray]:
@@ -308,6 +308,6 @@ def test_sigma_in_cells_of_a_stated_stride() -> None:
     read = analyse(
         outputs, torch.full((2, K, 2), 5.0), Decoding(1.5), input_size=INPUT_SIZE,
         uncertainty_kind=UncertaintyKind.SIGMA, uncertainty_frame=UncertaintyFrame.HEATMAP, step=(8.0, 6.0),
-    )  # fmt: skip
+    )()  # fmt: skip
     assert read.sigma is not None
     np.testing.assert_allclose(read.sigma, np.broadcast_to([4.0, 3.0], (2, K, 2)), rtol=1e-6)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mahtdiag.engine import inference
-from mahtdiag.engine.analysis import analyse_later
+from mahtdiag.engine.analysis import analyse
 from mahtdiag.engine.devices import DeviceClock, forward_mode
 from mahtdiag.engine.inference import BatchSeconds, Launched, Runner
 from mahtdiag.engine.transfer import Transfer
@@ -181,9 +181,9 @@ def test_by_halves_where_the_analysis_does_not_fit(monkeypatch: pytest.MonkeyPat
         assert outputs.heatmaps is not None
         if len(outputs.heatmaps) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return analyse_later(outputs, *rest, **options)  # type: ignore[arg-type]
+        return analyse(outputs, *rest, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(inference, "analyse_later", narrow)
+    monkeypatch.setattr(inference, "analyse", narrow)
     halved = [*runner(network()).run(batches(13, 13))]
     ours, theirs = halved[0].reading, usual[0].reading
     assert ours is not None
@@ -201,7 +201,7 @@ def test_one_image_that_does_not_fit_is_one_line(monkeypatch: pytest.MonkeyPatch
     def none(*_: object, **__: object) -> Callable[[], BatchReading]:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
 
-    monkeypatch.setattr(inference, "analyse_later", none)
+    monkeypatch.setattr(inference, "analyse", none)
     with pytest.raises(DeviceError) as raised:
         next(iter(runner(network()).run(batches(13, 13))))
     (problem,) = raised.value.problems
