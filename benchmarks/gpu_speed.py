@@ -179,7 +179,7 @@ class _Decoded:
     def __init__(self, prepared: Prepared, runner: Runner, size: int) -> None:
         read = image_reader(runner.spec.input)
         samples = [prepared.dataset.samples[n % len(prepared.dataset.samples)] for n in range(size)]
-        (self.batch,) = load_batches(samples, read, batch_size=size, workers=16, pinned=True)
+        (self.batch,) = load_batches(samples, read, batch_size=size, workers=16, for_cuda=True)
         self.count = max(4, IMAGES // size)
 
     def __iter__(self) -> Iterator[LoadedBatch]:

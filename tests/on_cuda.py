@@ -48,7 +48,7 @@ def runner_of(found: Prepared) -> Runner:
 def batches(found: Prepared, size: int = 16) -> Iterator[LoadedBatch]:
     """Its images."""
     read = image_reader(runner_of(found).spec.input)
-    return load_batches(found.dataset.samples, read, batch_size=size, workers=4, pinned=True)
+    return load_batches(found.dataset.samples, read, batch_size=size, workers=4, for_cuda=True)
 
 
 def readings(runner: Runner, loaded: Iterator[LoadedBatch]) -> list[BatchReading]:

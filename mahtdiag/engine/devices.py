@@ -1,10 +1,11 @@
 """Devices by name, how a network runs on them, and what they spend between moments."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from mahtdiag.errors import DeviceError
 from mahtdiag.schema.choices import Precision
@@ -66,6 +67,17 @@ def _whole_float32() -> Iterator[None]:
 def new_event(*, timing: bool = False) -> torch.cuda.Event:
     """A moment of CUDA."""
     return torch.cuda.Event(enable_timing=timing)  # type: ignore[no-untyped-call]
+
+
+def pinned(shape: Sequence[int], dtype: torch.dtype) -> Tensor | None:
+    """Memory of the host that the system does not move, so that CUDA copies from and to it by itself.
+
+    None where there is none left, or no CUDA.
+    """
+    try:
+        return torch.empty(tuple(shape), dtype=dtype, pin_memory=True)
+    except RuntimeError:
+        return None
 
 
 class DeviceClock:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mahtdiag.engine.devices import pinned
 from mahtdiag.schema.records import Failure, LoadedImage, Sample
 
 LoadImage = Callable[[Sample], LoadedImage | Failure]
@@ -36,9 +37,9 @@ class LoadedBatch:
 class _Flying:
     """A batch that is being decoded; the thread that is done last puts it together."""
 
-    def __init__(self, index: int, samples: Sequence[Sample], load: LoadImage, *, pinned: bool) -> None:
+    def __init__(self, index: int, samples: Sequence[Sample], load: LoadImage, *, for_cuda: bool) -> None:
         self.whole: Future[LoadedBatch] = Future()
-        self._index, self._samples, self._load, self._pinned = index, samples, load, pinned
+        self._index, self._samples, self._load, self._for_cuda = index, samples, load, for_cuda
         self._results: list[LoadedImage | Failure | BaseException | None] = [None] * len(samples)
         self._left, self._seconds = len(samples), 0.0
         self._lock = Lock()
@@ -74,17 +75,17 @@ class _Flying:
             index=self._index,
             samples=tuple(sample for sample, _ in pairs),
             images=images,
-            tensor=_stacked([image.tensor for image in images], self._pinned) if images else None,
+            tensor=_stacked([image.tensor for image in images], self._for_cuda) if images else None,
             failures=tuple(result for result in self._results if isinstance(result, Failure)),
             decode_seconds=self._seconds,
         )
 
 
-def _stacked(images: Sequence[NDArray[np.float32]], pinned: bool) -> Tensor:
-    """`[B, C, H, W]`; a device copies by itself from pinned memory, which the system does not move."""
-    if not pinned:
+def _stacked(images: Sequence[NDArray[np.float32]], for_cuda: bool) -> Tensor:
+    """`[B, C, H, W]`, where CUDA takes it in memory that it copies from by itself."""
+    batch = pinned((len(images), *images[0].shape), torch.float32) if for_cuda else None
+    if batch is None:
         return torch.from_numpy(np.stack(images))
-    batch = torch.empty((len(images), *images[0].shape), dtype=torch.float32, pin_memory=True)
     np.stack(images, out=batch.numpy())
     return batch
 
@@ -96,12 +97,12 @@ def load_batches(
     batch_size: int,
     workers: int,
     done: frozenset[int] = frozenset(),
-    pinned: bool = False,
+    for_cuda: bool = False,
 ) -> Iterator[LoadedBatch]:
     """Batches of consecutive samples, decoded by `workers` threads; batches in `done` are skipped.
 
     A batch is always the same range of samples, so that a resumed run computes exactly what an uninterrupted
-    one does. Memory is bounded by the batches in flight. `pinned`: in memory that CUDA copies from by itself.
+    one does. Memory is bounded by the batches in flight. `for_cuda`: in memory that it copies from by itself.
     """
     count = -(-len(samples) // batch_size)
     todo = deque(index for index in range(count) if index not in done)
@@ -112,7 +113,7 @@ def load_batches(
             while todo and len(flying) <= BATCHES_AHEAD:
                 index = todo.popleft()
                 part = samples[index * batch_size : (index + 1) * batch_size]
-                flying.append(_Flying(index, part, load, pinned=pinned))
+                flying.append(_Flying(index, part, load, for_cuda=for_cuda))
                 for number in range(len(part)):
                     pool.submit(flying[-1].decode, number)
             yield flying.popleft().whole.result()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.engine.devices import new_event
+from mahtdiag.engine.devices import new_event, pinned
 from mahtdiag.schema.precision import most_precise
 from mahtdiag.schema.records import Floats
 
@@ -31,10 +31,9 @@ class Transfer:
         joined = [v.detach().to(most_precise(device)) for v in values.values()]
         rows = torch.cat([v.flatten(1) if v.ndim > 1 else v[:, None] for v in joined], 1)
         shapes = tuple((name, v.shape) for name, v in values.items())
-        if device.type != "cuda":
+        host = pinned(rows.shape, rows.dtype) if device.type == "cuda" else None
+        if host is None:
             return Transfer(rows.cpu(), shapes, None)
-        # Only into memory that the system does not move does a copy go on by itself.
-        host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
         host.copy_(rows, non_blocking=True)
         ready = new_event()
         ready.record(torch.cuda.current_stream(device))

@@ -176,3 +176,9 @@ def test_leaving_early_stops_the_threads() -> None:
     for thread in decoders():
         thread.join(20)
     assert len(read) <= (4 + BATCHES_AHEAD) * 2
+
+
+def test_without_cuda_batches_for_it_are_as_usual() -> None:
+    samples = [sample(number) for number in range(6)]
+    found = list(load_batches(samples, load, batch_size=4, workers=2, for_cuda=True))
+    assert all(equal(ours, theirs) for ours, theirs in zip(found, batches(6, 4), strict=True))

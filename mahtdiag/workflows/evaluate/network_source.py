@@ -94,7 +94,7 @@ class Networks:
             batch_size=work.batch_size,
             workers=work.workers,
             done=work.done,
-            pinned=self.runner.device.type == "cuda",
+            for_cuda=self.runner.device.type == "cuda",
         )
         for inferred in self.runner.run(batches):
             batch = inferred.batch
