@@ -48,7 +48,9 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str, str], ...] = (
 hide_python_types()
 for name, command, *examples in COMMANDS:
     shown = "\n\n".join(f"mahtdiag {example}" for example in examples)
-    app.command(name, epilog=f"Examples:\n\n{shown}")(command)
+    # What it is asked for may be an option of another command.
+    parsing = {"ignore_unknown_options": command is explain_command}
+    app.command(name, epilog=f"Examples:\n\n{shown}", context_settings=parsing)(command)
 
 
 def _version(asked: bool) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -25,6 +26,8 @@ from mahtdiag.schema.setup import SetupEntry, SetupStatus
 from mahtdiag.schema.skeleton import View
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     Metrics = Section
     CleanLabels = Section
     Losses = Section
@@ -38,6 +41,7 @@ else:
 
 SCHEMA_VERSION: Final = 1
 CHANGED: Final = "changed since the run was finished (checksum); restore the file or evaluate again"
+_TYPES: Final = re.compile(r" or instance of \w+")
 
 RunStatus = Literal["complete", "interrupted"]
 
@@ -251,7 +255,7 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
         content = json.loads(text)
     except ValueError as error:
         raise RunFolderError(f"{where}: not valid JSON ({error}); the file is damaged") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not {"schema", "mahtdiag"} & content.keys():
         raise RunFolderError(f"{where}: not a run.json of mahtdiag; the file is damaged")
     version = content.get("schema")
     if type(version) is not int or version != SCHEMA_VERSION:
@@ -262,15 +266,17 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
     try:
         document = RunDocument.model_validate(content)
     except ValidationError as error:
-        raise RunFolderError(
-            *(
-                f"{where}: {'.'.join(map(str, problem['loc'])) or 'document'}: {problem['msg']}"
-                for problem in error.errors()
-            )
-        ) from error
+        raise RunFolderError(*(f"{where}: {_in_words(problem)}" for problem in error.errors())) from error
     if document.checksums is not None and document.checksums.run_json != content_sha256(content):
         raise RunFolderError(f"{where}: {CHANGED}")
     return document
+
+
+def _in_words(problem: "ErrorDetails") -> str:
+    """Where in the document something is not as it is written, what, and what to do; no types of Python."""
+    place = ".".join(map(str, problem["loc"])) or "document"
+    what = _TYPES.sub("", problem["msg"]).replace("dictionary", "object")
+    return f"{place}: {what}; the file is damaged, restore it or evaluate again"
 
 
 def json_schema() -> dict[str, JsonValue]:

@@ -67,6 +67,12 @@ class RunSettings:
 
     stored: dict[str, JsonValue]
 
+    @property
+    def pixel_spacing_mm(self) -> float | None:
+        """What was said of images without a spacing of their own."""
+        said = self.stored.get("pixel_spacing_mm")
+        return float(said) if isinstance(said, int | float) else None
+
     @staticmethod
     def of_network(spec: ModelSpec, heatmap_size: Size | None) -> "RunSettings":
         """The settings by which a network's input and output are read; None: it returns no heatmaps."""

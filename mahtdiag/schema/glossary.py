@@ -19,8 +19,8 @@ TERMS: tuple[Term, ...] = (
          "violations are those in which at least one rule fires."),
     Term("severity", "Of an image: the sum over the rules that fire of 1 + ln(excess over the limit). It "
          "orders images by what is anatomically wrong with them."),
-    Term("impossible", "Said of a predicted spine in which a rule of anatomy fires, where most predicted "
-         "spines are such: then the set-up is suspected, not the network."),
+    Term("impossible", "Said of a predicted spine in which a rule of anatomy fires. Where most predicted "
+         "spines are such, the set-up is suspected before the network."),
     Term("suspicious", "Said of labels alone: one that breaks a rule of anatomy, or that a network which "
          "is right elsewhere speaks against. Never certain: label or network is wrong."),
     Term("missed", "A keypoint that is labelled and not predicted (NaN, or left out of a file of "

@@ -129,9 +129,13 @@ COLUMNS: Final = (
     Term("ellipse", "Column: of both axes together; interval: of each axis by itself.", ("interval",)),
     Term("ERE", "Expected radial error: what the heatmap alone says of its error. Spearman: whether it "
          "ranks the true ones; ratio: mean error over mean ERE.", ("ERE: Spearman", "ERE: ratio")),
+    Term("failure rate", "In figures: the share of keypoints whose error is above the threshold at which "
+         "the cumulative error curve ends."),
     Term("findings", "Column: how often a rule fired, in all images together."),
     Term("gain", "Column: by how much the mean error would fall if these keypoints were repaired."),
     Term("held", "Column: the share that lies inside on images which the region was not fitted on."),
+    Term("Holm", "A correction of p for how many numbers are compared: chance alone finds one or more of "
+         "them in at most 5 of 100 comparisons.", ("corrected", "p_holm")),
     Term("ICC", "Intraclass correlation ICC(A,1): agreement of single measurements, 1 where they are "
          "alike."),
     Term("image", "Column: the file, below the folder of the data."),
@@ -224,7 +228,8 @@ STATES: Final = (
     Term("calibrated", "Of σ: no fault shows, and the sample is large enough to show one. faulty: at "
          "least one fault is certain. inconclusive: no fault shows, but the sample is too small to be "
          "sure.", ("faulty", "inconclusive")),
-    Term("unfinished", "Of a run: it was interrupted; evaluate … --resume --out RUN goes on."),
+    Term("unfinished", "Of a run: it was interrupted; evaluate … --resume --out RUN goes on.",
+         ("interrupted",)),
 )  # fmt: skip
 """What is said of gates, checks, numbers and runs."""
 

@@ -92,8 +92,8 @@ def _terms(asked: str) -> tuple[Term, ...]:
 
 
 def plain(name: str) -> str:
-    """A name without capitals, without its unit, and with the minus of keyboards."""
-    text = " ".join(name.lower().replace("−", "-").split())
+    """A name without capitals, its unit and underscores, and with the minus of keyboards."""
+    text = " ".join(name.lower().replace("−", "-").replace("_", " ").split())
     return _UNIT.sub("", text) or text
 
 

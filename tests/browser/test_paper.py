@@ -109,3 +109,24 @@ def test_nothing_that_stays_whole_leaves_half_a_page_empty(report: Path, open_re
     whole = page.evaluate(WHOLE, PAPER["height"])
     assert len([name for name, _, _ in whole if name.startswith("picture")]) > 10
     assert [(name, text, share) for name, text, share in whole if share > MOST_OF_A_PAGE] == []
+
+
+def test_a_gallery_that_is_cut_says_so_on_paper_alone(tmp_path: Path, open_report: Opener) -> None:
+    page = open_report(report_of(write_report_run(tmp_path, count=26), tmp_path), PAPER).page
+    cut = page.get_by_text("of which the first 24 are printed")
+    expect(cut).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(cut).to_be_visible()
+    expect(page.locator("#grid > li.printed")).to_have_count(24)
+    page.emulate_media(media="screen")
+    page.get_by_label("File name").fill("0001")
+    expect(cut).to_have_count(0)
+
+
+def test_beside_the_plot_of_violations_no_half_page_is_empty(report: Path, open_report: Opener) -> None:
+    page = open_report(report, {"width": 1280, "height": 900}).page
+    heights = page.locator("#anatomy .row.of-2 > .stack").evaluate_all(
+        "all => all.map((it) => it.getBoundingClientRect().height)"
+    )
+    assert len(heights) == 2
+    assert max(heights) - min(heights) < 450

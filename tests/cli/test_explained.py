@@ -137,10 +137,21 @@ def test_options(command: Callable[..., Finished]) -> None:
     assert len(names) > 60
     for name in sorted(names):
         done = command("explain", "--", name)
+        if name not in ("--format", "--config", "--help"):
+            assert command("explain", name) == done, "also as it is printed"
         assert (done.status, done.err) == (0, ""), name
         assert done.text.startswith(name) or f"{name} " in done.text or f", {name}" in done.text
     done = command("explain", "--format", "json", "--", "--decode")
     assert '"--decode"' in done.text
+
+
+def test_words_of_pictures_notes_and_verdicts(command: Callable[..., Finished]) -> None:
+    for word in ("failure rate", "Holm", "interrupted", "Heavy tails"):
+        assert command("explain", word).status == 0, word
+    # Said of each of them, however many they are.
+    assert " ".join(command("explain", "impossible").text.split()).startswith(
+        "impossible (word) Said of a predicted spine in which a rule of anatomy fires. Where most"
+    )
 
 
 def test_nothing_wild_is_suggested(command: Callable[..., Finished]) -> None:

@@ -29,6 +29,8 @@ def test_a_set_with_a_mistake(desk: Desk) -> None:
     assert "anatomically impossible" not in page
     assert f"{annotation.stem}.png: severity" in page
     assert 'id="figure-violations"' in page
+    assert "Which rules do labels break?" in page
+    assert "Which spines are impossible" not in page
     assert "predictions</text>" not in page, "labels are what is judged"
     assert 'id="copies"' in page
     assert "http://" not in page.replace("http://www.w3.org", "")

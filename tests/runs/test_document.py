@@ -152,7 +152,12 @@ def test_parts_are_frozen_and_closed() -> None:
         (b'{"schema": 1, ', "not valid JSON"),
         (b"\xff\xfe", "not valid JSON"),
         (b"[]", "not a run.json"),
-        (b"{}", "schema version None, written by mahtdiag ?; mahtdiag 0.1.0 reads version 1"),
+        (b"{}", "not a run.json of mahtdiag; the file is damaged"),
+        (b'{"epochs": 3}', "not a run.json of mahtdiag; the file is damaged"),
+        (
+            b'{"mahtdiag": "0.0"}',
+            "schema version None, written by mahtdiag 0.0; mahtdiag 0.1.0 reads",
+        ),
         (b'{"schema": 2, "mahtdiag": "9.1"}', "schema version 2, written by mahtdiag 9.1"),
         (b'{"schema": true}', "schema version True"),
     ],
@@ -174,6 +179,13 @@ def test_all_problems_of_a_document_are_named_at_once() -> None:
         parse_document(json.dumps(content), "run.json")
     assert len(caught.value.problems) == 3
     assert all(name in str(caught.value) for name in ("checkpoint", "view", "images.total"))
+    content["images"] = 3
+    with pytest.raises(RunFolderError) as caught:
+        parse_document(json.dumps(content), "run.json")
+    assert (
+        "run.json: images: Input should be a valid object; the file is damaged, restore it or evaluate again"
+        in caught.value.problems
+    ), "without a type of Python"
 
 
 def test_the_schema_describes_what_is_written() -> None:

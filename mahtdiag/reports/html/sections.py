@@ -1,7 +1,7 @@
 """What the page shows, and its parts in reading order: pictures and tables from the records of a run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
@@ -147,6 +147,7 @@ class Chapter:
 
 # The headline of judged labels says the same.
 LABELS_POSSIBLE = "labels.possible"
+OF_LABELS = "Which rules do labels break?"
 
 
 def told_at_the_top(report: ReportContent) -> frozenset[str]:
@@ -246,8 +247,11 @@ def anatomy_chapter(report: AnatomyReport, data: FigureData) -> Chapter:
     verdict = report.verdict
     rows: list[tuple[Stack, ...]] = []
     if plots := plots_of(_named("violations"), data):
-        judged = "predictions" if report.diagnosis is not None else "labels"
-        rows += [(plots, (worst_images(report, WIDER),)), ((tally_table(verdict, judged, WIDER),),)]
+        judged = "predictions"
+        if report.diagnosis is None:
+            judged, plots = "labels", tuple(replace(plot, title=OF_LABELS) for plot in plots)
+        # As long as each other; sentences have the whole width, where most of them need one line.
+        rows += [(plots, (tally_table(verdict, judged, WIDER),)), ((worst_images(report, WIDER),),)]
     else:
         rows.append(((Line("No rule fired in any image, nor in any label."),),))
     if report.diagnosis is not None and report.diagnosis.suspicious is not None:

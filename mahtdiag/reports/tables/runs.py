@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
+from itertools import combinations, groupby
 from pathlib import PurePath
 from typing import Final
 
@@ -53,7 +53,10 @@ class ListedNumber:
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """A run by the number that `compare` takes; `images` are all of its data, `evaluated` those it got to."""
+    """A run by the number that `compare` takes; `images` are all of its data, `evaluated` those it got to.
+
+    `spacing_mm`: what was said of images without a pixel spacing of their own.
+    """
 
     number: int
     run: str
@@ -70,6 +73,7 @@ class ListedRun:
     failed: int
     gates: int
     gates_failed: tuple[str, ...]
+    spacing_mm: float | None = None
     numbers: Mapping[str, ListedNumber] = field(default_factory=dict)
 
     @property
@@ -107,11 +111,16 @@ def runs_parts(result: RunsResult, width: int = STANDARD_WIDTH) -> Iterator[Part
         yield Line(f"not listed: {one_line(other.path)}: {one_line(other.problem)}", Style.DOUBTFUL)
     if len(result.others) > MOST_OTHERS:
         yield Line(f"not listed: {len(result.others) - MOST_OTHERS} more; --format json names them")
-    finished = ([run for run in same if run.finished] for same in groups)
-    pair = next((same[:2] for same in finished if len(same) > 1), None)
+    pair = next((found for same in groups if (found := _best_two(same))), None)
     if pair is not None:
         typed = " ".join(_typed(result, run) for run in reversed(pair))
         yield Line(f"next: mahtdiag compare {typed}", Style.STRONG)
+
+
+def _best_two(same: Sequence[ListedRun]) -> tuple[ListedRun, ListedRun] | None:
+    """The first two that `compare` takes together."""
+    pairs = combinations([run for run in same if run.finished], 2)
+    return next((pair for pair in pairs if pair[0].spacing_mm == pair[1].spacing_mm), None)
 
 
 def _typed(result: RunsResult, run: ListedRun) -> str:

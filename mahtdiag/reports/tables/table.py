@@ -234,11 +234,15 @@ def gates_table(results: Sequence[GateResult]) -> Table:
 
 
 def compared_value(result: GateResult) -> str:
-    """What was compared with the limit as its unit is written, or so that the verdict shows."""
+    """What was compared with the limit as its unit is written, or so that the verdict shows.
+
+    The end of an interval is written as intervals are.
+    """
     value = result.value
     if value is None:
         return ABSENT
-    texts = (gate_number(result, value), *(number(value, digits) for digits in DIGITS))
+    own = gate_number(result, value) if result.gate.bound is Bound.ESTIMATE else number(value)
+    texts = (own, *(number(value, digits) for digits in DIGITS))
     return telling(texts, lambda shown: result.gate.keeps(shown) is result.passed, value)
 
 

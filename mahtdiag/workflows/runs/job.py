@@ -180,6 +180,7 @@ def _listed(run: Run, number: int, *, is_latest: bool) -> ListedRun:
         failed=document.images.failed,
         gates=len(document.gates),
         gates_failed=tuple(gate.metric for gate in document.gates if not gate.passed),
+        spacing_mm=document.resolved.pixel_spacing_mm,
     )
 
 

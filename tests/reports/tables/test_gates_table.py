@@ -81,6 +81,21 @@ def test_how_many_digits_are_shown(limit: float, value: float | None, shown: str
 
 
 @pytest.mark.parametrize(
+    ("bound", "limit", "shown"),
+    [
+        (Bound.ESTIMATE, 2.0, "18.16"),
+        (Bound.UPPER, 2.0, "18.2"),
+        (Bound.UPPER, 18.1, "18.2"),
+        (Bound.UPPER, 18.15, "18.2"),
+        (Bound.UPPER, 18.19, "18.16"),
+    ],
+)
+def test_the_end_of_an_interval_is_written_as_in_the_interval(bound: Bound, limit: float, shown: str) -> None:
+    # Unless the verdict would not show.
+    assert compared_value(result(limit, 18.1607, bound)) == shown
+
+
+@pytest.mark.parametrize(
     ("metric", "value", "shown"),
     [
         ("radial_error_mm.mean", 0.7934, "0.79"),

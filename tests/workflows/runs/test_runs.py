@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -193,6 +194,17 @@ def test_tables_are_for_80_columns_and_name_what_comes_next(desk: Path) -> None:
     assert isinstance(last, Line)
     assert last.text == "next: mahtdiag compare 'my runs/1' 'my runs/3'"
     assert open_run(Path("my runs/3"), desk).path == desk / "my runs" / "b"
+
+
+def test_runs_of_two_spacings_are_not_offered_to_compare(desk: Path) -> None:
+    result = ranked(desk)
+    la, b, earlier, a = result.runs
+    told = replace(result, runs=(la, replace(b, spacing_mm=0.2), earlier, replace(a, spacing_mm=0.2)))
+    last = [*runs_parts(told)][-1]
+    assert isinstance(last, Line)
+    assert last.text == f"next: mahtdiag compare {a.number} {b.number}"
+    told = replace(result, runs=(la, replace(b, spacing_mm=0.2), replace(earlier, spacing_mm=0.1), a))
+    assert not any(isinstance(part, Line) and "next:" in part.text for part in runs_parts(told))
 
 
 def test_every_column_that_is_shown_can_be_sorted_by(desk: Path) -> None:

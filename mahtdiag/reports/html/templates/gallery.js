@@ -104,6 +104,8 @@ const refresh = () => {
   for (const index of shown) near.observe(cards[index].firstChild);
   const all = DATA.images.length + DATA.failed.length;
   byId("count").textContent = `${counted(shown.length + listed.length, "image")} of ${all.toLocaleString("en-US")}`;
+  const rest = element("span", { class: "on-paper" }, `, of which the first ${PRINTED} are printed`);
+  if (shown.length > PRINTED) byId("count").append(rest);
   makeCurrent(0, false);
 };
 
