@@ -76,5 +76,6 @@ def _violations(anatomy: AnatomyReport) -> str:
     share = f"{verdict.violating:,} of {of} ({percent(verdict.share_violating)})"
     verb = "is" if verdict.violating == 1 else "are"
     labels = verdict.label_violating
-    beside = "" if not labels else f"; of their labels {labels:,}"
+    breaks = "breaks" if labels == 1 else "break"
+    beside = "" if not labels else f"; {labels:,} of their labels {breaks} a rule of anatomy"
     return f"{share} {verb} anatomically impossible{beside}."

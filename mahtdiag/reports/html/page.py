@@ -5,13 +5,14 @@ Templates, style and script are from this folder, everything else from the recor
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mahtdiag import __version__
 from mahtdiag.diagnosis.anatomy import shift_by_image
@@ -31,6 +32,7 @@ from mahtdiag.reports.tables.table import INDENT, Line, Style, gates_table
 from mahtdiag.reports.text import counted, interval, number, percent, pixels, safe_lines
 
 FOLDER: Final = "templates"
+_OPTION: Final = re.compile(r"(?<![\w-])(--[a-z][\w-]*)")
 TEMPLATE: Final = "report.html.j2"
 STYLES: Final = ("page.css", "gallery.css", "print.css")
 # What is said by how a text looks, as classes of the page's style.
@@ -105,11 +107,19 @@ def templates() -> Environment:
     environment.filters["base64"] = _base64
     environment.filters["score_in_words"] = score_in_words
     environment.filters["look_at"] = look_at
+    environment.filters["whole_options"] = whole_options
     environment.tests["plot"] = lambda block: isinstance(block, Plot)
     environment.tests["line"] = lambda block: isinstance(block, Line)
     environment.tests["indented"] = lambda text: text.startswith(INDENT)
     environment.filters["tone"] = lambda style: TONES.get(style, "")
     return environment
+
+
+def whole_options(text: str) -> Markup:
+    """A sentence whose names of options no end of a line parts: `--labels` after its hyphens, for example."""
+    parts = _OPTION.split(safe_lines(text))
+    whole = Markup('<span class="whole">{}</span>')
+    return Markup("").join(whole.format(part) if n % 2 else escape(part) for n, part in enumerate(parts))
 
 
 def _safe(value: object) -> object:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mahtdiag.reports.html.opening import opening_of
-from mahtdiag.reports.html.page import render_page
+from mahtdiag.reports.html.page import render_page, whole_options
 from mahtdiag.reports.html.sections import ReportContent, sections_of
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.setup import CAUSE, SetupEntry, SetupStatus
@@ -70,3 +70,19 @@ def test_a_cause_that_nobody_names(content: ReportContent) -> None:
     opening = opening_of(replace(content, setup=(lost,)))
     assert opening.verdict.headline == "Results are not plausible: far off. No check names a cause."
     assert (lost.cause, SETUP[0].cause) == (None, "net")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "see mahtdiag anatomy --labels DATA",
+            'see mahtdiag anatomy <span class="whole">--labels</span> DATA',
+        ),
+        ("--pixel-spacing <b>", '<span class="whole">--pixel-spacing</span> &lt;b&gt;'),
+        ("a---b, well-known -- and 3 - 2", "a---b, well-known -- and 3 - 2"),
+        ("", ""),
+    ],
+)
+def test_no_end_of_a_line_parts_the_name_of_an_option(text: str, expected: str) -> None:
+    assert str(whole_options(text)) == expected
