@@ -180,7 +180,7 @@ LOW: Final = 0.88
 
 @cache
 def shared_errors() -> tuple[Shared, Shared]:
-    """All places shifted down; and bodies 12 % too low about their middles: the same mean error."""
+    """All places shifted down; and bodies 12 % too short about their middles: the same mean error."""
     label = sample_labels("AP")
     noise = np.random.default_rng(31).normal(0.0, 1.5, size=label.shape)
     bodies = label.reshape(len(label), 5, 2, 2, 2)

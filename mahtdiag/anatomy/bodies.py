@@ -1,4 +1,4 @@
-"""Whether vertebrae are predicted too narrow, wide, low or tall, and by what each corner lies off."""
+"""Whether vertebrae are predicted too narrow, wide, short or tall, and by what each corner lies off."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

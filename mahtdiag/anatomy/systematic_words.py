@@ -72,7 +72,7 @@ def _explain_outlines(error: SystematicError) -> str | None:
     return f"Vertebrae lie where they belong, but their outlines are {shown}."
 
 
-_SIZES = {"width": ("wide", "narrow"), "height": ("tall", "low")}
+_SIZES = {"width": ("wide", "narrow"), "height": ("tall", "short")}
 _CORNER_NAMES = ("upper left", "upper right", "lower left", "lower right")
 _TOWARDS = (("left", "right"), ("up", "down"))
 
@@ -133,7 +133,7 @@ LEAST_GAIN = 0.01
 
 
 def explain_bodies(bodies: BodyErrors | None, shared: str | None) -> str | None:
-    """That bodies are predicted too narrow or wide, low or tall, where the data prefer other sizes.
+    """That bodies are predicted too narrow or wide, short or tall, where the data prefer other sizes.
 
     An axis is named where 99.5 % of its scale exclude 1, and undoing it saves error: at least 1 % of it, and
     more than nothing by the 95 % interval. None where the `shared` sentence speaks of outlines already.

@@ -179,12 +179,13 @@ COLUMNS: Final = (
     Term("sev.", "Column: see severity."),
     Term("sharpness", "Root mean square σ; small is sharp, and says nothing of whether it is right.",
          ("σ px",)),
-    Term("shows", "Column of compare: the smallest loss that would be shown in 4 of 5 sets of this size."),
+    Term("shows", "Column of compare: the smallest loss that would be shown in 4 of 5 sets of this size.",
+         ("detectable",)),
     Term("status", "Column of Setup: fine, warning, wrong or not checked. In images.parquet: ok or failed."),
     Term("units", "Column: what is independent of each other: patients, images where none is known."),
     Term("value", "Column: the number; of a gate what was compared with the limit."),
     Term("within", "Share of keypoints whose error is at most so large; see success detection rate. In "
-         "compare: the interval is inside the margin.", ("≤", "within margin")),
+         "compare: the interval is inside the margin.", ("≤", "within margin", "non_inferior")),
     Term("worse by", "Column of compare: how much worse B is than A, negative where it is better."),
     Term("worst subgroup", "The largest MACE of random parts of the residuals: a fault that hides in a "
          "part."),

@@ -107,7 +107,7 @@ def test_what_is_said() -> None:
     both = explain_bodies(fit(noisy(resized(label, 1.05, 0.95)), label), None)
     assert both is not None
     assert "5.0 % too wide (" in both
-    assert "% too low (" in both
+    assert "% too short (" in both
     assert "wards" not in both
     assert explain_bodies(fit(noisy(label, 3.0), label), None) is None
     off = fit(noisy(resized(label, 0.96, 1.0)), label)

@@ -236,7 +236,7 @@ def test_outlines_and_corners_in_words() -> None:
     middles = around.mean(axis=2, keepdims=True)
     wide = (middles + [1.11, 0.9] * (around - middles)).reshape(label.shape)
     assert in_both(wide, label) == (
-        "Vertebrae lie where they belong, but their outlines are 11 % too wide and 10 % too low."
+        "Vertebrae lie where they belong, but their outlines are 11 % too wide and 10 % too short."
     )
     biased = around.copy()
     biased[:, :, 0, 0] -= 12.0
