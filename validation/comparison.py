@@ -91,6 +91,7 @@ def population(images: int = POPULATION, worse: float = 1.0, seed: int = 0) -> P
             "gt_px": gt,
             "pred_px": gt + error,
             "error_px": np.hypot(error[..., 0], error[..., 1]),
+            "error_mm": np.full(error.shape[:2], np.nan),
             "sigma_px": np.repeat(sigma, 2, axis=2),
         },
     )

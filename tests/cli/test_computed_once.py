@@ -24,10 +24,13 @@ from .test_stored_runs import FIXTURES, RESUMED
 Floats = np.typing.NDArray[np.float64]
 Judged = Counter[str]
 
+# They need a package that comes with PyTorch for CUDA alone.
+OF_TRITON = ("mahtdiag.heatmaps.fused", "mahtdiag.heatmaps.kernels")
 # Loaded before anything is counted: a module that a command loads has to hold the function itself.
 ALL_MODULES = [
     importlib.import_module(module.name)
     for module in pkgutil.walk_packages(mahtdiag.__path__, "mahtdiag.")
+    if module.name not in OF_TRITON
     if not module.name.endswith("__main__")
 ]
 

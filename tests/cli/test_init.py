@@ -105,7 +105,9 @@ def test_the_run_can_be_made_again_and_keeps_its_gates(desk: Desk, case: Case) -
     named = {gate["metric"] for gate in gates}
     assert len(gates) >= 5 if labelled else {"images.failed"} <= named <= UNLABELLED
     assert ("radial_error_px.mean" in named) is labelled
-    assert written(desk).count("radial_error_px.mean") == 2 * labelled
+    leading = "mm" if "--pixel-spacing" in case.arguments else "px"
+    example = re.findall(r'^# "?radial_error_(\w+)\.mean"? *= *"\+', written(desk), re.MULTILINE)
+    assert example == [leading] * labelled
     assert ("`calibration` need no arguments" in written(desk)) is (first["calibration"] is not None)
     assert all(gate["passed"] for gate in gates)
     assert any(gate["metric"].startswith("calibration.") for gate in gates) is bool(first["calibration"])
