@@ -1,6 +1,5 @@
 """The hot path: one pass over a batch of heatmaps on their device, a few hundred floats per image back."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -137,8 +136,20 @@ def analyse(
 
 
 MOST_OF_A_REASON = 200
-_unusable: set[str] = set()
-"""Why Triton's kernels cannot run here, if so; said once."""
+_unusable: list[str] = []
+"""Why Triton's kernels cannot run in this process, once that is known."""
+
+
+def kernels_fault(cells: Size, decoding: Decoding, device: torch.device) -> str | None:
+    """Why it is PyTorch that reads the heatmaps of a CUDA device; None where Triton's kernels do.
+
+    They are compiled for maps of this size, so that it is known, and done, before the first image.
+    """
+    if device.type != "cuda":
+        return None
+    heatmaps = torch.zeros(1, 1, cells.height, cells.width, device=device)
+    _by_kernels(heatmaps, torch.zeros(1, 1, 2, device=device), decoding, PUBLISHED_WEIGHT)
+    return _unusable[0] if _unusable else None
 
 
 def _by_kernels(heatmaps: Tensor, centres: Tensor, decoding: Decoding, weight: FocalWeight) -> Tensor | None:
@@ -154,11 +165,12 @@ def _by_kernels(heatmaps: Tensor, centres: Tensor, decoding: Decoding, weight: F
         return fused.read(heatmaps, centres, decoding, gamma=weight.gamma, background=background, reach=REACH)
     except torch.OutOfMemoryError:
         raise
+    except ModuleNotFoundError:
+        _unusable.append("Triton is not installed")
     except Exception as error:  # whatever a compiler that is not there or does not fit makes of it
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[-MOST_OF_A_REASON:]}"
-        _unusable.add(reason)
-        warnings.warn(f"heatmaps are read without Triton, which is slower: {reason}", stacklevel=2)
-        return None
+        told = " ".join(str(error).split())[-MOST_OF_A_REASON:]
+        _unusable.append(f"Triton cannot compile its kernels ({type(error).__name__}: {told})")
+    return None
 
 
 def _of_rows(transfer: Transfer, grid: Size, method: DecodeMethod) -> BatchReading:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mahtdiag.engine.analysis import Later, analyse
+from mahtdiag.engine.analysis import Later, analyse, kernels_fault
 from mahtdiag.engine.devices import DeviceClock, forward_mode
 from mahtdiag.engine.loader import LoadedBatch
 from mahtdiag.errors import DeviceError, MahtdiagError, ModelOutputError
@@ -168,6 +168,14 @@ class Runner:
     def frame_map(self, original: Size) -> FrameMap:
         """The map between the frames of an image of this size."""
         return self.frames.of(original)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is unusual about how heatmaps are read here, a line each."""
+        if self.heatmap_size is None:
+            return []
+        fault = kernels_fault(self.heatmap_size, self.spec.decoding, self.device)
+        return [] if fault is None else [f"heatmaps are read by PyTorch, which takes longer: {fault}"]
 
     @property
     def frames(self) -> NetworkFrames:

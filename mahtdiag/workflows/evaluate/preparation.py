@@ -180,7 +180,7 @@ def prepare(
     if members:
         source: Source = Networks(members, runner := _runner(members, settings, device, loss))
         left = [note for member in members for note in member.model.notes]
-        left += [] if members[0].heatmap_size else [NO_HEATMAPS]
+        left += runner.notes if members[0].heatmap_size else [NO_HEATMAPS]
         dataset = replace(dataset, notes=(*dataset.notes, *left))
         batch_size = _batch_size(settings, runner, len(dataset.samples))
     else:
