@@ -5,7 +5,6 @@
 The tables inform: the exit status is 0 whether targets are met or not, because a busy machine misses them.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -13,7 +12,7 @@ from importlib import import_module
 from rich.console import RenderableType
 
 from benchmarks.figures import print_named
-from mahtdiag.cli.app import PATIENT_THREADS
+from mahtdiag.cli.app import let_threads_sleep
 
 MODULES = {
     "start-up": "start_up",
@@ -48,5 +47,5 @@ BENCHMARKS: dict[str, Callable[[], Iterator[RenderableType]]] = {
 
 if __name__ == "__main__":
     # As the command line does it, before PyTorch is imported.
-    os.environ.setdefault(*PATIENT_THREADS)
+    let_threads_sleep()
     print_named(BENCHMARKS, __doc__ or "")

@@ -10,7 +10,7 @@ from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError, once
 from mahtdiag.workflows.progress import keep_work, work_is_kept
 
 DEBUG = "MAHTDIAG_DEBUG"
-PATIENT_THREADS = ("OMP_WAIT_POLICY", "PASSIVE")
+THREADS_THAT_WAIT = ("GOMP_SPINCOUNT", "1000")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_UNTIL_AGAIN = 0.01
 _END = os._exit
@@ -77,11 +77,19 @@ class _Interruption:
         sys.exit(status)
 
 
+def let_threads_sleep() -> None:
+    """Before PyTorch is imported: its threads turn in circles a thousand times while they wait, then sleep.
+
+    By default they do so for milliseconds, and take the cores that images are decoded on.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(*THREADS_THAT_WAIT)
+
+
 def main() -> NoReturn:
     """Run the command line; every error is one line on stderr and an exit status."""
     interruption = _Interruption()
-    # PyTorch's threads would turn in circles while they wait, and take the cores that images are decoded on.
-    os.environ.setdefault(*PATIENT_THREADS)
+    let_threads_sleep()
     # A stream that the caller has closed is None, and nobody reads what is written there.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
