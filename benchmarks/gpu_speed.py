@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -24,10 +25,11 @@ from benchmarks.larger_network import LargerNetwork
 from mahtdiag.config.settings import Settings
 from mahtdiag.engine import analysis
 from mahtdiag.engine.analysis import analyse
-from mahtdiag.engine.devices import forward_mode
+from mahtdiag.engine.devices import forward_mode, new_event
 from mahtdiag.engine.inference import Runner
 from mahtdiag.engine.loader import LoadedBatch, load_batches
 from mahtdiag.heatmaps.decoding import gaussian_targets
+from mahtdiag.models.taking import in_channels_last
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.schema.choices import DecodeMethod, Precision, UncertaintyFrame
 from mahtdiag.schema.frames import Size
@@ -49,7 +51,7 @@ def _milliseconds(work: Callable[[], object], rounds: int = 20) -> float:
         work()
     times = []
     for _ in range(rounds):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start, end = new_event(timing=True), new_event(timing=True)
         start.record()
         work()
         end.record()
@@ -103,7 +105,7 @@ def _memory() -> Table:
             least = heatmaps.nbytes / 1e9 / rate
             for method in METHODS:
                 with torch.inference_mode():
-                    work = lambda: _pass(heatmaps, centres, sigma, method)  # noqa: B023, E731
+                    work = partial(_pass, heatmaps, centres, sigma, method)
                     ours, plain = _milliseconds(work), _in_pytorch(work)
                 name = f"{BATCH}×{KEYPOINTS} maps of {side}², {str(dtype)[6:]}, {method}"
                 shown = f"{ours:.3f} ms, {ours / least:.1f} × one read, PyTorch {plain / ours:.0f} ×"
@@ -125,24 +127,24 @@ def on_device(settings: Settings) -> Settings:
     return settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"device": "cuda"})})
 
 
+def _forward(run: Callable[[Tensor], object], images: Tensor, precision: Precision) -> object:
+    with forward_mode(DEVICE, precision):
+        return run(images)
+
+
 def _share() -> Table:
     rows = []
     for name, network, side in _networks():
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        in_channels_last(network, torch.zeros(1, 1, SIDE, SIDE, device=DEVICE))
         heatmaps, centres = _maps(side, 3.0 if side == SIDE else 1.5)
         images = torch.randn(BATCH, 1, SIDE, SIDE, device=DEVICE)
         for precision in Precision:
-
-            def forward() -> object:
-                with forward_mode(DEVICE, precision):  # noqa: B023
-                    return network(images)  # noqa: B023
-
-            spent = _milliseconds(forward)
+            spent = _milliseconds(partial(_forward, network, images, precision))
             rows.append(milliseconds(f"{name}, {precision}: forward pass of {BATCH}", spent / 1000))
             maps = heatmaps if precision is Precision.FP32 else heatmaps.to(torch.bfloat16)
             for method in (DecodeMethod.LOCAL, DecodeMethod.DARK):
                 with torch.inference_mode():
-                    ours = _milliseconds(lambda: _pass(maps, centres, 3.0, method))  # noqa: B023
+                    ours = _milliseconds(partial(_pass, maps, centres, 3.0, method))
                 rows.append(at_most(f"  pass over its heatmaps, {method}", 100 * ours / spent, 5, "% of it"))
     return table(f"The pass over heatmaps beside the network's, {BATCH} images of {SIDE}²", rows)
 
@@ -151,23 +153,18 @@ def _layouts() -> Table:
     """What channels last and `torch.compile` would save, each with what it costs."""
     network = LargerNetwork(KEYPOINTS).eval().to(DEVICE)
     images = torch.randn(BATCH, 1, SIDE, SIDE, device=DEVICE)
-
-    def forward(run: Callable[[Tensor], object]) -> object:
-        with forward_mode(DEVICE, Precision.BF16):
-            return run(images)
-
-    first = _milliseconds(lambda: forward(network))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    last = _milliseconds(lambda: forward(network))
-    compiled = torch.compile(network)
+    first = _milliseconds(partial(_forward, network, images, Precision.BF16))
+    in_channels_last(network, images[:1])
+    last = _milliseconds(partial(_forward, network, images, Precision.BF16))
+    compiled = partial(_forward, torch.compile(network), images, Precision.BF16)
     started = time.perf_counter()
-    forward(compiled)
+    compiled()
     torch.cuda.synchronize()
     waited = time.perf_counter() - started
     rows = [
         milliseconds("channels first", first / 1000),
         milliseconds("channels last", last / 1000),
-        milliseconds("channels last and compiled", _milliseconds(lambda: forward(compiled)) / 1000),
+        milliseconds("channels last and compiled", _milliseconds(compiled) / 1000),
         Figure("to compile it", f"{waited:.0f} s"),
     ]
     return table(f"Forward pass of the ResNet-50 U-Net, bf16, {BATCH} images of {SIDE}²", rows)
@@ -224,7 +221,7 @@ def _end_to_end() -> Iterator[Table]:
     assert isinstance(prepared.source, Networks)
     own = prepared.source.runner
     larger = LargerNetwork(KEYPOINTS, own.spec.input.channels).eval().to(DEVICE)
-    larger.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    in_channels_last(larger, torch.zeros(1, own.spec.input.channels, SIDE, SIDE, device=DEVICE))
     spec = replace(own.spec, input=replace(own.spec.input, size=Size(SIDE, SIDE)))
     runners = {
         "built-in network": own,
@@ -251,7 +248,7 @@ def _end_to_end() -> Iterator[Table]:
                     rows.append(speed)
                     if size != BATCH:
                         continue
-                    busy = _busy(lambda: _loop(prepared, precise, decoded, next(outs)))  # noqa: B023
+                    busy = _busy(partial(_loop, prepared, precise, decoded, next(outs)))
                     larger_bf16 = precision is Precision.BF16 and runner is not own
                     what = f"{precision}, batches of {size}: device busy"
                     rows.append(
