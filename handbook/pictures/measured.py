@@ -119,7 +119,7 @@ def _slip(axes: Axes, points: Floats) -> None:
     axes.plot(*np.stack([corner, foot]).T, color=BLUE, linestyle=":")
     axes.plot(*np.stack([left, foot]).T, color=BLUE, linewidth=3.0, label=f"slip: {slip[level]:.0f} % of it")
     axes.plot(*corner, "o", color=BLUE, markersize=4)
-    axes.set_title(f"slip {LA.levels[len(LA.vertebrae) + level]}, facing right")
+    axes.set_title(f"slip {LA.places[len(LA.vertebrae) + level]}, facing right")
     as_image(axes)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0))
 

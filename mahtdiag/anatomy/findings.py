@@ -166,7 +166,7 @@ class Findings:
         rows = zip(*(column.tolist() for column in columns), blamed, strict=True)
         for key, image, level, value, limit, severity, keypoints in rows:
             code, unit = broken[key]
-            vertebra = self.skeleton.levels[level]
+            vertebra = self.skeleton.places[level]
             yield Finding(code, image, vertebra, value, unit, limit, severity, tuple(keypoints))
 
 
@@ -298,7 +298,7 @@ def image_reason(findings: Sequence[Finding], skeleton: Skeleton, most: int | No
 def group_reason(group: Sequence[Finding], skeleton: Skeleton) -> str:
     """The worst of several findings of one kind in words, and where else the same fires."""
     others = {finding.vertebra for finding in group[1:]} - {group[0].vertebra}
-    names = ", ".join(name for name in skeleton.levels if name in others)
+    names = ", ".join(name for name in skeleton.places if name in others)
     return finding_reason(group[0], skeleton) + (f" (also {names})" if names else "")
 
 

@@ -91,7 +91,7 @@ def measurement_columns(
             first, last = _LORDOSIS if field.name == "lordosis_deg" else (names[0], names[-1])
             columns.append(MeasuredColumn(field.name, f"{first}–{last}", unit, values))
             continue
-        levels = names if field.name in ("wedging", "tilt_deg") else skeleton.levels[len(names) :]
+        levels = names if field.name in ("wedging", "tilt_deg") else skeleton.places[len(names) :]
         columns += [MeasuredColumn(field.name, levels[n], unit, values[:, n]) for n in range(values.shape[1])]
     return tuple(columns)
 

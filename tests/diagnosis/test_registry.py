@@ -43,7 +43,7 @@ def test_names_are_known_for_all_skeletons_together() -> None:
         ("vertebrae.L5.radial_error_px.mean", "L5"), ("metrics.by_vertebra.S1", "S1"),
         ("anatomy.vertebrae.L1.violations", "L1"), ("ambiguity.by_vertebra.L2.two_peaks", "L2"),
         ("calibration.groups.vertebra.L5.mace", None), ("radial_error_px.mean", None), ("by_corner.UL", None),
-        ("vertebrae.T12.radial_error_px.mean", None), ("nonsense.vertebrae.L5", None),
+        ("vertebrae.T12.radial_error_px.mean", "T12"), ("nonsense.vertebrae.L5", None),
     ],
 )  # fmt: skip
 def test_the_vertebra_that_a_number_is_about(name: str, vertebra: str | None) -> None:

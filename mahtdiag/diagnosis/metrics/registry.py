@@ -30,7 +30,7 @@ from mahtdiag.diagnosis.metrics.metric import (
 )
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.worst_images import WorstImages
-from mahtdiag.schema.skeleton import ALL_VERTEBRAE, SKELETONS, Skeleton
+from mahtdiag.schema.skeleton import SKELETONS, SPINE, WHOLE, Skeleton
 
 Family = Callable[[Skeleton], tuple[Metric, ...]]
 
@@ -75,13 +75,21 @@ def metrics_of(skeleton: Skeleton) -> Mapping[str, Metric]:
 
 
 def known_metrics() -> tuple[Metric, ...]:
-    """Every number of the runs of any skeleton, each name once."""
+    """Every number of the runs of the usual skeletons, each name once."""
     return tuple(_by_name(FAMILIES, RULES, SKELETONS).values())
 
 
 def metric_of(name: str) -> Metric | None:
     """What is known of a number; None for an unknown name and for the numbers of open sections."""
-    return _by_name(FAMILIES, RULES, SKELETONS).get(without_section(name))
+    wanted = without_section(name)
+    return next(
+        (
+            found[wanted]
+            for each in (SKELETONS, WHOLE)
+            if wanted in (found := _by_name(FAMILIES, RULES, each))
+        ),
+        None,
+    )
 
 
 @cache
@@ -125,9 +133,7 @@ def vertebra_of(name: str) -> str | None:
     if not is_open(name):
         return None
     tables = ("vertebrae", "by_vertebra")
-    return next(
-        (of for table, of in pairwise(name.split(".")) if table in tables and of in ALL_VERTEBRAE), None
-    )
+    return next((of for table, of in pairwise(name.split(".")) if table in tables and of in SPINE), None)
 
 
 def is_of_errors(name: str) -> bool:
@@ -149,6 +155,9 @@ def images_behind(name: str, table: RunTable, *, too_high: bool) -> WorstImages 
 
 def nearest_name(name: str, known: Iterable[str] | None = None) -> str | None:
     """The name of a number that is spelt most like `name`, to help whoever misspelt it."""
-    names = list(_by_name(FAMILIES, RULES, SKELETONS) if known is None else known)
-    close = difflib.get_close_matches(without_section(name), names, 1, 0.6)
-    return close[0] if close else None
+    sets = (SKELETONS, WHOLE)
+    for names in [_by_name(FAMILIES, RULES, each) for each in sets] if known is None else [known]:
+        close = difflib.get_close_matches(without_section(name), list(names), 1, 0.6)
+        if close:
+            return close[0]
+    return None
