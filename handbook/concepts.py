@@ -10,8 +10,8 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "concepts"
 ORDER: Final = (
-    "index", "radial-error", "heatmaps", "losses", "anatomy", "error-types", "measurements", "calibration",
-    "using-sigma", "intervals",
+    "index", "radial-error", "heatmaps", "losses", "anatomy", "error-types", "measurements", "curves",
+    "calibration", "using-sigma", "intervals",
 )  # fmt: skip
 """In the navigation."""
 UNITS: Final = ("radial-error", "Units")

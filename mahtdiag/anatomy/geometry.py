@@ -95,6 +95,18 @@ def known_points(points_px: Floats) -> Floats:
     return np.where(known, points_px, np.nan)
 
 
+def tilt_deg(left: Floats, right: Floats) -> Floats:
+    """Slope of the lines between `[..., 2]` points, right end lower positive; NaN where the two are one."""
+    along = right - left
+    tilt = np.degrees(np.arctan2(along[..., 1], along[..., 0]))
+    return np.where((along == 0).all(axis=-1), np.nan, tilt)
+
+
+def within_half_turn_deg(angle_deg: Floats) -> Floats:
+    """The same angle from −180° to below 180°."""
+    return (angle_deg + 180.0) % 360.0 - 180.0
+
+
 def median_of_rows(values: Floats) -> Floats:
     """Median over the rows that are not NaN, `[R, n]` to `[1, n]`; NaN where there is none."""
     ordered = np.sort(values, axis=0)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.geometry import known_points
+from mahtdiag.anatomy.geometry import known_points, tilt_deg, within_half_turn_deg
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton
 
 Floats = NDArray[np.float64]
@@ -98,14 +98,7 @@ def measurement_columns(
 
 def _endplate_tilt_deg(points_px: Floats) -> Floats:
     """Slope of every endplate `[N, E]`, right end lower positive; NaN where it has no direction."""
-    along = points_px[:, 1::2] - points_px[:, 0::2]
-    tilt = np.degrees(np.arctan2(along[..., 1], along[..., 0]))
-    return np.where((along == 0).all(axis=-1), np.nan, tilt)
-
-
-def _within_half_turn(angle_deg: Floats) -> Floats:
-    """The same angle between −180 and 180°."""
-    return (angle_deg + 180.0) % 360.0 - 180.0
+    return tilt_deg(points_px[:, 0::2], points_px[:, 1::2])
 
 
 def lordosis_bend_deg(points_px: Floats, skeleton: Skeleton) -> Floats:
@@ -114,7 +107,7 @@ def lordosis_bend_deg(points_px: Floats, skeleton: Skeleton) -> Floats:
         return np.full(len(points_px), np.nan)
     tilt = _endplate_tilt_deg(points_px)
     above, below = (2 * skeleton.vertebrae.index(name) for name in _LORDOSIS)
-    return _within_half_turn(tilt[:, below] - tilt[:, above])
+    return within_half_turn_deg(tilt[:, below] - tilt[:, above])
 
 
 def _along_endplate(moved: Floats, start: Floats, end: Floats) -> Floats:
@@ -164,7 +157,7 @@ def measure_lateral(points_px: Floats, skeleton: Skeleton, facing: Ints) -> Late
     return LateralMeasurements(
         slip_percent=100.0 * slip,
         lordosis_deg=side[:, 0] * lordosis_bend_deg(points_px, skeleton),
-        segmental_deg=side * _within_half_turn(np.diff(tilt, axis=1)),
+        segmental_deg=side * within_half_turn_deg(np.diff(tilt, axis=1)),
         disc_height_index=_disc_height_index(points_px, (left + right) / 2),
         wedging=np.where(side > 0, _ratio(right, left), _ratio(left, right)),
     )
@@ -208,13 +201,10 @@ def measure_frontal(points_px: Floats, skeleton: Skeleton) -> FrontalMeasurement
     points_px = known_points(points_px)
     tilt = _endplate_tilt_deg(points_px)
     upper_left, upper_right, lower_left, lower_right = _corners(points_px, skeleton)
-    across = (upper_right + lower_right) / 2 - (upper_left + lower_left) / 2
     return FrontalMeasurements(
         cobb_deg=cobb_deg(tilt[:, 0::2], tilt[:, 1::2]),
         lateral_slip_percent=shift_to_the_right(points_px),
-        tilt_deg=np.where(
-            (across == 0).all(axis=-1), np.nan, np.degrees(np.arctan2(across[..., 1], across[..., 0]))
-        ),
+        tilt_deg=tilt_deg((upper_left + lower_left) / 2, (upper_right + lower_right) / 2),
     )
 
 
@@ -226,7 +216,7 @@ def cobb_deg(upper_tilt_deg: Floats, lower_tilt_deg: Floats) -> Floats:
     the two, as the largest angle is then unknown. Source: Cobb, Outline for the study of scoliosis,
     Instructional Course Lectures of the American Academy of Orthopaedic Surgeons 5 (1948).
     """
-    between = np.abs(_within_half_turn(upper_tilt_deg[:, :, None] - lower_tilt_deg[:, None, :]))
+    between = np.abs(within_half_turn_deg(upper_tilt_deg[:, :, None] - lower_tilt_deg[:, None, :]))
     cranial, caudal = np.triu_indices(upper_tilt_deg.shape[1], k=1)
     largest: Floats = between[:, cranial, caudal].max(axis=1)
     return largest
