@@ -266,7 +266,7 @@ def compare_runs(
     neither. A margin on a number that is left out is missing, and decides nothing but non-inferiority.
     """
     runs = TwoRuns(a, b)
-    differences = paired_differences([*_numbers(runs, names, margins)], runs.units, seed=seed)
+    differences = paired_differences(_numbers(runs, names, margins), runs.units, seed=seed)
     order = {name: place for place, name in enumerate(names)}
     known = metrics_of(a.skeleton)
     ordered = sorted(differences, key=lambda each: order[each.name])

@@ -62,9 +62,14 @@ def error_types(table: "RunTable") -> ErrorTypes:
     return ErrorTypes.chain([classify_errors(part.pred_px, part.gt_px) for part in table.parts()])
 
 
+def kinds_of_error(table: "RunTable") -> NDArray[np.int8]:
+    """The `ErrorType` of each keypoint, `[N, K]`: of many images in an eighth of what all of it takes."""
+    return table.by_parts(lambda part: part.error_types.types)
+
+
 def labelled(table: "RunTable") -> Bools:
     """Which keypoints have a label, `[N, K]`."""
-    return np.asarray(np.isfinite(table.gt_px).all(axis=-1))
+    return table.by_parts(lambda part: np.asarray(np.isfinite(part.gt_px).all(axis=-1)))
 
 
 def missed(table: "RunTable") -> Bools:
@@ -72,7 +77,7 @@ def missed(table: "RunTable") -> Bools:
     of = type(table)
     if not (table.has(of.gt_px) and table.has(of.pred_px)):
         return np.zeros(table.error_px.shape, dtype=np.bool_)
-    return table.labelled_keypoints & ~np.isfinite(table.pred_px).all(axis=-1)
+    return table.by_parts(lambda part: part.labelled_keypoints & ~np.isfinite(part.pred_px).all(axis=-1))
 
 
 def titles(table: "RunTable") -> NDArray[np.object_]:

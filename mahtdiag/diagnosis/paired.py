@@ -5,7 +5,7 @@ patient, or each image where none is known, contributes to the difference.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +22,8 @@ SIGNIFICANCE = 0.05
 POWER = 0.8
 ROUNDING = 1e-5
 """A difference below this share of the number in every unit is one of arithmetic, not of the runs."""
+
+_IMAGES_AT_ONCE = 8192
 
 # Of a derivative: as a share of what is summed.
 _STEP = 1e-6
@@ -94,7 +96,7 @@ class Difference:
 
 
 def paired_differences(
-    numbers: Sequence[PairedNumber], units: Ints, *, seed: int = SEED
+    numbers: Iterable[PairedNumber], units: Ints, *, seed: int = SEED
 ) -> tuple[Difference, ...]:
     """Every number that is defined in both runs, in order, with p-values corrected for their number.
 
@@ -103,19 +105,9 @@ def paired_differences(
     Sources: `sign_flips`; for the influence Hampel, Journal of the American Statistical Association 69
     (1974); Holm, Scandinavian Journal of Statistics 6 (1979).
     """
-    columns = {id(each): each for number in numbers for each in number.paired.columns}
-    totals = {key: _Totals.of(each) for key, each in columns.items()}
-    read = [_Read.of(number, units, totals) for number in numbers]
-    known = [each for each in read if math.isfinite(each.a) and math.isfinite(each.b)]
-    contributed = [each.contributions() for each in known]
-    enough = [given for each, given in zip(known, contributed, strict=True) if each.is_enough]
-    tests = iter(sign_flip_tests(_shared(enough), seed))
-    return with_holm(
-        [
-            each.difference(given, next(tests) if each.is_enough else None)
-            for each, given in zip(known, contributed, strict=True)
-        ]
-    )
+    known = [*_told(numbers, units)]
+    tests = iter(sign_flip_tests([each.given for each in known if each.is_enough], seed))
+    return with_holm([each.difference(next(tests) if each.is_enough else None) for each in known])
 
 
 def with_holm(differences: Sequence[Difference]) -> tuple[Difference, ...]:
@@ -126,16 +118,28 @@ def with_holm(differences: Sequence[Difference]) -> tuple[Difference, ...]:
     )
 
 
-def _shared(numbers: Sequence[Contributions]) -> list[Contributions]:
-    """The same with equal weights as one object, which is then summed once."""
+def _told(numbers: Iterable[PairedNumber], units: Ints) -> Iterator["_Told"]:
+    """What each number that is defined in both runs comes to; the columns of one are gone at the next.
+
+    Equal weights are one object, which is held and summed once.
+    """
     weights: list[Floats] = []
-    for each in numbers:
-        if not any(np.array_equal(each.weight, known) for known in weights):
-            weights.append(each.weight)
-    return [
-        replace(each, weight=next(known for known in weights if np.array_equal(each.weight, known)))
-        for each in numbers
-    ]
+    totals: list[tuple[Columns, _Totals]] = []
+    for number in numbers:
+        # Many numbers in a row are functions of the same sums.
+        totals = [each for each in totals if any(each[0] is own for own in number.paired.columns)]
+        missing = [own for own in number.paired.columns if not any(own is each for each, _ in totals)]
+        totals += [(own, _Totals.of(own)) for own in missing]
+        read = _Read.of(
+            number, units, [next(t for c, t in totals if c is own) for own in number.paired.columns]
+        )
+        if not (math.isfinite(read.a) and math.isfinite(read.b)):
+            continue
+        given = read.contributions()
+        weight = next((known for known in weights if np.array_equal(given.weight, known)), given.weight)
+        if weight is given.weight:
+            weights.append(weight)
+        yield _Told.of(read, replace(given, weight=weight))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +173,9 @@ class _Read:
     count: Floats
 
     @staticmethod
-    def of(number: PairedNumber, units: Ints, totals: "Mapping[int, _Totals]") -> "_Read":
+    def of(number: PairedNumber, units: Ints, of_columns: Sequence[_Totals]) -> "_Read":
+        """`of_columns`: the sums of each of its columns."""
         paired = number.paired
-        of_columns = [totals[id(columns)] for columns in paired.columns]
         a, b = (np.concatenate([each.sums[side] for each in of_columns]) for side in (0, 1))
         sizes = np.concatenate([each.sizes for each in of_columns])
         count = np.bincount(units, weights=paired.count).astype(np.float64)
@@ -180,10 +184,6 @@ class _Read:
     @property
     def known_units(self) -> int:
         return int(np.count_nonzero(self.count))
-
-    @property
-    def is_enough(self) -> bool:
-        return self.known_units >= self.number.paired.fewest
 
     def contributions(self) -> Contributions:
         """What each unit contributes to b − a, all 0 where that is no more than rounding."""
@@ -209,14 +209,14 @@ class _Read:
         return np.asarray(value + (difference - total) * weight)
 
     def _is_rounding(self, value: Floats, weight: Floats) -> bool:
-        return self._is_alike and bool((np.abs(value) <= self._rounding * weight).all())
+        return self.is_alike and bool((np.abs(value) <= self._rounding * weight).all())
 
     @property
     def _rounding(self) -> float:
         return ROUNDING * max(abs(self.a), abs(self.b))
 
     @property
-    def _is_alike(self) -> bool:
+    def is_alike(self) -> bool:
         return self.number.same or abs(self.b - self.a) <= self._rounding
 
     def _slopes(self) -> tuple[Floats, Floats]:
@@ -234,21 +234,49 @@ class _Read:
         total, first = np.zeros(len(self.units)), 0
         for columns in self.number.paired.columns:
             values = columns[side]
-            total += values @ slopes[first : first + values.shape[1]].astype(values.dtype)
+            of_columns = slopes[first : first + values.shape[1]]
+            for start in range(0, len(values), _IMAGES_AT_ONCE):
+                some = slice(start, start + _IMAGES_AT_ONCE)
+                # Small whole numbers are exact in single precision.
+                block = values[some] if values.dtype.kind == "f" else values[some].astype(np.float32)
+                total[some] += block @ of_columns.astype(block.dtype)
             first += values.shape[1]
         return total
 
-    def difference(self, given: Contributions, test: SignFlipTest | None) -> Difference:
-        """The record of it; a difference of rounding is none."""
-        same = self._is_alike and not given.value.any()
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is kept of a number that was read in both runs: what its units contribute, and a few words."""
+
+    name: str
+    a: float
+    b: float
+    known_units: int
+    fewest: int
+    same: bool
+    given: Contributions
+
+    @staticmethod
+    def of(read: _Read, given: Contributions) -> "_Told":
+        """A difference of rounding is none."""
+        same = read.is_alike and not given.value.any()
+        fewest = read.number.paired.fewest
+        return _Told(read.number.name, read.a, read.b, read.known_units, fewest, same, given)
+
+    @property
+    def is_enough(self) -> bool:
+        return self.known_units >= self.fewest
+
+    def difference(self, test: SignFlipTest | None) -> Difference:
+        """The record of it."""
         found = Difference(
-            name=self.number.name,
+            name=self.name,
             a=self.a,
             b=self.b,
-            difference=0.0 if same else self.b - self.a,
+            difference=0.0 if self.same else self.b - self.a,
             units=self.known_units,
-            fewest=self.number.paired.fewest,
-            same=same,
+            fewest=self.fewest,
+            same=self.same,
             test=test,
             ci95=None,
             p_value=None,

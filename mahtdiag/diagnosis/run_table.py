@@ -169,6 +169,8 @@ class RunTable:
     """How much each image wants a look, `[N]`: its mean error; severity where nothing is labelled."""
     error_types = Column[ErrorTypes](compute=derived.error_types)
     """What kind of mistake each keypoint is."""
+    kinds_of_error = Column[NDArray[np.int8]](compute=derived.kinds_of_error)
+    """The same without what repairs leave: the `ErrorType` of each keypoint, `[N, K]`."""
     covariance_px2 = Column[Floats | None](compute=derived.covariance_px2)
     """Covariance of σ, `[N, K, 2, 2]`: that of a head, or the heatmap's spread; else None."""
 

@@ -20,6 +20,10 @@ def spacing_xy_mm(table: RunTable) -> Floats:
 
 def error_by_spacing_mm(table: RunTable) -> Floats:
     """Radial errors `[N, K]` by the spacings of the table: √((Δx·s_x)² + (Δy·s_y)²), mm; NaN without one."""
+    return table.by_parts(_by_spacing_mm)
+
+
+def _by_spacing_mm(table: RunTable) -> Floats:
     x_mm, y_mm = (spacing_xy_mm(table)[:, None, axis] for axis in range(2))
     step_px = table.pred_px - table.gt_px
     both = np.hypot(step_px[..., 0] * x_mm, step_px[..., 1] * y_mm)

@@ -18,8 +18,8 @@ from mahtdiag.runs.tables import OK, Columns, images_schema, keypoints_schema, r
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import View
 
-HELD_PER_KEYPOINT: Final = 48
-"""Bytes of columns that stay in memory: as many as labels, predictions and σ take."""
+HELD_PER_KEYPOINT: Final = 16
+"""Bytes of columns that stay in memory: as many as labels or predictions take."""
 
 _BYTES_OF_TEXT: Final = 100
 

@@ -163,11 +163,13 @@ def sign_flip_tests(numbers: Sequence[Contributions], seed: int = SEED) -> tuple
     units = len(numbers[0].value)
     weights = {id(each.weight): each.weight for each in numbers}
     places = {key: place for place, key in enumerate(weights)}
-    columns = np.stack([*(each.value for each in numbers), *weights.values()], axis=1)
-    chosen = np.zeros((_flips(units), columns.shape[1]))
+    values = [*(each.value for each in numbers), *weights.values()]
+    chosen, total = np.zeros((_flips(units), len(values))), np.zeros(len(values))
     for some, flipped in _chosen(units, len(chosen), seed):
-        chosen += flipped @ columns[some]
-    drawn = columns.sum(axis=0) - 2.0 * chosen
+        columns = np.stack([each[some] for each in values], axis=1)
+        chosen += flipped @ columns
+        total = np.concatenate([total[np.newaxis], columns]).sum(axis=0)
+    drawn = total - 2.0 * chosen
     unseen = _unseen(units, len(chosen), seed)
     return tuple(
         SignFlipTest(

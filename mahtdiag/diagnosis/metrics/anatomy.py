@@ -87,7 +87,7 @@ def _of_kind(kind: ErrorType, whole: Group) -> Iterator[Metric]:
     better = Better.HIGHER if kind is ErrorType.GOOD else Better.LOWER
 
     def is_of_kind(table: RunTable) -> Bools:
-        return np.asarray(table.error_types.types == kind)
+        return np.asarray(table.kinds_of_error == kind)
 
     def behind(table: RunTable) -> Ranking:
         count = is_of_kind(table).sum(axis=1).astype(np.float64)
@@ -189,7 +189,7 @@ def _repair(table: RunTable, kind: ErrorType) -> RepairRow | None:
 
 
 def _is_known(table: RunTable) -> Bools:
-    return np.asarray(table.error_types.types != ErrorType.UNKNOWN)
+    return np.asarray(table.kinds_of_error != ErrorType.UNKNOWN)
 
 
 def _is_shifted(table: RunTable) -> Bools:

@@ -32,7 +32,6 @@ SIGMA = Need("it has no σ; evaluate with --uncertainty heatmap", "σ is not kno
 TABLE = "Predicted uncertainty; of intervals and ellipses what they hold"
 # Below this share of each other two scores count as equal.
 ROUNDING = 1e-4
-_IMAGES_AT_ONCE = 2048
 
 NONE, MEAN, SQUARES, GAP = IntervalKind.NONE, IntervalKind.MEAN, IntervalKind.SQUARES, IntervalKind.GAP
 ALWAYS, ASKED, NEVER = Compared.ALWAYS, Compared.ASKED, Compared.NEVER
@@ -179,29 +178,30 @@ def _sums(runs: TwoRuns) -> tuple[Columns, Columns] | None:
     """Scores and counts by image of both runs, 0 for an image without a keypoint usable in both."""
     images = len(runs.a)
     scores = [np.zeros((images, len(SCORE_COLUMNS))) for _ in "ab"]
-    # One image has few residuals: single precision counts them exactly, in half the memory.
-    counts = [np.zeros((images, len(COUNT_COLUMNS)), dtype=np.float32) for _ in "ab"]
-    for first in range(0, images, _IMAGES_AT_ONCE):
-        some = slice(first, first + _IMAGES_AT_ONCE)
-        points = [_points(side, some) for side in (runs.a, runs.b)]
+    # One image has few residuals, two of each keypoint.
+    few = np.min_scalar_type(2 * runs.a.skeleton.keypoints)
+    counts = [np.zeros((images, len(COUNT_COLUMNS)), dtype=few) for _ in "ab"]
+    first = 0
+    for tables in runs.parts():
+        points = [_points(table) for table in tables]
         both = points[0].kept & points[1].kept
-        rows = some.start + np.flatnonzero(both.any(axis=1))
-        for side, of_run, each in zip((0, 1), (runs.a, runs.b), points, strict=True):
-            sums = image_sums(each if np.array_equal(each.kept, both) else _points(of_run, some, both))
+        rows = first + np.flatnonzero(both.any(axis=1))
+        for side, table, each in zip((0, 1), tables, points, strict=True):
+            sums = image_sums(each if np.array_equal(each.kept, both) else _points(table, both))
             scores[side][rows] = sums.take(SCORE_COLUMNS, axis=1)
             counts[side][rows] = sums.take(COUNT_COLUMNS, axis=1)
+        first += len(tables[0])
     if not scores[0].any():
         return None
     return (scores[0], scores[1]), (counts[0], counts[1])
 
 
-def _points(table: RunTable, some: slice, only: Bools | None = None) -> Points:
-    """The usable keypoints of some images, of those alone that are given `[n, K]`."""
-    residual = table.pred_px[some] - table.gt_px[some]
+def _points(table: RunTable, only: Bools | None = None) -> Points:
+    """The usable keypoints of a table, of those alone that are given `[N, K]`."""
+    residual = table.pred_px - table.gt_px
     if only is not None:
         residual[~only] = np.nan
-    covariance = table.covariance_px2
-    return collect_points(residual, table.sigma_px[some], None if covariance is None else covariance[some])
+    return collect_points(residual, table.sigma_px, table.covariance_px2)
 
 
 def behind_sigma(number: str, group: Group) -> Callable[[RunTable], Ranking] | None:

@@ -5,7 +5,7 @@ the difference between two runs. Where two runs are compared, what counts is wha
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -18,7 +18,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Values = Floats | Bools | NDArray[np.int64]
-Columns = tuple[NDArray[np.floating], NDArray[np.floating]]
+Columns = tuple[NDArray[np.number], NDArray[np.number]]
 """What is summed over the images of run A and of run B, `[N, C]` each."""
 
 Interval = tuple[float, float]
@@ -41,6 +41,7 @@ class TwoRuns:
     def __init__(self, a: RunTable, b: RunTable) -> None:
         self.a, self.b = a, b
         self._once: dict[object, object] = {}
+        self._last: tuple[object, object] = None, None
         self._counts: list[Columns] = []
 
     @property
@@ -55,15 +56,29 @@ class TwoRuns:
         found: T = self._once[compute]  # type: ignore[assignment]
         return found
 
+    def last(self, compute: Callable[["TwoRuns"], T]) -> T:
+        """The same of what is large: held until something else is asked for."""
+        if self._last[0] != compute:
+            self._last = None, None
+            self._last = compute, compute(self)
+        found: T = self._last[1]  # type: ignore[assignment]
+        return found
+
+    def parts(self) -> Iterator[tuple[RunTable, RunTable]]:
+        """Both over consecutive images, a few thousand at a time."""
+        return zip(self.a.parts(), self.b.parts(), strict=True)
+
     @cached_property
     def same_places(self) -> bool:
         """Whether both predict the same places but for rounding: another batch size, another processor."""
-        return _is_same(self.a.pred_px, self.b.pred_px, SAME_PX, 0.0)
+        return all(_is_same(a.pred_px, b.pred_px, SAME_PX, 0.0) for a, b in self.parts())
 
     @cached_property
     def same(self) -> bool:
         """Whether both predict the same places and σ but for rounding."""
-        return self.same_places and _is_same(self.a.sigma_px, self.b.sigma_px, 0.0, SAME_SHARE)
+        return self.same_places and all(
+            _is_same(a.sigma_px, b.sigma_px, 0.0, SAME_SHARE) for a, b in self.parts()
+        )
 
     def counted(self, count: NDArray[np.number]) -> Columns:
         """The same counts `[N]` for both: most numbers are means over the same keypoints, summed once."""
@@ -94,7 +109,7 @@ class Paired:
     columns: tuple[Columns, ...]
     of_a: Callable[[Floats], Floats]
     of_b: Callable[[Floats], Floats]
-    count: NDArray[np.floating]
+    count: NDArray[np.number]
     apart: bool = False
     by_shares: bool = False
     fewest: int = FEWEST_UNITS
@@ -323,7 +338,7 @@ class Quantile:
 
     def paired(self, runs: TwoRuns) -> Paired | None:
         """Over the values that both runs know."""
-        found = runs.once(self.terms.sorted_in_both)
+        found = runs.last(self.terms.sorted_in_both)
         if found is None:
             return None
         known, ordered = found

@@ -51,6 +51,7 @@ PANEL_INCHES: Final = 62 * MM
 PANELS_INCHES: Final = 46 * MM
 MOST_VECTOR_POINTS: Final = 2000
 CURVE_POINTS: Final = 101
+MOST_STEPS: Final = 5000
 
 
 def distribution_figure(error: Floats, thresholds: Sequence[float], unit: str) -> Figure:
@@ -308,7 +309,10 @@ def _regression(axes: Axes, limits: RegressionLimits, means: Floats) -> None:
 def error_curve_figure(curve: ErrorCurve, unit: str) -> Figure:
     """Share of keypoints up to each error, to the threshold that AUC and failure rate are read at."""
     figure, axes = new_plot(COLUMN, 62 * MM)
-    x = np.concatenate([[0.0], curve.errors[curve.errors <= curve.threshold], [curve.threshold]])
+    steps = curve.errors[: np.searchsorted(curve.errors, curve.threshold, side="right")]
+    # Beyond some thousand steps nobody tells one from the next, and a page would hold a number for each.
+    x = np.linspace(0.0, curve.threshold, MOST_STEPS) if len(steps) > MOST_STEPS else steps
+    x = np.concatenate([[0.0], x, [curve.threshold]])
     shares = curve.share(x)
     area = f"AUC {number(curve.auc)}{_ends(curve.auc_ci95)}"
     axes.fill_between(x, shares, step="post", color=BLUE, alpha=0.12, linewidth=0, label=area)

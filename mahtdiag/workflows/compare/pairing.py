@@ -95,7 +95,8 @@ def pair_runs(a: Run, b: Run, limits: Limits, rules: tuple[Rule, ...], *, common
     of_a, of_b = (run.table(columns_of(run)).judged_by(limits, rules) for run in (a, b))
     matching = match_images(ListedImages.of(of_a), ListedImages.of(of_b))
     both_a, both_b = of_a.taken(matching.a), of_b.taken(matching.b)
-    same_labels = _same(both_a.gt_px, both_b.gt_px)
+    parts = zip(both_a.parts(), both_b.parts(), strict=True)
+    same_labels = np.concatenate([_same(one.gt_px, other.gt_px) for one, other in parts])
     same_spacing = _same(spacing_xy_mm(both_a), spacing_xy_mm(both_b))
     names = np.array(both_a.image, dtype=object)
     relabelled, rescaled = names[~same_labels].tolist(), names[~same_spacing].tolist()
@@ -138,20 +139,22 @@ def _compared(table: RunTable, same_spacing: NDArray[np.bool_], losses: tuple[st
     """A table with millimetres where both runs have the same spacing, and losses that both measure alike."""
     in_mm = error_by_spacing_mm(table)
     unlike = {f"loss_{name}": np.full(len(table), np.nan) for name in LOSS_NAMES if name not in losses}
-    return table.with_values(error_mm=np.where(same_spacing[:, None], in_mm, np.nan), **unlike)
+    in_mm[~same_spacing] = np.nan
+    return table.with_values(error_mm=in_mm, **unlike)
 
 
 def _compared_losses(a: Run, b: Run) -> tuple[str, ...]:
     """Losses that mean the same in both runs: the total does only if it has the same parts."""
     if not has_same_loss_frame(a.document, b.document):
         return ()
-    with_part = [bool(np.isfinite(run.table(COMPARED).loss_uncertainty).any()) for run in (a, b)]
+    with_part = [bool(np.isfinite(run.table(columns_of(run)).loss_uncertainty).any()) for run in (a, b)]
     without = () if with_part[0] is with_part[1] else ("total", "uncertainty")
     return tuple(name for name in LOSS_NAMES if name not in without)
 
 
 def _sigma_notes(a: Run, b: Run) -> tuple[str, ...]:
-    known = [bool(np.isfinite(run.table(COMPARED).sigma_px).any()) for run in (a, b)]
+    tables = [run.table(columns_of(run)) for run in (a, b)]
+    known = [any(bool(np.isfinite(part.sigma_px).any()) for part in table.parts()) for table in tables]
     if known[0] is known[1]:
         return ()
     label = b.label if known[0] else a.label
