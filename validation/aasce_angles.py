@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.aasce_angles import BODIES, AasceAngles, aasce_angles
-from mahtdiag.anatomy.coronal import REGIONS, endplate_cobb_deg, regional_curves
+from mahtdiag.anatomy.coronal import REGION_TITLES, endplate_cobb_deg, regional_curves
 from mahtdiag.schema.skeleton import Levels, Skeleton, View
 
 Floats = NDArray[np.float64]
@@ -50,13 +50,12 @@ def report(points_px: Floats, heights_px: Floats, published_deg: Floats) -> str:
     lines.append("columns from above, by the middle of their two vertebrae:")
     lines += [f"  {order}: {count}" for order, count in orders(angles).most_common()]
     curves = regional_curves(points_px, WHOLE_SPINE)
-    size = np.where(curves.found, np.abs(curves.midline_deg), -1.0)
+    size = np.nan_to_num(curves.midline_deg, nan=-1.0).max(axis=2)
+    bent = (size > 0).any(axis=1)
     lines.append("images by the region of their largest curve:")
-    for region, name in zip(
-        REGIONS, ("proximal thoracic", "main thoracic", "thoracolumbar or lumbar"), strict=True
-    ):
-        lines.append(f"  {name}: {int((curves.found.any(axis=1) & (size.argmax(axis=1) == region)).sum())}")
-    lines.append(f"  no curve: {int((~curves.found).all(axis=1).sum())}")
+    for region, name in REGION_TITLES.items():
+        lines.append(f"  {name}: {int((bent & (size.argmax(axis=1) == region)).sum())}")
+    lines.append(f"  no curve: {int((~bent).sum())}")
     alike = np.abs(size.max(axis=1) - angles.angle_deg[:, 0]) <= AGREED_DEG
     lines.append(f"column 1 is the largest curve: {int(alike.sum())}")
     more = endplate_cobb_deg(points_px, WHOLE_SPINE) - angles.angle_deg[:, 0]

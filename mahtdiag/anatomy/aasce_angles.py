@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.coronal import body_corners, midline_cobb, midline_tilt_deg
 from mahtdiag.anatomy.geometry import within_half_turn_deg
-from mahtdiag.schema.skeleton import LL, LR, LUMBAR, THORACIC, UL, UR, Skeleton, View
+from mahtdiag.schema.skeleton import LL, LR, LUMBAR, THORACIC, UL, UR, Levels, Skeleton, View
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -20,11 +20,12 @@ Bools = NDArray[np.bool_]
 
 BODIES: Final = (*THORACIC, *LUMBAR)
 """The vertebrae that the rule is made for."""
+_T1_TO_L5: Final = Skeleton.of(View.AP, Levels(BODIES[0], BODIES[-1]))
 
 
 def has_aasce_angles(skeleton: Skeleton) -> bool:
-    """Whether the set's angles are defined: AP, four corners of T1 to L5 and of no other vertebra."""
-    return skeleton.view is View.AP and skeleton.bodies == BODIES
+    """Whether the set's angles are defined: AP, with T1 to L5; other levels do not enter."""
+    return skeleton.view is View.AP and set(BODIES) <= set(skeleton.bodies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,14 @@ def aasce_angles(points_px: Floats, skeleton: Skeleton, image_height_px: Floats)
     (L5's upper one is not asked), or that line is exactly vertical. Upper half: the middles of the lower
     endplates of u and l are at less than half of the image's height on average.
     """
-    tilts = midline_tilt_deg(points_px, skeleton)
+    first = int(skeleton.keypoints_of(BODIES[0])[0])
+    points_px = points_px[:, first : first + _T1_TO_L5.keypoints]
+    tilts = midline_tilt_deg(points_px, _T1_TO_L5)
     largest = midline_cobb(tilts)
     known = (largest.upper >= 0) & np.isfinite(image_height_px)
     top, bottom = np.maximum(largest.upper, 0), np.maximum(largest.lower, 0)
     image, body = np.arange(len(tilts)), np.arange(tilts.shape[1])
-    middles = _endplate_middles(points_px, skeleton)
+    middles = _endplate_middles(points_px)
     bent_twice, lower_plates_y = _s_shaped(middles), middles[:, 1::2, 1]
     low = lower_plates_y[image, top] + lower_plates_y[image, bottom] >= image_height_px
 
@@ -85,11 +88,11 @@ def _most_tilted_against(tilts_deg: Floats, body: Ints, asked: Bools) -> Ints:
     return most
 
 
-def _endplate_middles(points_px: Floats, skeleton: Skeleton) -> Floats:
-    """Middles of all endplates from above, `[N, 2B, 2]`."""
-    corners = body_corners(points_px, skeleton)
+def _endplate_middles(points_px: Floats) -> Floats:
+    """Middles of all endplates from above, `[N, 34, 2]`."""
+    corners = body_corners(points_px, _T1_TO_L5)
     middles = np.stack([corners[:, :, [UL, UR]].mean(axis=2), corners[:, :, [LL, LR]].mean(axis=2)], axis=2)
-    return middles.reshape(len(points_px), 2 * len(skeleton.bodies), 2)
+    return middles.reshape(len(points_px), _T1_TO_L5.endplates, 2)
 
 
 def _s_shaped(middles: Floats) -> Bools:

@@ -34,7 +34,12 @@ class CurveRegion(IntEnum):
     THORACOLUMBAR = 2
 
 
-REGIONS: Final = (CurveRegion.PROXIMAL_THORACIC, CurveRegion.MAIN_THORACIC, CurveRegion.THORACOLUMBAR)
+REGION_TITLES: Final = {
+    CurveRegion.PROXIMAL_THORACIC: "proximal thoracic",
+    CurveRegion.MAIN_THORACIC: "main thoracic",
+    CurveRegion.THORACOLUMBAR: "thoracolumbar or lumbar",
+}
+REGIONS: Final = tuple(REGION_TITLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +77,12 @@ class CoronalCurves:
 
 @dataclass(frozen=True, slots=True)
 class RegionalCurves:
-    """The largest curve of each region, `[N, 3]` each in the order of `REGIONS`.
+    """The largest curve of each region to the left and to the right of the image, by its midlines.
 
-    `found`: whether there is one; `midline_deg` and `endplate_deg` are signed as in `CoronalCurves`, NaN
-    where there is none. `known` `[N]`: whether the image's curves are known at all.
+    `midline_deg` and `endplate_deg` `[N, 3, 2]`, regions in the order of `REGIONS`: positive where convex to
+    that side, NaN where there is no such curve. `known` `[N]`: whether the image's curves are known at all.
     """
 
-    found: Bools
     midline_deg: Floats
     endplate_deg: Floats
     known: Bools
@@ -234,14 +238,14 @@ def region_of_apex(skeleton: Skeleton) -> Ints:
 
 
 def regional_curves(points_px: Floats, skeleton: Skeleton) -> RegionalCurves:
-    """The largest curve by its midlines with its apex in each region, of `[N, K, 2]` points."""
+    """The largest curves with their apex in each region, of `[N, K, 2]` points."""
     curves = coronal_curves(points_px, skeleton)
-    shape = (len(points_px), len(REGIONS))
-    midline, endplate = np.full(shape, np.nan), np.full(shape, np.nan)
+    midline, endplate = np.full((2, len(points_px), len(REGIONS), 2), np.nan)
     # The largest is written last. Of equal ones that is the upper one.
     order = np.lexsort((-np.arange(curves.image.size), np.abs(curves.midline_deg)))
     order = order[curves.region[order] >= 0]
-    place = curves.image[order], curves.region[order]
-    midline[place], endplate[place] = curves.midline_deg[order], curves.endplate_deg[order]
+    right = (curves.midline_deg[order] > 0).astype(np.int64)
+    place, side = (curves.image[order], curves.region[order], right), 2.0 * right - 1.0
+    midline[place], endplate[place] = side * curves.midline_deg[order], side * curves.endplate_deg[order]
     known = np.asarray(np.isfinite(midline_tilt_deg(points_px, skeleton)).all(axis=1))
-    return RegionalCurves(np.isfinite(midline), midline, endplate, known)
+    return RegionalCurves(midline, endplate, known)

@@ -78,7 +78,7 @@ def given_facing(images: int, given: FacingSide) -> Facing:
 def facing_alone(label_px: Floats, skeleton: Skeleton, codes: Floats) -> tuple[Ints, Ints]:
     """Where each image faces by its own codes, and where if it is lordotic, `[N]`; 0 where that is open."""
     label_px = known_points(label_px)
-    own = _by_codes(shift_to_the_right(label_px), codes)
+    own = _by_codes(shift_to_the_right(label_px, skeleton), codes)
     bend = lordosis_bend_deg(label_px, skeleton)
     return own, np.where(np.abs(bend) >= CLEAR_BEND_DEG, np.sign(bend), 0.0).astype(np.int64)
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points, tilt_deg, within_half_turn_deg
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_LORDOSIS = ("L1", "S1")
+LORDOSIS = ("L1", "S1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,48 +65,25 @@ def chain_measurements(parts: Sequence[M]) -> M:
     return replace(first, **joined)
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredColumn:
-    """One measurement of one level over all images, as tables and agreement statistics want it."""
-
-    name: str
-    level: str
-    unit: str
-    values: Floats
-
-
-_UNITS = {"percent": "%", "deg": "°"}
-
-
-def measurement_columns(
-    measured: LateralMeasurements | FrontalMeasurements, skeleton: Skeleton
-) -> tuple[MeasuredColumn, ...]:
-    """Every measurement as columns of length N, named with the level it belongs to."""
-    names = skeleton.vertebrae
-    columns = []
-    for field in fields(measured):
-        values: Floats = getattr(measured, field.name)
-        unit = _UNITS.get(field.name.rsplit("_", 1)[-1], "")
-        if values.ndim == 1:
-            first, last = _LORDOSIS if field.name == "lordosis_deg" else (names[0], names[-1])
-            columns.append(MeasuredColumn(field.name, f"{first}–{last}", unit, values))
-            continue
-        levels = names if field.name in ("wedging", "tilt_deg") else skeleton.places[len(names) :]
-        columns += [MeasuredColumn(field.name, levels[n], unit, values[:, n]) for n in range(values.shape[1])]
-    return tuple(columns)
-
-
 def _endplate_tilt_deg(points_px: Floats) -> Floats:
     """Slope of every endplate `[N, E]`, right end lower positive; NaN where it has no direction."""
     return tilt_deg(points_px[:, 0::2], points_px[:, 1::2])
 
 
+def _upper_tilt_deg(points_px: Floats, skeleton: Skeleton) -> Floats:
+    """Slope of every vertebra's upper endplate `[N, V]`; NaN of a first one that has none."""
+    tilt = _endplate_tilt_deg(points_px)
+    if skeleton.first_endplate is None:
+        return tilt[:, 0::2]
+    return np.concatenate([np.full((len(tilt), 1), np.nan), tilt[:, 1::2]], axis=1)
+
+
 def lordosis_bend_deg(points_px: Floats, skeleton: Skeleton) -> Floats:
     """Angle from L1's to S1's upper endplate `[N]`, positive clockwise on screen; NaN without one of them."""
-    if not set(_LORDOSIS) <= set(skeleton.vertebrae):
+    if not set(LORDOSIS) <= set(skeleton.vertebrae):
         return np.full(len(points_px), np.nan)
     tilt = _endplate_tilt_deg(points_px)
-    above, below = (2 * skeleton.vertebrae.index(name) for name in _LORDOSIS)
+    above, below = (skeleton.endplate_names.index(f"{name} upper") for name in LORDOSIS)
     return within_half_turn_deg(tilt[:, below] - tilt[:, above])
 
 
@@ -118,24 +95,32 @@ def _along_endplate(moved: Floats, start: Floats, end: Floats) -> Floats:
     return share
 
 
-def _slip_left_and_right(points_px: Floats) -> tuple[Floats, Floats]:
+def _across_discs(points_px: Floats, skeleton: Skeleton) -> tuple[Floats, ...]:
+    """Left and right end of the lower and of the next upper endplate of each pair, `[N, V−1, 2]` each."""
+    first = LL if skeleton.first_endplate is None else 0
+    lower, upper = slice(first, -CORNERS_PER_ENDPLATE), slice(first + CORNERS_PER_ENDPLATE, None)
+    each = slice(None, None, CORNERS_PER_VERTEBRA)
+    rows = (points_px[:, of] for of in (lower, upper))
+    return tuple(row[:, end:][:, each] for row in rows for end in (0, 1))
+
+
+def _slip_left_and_right(points_px: Floats, skeleton: Skeleton) -> tuple[Floats, Floats]:
     """Displacement at the left and the right corner along the next upper endplate, towards the right."""
-    lower_left, lower_right = points_px[:, LL:-2:4], points_px[:, LR:-2:4]
-    upper_left, upper_right = points_px[:, 4::4], points_px[:, 5::4]
+    lower_left, lower_right, upper_left, upper_right = _across_discs(points_px, skeleton)
     left = _along_endplate(lower_left - upper_left, upper_left, upper_right)
     right = _along_endplate(lower_right - upper_right, upper_left, upper_right)
     return left, right
 
 
-def shift_to_the_right(points_px: Floats) -> Floats:
+def shift_to_the_right(points_px: Floats, skeleton: Skeleton) -> Floats:
     """How far each vertebra lies to the right of the next, `[N, V−1]`, in percent of that one's endplate."""
-    left, right = _slip_left_and_right(points_px)
+    left, right = _slip_left_and_right(points_px, skeleton)
     return 50.0 * (left + right)
 
 
 def _corners(points_px: Floats, skeleton: Skeleton) -> tuple[Floats, ...]:
     """Upper left, upper right, lower left and lower right corners of the bodies, `[N, B, 2]` each."""
-    bodies = points_px[:, : skeleton.body_keypoints]
+    bodies = points_px[:, skeleton.of_bodies]
     return tuple(bodies[:, corner::CORNERS_PER_VERTEBRA] for corner in (UL, UR, LL, LR))
 
 
@@ -146,21 +131,23 @@ def measure_lateral(points_px: Floats, skeleton: Skeleton, facing: Ints) -> Late
     """
     points_px = known_points(points_px)
     side = np.where(facing < 0, -1.0, 1.0)[:, None]
-    left_slip, right_slip = _slip_left_and_right(points_px)
+    left_slip, right_slip = _slip_left_and_right(points_px, skeleton)
     # Facing right, the posterior corner is the left one and forwards is rightwards.
     slip = np.where(side > 0, left_slip, -right_slip)
     slip = np.where(facing[:, None] == 0, (left_slip + right_slip) / 2, slip)
-    tilt = _endplate_tilt_deg(points_px)[:, 0::2]
     upper_left, upper_right, lower_left, lower_right = _corners(points_px, skeleton)
     left = np.linalg.norm(lower_left - upper_left, axis=-1)
     right = np.linalg.norm(lower_right - upper_right, axis=-1)
     return LateralMeasurements(
         slip_percent=100.0 * slip,
         lordosis_deg=side[:, 0] * lordosis_bend_deg(points_px, skeleton),
-        segmental_deg=side * within_half_turn_deg(np.diff(tilt, axis=1)),
-        disc_height_index=_disc_height_index(points_px, (left + right) / 2),
+        segmental_deg=side * within_half_turn_deg(np.diff(_upper_tilt_deg(points_px, skeleton), axis=1)),
+        disc_height_index=_disc_height_index(points_px, (left + right) / 2, skeleton),
         wedging=np.where(side > 0, _ratio(right, left), _ratio(left, right)),
     )
+
+
+_WITHOUT_SIGN = ("disc_height_index", "wedging")
 
 
 def sizes_alone(
@@ -172,7 +159,7 @@ def sizes_alone(
     are turned over where the label's is above 1.
     """
     found: list[dict[str, Floats]] = [{}, {}]
-    for name in ("slip_percent", "lordosis_deg", "segmental_deg"):
+    for name in (of.name for of in fields(labelled) if of.name not in _WITHOUT_SIGN):
         turned = np.where(getattr(labelled, name) < 0, -1.0, 1.0)
         for values, measured in zip(found, (labelled, predicted), strict=True):
             values[name] = turned * getattr(measured, name)
@@ -186,24 +173,25 @@ def _ratio(one: Floats, other: Floats) -> Floats:
     return one / np.where(other > 0, other, np.nan)
 
 
-def _disc_height_index(points_px: Floats, heights: Floats) -> Floats:
+def _disc_height_index(points_px: Floats, heights: Floats, skeleton: Skeleton) -> Floats:
     """After Masuda et al., Spine 30:5, 2005: mean of the two corner distances over the mean body height."""
-    lower = np.stack([points_px[:, LL:-2:4], points_px[:, LR:-2:4]], axis=-2)
-    upper = np.stack([points_px[:, 4::4], points_px[:, 5::4]], axis=-2)
+    lower_left, lower_right, upper_left, upper_right = _across_discs(points_px, skeleton)
+    lower, upper = np.stack([lower_left, lower_right], axis=-2), np.stack([upper_left, upper_right], axis=-2)
     disc = np.linalg.norm(upper - lower, axis=-1).mean(axis=-1)
-    # Below the last body is no other, but there may be a disc.
-    above, below = heights[:, : disc.shape[1]], np.concatenate([heights[:, 1:], heights[:, -1:]], axis=1)
-    return _ratio(disc, (above + below[:, : disc.shape[1]]) / 2)
+    # Of a vertebra that is marked by one endplate no height is known: that of its neighbour stands for both.
+    first = heights[:, : 0 if skeleton.first_endplate is None else 1]
+    last = heights[:, len(skeleton.bodies) - (0 if skeleton.last_endplate is None else 1) :]
+    heights = np.concatenate([first, heights, last], axis=1)
+    return _ratio(disc, (heights[:, :-1] + heights[:, 1:]) / 2)
 
 
 def measure_frontal(points_px: Floats, skeleton: Skeleton) -> FrontalMeasurements:
     """All AP measurements of `[N, K, 2]` points."""
     points_px = known_points(points_px)
-    tilt = _endplate_tilt_deg(points_px)
     upper_left, upper_right, lower_left, lower_right = _corners(points_px, skeleton)
     return FrontalMeasurements(
-        cobb_deg=cobb_deg(tilt[:, 0::2], tilt[:, 1::2]),
-        lateral_slip_percent=shift_to_the_right(points_px),
+        cobb_deg=cobb_deg(tilt_deg(upper_left, upper_right), tilt_deg(lower_left, lower_right)),
+        lateral_slip_percent=shift_to_the_right(points_px, skeleton),
         tilt_deg=tilt_deg((upper_left + lower_left) / 2, (upper_right + lower_right) / 2),
     )
 

@@ -19,6 +19,10 @@ from mahtdiag.diagnosis.body_errors import bodies_of, pairs_of
 from mahtdiag.diagnosis.copies import CopySearch
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.measured import Measured, measure_run
+from mahtdiag.diagnosis.metrics.angles import SMAPE
+from mahtdiag.diagnosis.metrics.metric import Estimate
+from mahtdiag.diagnosis.metrics.registry import metrics_of
+from mahtdiag.diagnosis.numbers import estimate
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.suspicious_labels import SuspiciousLabels, suspicious_labels
 from mahtdiag.schema.choices import FacingSide
@@ -140,7 +144,8 @@ class AnatomyVerdict:
 class PredictionDiagnosis:
     """What the predictions of a set have in common, and labels that they speak against.
 
-    None where nothing can be said. `bodies`: their sizes, and where their corners lie off.
+    None where nothing can be said. `bodies`: their sizes, and where their corners lie off. `smape`: the score
+    by which AASCE ranks, in percent.
 
     `in_cells` is None where the heatmap's frame is not known, `ambiguity` where heatmaps' peaks are not.
     """
@@ -153,6 +158,7 @@ class PredictionDiagnosis:
     suspicious: SuspiciousLabels | None = None
     bodies: BodyErrors | None = None
     bodies_sentence: str | None = None
+    smape: Estimate | None = None
 
 
 class Source(StrEnum):
@@ -265,4 +271,10 @@ def diagnose_predictions(table: RunTable, facing: FacingSide | None = None) -> P
         measured=measure_run(table, facing),
         ambiguity=ambiguity_of(table),
         suspicious=suspicious_labels(table),
+        smape=_smape(table),
     )
+
+
+def _smape(table: RunTable) -> Estimate | None:
+    metric = metrics_of(table.skeleton).get(SMAPE)
+    return None if metric is None else estimate([metric], table).get(SMAPE)

@@ -1,7 +1,7 @@
 """What clinicians read from the keypoints of a run: on predictions and labels, and how well the two agree."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +25,16 @@ from mahtdiag.anatomy.difference_shape import (
     regression_limits,
 )
 from mahtdiag.anatomy.facing import Facing, facing_alone, facing_by_others, given_facing, slip_codes
+from mahtdiag.anatomy.measured_columns import MeasuredColumn, measurement_columns
 from mahtdiag.anatomy.measurements import (
     FrontalMeasurements,
     LateralMeasurements,
-    MeasuredColumn,
     chain_measurements,
-    measure_frontal,
-    measure_lateral,
-    measurement_columns,
     meyerding_grade,
     sizes_alone,
 )
 from mahtdiag.anatomy.pairs import PointPairs
+from mahtdiag.anatomy.whole_spine import measure_ap, measure_la, paired_curves
 from mahtdiag.diagnosis.paired import holm
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.schema.choices import FacingSide
@@ -53,6 +51,10 @@ SLIP_PERCENT = 5.0
 
 TITLES = {
     "cobb_deg": "coronal Cobb angle",
+    "midline_cobb_deg": "Cobb angle by midlines",
+    "curve_deg": "scoliotic curve",
+    "thoracic_kyphosis_deg": "thoracic kyphosis",
+    "cervical_lordosis_deg": "cervical lordosis",
     "lateral_slip_percent": "lateral slip",
     "tilt_deg": "vertebral tilt",
     "slip_percent": "slip",
@@ -120,7 +122,7 @@ class Measured:
 
 def measure_run(table: RunTable, facing: FacingSide | None = None) -> Measured:
     """The measurements of a run; `facing`: the anterior side of all images, where that was said."""
-    codes = table.by_parts(lambda part: slip_codes(endplate_codes(part)))
+    codes = table.by_parts(_level_codes)
     pairs = PointPairs(len(table), lambda: ((part.pred_px, part.gt_px) for part in table.parts()))
     return measure_pairs(pairs, table.skeleton, table.units, codes, facing)
 
@@ -165,9 +167,9 @@ def measure_pairs(
         meyerding = confusion_table(grades[0], grades[1], MEYERDING)
         kappa = weighted_kappa(grades[0], grades[1], units, MEYERDING)
     else:
-        both = [[measure_frontal(points, skeleton) for points in block] for block in pairs.blocks()]
+        both = [[measure_ap(points, skeleton) for points in block] for block in pairs.blocks()]
         frontal = [chain_measurements(of) for of in zip(*both, strict=True)]
-        predicted, labelled = frontal
+        labelled, predicted = paired_curves(frontal[1], frontal[0])
         slips = frontal[1].lateral_slip_percent, frontal[0].lateral_slip_percent
     columns = zip(
         *(measurement_columns(labelled, skeleton), measurement_columns(predicted, skeleton)),
@@ -236,6 +238,15 @@ def _coded_slips(codes: Floats, slips: tuple[Floats, Floats], units: Ints) -> Co
     return CodedSlips(detection(said, found[0], units), detection(said, found[1], units))
 
 
+def _level_codes(table: RunTable) -> Floats:
+    """The codes of listhesis by level, `[N, V−1]`."""
+    codes = endplate_codes(table)
+    if table.skeleton.first_endplate is not None:
+        # As if there were an upper one.
+        codes = np.concatenate([np.full((len(codes), 1), np.nan), codes], axis=1)
+    return slip_codes(codes)
+
+
 def endplate_codes(table: RunTable) -> Floats:
     """The code of listhesis of every endplate `[N, E]`; NaN where the run does not know it."""
     if not table.has(RunTable.listhesis):
@@ -248,8 +259,8 @@ def _lateral(
 ) -> tuple[LateralMeasurements, LateralMeasurements]:
     """Labels and predictions of these images, all signed, of unknown facing NaN, or all without sign."""
     side = facing.side[rows] if facing.signed else np.zeros_like(facing.side[rows])
-    labelled = measure_lateral(label_px, skeleton, side)
-    predicted = measure_lateral(pred_px, skeleton, side)
+    labelled = measure_la(label_px, skeleton, side)
+    predicted = measure_la(pred_px, skeleton, side)
     if not facing.signed:
         return sizes_alone(labelled, predicted)
     return _known_alone(labelled, side), _known_alone(predicted, side)
@@ -257,11 +268,8 @@ def _lateral(
 
 def _known_alone(measured: LateralMeasurements, side: NDArray[np.int64]) -> LateralMeasurements:
     """What depends on the facing is NaN where that is unknown."""
-    known = side != 0
-    return replace(
-        measured,
-        slip_percent=np.where(known[:, None], measured.slip_percent, np.nan),
-        lordosis_deg=np.where(known, measured.lordosis_deg, np.nan),
-        segmental_deg=np.where(known[:, None], measured.segmental_deg, np.nan),
-        wedging=np.where(known[:, None], measured.wedging, np.nan),
-    )
+    found = {of.name: getattr(measured, of.name).copy() for of in fields(measured)}
+    for name, values in found.items():
+        if name != "disc_height_index":
+            values[side == 0] = np.nan
+    return replace(measured, **found)

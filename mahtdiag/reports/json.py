@@ -24,6 +24,7 @@ from mahtdiag.reports.tables.bodies import bodies_content
 from mahtdiag.reports.tables.calibration import CalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.reports.tables.copies import copies_content
+from mahtdiag.reports.tables.curves import curve_content
 from mahtdiag.reports.tables.label_noise import noise_content
 from mahtdiag.reports.tables.measurements import known_interval, known_value, measurement_content
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
@@ -137,6 +138,7 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> dict[str, Js
         if diagnosis.suspicious is None
         else suspicious_content(diagnosis.suspicious, judged.skeleton),
         **measurement_content(diagnosis.measured),
+        **curve_content(diagnosis.measured, diagnosis.smape),
         "ambiguous": None if diagnosis.ambiguity is None else diagnosis.ambiguity.as_json(),
     }
 

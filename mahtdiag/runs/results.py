@@ -20,6 +20,7 @@ from pydantic import (
     create_model,
 )
 
+from mahtdiag.diagnosis.metrics.angles import ANGLE_PATHS, ANGLES, FOUND_SHARE
 from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import IntervalKind, Key, Metric
@@ -142,6 +143,14 @@ _RECORDS: Mapping[Path, _Record] = {
     ("anatomy", "body_scale"): _Record(
         "BodyScale", "Predicted over labelled width and height of vertebral bodies, from 20 patients on."
     ),
+    ("anatomy", "angles"): _Record(
+        "AngleErrors",
+        "How far angles of spines with more than lumbar levels are predicted off; null without any.",
+    ),
+    **{path[:-1]: _Record("AngleError", "Mean absolute error of one angle, in degrees.")
+       for path in ANGLE_PATHS if len(path) > len(ANGLES) + 1},
+    **{path[:-1]: _Record("CurveError", "Curves of one region: how many are found, and the error of those.")
+       for path in ANGLE_PATHS if path[-1] == FOUND_SHARE},
     ("anatomy", "by_code", ANY_KEY): _Record("CodeCounts", "How often one rule fired."),
     ("anatomy", "vertebrae", ANY_KEY): _Record(
         "VertebraViolations",

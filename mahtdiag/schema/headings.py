@@ -205,6 +205,15 @@ COLUMNS: Final = (
 MEASUREMENTS: Final = (
     Term("Cobb angle", "The largest angle between the upper endplate of a vertebra and the lower endplate "
          "of one below it, in the AP view.", ("coronal Cobb angle", "Cobb")),
+    Term("Cobb angle by midlines", "The largest angle between the midlines of two vertebrae, each from the "
+         "middle of the left to that of the right side."),
+    Term("scoliotic curve", "The angle between the midlines of the end vertebrae of a curve of 10° and more: "
+         "the largest with its apex in the region, of predictions that to the side of the label's.",
+         ("curves of 10° and more", "apex", "labelled", "found", "only predicted")),
+    Term("SMAPE", "The score by which the AASCE challenge ranks: errors of the set's three angles over the "
+         "sum of both, % of each image, averaged.", ("SMAPE of the three AASCE angles, %",)),
+    Term("thoracic kyphosis", "The angle from the upper endplate of T4 to the lower one of T12."),
+    Term("cervical lordosis", "The angle from the lower endplate of C2 to that of C7."),
     Term("lateral slip", "By how much the lower corners of a vertebra are displaced sideways against the "
          "upper endplate below, % of its length; positive to the right of the image."),
     Term("vertebral tilt", "The angle to the horizontal of the line through the middles of a vertebra's "

@@ -32,7 +32,7 @@ def naive_angles(points: Floats, height: float) -> list[float]:
 
 OTHERS = (
     (View.AP, Levels("T2", "L5")),
-    (View.AP, Levels("C7", "L5")),
+    (View.AP, Levels("T1", "L4")),
     (View.LA, Levels("T1", "L5")),
 )
 C_CURVE = (-12, -14, -18, -20, -18, -12, -6, 0, 4, 8, 14, 20, 24, 22, 20, 18, 15)
@@ -118,7 +118,11 @@ def test_what_is_missing_is_unknown() -> None:
 
 def test_which_skeletons_have_them() -> None:
     assert has_aasce_angles(T1_TO_L5)
-    assert has_aasce_angles(Skeleton.of(View.AP, Levels("T1", "S1")))
+    longer = Skeleton.of(View.AP, Levels("C6", "S1"))
+    assert has_aasce_angles(longer)
+    points = np.pad(spine_with(S_CURVE), ((8, 2), (0, 0)))[None]
+    found = aasce_angles(points, longer, np.array([1500]))
+    assert found.angle_deg[0] == pytest.approx([43, 40, 15])
     others = (AP, LA, *(Skeleton.of(*each) for each in OTHERS))
     assert not any(has_aasce_angles(skeleton) for skeleton in others)
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mahtdiag.anatomy.measured_columns import measurement_columns
 from mahtdiag.anatomy.measurements import (
     cobb_deg,
     lordosis_bend_deg,
     measure_frontal,
     measure_lateral,
-    measurement_columns,
     meyerding_grade,
     shift_to_the_right,
     sizes_alone,
@@ -58,7 +58,7 @@ def test_sizes_alone_keep_what_lies_between_label_and_prediction() -> None:
         ours, theirs = sizes_alone(*unsigned)
         assert (ours.lordosis_deg[0], theirs.lordosis_deg[0]) == pytest.approx((15, -5))
         slips = ours.slip_percent[0, 3], theirs.slip_percent[0, 3]
-        shifts = shift_to_the_right(np.stack([label, predicted]))[:, 3]
+        shifts = shift_to_the_right(np.stack([label, predicted]), LA)[:, 3]
         assert slips[0] > 0
         assert slips[0] - slips[1] == pytest.approx(np.sign(shifts[0]) * (shifts[0] - shifts[1]))
         assert (ours.wedging <= 1).all()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mahtdiag.diagnosis.metrics.angles import ANGLE_PATHS
 from mahtdiag.diagnosis.metrics.metric import IntervalKind
 from mahtdiag.diagnosis.metrics.registry import known_metrics, metric_of
 from mahtdiag.diagnosis.numbers import find_interval, find_number, paths_of
@@ -69,6 +70,8 @@ def test_every_number_of_a_run_is_known_with_its_interval(desk: Desk, view: str,
     shares |= {"calibration.mace_by_chance", "calibration.mace_by_chance_most", "anatomy.suspicious_labels"}
     # Nor how large bodies are predicted.
     shares |= {"anatomy.body_scale.width", "anatomy.body_scale.height"}
+    # Nor is there more than the lumbar spine.
+    shares |= {".".join(path) for path in ANGLE_PATHS}
     # Nothing was asked about what heatmaps expect.
     shares |= {"expected_error_px", "clean_labels.expected_error_px"}
     shares |= {"calibration.expected_error.ratio", "calibration.expected_error.spearman"}

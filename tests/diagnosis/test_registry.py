@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from mahtdiag.diagnosis.metrics.angles import ANGLE_PATHS
 from mahtdiag.diagnosis.metrics.metric import Compared, GroupKind, IntervalKind
 from mahtdiag.diagnosis.metrics.registry import (
     FAMILIES,
@@ -33,7 +34,9 @@ def test_every_name_is_given_once(skeleton: Skeleton) -> None:
 
 def test_names_are_known_for_all_skeletons_together() -> None:
     names = {metric.name for metric in known_metrics()}
-    assert names == set(metrics_of(AP)) | set(metrics_of(LA))
+    angles = {".".join(path) for path in ANGLE_PATHS}
+    assert names == set(metrics_of(AP)) | set(metrics_of(LA)) | angles
+    assert not angles & (set(metrics_of(AP)) | set(metrics_of(LA)))
     assert metric_of("metrics.sdr_px.8") is metric_of("sdr_px.8") is not None
 
 

@@ -13,6 +13,7 @@ from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.ambiguity import by_diffuse, by_two_peaks
 from mahtdiag.diagnosis.metrics.anatomy import anatomy_metrics, error_type_metrics
+from mahtdiag.diagnosis.metrics.angles import angle_metrics
 from mahtdiag.diagnosis.metrics.bodies import body_metrics
 from mahtdiag.diagnosis.metrics.calibration import behind_sigma, calibration_metrics
 from mahtdiag.diagnosis.metrics.clean_labels import clean_label_metrics
@@ -41,6 +42,7 @@ FAMILIES: tuple[Family, ...] = (
     loss_metrics,
     anatomy_metrics,
     body_metrics,
+    angle_metrics,
     error_type_metrics,
     calibration_metrics,
 )
@@ -75,8 +77,15 @@ def metrics_of(skeleton: Skeleton) -> Mapping[str, Metric]:
 
 
 def known_metrics() -> tuple[Metric, ...]:
-    """Every number of the runs of the usual skeletons, each name once."""
-    return tuple(_by_name(FAMILIES, RULES, SKELETONS).values())
+    """Every number of the runs of the usual skeletons, each name once, and what whole spines have beside.
+
+    Numbers of single vertebrae of these are left out.
+    """
+    found = dict(_by_name(FAMILIES, RULES, SKELETONS))
+    for name, metric in _by_name(FAMILIES, RULES, WHOLE).items():
+        if metric.group.kind is GroupKind.ALL:
+            found.setdefault(name, metric)
+    return tuple(found.values())
 
 
 def metric_of(name: str) -> Metric | None:

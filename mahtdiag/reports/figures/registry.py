@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mahtdiag.anatomy.measured_columns import OF_WHOLE_SPINES
+from mahtdiag.anatomy.whole_spine import is_whole
 from mahtdiag.diagnosis.anatomy import RuleTally
 from mahtdiag.diagnosis.error_curve import ErrorCurve, error_curve
 from mahtdiag.diagnosis.keypoint_bias import KeypointBias, keypoint_bias
@@ -23,6 +25,7 @@ from mahtdiag.reports.figures.pictures import WorstImage, contact_sheet_figure
 from mahtdiag.reports.figures.style import FileKind, figure_bytes, headed, plot_style
 from mahtdiag.reports.overlay.draw import Image
 from mahtdiag.reports.text import counted, number, pixels
+from mahtdiag.schema.skeleton import Skeleton
 
 Floats = NDArray[np.float64]
 DrawnFigure: TypeAlias = Figure
@@ -168,6 +171,8 @@ def _no_rule(data: FigureData) -> str | None:
 
 
 def _no_pair(name: str, data: FigureData) -> str | None:
+    if name in OF_WHOLE_SPINES and not is_whole(data.table.skeleton):
+        return "measured where there are thoracic or cervical levels"
     if data.pairs and name not in {pair.name for pair in data.pairs}:
         return f"not measured in {data.table.view} images"
     return None if data.measured(name) else f"no image has a {TITLES[name]} of both label and prediction"
@@ -227,9 +232,13 @@ def _of_sigma(draw: Callable[[PlotData], Figure], name: str, title: str, shows: 
     return RunFigure(name, title, shows, of, _no_sigma, _sigma_note)
 
 
+def _agreement_name(measurement: str) -> str:
+    return f"{AGREEMENT}{measurement.replace('_', '-')}"
+
+
 def _agreement(name: str, title: str) -> RunFigure:
     return RunFigure(
-        f"{AGREEMENT}{name.replace('_', '-')}",
+        _agreement_name(name),
         f"How far do label and prediction agree in {title}?",
         f"Bland–Altman plot of the {title}, prediction against label",
         lambda data: errors.bland_altman_figure(data.measured(name)),
@@ -314,3 +323,10 @@ FIGURES: Final[tuple[RunFigure, ...]] = (
 """In the order of the page."""
 
 FIGURE_OF: Final = {figure.name: figure for figure in FIGURES}
+_OF_WHOLE_SPINES: Final = {_agreement_name(name) for name in OF_WHOLE_SPINES}
+
+
+def figures_of(skeleton: Skeleton) -> tuple[RunFigure, ...]:
+    """The figures of a run where none is named: those of whole spines for these alone."""
+    whole = is_whole(skeleton)
+    return tuple(figure for figure in FIGURES if whole or figure.name not in _OF_WHOLE_SPINES)

@@ -261,7 +261,7 @@ def anatomy_chapter(report: AnatomyReport, data: FigureData) -> Chapter:
 
 
 def _measurements(diagnosis: PredictionDiagnosis, data: FigureData) -> Chapter:
-    left: Stack = tuple(measurement_parts(diagnosis.measured))
+    left: Stack = tuple(measurement_parts(diagnosis.measured, diagnosis.smape))
     right: Stack = ()
     if diagnosis.in_px is not None:
         right = (systematic_table(diagnosis.in_px, diagnosis.in_cells, _named_only(diagnosis.sentence)),)

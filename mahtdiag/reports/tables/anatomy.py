@@ -192,7 +192,7 @@ def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> Iterator[Par
         yield systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence)
     if diagnosis.bodies is not None:
         yield bodies_table(diagnosis.bodies, diagnosis.bodies_sentence)
-    yield from measurement_parts(diagnosis.measured)
+    yield from measurement_parts(diagnosis.measured, diagnosis.smape)
 
 
 NOTHING_SHARED = "No shared shift, scale or rotation that means anything."

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from mahtdiag.anatomy.agreement import Kappa, Share
 from mahtdiag.anatomy.facing import Facing
 from mahtdiag.diagnosis.measured import SLIP_PERCENT, CodedSlips, Measured, MeasuredPair
+from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.reports.rendering import Json
+from mahtdiag.reports.tables.curves import curve_parts
 from mahtdiag.reports.tables.table import INDENT, Cells, Part, Table, table
 from mahtdiag.reports.text import ABSENT, counted, number
 from mahtdiag.schema.choices import FacingSide
@@ -20,12 +22,16 @@ ROMAN = ("I", "II", "III", "IV", "V")
 LARGE = 1e4
 
 
-def measurement_parts(measured: Measured) -> Iterator[Part]:
-    """How well measurements agree, how sure their limits are, and what grades of slips are worth."""
+def measurement_parts(measured: Measured, smape: Estimate | None = None) -> Iterator[Part]:
+    """How well measurements agree, how sure their limits are, and what grades of slips are worth.
+
+    `smape`: the score of the angles of the AASCE set, where the run has it.
+    """
     if not any(np.isfinite(pair.labelled).any() for pair in measured.pairs):
         yield predicted_table(measured)
         return
     yield agreement_table(measured)
+    yield from curve_parts(measured, smape)
     yield limits_table(measured)
     if any(pair.not_normal or pair.regression for pair in measured.pairs):
         yield other_limits_table(measured)

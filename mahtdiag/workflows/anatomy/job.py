@@ -14,6 +14,7 @@ from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.label_noise import noise_of_run
+from mahtdiag.diagnosis.metrics.angles import ANGLE_PATHS
 from mahtdiag.diagnosis.metrics.registry import metrics_of
 from mahtdiag.diagnosis.numbers import as_content, estimate
 from mahtdiag.diagnosis.run_table import RunTable
@@ -54,6 +55,7 @@ FOLDER = GATES = "anatomy"
 OF_RUN = (
     *("anatomy.level_shifts", "anatomy.suspicious_labels"),
     *("anatomy.body_scale.width", "anatomy.body_scale.height"),
+    *(".".join(path) for path in ANGLE_PATHS),
 )
 
 

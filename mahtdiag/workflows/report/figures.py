@@ -14,6 +14,7 @@ from mahtdiag.reports.figures.registry import (
     FigureData,
     RunFigure,
     figure_file,
+    figures_of,
 )
 from mahtdiag.reports.text import one_line
 from mahtdiag.runs.files import require_folder, write_named_folder
@@ -56,7 +57,7 @@ class Figures:
 
 def draw_figures(request: FiguresRequest, progress: Progress) -> Figures:
     """Draw and write; raises MahtdiagError for a run without any result or an unknown name."""
-    wanted = tuple(_figure(name) for name in dict.fromkeys(request.names)) or FIGURES
+    wanted = tuple(_figure(name) for name in dict.fromkeys(request.names))
     run = open_run(request.run, request.cwd)
     out = Path(run.named(run.path / FOLDER)) if request.out is None else request.out
     # Drawing takes a while, which nobody should wait for in vain.
@@ -67,6 +68,7 @@ def draw_figures(request: FiguresRequest, progress: Progress) -> Figures:
         data=request.data,
         settings=request.settings,
     )
+    wanted = wanted or figures_of(data.table.skeleton)
     lacking = {figure.name: reason for figure in wanted if (reason := figure.lacks(data)) is not None}
     drawn = [figure for figure in wanted if figure.name not in lacking]
     if not drawn:
