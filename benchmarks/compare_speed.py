@@ -46,9 +46,9 @@ def write_run(folder: Path, images: int, error_px: float, seed: int) -> None:
     firsts = range(0, images, IMAGES_PER_ROW_GROUP)
     blocks = [np.arange(first, min(first + IMAGES_PER_ROW_GROUP, images)) for first in firsts]
     rng = np.random.default_rng(seed)
-    write_table(folder / IMAGES, (_images(block, rng) for block in blocks), images_schema(VIEW))
+    write_table(folder / IMAGES, (_images(block, rng) for block in blocks), images_schema(VIEW.skeleton))
     keypoints = (_keypoints(block, rng, error_px) for block in blocks)
-    write_table(folder / KEYPOINTS, keypoints, keypoints_schema(VIEW))
+    write_table(folder / KEYPOINTS, keypoints, keypoints_schema(VIEW.skeleton))
     document = RunDocument(
         status="complete",
         checkpoint=CheckpointSource(path=f"{folder.name}.pt", sha256="a" * 64, format="mahtdiag"),
@@ -79,7 +79,7 @@ def _images(numbers: NDArray[np.int64], rng: np.random.Generator) -> pa.Table:
         "image_sha256": [hashlib.sha256(name.encode()).hexdigest() for name in names],
         "annotation_sha256": [hashlib.sha256(f"{name}!".encode()).hexdigest() for name in names],
     }
-    return _table(columns, images_schema(VIEW), rng, count)
+    return _table(columns, images_schema(VIEW.skeleton), rng, count)
 
 
 def _keypoints(numbers: NDArray[np.int64], rng: np.random.Generator, error_px: float) -> pa.Table:
@@ -100,7 +100,7 @@ def _keypoints(numbers: NDArray[np.int64], rng: np.random.Generator, error_px: f
         "flags": np.zeros(len(label_px), dtype=np.int32),
         **{name: np.zeros(len(label_px), dtype=np.bool_) for name in BOUNDS},
     }  # fmt: skip
-    return _table(columns, keypoints_schema(VIEW), rng, len(label_px))
+    return _table(columns, keypoints_schema(VIEW.skeleton), rng, len(label_px))
 
 
 def _table(columns: dict[str, Values], schema: pa.Schema, rng: np.random.Generator, count: int) -> pa.Table:

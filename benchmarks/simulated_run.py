@@ -45,9 +45,11 @@ SETTINGS = {
 def write_run(folder: Path, images: int, error_px: float = 8.0, seed: int = 1) -> None:
     """A finished run; images and labels are the same for every seed."""
     folder.mkdir(parents=True)
-    write_table(folder / IMAGES, map(images_rows, _blocks(images, error_px, seed)), images_schema(VIEW))
+    write_table(
+        folder / IMAGES, map(images_rows, _blocks(images, error_px, seed)), images_schema(VIEW.skeleton)
+    )
     rows = map(keypoints_rows, _blocks(images, error_px, seed))
-    write_table(folder / KEYPOINTS, rows, keypoints_schema(VIEW))
+    write_table(folder / KEYPOINTS, rows, keypoints_schema(VIEW.skeleton))
     document = RunDocument(
         status="complete",
         checkpoint=CheckpointSource(path=f"{folder.name}.pt", sha256="a" * 64, format="mahtdiag"),

@@ -18,6 +18,7 @@ class EvaluateOptions(TypedDict, total=False):
     """What each means stands in `mahtdiag evaluate --help`, under its name with `--` and hyphens."""
 
     view: Literal["AP", "LA", "auto"]
+    levels: str
     pixel_spacing: float
     patient: str
     subgroups: PathLike

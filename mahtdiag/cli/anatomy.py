@@ -79,9 +79,18 @@ Report = Annotated[
 Format = Annotated[options.OutputFormat, options.in_panel(RESULT, "--format", "json: every image on stdout.")]
 
 
+LabelLevels = Annotated[
+    str | None,
+    typer.Option(
+        "--levels", metavar="T1-L5", help="With --labels: vertebrae that are judged (default: lumbar)."
+    ),
+]
+
+
 def anatomy_command(
     run: RunArgument = None,
     view: RunView = options.ViewChoice.AUTO,
+    levels: LabelLevels = None,
     labels: Labels = None,
     against: Against = None,
     labels2: Labels2 = None,
@@ -130,6 +139,7 @@ def anatomy_command(
             run=run,
             labels=labels,
             view=None if view is options.ViewChoice.AUTO else View(view),
+            levels=_levels(levels),
             select=_codes("--select", select),
             ignore=_codes("--ignore", ignore),
             pictures=pictures,
@@ -204,6 +214,16 @@ def _codes(option: str, given: list[str] | None) -> tuple[str, ...] | None:
     if not codes:
         raise UsageError(f"{option} {','.join(given)!r}: names no rule")
     return codes
+
+
+def _levels(text: str | None) -> str | None:
+    """`--levels` as it is given; UsageError where it is none."""
+    from mahtdiag.schema.skeleton import known_levels
+
+    try:
+        return None if text is None else known_levels(text)
+    except ValueError as error:
+        raise UsageError(f"--levels {text}: {error}") from None
 
 
 def _explain(code: str, settings: "Settings", output_format: options.OutputFormat) -> None:

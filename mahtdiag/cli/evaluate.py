@@ -28,6 +28,7 @@ def evaluate_command(
     data: options.Data = None,
     predictions: options.Predictions = None,
     view: options.View = None,
+    levels: options.Levels = None,
     pixel_spacing: options.PixelSpacing = None,
     patient: options.Patient = None,
     subgroups: options.Subgroups = None,

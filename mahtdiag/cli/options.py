@@ -56,6 +56,7 @@ def _setting(key: OptionKey) -> Any:
 Checkpoint = Annotated[str | None, typer.Argument(help=keys.CHECKPOINT.help)]
 Data = Annotated[str | None, typer.Argument(help=keys.DATA.help)]
 View = Annotated[ViewChoice | None, _setting(keys.VIEW)]
+Levels = Annotated[str | None, _setting(keys.LEVELS)]
 PixelSpacing = Annotated[float | None, _setting(keys.PIXEL_SPACING)]
 Patient = Annotated[str | None, _setting(keys.PATIENT)]
 Subgroups = Annotated[str | None, _setting(keys.SUBGROUPS)]

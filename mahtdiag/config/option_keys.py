@@ -145,6 +145,10 @@ VIEW = OptionKey(
     "--view", "auto", "AP, LA or auto",
     DATA_SET, None, "View of the radiographs; auto (default): from folder, annotations and network.",
 )  # fmt: skip
+LEVELS = OptionKey(
+    "--levels", "T1-L5", "vertebrae, from above: T1-L5, lumbar, thoracolumbar, cervical",
+    DATA_SET, "T1-L5", "Vertebrae of network and labels: T1-L5, cervical, … (default: metadata, or lumbar).",
+)  # fmt: skip
 PIXEL_SPACING = OptionKey(
     "--pixel-spacing", 0.15, "of all images without their own; there is no default",
     DATA_SET, "MM", "Spacing of all images without their own.",

@@ -8,7 +8,7 @@ every format.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.data.file_names import parse_file_name, view_of_file_name
-from mahtdiag.data.files import Dataset, ViewEvidence, counted, read_spacing, settle, shown, spacing_of
+from mahtdiag.data.files import (
+    Dataset,
+    ViewEvidence,
+    counted,
+    read_spacing,
+    settle,
+    shown,
+    skeleton_of_set,
+    spacing_of,
+)
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.placing import Placed, Slots, place_shapes
 from mahtdiag.data.quads import corners_by_place
@@ -29,7 +38,7 @@ from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
-from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, Skeleton, View
+from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, SPINE, Levels, Skeleton, View
 
 Floats = NDArray[np.float64]
 # How many images are worked on together.
@@ -109,10 +118,39 @@ class LabelledSet:
         first = next(views, None)
         return first if first is not None and all(view is first for view in views) else None
 
-    def of_view(self, view: View | None) -> Dataset:
+    def levels(self) -> Levels | None:
+        """The vertebrae of which a keypoint is labelled under a name that says which one it is."""
+        return labelled_levels(self.labels, self.options.keypoints)
+
+    def of_view(self, view: View | None, levels: Levels | None = None) -> Dataset:
         """The set with the keypoints of a view. Raises DataError where nothing of it can be used."""
         view = settle(self.view_evidence(), self.root) if view is None else view
-        return _Assembly(self, view.skeleton).dataset()
+        return _Assembly(self, skeleton_of_set(view, levels, self.levels(), self.root)).dataset()
+
+
+def labelled_levels(labels: Iterable[ImageLabels], own_names: Mapping[str, str]) -> Levels | None:
+    """The run around all vertebrae of which a point is there, by the names in a file; None for no name."""
+    unseen: dict[tuple[str, tuple[str, ...]], list[str | None]] = {}
+    found: set[str] = set()
+    for shape in (shape for image in labels for shape in image.shapes):
+        kind = shape.label, shape.names
+        if kind not in unseen:
+            unseen[kind] = [
+                place if place in SPINE and place not in found else None
+                for place in _vertebrae(*kind, own_names)
+            ]
+        levels = unseen[kind]
+        if any(levels):
+            known = np.asarray(np.isfinite(shape.points[:, :2]).all(axis=1))
+            found.update(level for level, there in zip(levels, known, strict=False) if there and level)
+            unseen[kind] = [None if level in found else level for level in levels]
+    return Levels.around(found)
+
+
+def _vertebrae(label: str, names: Sequence[str], own_names: Mapping[str, str]) -> Iterator[str | None]:
+    """The vertebra of each point: what its name does not say, the label of its shape does."""
+    level = place_of(renamed(label, own_names))[0]
+    return (place_of(renamed(name, own_names))[0] or level for name in names)
 
 
 class _Assembly:
@@ -290,7 +328,7 @@ class OntoSkeleton:
         if any(not slots.level_known for slots in self._slots.values()):
             yield f"vertebrae have no level in {where}: counted from above"
         if self.elsewhere:
-            labels = sorted(self.elsewhere)
+            labels = _in_brief(self.elsewhere)
             listed = ", ".join(map(shown, labels[:_MOST_SAID])) + ", …" * (len(labels) > _MOST_SAID)
             yield f"not of the skeleton {self.skeleton} and left out: {listed}"
 
@@ -317,6 +355,21 @@ def _slots(
         listed = ", ".join(shown(name[:60]) for name in kind[1][:_MOST_NAMES])
         raise DataError(f"{shown(kind[0][:60])}: two of its points are the same keypoint: {listed}")
     return Slots(index, used, known)
+
+
+def _in_brief(labels: Iterable[str]) -> list[str]:
+    """Labels in order; three vertebrae or more that follow each other are one."""
+    others = sorted(label for label in labels if label not in SPINE)
+    there = [level for level in SPINE if level in labels]
+    runs: list[list[str]] = []
+    for level in there:
+        if runs and SPINE.index(level) == SPINE.index(runs[-1][-1]) + 1:
+            runs[-1].append(level)
+        else:
+            runs.append([level])
+    for run in runs:
+        others += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else run
+    return others
 
 
 def _is_by_position(places: Sequence[tuple[str | None, str | None]]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.data.files import counted
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, UL, UR, Skeleton
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, Skeleton
 
 Floats = NDArray[np.float64]
 # No radiograph is that large: beyond it lie damaged numbers, such as 1e308.
@@ -129,10 +129,8 @@ class _Placing:
             heights = np.nanmean(quads[..., 1], axis=-1)
         order = np.argsort(heights, axis=1, kind="stable")
         ordered = np.take_along_axis(quads, order[:, :, None, None], axis=1)
-        bodies, body_keypoints = len(self.skeleton.bodies), self.skeleton.body_keypoints
-        self.keypoints[images, :body_keypoints] = ordered[:, :bodies].reshape(len(images), -1, self.columns)
-        if self.skeleton.last_endplate is not None:
-            self.keypoints[images, body_keypoints:] = ordered[:, bodies, [UL, UR]]
+        corners = ordered.reshape(len(images), -1, self.columns)
+        self.keypoints[images] = corners[:, self.skeleton.index_in_vertebrae]
 
     def _wrong_number(self, found: int) -> str:
         first, end = self.skeleton.vertebrae[0], self.skeleton.vertebrae[-1]

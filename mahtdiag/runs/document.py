@@ -4,9 +4,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
 from mahtdiag.diagnosis.conditions import Conditions
@@ -23,7 +23,7 @@ from mahtdiag.runs.results import (
 )
 from mahtdiag.runs.settings import FREE_SETTINGS, RunSettings
 from mahtdiag.schema.setup import SetupEntry, SetupStatus
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View, known_levels, skeleton_said
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -159,6 +159,11 @@ class RunDocument(Section):
     checkpoint: CheckpointSource
     data: DataSource
     view: View
+    levels: Annotated[str, AfterValidator(known_levels)] | None = Field(
+        default=None,
+        description="vertebrae that are judged, as in T1-L5; null in runs of earlier versions, which "
+        "judged L1-L5, in LA L1-S1",
+    )
     settings: dict[str, JsonValue]
     environment: Environment
     started: UtcTime
@@ -205,6 +210,11 @@ class RunDocument(Section):
         return self
 
     @property
+    def skeleton(self) -> Skeleton:
+        """The keypoints that are judged; those of the view where the run does not say."""
+        return skeleton_said(self.view, self.levels)
+
+    @property
     def resolved(self) -> RunSettings:
         """Its settings, and what they mean."""
         return RunSettings(self.settings)
@@ -218,7 +228,7 @@ class RunDocument(Section):
     def conditions(self) -> Conditions:
         """What the numbers of the run follow from."""
         ensemble = bool(self.checkpoint.members)
-        return self.resolved.conditions(self.view.skeleton, ensemble=ensemble)
+        return self.resolved.conditions(self.skeleton, ensemble=ensemble)
 
     @property
     def setup_entries(self) -> tuple[SetupEntry, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_validator
 
 from mahtdiag import __version__
 from mahtdiag.errors import UsageError
@@ -13,7 +13,7 @@ from mahtdiag.runs.document import CheckpointSource, DataSource
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.results import Count, Section, Sha256
 from mahtdiag.schema.choices import FactorKind
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View, known_levels, skeleton_said
 
 KIND: Final = "mahtdiag-recalibration"
 MEANING: Final = (
@@ -77,6 +77,7 @@ class Recalibration(Section):
     mahtdiag: str = __version__
     meaning: str = MEANING
     view: View
+    levels: Annotated[str, AfterValidator(known_levels)] | None = None
     checkpoint: CheckpointSource
     data: DataSource
     reading: dict[str, JsonValue]
@@ -92,13 +93,18 @@ class Recalibration(Section):
 
     @model_validator(mode="after")
     def _every_keypoint(self) -> "Recalibration":
-        names = set(self.view.skeleton.keypoint_names)
+        names = set(self.skeleton.keypoint_names)
         tables: list[Mapping[str, object]] = [self.sigma_scale.by_keypoint, self.sigma_scale.counts]
         for limits in (*self.conformal_d, *self.conformal_px):
             tables += [limits.by_keypoint, limits.counts]
         if any(set(table) != names for table in tables):
-            raise ValueError(f"keypoints: every table needs exactly the {len(names)} of the {self.view} view")
+            raise ValueError(f"keypoints: every table needs exactly the {len(names)} of {self.skeleton}")
         return self
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The keypoints that they are for; those of the view where the file does not say."""
+        return skeleton_said(self.view, self.levels)
 
 
 def harm_of(path: Path, worsens: Sequence[str]) -> tuple[str, ...]:

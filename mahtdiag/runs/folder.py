@@ -73,7 +73,7 @@ class RunFolder:
         self._document = header
         self._limits = limits
         self._clock = clock
-        self._parts = PartFiles(path / PARTS, header.view)
+        self._parts = PartFiles(path / PARTS, header.skeleton)
         self._finished: frozenset[int] = frozenset()
         self._waiting: dict[int, tuple[Sequence[ImageRecord], Sequence[Failure]]] = {}
         self._waiting_since = 0.0
@@ -234,7 +234,7 @@ class RunFolder:
         if not self.complete:
             final = document.with_status("complete")
             self.tables()
-            counts = (final.images.total, final.images.evaluated * final.view.skeleton.keypoints)
+            counts = (final.images.total, final.images.evaluated * final.skeleton.keypoints)
             if counts != self._merged_rows:
                 raise ValueError(
                     f"run.json has {counts} images and keypoints, the tables {self._merged_rows}"
@@ -274,13 +274,13 @@ class RunFolder:
         self._finished = frozenset(batch for part in self._parts.ranges() for batch in part.batches)
 
     def _prepare_parts(self, failures: Sequence[Failure]) -> None:
-        self._parts.prepare(images_rows(RunTable.of_records((), failures, self._document.view.skeleton)))
+        self._parts.prepare(images_rows(RunTable.of_records((), failures, self._document.skeleton)))
 
     def _write_part(self, part: BatchRange) -> None:
         records = [record for batch in part.batches for record in self._waiting[batch][0]]
         failures = [failure for batch in part.batches for failure in self._waiting[batch][1]]
         document = self._document
-        table = RunTable.of_records(records, failures, document.view.skeleton, document.conditions)
+        table = RunTable.of_records(records, failures, document.skeleton, document.conditions)
         self._parts.write(part, images_rows(table), keypoints_rows(table))
         # An interruption before the next line writes the same part again under the same name.
         self._waiting = {b: content for b, content in self._waiting.items() if b not in part.batches}
@@ -311,7 +311,7 @@ def _require_free(path: Path, header: RunDocument) -> None:
             raise RunFolderError(f"{path}: a file, not a folder; choose another --out")
         if (path / DOCUMENT).exists():
             raise RunFolderError(f"{path}: holds a run; continue it with --resume or choose another --out")
-        parts = PartFiles(path / PARTS, header.view)
+        parts = PartFiles(path / PARTS, header.skeleton)
         if any(not parts.is_unstarted(entry) for entry in path.rglob("*")):
             raise RunFolderError(f"{path}: exists and is not empty; choose another --out")
 
@@ -331,6 +331,7 @@ def differences(stored: RunDocument, new: RunDocument) -> tuple[str, ...]:
     pairs: dict[str, tuple[JsonValue, JsonValue]] = {
         "mahtdiag": (stored.mahtdiag, new.mahtdiag),
         "view": (stored.view.value, new.view.value),
+        "levels": (str(stored.skeleton.levels), str(new.skeleton.levels)),
         "checkpoint sha256": (stored.checkpoint.sha256, new.checkpoint.sha256),
         "data format": (stored.data.format, new.data.format),
         "images": (stored.images.total, new.images.total),

@@ -27,7 +27,7 @@ from mahtdiag.runs.tables import (
     read_keypoints,
 )
 from mahtdiag.schema.records import Failure
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 DOCUMENT: Final = "run.json"
 IMAGES: Final = "images.parquet"
@@ -51,6 +51,11 @@ class Run:
     merged: bool
     cwd: Path = Path()
     _read: list[RunTable] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The keypoints of all its images."""
+        return self.document.skeleton
 
     @property
     def view(self) -> View:
@@ -97,12 +102,12 @@ class Run:
 
     def _with(self, columns: Columns) -> RunTable:
         values, failures = self._values(columns)
-        return RunTable(self.view.skeleton, values, conditions=self.document.conditions, failures=failures)
+        return RunTable(self.skeleton, values, conditions=self.document.conditions, failures=failures)
 
     def _values(self, columns: Columns) -> tuple[Mapping[str, Values], tuple[Failure, ...]]:
         wanted = [column for column in dict.fromkeys(columns) if column.compute is None]
         if self._is_large():
-            stored = StoredColumns(self.path / IMAGES, self.path / KEYPOINTS, self.view, self.label)
+            stored = StoredColumns(self.path / IMAGES, self.path / KEYPOINTS, self.skeleton, self.label)
             return stored.columns(wanted), stored.failures
         of_images = [column for column in wanted if not column.of_keypoints]
         of_keypoints = [column for column in wanted if column.of_keypoints]
@@ -114,22 +119,22 @@ class Run:
 
     def _image_rows(self, columns: Columns) -> pa.Table:
         shas = (RunTable.image_sha256, RunTable.annotation_sha256)
-        schema = images_schema(self.view, [*columns, *(sha for sha in shas if sha not in columns)])
+        schema = images_schema(self.skeleton, [*columns, *(sha for sha in shas if sha not in columns)])
         tables = iter_tables(self.path / IMAGES, schema) if self.merged else self._parts.images()
         return pa.concat_tables([schema.empty_table(), *(table.select(schema.names) for table in tables)])
 
     def _keypoints(self, columns: Columns) -> tuple[tuple[str, ...], dict[str, Values]]:
-        skeleton, parts = self.view.skeleton, self._parts
+        skeleton, parts = self.skeleton, self._parts
         if self.merged:
             path = self.path / KEYPOINTS
-            tables = iter_tables(path, keypoints_schema(self.view, columns))
+            tables = iter_tables(path, keypoints_schema(self.skeleton, columns))
             return read_keypoints(tables, row_count(path) or 0, columns, skeleton, path)
         rows = sum(row_count(parts.keypoints_path(part)) or 0 for part in parts.ranges())
         return read_keypoints(parts.keypoints(), rows, columns, skeleton, parts.root / "keypoints")
 
     @property
     def _parts(self) -> PartFiles:
-        return PartFiles(self.path / PARTS, self.view)
+        return PartFiles(self.path / PARTS, self.skeleton)
 
 
 def open_run(path: Path | None, cwd: Path) -> Run:

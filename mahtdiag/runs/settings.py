@@ -99,7 +99,7 @@ class RunSettings:
         )
 
     @staticmethod
-    def of_file(view: View, frame: ModelInput | None, format: str, has_sigma: bool) -> "RunSettings":
+    def of_file(skeleton: Skeleton, frame: ModelInput | None, format: str, has_sigma: bool) -> "RunSettings":
         """The settings of predictions from a file of this format, without the network that made them.
 
         `frame`: its input, whose pixels losses are in; None: those are in pixels of the original images.
@@ -109,7 +109,7 @@ class RunSettings:
         }  # fmt: skip
         uncertainty = FROM_FILE if has_sigma else str(UncertaintySource.NONE)
         found = {"decode": FROM_FILE, "predictions": format, "uncertainty": uncertainty}
-        return RunSettings({"view": str(view), **sized, **found})
+        return RunSettings({"view": str(skeleton.view), **sized, **found})
 
     def with_passes(
         self,

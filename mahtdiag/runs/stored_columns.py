@@ -16,7 +16,7 @@ from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.parquet_files import iter_tables, metadata_of
 from mahtdiag.runs.tables import OK, Columns, images_schema, keypoints_schema, read_images, values_in
 from mahtdiag.schema.records import Failure
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 HELD_PER_KEYPOINT: Final = 16
 """Bytes of columns that stay in memory: as many as labels or predictions take."""
@@ -31,14 +31,14 @@ class StoredColumns:
         RunFolderError: a table is missing or damaged, or does not fit the other.
     """
 
-    def __init__(self, images: Path, keypoints: Path, view: View, label: str) -> None:
-        self._images_path, self._keypoints_path, self._view = images, keypoints, view
+    def __init__(self, images: Path, keypoints: Path, skeleton: Skeleton, label: str) -> None:
+        self._images_path, self._keypoints_path, self._skeleton = images, keypoints, skeleton
         self._metadata = metadata_of(keypoints)
         names: list[str] = []
         evaluated: list[NDArray[np.bool_]] = []
         failures: list[Failure] = []
         shas = (RunTable.image_sha256, RunTable.annotation_sha256)
-        for rows in iter_tables(images, images_schema(view, (RunTable.image, *shas))):
+        for rows in iter_tables(images, images_schema(skeleton, (RunTable.image, *shas))):
             found, failed = read_images(rows, (RunTable.image,))
             names += found[RunTable.image.name]
             failures += failed
@@ -52,7 +52,7 @@ class StoredColumns:
         """These columns; the names of the images are always held."""
         by_name = {column.name: column for column in wanted}
         self._require(wanted)
-        count, k = len(self._names), self._view.skeleton.keypoints
+        count, k = len(self._names), self._skeleton.keypoints
         read = ReadColumns(
             count,
             {name: _bytes_per_image(column, k) for name, column in by_name.items()},
@@ -71,9 +71,9 @@ class StoredColumns:
         return values_in(stored, column)[first:last]
 
     def _of_keypoints(self, column: Column[Any], first: int, last: int) -> NDArray[Any]:
-        k = self._view.skeleton.keypoints
+        k = self._skeleton.keypoints
         rows = np.empty(((last - first) * k, len(column.names)), dtype=column.number_type)
-        schema = pa.schema([keypoints_schema(self._view, (column,)).field(name) for name in column.names])
+        schema = pa.schema([keypoints_schema(self._skeleton, (column,)).field(name) for name in column.names])
         # Row groups hold whole images.
         group = bisect_right(self._starts, first) - 1
         while group < len(self._starts) - 1 and self._starts[group] < last:
@@ -89,12 +89,12 @@ class StoredColumns:
         return iter_tables(self._keypoints_path, schema, groups=groups or None, metadata=self._metadata)
 
     def _image_rows(self, columns: Columns) -> pa.Table:
-        schema = images_schema(self._view, tuple(dict.fromkeys(columns)))
+        schema = images_schema(self._skeleton, tuple(dict.fromkeys(columns)))
         return pa.concat_tables([schema.empty_table(), *iter_tables(self._images_path, schema)])
 
     def _first_images(self) -> list[int]:
         """The first image of each row group of keypoints, and the number of images."""
-        k, starts = self._view.skeleton.keypoints, [0]
+        k, starts = self._skeleton.keypoints, [0]
         for group in range(self._metadata.num_row_groups):
             rows = self._metadata.row_group(group).num_rows
             if rows % k:
@@ -106,9 +106,9 @@ class StoredColumns:
 
     def _keypoint_names(self) -> tuple[str, ...]:
         """The images of the keypoints, whose rows must be 0 to K − 1 of each."""
-        k = self._view.skeleton.keypoints
+        k = self._skeleton.keypoints
         names: list[str | None] = []
-        whole = keypoints_schema(self._view, ())
+        whole = keypoints_schema(self._skeleton, ())
         for table in self._tables(pa.schema([whole.field("image"), whole.field("index")])):
             index = table.column("index").to_numpy()
             if not np.array_equal(index, np.resize(np.arange(k), index.size)):
@@ -123,8 +123,8 @@ class StoredColumns:
         of_keypoints = [column for column in wanted if column.of_keypoints]
         of_images = [column for column in wanted if not column.of_keypoints]
         for path, schema in (
-            (self._images_path, images_schema(self._view, (RunTable.image, *of_images))),
-            (self._keypoints_path, keypoints_schema(self._view, of_keypoints)),
+            (self._images_path, images_schema(self._skeleton, (RunTable.image, *of_images))),
+            (self._keypoints_path, keypoints_schema(self._skeleton, of_keypoints)),
         ):
             for _ in iter_tables(path, schema, groups=()):
                 pass

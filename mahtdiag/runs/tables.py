@@ -33,7 +33,7 @@ from mahtdiag.runs.document import SCHEMA_VERSION
 from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_temporary_files, replacing
 from mahtdiag.runs.parquet_files import completed, read_table, row_count
 from mahtdiag.schema.records import Failure
-from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.schema.skeleton import Skeleton
 
 Columns = Sequence[Column[Any]]
 Field: TypeAlias = "pa.Field[Any]"
@@ -65,27 +65,31 @@ def _fields(columns: Columns) -> list[Field]:
     ]
 
 
-def _schema(fields: Iterable[Field], view: View) -> pa.Schema:
-    return pa.schema(
-        list(fields),
-        metadata={"mahtdiag": __version__, "schema": str(SCHEMA_VERSION), "view": view.value},
-    )
+def _schema(fields: Iterable[Field], skeleton: Skeleton) -> pa.Schema:
+    about: dict[str | bytes, str | bytes] = {
+        "mahtdiag": __version__,
+        "schema": str(SCHEMA_VERSION),
+        "view": skeleton.view.value,
+    }
+    if skeleton is not skeleton.view.skeleton:
+        about["levels"] = str(skeleton.levels)
+    return pa.schema(list(fields), metadata=about)
 
 
-def images_schema(view: View, columns: Columns = OF_IMAGES) -> pa.Schema:
+def images_schema(skeleton: Skeleton, columns: Columns = OF_IMAGES) -> pa.Schema:
     """Columns of `images.parquet`, with product version, schema version and view as file metadata."""
     name, *others = _fields(columns)
-    return _schema((name, *OUTCOME, *others), view)
+    return _schema((name, *OUTCOME, *others), skeleton)
 
 
-def keypoints_schema(view: View, columns: Columns = OF_KEYPOINTS) -> pa.Schema:
+def keypoints_schema(skeleton: Skeleton, columns: Columns = OF_KEYPOINTS) -> pa.Schema:
     """Columns of `keypoints.parquet`, with product version, schema version and view as file metadata."""
-    return _schema((*KEYS, *_fields(columns)), view)
+    return _schema((*KEYS, *_fields(columns)), skeleton)
 
 
 def images_rows(table: RunTable) -> pa.Table:
     """One row per image, evaluated and failed ones together, in the order of their names."""
-    schema = images_schema(table.view)
+    schema = images_schema(table.skeleton)
     evaluated: dict[str, Any] = {column.name: getattr(table, column.name) for column in OF_IMAGES}
     evaluated["status"] = [OK] * len(table)
     failed = {name: [getattr(failure, name) for failure in table.failures] for name in OF_FAILURES}
@@ -116,7 +120,7 @@ def keypoints_rows(table: RunTable) -> pa.Table:
     for column in OF_KEYPOINTS:
         values = np.asarray(getattr(table, column.name)).reshape(count * k, len(column.names))
         columns += [values[:, part] for part in range(len(column.names))]
-    schema = keypoints_schema(table.view)
+    schema = keypoints_schema(table.skeleton)
     arrays = [
         pa.array(values, field.type, from_pandas=True) for values, field in zip(columns, schema, strict=True)
     ]
@@ -216,7 +220,7 @@ class PartFiles:
     """The parts of one run folder."""
 
     root: Path
-    view: View
+    skeleton: Skeleton
 
     @property
     def failures_path(self) -> Path:
@@ -245,7 +249,7 @@ class PartFiles:
             for table in (self.root / name).glob("*.parquet"):
                 if table.name not in whole:
                     table.unlink()
-        write_table(self.failures_path, [failures], images_schema(self.view))
+        write_table(self.failures_path, [failures], images_schema(self.skeleton))
 
     def is_unstarted(self, entry: Path) -> bool:
         """Whether a file or folder is all that a process killed before the start of its run leaves behind."""
@@ -270,12 +274,12 @@ class PartFiles:
 
     def write(self, part: BatchRange, images: pa.Table, keypoints: pa.Table) -> None:
         """Stores a part; it counts from the moment that its images table has its name."""
-        write_table(self.keypoints_path(part), [keypoints], keypoints_schema(self.view))
-        write_table(self.images_path(part), [images], images_schema(self.view))
+        write_table(self.keypoints_path(part), [keypoints], keypoints_schema(self.skeleton))
+        write_table(self.images_path(part), [images], images_schema(self.skeleton))
 
     def images(self) -> Iterator[pa.Table]:
         """Image rows in the order of their names, early failures among them."""
-        schema = images_schema(self.view)
+        schema = images_schema(self.skeleton)
         waiting = read_table(self.failures_path, schema)
         last = ""
         for part in self.ranges():
@@ -290,15 +294,15 @@ class PartFiles:
 
     def keypoints(self) -> Iterator[pa.Table]:
         """Keypoint rows in the order of image names and keypoint indices."""
-        schema = keypoints_schema(self.view)
+        schema = keypoints_schema(self.skeleton)
         return (read_table(self.keypoints_path(part), schema) for part in self.ranges())
 
     def merge(self, images: Path, keypoints: Path) -> tuple[int, int]:
         """Writes all parts into two tables; returns their numbers of rows."""
-        rows = IMAGES_PER_ROW_GROUP, IMAGES_PER_ROW_GROUP * self.view.skeleton.keypoints
+        rows = IMAGES_PER_ROW_GROUP, IMAGES_PER_ROW_GROUP * self.skeleton.keypoints
         written = (
-            write_table(images, self.images(), images_schema(self.view), rows[0]),
-            write_table(keypoints, self.keypoints(), keypoints_schema(self.view), rows[1]),
+            write_table(images, self.images(), images_schema(self.skeleton), rows[0]),
+            write_table(keypoints, self.keypoints(), keypoints_schema(self.skeleton), rows[1]),
         )
         # What comes next is made of other arrays.
         pa.default_memory_pool().release_unused()

@@ -6,11 +6,15 @@ from typing import Final
 
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.keypoint_names import place_of
-from mahtdiag.schema.skeleton import AP, CORNERS, CORNERS_PER_VERTEBRA, LA, Skeleton
+from mahtdiag.schema.skeleton import AP, CORNERS, CORNERS_PER_VERTEBRA, SPINE, Levels, Skeleton, View
 
 
-def channel_order(text: str, channels: int, skeleton: Skeleton) -> tuple[int, ...]:
+def channel_order(
+    text: str, channels: int, skeleton: Skeleton, network: Skeleton | None = None
+) -> tuple[int, ...]:
     """The channel of each keypoint of the skeleton, in its order, `[K]`.
+
+    `network`: the keypoints of all channels where these are others than the skeleton's.
 
     `text` says how the channels are ordered: `corner:UL,UR,LR,LL` (corners within each vertebra),
     `vertebrae:L5..L1` (vertebrae one after another, also more of them than the skeleton has), both joined by
@@ -18,12 +22,11 @@ def channel_order(text: str, channels: int, skeleton: Skeleton) -> tuple[int, ..
 
     Raises UsageError where it is none of these, or lacks a keypoint.
     """
-    if re.fullmatch(r"[\d,:\s]+", text):
+    if _is_of_indices(text):
         return _by_index(text, channels, skeleton)
-    parts = [part.strip() for part in text.split(";") if part.strip()]
-    ordered = {name: value for name, _, value in (part.partition(":") for part in parts)}
-    if ordered and ordered.keys() <= {"corner", "vertebrae"}:
-        names = _named(ordered.get("vertebrae"), ordered.get("corner"), channels, skeleton)
+    ordered = _parts(text)
+    if ordered:
+        names = _named(ordered.get("vertebrae"), ordered.get("corner"), network or skeleton)
     else:
         names = tuple(place_of(name) for name in text.split(","))
     if len(names) != channels:
@@ -39,23 +42,45 @@ def channel_order(text: str, channels: int, skeleton: Skeleton) -> tuple[int, ..
     return tuple(channel_of[place] for place in zip(skeleton.vertebra_of, skeleton.corner_of, strict=True))
 
 
-def keypoints_in(text: str | None) -> int:
-    """How many keypoints an order of vertebrae speaks of, four each, where nothing else tells; 20 without."""
-    for part in (text or "").split(";"):
-        name, _, value = part.strip().partition(":")
-        if name == "vertebrae":
-            return CORNERS_PER_VERTEBRA * len(_levels(value))
-    return AP.keypoints
+def _is_of_indices(text: str) -> bool:
+    return re.fullmatch(r"[\d,:\s]+", text) is not None
+
+
+def _parts(text: str) -> dict[str, str]:
+    """What `vertebrae:` and `corner:` say; empty for an order that is said otherwise."""
+    parts = [part.strip() for part in text.split(";") if part.strip()]
+    said = {name: value for name, _, value in (part.partition(":") for part in parts)}
+    return said if said.keys() <= {"corner", "vertebrae"} else {}
+
+
+def levels_named(text: str) -> Levels | None:
+    """The run around all vertebrae that an order names, None where it names none."""
+    if _is_of_indices(text):
+        return None
+    said = _parts(text)
+    if said:
+        return Levels.around(_levels(said["vertebrae"])) if "vertebrae" in said else None
+    names = {place_of(name)[0] for name in text.split(",")}
+    return Levels.around(name for name in names if name in SPINE)
+
+
+def channels_listed(text: str | None, channels: int) -> int:
+    """How many channels an order by index takes; all of them for another order."""
+    if text is None or not _is_of_indices(text):
+        return channels
+    return len(_listed(text, channels))
+
+
+def keypoints_in(text: str | None, levels: Levels | None = None) -> int:
+    """How many keypoints a network of vertebrae has, four each, where nothing else tells; 20 without."""
+    named = None if text is None else _parts(text).get("vertebrae")
+    if named is not None:
+        return CORNERS_PER_VERTEBRA * len(_levels(named))
+    return AP.keypoints if levels is None else Skeleton.of(View.AP, levels).keypoints
 
 
 def _by_index(text: str, channels: int, skeleton: Skeleton) -> tuple[int, ...]:
-    found: list[int] = []
-    try:
-        for part in text.split(","):
-            first, colon, end = part.strip().partition(":")
-            found += range(int(first or 0), int(end or channels)) if colon else [int(first)]
-    except ValueError:
-        raise UsageError(f"--keypoints {text}: not a list of channels such as 0,1,3,2 or 48:68") from None
+    found = _listed(text, channels)
     if len(found) != skeleton.keypoints:
         raise UsageError(f"--keypoints {text}: {len(found)} channels, {skeleton} has {skeleton.keypoints}")
     if len(set(found)) < len(found) or max(found) >= channels:
@@ -63,25 +88,33 @@ def _by_index(text: str, channels: int, skeleton: Skeleton) -> tuple[int, ...]:
     return tuple(found)
 
 
+def _listed(text: str, channels: int) -> list[int]:
+    found: list[int] = []
+    try:
+        for part in text.split(","):
+            first, colon, end = part.strip().partition(":")
+            found += (
+                range(int(first or 0), min(int(end or channels), channels + 1)) if colon else [int(first)]
+            )
+    except ValueError:
+        raise UsageError(f"--keypoints {text}: not a list of channels such as 0,1,3,2 or 48:68") from None
+    return found
+
+
 def _named(
-    vertebrae: str | None, corners: str | None, channels: int, skeleton: Skeleton
+    vertebrae: str | None, corners: str | None, skeleton: Skeleton
 ) -> tuple[tuple[str | None, str | None], ...]:
-    """Vertebra and corner of each channel; S1 has its upper two corners alone."""
+    """Vertebra and corner of each channel; S1 has its upper two corners alone, C2 its lower two."""
     order = CORNERS if corners is None else tuple(corner.strip().upper() for corner in corners.split(","))
     if sorted(order) != sorted(CORNERS):
         raise UsageError(f"--keypoints corner:{corners}: name each of {', '.join(CORNERS)} once")
     levels = skeleton.vertebrae if vertebrae is None else _levels(vertebrae)
     return tuple(
-        (level, corner)
-        for level in levels
-        for corner in order
-        if level != LA.last_endplate or corner.startswith("U")
+        (level, corner) for level in levels for corner in order if (level, corner[0]) not in _NOT_MARKED
     )
 
 
-_SPINE: Final = (
-    *(f"C{n}" for n in range(2, 8)), *(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 6)), "S1",
-)  # fmt: skip
+_NOT_MARKED: Final = ((SPINE[0], "U"), (SPINE[-1], "L"))
 
 
 def _levels(text: str) -> tuple[str, ...]:
@@ -89,10 +122,10 @@ def _levels(text: str) -> tuple[str, ...]:
     levels: list[str] = []
     for part in text.split(","):
         first, dots, last = (word.strip().upper() for word in part.partition(".."))
-        if first not in _SPINE or (dots and last not in _SPINE):
+        if first not in SPINE or (dots and last not in SPINE):
             raise UsageError(f"--keypoints vertebrae:{text}: levels are C2 to S1, as in L5..L1")
-        a, b = _SPINE.index(first), _SPINE.index(last if dots else first)
-        levels += _SPINE[a : b + 1] if a <= b else _SPINE[b : a + 1][::-1]
+        a, b = SPINE.index(first), SPINE.index(last if dots else first)
+        levels += SPINE[a : b + 1] if a <= b else SPINE[b : a + 1][::-1]
     return tuple(levels)
 
 

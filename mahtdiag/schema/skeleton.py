@@ -278,6 +278,18 @@ def parse_levels(text: str) -> Levels | None:
     return levels
 
 
+def known_levels(text: str) -> str:
+    """A text of levels as it is, for fields that hold one; ValueError where it is none (`parse_levels`)."""
+    parse_levels(text)
+    return text
+
+
+def skeleton_said(view: View, levels: str | None) -> Skeleton:
+    """The skeleton of levels as users and files say them, None the usual ones; ValueError as above."""
+    found = None if levels is None else parse_levels(levels)
+    return view.skeleton if found is None else Skeleton.of(view, found)
+
+
 def skeleton_with(keypoints: int) -> Skeleton | None:
     """The usual skeleton of so many keypoints, or None."""
     return next((skeleton for skeleton in SKELETONS if skeleton.keypoints == keypoints), None)

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mahtdiag.data.files import is_normalised
+from mahtdiag.data.files import Dataset, is_normalised
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.diagnosis.copies import CopyPair
@@ -17,7 +17,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Floats, Sample
-from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.schema.skeleton import Skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,17 @@ class OtherSet:
 
     name: str
     path: Path
-    view: View
+    skeleton: Skeleton
     options: ReadOptions
+
+    def opened(self) -> Dataset:
+        """The set. Raises DataError where there is nothing in it."""
+        levels = None if self.skeleton is self.skeleton.view.skeleton else self.skeleton.levels
+        return open_dataset(self.path, self.skeleton.view, self.options, levels=levels)
 
     def samples(self) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
         """Its images, and the names of those that cannot be used. Raises DataError where there are none."""
-        dataset = open_dataset(self.path, self.view, self.options)
+        dataset = self.opened()
         return dataset.samples, tuple(failure.image for failure in dataset.failures)
 
 
@@ -101,7 +106,7 @@ def second_labels(
     Names are compared without folder and ending. Raises DataError where none is in both, where a name is not
     unique, where both label other keypoints, and where an image has another size there than `size_of` says.
     """
-    dataset = open_dataset(second.path, second.view, second.options)
+    dataset = second.opened()
     if dataset.skeleton.keypoints != skeleton.keypoints:
         raise DataError(
             f"{second.name}: {dataset.skeleton.keypoints} keypoints, the images that are judged have "

@@ -112,7 +112,7 @@ def test_registries() -> None:
 
 
 def test_columns_of_files() -> None:
-    schemas = [schema(view) for schema in (images_schema, keypoints_schema) for view in View]
+    schemas = [schema(view.skeleton) for schema in (images_schema, keypoints_schema) for view in View]
     assert unknown(name for schema in schemas for name in schema.names) == []
     assert unknown(iter(CSV_COLUMNS)) == []
 

@@ -11,7 +11,7 @@ from mahtdiag.data import readers
 from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Sample
-from mahtdiag.schema.skeleton import View, skeleton_with
+from mahtdiag.schema.skeleton import Levels, View, skeleton_with
 
 from .builders import Bench, Truth
 from .command import Desk, columns_of, document_of
@@ -43,7 +43,10 @@ class PointsSet:
         assert skeleton is not None
         return (ViewEvidence(skeleton.view, "the points"),)
 
-    def of_view(self, view: View | None) -> Dataset:
+    def levels(self) -> Levels | None:
+        return None
+
+    def of_view(self, view: View | None, levels: Levels | None = None) -> Dataset:
         skeleton = self.view_evidence()[0].view.skeleton
         samples = []
         for image, *cells in self.lines:

@@ -165,7 +165,10 @@ def test_every_number_is_listed() -> None:
 def test_every_column_is_explained() -> None:
     text = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
     of_images, _, of_keypoints = text.partition("### keypoints.parquet")
-    for schema, part in ((images_schema(View.LA), of_images), (keypoints_schema(View.LA), of_keypoints)):
+    for schema, part in (
+        (images_schema(View.LA.skeleton), of_images),
+        (keypoints_schema(View.LA.skeleton), of_keypoints),
+    ):
         assert [field.name for field in schema if f"`{field.name}`" not in part] == []
         named = set(re.findall(r"`(\w+)`", part.rpartition("| --- | --- |")[2]))
         assert named - {field.name for field in schema} <= {"ok", "failed"}

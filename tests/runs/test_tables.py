@@ -44,14 +44,14 @@ def _keypoints_of(records: Sequence[ImageRecord], view: View) -> pa.Table:
 
 
 def test_columns_of_the_contract_are_there() -> None:
-    assert set(IMAGE_COLUMNS) <= set(images_schema(View.AP).names)
-    assert set(KEYPOINT_COLUMNS) <= set(keypoints_schema(View.AP).names)
+    assert set(IMAGE_COLUMNS) <= set(images_schema(View.AP.skeleton).names)
+    assert set(KEYPOINT_COLUMNS) <= set(keypoints_schema(View.AP.skeleton).names)
 
 
 @pytest.mark.parametrize("view", list(View))
 def test_a_file_says_who_wrote_it_and_of_which_view(view: View, tmp_path: Path) -> None:
     path = tmp_path / "keypoints.parquet"
-    write_table(path, [_keypoints_of([record("a.jpg", view)], view)], keypoints_schema(view))
+    write_table(path, [_keypoints_of([record("a.jpg", view)], view)], keypoints_schema(view.skeleton))
     metadata = pq.read_schema(path).metadata
     stored = {key: metadata[key] for key in (b"mahtdiag", b"schema", b"view")}
     assert stored == {b"mahtdiag": __version__.encode(), b"schema": b"1", b"view": view.value.encode()}
@@ -166,8 +166,8 @@ def test_image_rows_hold_both_kinds_in_the_order_of_their_names() -> None:
 
 
 def test_no_rows_still_have_all_columns() -> None:
-    assert _images_of([], [], View.LA).schema.equals(images_schema(View.LA), check_metadata=True)
-    assert _keypoints_of([], View.LA).schema.equals(keypoints_schema(View.LA), check_metadata=True)
+    assert _images_of([], [], View.LA).schema.equals(images_schema(View.LA.skeleton), check_metadata=True)
+    assert _keypoints_of([], View.LA).schema.equals(keypoints_schema(View.LA.skeleton), check_metadata=True)
     assert _keypoints_of([], View.LA).num_rows == 0
 
 
@@ -177,7 +177,7 @@ def test_a_record_of_the_other_view_is_refused() -> None:
 
 
 def test_text_columns_are_plain_text_for_any_reader() -> None:
-    types = {f.type for f in keypoints_schema(View.AP) if f.name in ("image", "vertebra", "corner")}
+    types = {f.type for f in keypoints_schema(View.AP.skeleton) if f.name in ("image", "vertebra", "corner")}
     assert types == {pa.string()}
 
 

@@ -34,7 +34,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.read_options import ReadOptions, SpacingSource
 from mahtdiag.schema.records import Failure, Sample
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Levels, View
 
 
 class AnnotatedSet(Protocol):
@@ -46,8 +46,13 @@ class AnnotatedSet(Protocol):
         A set that holds both views gives no evidence. Raises DataError where it cannot be listed.
         """
 
-    def of_view(self, view: View | None) -> Dataset:
+    def levels(self) -> Levels | None:
+        """The run of vertebrae that the set labels, None where it does not say."""
+
+    def of_view(self, view: View | None, levels: Levels | None = None) -> Dataset:
         """The annotations of one view; images are only listed. No view given: the evidence settles it.
+
+        `levels`: those that are read, None for those that are labelled (see `skeleton_of_set`).
 
         Keypoints are in original-image pixels, NaN where the annotation has none. An image that cannot be
         used is a failure with all its problems in one line.
@@ -161,7 +166,11 @@ def read_set(path: Path, options: ReadOptions) -> AnnotatedSet:
 
 
 def open_dataset(
-    path: Path, view: View | None, options: ReadOptions | None = None, annotated: AnnotatedSet | None = None
+    path: Path,
+    view: View | None,
+    options: ReadOptions | None = None,
+    annotated: AnnotatedSet | None = None,
+    levels: Levels | None = None,
 ) -> Dataset:
     """Open a set by the reader that recognises it, with its patients (see `keyed`).
 
@@ -169,13 +178,13 @@ def open_dataset(
     is a failure.
     """
     with _opening():
-        return _opened(path, view, options or ReadOptions(), annotated)
+        options = options or ReadOptions()
+        return _opened((annotated or read_set(path, options)).of_view(view, levels), options)
 
 
-def _opened(path: Path, view: View | None, options: ReadOptions, annotated: AnnotatedSet | None) -> Dataset:
-    found = annotated or read_set(path, options)
+def _opened(read: Dataset, options: ReadOptions) -> Dataset:
     from_imager = options.spacing_from is SpacingSource.IMAGER
-    told = with_headers(found.of_view(view), from_imager=from_imager, window=options.dicom_window)
+    told = with_headers(read, from_imager=from_imager, window=options.dicom_window)
     if options.exif is Exif.APPLY:
         told = replace(told, samples=tuple(replace(sample, upright=True) for sample in told.samples))
     dataset = keyed(told, options.patient)

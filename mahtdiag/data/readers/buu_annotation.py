@@ -19,7 +19,6 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII
 _NOT_FINITE: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _LARGEST_FILE_BYTES: Final = 64 * 1024
-_ENDPLATE_IN_WORDS: Final = {row: f" ({name})" for row, name in enumerate(LA.endplate_names)}
 _MOST_PROBLEMS: Final = 20
 _SKELETONS_BY_ROWS: Final = {skeleton.endplates: skeleton for skeleton in (AP, LA)}
 
@@ -43,11 +42,11 @@ def rows_wanted(skeleton: Skeleton) -> str:
     return f"an {skeleton} annotation has {skeleton.endplates} ({names[0]} … {names[-1]})"
 
 
-def parse_annotation(content: bytes, name: str) -> Annotation:
-    """Read one annotation file; the number of rows tells the view.
+def parse_annotation(content: bytes, name: str, of: Skeleton | None = None) -> Annotation:
+    """Read one annotation file of a skeleton; without one the number of rows tells the view.
 
-    Row e (from 0) is an endplate of vertebra e//2, upper where e is even; (x1, y1) is its left end. So the
-    keypoints of the rows, one after the other, are UL, UR, LL, LR of L1, of L2, …, and S1's two ends in LA.
+    Row e (from 0) is an endplate, from above; (x1, y1) is its left end. So the keypoints of the rows, one
+    after the other, are UL, UR, LL, LR of L1, of L2, …, and S1's two ends in LA.
     A left end that lies right of the right end is kept as it is: that is for the anatomical rules to tell.
 
     Tolerated: UTF-8 or UTF-16 with a byte order mark, any line end, blank lines, spaces and quotes around a
@@ -66,8 +65,10 @@ def parse_annotation(content: bytes, name: str) -> Annotation:
     if _is_header(cells[0]):
         problems.append(f"{name}: row 1 is a header ('{_short(rows[0].strip())}'): remove it")
         del cells[0]
-    skeleton = _SKELETONS_BY_ROWS.get(len(cells))
-    if skeleton is None:
+    skeleton = _SKELETONS_BY_ROWS.get(len(cells)) if of is None else of
+    if of is not None and len(cells) != of.endplates:
+        problems.append(f"{name}: {counted(len(cells), 'row')}, {rows_wanted(of)}")
+    elif skeleton is None:
         lateral = f"an {LA} annotation {LA.endplates} (then {LA.endplate_names[-1]})"
         problems.append(f"{name}: {counted(len(cells), 'row')}, {rows_wanted(AP)}, {lateral}")
     widths = {len(row) for row in cells}
@@ -77,7 +78,11 @@ def parse_annotation(content: bytes, name: str) -> Annotation:
             f"{name}: all rows have {counted(len(cells[0]), 'column')}, expected {','.join(COLUMNS)}"
         )
         raise DataError(*problems)
-    values = [_row(row, name, index, problems) for index, row in enumerate(cells)]
+    names = (LA if of is None else of).endplate_names
+    values = [
+        _row(row, f"{name}: row {index + 1}" + (f" ({names[index]})" if index < len(names) else ""), problems)
+        for index, row in enumerate(cells)
+    ]
     if problems or skeleton is None:
         if len(problems) > _MOST_PROBLEMS:
             problems[_MOST_PROBLEMS:] = [f"{name}: and {len(problems) - _MOST_PROBLEMS} more problems"]
@@ -137,9 +142,8 @@ def _is_header(cells: list[str]) -> bool:
     return any(cells) and not any(_is_numeric(cell) or _NOT_FINITE.fullmatch(cell) for cell in cells)
 
 
-def _row(cells: list[str], name: str, index: int, problems: list[str]) -> list[float]:
-    """The five numbers of one row; what is wrong with it is added to `problems`."""
-    row = f"{name}: row {index + 1}{_ENDPLATE_IN_WORDS.get(index, '')}"
+def _row(cells: list[str], row: str, problems: list[str]) -> list[float]:
+    """The five numbers of one row, by its name; what is wrong with it is added to `problems`."""
     if len(cells) != len(COLUMNS):
         problems.append(f"{row}: {counted(len(cells), 'column')}, expected {','.join(COLUMNS)}")
     values: list[float] = []

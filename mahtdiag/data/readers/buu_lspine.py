@@ -23,6 +23,7 @@ from mahtdiag.data.files import (
     read_spacing,
     settle,
     shown,
+    skeleton_of_set,
     spacing_of,
 )
 from mahtdiag.data.readers.buu_annotation import (
@@ -35,7 +36,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP, Levels, Skeleton, View
 
 EXTENSION: Final = ".csv"
 # Enough to see what most of the annotations are; each of them is checked when the set is opened.
@@ -84,7 +85,15 @@ class BuuSet:
         """
         return _evidence_in(self.folder)
 
-    def of_view(self, view: View | None) -> Dataset:
+    def levels(self) -> Levels | None:
+        """The lumbar spine where an annotation has as many rows; of others it does not say which."""
+        listings = [_listing_of(self.folder, view)[0] for view in self.folder.view_folders]
+        for listing in listings or [self.folder.top]:
+            if any(_view_of_rows(listing.path / name) is not None for name in _spread(listing)):
+                return AP.levels
+        return None
+
+    def of_view(self, view: View | None, levels: Levels | None = None) -> Dataset:
         """Read the annotations of one view (see `AnnotatedSet.of_view`).
 
         In a flat folder, files whose names end in the other view (`…Y0`, `…Y1`) are left out with a note. Any
@@ -106,7 +115,8 @@ class BuuSet:
         listing, prefix = _listing_of(folder, settled)
         spacing_mm = read_spacing(*dict.fromkeys((folder.top.path, listing.path)))
         strict = bool(prefix) or folder.own_view is settled
-        pairs = _Pairs(listing.path, prefix, settled, strict, spacing_mm, self.images_optional)
+        skeleton = skeleton_of_set(settled, levels, None, path)
+        pairs = _Pairs(listing.path, prefix, skeleton, strict, spacing_mm, self.images_optional)
         for stem, entry in listing.entries.items():
             pairs.read(stem, entry)
         if not pairs.samples and not pairs.failures:
@@ -114,7 +124,7 @@ class BuuSet:
         samples = tuple(sorted(pairs.samples, key=lambda sample: sample.image))
         failures = tuple(sorted(pairs.failures, key=lambda failure: failure.image))
         notes = (*_left_at_the_top(folder), *pairs.notes(), *_without_spacing(samples, spacing_mm))
-        return Dataset(path, self.format, settled.skeleton, samples, failures, notes)
+        return Dataset(path, self.format, skeleton, samples, failures, notes)
 
 
 @dataclass(slots=True)
@@ -128,7 +138,7 @@ class _Pairs:
 
     folder: Path
     prefix: str
-    view: View
+    skeleton: Skeleton
     strict: bool
     spacing_mm: Mapping[str, float]
     images_optional: bool = False
@@ -136,6 +146,11 @@ class _Pairs:
     failures: list[Failure] = field(default_factory=list)
     other_view: int = 0
     unrelated: list[str] = field(default_factory=list)
+
+    @property
+    def view(self) -> View:
+        """The one that is wanted."""
+        return self.skeleton.view
 
     def read(self, stem: str, entry: Entry) -> None:
         """Take in the files of one stem."""
@@ -170,7 +185,7 @@ class _Pairs:
         try:
             content = read_file(self.folder / annotation_name, name)
             sha256 = hashlib.sha256(content).hexdigest()
-            annotation = parse_annotation(content, name)
+            annotation = parse_annotation(content, name, self._expected)
             self._check_view(stem, annotation, name)
         except DataError as error:
             self._fail((image or annotation_name,), "; ".join(error.problems), sha256)
@@ -196,7 +211,12 @@ class _Pairs:
             digit = FILE_NAME_DIGITS[named]
             raise DataError(f"{name}: the file name says {named} (…Y{digit}), its {rows} rows say {view}")
         if view is not self.view:
-            raise DataError(f"{name}: {rows} rows, {rows_wanted(self.view.skeleton)}")
+            raise DataError(f"{name}: {rows} rows, {rows_wanted(self.skeleton)}")
+
+    @property
+    def _expected(self) -> Skeleton | None:
+        """None where the number of rows tells the view, as it does of the usual levels."""
+        return None if self.skeleton is self.view.skeleton else self.skeleton
 
     def _other_view(self, stem: str, entry: Entry) -> None:
         """Leave out files named for the other view, unless their rows contradict the name."""

@@ -27,7 +27,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.read_options import NO_LABELS, ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Levels, Skeleton, View
 
 _NOTHING: Final = hashlib.sha256(b"").hexdigest()
 _OURS: Final = (SPACING_FILE, PATIENTS_FILE)
@@ -96,7 +96,10 @@ class UnlabelledSet:
             found.append(ViewEvidence(view, "the file names", weak=True))
         return tuple(found)
 
-    def of_view(self, view: View | None) -> Dataset:
+    def levels(self) -> None:
+        """Nothing says which vertebrae they show."""
+
+    def of_view(self, view: View | None, levels: Levels | None = None) -> Dataset:
         """Those of one view: what lies in the folder of the other, or is named for it, is left out.
 
         Raises DataError where none is left.
@@ -109,18 +112,19 @@ class UnlabelledSet:
         notes = [f"{counted(len(kept), 'image')} without labels: no error, loss or calibration"]
         if left_out:
             notes.append(f"{counted(left_out, 'image')} of the other view left out")
-        samples = tuple(self._samples(kept, view))
+        skeleton = view.skeleton if levels is None else Skeleton.of(view, levels)
+        samples = tuple(self._samples(kept, skeleton))
         failures: tuple[Failure, ...] = ()
-        return Dataset(self.root, NO_LABELS, view.skeleton, samples, failures, tuple(notes))
+        return Dataset(self.root, NO_LABELS, skeleton, samples, failures, tuple(notes))
 
-    def _samples(self, images: Sequence[str], view: View) -> list[Sample]:
+    def _samples(self, images: Sequence[str], skeleton: Skeleton) -> list[Sample]:
         spacing_mm = read_spacing(self.root, *(self.root / name for name in _folders(images)))
-        unknown = np.full((view.skeleton.keypoints, 2), np.nan)
+        unknown = np.full((skeleton.keypoints, 2), np.nan)
         return [
             Sample(
                 image=shown(image),
                 path=os.path.join(self.root, image),
-                skeleton=view.skeleton,
+                skeleton=skeleton,
                 keypoints_px=unknown,
                 annotation_sha256=_NOTHING,
                 patient=parse_file_name(Path(image).stem) or Patient(),

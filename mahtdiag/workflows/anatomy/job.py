@@ -28,7 +28,7 @@ from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice, OverlayStyle
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Sample
-from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.schema.skeleton import Skeleton, View, parse_levels
 from mahtdiag.workflows.anatomy.overlays import (
     draw_judged,
     require_apart,
@@ -64,7 +64,7 @@ class AnatomyRequest:
     """What a user asked for.
 
     `labels` names an annotated set; without it a run is judged, the latest where `run` is None. `view` None
-    takes what run or set are; `select` and `ignore` None take what the settings say;
+    takes what run or set are; `select`, `ignore` and `levels` None take what the settings say;
     `pictures`: whether anything is drawn: plots and overlays into the run folder, overlays of labels into
     `out`. `overlays`: which of the judged images; None: the worst. `copies`: whether images of the set are
     held against each other and those of `against`; `strict_copies`: one that is found fails the judgement.
@@ -88,6 +88,7 @@ class AnatomyRequest:
     facing: FacingSide | None = None
     data_format: str | None = None
     overlay_style: OverlayStyle | None = None
+    levels: str | None = None
 
     @property
     def style(self) -> OverlayStyle:
@@ -122,6 +123,10 @@ def judge_anatomy(request: AnatomyRequest, progress: Progress) -> Anatomy:
         raise UsageError("--no-copies contradicts --against and --strict-copies: leave one of them out")
     if request.labels is not None and request.facing is not None:
         raise UsageError("--facing is for what is measured on a run; --labels measures nothing")
+    if request.labels is None and request.levels is not None:
+        raise UsageError(
+            "--levels goes with --labels; a run was judged by its own: evaluate it with --levels"
+        )
     if request.labels is not None and request.out is None and request.overlays not in (None, NO_IMAGES):
         raise UsageError("--overlays with --labels needs --out DIR, the folder to draw into")
     if request.labels is not None:
@@ -156,7 +161,7 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
         from mahtdiag.workflows.second_labels import noise_of_labels
 
         spacing_mm = spacing_xy_mm(table) if table.has(RunTable.pixel_spacing_mm) else None
-        second = _second(request, request.labels2, run.view)
+        second = _second(request, request.labels2, run.skeleton)
         report = replace(report, noise=noise_of_labels(table, table.gt_px, spacing_mm, second))
     baseline = request.settings.gates.baseline
     to_baseline = judge_baseline(baseline, run, limits, rules, only=f"{GATES}.")
@@ -211,7 +216,7 @@ def _with_overlays(
     subjects = subjects_of_run(run, table, chosen)
     folder = run.path / FOLDER / OVERLAYS
     notes = draw_judged(
-        subjects, run.view, folder, request.cwd, progress, labels_judged=False, style=request.style
+        subjects, run.skeleton, folder, request.cwd, progress, labels_judged=False, style=request.style
     )
     return replace(report, notes=(*report.notes, *notes))
 
@@ -238,13 +243,15 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
     from mahtdiag.workflows.second_labels import noise_of_labels, spacings_mm
 
     rules = request.rules()
-    dataset = open_dataset(request.cwd / path, _view_of_labels(request), _options(request))
+    asked = request.levels or request.settings.data.levels
+    levels = None if asked is None else parse_levels(asked)
+    dataset = open_dataset(request.cwd / path, _view_of_labels(request), _options(request), levels=levels)
     require_labels(dataset)
     if request.out is not None:
         require_apart(dataset.samples, request.out, request.cwd)
     read = read_images(dataset.samples, progress)
     samples, size_px = [sample for sample, _ in read.kept], read.size_px
-    skeleton = dataset.view.skeleton
+    skeleton = dataset.skeleton
     limits = Limits.of(dataset.view, request.settings.anatomy.limits_of(dataset.view))
     conditions = Conditions(limits, rules, labels_alone=True)
     table = RunTable(skeleton, _columns(read, skeleton), conditions=conditions)
@@ -271,14 +278,14 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
     if request.pictures and request.out is not None:
         subjects, out = subjects_of_labels(samples, size_px, chosen), request.cwd / request.out
         drawn = draw_judged(
-            subjects, dataset.view, out, request.cwd, progress, labels_judged=True, style=request.style
+            subjects, skeleton, out, request.cwd, progress, labels_judged=True, style=request.style
         )
         report = replace(report, notes=(*report.notes, *drawn))
     if request.labels2 is not None:
-        second = _second(request, request.labels2, dataset.view)
+        second = _second(request, request.labels2, skeleton)
         report = replace(report, noise=noise_of_labels(table, table.pred_px, spacings_mm(samples), second))
     if request.copies:
-        report = _with_copies(report, request, samples, dataset.view, progress)
+        report = _with_copies(report, request, samples, skeleton, progress)
     report = _with_gates(report, request.settings)
     return Anatomy(report, _status_of_labels(report))
 
@@ -299,20 +306,24 @@ def _options(request: AnatomyRequest) -> ReadOptions:
     return replace(data.read_options(), format=request.data_format or data.format)
 
 
-def _second(request: AnatomyRequest, path: Path, view: View) -> "OtherSet":
+def _second(request: AnatomyRequest, path: Path, skeleton: Skeleton) -> "OtherSet":
     from mahtdiag.workflows.second_labels import OtherSet
 
-    return OtherSet(str(path), request.cwd / path, view, _options(request).of_another_set())
+    return OtherSet(str(path), request.cwd / path, skeleton, _options(request).of_another_set())
 
 
 def _with_copies(
-    report: AnatomyReport, request: AnatomyRequest, samples: Sequence[Sample], view: View, progress: Progress
+    report: AnatomyReport,
+    request: AnatomyRequest,
+    samples: Sequence[Sample],
+    skeleton: Skeleton,
+    progress: Progress,
 ) -> AnatomyReport:
     """Held against each other and another set, with pictures of the pairs where a folder is named."""
     from mahtdiag.workflows.anatomy.copies import draw_copies, find_copies
     from mahtdiag.workflows.second_labels import noise_by_copies
 
-    against = None if request.against is None else _second(request, request.against, view)
+    against = None if request.against is None else _second(request, request.against, skeleton)
     found, theirs = find_copies(samples, against, progress, strict=request.strict_copies)
     if request.pictures and request.out is not None:
         ours = {sample.image: sample for sample in samples}

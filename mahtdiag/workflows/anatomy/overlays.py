@@ -15,7 +15,7 @@ from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults, Sample
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.pictures import (
     draw_into,
     image_of,
@@ -117,7 +117,7 @@ def _label_record(sample: Sample, size_px: Floats, judged: JudgedImage) -> Image
 
 def draw_judged(
     subjects: Sequence[Subject],
-    view: View,
+    skeleton: Skeleton,
     folder: Path,
     cwd: Path,
     progress: Progress,
@@ -133,7 +133,7 @@ def draw_judged(
     problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
     if problems and not there:
         return overlay_notes(0, problems, folder)
-    overlay = partial(_overlay, view=view, labels_judged=labels_judged, style=style)
+    overlay = partial(_overlay, skeleton=skeleton, labels_judged=labels_judged, style=style)
     tasks = [(picture_name(subject.record.image), subject) for subject in there]
     progress.start("overlays", len(there))
     try:
@@ -148,10 +148,12 @@ def draw_judged(
     return overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
 
 
-def _overlay(subject: Subject, *, view: View, labels_judged: bool, style: OverlayStyle) -> bytes | None:
+def _overlay(
+    subject: Subject, *, skeleton: Skeleton, labels_judged: bool, style: OverlayStyle
+) -> bytes | None:
     """The picture of one image; None where it is gone or another one now."""
     record = subject.record
     image = image_of([subject.path], record.image, subject.sha256, upright=subject.upright)
     if image is None:
         return None
-    return overlay_of(image, record, view.skeleton, labels_judged=labels_judged, style=style)
+    return overlay_of(image, record, skeleton, labels_judged=labels_judged, style=style)

@@ -187,7 +187,7 @@ def plot_data(sigma: JudgedSigma) -> "PlotData":
     points = sigma.points()
     distance, _ = conformal_scores(points)
     return PlotData(
-        skeleton=sigma.run.view.skeleton,
+        skeleton=sigma.run.skeleton,
         report=sigma.report,
         z=points.residual_px / points.sigma_px,
         # One σ for both axes, so that the ellipse d·σ can be drawn as a line over it.

@@ -1,7 +1,7 @@
 """Factors on σ and conformal regions: fitted on one run, kept in a file, judged on another."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,6 @@ from mahtdiag.runs.factors import (
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import READING
 from mahtdiag.schema.choices import FactorKind
-from mahtdiag.schema.skeleton import View
 from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma
 
 FOLDS = 5
@@ -159,9 +158,10 @@ def fitted_file(
             f"--fit {option}: {scale.n} keypoints are too few, at least {MIN_KEYPOINTS} are needed; "
             "evaluate more images"
         )
-    names = document.view.skeleton.keypoint_names
+    names = document.skeleton.keypoint_names
     return Recalibration(
         view=document.view,
+        levels=str(document.skeleton.levels),
         checkpoint=document.checkpoint,
         data=document.data,
         reading=document.resolved.reading(document.sigma_source),
@@ -226,6 +226,9 @@ def require_same_reading(run: RunDocument, factors: Recalibration, file: Path, n
     """
     if run.view is not factors.view:
         raise UsageError(f"{file}: fitted for the {factors.view} view, {name} is {run.view}; fit again")
+    if run.skeleton is not factors.skeleton:
+        theirs, ours = factors.skeleton.levels, run.skeleton.levels
+        raise UsageError(f"{file}: fitted for the levels {theirs}, {name} has {ours}; fit again")
     if run.checkpoint.sha256 != factors.checkpoint.sha256:
         raise UsageError(
             f"{file}: fitted for another checkpoint ({factors.checkpoint.path}, sha256 "
@@ -257,7 +260,7 @@ def _finite(limit: float) -> float | None:
 
 
 def _scale(factors: Recalibration) -> SigmaScale:
-    names, stored = factors.view.skeleton.keypoint_names, factors.sigma_scale
+    names, stored = factors.skeleton.keypoint_names, factors.sigma_scale
     return SigmaScale(
         stored.common,
         np.array([stored.by_keypoint[name] for name in names]),
@@ -270,17 +273,16 @@ def _scale(factors: Recalibration) -> SigmaScale:
 def _conformal(factors: Recalibration) -> ConformalTable:
     unknown = Held(None, None, None)
     ellipse, disc = (
-        tuple(ConformalRow(_radii(limits, factors.view), unknown) for limits in table)
+        tuple(ConformalRow(_radii(limits, factors.skeleton.keypoint_names), unknown) for limits in table)
         for table in (factors.conformal_d, factors.conformal_px)
     )
     return ConformalTable(ellipse, disc)
 
 
-def _radii(limits: ConformalLimits, view: View) -> ConformalRadii:
+def _radii(limits: ConformalLimits, names: Sequence[str]) -> ConformalRadii:
     def bound(limit: float | None) -> float:
         return math.inf if limit is None else limit
 
-    names = view.skeleton.keypoint_names
     # Files of earlier versions do not say it.
     whole_image = bound(limits.whole_image) if "whole_image" in limits.model_fields_set else math.nan
     return ConformalRadii(

@@ -93,7 +93,7 @@ def content_of(calibration: Calibration) -> dict[str, Json]:
         "large_error": sigma.large_error,
         "settings": sigma.choices.as_settings(),
     }
-    return calibration_content(result_of(calibration), run.view.skeleton, about)
+    return calibration_content(result_of(calibration), run.skeleton, about)
 
 
 def of_calibration(calibration: Calibration) -> CiRecord:

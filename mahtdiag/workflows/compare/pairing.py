@@ -78,6 +78,18 @@ def require_images(run: Run) -> None:
         )
 
 
+def _require_one_skeleton(a: Run, b: Run) -> None:
+    """Raises DataError for runs of other levels, with those in common and how to compare these."""
+    ours, theirs = a.skeleton.levels, b.skeleton.levels
+    if ours == theirs:
+        return
+    shared = ours.shared_with(theirs)
+    what = f"{b.label}: a run of the levels {theirs}, {a.label} is one of {ours}"
+    if shared is None:
+        raise DataError(f"{what}: they have none in common, so they cannot be compared")
+    raise DataError(f"{what}: evaluate both with --levels {shared}, which they have in common, then compare")
+
+
 def pair_runs(a: Run, b: Run, limits: Limits, rules: tuple[Rule, ...], *, common: bool | None = None) -> Pair:
     """The images of both runs, each judged by these rules and limits.
 
@@ -85,13 +97,14 @@ def pair_runs(a: Run, b: Run, limits: Limits, rules: tuple[Rule, ...], *, common
     cannot be chosen.
 
     Raises:
-        DataError: other views or other data (all that differs), or no image in common.
+        DataError: other views, levels or data (all that differs), or no image in common.
     """
     if a.document.view is not b.document.view:
         raise DataError(
             f"{b.label}: a run of {b.document.view} images, {a.label} is one of {a.document.view} images; "
             "only runs of one view can be compared"
         )
+    _require_one_skeleton(a, b)
     of_a, of_b = (run.table(columns_of(run)).judged_by(limits, rules) for run in (a, b))
     matching = match_images(ListedImages.of(of_a), ListedImages.of(of_b))
     both_a, both_b = of_a.taken(matching.a), of_b.taken(matching.b)

@@ -14,10 +14,10 @@ from mahtdiag.config.network_input import input_as_said
 from mahtdiag.config.output_reading import HEAD, HEATMAP_SIGMA, coords_frame, resolve_spec
 from mahtdiag.config.presets import keywords_of
 from mahtdiag.config.settings import ModelSettings
-from mahtdiag.data.files import ViewEvidence, strongest
+from mahtdiag.data.files import ViewEvidence
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
-from mahtdiag.errors import ModelOutputError, UsageError
+from mahtdiag.errors import UsageError
 from mahtdiag.losses.heatmap import PUBLISHED_WEIGHT, FocalWeight
 from mahtdiag.models.arranged import Arranged
 from mahtdiag.models.in_memory import model_in_memory
@@ -30,15 +30,17 @@ from mahtdiag.schema.choices import (
     UncertaintySource,
 )
 from mahtdiag.schema.frames import NetworkFrames, Size
-from mahtdiag.schema.keypoint_order import channel_order, keypoints_in
+from mahtdiag.schema.keypoint_order import keypoints_in
 from mahtdiag.schema.model_spec import McDropout, ModelInput, ModelSpec
 from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.preprocessing import Flip
 from mahtdiag.schema.records import Predictor
-from mahtdiag.schema.skeleton import AP, LA, Skeleton, View, skeleton_with
+from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.workflows.evaluate.levels import Asked, NetworkKeypoints, keypoints_of
 
 SEPARATOR = ","
+NOTHING_ASKED = Asked()
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ class Member:
     spec: ModelSpec
     heatmap_size: Size | None
     predict: Predictor
+    keypoints: NetworkKeypoints
+
+    def of_view(self, view: View) -> "Member":
+        """The same once its view is settled."""
+        return replace(self, spec=replace(self.spec, skeleton=Skeleton.of(view, self.spec.skeleton.levels)))
 
 
 def checkpoint_paths(text: str) -> tuple[Path, ...]:
@@ -71,22 +78,20 @@ def load_members(
     device: torch.device,
     *,
     trust: bool,
-    view: View | None = None,
+    asked: Asked = NOTHING_ASKED,
 ) -> tuple[Member, ...]:
     """Load every network and look at what it returns for one black image.
 
-    `view`: the one that is asked for, where a network returns keypoints of several.
+    `asked`: the view and the levels that are asked for and labelled.
 
     Raises MahtdiagError for what cannot be loaded or run, UsageError where members do not fit together.
     """
-    members = tuple(_load(path, settings, device, trust, view) for path in paths)
+    members = tuple(_load(path, settings, device, trust, asked) for path in paths)
     _require_agreement(members)
     return members
 
 
-def _load(
-    path: Path, settings: ModelSettings, device: torch.device, trust: bool, view: View | None
-) -> Member:
+def _load(path: Path, settings: ModelSettings, device: torch.device, trust: bool, asked: Asked) -> Member:
     model = load_model(
         path,
         factory=settings.factory,
@@ -96,11 +101,11 @@ def _load(
         outputs=settings.outputs or OutputSpec(),
         keywords=keywords_of(settings.preset),
     )
-    return _member(path, model, settings, device, view)
+    return _member(path, model, settings, device, asked)
 
 
 def member_in_memory(
-    network: nn.Module, settings: ModelSettings, device: torch.device, view: View | None = None
+    network: nn.Module, settings: ModelSettings, device: torch.device, asked: Asked = NOTHING_ASKED
 ) -> Member:
     """A network that lies in no file, looked at as `load_members` does; raises as it does.
 
@@ -111,11 +116,11 @@ def member_in_memory(
     if wrong:
         raise UsageError(f"{' and '.join(wrong)}: the network is in memory: leave it out")
     model = model_in_memory(network, settings.outputs or OutputSpec(), keywords_of(settings.preset))
-    return _member(model.path or Path(), model, settings, device, view)
+    return _member(model.path or Path(), model, settings, device, asked)
 
 
 def _member(
-    path: Path, model: LoadedModel, settings: ModelSettings, device: torch.device, view: View | None
+    path: Path, model: LoadedModel, settings: ModelSettings, device: torch.device, asked: Asked
 ) -> Member:
     """A loaded network on its device, and what it returns for one black image."""
     said = settings.outputs or OutputSpec()
@@ -125,17 +130,19 @@ def _member(
     channels, size = network_input.channels, network_input.size
     model = model.settled(torch.zeros(1, channels, size.height, size.width, device=device))
     returned = probe(model.predict, channels, size, device)
-    keypoints = returned.keypoints or keypoints_in(settings.keypoints)
-    skeleton, order = _keypoints_of(keypoints, settings.keypoints, view)
+    channels_out = returned.keypoints or keypoints_in(settings.keypoints, asked.run)
+    told = None if model.spec is None else model.spec.skeleton
+    keypoints = keypoints_of(channels_out, settings.keypoints, told, asked)
+    skeleton, order = keypoints.judged, keypoints.order
     frame = coords_frame(settings, said, returned)
     grid = grid_of(settings, network_input, returned.grid)
     frames = NetworkFrames(size, returned.grid or size, convention=network_input.convention, grid=grid)
     if network_input.flip is Flip.IMAGE_SIDE:
         order = _ends_exchanged(order, skeleton)
-    predict = Arranged(model.predict, order, frame, frames, said, keypoints)
+    predict = Arranged(model.predict, order, frame, frames, said, channels_out)
     outputs = probe(predict, channels, size, device)
     spec = replace(resolve_spec(settings, model.spec, network_input, skeleton, outputs), grid=grid)
-    return Member(path, model, spec, outputs.grid, predict)
+    return Member(path, model, spec, outputs.grid, predict, keypoints)
 
 
 def as_declared(settings: ModelSettings, declared: InputFact | None, path: Path) -> ModelSettings:
@@ -159,24 +166,6 @@ def as_declared(settings: ModelSettings, declared: InputFact | None, path: Path)
     return settings
 
 
-def _keypoints_of(
-    channels: int, text: str | None, view: View | None
-) -> tuple[Skeleton, tuple[int, ...] | None]:
-    """The skeleton of a network, and the channel of each of its keypoints where a user says an order.
-
-    The view that is asked for, else the first of which all keypoints are there, the lateral one first.
-    """
-    if text is None:
-        return skeleton_of_heatmaps(channels), None
-    problems: list[str] = []
-    for skeleton in (LA, AP) if view is None else (view.skeleton,):
-        try:
-            return skeleton, channel_order(text, channels, skeleton)
-        except UsageError as error:
-            problems += error.problems
-    raise UsageError(problems[-1])
-
-
 def _ends_exchanged(order: Sequence[int] | None, skeleton: Skeleton) -> tuple[int, ...]:
     """The channel of each keypoint where the network's left end of each endplate is the right one."""
     channels = range(skeleton.keypoints) if order is None else order
@@ -189,6 +178,12 @@ def _require_agreement(members: Sequence[Member]) -> None:
     expected = RunSettings.of_network(first.spec, first.heatmap_size)
     problems = []
     for member in members[1:]:
+        ours, theirs = (str(each.keypoints.network) for each in (first, member))
+        if first.spec.skeleton is not member.spec.skeleton:
+            problems.append(
+                f"{first.path}, {member.path} are no ensemble: {ours} and {theirs}; give networks that agree"
+            )
+            continue
         found = RunSettings.of_network(member.spec, member.heatmap_size)
         pairs = expected.differing(found).items()
         differ = [f"{name} {ours} and {theirs}" for name, (ours, theirs) in pairs]
@@ -226,8 +221,9 @@ def is_repeated(members: Sequence[Member], settings: ModelSettings) -> bool:
 
 def view_evidence_of(members: Sequence[Member]) -> tuple[ViewEvidence, ...]:
     """Which view the networks are for, and what says so."""
-    skeleton, told = members[0].spec.skeleton, [m.model.spec for m in members if m.model.spec]
-    evidence = [ViewEvidence(skeleton.view, f"the network ({skeleton.keypoints} heatmaps)")]
+    keypoints, told = members[0].keypoints, [m.model.spec for m in members if m.model.spec]
+    count = f"the network ({keypoints.judged.keypoints} heatmaps)"
+    evidence = [] if keypoints.view is None else [ViewEvidence(keypoints.view, count)]
     evidence += [ViewEvidence(spec.view, "the checkpoint's metadata") for spec in told]
     return tuple(dict.fromkeys(evidence))
 
@@ -327,35 +323,3 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
             f"--normalize {named} is for {len(normalization.mean)} channels, the network takes {channels}"
         )
     return input_as_said(settings, known, ModelInput(size, channels, normalization=normalization))
-
-
-def settle_view(evidence: Sequence[ViewEvidence]) -> View:
-    """The one view that all evidence agrees on; UsageError lists who says what if it does not."""
-    evidence = strongest(evidence)
-    views = {item.view for item in evidence}
-    if len(views) == 1:
-        return views.pop()
-    if not views:
-        raise UsageError("nothing tells which view this is; give --view AP or --view LA")
-    said = ", ".join(f"{item.view} by {item.source}" for item in evidence)
-    raise UsageError(f"the view is unclear: {said}; give data and a checkpoint of one view")
-
-
-def _advice_on_number(keypoints: int) -> str:
-    if keypoints < AP.keypoints:
-        return "where its maps are [B,h,w,K]: --output layout=nhwc"
-    return (
-        f"say which of them by --keypoints, such as 0:{AP.keypoints} for the first, "
-        "or --output layout=nhwc where its maps are [B,h,w,K]"
-    )
-
-
-def skeleton_of_heatmaps(keypoints: int) -> Skeleton:
-    """The skeleton with as many keypoints as the network has heatmaps; ModelOutputError if there is none."""
-    skeleton = skeleton_with(keypoints)
-    if skeleton is None:
-        raise ModelOutputError(
-            f"the network returns {keypoints} heatmaps; an AP network has {AP.keypoints} (L1–L5), an LA "
-            f"network {LA.keypoints} (L1–L5 and S1); {_advice_on_number(keypoints)}"
-        )
-    return skeleton

@@ -68,7 +68,7 @@ class PredictionFile:
     def settings(self, asked: ModelSettings) -> RunSettings:
         """That there was no network, and the frame of losses."""
         has_sigma = any(each.sigma_px is not None for each in self.predictions.by_image.values())
-        return RunSettings.of_file(self.skeleton.view, self.frame, self.predictions.format, has_sigma)
+        return RunSettings.of_file(self.skeleton, self.frame, self.predictions.format, has_sigma)
 
     def heat(self, sample: Sample) -> Heat | None:
         """Nothing: predictions of a file have no heatmaps."""

@@ -20,7 +20,7 @@ from mahtdiag.config.settings import DataSettings, LossSettings, Settings, repla
 from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.predictions import read_predictions
-from mahtdiag.data.readers import open_dataset, read_set
+from mahtdiag.data.readers import AnnotatedSet, open_dataset, read_set
 from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.devices import resolve_device
@@ -42,6 +42,7 @@ from mahtdiag.schema.records import Sample
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.calibration.judged_sigma import choices_of
 from mahtdiag.workflows.calibration.recalibration import require_same_reading
+from mahtdiag.workflows.evaluate.levels import Asked, seen_view, settle_view
 from mahtdiag.workflows.evaluate.network_source import Networks
 from mahtdiag.workflows.evaluate.networks import (
     Member,
@@ -49,7 +50,6 @@ from mahtdiag.workflows.evaluate.networks import (
     load_members,
     member_in_memory,
     runner_of,
-    settle_view,
     view_evidence_of,
 )
 from mahtdiag.workflows.evaluate.predicted import (
@@ -167,19 +167,21 @@ def prepare(
     rules = select_rules(settings.anatomy.select or (), settings.anatomy.ignore or ())
     options = replace(settings.data.read_options(), images_optional=predictions is not None)
     annotated = read_set(data, options)
-    data_says = annotated.view_evidence()
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
-    members = _members(checkpoint, settings, device, trust, network)
+    asked = asked_of(settings.data, annotated)
+    members = _members(checkpoint, settings, device, trust, network, asked)
     evidence = list(view_evidence_of(members)) if members else []
-    if settings.data.view not in (None, "auto"):
-        evidence.insert(0, ViewEvidence(View(str(settings.data.view)), "--view"))
-    view = settle_view([*evidence, *data_says])
-    loss = _loss(settings.loss, view.skeleton)
-    dataset = open_dataset(data, view, options, annotated)
+    if asked.view is not None:
+        evidence.insert(0, ViewEvidence(asked.view, "--view"))
+    view = settle_view([*evidence, *annotated.view_evidence()])
+    members = tuple(member.of_view(view) for member in members)
+    levels = members[0].spec.skeleton.levels if members else asked.run
+    dataset = open_dataset(data, view, options, annotated, levels)
+    loss = _loss(settings.loss, dataset.skeleton)
     dataset, subgroups_sha256 = with_subgroups(dataset, settings.data.subgroups)
     if members:
         source: Source = Networks(members, runner := _runner(members, settings, device, loss))
-        left = [note for member in members for note in member.model.notes]
+        left = [note for member in members for note in (*member.keypoints.notes, *member.model.notes)]
         left += runner.notes if members[0].heatmap_size else [NO_HEATMAPS]
         dataset = replace(dataset, notes=(*dataset.notes, *left))
         batch_size = _batch_size(settings, runner, len(dataset.samples))
@@ -209,21 +211,26 @@ def prepare(
     return replace(prepared, correction=read_correction(Path(file), run, prepared.dataset.samples))
 
 
+def asked_of(data: DataSettings, annotated: AnnotatedSet) -> Asked:
+    """The view and the levels that are asked for, and those that a set shows."""
+    view = None if data.view in (None, "auto") else View(str(data.view))
+    return Asked(view, data.levels, seen_view(annotated.view_evidence()), annotated.levels())
+
+
 def _members(
     checkpoint: str | None,
     settings: Settings,
     device: torch.device,
     trust: bool,
     network: nn.Module | None,
+    asked: Asked,
 ) -> tuple[Member, ...]:
     """The networks that predict; none where predictions are read from a file."""
-    asked = settings.data.view
-    view = None if asked in (None, "auto") else View(str(asked))
     if network is not None:
-        return (member_in_memory(network, settings.model, device, view),)
+        return (member_in_memory(network, settings.model, device, asked),)
     if checkpoint is None:
         return ()
-    return load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust, view=view)
+    return load_members(checkpoint_paths(checkpoint), settings.model, device, trust=trust, asked=asked)
 
 
 def _predictions(file: Path | None, settings: Settings, dataset: Dataset) -> PredictionFile:
@@ -242,7 +249,7 @@ def _second(data: DataSettings, dataset: Dataset) -> dict[str, Sample]:
         )
     path, options = str(data.labels2), data.read_options().of_another_set()
     paths = {sample.image: sample.path for sample in dataset.samples}
-    other = OtherSet(path, Path(path), dataset.view, options)
+    other = OtherSet(path, Path(path), dataset.skeleton, options)
     return second_labels(
         [*paths],
         dataset.skeleton,
@@ -320,6 +327,7 @@ def header(prepared: Prepared, started: datetime) -> RunDocument:
             path=str(dataset.path), format=dataset.format, listing_sha256=listing_sha256(dataset)
         ),
         view=prepared.skeleton.view,
+        levels=str(prepared.skeleton.levels),
         settings=prepared.settings.stored,
         environment=environment_of(prepared),
         started=started,
@@ -366,7 +374,7 @@ def read_correction(file: Path, run: RunDocument, samples: Sequence[Sample]) -> 
     found = read_recalibration(file)
     require_same_reading(run, found, file, "this evaluation")
     _require_unseen(found, samples, file)
-    names = run.view.skeleton.keypoint_names
+    names = run.skeleton.keypoint_names
     return {
         "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         "common": found.sigma_scale.common,

@@ -11,7 +11,7 @@ from mahtdiag.data.readers import open_dataset, reader_of
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
-from mahtdiag.schema.skeleton import LA, View
+from mahtdiag.schema.skeleton import LA, Levels, View
 from tests.data.builders import write_pair
 
 
@@ -40,7 +40,10 @@ class MarkedSet:
     def view_evidence(self) -> tuple[ViewEvidence, ...]:
         return (ViewEvidence(View.LA, "the mark"),)
 
-    def of_view(self, view: View | None) -> Dataset:
+    def levels(self) -> Levels | None:
+        return None
+
+    def of_view(self, view: View | None, levels: Levels | None = None) -> Dataset:
         return Dataset(self.path, self.name, LA, (), ())
 
 

@@ -82,12 +82,12 @@ def test_the_worst_are_drawn_by_name(tmp_path: Path, run: Path) -> None:
     chosen = [replace(subject, sha256=digest) for subject in subjects(tmp_path, "worst:12")]
     assert all("A402" in {finding.code for finding in s.record.findings} for s in chosen)
     folder = run / "anatomy" / "overlays"
-    notes = draw_judged(chosen, View.AP, folder, tmp_path, NoProgress(), labels_judged=False)
+    notes = draw_judged(chosen, View.AP.skeleton, folder, tmp_path, NoProgress(), labels_judged=False)
     assert notes == ("2 overlays in runs/a/anatomy/overlays",)
     assert sorted(path.name for path in folder.iterdir()) == ["0001.png", "0003.png"]
     with_panel = cv2.imread(str(folder / "0001.png"))
     paper = OverlayStyle.PAPER
-    draw_judged(chosen, View.AP, folder, tmp_path, NoProgress(), labels_judged=False, style=paper)
+    draw_judged(chosen, View.AP.skeleton, folder, tmp_path, NoProgress(), labels_judged=False, style=paper)
     alone = cv2.imread(str(folder / "0001.png"))
     assert with_panel is not None
     assert alone is not None
@@ -163,7 +163,9 @@ def test_a_folder_that_cannot_be_written_gets_a_note(tmp_path: Path, run: Path) 
     digest = hashlib.sha256(write_images(tmp_path)).hexdigest()
     chosen = [replace(subject, sha256=digest) for subject in subjects(tmp_path, "worst:1")]
     (tmp_path / "file").write_text("")
-    (note,) = draw_judged(chosen, View.AP, tmp_path / "file", tmp_path, NoProgress(), labels_judged=False)
+    (note,) = draw_judged(
+        chosen, View.AP.skeleton, tmp_path / "file", tmp_path, NoProgress(), labels_judged=False
+    )
     assert note.startswith("no overlays: ")
     assert "a file stands where a folder is needed" in note
 

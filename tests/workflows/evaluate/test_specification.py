@@ -23,11 +23,8 @@ from mahtdiag.schema.normalization import IMAGENET, parse_normalization
 from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, View
-from mahtdiag.workflows.evaluate.networks import (
-    resolve_input,
-    settle_view,
-    skeleton_of_heatmaps,
-)
+from mahtdiag.workflows.evaluate.levels import settle_view, skeleton_of_heatmaps
+from mahtdiag.workflows.evaluate.networks import resolve_input
 
 METADATA = ModelSpec(
     skeleton=LA,
