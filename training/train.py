@@ -62,8 +62,14 @@ class Schedule:
 
     def network(self, view: View) -> MahtNet:
         """A network that has not been trained."""
-        depth = {"encoder_layers": self.layers, "attention_layers": self.layers}
-        return MahtNet(MahtNetConfig(view=view, width=self.width, blocks=self.blocks, **depth))
+        sizes = MahtNetConfig(
+            view=view,
+            width=self.width,
+            blocks=self.blocks,
+            encoder_layers=self.layers,
+            attention_layers=self.layers,
+        )
+        return MahtNet(sizes)
 
 
 def cells_to_input(cells: Tensor) -> Tensor:

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_ENDPLATE, Skeleton, View
+from mahtdiag.schema.skeleton import (
+    CORNERS,
+    CORNERS_PER_ENDPLATE,
+    LUMBAR_SET,
+    Skeleton,
+    View,
+    skeleton_said,
+)
 
 TOKEN_STRIDE = 32
 # Sharpness of the attention with which the uncertainty head looks around each heatmap's peak.
@@ -24,6 +31,7 @@ class MahtNetConfig:
     `width` is the number of channels at stride 4; strides 8, 16 and 32 have 2, 4 and 6 times as many.
     `blocks` residual blocks per stride; `encoder_layers` transformer layers over the stride-32 tokens;
     `attention_layers` layers of the vertebral attention module; `heads` divides 6·width.
+    `levels`: the vertebrae that it marks, as `--levels` says them.
     """
 
     view: str = "AP"
@@ -34,9 +42,10 @@ class MahtNetConfig:
     attention_layers: int = 2
     heads: int = 4
     dropout: float = 0.05
+    levels: str = LUMBAR_SET
 
     def __post_init__(self) -> None:
-        View(self.view)
+        skeleton_said(View(self.view), self.levels)
         whole = ("in_channels", "width", "blocks", "encoder_layers", "attention_layers", "heads")
         wrong = [name for name in whole if not (type(getattr(self, name)) is int and getattr(self, name) > 0)]
         if wrong:
@@ -55,7 +64,7 @@ class MahtNetConfig:
     @property
     def skeleton(self) -> Skeleton:
         """What its keypoints are."""
-        return View(self.view).skeleton
+        return skeleton_said(View(self.view), self.levels)
 
     @property
     def channels(self) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import torch
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -32,8 +33,9 @@ from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import LARGEST_SIGMA, Decoding, ModelInput, ModelSpec, UncertaintySpec
 from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.preprocessing import ChannelOrder, Flip, Interpolation, Resize
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import LUMBAR_SET, View, known_levels, skeleton_said
 
+_USUAL_LEVELS: Final = ("levels", LUMBAR_SET)
 LATER: Final = ("interpolation", "channel_order", "flip")
 MOST_SAID: Final = 24
 LONGEST_REASON: Final = 300
@@ -93,6 +95,7 @@ class CheckpointMetadata(_Block):
     architecture: Literal["mahtnet"] = "mahtnet"
     config: dict[str, str | int | float]
     view: View
+    levels: Annotated[str, AfterValidator(known_levels)] = LUMBAR_SET
     input: _Input
     heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)]
     decode: _Decode
@@ -101,16 +104,23 @@ class CheckpointMetadata(_Block):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         """The network's own configuration repeats two of the fields; it must not contradict them."""
-        for name, value in (("view", str(self.view)), ("in_channels", self.input.channels)):
-            if name in self.config and self.config[name] != value:
-                raise ValueError(f"config.{name} is {self.config[name]}, the rest of the block says {value}")
+        said = {"view": str(self.view), "levels": self.levels, "in_channels": self.input.channels}
+        for name, value in said.items():
+            if self.config.get(name, LUMBAR_SET if name == "levels" else value) != value:
+                there = self.config.get(name, LUMBAR_SET)
+                raise ValueError(f"config.{name} is {there}, the rest of the block says {value}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_earlier(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the levels where they are those that earlier versions know."""
+        return {name: value for name, value in write(self).items() if (name, value) != _USUAL_LEVELS}
 
     @property
     def spec(self) -> ModelSpec:
         """What the network takes in and gives out."""
         return ModelSpec(
-            skeleton=self.view.skeleton,
+            skeleton=skeleton_said(self.view, self.levels),
             input=ModelInput(
                 size=Size(self.input.height, self.input.width),
                 channels=self.input.channels,
@@ -130,8 +140,13 @@ def metadata_of(network: MahtNet, spec: ModelSpec) -> CheckpointMetadata:
     """The block that describes this network and this specification."""
     return CheckpointMetadata.model_validate(
         {
-            "config": asdict(network.config),
+            "config": {
+                name: value
+                for name, value in asdict(network.config).items()
+                if (name, value) != _USUAL_LEVELS
+            },
             "view": spec.view,
+            "levels": network.config.levels,
             "input": {
                 "height": spec.input.size.height,
                 "width": spec.input.size.width,

@@ -331,7 +331,11 @@ def differences(stored: RunDocument, new: RunDocument) -> tuple[str, ...]:
     pairs: dict[str, tuple[JsonValue, JsonValue]] = {
         "mahtdiag": (stored.mahtdiag, new.mahtdiag),
         "view": (stored.view.value, new.view.value),
-        "levels": (str(stored.skeleton.levels), str(new.skeleton.levels)),
+        **(
+            {}
+            if stored.view is not new.view
+            else {"levels": (str(stored.skeleton.levels), str(new.skeleton.levels))}
+        ),
         "checkpoint sha256": (stored.checkpoint.sha256, new.checkpoint.sha256),
         "data format": (stored.data.format, new.data.format),
         "images": (stored.images.total, new.images.total),

@@ -61,8 +61,11 @@ class Region(StrEnum):
 _REGIONS: Final = {"C": Region.CERVICAL, "T": Region.THORACIC, "L": Region.LUMBAR, "S": Region.SACRAL}
 
 
+_LONGEST_NAMED, _LONGEST_LIST = 20, 80
+
+
 def _require_known(names: Iterable[str]) -> None:
-    unknown = list(dict.fromkeys(repr(name) for name in names if name not in SPINE))
+    unknown = list(dict.fromkeys(repr(name[:_LONGEST_NAMED]) for name in names if name not in SPINE))
     if unknown:
         raise ValueError(f"no vertebra {' and '.join(unknown)}: levels are {SPINE[0]} to {SPINE[-1]}")
 
@@ -269,7 +272,9 @@ def parse_levels(text: str) -> Levels | None:
         _require_known(listed)
         levels = Levels.around(listed)
         if levels is None or list(levels.names) != listed:
-            raise ValueError(f"{text}: levels follow each other from above without a gap, such as T10-L2")
+            raise ValueError(
+                f"{text[:_LONGEST_LIST]}: levels follow each other from above without a gap, such as T10-L2"
+            )
         return levels
     first, _, last = (part.strip().upper() for part in name.replace("..", "-").partition("-"))
     levels = Levels(first, last or first)

@@ -137,6 +137,8 @@ KEYS = (
     Key(
         "data", "view", (("AP", View.AP), ("LA", View.LA), ("auto", "auto")), ("PA", "ap", "", 3, True, [])
     ),
+    Key("data", "levels", tuple((t, t) for t in ("T1-L5", "lumbar", "cervical", "c3..t1", "L1,L2")),
+        ("L5-L1", "C1-C7", "L1,L3", "", 3, True, "S1")),
     Key("data", "patient", (("^[0-9]+", "^[0-9]+"),), (1, "(", "*")),
     Key("data", "labels2", (("second", "second"),), TEXT_BAD),
     Key("data", "subgroups", (("groups.csv", "groups.csv"),), TEXT_BAD),

@@ -86,7 +86,7 @@ def test_a_missing_file_and_a_missing_folder(tmp_path: Path) -> None:
         ({"n_images": -1}, "n_images"),
         ({"extra": 1}, "extra"),
         ({"sigma_scale": {"common": 0.0, "by_keypoint": {}, "counts": {}}}, "sigma_scale.common"),
-        ({"view": "LA"}, "exactly the 22 of the LA view"),
+        ({"view": "LA"}, "exactly the 22 of LA"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:

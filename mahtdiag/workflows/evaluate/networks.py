@@ -178,15 +178,12 @@ def _require_agreement(members: Sequence[Member]) -> None:
     expected = RunSettings.of_network(first.spec, first.heatmap_size)
     problems = []
     for member in members[1:]:
-        ours, theirs = (str(each.keypoints.network) for each in (first, member))
-        if first.spec.skeleton is not member.spec.skeleton:
-            problems.append(
-                f"{first.path}, {member.path} are no ensemble: {ours} and {theirs}; give networks that agree"
-            )
-            continue
         found = RunSettings.of_network(member.spec, member.heatmap_size)
         pairs = expected.differing(found).items()
         differ = [f"{name} {ours} and {theirs}" for name, (ours, theirs) in pairs]
+        levels = [str(each.spec.skeleton.levels) for each in (first, member)]
+        if levels[0] != levels[1] and first.spec.view is member.spec.view:
+            differ.insert(0, f"levels {levels[0]} and {levels[1]}")
         if differ:
             problems.append(
                 f"{first.path}, {member.path} are no ensemble: {'; '.join(differ)}; give networks that agree"
