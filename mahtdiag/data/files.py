@@ -18,7 +18,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import NO_LABELS
 from mahtdiag.schema.records import Failure, Sample
-from mahtdiag.schema.skeleton import Levels, Skeleton, View
+from mahtdiag.schema.skeleton import Skeleton, View
 
 T = TypeVar("T")
 _OUTSIDE_NAMED: Final = 3
@@ -77,31 +77,6 @@ def settle(evidence: Sequence[ViewEvidence], path: Path) -> View:
         raise DataError(f"{shown(path)}: nothing tells the view: pass --view AP or --view LA")
     views_by = ", ".join(f"{item.view} by {item.source}" for item in evidence)
     raise DataError(f"{shown(path)}: the view is unclear, {views_by}: pass --view AP or --view LA")
-
-
-def skeleton_of_set(
-    view: View, asked: Levels | None, labelled: Levels | None, path: Path, option: str = "--levels"
-) -> Skeleton:
-    """The skeleton that a set is read by: the levels that are asked for, else the usual ones of the view.
-
-    Where it labels none of the usual ones, those that it labels. Raises DataError where it labels none of the
-    levels that are asked for.
-    """
-    if asked is None:
-        usual = view.skeleton
-        is_usual = labelled is None or usual.levels.shared_with(labelled) is not None
-        return usual if is_usual or labelled is None else with_bodies(view, labelled, path)
-    if labelled is not None and asked.shared_with(labelled) is None:
-        raise DataError(f"{shown(path)}: labels {labelled}, {option} {asked} has none of them: name others")
-    return Skeleton.of(view, asked)
-
-
-def with_bodies(view: View, levels: Levels, path: Path) -> Skeleton:
-    """The skeleton of these levels. Raises DataError where none of them has four corners."""
-    skeleton = Skeleton.of(view, levels)
-    if not skeleton.bodies:
-        raise DataError(f"{shown(path)}: labels {levels} alone, which has no four corners: nothing to judge")
-    return skeleton
 
 
 def outside_image(keypoints_px: NDArray[np.float64], size: Size, skeleton: Skeleton) -> tuple[str, ...]:

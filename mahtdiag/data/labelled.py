@@ -25,12 +25,12 @@ from mahtdiag.data.files import (
     read_spacing,
     settle,
     shown,
-    skeleton_of_set,
     spacing_of,
 )
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.placing import Placed, Slots, place_shapes
 from mahtdiag.data.quads import corners_by_place
+from mahtdiag.data.settled import skeleton_of_set
 from mahtdiag.data.shares import shares_to_px
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing, Size

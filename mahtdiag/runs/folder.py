@@ -37,13 +37,7 @@ from mahtdiag.runs.reading import (
     require_unchanged,
 )
 from mahtdiag.runs.settings import FREE_SETTINGS
-from mahtdiag.runs.tables import (
-    BatchRange,
-    PartFiles,
-    consecutive_ranges,
-    images_rows,
-    keypoints_rows,
-)
+from mahtdiag.runs.tables import BatchRange, PartFiles, consecutive_ranges, images_rows, keypoints_rows
 from mahtdiag.schema.records import Failure, ImageRecord
 
 LOCK: Final = ".lock"
@@ -331,11 +325,6 @@ def differences(stored: RunDocument, new: RunDocument) -> tuple[str, ...]:
     pairs: dict[str, tuple[JsonValue, JsonValue]] = {
         "mahtdiag": (stored.mahtdiag, new.mahtdiag),
         "view": (stored.view.value, new.view.value),
-        **(
-            {}
-            if stored.view is not new.view
-            else {"levels": (str(stored.skeleton.levels), str(new.skeleton.levels))}
-        ),
         "checkpoint sha256": (stored.checkpoint.sha256, new.checkpoint.sha256),
         "data format": (stored.data.format, new.data.format),
         "images": (stored.images.total, new.images.total),
@@ -343,6 +332,8 @@ def differences(stored: RunDocument, new: RunDocument) -> tuple[str, ...]:
         "device": (stored.environment.device_kind, new.environment.device_kind),
         "precision": (stored.environment.precision, new.environment.precision),
     }
+    if stored.view is new.view:
+        pairs["levels"] = str(stored.skeleton.levels), str(new.skeleton.levels)
     before, after = _settings(stored), _settings(new)
     for name in [*before, *(name for name in after if name not in before)]:
         pairs[name] = (before.get(name, _ABSENT), after.get(name, _ABSENT))

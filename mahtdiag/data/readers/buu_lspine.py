@@ -23,7 +23,6 @@ from mahtdiag.data.files import (
     read_spacing,
     settle,
     shown,
-    skeleton_of_set,
     spacing_of,
 )
 from mahtdiag.data.readers.buu_annotation import (
@@ -32,6 +31,7 @@ from mahtdiag.data.readers.buu_annotation import (
     parse_annotation,
     rows_wanted,
 )
+from mahtdiag.data.settled import skeleton_of_set
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.read_options import ReadOptions

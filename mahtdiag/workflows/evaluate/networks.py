@@ -11,10 +11,12 @@ from torch import nn
 
 from mahtdiag.config.heatmap_grid import grid_of
 from mahtdiag.config.network_input import input_as_said
+from mahtdiag.config.network_levels import Asked, NetworkKeypoints, keypoints_of
 from mahtdiag.config.output_reading import HEAD, HEATMAP_SIGMA, coords_frame, resolve_spec
 from mahtdiag.config.presets import keywords_of
-from mahtdiag.config.settings import ModelSettings
-from mahtdiag.data.files import ViewEvidence
+from mahtdiag.config.settings import DataSettings, ModelSettings
+from mahtdiag.data.files import ViewEvidence, strongest
+from mahtdiag.data.settled import seen_view
 from mahtdiag.engine.inference import Runner, probe
 from mahtdiag.engine.repeated import RepeatedRunner, drawing_from
 from mahtdiag.errors import UsageError
@@ -36,8 +38,7 @@ from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.preprocessing import Flip
 from mahtdiag.schema.records import Predictor
-from mahtdiag.schema.skeleton import Skeleton, View
-from mahtdiag.workflows.evaluate.levels import Asked, NetworkKeypoints, keypoints_of
+from mahtdiag.schema.skeleton import Levels, Skeleton, View
 
 SEPARATOR = ","
 NOTHING_ASKED = Asked()
@@ -53,6 +54,11 @@ class Member:
     heatmap_size: Size | None
     predict: Predictor
     keypoints: NetworkKeypoints
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which of its keypoints are judged, and what else there is to say of the checkpoint."""
+        return (*self.keypoints.notes, *self.model.notes)
 
     def of_view(self, view: View) -> "Member":
         """The same once its view is settled."""
@@ -216,13 +222,16 @@ def is_repeated(members: Sequence[Member], settings: ModelSettings) -> bool:
     return len(members) > 1 or isinstance(settings.uncertainty, McDropout)
 
 
-def view_evidence_of(members: Sequence[Member]) -> tuple[ViewEvidence, ...]:
-    """Which view the networks are for, and what says so."""
+def view_evidence_of(members: Sequence[Member], asked: Asked) -> tuple[ViewEvidence, ...]:
+    """Which view is asked for and which one the networks are for, and what says so."""
+    said = () if asked.view is None else (ViewEvidence(asked.view, "--view"),)
+    if not members:
+        return said
     keypoints, told = members[0].keypoints, [m.model.spec for m in members if m.model.spec]
     count = f"the network ({keypoints.judged.keypoints} heatmaps)"
     evidence = [] if keypoints.view is None else [ViewEvidence(keypoints.view, count)]
     evidence += [ViewEvidence(spec.view, "the checkpoint's metadata") for spec in told]
-    return tuple(dict.fromkeys(evidence))
+    return tuple(dict.fromkeys((*said, *evidence)))
 
 
 def runner_of(
@@ -320,3 +329,21 @@ def resolve_input(settings: ModelSettings, metadata: ModelSpec | None) -> ModelI
             f"--normalize {named} is for {len(normalization.mean)} channels, the network takes {channels}"
         )
     return input_as_said(settings, known, ModelInput(size, channels, normalization=normalization))
+
+
+def settle_view(evidence: Sequence[ViewEvidence]) -> View:
+    """The one view that all evidence agrees on; UsageError lists who says what if it does not."""
+    evidence = strongest(evidence)
+    views = {item.view for item in evidence}
+    if len(views) == 1:
+        return views.pop()
+    if not views:
+        raise UsageError("nothing tells which view this is; give --view AP or --view LA")
+    said = ", ".join(f"{item.view} by {item.source}" for item in evidence)
+    raise UsageError(f"the view is unclear: {said}; give data and a checkpoint of one view")
+
+
+def asked_of(data: DataSettings, evidence: Sequence[ViewEvidence], labelled: Levels | None) -> Asked:
+    """The view and the levels that are asked for, and those that a set shows."""
+    view = None if data.view in (None, "auto") else View(str(data.view))
+    return Asked(view, data.levels, seen_view(evidence), labelled)

@@ -16,11 +16,12 @@ from torch import nn
 
 from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import Limits, select_rules
+from mahtdiag.config.network_levels import Asked
 from mahtdiag.config.settings import DataSettings, LossSettings, Settings, replace_preset
-from mahtdiag.data.files import Dataset, ViewEvidence
+from mahtdiag.data.files import Dataset
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.predictions import read_predictions
-from mahtdiag.data.readers import AnnotatedSet, open_dataset, read_set
+from mahtdiag.data.readers import open_dataset, read_set
 from mahtdiag.diagnosis.conditions import Conditions
 from mahtdiag.diagnosis.records import RecordMaker
 from mahtdiag.engine.devices import resolve_device
@@ -39,17 +40,18 @@ from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.records import Sample
-from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.calibration.judged_sigma import choices_of
 from mahtdiag.workflows.calibration.recalibration import require_same_reading
-from mahtdiag.workflows.evaluate.levels import Asked, seen_view, settle_view
 from mahtdiag.workflows.evaluate.network_source import Networks
 from mahtdiag.workflows.evaluate.networks import (
     Member,
+    asked_of,
     checkpoint_paths,
     load_members,
     member_in_memory,
     runner_of,
+    settle_view,
     view_evidence_of,
 )
 from mahtdiag.workflows.evaluate.predicted import (
@@ -168,12 +170,10 @@ def prepare(
     options = replace(settings.data.read_options(), images_optional=predictions is not None)
     annotated = read_set(data, options)
     device = resolve_device("auto" if settings.evaluate.device is None else settings.evaluate.device)
-    asked = asked_of(settings.data, annotated)
+    data_says = annotated.view_evidence()
+    asked = asked_of(settings.data, data_says, annotated.levels())
     members = _members(checkpoint, settings, device, trust, network, asked)
-    evidence = list(view_evidence_of(members)) if members else []
-    if asked.view is not None:
-        evidence.insert(0, ViewEvidence(asked.view, "--view"))
-    view = settle_view([*evidence, *annotated.view_evidence()])
+    view = settle_view([*view_evidence_of(members, asked), *data_says])
     members = tuple(member.of_view(view) for member in members)
     levels = members[0].spec.skeleton.levels if members else asked.run
     dataset = open_dataset(data, view, options, annotated, levels)
@@ -181,7 +181,7 @@ def prepare(
     dataset, subgroups_sha256 = with_subgroups(dataset, settings.data.subgroups)
     if members:
         source: Source = Networks(members, runner := _runner(members, settings, device, loss))
-        left = [note for member in members for note in (*member.keypoints.notes, *member.model.notes)]
+        left = [note for member in members for note in member.notes]
         left += runner.notes if members[0].heatmap_size else [NO_HEATMAPS]
         dataset = replace(dataset, notes=(*dataset.notes, *left))
         batch_size = _batch_size(settings, runner, len(dataset.samples))
@@ -209,12 +209,6 @@ def prepare(
         return prepared
     run = header(prepared, datetime.now(UTC))
     return replace(prepared, correction=read_correction(Path(file), run, prepared.dataset.samples))
-
-
-def asked_of(data: DataSettings, annotated: AnnotatedSet) -> Asked:
-    """The view and the levels that are asked for, and those that a set shows."""
-    view = None if data.view in (None, "auto") else View(str(data.view))
-    return Asked(view, data.levels, seen_view(annotated.view_evidence()), annotated.levels())
 
 
 def _members(

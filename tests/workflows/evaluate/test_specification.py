@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mahtdiag.config.network_levels import skeleton_of_heatmaps
 from mahtdiag.config.output_reading import resolve_spec
 from mahtdiag.config.settings import ModelSettings
 from mahtdiag.data.files import ViewEvidence
@@ -23,8 +24,7 @@ from mahtdiag.schema.normalization import IMAGENET, parse_normalization
 from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.records import ModelOutputs
 from mahtdiag.schema.skeleton import AP, LA, View
-from mahtdiag.workflows.evaluate.levels import settle_view, skeleton_of_heatmaps
-from mahtdiag.workflows.evaluate.networks import resolve_input
+from mahtdiag.workflows.evaluate.networks import resolve_input, settle_view
 
 METADATA = ModelSpec(
     skeleton=LA,

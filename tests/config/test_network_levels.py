@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mahtdiag.config.network_levels import Asked, NetworkKeypoints, keypoints_of
 from mahtdiag.errors import MahtdiagError, ModelOutputError, UsageError
 from mahtdiag.schema.skeleton import AP, LA, LUMBAR_SET, SPINE, Levels, Skeleton, View
-from mahtdiag.workflows.evaluate.levels import Asked, NetworkKeypoints, keypoints_of
 
 WHOLE = Levels("T1", "L5")
 NECK = Levels("C2", "C7")
@@ -84,10 +84,10 @@ def test_levels_that_network_and_labels_have(
 def test_nothing_in_common() -> None:
     told = Skeleton.of(View.AP, WHOLE)
     with pytest.raises(
-        UsageError, match="no level in common: the labels are of C2-C7, the network marks T1-L5$"
+        UsageError, match=r"no level in common: the labels are of C2-C7, the network marks T1-L5$"
     ):
         judged(68, told=told, labelled=NECK)
-    with pytest.raises(UsageError, match="the network marks T1-L5, --levels T1-T4$"):
+    with pytest.raises(UsageError, match=r"the network marks T1-L5, --levels T1-T4$"):
         judged(68, told=told, labelled=Levels("L1", "L5"), levels="T1-T4")
 
 

@@ -1,10 +1,8 @@
 """Which keypoints a network returns, and which of them are judged: by metadata, options and labels."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mahtdiag.data.files import ViewEvidence, strongest
 from mahtdiag.errors import ModelOutputError, UsageError
 from mahtdiag.schema.keypoint_order import channel_order, channels_listed, levels_named
 from mahtdiag.schema.skeleton import (
@@ -165,21 +163,3 @@ def _advice_on_number(keypoints: int) -> str:
         f"{levels}say which of them by --keypoints, such as 0:{AP.keypoints} for the first, "
         "or --output layout=nhwc where its maps are [B,h,w,K]"
     )
-
-
-def settle_view(evidence: Sequence[ViewEvidence]) -> View:
-    """The one view that all evidence agrees on; UsageError lists who says what if it does not."""
-    evidence = strongest(evidence)
-    views = {item.view for item in evidence}
-    if len(views) == 1:
-        return views.pop()
-    if not views:
-        raise UsageError("nothing tells which view this is; give --view AP or --view LA")
-    said = ", ".join(f"{item.view} by {item.source}" for item in evidence)
-    raise UsageError(f"the view is unclear: {said}; give data and a checkpoint of one view")
-
-
-def seen_view(evidence: Sequence[ViewEvidence]) -> View | None:
-    """The view that evidence of a set agrees on, None where it does not."""
-    views = {item.view for item in strongest(evidence)}
-    return views.pop() if len(views) == 1 else None
