@@ -64,7 +64,7 @@ class Row:
 def measure(clean: CleanSet, injection: Injection, seed: int = 0) -> Row:
     """Makes one mistake in every image and looks for it."""
     injected = injection.make(clean, np.random.default_rng(seed))
-    found = check_anatomy(injected.points_px, clean.view.skeleton, image_size_px=clean.size_px)
+    found = check_anatomy(injected.points_px, clean.skeleton, image_size_px=clean.size_px)
     flagged = found.image_severity() > 0
     match injection.kind:
         case Kind.RULES:
@@ -123,7 +123,7 @@ def named_by_fit(clean: CleanSet, injection: Injection, injected: Injected, seed
 
 def clean_lines(clean: CleanSet) -> list[str]:
     """How many clean images a rule flags and which, and the same without those in doubt."""
-    found = check_anatomy(clean.points_px, clean.view.skeleton, image_size_px=clean.size_px)
+    found = check_anatomy(clean.points_px, clean.skeleton, image_size_px=clean.size_px)
     codes = dict(zip(clean.names, found.codes_per_image(), strict=True))
     flagged = np.array([bool(codes[name]) for name in clean.names])
     beyond = beyond_natural(clean.points_px)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
-from mahtdiag.schema.skeleton import AP, CORNERS_PER_VERTEBRA, View
-from validation.label_audit import DOUBTS, read_set
+from mahtdiag.schema.skeleton import AP, CORNERS_PER_VERTEBRA, Skeleton, View
+from validation.label_audit import read_set
 
 Floats = NDArray[np.float64]
 SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
@@ -20,18 +20,24 @@ STRIDE, INPUT_WIDTH, INPUT_HEIGHT = 4, 256, 512
 
 @dataclass(frozen=True, slots=True)
 class CleanSet:
-    """Keypoints `[N, K, 2]`, image sizes `[N, 2]` (width, height), T12 `[N, 4, 2]`: all original pixels.
+    """Keypoints `[N, K, 2]`, image sizes `[N, 2]` (width, height), the vertebra above them, T12 of lumbar
+    ones, `[N, 4, 2]`: all original pixels.
 
     `names` of the N images; `doubts`: images whose annotation may be wrong, and why.
     """
 
     title: str
-    view: View
+    skeleton: Skeleton
     points_px: Floats
     size_px: Floats
     above_px: Floats
     names: tuple[str, ...]
     doubts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def view(self) -> View:
+        """The projection."""
+        return self.skeleton.view
 
     def repeated(self, least: int) -> "CleanSet":
         """The same images so often that there are enough: a mistake is then made in each in several ways."""
@@ -55,20 +61,31 @@ def annotated_set(folder: Path, view: View, title: str = "sample data") -> Clean
     samples = open_dataset(folder, view).samples
     points = np.array([sample.keypoints_px for sample in samples])
     sizes = [read_image_size(sample.path, sample.image) for sample in samples]
-    first, second = points[:, :CORNERS_PER_VERTEBRA], points[:, CORNERS_PER_VERTEBRA:][:, :4]
-    step = (first - second).mean(axis=1, keepdims=True)
     names = tuple(sample.image for sample in samples)
-    return CleanSet(title, view, points, np.array([size.xy for size in sizes]), first + step, names)
+    return CleanSet(
+        title, view.skeleton, points, np.array([size.xy for size in sizes]), carried_on(points), names
+    )
 
 
-def clean_aasce(labels_path: Path, errors_path: Path) -> CleanSet:
-    """L1–L5 of the AASCE images without a known or probable error, and T12 as annotated."""
-    audited = read_set(labels_path, errors_path)
+def carried_on(points: Floats) -> Floats:
+    """A vertebra above the first one, `[N, 4, 2]`: that one, a step of theirs further up."""
+    first, second = points[:, :CORNERS_PER_VERTEBRA], points[:, CORNERS_PER_VERTEBRA:][:, :4]
+    above: Floats = first + (first - second).mean(axis=1, keepdims=True)
+    return above
+
+
+def clean_aasce(labels_path: Path, errors_path: Path, skeleton: Skeleton = AP) -> CleanSet:
+    """The lowest levels of the AASCE images without a known or probable error, and the vertebra above them as
+    annotated, or carried on where there is none.
+    """
+    audited = read_set(labels_path, errors_path, skeleton)
     labels = json.loads(labels_path.read_text(encoding="utf-8"))
     points = np.array([label["points"] for label in labels], dtype=np.float64)
-    above = points[:, -AP.body_keypoints - CORNERS_PER_VERTEBRA : -AP.body_keypoints]
+    above = points[:, : -skeleton.keypoints][:, -CORNERS_PER_VERTEBRA:]
+    above = above if above.shape[1] else carried_on(points)
     right = audited.right
     names = tuple(str(n) for n in np.flatnonzero(right))
     return CleanSet(
-        "AASCE", View.AP, audited.points_px[right], audited.size_px[right], above[right], names, DOUBTS
+        *("AASCE", skeleton, audited.points_px[right], audited.size_px[right], above[right], names),
+        audited.doubts,
     )

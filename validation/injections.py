@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.error_types import label_widths_px
-from mahtdiag.schema.skeleton import AP, CORNERS_PER_VERTEBRA, LL, LR, LUMBAR, UL, UR
+from mahtdiag.anatomy.geometry import around
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR
 from validation.injection_sets import CleanSet
 
 Floats = NDArray[np.float64]
@@ -60,20 +61,22 @@ class Injection:
         return Injected(points, ~same)
 
 
-def _vertebra(rng: np.random.Generator, first: int = 0) -> slice:
-    start = CORNERS_PER_VERTEBRA * int(rng.integers(first, len(LUMBAR)))
+def _vertebra(clean: CleanSet, rng: np.random.Generator) -> slice:
+    start = CORNERS_PER_VERTEBRA * int(rng.integers(0, len(clean.skeleton.bodies)))
     return slice(start, start + CORNERS_PER_VERTEBRA)
 
 
-def _height_px(points: Floats) -> float:
-    body = points[: AP.body_keypoints]
-    return float(np.median(np.linalg.norm(body[LL::4] - body[UL::4], axis=-1)))
+def _height_px(clean: CleanSet, points: Floats, keypoint: int) -> float:
+    """The median height of the bodies around a keypoint."""
+    body = points[clean.skeleton.of_bodies]
+    heights = np.linalg.norm(body[LL::4] - body[UL::4], axis=-1)
+    return float(around(heights[:, None])[min(keypoint // CORNERS_PER_VERTEBRA, len(heights) - 1), 0])
 
 
 def reorder(clean: CleanSet, image: int, rng: np.random.Generator, *, corners: tuple[int, ...]) -> Floats:
     """The corners of one vertebra under other names."""
     points: Floats = clean.points_px[image].copy()
-    vertebra = _vertebra(rng)
+    vertebra = _vertebra(clean, rng)
     points[vertebra] = points[vertebra][list(corners)]
     return points
 
@@ -94,8 +97,9 @@ def mirrored(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
 def vertebrae_exchanged(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
     """Two vertebrae under each other's names."""
     points: Floats = clean.points_px[image].copy()
-    one, other = (int(v) for v in rng.choice(len(LUMBAR), 2, replace=False))
-    body = points[: AP.body_keypoints].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2)
+    bodies = len(clean.skeleton.bodies)
+    one, other = (int(v) for v in rng.choice(bodies, 2, replace=False))
+    body = points[clean.skeleton.of_bodies].reshape(bodies, CORNERS_PER_VERTEBRA, 2)
     body[[one, other]] = body[[other, one]]
     return points
 
@@ -108,12 +112,13 @@ def one_level_up(clean: CleanSet, image: int, rng: np.random.Generator) -> Float
 
 
 def level_missing(clean: CleanSet, image: int, rng: np.random.Generator) -> Floats:
-    """One of L1 to L4 left out, those above it, T12 included, under the names of the ones below."""
+    """One level but the last left out, those above, T12 over L1 included, under the names of those below."""
     points: Floats = clean.points_px[image].copy()
-    missing = int(rng.integers(0, len(LUMBAR) - 1))
-    body = points[: AP.body_keypoints].reshape(len(LUMBAR), CORNERS_PER_VERTEBRA, 2).copy()
+    bodies, of_bodies = len(clean.skeleton.bodies), clean.skeleton.of_bodies
+    missing = int(rng.integers(0, bodies - 1))
+    body = points[of_bodies].reshape(bodies, CORNERS_PER_VERTEBRA, 2).copy()
     kept = np.concatenate([clean.above_px[image][None], np.delete(body, missing, axis=0)])
-    points[: AP.body_keypoints] = kept.reshape(AP.body_keypoints, 2)
+    points[of_bodies] = kept.reshape(-1, 2)
     return points
 
 
@@ -121,8 +126,10 @@ def corner_moved(clean: CleanSet, image: int, rng: np.random.Generator, *, heigh
     """One corner moved in any direction."""
     points: Floats = clean.points_px[image].copy()
     angle = rng.uniform(0, 2 * np.pi)
-    away = heights * _height_px(points) * np.array([np.cos(angle), np.sin(angle)])
-    points[int(rng.integers(len(points)))] += away
+    keypoint = int(rng.integers(len(points)))
+    points[keypoint] += (
+        heights * _height_px(clean, points, keypoint) * np.array([np.cos(angle), np.sin(angle)])
+    )
     return points
 
 

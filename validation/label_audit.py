@@ -1,11 +1,12 @@
 """How well the default anatomical rules find wrong labels in a real annotated set.
 
-    python -m validation.label_audit LABELS.json KNOWN_ERRORS.json
+    python -m validation.label_audit LABELS.json KNOWN_ERRORS.json [--whole]
 
 LABELS.json: a list of `{index, width, height, points}` with 68 points (x, y) per image: 17 vertebrae T1…L5,
 each UL, UR, LL, LR (the AASCE 2019 training annotations; Wu et al., MICCAI 2017). KNOWN_ERRORS.json: a list
-of `{index, kind, lumbar_affected, confidence}`. An image counts as wrong if an error affects its lumbar
-levels and is more than `probable`; images with nothing worse than a probable error are left out.
+of `{index, kind, lumbar_affected, confidence}`. L1 to L5 are judged, with `--whole` T1 to L5. An image counts
+as wrong if an error affects these levels and is more than `probable`; images with nothing worse than a
+probable error are left out.
 
 The limits were chosen with the percentiles of this same set in view, so another set will fare a little worse.
 """
@@ -21,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from mahtdiag.anatomy.findings import Findings, check_anatomy
+from mahtdiag.anatomy.findings import Findings, by_limit, check_anatomy
 from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits
-from mahtdiag.schema.skeleton import AP, View
+from mahtdiag.schema.skeleton import AP, NAMED, Region, Skeleton, View
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -32,14 +33,21 @@ DOUBTS = {
     "377": "375 to 378 show one patient and disagree on what lies below L1",
 }
 """Images that count as right though they may be wrong, as seen in their points, without the radiographs."""
+WHOLE = Skeleton.of(View.AP, NAMED["thoracolumbar"])
+THORACIC_DOUBTS = {
+    "73": "T1 reaches into T2",
+    "78": "one corner of T7 lies in T8's row, which those of 77 and 79, the same patient, do not",
+    "379": "half of T4 and of T6 are marked, and of 380, the same patient, whole ones",
+}
+"""The same of what `--whole` adds."""
 
 PERCENTILES = (0.0, 0.1, 1.0, 50.0, 99.0, 99.9, 100.0)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedSet:
-    """Lumbar keypoints `[N, 20, 2]`, image sizes `[N, 2]`, which labels are known to be wrong, and whose
-    radiograph it is.
+    """Keypoints `[N, K, 2]`, image sizes `[N, 2]`, which labels are known to be wrong, and whose radiograph
+    it is.
     """
 
     points_px: Floats
@@ -48,16 +56,27 @@ class AuditedSet:
     right: Bools
     kinds: tuple[str, ...]
     patients: tuple[str, ...]
+    skeleton: Skeleton = AP
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """Images in doubt, and why."""
+        return doubts_of(self.skeleton)
 
     @property
     def doubted(self) -> Bools:
         """Images in doubt, see `DOUBTS`."""
-        doubted: Bools = np.array([str(n) in DOUBTS for n in range(self.right.size)])
+        doubted: Bools = np.array([str(n) in self.doubts for n in range(self.right.size)])
         return doubted
 
 
-def read_set(labels_path: Path, errors_path: Path) -> AuditedSet:
-    """The set with its known errors."""
+def doubts_of(skeleton: Skeleton) -> dict[str, str]:
+    """Images whose annotation of these levels is in doubt, and why."""
+    return DOUBTS | (THORACIC_DOUBTS if Region.THORACIC in skeleton.regions else {})
+
+
+def read_set(labels_path: Path, errors_path: Path, skeleton: Skeleton = AP) -> AuditedSet:
+    """The lowest levels of the set, with its known errors."""
     labels = json.loads(labels_path.read_text(encoding="utf-8"))
     errors = json.loads(errors_path.read_text(encoding="utf-8"))
     row = {label["index"]: n for n, label in enumerate(labels)}
@@ -67,13 +86,13 @@ def read_set(labels_path: Path, errors_path: Path) -> AuditedSet:
         n = row[error["index"]]
         if error["confidence"] == "probable":
             doubtful[n] = True
-        elif error["lumbar_affected"]:
+        elif error["lumbar_affected"] or Region.THORACIC in skeleton.regions:
             wrong[n] = True
             kinds[n] = kinds[n] or error["kind"]
-    points = np.array([label["points"] for label in labels], dtype=np.float64)[:, -AP.body_keypoints :]
+    points = np.array([label["points"] for label in labels], dtype=np.float64)[:, -skeleton.keypoints :]
     size = np.array([[label["width"], label["height"]] for label in labels], dtype=np.float64)
     patients = tuple(patient_of(label.get("filename", str(label["index"]))) for label in labels)
-    return AuditedSet(points, size, wrong, ~wrong & ~doubtful, tuple(kinds), patients)
+    return AuditedSet(points, size, wrong, ~wrong & ~doubtful, tuple(kinds), patients, skeleton)
 
 
 def patient_of(filename: str) -> str:
@@ -104,7 +123,8 @@ def summary_lines(audited: AuditedSet, found: Findings) -> list[str]:
     severity = found.image_severity()
     auc = area_under_roc(severity[audited.wrong], severity[audited.right])
     return [
-        f"images: {audited.wrong.sum()} with wrong lumbar labels, {audited.right.sum()} others, "
+        f"images: {audited.wrong.sum()} with wrong {words_of(audited.skeleton)}labels, "
+        f"{audited.right.sum()} others, "
         f"{audited.wrong.size - audited.wrong.sum() - audited.right.sum()} doubtful and left out",
         f"wrong labels found:     {share(severity[audited.wrong] > 0)}",
         f"other images flagged:   {share(severity[audited.right] > 0)}",
@@ -115,10 +135,20 @@ def summary_lines(audited: AuditedSet, found: Findings) -> list[str]:
 
 def doubt_lines(audited: AuditedSet, severity: Floats) -> list[str]:
     """The images in doubt that were flagged, and the share without them."""
-    doubts = [int(name) for name in DOUBTS if int(name) < severity.size and audited.right[int(name)]]
+    doubts = [int(name) for name in audited.doubts if int(name) < severity.size and audited.right[int(name)]]
     flagged = [n for n in doubts if severity[n] > 0]
     rest = share(severity[audited.right & ~audited.doubted] > 0)
-    return [line for n in flagged for line in (f"  without {n}: {rest}", f"    ({DOUBTS[str(n)]})")]
+    if not flagged:
+        return []
+    return [
+        f"  without {', '.join(map(str, flagged))}: {rest}",
+        *(f"    ({audited.doubts[str(n)]})" for n in flagged),
+    ]
+
+
+def words_of(skeleton: Skeleton) -> str:
+    """What labels are judged, before `labels`."""
+    return "lumbar " if skeleton is AP else ""
 
 
 def kind_lines(audited: AuditedSet, found: Findings) -> list[str]:
@@ -143,12 +173,17 @@ def rule_lines(audited: AuditedSet, found: Findings) -> list[str]:
 
 def value_lines(audited: AuditedSet) -> list[str]:
     """Percentiles of every judged quantity in the other images, beside the limit they led to."""
-    limits = Limits.of(View.AP)
+    limits, skeleton = Limits.of(audited.skeleton), audited.skeleton
     header = "".join(f"{f'{p:g} %':>9}" for p in PERCENTILES)
     lines = ["", f"{'quantity in the other images':<44}{'limit':>7}{header}"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        geometry = measure_geometry(audited.points_px[audited.right], AP, audited.size_px[audited.right])
-        measures = [m for rule in RULES for m in rule.measure(geometry, limits.values)]
+        geometry = measure_geometry(
+            audited.points_px[audited.right], skeleton, audited.size_px[audited.right]
+        )
+        measures = [m for rule in RULES for m in rule.measure(geometry, limits.of_rule(rule))]
+        measures = [
+            part for measure in measures for part in by_limit(measure, skeleton, LIMIT_BY_KEY.values())
+        ]
     for measure in measures:
         values = measure.values[np.isfinite(measure.values)]
         name = f"{measure.key} [{LIMIT_BY_KEY[measure.key].unit}]"
@@ -173,7 +208,7 @@ def exception_lines(audited: AuditedSet, found: Findings) -> list[str]:
 
 def report(audited: AuditedSet) -> str:
     """The whole table as text."""
-    found = check_anatomy(audited.points_px, AP, image_size_px=audited.size_px)
+    found = check_anatomy(audited.points_px, audited.skeleton, image_size_px=audited.size_px)
     lines = summary_lines(audited, found) + rule_lines(audited, found) + kind_lines(audited, found)
     return "\n".join(lines + value_lines(audited) + exception_lines(audited, found)) + "\n"
 
@@ -183,8 +218,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("labels", type=Path, help="all annotations, JSON")
     parser.add_argument("known_errors", type=Path, help="the known errors among them, JSON")
+    parser.add_argument("--whole", action="store_true", help="T1 to L5, not L1 to L5 alone")
     arguments = parser.parse_args()
-    sys.stdout.write(report(read_set(arguments.labels, arguments.known_errors)))
+    skeleton = WHOLE if arguments.whole else AP
+    sys.stdout.write(report(read_set(arguments.labels, arguments.known_errors, skeleton)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the AP limits achieve on patients that they were not set by.
 
-    python -m validation.limit_validation LABELS.json KNOWN_ERRORS.json
+    python -m validation.limit_validation LABELS.json KNOWN_ERRORS.json [--whole]
 
 The shipped limits lie a little beyond the most extreme value of all clean images of this set, so the set
 judges them kindly. Here the patients are split into ten parts. For each part the limits are set anew from the
@@ -20,34 +20,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.anatomy.findings import by_limit, check_anatomy
 from mahtdiag.anatomy.geometry import measure_geometry
-from mahtdiag.anatomy.rule import Fires
+from mahtdiag.anatomy.limit import Fires
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits
-from mahtdiag.schema.skeleton import AP, View
+from mahtdiag.schema.skeleton import AP, Skeleton, View
 from validation.injection import named_by_rules
 from validation.injection_sets import CleanSet, clean_aasce
 from validation.injections import INJECTIONS, Injected
-from validation.label_audit import AuditedSet, area_under_roc, read_set, share
+from validation.label_audit import WHOLE, AuditedSet, area_under_roc, read_set, share
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 FROM_THE_SET = ("A201", "A202", "A203", "A302-width", "A302-height", "A404", "A405",
                 "A501-min", "A501-max", "A501-gap")  # fmt: skip
+FROM_THORACIC = (*(f"{key}-thoracic" for key in FROM_THE_SET), "A301-max-thoracic", "A501-share-thoracic")
 MISTAKES = ("one corner moved by 1 height", "one endplate turned by 25°", "one level missing")
 PARTS = 10
 
 
-def extremes(points_px: Floats) -> dict[str, Floats]:
+def extremes(points_px: Floats, skeleton: Skeleton = AP) -> dict[str, Floats]:
     """The most extreme value of every image `[N]` by limit; its ordinary value where there is none."""
-    limits = Limits.of(View.AP)
+    limits = Limits.of(skeleton)
     found = {}
     with np.errstate(all="ignore"):
-        geometry = measure_geometry(points_px, AP, None)
-        measures = [measure for rule in RULES for measure in rule.measure(geometry, limits.values)]
-    for measure in measures:
-        if measure.key in FROM_THE_SET:
+        geometry = measure_geometry(points_px, skeleton, None)
+        measures = [measure for rule in RULES for measure in rule.measure(geometry, limits.of_rule(rule))]
+    for measure in (part for one in measures for part in by_limit(one, skeleton, LIMIT_BY_KEY.values())):
+        if measure.key in (*FROM_THE_SET, *FROM_THORACIC):
             spec = LIMIT_BY_KEY[measure.key]
             extreme = np.fmax if spec.fires is Fires.ABOVE else np.fmin
             values = extreme.reduce(measure.values, axis=0)
@@ -79,7 +80,8 @@ def judge(audited: AuditedSet, clean: CleanSet, seed: int) -> tuple[Floats, Bool
     every clean image was named, all under limits from other patients.
     """
     part = parts_of(audited.patients, np.random.default_rng(seed))
-    values, usable = extremes(audited.points_px), audited.right & ~audited.doubted
+    skeleton = audited.skeleton
+    values, usable = extremes(audited.points_px, skeleton), audited.right & ~audited.doubted
     injections = [injection for injection in INJECTIONS if injection.title in MISTAKES]
     made = {each.title: each.make(clean, np.random.default_rng(seed)) for each in injections}
     severity, other = np.zeros(part.size), np.zeros(part.size, dtype=np.bool_)
@@ -87,12 +89,16 @@ def judge(audited: AuditedSet, clean: CleanSet, seed: int) -> tuple[Floats, Bool
     apart = [n for n, rule in enumerate(RULES) if rule.code != "A301"]
     for number in range(PARTS):
         limits, rows = limits_from(values, part != number, usable), part == number
-        found = check_anatomy(audited.points_px[rows], AP, image_size_px=audited.size_px[rows], limits=limits)
+        found = check_anatomy(
+            audited.points_px[rows], skeleton, image_size_px=audited.size_px[rows], limits=limits
+        )
         severity[rows], other[rows] = found.image_severity(), found.fired()[:, apart].any(axis=1)
         some = rows[audited.right]
         for each in injections:
             injected = Injected(made[each.title].points_px[some], made[each.title].changed[some])
-            found = check_anatomy(injected.points_px, AP, image_size_px=clean.size_px[some], limits=limits)
+            found = check_anatomy(
+                injected.points_px, skeleton, image_size_px=clean.size_px[some], limits=limits
+            )
             named[each.title][some] = named_by_rules(found, each, injected)
     return severity, other, named
 
@@ -118,8 +124,9 @@ def main() -> None:
     parser.add_argument("labels", type=Path, help="all annotations, JSON")
     parser.add_argument("known_errors", type=Path, help="the known errors among them, JSON")
     parser.add_argument("--seed", type=int, default=0, help="another split of the patients")
+    parser.add_argument("--whole", action="store_true", help="T1 to L5, not L1 to L5 alone")
     arguments = parser.parse_args()
-    files = arguments.labels, arguments.known_errors
+    files = arguments.labels, arguments.known_errors, WHOLE if arguments.whole else AP
     sys.stdout.write(report(read_set(*files), clean_aasce(*files), arguments.seed))
 
 

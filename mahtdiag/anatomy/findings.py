@@ -1,6 +1,6 @@
 """Is this spine possible? All rules over all images, from one array of keypoints to columns of findings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import measure_geometry
-from mahtdiag.anatomy.rule import ROUNDING, Fires, LimitSpec, Quantity, Rule
+from mahtdiag.anatomy.limit import ROUNDING, Fires, LimitSpec
+from mahtdiag.anatomy.rule import Quantity, Rule
 from mahtdiag.anatomy.rules import RULE_BY_CODE, Limits, select_rules
 from mahtdiag.anatomy.rules.points import A603
 from mahtdiag.schema.records import Finding
-from mahtdiag.schema.skeleton import Skeleton
+from mahtdiag.schema.skeleton import Region, Skeleton
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -27,7 +28,7 @@ class Findings:
     """All findings in `images` images, sorted by image, then in the order of the rules.
 
     Columns of length M: `key` (index into `broken`), `image` (row of the checked array), `level` (index into
-    the skeleton's `levels`), `value`, `limit`, `severity` (1 at the limit, growing by 1 for each distance
+    the skeleton's `places`), `value`, `limit`, `severity` (1 at the limit, growing by 1 for each distance
     from an ordinary spine to the limit), and `blame` `[M, K]`, which keypoints each blames. Every value is
     finite. `rules`: those that were checked.
     """
@@ -196,7 +197,7 @@ def check_anatomy(
     shape or limits of another projection.
     """
     points_px = np.asarray(points_px, dtype=np.float64)
-    limits = limits or Limits.of(skeleton.view)
+    limits = limits or Limits.of(skeleton)
     _check_arguments(points_px, skeleton, image_size_px, limits)
     rules = select_rules() if rules is None else tuple(rules)
     parts = [Findings.none(skeleton, 0, rules)]
@@ -234,8 +235,26 @@ def _check_some(
         geometry = measure_geometry(points_px, skeleton, image_size_px)
         measures = [measure for rule in rules for measure in rule.measure(geometry, limits.of_rule(rule))]
         present = ~geometry.missing
-        found = [_fired(measure, key_of[measure.key], present, limits, nothing) for measure in measures]
+        found = [
+            _fired(part, key_of[part.key], present, limits, nothing)
+            for measure in measures
+            for part in by_limit(measure, skeleton, nothing.broken)
+        ]
     return Findings.merge([nothing, *found])
+
+
+def by_limit(measure: Quantity, skeleton: Skeleton, limits: Iterable[LimitSpec]) -> Iterator[Quantity]:
+    """The values of one quantity by the limit that holds for them, whose key they get, from above.
+
+    A region has a limit of its own or that without a region; where there is neither, nothing is judged.
+    """
+    of = {limit.region: limit.key for limit in limits if limit.base == measure.key}
+    levels = measure.places.levels.tolist()
+    keys = [of.get(Region.of(skeleton.places[level]), of.get(None)) for level in levels]
+    for key in dict.fromkeys(keys):
+        if key is not None:
+            same = [other == key for other in keys]
+            yield replace(measure if all(same) else measure.rows(np.array(same)), key=key)
 
 
 def _beyond(values: Floats, fires: Fires, limit: float) -> Bools:
@@ -247,7 +266,10 @@ def _beyond(values: Floats, fires: Fires, limit: float) -> Bools:
 
 
 def _fired(measure: Quantity, key: int, present: Bools, limits: Limits, nothing: Findings) -> Findings:
-    """The values of one quantity that break its limit. `present` `[K, n]`: keypoints that are annotated."""
+    """The values of one quantity that break a limit, `broken[key]`.
+
+    `present` `[K, n]`: keypoints that are annotated.
+    """
     spec = nothing.broken[key]
     limit = limits.in_force(spec)
     row, image = np.nonzero(_beyond(measure.values, spec.fires, limit))
@@ -272,7 +294,9 @@ def finding_reason(finding: Finding, skeleton: Skeleton) -> str:
     """One finding in words: `L3 and L4: disc space 2.4 heights, usual 0.4: a level may be missing`."""
     rule = RULE_BY_CODE[finding.code]
     where = _blamed_names(finding, skeleton) if rule.names_points else finding.vertebra.replace("/", " and ")
-    return f"{where}: {rule.say(finding, limit_of(finding, skeleton))}"
+    # Sentences tell corners and endplates by where they would stand if all vertebrae had four corners.
+    places = tuple(skeleton.index_in_vertebrae[list(finding.keypoints)].tolist())
+    return f"{where}: {rule.say(replace(finding, keypoints=places), limit_of(finding, skeleton))}"
 
 
 def limit_of(finding: Finding, skeleton: Skeleton) -> LimitSpec:

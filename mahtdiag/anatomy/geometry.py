@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Skeleton
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -19,6 +19,9 @@ LARGEST_PX = 1e9
 
 SMALLEST = 1e-9
 """A length below this share of the spine's extent has no direction."""
+
+AROUND = 5
+"""Bodies, or gaps, that say what is usual at a place: from T1 to L5 bodies grow by half and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,14 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What the rules look at. V vertebrae, the first B of them with four corners, n images.
+    """What the rules look at. V vertebrae, B of them with four corners, n images.
 
-    `centres` `[V, n]`: mean of the corners; of a last endplate its middle. `endplates`: from the left to the
-    right end, `L1 upper`, `L1 lower`, …  `tilt_changes_deg` `[E−1, n]`: signed angle (−90…90) from each
-    endplate to the next. `heights`, `widths` `[B, n]` and `gaps`, `spacings` `[V−1, n]` share the unit of
-    `points`; `height` and `width` `[1, n]` are the image's medians. `axes` `[V, n]`: unit vectors down the
-    spine. `outside` `[K, n]`: distance beyond the image's edge, None where its size is unknown.
-    NaN wherever a keypoint needed is missing.
+    `centres` `[V, n]`: mean of the corners; of an endplate by itself its middle. `endplates`: from the left
+    to the right end, `L1 upper`, `L1 lower`, …  `tilt_changes_deg` `[E−1, n]`: signed angle (−90…90) from
+    each endplate to the next. `heights`, `widths` `[B, n]` and `gaps`, `spacings` `[V−1, n]` share the unit
+    of `points`; `height` and `width` `[V, n]` are the medians of the five bodies nearest to each vertebra, to
+    which lengths are relative. `axes` `[V, n]`: unit vectors down the spine. `outside` `[K, n]`: distance
+    beyond the image's edge, None where its size is unknown. NaN wherever a keypoint needed is missing.
     """
 
     skeleton: Skeleton
@@ -86,7 +89,40 @@ class Geometry:
 
     def corner(self, corner: int) -> Vectors:
         """One corner of the bodies, `[B, n]`."""
-        return self.points[slice(corner, self.skeleton.body_keypoints, CORNERS_PER_VERTEBRA)]
+        return self.points[self.skeleton.of_bodies][slice(corner, None, CORNERS_PER_VERTEBRA)]
+
+    @property
+    def between_bodies(self) -> slice:
+        """The pairs of neighbours that both have four corners, of all `V − 1`."""
+        first = endplates_above(self.skeleton)
+        return slice(first, first + len(self.skeleton.bodies) - 1)
+
+    def of_bodies(self, values: Floats) -> Floats:
+        """Values of all vertebrae `[V, n]`: those of bodies alone, `[B, n]`."""
+        first = endplates_above(self.skeleton)
+        return values[first : first + len(self.skeleton.bodies)]
+
+    def of_body_wedges(self, changes: Floats) -> Floats:
+        """Of `tilt_changes_deg` those within bodies, `[B, n]`."""
+        return changes[endplates_above(self.skeleton) :: 2]
+
+    def of_disc_wedges(self, changes: Floats) -> Floats:
+        """Of `tilt_changes_deg` those across discs, `[V−1, n]`."""
+        return changes[1 - endplates_above(self.skeleton) :: 2]
+
+    def of_pairs(self, values: Floats) -> Floats:
+        """The mean of those of two neighbours, `[V−1, n]`."""
+        mean: Floats = (values[:-1] + values[1:]) / 2
+        return mean
+
+    def of_keypoints(self, values: Floats) -> Floats:
+        """That of the vertebra of each keypoint, `[K, n]`."""
+        return values[self.skeleton.vertebra_index]
+
+
+def endplates_above(skeleton: Skeleton) -> int:
+    """How many endplates stand above the first body: 1 where the lower one of C2 comes first, else 0."""
+    return 0 if skeleton.first_endplate is None else 1
 
 
 def known_points(points_px: Floats) -> Floats:
@@ -109,11 +145,26 @@ def within_half_turn_deg(angle_deg: Floats) -> Floats:
 
 def median_of_rows(values: Floats) -> Floats:
     """Median over the rows that are not NaN, `[R, n]` to `[1, n]`; NaN where there is none."""
+    if not values.shape[0]:
+        return np.full((1, values.shape[1]), np.nan)
     ordered = np.sort(values, axis=0)
     count = np.isfinite(ordered).sum(axis=0, keepdims=True)
     low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=0)
     high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[0] - 1), axis=0)
     return (low + high) / 2
+
+
+def around(values: Floats) -> Floats:
+    """Median of the five rows nearest to each row, of all where there are no more, `[R, n]` to `[R, n]`.
+
+    Rows that are NaN are left out; NaN where there is no other.
+    """
+    rows = values.shape[0]
+    if not rows:
+        return values
+    last = max(rows - AROUND, 0)
+    medians = np.concatenate([median_of_rows(values[first : first + AROUND]) for first in range(last + 1)])
+    return medians[np.clip(np.arange(rows) - AROUND // 2, 0, last)]
 
 
 def _normalised(points_px: Floats) -> tuple[Vectors, Bools, Floats, Floats]:
@@ -129,12 +180,15 @@ def _normalised(points_px: Floats) -> tuple[Vectors, Bools, Floats, Floats]:
 
 def _centres(points: Vectors, skeleton: Skeleton) -> Vectors:
     """Centres `[V, n]`: the mean of the diagonals' middles, of one diagonal where the other is incomplete."""
-    four = points[slice(0, skeleton.body_keypoints)]
+    four = points[skeleton.of_bodies]
     falling = four[slice(UL, None, 4)].middle(four[slice(LR, None, 4)])
     rising = four[slice(UR, None, 4)].middle(four[slice(LL, None, 4)])
     both = falling.middle(rising)
     x = np.where(np.isnan(both.x), np.where(np.isnan(falling.x), rising.x, falling.x), both.x)
     y = np.where(np.isnan(both.y), np.where(np.isnan(falling.y), rising.y, falling.y), both.y)
+    if skeleton.first_endplate is not None:
+        first = points[slice(0, 1)].middle(points[slice(1, 2)])
+        x, y = np.concatenate([first.x, x]), np.concatenate([first.y, y])
     if skeleton.last_endplate is not None:
         last = points[slice(-2, -1)].middle(points[slice(-1, None)])
         x, y = np.concatenate([x, last.x]), np.concatenate([y, last.y])
@@ -183,10 +237,13 @@ def _tilt_changes_deg(endplates: Vectors) -> Floats:
     return np.degrees(np.arctan2(upper.cross(lower) * np.where(dot < 0, -1.0, 1.0), np.abs(dot)))
 
 
-def _gaps(steps: Vectors, left: Vectors, right: Vectors) -> Floats:
-    """Distance from lower to next upper endplate along the line of centres (pointing down), `[V−1, n]`."""
+def _gaps(steps: Vectors, left: Vectors, right: Vectors, above: int) -> Floats:
+    """Distance from lower to next upper endplate along the line of centres (pointing down), `[V−1, n]`.
+
+    `above`: how many endplates stand above the first body.
+    """
     middle = left.middle(right)
-    lower, upper = middle[slice(1, -1, 2)], middle[slice(2, None, 2)]
+    lower, upper = middle[slice(1 - above, -1, 2)], middle[slice(2 - above, None, 2)]
     along = steps.unit()
     return (upper - lower).dot(along) * np.where(along.y < 0, -1.0, 1.0)
 
@@ -204,13 +261,25 @@ def _outside(points: Vectors, shift: Floats, scale: Floats, size_px: Floats | No
 
 
 def _scales(heights: Floats, widths: Floats) -> tuple[Floats, Floats]:
-    """Median height and width `[1, n]`; the other, or the points' extent (1), stands in where unknown."""
-    height = median_of_rows(np.where(heights > SMALLEST, heights, np.nan))
-    width = median_of_rows(np.where(widths > SMALLEST, widths, np.nan))
+    """Median height and width around each body `[B, n]`; where unknown that of the image, then the other,
+    then the points' extent (1) stands in.
+    """
+    height, width = (_around_or_all(np.where(sizes > SMALLEST, sizes, np.nan)) for sizes in (heights, widths))
     height, width = np.where(np.isnan(height), width, height), np.where(np.isnan(width), height, width)
     # A millionth of the extent at least: values stay finite however degenerate the outlines are.
     height, width = np.maximum(height, 1e-6), np.maximum(width, 1e-6)
     return np.where(np.isnan(height), 1.0, height), np.where(np.isnan(width), 1.0, width)
+
+
+def _around_or_all(sizes: Floats) -> Floats:
+    nearby = around(sizes)
+    return nearby if len(sizes) <= AROUND else np.where(np.isnan(nearby), median_of_rows(sizes), nearby)
+
+
+def _at_vertebrae(sizes: Floats, skeleton: Skeleton) -> Floats:
+    """Sizes of bodies `[B, n]` at all vertebrae `[V, n]`: an endplate by itself has its neighbour's."""
+    ends = (slice(0, endplates_above(skeleton)), slice(-1, None) if skeleton.last_endplate else slice(0, 0))
+    return np.concatenate([sizes[ends[0]], sizes, sizes[ends[1]]])
 
 
 def measure_geometry(points_px: Floats, skeleton: Skeleton, image_size_px: Floats | None) -> Geometry:
@@ -220,8 +289,9 @@ def measure_geometry(points_px: Floats, skeleton: Skeleton, image_size_px: Float
     steps = centres[slice(1, None)] - centres[slice(None, -1)]
     left, right = points[slice(0, None, 2)], points[slice(1, None, 2)]
     endplates = right - left
-    lengths = endplates.length()[: 2 * len(skeleton.bodies)]
-    sides = points[slice(0, skeleton.body_keypoints)]
+    of_bodies = skeleton.of_bodies
+    lengths = endplates.length()[of_bodies.start // CORNERS_PER_ENDPLATE :][: 2 * len(skeleton.bodies)]
+    sides = points[of_bodies]
     left_side = (sides[slice(LL, None, 4)] - sides[slice(UL, None, 4)]).length()
     right_side = (sides[slice(LR, None, 4)] - sides[slice(UR, None, 4)]).length()
     heights, widths = (left_side + right_side) / 2, (lengths[0::2] + lengths[1::2]) / 2
@@ -235,10 +305,10 @@ def measure_geometry(points_px: Floats, skeleton: Skeleton, image_size_px: Float
         tilt_changes_deg=_tilt_changes_deg(endplates),
         heights=heights,
         widths=widths,
-        height=height,
-        width=width,
+        height=_at_vertebrae(height, skeleton),
+        width=_at_vertebrae(width, skeleton),
         spacings=steps.length(),
-        gaps=_gaps(steps, left, right),
+        gaps=_gaps(steps, left, right, endplates_above(skeleton)),
         axes=_axes(steps, centres.x.shape[0]),
         outside=_outside(points, shift, scale, image_size_px),
     )

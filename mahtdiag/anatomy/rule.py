@@ -1,16 +1,16 @@
 """What an anatomical rule is: its limits, what it measures, how it puts a finding in words and pictures."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
-from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.geometry import Bools, Floats, Geometry
+from mahtdiag.anatomy.geometry import Bools, Floats, Geometry, endplates_above
+from mahtdiag.anatomy.limit import ROUNDING, Fires, LimitSpec
 from mahtdiag.schema.records import Finding, RuleGroup
-from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, CORNERS_PER_VERTEBRA, Skeleton, View
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, CORNERS_PER_VERTEBRA, Region, Skeleton
 
 Points = NDArray[np.float64]
 
@@ -87,9 +87,17 @@ class Spine:
         ends = self.points[first : first + CORNERS_PER_ENDPLATE]
         return ends if len(ends) == CORNERS_PER_ENDPLATE else np.full((2, 2), np.nan)
 
+    def upper(self, vertebra: int) -> int:
+        """Number of the upper endplate of a vertebra, of the only one that it has."""
+        return max(2 * vertebra - endplates_above(self.skeleton), 0)
+
+    def lower(self, vertebra: int) -> int:
+        """Number of the lower endplate of a vertebra."""
+        return 2 * vertebra + 1 - endplates_above(self.skeleton)
+
     def corners(self, vertebra: int) -> Points:
-        """The corners in file order, `[4, 2]`; of a last endplate the two that there are."""
-        return self.points[CORNERS_PER_VERTEBRA * vertebra :][:CORNERS_PER_VERTEBRA]
+        """The corners in file order, `[4, 2]`; of an endplate by itself the two that there are."""
+        return np.asarray(self.points[self.skeleton.vertebra_index == vertebra], dtype=np.float64)
 
     def centre(self, vertebra: int) -> Points:
         """Middle of the corners that are known, `[2]`."""
@@ -150,27 +158,6 @@ def cross(one: Points, other: Points) -> float:
     return float(one[0] * other[1] - one[1] * other[0])
 
 
-BY_DEFINITION = "Follows from what the keypoints mean; no clean real annotation breaks it."
-"""Origin of a limit that nothing but a contradiction breaks."""
-
-AASCE = (
-    "Beyond the most extreme value of L1–L5 in clean real AP radiographs (AASCE 2019, 2,150 vertebrae of 430 "
-    "images)."
-)
-
-READERS = (
-    "Two readers of one radiograph differ by about 7 % of the vertebra spacing, 0.1 heights, per keypoint "
-    "(AASCE 2019, images labelled twice)."
-)
-
-L5_BODY = (
-    "L5 is 30.3 mm high in front, 26.3 mm behind and 35.5 mm deep (means of 196 people; Cook and Baker, Int "
-    "J Spine Surg 15:1072, 2021): wedged by 6°, and 1.25 times as deep as high."
-)
-
-ROUNDING = 1e-9
-"""Values that differ by less than this share are the same."""
-
 END_STRENGTH = 0.75
 """What a value at the end of the spine counts against its neighbours' in `peaks`.
 
@@ -179,66 +166,11 @@ end's.
 """
 
 
-class Fires(StrEnum):
-    """On which side of its limit a value fires."""
-
-    ABOVE = "above"
-    BELOW = "below"
-    AT_OR_BELOW = "at or below"
-
-
-@dataclass(frozen=True, slots=True)
-class LimitSpec:
-    """One limit of a rule.
-
-    `key` names it in settings (`A201`, `A301-min`); `typical` is the value of an ordinary spine: severity
-    counts the excess over the limit in units of |limit − typical|. `possible`: the values that the measured
-    quantity can have. `last`: it is for what a last endplate adds to the spine, S1 and the disc above it.
-    """
-
-    key: str
-    unit: str
-    fires: Fires
-    ap: float
-    la: float
-    typical: float
-    origin: str
-    possible: tuple[float, float] = (-inf, inf)
-    last: bool = False
-
-    def default(self, view: View) -> float:
-        """The limit used where nothing else is set."""
-        return self.la if view is View.LA else self.ap
-
-    @property
-    def by_definition(self) -> bool:
-        """Whether what breaks it contradicts what the keypoints mean."""
-        return self.origin == BY_DEFINITION
-
-    def problem_of(self, value: float) -> str | None:
-        """Why a limit makes no sense, the measured value being always or never beyond it; None if it does."""
-        least, most = self.possible
-        if self.fires is Fires.ABOVE:
-            always, never = value < least, value >= most
-        else:
-            always, never = value > most, value < least or (self.fires is Fires.BELOW and value == least)
-        # Half of a band is switched off by its end.
-        if (never and value == least and self.key.endswith("-min")) or not (always or never):
-            return None
-        bounds = f"is never below {least:g}" if most == inf else f"lies between {least:g} and {most:g}"
-        remedy = "" if always else "; ignore leaves a rule out"
-        return f"{'always' if always else 'never'} fires: what it limits {bounds}{remedy}"
-
-    def spread(self, view: View) -> float:
-        """Distance from an ordinary value to the default limit: the unit of severity."""
-        return abs(self.default(view) - self.typical)
-
-
 @dataclass(frozen=True, slots=True)
 class Places:
     """What the rows of a quantity stand for.
 
-    `levels` `[R]`: index into the skeleton's `levels`; `members` `[R, K]`: the keypoints of each.
+    `levels` `[R]`: index into the skeleton's `places`; `members` `[R, K]`: the keypoints of each.
     """
 
     levels: NDArray[np.int64]
@@ -256,7 +188,8 @@ class Places:
     @staticmethod
     def bodies(skeleton: Skeleton) -> "Places":
         """The vertebrae with four corners."""
-        return Places.vertebrae(skeleton)[slice(0, len(skeleton.bodies))]
+        first = endplates_above(skeleton)
+        return Places.vertebrae(skeleton)[slice(first, first + len(skeleton.bodies))]
 
     @staticmethod
     def pairs(skeleton: Skeleton) -> "Places":
@@ -270,8 +203,9 @@ class Places:
         """Neighbouring vertebrae, with the keypoints of the two endplates that face each other."""
         count = len(skeleton.vertebrae)
         upper = np.arange(count - 1)
-        # An endplate is facing the disc below its vertebra where its number is odd, above it where even.
-        disc = (np.arange(skeleton.keypoints) // CORNERS_PER_ENDPLATE + 1) // 2 - 1
+        # Counted from the first body, an endplate faces the disc below its vertebra where its number is odd.
+        number = np.arange(skeleton.keypoints) // CORNERS_PER_ENDPLATE + endplates_above(skeleton)
+        disc = (number + 1) // 2 - 1
         return Places(count + upper, disc == upper[:, None])
 
     @staticmethod
@@ -279,12 +213,12 @@ class Places:
         """All endplates, under the name of their vertebra."""
         numbers = np.arange(skeleton.endplates)
         members = np.arange(skeleton.keypoints) // CORNERS_PER_ENDPLATE == numbers[:, None]
-        return Places(numbers // 2, members)
+        return Places(skeleton.vertebra_index[::CORNERS_PER_ENDPLATE], members)
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One quantity, to be held against the limit `key`.
+    """One quantity, to be held against the limit `key`, or against that of the region of each place.
 
     `values` `[R, n]`, NaN where it cannot be measured; `places`: what the rows stand for, and whom a finding
     blames; of these keypoints those alone that are annotated, or that `points` `[K, n]` names.
@@ -294,6 +228,11 @@ class Quantity:
     values: Floats
     places: Places
     points: Bools | None = None
+
+    def rows(self, chosen: Bools) -> "Quantity":
+        """The values at some of its places alone."""
+        places = Places(self.places.levels[chosen], self.places.members[chosen])
+        return replace(self, values=self.values[chosen], places=places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +277,8 @@ class Rule:
         """The limit that a finding breaks: in its unit, of its place, on its side."""
         at_last = finding.vertebra.rpartition("/")[-1] == skeleton.last_endplate
         limits = [limit for limit in self.limits if limit.unit == finding.unit]
+        for region in (Region.of(finding.vertebra), None):
+            limits = [limit for limit in limits if limit.region is region] or limits
         limits = [limit for limit in limits if limit.last and at_last] or limits
         for limit in limits:
             if (limit.fires is Fires.ABOVE) == (finding.value > finding.limit):
@@ -347,7 +288,7 @@ class Rule:
 
 def first_keypoints(skeleton: Skeleton) -> list[int]:
     """Index of the first keypoint of each vertebra: where `reduceat` begins a new one."""
-    return list(range(0, skeleton.keypoints, CORNERS_PER_VERTEBRA))
+    return [0, *(np.flatnonzero(np.diff(skeleton.vertebra_index)) + 1).tolist()]
 
 
 def peaks(values: Floats, step: int, strengths: Floats | None = None) -> Floats:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mahtdiag.anatomy.rule import LimitSpec
+from mahtdiag.anatomy.limit import LimitSpec
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.gates import LONGEST_SHOWN, read_gates
 from mahtdiag.config.gates import SECTION as GATES
@@ -215,8 +215,11 @@ def _aligned(setting: str, meaning: str) -> str:
 def _limits(project: ProjectFile) -> Iterator[str]:
     yield from ("", "[anatomy.limits]")
     given = project.settings.get("anatomy.limits", {})
+    regions = project.view.skeleton.regions
     for rule in RULES:
         for limit in rule.limits:
+            if limit.key not in given and not (limit.region is None or limit.region in regions):
+                continue
             default = limit.default(project.view)
             meaning = f"{limit.unit}, {limit.fires}: {rule.title}{_other_view(limit, project.view)}"
             is_set = limit.key in given

@@ -163,7 +163,7 @@ class _Bodies:
 class AnatomicalStructureLoss(Loss):
     """λ_order·order + λ_parallel·parallel + λ_ratio·ratio, on one set of coordinates.
 
-    - order: mean over consecutive vertebrae (with S1 in LA) of max(0, −(y[v+1] − y[v])), y of the centres;
+    - order: mean over consecutive vertebrae (with C2 and S1) of max(0, −(y[v+1] − y[v])), y of the centres;
     - parallel: mean over the bodies of 1 − |û·l̂|, û and l̂ the upper and lower edge over (its length + 1e-6);
     - ratio: band + ½·consistency, with r = width/(height + 1e-6): band = mean of max(0, r−4) + max(0, 0.5−r),
       consistency = mean over neighbours of |width difference|/(mean width + 1e-6), plus the same of heights.
@@ -210,8 +210,13 @@ class AnatomicalStructureLoss(Loss):
 
     def _order(self, coords: Tensor, present: Tensor, bodies: _Bodies) -> tuple[Tensor, Tensor]:
         y, complete = bodies.corners[..., 1].mean(-1), bodies.complete
+        of_bodies = self.skeleton.of_bodies
+        if self.skeleton.first_endplate is not None:
+            first = slice(0, of_bodies.start)
+            y = torch.cat([coords[:, first, 1].mean(-1, keepdim=True), y], 1)
+            complete = torch.cat([present[:, first].all(-1, keepdim=True), complete], 1)
         if self.skeleton.last_endplate is not None:
-            last = slice(self.skeleton.body_keypoints, None)
+            last = slice(of_bodies.stop, None)
             y = torch.cat([y, coords[:, last, 1].mean(-1, keepdim=True)], 1)
             complete = torch.cat([complete, present[:, last].all(-1, keepdim=True)], 1)
         known = complete[:, 1:] & complete[:, :-1]
@@ -220,8 +225,8 @@ class AnatomicalStructureLoss(Loss):
 
 def _bodies(coords: Tensor, present: Tensor, skeleton: Skeleton) -> _Bodies:
     shape = (len(coords), len(skeleton.bodies), CORNERS_PER_VERTEBRA)
-    complete = present[:, : skeleton.body_keypoints].reshape(shape).all(-1)
-    corners = coords[:, : skeleton.body_keypoints].reshape(*shape, 2)
+    complete = present[:, skeleton.of_bodies].reshape(shape).all(-1)
+    corners = coords[:, skeleton.of_bodies].reshape(*shape, 2)
     return _Bodies(torch.where(complete[..., None, None], corners, 0.0), complete)
 
 

@@ -3,15 +3,25 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.schema.skeleton import AP, CORNERS_PER_VERTEBRA, LA, LUMBAR, Skeleton, View
+from mahtdiag.schema.skeleton import AP, CORNERS_PER_VERTEBRA, LA, Levels, Skeleton, View
 
 Floats = NDArray[np.float64]
 
-THORACIC = tuple(f"T{n}" for n in range(1, 13))
-T1_TO_L5 = Skeleton("T1-L5", View.AP, (*THORACIC, *LUMBAR))
-T1_TO_S1 = Skeleton("T1-S1", View.LA, (*THORACIC, *LUMBAR), "S1")
-ANY_SKELETON = (AP, LA, T1_TO_L5, T1_TO_S1)
-"""Those that the product knows, and two made up of the whole spine."""
+T1_TO_L5 = Skeleton.of(View.AP, Levels("T1", "L5"))
+T1_TO_S1 = Skeleton.of(View.LA, Levels("T1", "S1"))
+CERVICAL_LA = Skeleton.of(View.LA, Levels("C2", "C7"))
+C2_TO_L5 = Skeleton.of(View.AP, Levels("C2", "L5"))
+C2_TO_S1 = Skeleton.of(View.LA, Levels("C2", "S1"))
+ANY_SKELETON = (AP, LA, T1_TO_L5, T1_TO_S1, CERVICAL_LA, C2_TO_L5, C2_TO_S1)
+"""The usual two, those of 68 and 70 keypoints, and three that an endplate begins: 22, 90 and 92."""
+SHORT = tuple(
+    Skeleton.of(view, Levels(*ends))
+    for view, ends in (
+        (View.AP, ("L5", "L5")), (View.LA, ("L5", "S1")), (View.LA, ("C2", "C3")), (View.AP, ("T12", "L1")),
+        (View.AP, ("L3", "L5")), (View.LA, ("L3", "S1")), (View.LA, ("C2", "C4")),
+    )
+)  # fmt: skip
+"""Runs that lack neighbours for some of what is measured."""
 
 WIDTH, HEIGHT, GAP, LEFT, TOP = 90.0, 50.0, 22.0, 400.0, 100.0
 IMAGE_SIZE = (1000.0, 1000.0)
@@ -21,6 +31,8 @@ def straight_spine(of: Skeleton | View) -> Floats:
     """`[K, 2]`: equal rectangles one below the other; every coordinate is a whole number."""
     skeleton = of.skeleton if isinstance(of, View) else of
     points = []
+    if skeleton.first_endplate is not None:
+        points += [(LEFT, TOP - GAP), (LEFT + WIDTH, TOP - GAP)]
     for vertebra in range(len(skeleton.bodies)):
         top = TOP + vertebra * (HEIGHT + GAP)
         points += [(LEFT, top), (LEFT + WIDTH, top), (LEFT, top + HEIGHT), (LEFT + WIDTH, top + HEIGHT)]

@@ -152,9 +152,9 @@ def test_a_vertebra_without_keypoints_takes_its_findings_with_it(
     skeleton, points = spines
     before = check_anatomy(points, skeleton, image_size_px=None)
     without = points.copy()
-    without[:, 4 * vertebra : 4 * vertebra + 4] = np.nan
+    name = skeleton.bodies[vertebra]
+    without[:, skeleton.keypoints_of(name)] = np.nan
     after = check_anatomy(without, skeleton, image_size_px=None)
-    name = skeleton.vertebrae[vertebra]
 
     def angles(found: Findings) -> list[tuple[int, str, float]]:
         return [

@@ -8,10 +8,11 @@ import pytest
 from mahtdiag.anatomy.findings import Findings, check_anatomy
 from mahtdiag.anatomy.rules import RULES, Limits, select_rules
 from mahtdiag.schema.records import Finding
-from mahtdiag.schema.skeleton import AP, LA, Skeleton, View
+from mahtdiag.schema.skeleton import AP, LA, LUMBAR, Skeleton, View
 
 from .spines import (
     ANY_SKELETON,
+    C2_TO_S1,
     GAP,
     HEIGHT,
     T1_TO_S1,
@@ -23,6 +24,17 @@ from .spines import (
 )
 
 L3 = slice(8, 12)
+
+
+def first_of(skeleton: Skeleton) -> int:
+    """Index of the first keypoint of the last five bodies."""
+    return skeleton.first_body_keypoint + skeleton.body_keypoints - AP.keypoints
+
+
+def here(level: str, skeleton: Skeleton) -> str:
+    """A lumbar level, or where the skeleton has it among its last five bodies."""
+    own = dict(zip(LUMBAR, skeleton.bodies[-5:], strict=True))
+    return "/".join(own[name] for name in level.split("/"))
 
 
 def check(points: Floats, skeleton: Skeleton = AP) -> Findings:
@@ -116,10 +128,12 @@ CASES = [
 def test_a_mistake_is_found_under_its_name(
     code: str, change: Callable[[Floats], None], level: str, blamed: tuple[int, ...], skeleton: Skeleton
 ) -> None:
-    points, first = straight_spine(skeleton), skeleton.body_keypoints - AP.keypoints
+    points, first = straight_spine(skeleton), first_of(skeleton)
     change(points[first:])
     found = of_code(points, code, skeleton)
-    assert (level, tuple(first + k for k in blamed)) in [(f.vertebra, f.keypoints) for f in found]
+    assert (here(level, skeleton), tuple(first + k for k in blamed)) in [
+        (f.vertebra, f.keypoints) for f in found
+    ]
     assert all(f.severity >= 1 and f.unit and np.isfinite(f.value) for f in found)
 
 
@@ -150,10 +164,10 @@ LAST_BODY = [
 def test_the_last_corner_of_the_last_body_is_blamed(
     code: str, change: Callable[[Floats], None], level: str, skeleton: Skeleton
 ) -> None:
-    """Keypoint 67 of the whole spine, which a mask of 64 bits has no room for."""
-    points, last = straight_spine(skeleton), skeleton.body_keypoints - 1
+    """Keypoints 67 and 89 of whole spines, which a mask of 64 bits has no room for."""
+    points, last = straight_spine(skeleton), skeleton.of_bodies.stop - 1
     change(points[last - 7 :])
-    findings = [f for f in of_code(points, code, skeleton) if f.vertebra == level]
+    findings = [f for f in of_code(points, code, skeleton) if f.vertebra == here(level, skeleton)]
     assert last in {k for f in findings for k in f.keypoints}
     found = check(points, skeleton)
     assert found.blame.shape == (len(found), skeleton.keypoints)
@@ -177,7 +191,7 @@ def test_the_last_corner_of_the_last_body_is_blamed(
         ("A603", move(21, 0, np.inf), "S1"),
     ],
 )
-@pytest.mark.parametrize("skeleton", [LA, T1_TO_S1])
+@pytest.mark.parametrize("skeleton", [LA, T1_TO_S1, C2_TO_S1])
 def test_the_sacrum_counts_as_half_a_vertebra(
     code: str, change: Callable[[Floats], None], level: str, skeleton: Skeleton
 ) -> None:
@@ -231,7 +245,7 @@ def test_severity_grows_with_the_excess(skeleton: Skeleton) -> None:
     by_angle = []
     for angle in (35, 45, 55, 65):
         points = straight_spine(skeleton)
-        rotate_endplate(8, angle)(points)
+        rotate_endplate(first_of(skeleton) + 8, angle)(points)
         (finding,) = of_code(points, "A201", skeleton)
         by_angle.append((finding.severity, check(points, skeleton).image_severity()[0]))
     assert by_angle == sorted(by_angle)
@@ -309,7 +323,7 @@ def test_the_corner_that_is_off_is_blamed_and_not_the_one_next_to_it(
     keypoint: int, steps: tuple[float, float], skeleton: Skeleton
 ) -> None:
     points = straight_spine(skeleton)
-    for own in {keypoint, keypoint + skeleton.body_keypoints - AP.keypoints}:
+    for own in {keypoint, keypoint + first_of(skeleton)}:
         moved = points.copy()
         moved[own] += np.array(steps) * HEIGHT
         found = check(moved, skeleton).of_image(0)
@@ -322,7 +336,7 @@ def test_the_corner_that_is_off_is_blamed_and_not_the_one_next_to_it(
 def test_the_endplate_that_is_tilted_is_blamed_and_not_the_one_next_to_it(
     endplate: int, degrees: float, skeleton: Skeleton
 ) -> None:
-    for left in {2 * endplate, 2 * endplate + skeleton.body_keypoints - AP.keypoints}:
+    for left in {2 * endplate, 2 * endplate + first_of(skeleton)}:
         points = straight_spine(skeleton)
         rotate_endplate(left, degrees)(points)
         blamed = {f.keypoints for f in check(points, skeleton).of_image(0) if f.code == "A203"}

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.findings import check_anatomy, finding_reason, grouped, image_reason, limit_of
-from mahtdiag.anatomy.rule import Fires, LimitSpec, amount
+from mahtdiag.anatomy.limit import Fires, LimitSpec
+from mahtdiag.anatomy.rule import amount
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.schema.records import Finding
-from mahtdiag.schema.skeleton import AP, LA, Skeleton, View
+from mahtdiag.schema.skeleton import AP, LA, Region, Skeleton, View
 
-from .spines import ANY_SKELETON, IMAGE_SIZE, natural_spines
+from .spines import ANY_SKELETON, C2_TO_S1, IMAGE_SIZE, natural_spines
 
 
 def finding(key: str, value: float, vertebra: str, *keypoints: int, severity: float = 2.0) -> Finding:
@@ -66,15 +67,23 @@ def test_the_words(found: Finding, words: str) -> None:
 @pytest.mark.parametrize("key", list(LIMIT_BY_KEY))
 def test_every_limit_has_words_with_its_value(key: str) -> None:
     limit = LIMIT_BY_KEY[key]
-    vertebra = (
-        "L5/S1" if key == "A202-S1" else "S1" if key == "A203-S1" else "L1/L2" if key[:4] in PAIRS else "L2"
-    )
+    skeleton = LA if limit.region is None else C2_TO_S1
+    vertebra = {"A202-S1": "L5/S1", "A203-S1": "S1"}.get(key) or place_of(limit)
     found = finding(key, beyond(limit), vertebra, 4)
-    assert limit_of(found, LA) is limit
-    reason = finding_reason(found, LA)
+    assert limit_of(found, skeleton) is limit
+    reason = finding_reason(found, skeleton)
     assert reason.startswith(vertebra.replace("/", " and "))
     if key != "A603":
         assert any(word[0].isdigit() for word in reason.split(": ", 1)[1].replace("−", "").split())
+
+
+def place_of(limit: LimitSpec) -> str:
+    """A place that a limit holds at."""
+    above, below = {Region.CERVICAL: ("C3", "C4"), Region.THORACIC: ("T12", "L1")}.get(
+        limit.region or Region.LUMBAR, ("L1", "L2")
+    )
+    in_pairs = limit.key[:4] in PAIRS and limit.base != "A501-share"
+    return f"{above}/{below}" if in_pairs else above
 
 
 PAIRS = ("A101", "A102", "A202", "A302", "A501")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY
+from mahtdiag.anatomy.rules import limits_for
 from mahtdiag.config import option_keys
 from mahtdiag.config.option_keys import OptionKey
 from mahtdiag.config.project_file import ProjectFile, file_text, parse_settings, toml_value
@@ -96,7 +96,7 @@ def test_every_comment_can_be_opened(view: View) -> None:
     settings = read(opened(file_text(ProjectFile(("header",), gates=GATES, view=view))))
     for name, keys in KEYS.items():
         assert all(getattr(getattr(settings, name), key.name) is not None for key in keys)
-    assert settings.anatomy.limits == {key: spec.default(view) for key, spec in LIMIT_BY_KEY.items()}
+    assert settings.anatomy.limits == {spec.key: spec.default(view) for spec in limits_for(view.skeleton)}
     assert len(settings.gates.limits) == 4
     assert settings.gates.baseline is not None
 

@@ -17,7 +17,7 @@ from handbook.concepts import ORDER, UNITS, anchor, explained_at, named, names_i
 from handbook.pictures.picture import Picture
 from handbook.pictures.registry import FOLDER, PICTURES
 from handbook.quoted import QUOTED, Words, percent
-from mahtdiag.anatomy.rule import BY_DEFINITION, READERS
+from mahtdiag.anatomy.limit import BY_DEFINITION, READERS
 from mahtdiag.anatomy.rules import RULES
 from mahtdiag.diagnosis.metrics.registry import OPEN, known_metrics
 from mahtdiag.schema.choices import LOSS_WEIGHTS

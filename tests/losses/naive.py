@@ -107,14 +107,19 @@ def _distance(a: Array, b: Array) -> float:
     return math.hypot(float(a[0] - b[0]), float(a[1] - b[1]))
 
 
-def anatomical(points: Array) -> dict[str, float]:
-    """order, parallel and ratio of one image's `[K, 2]`; an incomplete vertebra enters nothing."""
-    bodies: list[Array] = [points[4 * v : 4 * v + 4] for v in range(len(points) // 4)]
-    levels = [*bodies, points[-2:]] if len(points) % 4 else bodies
+def anatomical(points: Array, above: int = 0) -> dict[str, float]:
+    """order, parallel and ratio of one image's `[K, 2]`; an incomplete vertebra enters nothing.
+
+    `above`: keypoints of an endplate before the first body.
+    """
+    first, rest = points[:above], points[above:]
+    bodies: list[Array] = [rest[4 * v : 4 * v + 4] for v in range(len(rest) // 4)]
+    levels = [*bodies, rest[-2:]] if len(rest) % 4 else bodies
+    levels = [first, *levels] if above else levels
     order, parallel, band, widths, heights = [], [], [], {}, {}
-    for above, below in pairwise(levels):
-        if not np.isnan(above).any() and not np.isnan(below).any():
-            order.append(max(0.0, -float(below[:, 1].mean() - above[:, 1].mean())))
+    for upper, lower in pairwise(levels):
+        if not np.isnan(upper).any() and not np.isnan(lower).any():
+            order.append(max(0.0, -float(lower[:, 1].mean() - upper[:, 1].mean())))
     for v, (ul, ur, ll, lr) in enumerate(bodies):
         if np.isnan(bodies[v]).any():
             continue

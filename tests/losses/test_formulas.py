@@ -135,7 +135,7 @@ def test_uncertainty(
 def test_anatomical(skeleton: Skeleton, data: st.DataObject) -> None:
     k = skeleton.keypoints
     points = data.draw(arrays(np.float64, (2, k, 2), elements=places)) + data.draw(missing(k))[..., None]
-    expected = [naive.anatomical(image) for image in points]
+    expected = [naive.anatomical(image, skeleton.first_body_keypoint) for image in points]
     parts = AnatomicalStructureLoss(view=skeleton, reduction="none")(torch.from_numpy(points))
     for name in ("order", "parallel", "ratio"):
         agree(parts[name], [image[name] for image in expected], 1e-9)

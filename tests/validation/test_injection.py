@@ -17,7 +17,7 @@ def clean_set(view: View, count: int = 12) -> CleanSet:
     points = natural_spines(view, count)
     above = points[:, :4] - [0.0, HEIGHT + GAP]
     names = tuple(f"{n}.jpg" for n in range(count))
-    return CleanSet("ruler", view, points, sizes_for(points), above, names)
+    return CleanSet("ruler", view.skeleton, points, sizes_for(points), above, names)
 
 
 def by_title(title: str) -> Injection:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.findings import check_anatomy
-from mahtdiag.anatomy.rule import Fires
+from mahtdiag.anatomy.limit import Fires
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, Limits
 from mahtdiag.schema.skeleton import AP, View
 from tests.anatomy.spines import GAP, HEIGHT, natural_spines, sizes_for
@@ -67,7 +67,7 @@ def test_the_table() -> None:
     audited = spines()
     points, size = audited.points_px[audited.right], audited.size_px[audited.right]
     names = tuple(str(n) for n in np.flatnonzero(audited.right))
-    clean = CleanSet("ruler", View.AP, points, size, points[:, :4] - [0.0, HEIGHT + GAP], names)
+    clean = CleanSet("ruler", AP, points, size, points[:, :4] - [0.0, HEIGHT + GAP], names)
     lines = report(audited, clean).splitlines()
     assert lines[0] == "limits from the other 9 of 10 parts of 20 patients"
     assert lines[1].startswith("wrong labels found:     2/2 = 100.0 %")
@@ -84,7 +84,7 @@ def test_an_outlying_patient_is_judged_by_the_others() -> None:
     values = extremes(odd)["A203"]
     points, size = odd[audited.right], audited.size_px[audited.right]
     names = tuple(str(n) for n in np.flatnonzero(audited.right))
-    clean = CleanSet("ruler", View.AP, points, size, points[:, :4] - [0.0, HEIGHT + GAP], names)
+    clean = CleanSet("ruler", AP, points, size, points[:, :4] - [0.0, HEIGHT + GAP], names)
     flagged = report(outlying, clean).splitlines()[2]
     assert values[4:6].max() < ALL["A203"]
     assert int(flagged.split()[3].split("/")[0]) >= 2

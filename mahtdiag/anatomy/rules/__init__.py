@@ -5,12 +5,23 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
 
-from mahtdiag.anatomy.rule import LimitSpec, Rule
+from mahtdiag.anatomy.limit import LimitSpec
+from mahtdiag.anatomy.rule import Rule
 from mahtdiag.anatomy.rules import likeness, ordering, points, shape
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View
 
-__all__ = ("LIMIT_BY_KEY", "RULES", "RULE_BY_CODE", "Limits", "Rule", "get_rule", "nearest", "select_rules")
+__all__ = (
+    "LIMIT_BY_KEY",
+    "RULES",
+    "RULE_BY_CODE",
+    "Limits",
+    "Rule",
+    "get_rule",
+    "limits_for",
+    "nearest",
+    "select_rules",
+)
 
 FILES = (ordering, likeness, shape, points)
 RULES: tuple[Rule, ...] = tuple(
@@ -24,6 +35,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean X?` with the known word closest to `word`, or all known ones."""
     words = list(known)
     longer = [name for name in words if word and name.startswith(word.upper())]
+    # Limits of regions are known by those that they stand beside.
+    longer = [name for name in longer if not any(name.startswith(f"{other}-") for other in longer)]
     matches = longer or get_close_matches(word.upper(), words, n=1, cutoff=0.4)
     return f" Did you mean {' or '.join(matches)}?" if matches else f" Known are {', '.join(words)}."
 
@@ -63,6 +76,12 @@ def get_rule(code: str) -> Rule:
     return rule
 
 
+def limits_for(skeleton: Skeleton, rules: Iterable[Rule] | None = None) -> tuple[LimitSpec, ...]:
+    """The limits of rules (None: of all) but those of regions in which it has no vertebra."""
+    limits = (limit for rule in (RULES if rules is None else rules) for limit in rule.limits)
+    return tuple(limit for limit in limits if limit.region is None or limit.region in skeleton.regions)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Limits of one view, by key (`A201`, `A301-min`). Made by `Limits.of`, which fills in the defaults."""
@@ -71,8 +90,8 @@ class Limits:
     values: Mapping[str, float]
 
     @staticmethod
-    def of(view: View, overrides: Mapping[str, float] | None = None) -> "Limits":
-        """The defaults of a view with some limits replaced.
+    def of(skeleton: Skeleton | View, overrides: Mapping[str, float] | None = None) -> "Limits":
+        """The defaults of a skeleton, or of the usual one of a view, with some limits replaced.
 
         Raises UsageError for all unknown keys and all values that are not finite, at once.
         """
@@ -87,7 +106,9 @@ class Limits:
         ]
         if problems:
             raise UsageError(*problems)
-        return Limits(view, {key: spec.default(view) for key, spec in LIMIT_BY_KEY.items()} | changed)
+        skeleton = skeleton.skeleton if isinstance(skeleton, View) else skeleton
+        view = skeleton.view
+        return Limits(view, {spec.key: spec.default(view) for spec in limits_for(skeleton)} | changed)
 
     def __getitem__(self, key: str) -> float:
         return self.values[key]

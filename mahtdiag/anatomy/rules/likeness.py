@@ -6,14 +6,19 @@ from math import inf
 import numpy as np
 
 from mahtdiag.anatomy.geometry import SMALLEST, Floats, Geometry
-from mahtdiag.anatomy.rule import (
+from mahtdiag.anatomy.limit import (
     AASCE,
-    END_STRENGTH,
+    CERVICAL_CHOICE,
     L5_BODY,
+    LA_CHOICE,
     ROUNDING,
-    SHORTEST,
+    THORACIC_AP,
     Fires,
     LimitSpec,
+)
+from mahtdiag.anatomy.rule import (
+    END_STRENGTH,
+    SHORTEST,
     Places,
     Points,
     Quantity,
@@ -32,6 +37,7 @@ from mahtdiag.anatomy.rule import (
     way,
 )
 from mahtdiag.schema.records import Finding, RuleGroup
+from mahtdiag.schema.skeleton import Region
 
 _AASCE_TAIL = (
     "Beyond the 99.9th percentile of L1–L5 in clean real AP radiographs (21.0° within a vertebra, 23.0° "
@@ -67,16 +73,23 @@ _LEANING_LAST_PLATE = (
     f"{_LUMBOSACRAL} {_LORDOSIS} L4/L5 is thus wedged by about as much. The limit is a choice "
     "far beyond what the two differ by: in patients either disc may have collapsed."
 )
+_THORACIC = f"AP: {THORACIC_AP} {LA_CHOICE}"
+_THORACIC_BAND = (
+    "AP: the lower end as in the lumbar spine, the upper one beyond the most extreme value of T1–T12 in "
+    "clean real AP radiographs: T1 and T2 are seen so obliquely that they look flat (8.5 is their most "
+    f"extreme value, 4.8 that of T3–T12; AASCE 2019, 419 images). {LA_CHOICE}"
+)
+_CERVICAL_BAND = "A choice: the band of the lumbar spine; no set of cervical spines was at hand."
 
 
 def _wedge_of_bodies(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Angle between the two endplates of each vertebra, degrees."""
-    angle_deg = np.abs(geometry.tilt_changes_deg[0::2])
+    angle_deg = np.abs(geometry.of_body_wedges(geometry.tilt_changes_deg))
     return (Quantity("A201", angle_deg, Places.bodies(geometry.skeleton)),)
 
 
 def _angle_of_body(spine: Spine, finding: Finding) -> Sketch:
-    return _meeting(spine, 2 * spine.vertebra(finding))
+    return _meeting(spine, spine.upper(spine.vertebra(finding)))
 
 
 def _meeting(spine: Spine, upper: int) -> Sketch:
@@ -85,13 +98,19 @@ def _meeting(spine: Spine, upper: int) -> Sketch:
     return Sketch(Sign.ANGLE, ((Shape.MEETING, plates),), np.empty((0, 2)))
 
 
+_BODY = LimitSpec("A201", "°", Fires.ABOVE, 22.0, 32.0, 3.0, _WEDGED_BODY, possible=(0.0, 90.0))
+
 A201 = Rule(
     code="A201",
     group=RuleGroup.PARALLELISM,
     title="endplates of a vertebra not parallel",
     meaning="A body is nearly a rectangle: one of its endplates was placed at an angle, or a corner is off.",
     formula="angle between the lines through its upper and its lower endplate, 0–90°",
-    limits=(LimitSpec("A201", "°", Fires.ABOVE, 22.0, 32.0, 3.0, _WEDGED_BODY, possible=(0.0, 90.0)),),
+    limits=(
+        _BODY,
+        _BODY.within(Region.THORACIC, _THORACIC, ap=28.0),
+        _BODY.within(Region.CERVICAL, CERVICAL_CHOICE),
+    ),
     measure=_wedge_of_bodies,
     sentence="endplates {degrees} apart, usual {usual_degrees}: an endplate is tilted or a corner is off",
     sketch=_angle_of_body,
@@ -100,8 +119,8 @@ A201 = Rule(
 
 def _wedge_of_discs(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Angle between the endplates around each disc, degrees; above a last endplate it has its own limit."""
-    wedge_deg = np.abs(geometry.tilt_changes_deg[1::2])
-    inner = len(geometry.skeleton.bodies) - 1
+    wedge_deg = np.abs(geometry.of_disc_wedges(geometry.tilt_changes_deg))
+    inner = geometry.between_bodies.stop
     return _last_apart("A202", "A202-S1", wedge_deg, Places.discs(geometry.skeleton), inner)
 
 
@@ -113,8 +132,10 @@ def _last_apart(key: str, key_last: str, values: Floats, places: Places, inner: 
 
 
 def _angle_of_disc(spine: Spine, finding: Finding) -> Sketch:
-    return _meeting(spine, 2 * spine.vertebra(finding) + 1)
+    return _meeting(spine, spine.lower(spine.vertebra(finding)))
 
+
+_DISC = LimitSpec("A202", "°", Fires.ABOVE, 25.0, 35.0, 4.0, _WEDGED_DISC, possible=(0.0, 90.0))
 
 A202 = Rule(
     code="A202",
@@ -123,10 +144,12 @@ A202 = Rule(
     meaning="The endplates around a disc are nearly parallel: one of them was placed at an angle.",
     formula="angle between the lines through a lower endplate and the next upper endplate, 0–90°",
     limits=(
-        LimitSpec("A202", "°", Fires.ABOVE, 25.0, 35.0, 4.0, _WEDGED_DISC, possible=(0.0, 90.0)),
+        _DISC,
         LimitSpec(
             "A202-S1", "°", Fires.ABOVE, 45.0, 45.0, 15.0, _WEDGED_LAST_DISC, possible=(0.0, 90.0), last=True
         ),
+        _DISC.within(Region.THORACIC, _THORACIC, ap=28.0),
+        _DISC.within(Region.CERVICAL, CERVICAL_CHOICE),
     ),
     measure=_wedge_of_discs,
     sentence="disc wedged by {degrees}, usual {usual_degrees}: an endplate is tilted or a corner is off",
@@ -139,12 +162,15 @@ def _leaning(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity,
 
     An inner endplate: its tilt minus the mean of its two neighbours'. The first and the last have one
     neighbour: the wedge between the two, less what the next wedge of its kind makes usual. That is half the
-    wedge of the next body; of a last endplate, which has its own limit, all of the wedge of the next disc.
+    wedge of the next body; of a vertebra with one endplate alone, all of the wedge of the next disc (below
+    the spine it has its own limit). Unknown where there is no next one.
     """
-    change_deg = geometry.tilt_changes_deg
-    share = _share_of_next(geometry.skeleton.last_endplate is not None)
-    first = change_deg[:1] - _share_of_next(False) * change_deg[2:3]
-    last = change_deg[-1:] - share * change_deg[-3:-2]
+    change_deg, skeleton = geometry.tilt_changes_deg, geometry.skeleton
+    if len(change_deg) < _FEWEST_CHANGES:
+        first = last = np.full_like(change_deg[:1], np.nan)
+    else:
+        first = change_deg[:1] - _share_of_next(skeleton.first_endplate is not None) * change_deg[2:3]
+        last = change_deg[-1:] - _share_of_next(skeleton.last_endplate is not None) * change_deg[-3:-2]
     leaning_deg = np.abs(np.concatenate([first, (change_deg[:-1] - change_deg[1:]) / 2, last]))
     strengths = leaning_deg.copy()
     strengths[[0, -1]] *= END_STRENGTH
@@ -153,13 +179,13 @@ def _leaning(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity,
     for end, others in ((0, slice(1, 4)), (-1, slice(-4, -1))):
         beaten = np.fmax.reduce(leaning_deg[others], axis=0) > strengths[end] * (1.0 + ROUNDING)
         peaks_deg[end, beaten] = np.nan
-    inner = 2 * len(geometry.skeleton.bodies)
+    inner = skeleton.endplates - (skeleton.last_endplate is not None)
     return _last_apart("A203", "A203-S1", peaks_deg, Places.endplates(geometry.skeleton), inner)
 
 
-def _share_of_next(is_last_endplate: bool) -> float:
+def _share_of_next(endplate_alone: bool) -> float:
     """How much of the next wedge of its kind, body or disc, the wedge at an end of the spine should have."""
-    return 1.0 if is_last_endplate else 0.5
+    return 1.0 if endplate_alone else 0.5
 
 
 def _leans(finding: Finding, limit: LimitSpec) -> str:
@@ -185,6 +211,7 @@ def _own_and_usual_tilt(spine: Spine, finding: Finding) -> Sketch | None:
 def _usual_way(spine: Spine, number: int) -> Points:
     """The direction that an endplate is held against, as a unit vector: see `_leaning`."""
     last = spine.skeleton.endplates - 1
+    alone = {0: spine.skeleton.first_endplate is not None, last: spine.skeleton.last_endplate is not None}
 
     def way_of(endplate: int) -> Points:
         return way(spine.endplate(endplate))
@@ -195,11 +222,12 @@ def _usual_way(spine: Spine, number: int) -> Points:
         return np.asarray(usual / max(float(np.hypot(*usual)), SHORTEST), dtype=np.float64)
     step = 1 if number == 0 else -1
     next_, third, fourth = (way_of(number + step * n) for n in (1, 2, 3))
-    share = _share_of_next(number == last and spine.skeleton.last_endplate is not None)
-    turn = share * np.arctan2(cross(fourth, third), fourth @ third)
+    turn = _share_of_next(alone[number]) * np.arctan2(cross(fourth, third), fourth @ third)
     turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return np.asarray(turned @ next_, dtype=np.float64)
 
+
+_PLATE = LimitSpec("A203", "°", Fires.ABOVE, 17.0, 20.0, 2.0, _LEANING_PLATE, possible=(0.0, 180.0))
 
 A203 = Rule(
     code="A203",
@@ -211,7 +239,7 @@ A203 = Rule(
     "strongly the spine curves; of the first and last: tilt against the other endplate of the vertebra "
     "minus half the same tilt of the next vertebra; of S1: wedge of L5/S1 minus that of L4/L5",
     limits=(
-        LimitSpec("A203", "°", Fires.ABOVE, 17.0, 20.0, 2.0, _LEANING_PLATE, possible=(0.0, 180.0)),
+        _PLATE,
         LimitSpec(
             "A203-S1",
             "°",
@@ -223,6 +251,8 @@ A203 = Rule(
             possible=(0.0, 180.0),
             last=True,
         ),
+        _PLATE.within(Region.THORACIC, _THORACIC, ap=20.0),
+        _PLATE.within(Region.CERVICAL, CERVICAL_CHOICE),
     ),
     measure=_leaning,
     sentence=_leans,
@@ -231,6 +261,7 @@ A203 = Rule(
 
 
 _LARGEST_RATIO = 1000.0
+_FEWEST_CHANGES = 3
 _SOURCE_BAND = (
     "The band of the anatomical loss of the networks under test. 99.8 % of clean real AP vertebrae lie in "
     "it; L5 seen obliquely reaches 5.5 (AASCE 2019)."
@@ -259,6 +290,11 @@ def _width_and_height(spine: Spine, finding: Finding) -> Sketch:
     return bars(extents, extents[0, 1])
 
 
+_BAND = (
+    LimitSpec("A301-min", "width/height", Fires.BELOW, 0.5, 0.5, 1.8, _SOURCE_BAND, possible=(0.0, inf)),
+    LimitSpec("A301-max", "width/height", Fires.ABOVE, 4.0, 4.0, 1.8, _SOURCE_BAND, possible=(0.0, inf)),
+)
+
 A301 = Rule(
     code="A301",
     group=RuleGroup.ASPECT_RATIO,
@@ -267,8 +303,10 @@ A301 = Rule(
     "level.",
     formula="mean length of the two endplates / mean length of the two sides",
     limits=(
-        LimitSpec("A301-min", "width/height", Fires.BELOW, 0.5, 0.5, 1.8, _SOURCE_BAND, possible=(0.0, inf)),
-        LimitSpec("A301-max", "width/height", Fires.ABOVE, 4.0, 4.0, 1.8, _SOURCE_BAND, possible=(0.0, inf)),
+        *_BAND,
+        _BAND[0].within(Region.THORACIC, _THORACIC_BAND),
+        _BAND[1].within(Region.THORACIC, _THORACIC_BAND, ap=12.0),
+        *(limit.within(Region.CERVICAL, _CERVICAL_BAND) for limit in _BAND),
     ),
     measure=_width_over_height,
     sentence=_outside_the_band,
@@ -281,7 +319,7 @@ _HEIGHT = LimitSpec("A302-height", "of the mean height", Fires.ABOVE, 0.95, 0.95
 
 def _jumps(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Change of width and of height from each body to the next, over their mean (0…2)."""
-    pairs = Places.pairs(geometry.skeleton)[slice(0, len(geometry.skeleton.bodies) - 1)]
+    pairs = Places.pairs(geometry.skeleton)[geometry.between_bodies]
     return (
         Quantity(_WIDTH.key, _relative_change(geometry.widths), pairs),
         Quantity(_HEIGHT.key, _relative_change(geometry.heights), pairs),
@@ -294,7 +332,7 @@ def _relative_change(sizes: Floats) -> Floats:
 
 
 def _differ(finding: Finding, limit: LimitSpec) -> str:
-    name = "widths" if limit is _WIDTH else "heights"
+    name = "widths" if limit.base == _WIDTH.key else "heights"
     jump = f"{name} differ by {100 * finding.value:.0f} % of their mean"
     return f"{jump}, usual {100 * limit.typical:.0f} %: an outline holds more, or less, than one body"
 
@@ -312,7 +350,12 @@ A302 = Rule(
     title="width or height jumps between neighbours",
     meaning="Neighbouring bodies resemble each other: one outline holds more, or less, than one body.",
     formula="|difference| / mean of the widths (or heights) of neighbouring vertebrae",
-    limits=(_WIDTH, _HEIGHT),
+    limits=(
+        *(_WIDTH, _HEIGHT),
+        _WIDTH.within(Region.THORACIC, _THORACIC, ap=0.48),
+        _HEIGHT.within(Region.THORACIC, _THORACIC, ap=1.1),
+        *(limit.within(Region.CERVICAL, CERVICAL_CHOICE) for limit in (_WIDTH, _HEIGHT)),
+    ),
     measure=_jumps,
     sentence=_differ,
     sketch=_both_sizes,

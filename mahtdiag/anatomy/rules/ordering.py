@@ -5,13 +5,18 @@ from math import inf
 
 import numpy as np
 
-from mahtdiag.anatomy.geometry import Floats, Geometry, median_of_rows
-from mahtdiag.anatomy.rule import (
+from mahtdiag.anatomy.geometry import SMALLEST, Floats, Geometry, Vectors, around, endplates_above
+from mahtdiag.anatomy.limit import (
     AASCE,
     BY_DEFINITION,
+    CERVICAL_CHOICE,
+    LA_CHOICE,
     READERS,
+    THORACIC_AP,
     Fires,
     LimitSpec,
+)
+from mahtdiag.anatomy.rule import (
     Places,
     Quantity,
     Rule,
@@ -24,16 +29,17 @@ from mahtdiag.anatomy.rule import (
     bars,
     crossing_point,
     middle,
+    peaks,
     usual,
 )
 from mahtdiag.schema.records import Finding, RuleGroup
-from mahtdiag.schema.skeleton import LL, LR, UL, UR
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, LL, LR, UL, UR, Region
 
 
 def _descent(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """How far each centre lies below the one above, in heights."""
     y = geometry.centres.y
-    drop = (y[1:] - y[:-1]) / geometry.height
+    drop = (y[1:] - y[:-1]) / geometry.of_pairs(geometry.height)
     return (Quantity("A101", drop, Places.pairs(geometry.skeleton)),)
 
 
@@ -67,13 +73,14 @@ A101 = Rule(
 
 def _gap(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Gap between neighbouring endplates, in heights, negative where they overlap."""
-    return (Quantity("A102", geometry.gaps / geometry.height, Places.discs(geometry.skeleton)),)
+    gaps = geometry.gaps / geometry.of_pairs(geometry.height)
+    return (Quantity("A102", gaps, Places.discs(geometry.skeleton)),)
 
 
 def _shared_area(spine: Spine, finding: Finding) -> Sketch:
     """The area in which the lower endplate lies beyond the next upper one."""
     vertebra = spine.vertebra(finding)
-    lower, upper = spine.endplate(2 * vertebra + 1), spine.endplate(2 * vertebra + 2)
+    lower, upper = spine.endplate(spine.lower(vertebra)), spine.endplate(spine.upper(vertebra + 1))
     down = spine.centre(vertebra + 1) - spine.centre(vertebra)
     down = down if down[1] >= 0 else -down
     beyond = (upper - lower) @ down < 0
@@ -106,15 +113,15 @@ def _extent_down(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quant
 
     One crossed side alone is a crossed outline (A401), not an exchange.
     """
-    axes = geometry.axes[slice(0, geometry.heights.shape[0])]
+    axes = Vectors(geometry.of_bodies(geometry.axes.x), geometry.of_bodies(geometry.axes.y))
     left = (geometry.corner(LL) - geometry.corner(UL)).dot(axes)
     right = (geometry.corner(LR) - geometry.corner(UR)).dot(axes)
-    down = np.fmax(left, right) / geometry.height
+    down = np.fmax(left, right) / geometry.of_bodies(geometry.height)
     return (Quantity("A103", down, Places.bodies(geometry.skeleton)),)
 
 
 def _upper_to_lower(spine: Spine, finding: Finding) -> Sketch:
-    number = 2 * spine.vertebra(finding)
+    number = spine.upper(spine.vertebra(finding))
     return arrow(Sign.DOWN, middle(spine.endplate(number)), middle(spine.endplate(number + 1)))
 
 
@@ -135,24 +142,46 @@ A103 = Rule(
 _FEWEST_GAPS = 3
 _SMALLEST_HEIGHTS = 0.1
 _SPACING = f"AP: {AASCE} LA: wider by a choice, for collapsed and fused levels; no lateral set was at hand."
+_SHARES = (
+    f"AP: {THORACIC_AP} LA: wider by a choice; no lateral set was at hand. Lumbar discs differ too much for "
+    "a limit of their own."
+)
 _SPECIFIED = "Chosen with the most extreme clean AP values in view; kept for LA, where no set was at hand."
 
 _CLOSE = LimitSpec("A501-min", "usual spacings", Fires.BELOW, 0.6, 0.5, 1.0, _SPACING, possible=(0.0, inf))
 _FAR = LimitSpec("A501-max", "usual spacings", Fires.ABOVE, 1.4, 1.5, 1.0, _SPACING, possible=(0.0, inf))
 _GAP = LimitSpec("A501-gap", "heights", Fires.ABOVE, 1.25, 1.25, 0.44, _SPECIFIED)
+_SHARE = LimitSpec(
+    *("A501-share-thoracic", "of the way", Fires.ABOVE, 0.3, 0.4, 0.03, _SHARES, (-1.0, 1.0)),
+    region=Region.THORACIC,
+)
+
+_SPACING_THORACIC = f"AP: {THORACIC_AP} {LA_CHOICE}"
+_REGIONAL = (
+    _CLOSE.within(Region.THORACIC, _SPACING_THORACIC),
+    _FAR.within(Region.THORACIC, _SPACING_THORACIC, ap=1.7, la=1.7),
+    _GAP.within(Region.THORACIC, _SPACING_THORACIC, ap=1.6, la=1.6),
+    *(limit.within(Region.CERVICAL, CERVICAL_CHOICE) for limit in (_CLOSE, _FAR, _GAP)),
+)
 
 
 def _rhythm(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Centre spacing of the bodies over what this spine's bodies and discs lead one to expect, and disc gap
     in heights (also above a last endplate).
     """
-    inner = slice(0, len(geometry.skeleton.bodies) - 1)
+    if Region.THORACIC in geometry.skeleton.regions:
+        return (*_of_pairs(geometry), _share(geometry))
+    return _of_pairs(geometry)
+
+
+def _of_pairs(geometry: Geometry) -> tuple[Quantity, ...]:
+    inner = geometry.between_bodies
     ratio = geometry.spacings[inner] / _expected_spacings(geometry, geometry.gaps[inner])
     discs = Places.discs(geometry.skeleton)
     return (
         Quantity(_CLOSE.key, ratio, discs[inner]),
         Quantity(_FAR.key, ratio, discs[inner]),
-        Quantity(_GAP.key, geometry.gaps / geometry.height, discs),
+        Quantity(_GAP.key, geometry.gaps / geometry.of_pairs(geometry.height), discs),
     )
 
 
@@ -160,28 +189,55 @@ def _expected_spacings(geometry: Geometry, gaps: Floats) -> Floats:
     """Half of each body's height, and the median of the image's gaps between bodies, `[B−1, n]`; NaN where
     fewer than three gaps are known. A body whose height is unknown has the median height.
     """
-    heights = np.where(np.isnan(geometry.heights), geometry.height, geometry.heights)
-    expected = (heights[:-1] + heights[1:]) / 2 + median_of_rows(gaps)
+    usual_heights = geometry.of_bodies(geometry.height)
+    heights = np.where(np.isnan(geometry.heights), usual_heights, geometry.heights)
+    expected = (heights[:-1] + heights[1:]) / 2 + around(gaps)
     enough = (np.isfinite(gaps).sum(axis=0) >= _FEWEST_GAPS) & (
-        expected > _SMALLEST_HEIGHTS * geometry.height
+        expected > _SMALLEST_HEIGHTS * (usual_heights[:-1] + usual_heights[1:]) / 2
     )
     return np.where(enough, expected, np.nan)
 
 
+def _share(geometry: Geometry) -> Quantity:
+    """What a body takes of the way from its other endplate over the disc, held against the bodies around it,
+    for each endplate that another body faces, where that peaks.
+    """
+    gaps, heights = geometry.gaps[geometry.between_bodies], geometry.heights
+    less = np.empty((2 * len(gaps), gaps.shape[1]))
+    for side, own in enumerate((heights[:-1], heights[1:])):
+        way = own + gaps
+        share = np.where(way > SMALLEST, own / way, np.nan)
+        less[side::2] = around(share) - share
+    first = 1 + endplates_above(geometry.skeleton)
+    endplates = Places.endplates(geometry.skeleton)[first : first + len(less)]
+    return Quantity(_SHARE.base, peaks(less, 1), endplates)
+
+
 def _apart(finding: Finding, limit: LimitSpec) -> str:
-    if limit is _GAP:
+    if limit.base == _SHARE.base:
+        share = f"body {100 * finding.value:.0f} % shorter against its disc than those around it"
+        return f"{share}: an endplate is off"
+    if limit.base == _GAP.key:
         return f"disc space {amount(finding.value)} heights, {usual(limit)}: a level may be missing"
     spacing = f"centres {amount(finding.value)} × this spine's usual spacing apart"
-    return f"{spacing}: a level may be {'marked twice' if limit is _CLOSE else 'missing'}"
+    return f"{spacing}: a level may be {'marked twice' if limit.base == _CLOSE.key else 'missing'}"
 
 
 def _spacing_or_gap(spine: Spine, finding: Finding) -> Sketch:
     vertebra = spine.vertebra(finding)
+    if finding.unit == _SHARE.unit:
+        return _height_and_gap(spine, min(finding.keypoints, default=0) // CORNERS_PER_ENDPLATE)
     if finding.unit == _GAP.unit:
-        ends = [middle(spine.endplate(2 * vertebra + side)) for side in (1, 2)]
+        ends = [middle(spine.endplate(spine.lower(vertebra) + side)) for side in (0, 1)]
     else:
         ends = [spine.centre(vertebra), spine.centre(vertebra + 1)]
     return bars(np.stack(ends)[None], middle(np.stack(ends)))
+
+
+def _height_and_gap(spine: Spine, number: int) -> Sketch:
+    """From an endplate to the one above it and to the one below."""
+    ends = np.stack([middle(spine.endplate(max(number + step, 0))) for step in (-1, 0, 1)])
+    return bars(np.stack([ends[:2], ends[1:]]), ends[1])
 
 
 A501 = Rule(
@@ -192,7 +248,7 @@ A501 = Rule(
     "vertebrae were paired.",
     formula="centre spacing / (mean height of the two bodies + median disc gap of the image; three or more "
     "gaps needed); disc gap / median height",
-    limits=(_CLOSE, _FAR, _GAP),
+    limits=(_CLOSE, _FAR, _GAP, *_REGIONAL, _SHARE),
     measure=_rhythm,
     sentence=_apart,
     sketch=_spacing_or_gap,

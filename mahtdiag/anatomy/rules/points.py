@@ -6,29 +6,17 @@ from math import inf
 import numpy as np
 
 from mahtdiag.anatomy.geometry import Floats, Geometry
-from mahtdiag.anatomy.rule import (
-    BY_DEFINITION,
-    READERS,
-    Fires,
-    LimitSpec,
-    Places,
-    Quantity,
-    Rule,
-    Shape,
-    Sign,
-    Sketch,
-    Spine,
-    first_keypoints,
-)
+from mahtdiag.anatomy.limit import BY_DEFINITION, READERS, Fires, LimitSpec
+from mahtdiag.anatomy.rule import Places, Quantity, Rule, Shape, Sign, Sketch, Spine, first_keypoints
 from mahtdiag.schema.records import Finding, RuleGroup
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, LL
 
 
 def _beyond_the_edge(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """How far the farthest keypoint of each vertebra lies beyond the edge, in heights."""
     if geometry.outside is None:
         return ()
-    beyond = geometry.outside / geometry.height
+    beyond = geometry.outside / geometry.of_keypoints(geometry.height)
     farthest = np.fmax.reduceat(beyond, first_keypoints(geometry.skeleton), axis=0)
     return (Quantity("A601", farthest, Places.vertebrae(geometry.skeleton), beyond > limits["A601"]),)
 
@@ -55,7 +43,7 @@ A601 = Rule(
 
 def _to_the_nearest(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Distance from a vertebra's keypoints to the nearest other keypoint of the image, in heights."""
-    distance = _nearest(geometry) / geometry.height
+    distance = _nearest(geometry) / geometry.of_keypoints(geometry.height)
     closest = np.fmin.reduceat(distance, first_keypoints(geometry.skeleton), axis=0)
     return (Quantity("A602", closest, Places.vertebrae(geometry.skeleton), distance < limits["A602"]),)
 
@@ -67,9 +55,8 @@ def _nearest(geometry: Geometry) -> Floats:
     for step in range(1, x.shape[0]):
         dx, dy = x[step:] - x[:-step], y[step:] - y[:-step]
         apart = dx * dx + dy * dy
-        if step == 2:
-            apart[LL::CORNERS_PER_VERTEBRA] = np.nan
-            apart[LR::CORNERS_PER_VERTEBRA] = np.nan
+        if step == CORNERS_PER_ENDPLATE:
+            apart[geometry.skeleton.corner_index[:-step] >= LL] = np.nan
         np.fmin(squared[step:], apart, out=squared[step:])
         np.fmin(squared[:-step], apart, out=squared[:-step])
     return np.sqrt(np.where(np.isinf(squared), np.nan, squared))

@@ -6,14 +6,20 @@ from math import inf
 import numpy as np
 
 from mahtdiag.anatomy.geometry import SMALLEST, Bools, Floats, Geometry, Vectors
-from mahtdiag.anatomy.rule import (
+from mahtdiag.anatomy.limit import (
     AASCE,
     BY_DEFINITION,
-    END_STRENGTH,
+    CERVICAL_CHOICE,
     L5_BODY,
-    SHORTEST,
+    LA_CHOICE,
+    THORACIC_AP,
     Fires,
     LimitSpec,
+    limits_of_keypoints,
+)
+from mahtdiag.anatomy.rule import (
+    END_STRENGTH,
+    SHORTEST,
     Places,
     Points,
     Quantity,
@@ -30,9 +36,10 @@ from mahtdiag.anatomy.rule import (
     peaks,
 )
 from mahtdiag.schema.records import Finding, RuleGroup
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LL, LR, UL, UR
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, CORNERS_PER_VERTEBRA, LL, LR, UL, UR, Region
 
 _AROUND = (UL, UR, LR, LL)
+_FEWEST_OF_ENDS = 8
 _SIDES = (
     f"AP: {AASCE} One image goes further: four radiographs of its patient disagree on where L2 is, so its "
     "annotation is in doubt."
@@ -46,6 +53,7 @@ _OFF_ALONE = (
     "The limit is a choice: two fifths of the depth of a body that is 1.25 times as deep as high "
     "(Cook and Baker, Int J Spine Surg 15:1072, 2021)."
 )
+_OFF_THORACIC = f"AP: {THORACIC_AP} {LA_CHOICE}"
 
 
 def _standing_out(geometry: Geometry) -> Floats:
@@ -73,7 +81,7 @@ def _crosses(out: Floats) -> Bools:
 def _depth_of_crossing(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Depth of the crossing in heights, 0 where the outline does not cross itself."""
     out = _standing_out(geometry)
-    depth = np.minimum(out.max(axis=0), -out.min(axis=0)) / geometry.height
+    depth = np.minimum(out.max(axis=0), -out.min(axis=0)) / geometry.of_bodies(geometry.height)
     depth = np.where(np.isnan(depth) | _crosses(out), depth, 0.0)
     return (Quantity("A401", depth, Places.bodies(geometry.skeleton)),)
 
@@ -104,10 +112,9 @@ A401 = Rule(
 )
 
 
-def _axes_of(geometry: Geometry, rows_per_vertebra: int) -> Vectors:
-    """The local axis of every endplate (2 a vertebra) or of every keypoint (4), in file order."""
-    count = geometry.skeleton.endplates * rows_per_vertebra // 2
-    vertebrae = np.arange(count) // rows_per_vertebra
+def _axes_of(geometry: Geometry, step: int) -> Vectors:
+    """The local axis of every keypoint (step 1), or of every endplate (2), in file order."""
+    vertebrae = geometry.skeleton.vertebra_index[::step]
     return Vectors(geometry.axes.x[vertebrae], geometry.axes.y[vertebrae])
 
 
@@ -116,8 +123,9 @@ def _extent_across(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Qua
 
     One exchanged endplate alone is a crossed outline (A401).
     """
-    across = geometry.endplates.cross(_axes_of(geometry, rows_per_vertebra=2))
-    reach = np.fmax.reduceat(across, np.arange(0, across.shape[0], 2), axis=0) / geometry.width
+    across = geometry.endplates.cross(_axes_of(geometry, CORNERS_PER_ENDPLATE))
+    first = [keypoint // CORNERS_PER_ENDPLATE for keypoint in first_keypoints(geometry.skeleton)]
+    reach = np.fmax.reduceat(across, first, axis=0) / geometry.width
     return (Quantity("A402", reach, Places.vertebrae(geometry.skeleton)),)
 
 
@@ -150,10 +158,10 @@ def _least_prominent(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Q
     oriented = np.where(clockwise, out, -out)
     least = oriented.min(axis=0)
     has_size = geometry.widths + geometry.heights > SMALLEST
-    values = np.where(has_size & ~_crosses(out), least / geometry.height, np.nan)
+    values = np.where(has_size & ~_crosses(out), least / geometry.of_bodies(geometry.height), np.nan)
     dented = np.zeros_like(geometry.missing)
-    of_bodies = geometry.skeleton.body_keypoints
-    dented[:of_bodies] = np.swapaxes(oriented == least, 0, 1).reshape(of_bodies, -1)
+    skeleton = geometry.skeleton
+    dented[skeleton.of_bodies] = np.swapaxes(oriented == least, 0, 1).reshape(skeleton.body_keypoints, -1)
     return (Quantity("A403", values, Places.bodies(geometry.skeleton), dented),)
 
 
@@ -168,7 +176,7 @@ def _dent(spine: Spine, finding: Finding) -> Sketch | None:
     corners = spine.corners(spine.vertebra(finding))
     if not finding.keypoints or len(corners) < CORNERS_PER_VERTEBRA:
         return None
-    corner = min(finding.keypoints) % CORNERS_PER_VERTEBRA
+    corner = int(spine.skeleton.corner_index[min(finding.keypoints)])
     chord = corners[[UR, LL] if corner in (UL, LR) else [UL, LR]]
     along = chord[1] - chord[0]
     share = float((corners[corner] - chord[0]) @ along / max(float(along @ along), SHORTEST))
@@ -197,11 +205,11 @@ def _off_line(geometry: Geometry) -> Floats:
     """Signed distance of each corner, across the spine, from the middle of the corners above and below it on
     its side, in heights `[K, n]`; NaN at the first and the last endplate, which lack a neighbour.
     """
-    points, axes = geometry.points, _axes_of(geometry, rows_per_vertebra=4)
+    points, axes = geometry.points, _axes_of(geometry, 1)
     expected = points[slice(None, -4)].middle(points[slice(4, None)])
     inner = slice(2, -2)
     off = np.full_like(points.x, np.nan)
-    off[inner] = (points[inner] - expected).cross(axes[inner]) / geometry.height
+    off[inner] = (points[inner] - expected).cross(axes[inner]) / geometry.of_keypoints(geometry.height)[inner]
     return off
 
 
@@ -210,19 +218,22 @@ def _off_alone(geometry: Geometry) -> Floats:
 
     An inner corner: what its distance from the line of its side exceeds its partner's by. A corner of the
     first or last endplate: the side that ends in it, held against the opposite side and against the same
-    side one vertebra (from a last endplate: one disc) further on; the smaller difference, 0 where the two
-    differ in direction.
+    side one vertebra (from an endplate by itself: one disc) further on; the smaller difference, 0 where the
+    two differ in direction. Unknown with fewer than four endplates.
     """
     off = np.abs(_off_line(geometry))
     alone = np.maximum(off - _partners(off), 0.0)
-    points, axes = geometry.points, _axes_of(geometry, rows_per_vertebra=4)
-    count = points.x.shape[0]
+    points, axes = geometry.points, _axes_of(geometry, 1)
+    height, count = geometry.of_keypoints(geometry.height), points.x.shape[0]
+    if count < _FEWEST_OF_ENDS:
+        alone[[0, 1, -2, -1]] = np.nan
+        return alone
     for end, after, then, last in ((0, 2, 4, 6), (count - 2, count - 4, count - 6, count - 8)):
         across = axes[_pair(end)]
         side = (points[_pair(end)] - points[_pair(after)]).cross(across)
         further = (points[_pair(then)] - points[_pair(last)]).cross(across)
         opposite, next_ = side - _partners(side), side - further
-        both = np.minimum(np.abs(opposite), np.abs(next_)) / geometry.height
+        both = np.minimum(np.abs(opposite), np.abs(next_)) / height[_pair(end)]
         alone[_pair(end)] = np.where(opposite * next_ < 0, 0.0, both)
     return alone
 
@@ -237,10 +248,12 @@ def _partners(values: Floats) -> Floats:
     return values.reshape(-1, 2, values.shape[1])[:, ::-1].reshape(values.shape)
 
 
-def _largest(key: str, geometry: Geometry, distances: Floats, limit: float) -> Quantity:
+def _largest(key: str, geometry: Geometry, distances: Floats, limits: Mapping[str, float]) -> Quantity:
     """The largest distance of each vertebra's corners, `[K, n]`, blamed on those beyond the limit."""
-    largest = np.fmax.reduceat(distances, first_keypoints(geometry.skeleton), axis=0)
-    return Quantity(key, largest, Places.vertebrae(geometry.skeleton), distances > limit)
+    skeleton = geometry.skeleton
+    largest = np.fmax.reduceat(distances, first_keypoints(skeleton), axis=0)
+    beyond = distances > limits_of_keypoints(limits, key, skeleton)
+    return Quantity(key, largest, Places.vertebrae(skeleton), beyond)
 
 
 def _expected_corners(spine: Spine, finding: Finding) -> Sketch | None:
@@ -278,8 +291,10 @@ def _steps_out(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantit
     off = np.abs(_off_line(geometry))
     # An end corner moves the expected place of the next one by half as much as itself.
     ends = np.where(np.isnan(off), END_STRENGTH * _off_alone(geometry), off)
-    return (_largest("A404", geometry, peaks(off, 2, ends), limits["A404"]),)
+    return (_largest("A404", geometry, peaks(off, 2, ends), limits),)
 
+
+_LINE = LimitSpec("A404", "heights", Fires.ABOVE, 0.51, 0.7, 0.05, _OFF_LINE, possible=(0.0, inf))
 
 A404 = Rule(
     code="A404",
@@ -288,7 +303,11 @@ A404 = Rule(
     meaning="The two edges of the spine are smooth: a single corner that steps out of them is off.",
     formula="distance of a corner, across the local spine axis, from the middle of the corners above and "
     "below it on the same side / median height",
-    limits=(LimitSpec("A404", "heights", Fires.ABOVE, 0.51, 0.7, 0.05, _OFF_LINE, possible=(0.0, inf)),),
+    limits=(
+        _LINE,
+        _LINE.within(Region.THORACIC, _OFF_THORACIC),
+        _LINE.within(Region.CERVICAL, CERVICAL_CHOICE),
+    ),
     measure=_steps_out,
     sentence="{value} heights off the line of its side, usual {usual}: the corner is off",
     sketch=_expected_corners,
@@ -304,8 +323,10 @@ def _steps_out_alone(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Q
     # A corner next to an end corner moves what that is held against by as much as itself.
     strengths = alone.copy()
     strengths[[0, 1, -2, -1]] *= END_STRENGTH
-    return (_largest("A405", geometry, peaks(alone, 2, strengths), limits["A405"]),)
+    return (_largest("A405", geometry, peaks(alone, 2, strengths), limits),)
 
+
+_ALONE = LimitSpec("A405", "heights", Fires.ABOVE, 0.6, 0.5, 0.05, _OFF_ALONE)
 
 A405 = Rule(
     code="A405",
@@ -317,7 +338,11 @@ A405 = Rule(
     "endplate / median height; at the first and the last endplate: the smaller of the distances by which "
     "the side that ends in the corner leans against the opposite side, and against the same side of the "
     "next vertebra (from S1: of the next disc)",
-    limits=(LimitSpec("A405", "heights", Fires.ABOVE, 0.6, 0.5, 0.05, _OFF_ALONE),),
+    limits=(
+        _ALONE,
+        _ALONE.within(Region.THORACIC, _OFF_THORACIC, ap=0.62),
+        _ALONE.within(Region.CERVICAL, CERVICAL_CHOICE),
+    ),
     measure=_steps_out_alone,
     sentence="{value} heights out of step with the opposite corner, usual {usual}: the corner is off",
     sketch=_expected_corners,

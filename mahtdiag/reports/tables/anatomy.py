@@ -5,7 +5,8 @@ from itertools import groupby
 from textwrap import fill
 
 from mahtdiag.anatomy.findings import group_reason, grouped
-from mahtdiag.anatomy.rule import LimitSpec, Rule, amount
+from mahtdiag.anatomy.limit import LimitSpec
+from mahtdiag.anatomy.rule import Rule, amount
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
 from mahtdiag.diagnosis.anatomy import (
     AnatomyReport,
@@ -256,9 +257,8 @@ def rule_text(rule: Rule, settings: SetLimits = NOTHING_SET) -> str:
         lines += [_paragraph(line) for line in _set_limits(limit, settings)]
         lines.append("")
     keys = ", ".join(f'"{limit.key}"' for limit in rule.limits)
-    lines.append(
-        _paragraph(f"Set it in mahtdiag.toml under [anatomy.limits], [anatomy.AP] or [anatomy.LA]: {keys}.")
-    )
+    where = f"Set it in mahtdiag.toml under [anatomy.limits], [anatomy.AP] or [anatomy.LA]: {keys}."
+    lines.append(fill(where, WIDTH, break_on_hyphens=False))
     return "\n".join(lines) + "\n"
 
 

@@ -203,7 +203,7 @@ def _anatomy(document: RunDocument) -> dict[str, dict[str, Value]]:
         "anatomy.limits": {
             key: limits[key]
             for key, spec in LIMIT_BY_KEY.items()
-            if limits[key] != spec.default(document.view)
+            if key in limits and limits[key] != spec.default(document.view)
         },
     }
 

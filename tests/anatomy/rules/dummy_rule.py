@@ -8,13 +8,18 @@ import pytest
 
 from mahtdiag.anatomy import rules
 from mahtdiag.anatomy.geometry import Geometry
-from mahtdiag.anatomy.rule import Fires, LimitSpec, Places, Quantity, Rule, Shape, Sign, Sketch, Spine, amount
+from mahtdiag.anatomy.limit import Fires, LimitSpec
+from mahtdiag.anatomy.rule import Places, Quantity, Rule, Shape, Sign, Sketch, Spine, amount
 from mahtdiag.schema.records import Finding, RuleGroup
 
 
 def _width(geometry: Geometry, limits: Mapping[str, float]) -> tuple[Quantity, ...]:
     """Width of a body over the median width."""
-    return (Quantity("A999", geometry.widths / geometry.width, Places.bodies(geometry.skeleton)),)
+    return (
+        Quantity(
+            "A999", geometry.widths / geometry.of_bodies(geometry.width), Places.bodies(geometry.skeleton)
+        ),
+    )
 
 
 def _sentence(finding: Finding, limit: LimitSpec) -> str:

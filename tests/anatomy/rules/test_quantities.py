@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.findings import Findings, check_anatomy
-from mahtdiag.anatomy.rule import Fires
+from mahtdiag.anatomy.limit import Fires
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, Limits, select_rules
 from mahtdiag.schema.skeleton import AP, Skeleton, View
 from tests.anatomy.naive import quantities
-from tests.anatomy.spines import ANY_SKELETON, natural_spines, sizes_for, straight_spine
+from tests.anatomy.spines import ANY_SKELETON, SHORT, natural_spines, sizes_for, straight_spine
 
 
 def everything_fires(skeleton: Skeleton) -> Limits:
@@ -19,24 +19,21 @@ def everything_fires(skeleton: Skeleton) -> Limits:
 
 
 def measured(found: Findings, image: int) -> dict[tuple[str, str], float]:
-    """Values by limit key and level; an endplate's (A203) by the number of its endplate."""
+    """Values by limit key without region, and place; an endplate's by its number."""
     values = {}
     rows = np.flatnonzero(found.image == image)
     for row, finding in zip(rows, found.of_image(image), strict=True):
-        key = found.broken[found.key[row]].key
-        level = (
-            finding.vertebra
-            if not key.startswith("A203")
-            else f"{finding.vertebra} {finding.keypoints[0] // 2}"
-        )
+        key = found.broken[found.key[row]].base
+        of_endplate = key.startswith(("A203", "A501-share"))
+        level = f"{finding.vertebra} {finding.keypoints[0] // 2}" if of_endplate else finding.vertebra
         assert (key, level) not in values
         values[key, level] = finding.value
     return values
 
 
-@pytest.mark.parametrize("skeleton", ANY_SKELETON)
+@pytest.mark.parametrize("skeleton", [*ANY_SKELETON, *SHORT], ids=str)
 def test_every_quantity_is_what_its_formula_says(skeleton: Skeleton) -> None:
-    points = natural_spines(skeleton, 40)
+    points = natural_spines(skeleton, 20)
     found = check_anatomy(points, skeleton, image_size_px=None, limits=everything_fires(skeleton))
     for image in range(points.shape[0]):
         expected = quantities([(float(x), float(y)) for x, y in points[image]], skeleton)

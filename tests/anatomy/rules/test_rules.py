@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mahtdiag.anatomy.geometry import measure_geometry
-from mahtdiag.anatomy.rule import Fires
-from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits, get_rule, select_rules
+from mahtdiag.anatomy.limit import Fires
+from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits, get_rule, limits_for, select_rules
 from mahtdiag.errors import UsageError
 from mahtdiag.schema.records import RuleGroup
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -52,8 +52,8 @@ def test_an_ordinary_value_is_on_the_good_side_of_its_limit(view: View) -> None:
 def test_every_check_measures_the_limits_of_its_rule(skeleton: Skeleton) -> None:
     geometry = measure_geometry(straight_spine(skeleton)[None], skeleton, np.array([[1000.0, 1000.0]]))
     for rule in RULES:
-        keys = {measure.key for measure in rule.measure(geometry, Limits.of(skeleton.view).values)}
-        expected = {limit.key for limit in rule.limits}
+        keys = {measure.key for measure in rule.measure(geometry, Limits.of(skeleton).values)}
+        expected = {limit.base for limit in limits_for(skeleton, [rule])}
         assert keys == expected - (set() if skeleton.last_endplate else {"A202-S1", "A203-S1"})
 
 

@@ -262,7 +262,7 @@ def test_limits_of_a_project_stand_beside_the_defaults() -> None:
     assert (content["code"], content["formula"]) == ("A203", rule.formula)
     assert content["limits"]["A203"]["default"] == {"AP": 17.0, "LA": 20.0}
     assert content["limits"]["A203"]["in_force"] == {"AP": 17.0, "LA": 30.0}
-    assert list(content["limits"]) == ["A203", "A203-S1"]
+    assert list(content["limits"]) == ["A203", "A203-S1", "A203-thoracic", "A203-cervical"]
 
 
 @pytest.mark.parametrize("view", list(View))
