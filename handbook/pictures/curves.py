@@ -67,7 +67,7 @@ def _spine(axes: Axes, points: Floats) -> None:
     for apex, angle, region in zip(found.apex, found.midline_deg, found.region, strict=True):
         axes.plot(*centres[apex], "o", color=BLUE, markersize=5)
         side = "right" if angle > 0 else "left"
-        title = REGION_TITLES[CurveRegion(region)].replace(" or ", "\nor ")
+        title = REGION_TITLES[CurveRegion(region)].replace("/", "/\n")
         text = f"{title}\n{abs(angle):.0f}°, to the {side}\napex {names[apex]}"
         axes.text(centres[:, 0].max() + 75, centres[apex, 1], text, va="center", color=BLUE)
     axes.set_title("end vertebrae, apexes")

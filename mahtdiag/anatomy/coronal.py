@@ -37,7 +37,7 @@ class CurveRegion(IntEnum):
 REGION_TITLES: Final = {
     CurveRegion.PROXIMAL_THORACIC: "proximal thoracic",
     CurveRegion.MAIN_THORACIC: "main thoracic",
-    CurveRegion.THORACOLUMBAR: "thoracolumbar or lumbar",
+    CurveRegion.THORACOLUMBAR: "thoracolumbar/lumbar",
 }
 REGIONS: Final = tuple(REGION_TITLES)
 

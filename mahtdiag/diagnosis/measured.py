@@ -51,8 +51,8 @@ SLIP_PERCENT = 5.0
 
 TITLES = {
     "cobb_deg": "coronal Cobb angle",
-    "midline_cobb_deg": "Cobb angle by midlines",
-    "curve_deg": "scoliotic curve",
+    "midline_cobb_deg": "midline Cobb angle",
+    "curve_deg": "curve",
     "thoracic_kyphosis_deg": "thoracic kyphosis",
     "cervical_lordosis_deg": "cervical lordosis",
     "lateral_slip_percent": "lateral slip",

@@ -205,11 +205,11 @@ COLUMNS: Final = (
 MEASUREMENTS: Final = (
     Term("Cobb angle", "The largest angle between the upper endplate of a vertebra and the lower endplate "
          "of one below it, in the AP view.", ("coronal Cobb angle", "Cobb")),
-    Term("Cobb angle by midlines", "The largest angle between the midlines of two vertebrae, each from the "
+    Term("midline Cobb angle", "The largest angle between the midlines of two vertebrae, each from the "
          "middle of the left to that of the right side."),
-    Term("scoliotic curve", "The angle between the midlines of the end vertebrae of a curve of 10° and more: "
+    Term("curve", "The angle between the midlines of the end vertebrae of a curve of 10° and more: "
          "the largest with its apex in the region, of predictions that to the side of the label's.",
-         ("curves of 10° and more", "apex", "labelled", "found", "only predicted")),
+         ("scoliotic curve", "curves of 10° and more", "apex", "labelled", "found", "only predicted")),
     Term("SMAPE", "The score by which the AASCE challenge ranks: errors of the set's three angles over the "
          "sum of both, % of each image, averaged.", ("SMAPE of the three AASCE angles, %",)),
     Term("thoracic kyphosis", "The angle from the upper endplate of T4 to the lower one of T12."),

@@ -69,14 +69,14 @@ def test_angles_come_first_where_the_levels_are_there() -> None:
         ("midline_cobb_deg", "T1–L5", "°"),
         ("curve_deg", "proximal thoracic", "°"),
         ("curve_deg", "main thoracic", "°"),
-        ("curve_deg", "thoracolumbar or lumbar", "°"),
+        ("curve_deg", "thoracolumbar/lumbar", "°"),
         ("lateral_slip_percent", "T1/T2", "%"),
     ]
     assert len(found) == 5 + 16 + 17
     low = Skeleton.of(View.AP, Levels("T9", "L5"))
     ours, _ = paired_curves(*2 * [measure_ap(points[:, -low.keypoints :], low)])
     levels = [c.level for c in measurement_columns(ours, low) if c.name == "curve_deg"]
-    assert levels == ["main thoracic", "thoracolumbar or lumbar"]
+    assert levels == ["main thoracic", "thoracolumbar/lumbar"]
 
 
 @pytest.mark.parametrize(

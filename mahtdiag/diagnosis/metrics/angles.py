@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from mahtdiag.anatomy.aasce_angles import aasce_angles, has_aasce_angles, smape_percent
+from mahtdiag.anatomy.coronal import REGION_TITLES
 from mahtdiag.anatomy.measured_columns import OF_WHOLE_SPINES, MeasuredColumn, measurement_columns
 from mahtdiag.anatomy.whole_spine import is_whole, measure_ap, measure_la, paired_curves
 from mahtdiag.diagnosis.measured import TITLES
@@ -25,6 +26,7 @@ OF_BOTH: Final = Need(
     "no image has this angle in labels and predictions of both runs",
 )
 _CURVE: Final = "curve_deg"
+_REGIONS: Final = {title: region.name.lower() for region, title in REGION_TITLES.items()}
 
 
 def angle_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
@@ -42,7 +44,7 @@ def angle_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
 
 def angle_name(column: MeasuredColumn) -> str:
     """How `run.json` names an angle: `midline_cobb`, `main_thoracic`."""
-    return column.level.replace(" ", "_") if column.name == _CURVE else column.name.removesuffix("_deg")
+    return _REGIONS[column.level] if column.name == _CURVE else column.name.removesuffix("_deg")
 
 
 def _is_angle(column: MeasuredColumn) -> bool:
