@@ -278,6 +278,19 @@ def test_any_run_of_vertebrae() -> None:
     assert np.isfinite(endplate_cobb_deg(natural_spines(C7_TO_L5, 2), C7_TO_L5)).all()
 
 
+def test_midlines_shake_less_than_endplates_and_no_largest_angle_is_zero() -> None:
+    """Noise of 2 px on every corner of a straight spine."""
+    rng = np.random.default_rng(8)
+    points = spine_with((0,) * 17) + rng.normal(0, 2, (400, 68, 2))
+    midline = midline_tilt_deg(points, T1_TO_L5)
+    along = points[:, 1::2] - points[:, 0::2]
+    endplate = np.degrees(np.arctan2(along[..., 1], along[..., 0]))
+    assert endplate.std() / midline.std() == pytest.approx(math.sqrt(2), rel=0.03)
+    largest = midline_cobb(midline).angle_deg
+    assert largest.min() > 1.5
+    assert endplate_cobb_deg(points, T1_TO_L5).mean() > 1.2 * largest.mean()
+
+
 def test_ends_of_equal_tilts_are_the_upper_ones() -> None:
     tilts = np.array([[0, 0, 20, 20, 0, 0.0]])
     assert np.flatnonzero(turning_vertebrae(tilts)[0]).tolist() == [0, 2, 4]
