@@ -121,10 +121,7 @@ def midline_cobb(tilts_deg: Floats) -> LargestCobb:
 
 def endplate_cobb_deg(points_px: Floats, skeleton: Skeleton) -> Floats:
     """Largest angle `[N]` between a body's upper and the lower endplate of one below it: see `cobb_deg`."""
-    upper, lower = _endplate_tilts_deg(points_px, skeleton)
-    if len(skeleton.bodies) < 2:
-        return np.full(len(points_px), np.nan)
-    return cobb_deg(upper, lower)
+    return cobb_deg(*_endplate_tilts_deg(points_px, skeleton))
 
 
 def _endplate_tilts_deg(points_px: Floats, skeleton: Skeleton) -> tuple[Floats, Floats]:
@@ -193,7 +190,7 @@ def coronal_curves(points_px: Floats, skeleton: Skeleton) -> CoronalCurves:
 def _half_levels(points_px: Floats, skeleton: Skeleton) -> Floats:
     """Centres of body, disc, body, … `[N, 2B − 1, 2]`."""
     corners = body_corners(points_px, skeleton)
-    found = np.empty((len(points_px), 2 * len(skeleton.bodies) - 1, 2))
+    found = np.empty((len(points_px), len(half_level_names(skeleton)), 2))
     found[:, 0::2] = corners.mean(axis=2)
     found[:, 1::2] = (corners[:, :-1, [LL, LR]].mean(axis=2) + corners[:, 1:, [UL, UR]].mean(axis=2)) / 2
     return found

@@ -57,7 +57,8 @@ def _levels(name: str, skeleton: Skeleton) -> Iterator[tuple[int, str]]:
         if set(LORDOSIS) <= set(vertebrae):
             yield 0, "–".join(LORDOSIS)
     elif name in ("cobb_deg", "midline_cobb_deg"):
-        yield 0, f"{bodies[0]}–{bodies[-1]}"
+        if len(bodies) > 1:
+            yield 0, f"{bodies[0]}–{bodies[-1]}"
     elif name == "curve_deg":
         # An apex lies between two end vertebrae.
         reached = set(region_of_apex(skeleton)[1:-1].tolist())

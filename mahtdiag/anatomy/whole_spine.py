@@ -41,8 +41,8 @@ class BendMeasurements(LateralMeasurements):
 
 
 def is_whole(skeleton: Skeleton) -> bool:
-    """Whether a skeleton has more than lumbar vertebrae and the sacrum."""
-    return bool({Region.CERVICAL, Region.THORACIC} & set(skeleton.regions))
+    """Whether a skeleton has more bodies than lumbar ones."""
+    return any(Region.of(body) is not Region.LUMBAR for body in skeleton.bodies)
 
 
 def measure_ap(points_px: Floats, skeleton: Skeleton) -> FrontalMeasurements:

@@ -120,6 +120,18 @@ def test_every_level_is_what_its_part_of_the_spine_measures() -> None:
                     np.testing.assert_array_equal(values, whole[name], err_msg=name)
 
 
+@pytest.mark.parametrize("level", ["C2", "T5", "L3", "S1"])
+def test_a_single_vertebra_is_measured_without_pairs(level: str) -> None:
+    ap, la = (Skeleton.of(view, Levels(level, level)) for view in View)
+    points = whole_spine()[:, : ap.keypoints]
+    frontal = measure_ap(points, ap)
+    assert np.isnan(frontal.cobb_deg).all()
+    pair = paired_curves(frontal, frontal)
+    assert [c.name for c in measurement_columns(pair[0], ap)] == ["tilt_deg"] * len(ap.bodies)
+    lateral = measure_la(points, la, np.ones(3, dtype=np.int64))
+    assert [c.name for c in measurement_columns(lateral, la)] == ["wedging"] * len(la.bodies)
+
+
 def test_the_first_endplate_has_a_disc_and_a_slip_but_no_segment() -> None:
     points = whole_spine(1, 1)
     found = columns_of(measure_lateral(points, WHOLE[1], RIGHT), WHOLE[1])
