@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from mahtdiag.anatomy.findings import Findings, by_limit, check_anatomy
+from mahtdiag.anatomy.findings import Findings, by_limit, check_anatomy, keys_by_region
 from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits
 from mahtdiag.schema.skeleton import AP, NAMED, Region, Skeleton, View
@@ -174,6 +174,7 @@ def rule_lines(audited: AuditedSet, found: Findings) -> list[str]:
 def value_lines(audited: AuditedSet) -> list[str]:
     """Percentiles of every judged quantity in the other images, beside the limit they led to."""
     limits, skeleton = Limits.of(audited.skeleton), audited.skeleton
+    of = keys_by_region(LIMIT_BY_KEY.values())
     header = "".join(f"{f'{p:g} %':>9}" for p in PERCENTILES)
     lines = ["", f"{'quantity in the other images':<44}{'limit':>7}{header}"]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -181,9 +182,7 @@ def value_lines(audited: AuditedSet) -> list[str]:
             audited.points_px[audited.right], skeleton, audited.size_px[audited.right]
         )
         measures = [m for rule in RULES for m in rule.measure(geometry, limits.of_rule(rule))]
-        measures = [
-            part for measure in measures for part in by_limit(measure, skeleton, LIMIT_BY_KEY.values())
-        ]
+        measures = [part for measure in measures for part in by_limit(measure, skeleton, of[measure.key])]
     for measure in measures:
         values = measure.values[np.isfinite(measure.values)]
         name = f"{measure.key} [{LIMIT_BY_KEY[measure.key].unit}]"

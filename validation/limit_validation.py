@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.anatomy.findings import by_limit, check_anatomy
+from mahtdiag.anatomy.findings import by_limit, check_anatomy, keys_by_region
 from mahtdiag.anatomy.geometry import measure_geometry
 from mahtdiag.anatomy.limit import Fires
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES, Limits
@@ -47,7 +47,8 @@ def extremes(points_px: Floats, skeleton: Skeleton = AP) -> dict[str, Floats]:
     with np.errstate(all="ignore"):
         geometry = measure_geometry(points_px, skeleton, None)
         measures = [measure for rule in RULES for measure in rule.measure(geometry, limits.of_rule(rule))]
-    for measure in (part for one in measures for part in by_limit(one, skeleton, LIMIT_BY_KEY.values())):
+    of = keys_by_region(LIMIT_BY_KEY.values())
+    for measure in (part for one in measures for part in by_limit(one, skeleton, of[one.key])):
         if measure.key in (*FROM_THE_SET, *FROM_THORACIC):
             spec = LIMIT_BY_KEY[measure.key]
             extreme = np.fmax if spec.fires is Fires.ABOVE else np.fmin

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
-from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA
+from mahtdiag.anatomy.whole_vertebrae import hidden_keypoints, whole_vertebrae
+from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, Skeleton
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -88,11 +89,16 @@ class RepairRow:
     repaired_mean: float
 
 
-def label_widths_px(label_px: Floats) -> Floats:
+def label_widths_px(label_px: Floats, skeleton: Skeleton | None = None) -> Floats:
     """Width of each keypoint's vertebra in the label, `[N, K, 2]` to `[N, K]`.
 
-    Mean length of its annotated endplates; NaN for a vertebra without one.
+    Mean length of its annotated endplates; NaN for a vertebra without one. `skeleton` has to be given where
+    the first vertebra has no four corners.
     """
+    return _widths_px(whole_vertebrae(label_px, skeleton))[:, hidden_keypoints(skeleton) :]
+
+
+def _widths_px(label_px: Floats) -> Floats:
     lengths = _distance(label_px[:, 1::2], label_px[:, 0::2])
     vertebra = np.arange(label_px.shape[1]) // CORNERS_PER_VERTEBRA
     known = np.isfinite(lengths)
@@ -103,17 +109,21 @@ def label_widths_px(label_px: Floats) -> Floats:
     return widths[:, vertebra]
 
 
-def classify_errors(pred_px: Floats, label_px: Floats) -> ErrorTypes:
+def classify_errors(pred_px: Floats, label_px: Floats, skeleton: Skeleton | None = None) -> ErrorTypes:
     """The error type of every keypoint.
 
     With s the label vertebra's width: good up to 0.1 s. Otherwise the label keypoint nearest to the
     prediction decides: its own makes it jitter up to 0.5 s; another one within 0.5 s makes it a swap (of the
     same endplate: left-right; of the other endplate) or a level shift (neighbouring vertebra, + is
     downwards); all else is a miss. `[N, K, 2]` original pixels in. Unknown where the prediction, the label or
-    s is missing.
+    s is missing. `skeleton` has to be given where the first vertebra has no four corners.
     """
+    hidden = hidden_keypoints(skeleton)
+    if hidden:
+        whole = classify_errors(whole_vertebrae(pred_px, skeleton), whole_vertebrae(label_px, skeleton))
+        return ErrorTypes(*(getattr(whole, of.name)[:, hidden:] for of in fields(ErrorTypes)))
     pred_px, label_px = known_points(pred_px), known_points(label_px)
-    width = label_widths_px(label_px)
+    width = _widths_px(label_px)
     error = _distance(pred_px, label_px)
     unknown = np.isnan(error) | np.isnan(width)
     types = np.where(unknown, ErrorType.UNKNOWN, ErrorType.GOOD).astype(np.int64)
@@ -164,16 +174,17 @@ def _types_of_hits(hit: Ints, own: Ints) -> Ints:
     return meaning
 
 
-def whole_image_level_shift(pred_px: Floats, label_px: Floats) -> Ints:
+def whole_image_level_shift(pred_px: Floats, label_px: Floats, skeleton: Skeleton | None = None) -> Ints:
     """Whether a whole image is marked one level off, `[N]`: +1 too low, −1 too high, 0 otherwise.
 
     Shifted: every vertebra (three at least) lies nearer to the label of its neighbour on that side than to
     its own, by the mean over its keypoints, and within 0.5 of that neighbour's width. The most dangerous
-    mistake of a lumbar model: each outline looks right, each name is wrong.
+    mistake of a model of the spine: each outline looks right, each name is wrong. `skeleton` has to be given
+    where the first vertebra has no four corners.
     """
-    pred_px, label_px = known_points(pred_px), known_points(label_px)
+    pred_px, label_px = (known_points(whole_vertebrae(points, skeleton)) for points in (pred_px, label_px))
     shift = np.zeros(pred_px.shape[0], dtype=np.int64)
-    width = label_widths_px(label_px)
+    width = _widths_px(label_px)
     for step in (1, -1):
         offset = CORNERS_PER_VERTEBRA * step
         here = slice(max(0, -offset), pred_px.shape[1] - max(0, offset))

@@ -1,6 +1,6 @@
 """Is this spine possible? All rules over all images, from one array of keypoints to columns of findings."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -229,7 +229,8 @@ def _check_some(
 ) -> Findings:
     """The findings of a few images, numbered from 0."""
     nothing = Findings.none(skeleton, points_px.shape[0], rules)
-    key_of = {limit.key: n for n, limit in enumerate(nothing.broken)}
+    broken = nothing.broken
+    key_of, of = {limit.key: n for n, limit in enumerate(broken)}, keys_by_region(broken)
     # Missing keypoints are NaN and degenerate outlines divide by zero: both end as NaN, which never fires.
     with np.errstate(all="ignore"):
         geometry = measure_geometry(points_px, skeleton, image_size_px)
@@ -238,17 +239,28 @@ def _check_some(
         found = [
             _fired(part, key_of[part.key], present, limits, nothing)
             for measure in measures
-            for part in by_limit(measure, skeleton, nothing.broken)
+            for part in by_limit(measure, skeleton, of[measure.key])
         ]
     return Findings.merge([nothing, *found])
 
 
-def by_limit(measure: Quantity, skeleton: Skeleton, limits: Iterable[LimitSpec]) -> Iterator[Quantity]:
-    """The values of one quantity by the limit that holds for them, whose key they get, from above.
+def keys_by_region(limits: Iterable[LimitSpec]) -> dict[str, dict[Region | None, str]]:
+    """The keys of limits by that of the quantity and by region."""
+    found: dict[str, dict[Region | None, str]] = {}
+    for limit in limits:
+        found.setdefault(limit.base, {})[limit.region] = limit.key
+    return found
+
+
+def by_limit(measure: Quantity, skeleton: Skeleton, of: Mapping[Region | None, str]) -> Iterator[Quantity]:
+    """The values of one quantity by the limit that holds for them, one `of` its regions, whose key they get.
 
     A region has a limit of its own or that without a region; where there is neither, nothing is judged.
     """
-    of = {limit.region: limit.key for limit in limits if limit.base == measure.key}
+    if of.keys().isdisjoint(skeleton.regions):
+        if None in of:
+            yield measure
+        return
     levels = measure.places.levels.tolist()
     keys = [of.get(Region.of(skeleton.places[level]), of.get(None)) for level in levels]
     for key in dict.fromkeys(keys):

@@ -112,6 +112,8 @@ class LimitSpec:
 
 
 def limits_of_keypoints(limits: Mapping[str, float], key: str, skeleton: Skeleton) -> Floats:
-    """The limit of each keypoint's region, or else that of all, `[K, 1]`."""
-    regions = [Region.of(vertebra) for vertebra in skeleton.vertebra_of]
-    return np.array([[limits.get(f"{key}-{region}", limits[key])] for region in regions])
+    """The limit of each keypoint's region, or else that of all, `[K, 1]`; `[1, 1]` where all have one."""
+    own = {region: limits.get(f"{key}-{region}", limits[key]) for region in skeleton.regions}
+    if set(own.values()) == {limits[key]}:
+        return np.array([[limits[key]]])
+    return np.array([[own[Region.of(vertebra)]] for vertebra in skeleton.vertebra_of])

@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 def level_shift(table: "RunTable") -> Ints:
     """By how many levels each image is marked off as a whole, `[N]`."""
-    return table.by_parts(lambda part: whole_image_level_shift(part.pred_px, part.gt_px))
+    return table.by_parts(lambda part: whole_image_level_shift(part.pred_px, part.gt_px, part.skeleton))
 
 
 def units(table: "RunTable") -> Ints:
@@ -59,7 +59,9 @@ def sizes_px(table: "RunTable") -> Floats:
 
 def error_types(table: "RunTable") -> ErrorTypes:
     """What kind of mistake each keypoint is."""
-    return ErrorTypes.chain([classify_errors(part.pred_px, part.gt_px) for part in table.parts()])
+    return ErrorTypes.chain(
+        [classify_errors(part.pred_px, part.gt_px, part.skeleton) for part in table.parts()]
+    )
 
 
 def kinds_of_error(table: "RunTable") -> NDArray[np.int8]:

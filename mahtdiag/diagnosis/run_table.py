@@ -184,7 +184,7 @@ class RunTable:
     ) -> None:
         """`values` by the names of the columns; `image` must be among them, and all have N entries."""
         self.skeleton = skeleton
-        self.conditions = conditions or Conditions(Limits.of(skeleton.view))
+        self.conditions = conditions or Conditions(Limits.of(skeleton))
         self.failures = tuple(failures)
         self._values = values if isinstance(values, ColumnValues) else ColumnValues(values)
         self._once: dict[Callable[[RunTable], object], object] = {}

@@ -99,12 +99,12 @@ def _scale_px(table: RunTable, by_sigma: bool) -> Floats:
     """What errors are measured by, `[N, K, 2]`: σ, or the width of the vertebrae of each image."""
     if by_sigma:
         return table.sigma_px
-    return np.broadcast_to(_width_px(table.pred_px)[:, None, None], table.pred_px.shape)
+    return np.broadcast_to(_width_px(table)[:, None, None], table.pred_px.shape)
 
 
 def _error_widths(table: RunTable) -> Floats:
     """The median error of each image in vertebra widths, `[N]`; infinite where it is not known."""
-    width_px = _width_px(table.pred_px)
+    width_px = _width_px(table)
     with np.errstate(invalid="ignore"):
         error_px = np.linalg.norm(table.pred_px - table.gt_px, axis=-1)
     known = np.isfinite(error_px).any(axis=1) & np.isfinite(width_px)
@@ -113,9 +113,9 @@ def _error_widths(table: RunTable) -> Floats:
     return widths
 
 
-def _width_px(points_px: Floats) -> Floats:
-    """Median vertebra width of each image, `[N]`; NaN where unknown."""
-    widths = label_widths_px(points_px)
+def _width_px(table: RunTable) -> Floats:
+    """Median width of the vertebrae predicted in each image, `[N]`; NaN where unknown."""
+    widths = label_widths_px(table.pred_px, table.skeleton)
     known = np.isfinite(widths).any(axis=1)
     found = np.full(len(widths), np.nan)
     found[known] = np.nanmedian(widths[known], axis=1)

@@ -22,7 +22,7 @@ from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.model_spec import SIGMA_BOUNDS, ModelInput, ModelSpec
 from mahtdiag.schema.preprocessing import Exif
-from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.schema.skeleton import Skeleton
 
 DROPOUT, ENSEMBLE = "mc-dropout", "ensemble"
 FROM_FILE: Final = "file"
@@ -199,7 +199,7 @@ class RunSettings:
         if factors is not None:
             by_keypoint = tuple(float(str(factors.get(name, nan))) for name in skeleton.keypoint_names)
         return Conditions(
-            limits=self.limits(skeleton.view),
+            limits=self.limits(skeleton),
             rules=self.rules,
             decode=self.decode,
             heatmap_sigma=float(sigma) if isinstance(sigma, int | float) else None,
@@ -211,11 +211,11 @@ class RunSettings:
             labels2=str(labels2) if (labels2 := self._of("labels2").get("path")) is not None else None,
         )
 
-    def limits(self, view: View) -> Limits:
+    def limits(self, skeleton: Skeleton) -> Limits:
         """The anatomical limits that the run was judged by; the defaults where it does not say."""
         stored = self.stored.get("anatomy_limits")
         values = {str(k): float(str(v)) for k, v in stored.items()} if isinstance(stored, dict) else None
-        return Limits.of(view, values)
+        return Limits.of(skeleton, values)
 
     @property
     def rules(self) -> tuple[Rule, ...]:

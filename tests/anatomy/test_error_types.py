@@ -19,10 +19,11 @@ from mahtdiag.schema.skeleton import AP, LA, Skeleton
 from .spines import ANY_SKELETON, GAP, HEIGHT, WIDTH, Floats, natural_spines, straight_spine
 
 
-def naive_type(pred: Floats, label: Floats, k: int) -> ErrorType:
+def naive_type(pred: Floats, label: Floats, k: int, skeleton: Skeleton = LA) -> ErrorType:
     """The definition, for one keypoint of a complete label."""
-    v = k // 4
-    ends = [(j, j + 1) for j in range(4 * v, min(4 * v + 4, len(label)), 2)]
+    of = [skeleton.vertebrae.index(name.split()[0]) for name in skeleton.keypoint_names]
+    v = of[k]
+    ends = [(j, j + 1) for j in range(0, len(label), 2) if of[j] == v]
     s = sum(math.dist(label[a], label[b]) for a, b in ends) / len(ends)
     error = math.dist(pred[k], label[k])
     if error <= 0.1 * s:
@@ -32,10 +33,10 @@ def naive_type(pred: Floats, label: Floats, k: int) -> ErrorType:
         return ErrorType.MISS
     if nearest == k:
         return ErrorType.JITTER
-    if nearest // 4 == v:
+    if of[nearest] == v:
         return ErrorType.LEFT_RIGHT_SWAP if nearest // 2 == k // 2 else ErrorType.ENDPLATE_SWAP
     levels = {1: ErrorType.LEVEL_DOWN, -1: ErrorType.LEVEL_UP}
-    return levels.get(nearest // 4 - v, ErrorType.MISS)
+    return levels.get(of[nearest] - v, ErrorType.MISS)
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,12 +45,12 @@ def test_types_are_what_the_definition_says(skeleton: Skeleton, seed: int, sprea
     rng = np.random.default_rng(seed)
     label = natural_spines(skeleton, 3, seed)
     pred = label + rng.normal(0, spread * WIDTH, label.shape)
-    found = classify_errors(pred, label)
+    found = classify_errors(pred, label, skeleton)
     for n in range(3):
         assert [ErrorType(t) for t in found.types[n]] == [
-            naive_type(pred[n], label[n], k) for k in range(skeleton.keypoints)
+            naive_type(pred[n], label[n], k, skeleton) for k in range(skeleton.keypoints)
         ]
-    moved = classify_errors(pred * 3 + 100, label * 3 + 100)
+    moved = classify_errors(pred * 3 + 100, label * 3 + 100, skeleton)
     np.testing.assert_array_equal(found.types, moved.types)
 
 
@@ -155,12 +156,12 @@ def test_whole_image_level_shift(skeleton: Skeleton) -> None:
     pred = label.copy()
     pred[1, :, 1] += HEIGHT + GAP
     pred[2, :, 1] -= HEIGHT + GAP
-    pred[3, :8, 1] += HEIGHT + GAP
+    pred[3, :12, 1] += HEIGHT + GAP
     pred[4, :, 1] += 0.4 * (HEIGHT + GAP)
     pred[5, :, 1] += HEIGHT + GAP
-    pred[5, 4:8] = np.nan
-    assert whole_image_level_shift(pred, label).tolist() == [0, 1, -1, 0, 0, 1]
-    assert whole_image_level_shift(label, pred).tolist()[:5] == [0, -1, 1, 0, 0]
+    pred[5, skeleton.keypoints_of(skeleton.vertebrae[1])] = np.nan
+    assert whole_image_level_shift(pred, label, skeleton).tolist() == [0, 1, -1, 0, 0, 1]
+    assert whole_image_level_shift(label, pred, skeleton).tolist()[:5] == [0, -1, 1, 0, 0]
 
 
 def test_too_few_vertebrae_for_a_level_shift() -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mahtdiag.anatomy.bodies import fit_bodies
 from mahtdiag.anatomy.systematic import (
     Fitted,
     SystematicError,
@@ -12,15 +13,16 @@ from mahtdiag.anatomy.systematic import (
     moved_as_others,
 )
 from mahtdiag.anatomy.systematic_words import explain_systematic_error
-from mahtdiag.schema.skeleton import AP
+from mahtdiag.anatomy.whole_vertebrae import whole_vertebrae
+from mahtdiag.schema.skeleton import AP, UR, Skeleton
 
-from .spines import Floats, natural_spines
+from .spines import C2_TO_L5, T1_TO_L5, Floats, natural_spines
 
 
-def labels(count: int = 30) -> Floats:
+def labels(count: int = 30, skeleton: Skeleton = AP) -> Floats:
     """Spines in different places, so that shift and scale can be told apart."""
     rng = np.random.default_rng(3)
-    return natural_spines(AP, count) + rng.uniform(-150, 150, (count, 1, 2))
+    return natural_spines(skeleton, count) + rng.uniform(-150, 150, (count, 1, 2))
 
 
 def fit(pred: Floats, label: Floats) -> SystematicError:
@@ -29,23 +31,24 @@ def fit(pred: Floats, label: Floats) -> SystematicError:
     return found
 
 
-def test_against_least_squares_written_out() -> None:
-    label = labels(6)
+@pytest.mark.parametrize("skeleton", [AP, T1_TO_L5])
+def test_against_least_squares_written_out(skeleton: Skeleton) -> None:
+    label, v = labels(6, skeleton), len(skeleton.bodies)
     pred = label + np.random.default_rng(0).normal(0, 2, label.shape)
     found = fit(pred, label)
-    middle, of_pred = (points.reshape(6, 5, 4, 2).mean(axis=2).reshape(-1, 2) for points in (label, pred))
+    middle, of_pred = (points.reshape(6, v, 4, 2).mean(axis=2).reshape(-1, 2) for points in (label, pred))
     rows, values = [], []
     for (x, y), (dx, dy) in zip(middle - middle.mean(axis=0), of_pred - middle, strict=True):
         rows += [[1, 0, x, 0, -y], [0, 1, 0, y, x]]
         values += [dx, dy]
     shift_x, shift_y, more_x, more_y, turn = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
-    assert found.keypoints == 120
+    assert found.keypoints == 6 * skeleton.keypoints
     assert [found.shift_x.value, found.shift_y.value] == pytest.approx([-shift_x, -shift_y])
     assert [found.scale_x.value, found.scale_y.value] == pytest.approx([1 / (1 + more_x), 1 / (1 + more_y)])
     of_angle = np.sqrt(found.scale_x.value * found.scale_y.value)
     assert found.rotation_deg.value == pytest.approx(-np.degrees(turn) * of_angle)
     around = [
-        (points.reshape(6, 5, 4, 2) - m.reshape(6, 5, 1, 2))
+        (points.reshape(6, v, 4, 2) - m.reshape(6, v, 1, 2))
         for points, m in ((label, middle), (pred, of_pred))
     ]
     for axis, outline in enumerate((found.outline_x, found.outline_y)):
@@ -53,6 +56,28 @@ def test_against_least_squares_written_out() -> None:
             around[0][..., axis].reshape(-1, 1), around[1][..., axis].ravel(), rcond=None
         )[0]
         assert outline.value == pytest.approx(1 / slope)
+
+
+def test_an_endplate_above_the_bodies_is_one_vertebra_more() -> None:
+    """Without a place for the corners that C2 lacks, all others would be taken for their neighbours."""
+    label = labels(skeleton=C2_TO_L5)
+    pred = label + np.array([3.0, -2.0]) + np.random.default_rng(1).normal(0, 2, label.shape)
+    pred[:, C2_TO_L5.keypoints_at("UR"), 0] += 4.0
+    found = fit(whole_vertebrae(pred, C2_TO_L5), whole_vertebrae(label, C2_TO_L5))
+    alone = fit(pred[:, 2:], label[:, 2:])
+    assert found.keypoints == 30 * 90
+    corners, of_bodies = (np.array([[x.value for x in at] for at in one.corners]) for one in (found, alone))
+    np.testing.assert_allclose(corners, of_bodies, atol=0.2)
+    assert corners[:, 0].argmax() == UR
+    assert corners[UR, 0] > 2.0
+    bodies = [
+        fit_bodies(of_pred, of_label, np.arange(30))
+        for of_pred, of_label in (
+            (whole_vertebrae(pred, C2_TO_L5), whole_vertebrae(label, C2_TO_L5)),
+            (pred[:, 2:], label[:, 2:]),
+        )
+    ]
+    assert bodies[0] == bodies[1] is not None
 
 
 @settings(max_examples=25, deadline=None)

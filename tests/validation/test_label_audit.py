@@ -8,18 +8,18 @@ import pytest
 
 from mahtdiag.schema.skeleton import AP
 from tests.anatomy.spines import IMAGE_SIZE, natural_spines
-from validation.label_audit import area_under_roc, doubt_lines, read_set, report, share
+from validation.label_audit import WHOLE, area_under_roc, doubt_lines, read_set, report, share
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """Ten spines: 0 with a wrong lumbar label, 1 with a doubtful one, 2 with a wrong thoracic one."""
-    lumbar = natural_spines(AP, 10)
+    spines = natural_spines(WHOLE, 10)
+    lumbar = spines[:, -AP.keypoints :]
     lumbar[:2, [8, 9, 10, 11]] = lumbar[:2, [9, 8, 11, 10]]
-    thoracic = np.zeros((10, 48, 2))
     labels = [
-        {"index": n, "width": IMAGE_SIZE[0], "height": IMAGE_SIZE[1], "points": points.tolist()}
-        for n, points in enumerate(np.concatenate([thoracic, lumbar], axis=1))
+        {"index": n, "width": IMAGE_SIZE[0], "height": 2 * IMAGE_SIZE[1], "points": points.tolist()}
+        for n, points in enumerate(spines)
     ]
     errors = [
         {"index": 0, "kind": "swap", "lumbar_affected": True, "confidence": "confirmed"},
@@ -37,6 +37,18 @@ def test_which_labels_count_as_wrong(files: tuple[Path, Path]) -> None:
     audited = read_set(*files)
     assert np.flatnonzero(audited.wrong).tolist() == [0]
     assert np.flatnonzero(~audited.right).tolist() == [0, 1]
+
+
+def test_whole_spines_have_all_errors(files: tuple[Path, Path]) -> None:
+    audited = read_set(*files, WHOLE)
+    assert audited.points_px.shape == (10, 68, 2)
+    assert np.flatnonzero(audited.wrong).tolist() == [0, 2]
+    assert np.flatnonzero(~audited.right).tolist() == [0, 1, 2]
+    lines = report(audited).splitlines()
+    assert lines[0] == "images: 2 with wrong labels, 7 others, 1 doubtful and left out"
+    assert any(line.startswith("A202-thoracic [°]") for line in lines)
+    assert any(line.startswith("A202 [°]") for line in lines)
+    assert not any("cervical" in line for line in lines)
 
 
 def test_the_table(files: tuple[Path, Path]) -> None:

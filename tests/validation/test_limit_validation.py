@@ -11,8 +11,8 @@ from mahtdiag.anatomy.rules import LIMIT_BY_KEY, Limits
 from mahtdiag.schema.skeleton import AP, View
 from tests.anatomy.spines import GAP, HEIGHT, natural_spines, sizes_for
 from validation.injection_sets import CleanSet
-from validation.label_audit import AuditedSet, patient_of
-from validation.limit_validation import FROM_THE_SET, extremes, limits_from, parts_of, report
+from validation.label_audit import WHOLE, AuditedSet, patient_of
+from validation.limit_validation import FROM_THE_SET, FROM_THORACIC, extremes, limits_from, parts_of, report
 
 ALL = Limits.of(View.AP)
 
@@ -48,6 +48,19 @@ def test_all_images_lead_to_the_shipped_limits_and_fewer_to_narrower_ones() -> N
         assert abs(some[key] - spec.typical) <= abs(ALL[key] - spec.typical) + 1e-12
     assert any(some[key] < ALL[key] - 0.01 for key in FROM_THE_SET)
     assert some["A102"] == ALL["A102"]
+
+
+def test_thoracic_limits_follow_thoracic_values_alone() -> None:
+    points = natural_spines(WHOLE, 30) + np.random.default_rng(0).normal(0.0, 5.0, (30, 68, 2))
+    lumbar = points[:, -20:].copy()
+    values, everyone = extremes(points, WHOLE), np.ones(30, dtype=np.bool_)
+    assert values.keys() == {*FROM_THE_SET, *FROM_THORACIC}
+    limits, defaults = limits_from(values, everyone, everyone), Limits.of(WHOLE)
+    assert [limits[key] for key in FROM_THORACIC] == pytest.approx([defaults[key] for key in FROM_THORACIC])
+    points[:, -20:] = lumbar + np.random.default_rng(1).normal(0.0, 3.0, lumbar.shape)
+    moved = extremes(points, WHOLE)
+    np.testing.assert_allclose(moved["A201-thoracic"], values["A201-thoracic"], rtol=1e-9)
+    assert (moved["A201"] != values["A201"]).any()
 
 
 def test_a_patient_is_in_one_part() -> None:

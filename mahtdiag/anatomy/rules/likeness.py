@@ -299,8 +299,7 @@ A301 = Rule(
     code="A301",
     group=RuleGroup.ASPECT_RATIO,
     title="width/height outside the band",
-    meaning="A lumbar body is neither a needle nor a plank: an endplate is missing, doubled or on another "
-    "level.",
+    meaning="A body is neither a needle nor a plank: an endplate is missing, doubled or on another level.",
     formula="mean length of the two endplates / mean length of the two sides",
     limits=(
         *_BAND,

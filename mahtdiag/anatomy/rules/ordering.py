@@ -152,15 +152,16 @@ _CLOSE = LimitSpec("A501-min", "usual spacings", Fires.BELOW, 0.6, 0.5, 1.0, _SP
 _FAR = LimitSpec("A501-max", "usual spacings", Fires.ABOVE, 1.4, 1.5, 1.0, _SPACING, possible=(0.0, inf))
 _GAP = LimitSpec("A501-gap", "heights", Fires.ABOVE, 1.25, 1.25, 0.44, _SPECIFIED)
 _SHARE = LimitSpec(
-    *("A501-share-thoracic", "of the way", Fires.ABOVE, 0.3, 0.4, 0.03, _SHARES, (-1.0, 1.0)),
+    *("A501-share-thoracic", "of body and disc", Fires.ABOVE, 0.3, 0.4, 0.03, _SHARES, (-1.0, 1.0)),
     region=Region.THORACIC,
 )
 
 _SPACING_THORACIC = f"AP: {THORACIC_AP} {LA_CHOICE}"
+_WIDE_SPACING_THORACIC = f"AP: {THORACIC_AP} LA: a choice, the AP limit is kept; no lateral set was at hand."
 _REGIONAL = (
     _CLOSE.within(Region.THORACIC, _SPACING_THORACIC),
-    _FAR.within(Region.THORACIC, _SPACING_THORACIC, ap=1.7, la=1.7),
-    _GAP.within(Region.THORACIC, _SPACING_THORACIC, ap=1.6, la=1.6),
+    _FAR.within(Region.THORACIC, _WIDE_SPACING_THORACIC, ap=1.7, la=1.7),
+    _GAP.within(Region.THORACIC, _WIDE_SPACING_THORACIC, ap=1.6, la=1.6),
     *(limit.within(Region.CERVICAL, CERVICAL_CHOICE) for limit in (_CLOSE, _FAR, _GAP)),
 )
 
@@ -199,14 +200,14 @@ def _expected_spacings(geometry: Geometry, gaps: Floats) -> Floats:
 
 
 def _share(geometry: Geometry) -> Quantity:
-    """What a body takes of the way from its other endplate over the disc, held against the bodies around it,
-    for each endplate that another body faces, where that peaks.
+    """What a body takes of body and disc together, less than those around it, for each endplate that another
+    body faces, where that peaks.
     """
     gaps, heights = geometry.gaps[geometry.between_bodies], geometry.heights
     less = np.empty((2 * len(gaps), gaps.shape[1]))
     for side, own in enumerate((heights[:-1], heights[1:])):
-        way = own + gaps
-        share = np.where(way > SMALLEST, own / way, np.nan)
+        both = own + gaps
+        share = np.where(both > SMALLEST, own / both, np.nan)
         less[side::2] = around(share) - share
     first = 1 + endplates_above(geometry.skeleton)
     endplates = Places.endplates(geometry.skeleton)[first : first + len(less)]
@@ -215,7 +216,7 @@ def _share(geometry: Geometry) -> Quantity:
 
 def _apart(finding: Finding, limit: LimitSpec) -> str:
     if limit.base == _SHARE.base:
-        share = f"body {100 * finding.value:.0f} % shorter against its disc than those around it"
+        share = f"the body takes {finding.value:.2f} less of body and disc together than those around"
         return f"{share}: an endplate is off"
     if limit.base == _GAP.key:
         return f"disc space {amount(finding.value)} heights, {usual(limit)}: a level may be missing"
@@ -246,8 +247,9 @@ A501 = Rule(
     title="spacing off this spine's own pattern",
     meaning="Levels follow each other in a steady rhythm: one is missing, marked twice, or endplates of two "
     "vertebrae were paired.",
-    formula="centre spacing / (mean height of the two bodies + median disc gap of the image; three or more "
-    "gaps needed); disc gap / median height",
+    formula="centre spacing / (mean height of the two bodies + median disc gap of the image, or of the five "
+    "gaps around; three or more gaps needed); disc gap / median height; in the thoracic spine the part that "
+    "a body takes of body and disc together, over or under it, less than the median of the five around",
     limits=(_CLOSE, _FAR, _GAP, *_REGIONAL, _SHARE),
     measure=_rhythm,
     sentence=_apart,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.systematic import fit_systematic_error
 from mahtdiag.anatomy.systematic_words import explain_systematic_error
+from mahtdiag.anatomy.whole_vertebrae import whole_vertebrae
 from mahtdiag.diagnosis.setup.check import (
     Facts,
     Outcome,
@@ -222,8 +223,9 @@ def _together(facts: Facts) -> Outcome | None:
         return fine("no shared shift, scale or rotation that matters")
     if found.explanation.check != TRANSFORM:
         return not_checked(f"{found.explanation.check} comes first")
-    in_px = fit_systematic_error(places.pred_px, places.label_px)
-    cells = [table.in_cells(points) for points in (places.pred_px, places.label_px)]
+    pred_px, label_px = (whole_vertebrae(v, table.skeleton) for v in (places.pred_px, places.label_px))
+    in_px = fit_systematic_error(pred_px, label_px)
+    cells = [table.in_cells(points) for points in (pred_px, label_px)]
     in_cells = None
     if cells[0] is not None and cells[1] is not None:
         in_cells = fit_systematic_error(cells[0], cells[1])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.anatomy.systematic import moved_as_others
+from mahtdiag.anatomy.whole_vertebrae import hidden_keypoints, whole_vertebrae
 from mahtdiag.diagnosis.setup.explanations import (
     CLEAR_GAIN,
     DECODE_GAIN,
@@ -259,8 +260,9 @@ def _shift_by_image(places: Places) -> Floats | None:
 
 def _fitted(places: Places) -> Pair | None:
     """Labels shifted, scaled and turned as the predictions of the other images are."""
-    moved = moved_as_others(places.pred_px, places.label_px)
-    return None if moved is None else (places.pred_px, moved)
+    pred_px, label_px = (whole_vertebrae(v, places.skeleton) for v in (places.pred_px, places.label_px))
+    moved = moved_as_others(pred_px, label_px)
+    return None if moved is None else (places.pred_px, moved[:, hidden_keypoints(places.skeleton) :])
 
 
 # ---- axes, origin, orientation ----

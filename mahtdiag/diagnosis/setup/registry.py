@@ -68,7 +68,7 @@ def _results(facts: Facts, entries: tuple[SetupEntry, ...]) -> SetupEntry:
     if not len(table):
         return SetupEntry(RESULTS, SetupStatus.NOT_CHECKED, "no image was evaluated")
     reasons = []
-    widths = label_widths_px(table.gt_px)
+    widths = label_widths_px(table.gt_px, table.skeleton)
     relative = table.error_px / widths
     if np.isfinite(relative).any():
         mean = float(np.nanmean(table.error_px))

@@ -31,6 +31,7 @@ SHORT_UNIT: Final = {
     "usual spacings": "× usual",
     "of the mean width": " of mean",
     "of the mean height": " of mean",
+    "of body and disc": " of both",
 }
 MAX_LISTED: Final = 8
 
@@ -108,7 +109,7 @@ def panel_blocks(
             _errors(record, skeleton),
             _worst(record, skeleton, worst),
             _sigma(record),
-            level_shift_block(record),
+            level_shift_block(record, skeleton),
             findings,
             _label_block(record),
             _losses(record) if np.isfinite(record.keypoints.gt_px).any() else (),
@@ -252,10 +253,10 @@ def _legend(marks: Mapping[Mark | Sign, bool]) -> Block:
     return (Words("Legend", style=Look.HEAD), *rows) if rows else ()
 
 
-def level_shift_block(record: ImageRecord) -> Block:
-    """The most dangerous mistake of a lumbar model: each outline looks right, each name is wrong."""
+def level_shift_block(record: ImageRecord, skeleton: Skeleton) -> Block:
+    """The most dangerous mistake of a model of the spine: each outline looks right, each name is wrong."""
     points = record.keypoints
-    shift = int(whole_image_level_shift(points.pred_px[None], points.gt_px[None])[0])
+    shift = int(whole_image_level_shift(points.pred_px[None], points.gt_px[None], skeleton)[0])
     if shift == 0:
         return ()
     return (Words("Level shift", f"all one level too {'low' if shift > 0 else 'high'}", style=Look.HEAD),)

@@ -5,6 +5,7 @@ from itertools import groupby
 from textwrap import fill
 
 from mahtdiag.anatomy.findings import group_reason, grouped
+from mahtdiag.anatomy.geometry import AROUND
 from mahtdiag.anatomy.limit import LimitSpec
 from mahtdiag.anatomy.rule import Rule, amount
 from mahtdiag.anatomy.systematic import Fitted, SystematicError
@@ -103,9 +104,11 @@ def _name_width(wider: int) -> int:
     return min(LONGEST_NAME, NAME_WIDTH + wider // 2)
 
 
-TALLY_NOTE = (
-    "h, w: this spine's median vertebra height, width; ×: its usual spacing. More: mahtdiag explain CODE."
-)
+def tally_note(skeleton: Skeleton) -> str:
+    """What the short units of the table are."""
+    whole = "h, w: this spine's median vertebra height, width; ×: its usual spacing"
+    nearby = "h, w: median height, width of the five vertebrae nearest; ×: their usual spacing"
+    return f"{nearby if len(skeleton.bodies) > AROUND else whole}. More: mahtdiag explain CODE."
 
 
 def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
@@ -131,7 +134,7 @@ def tally_table(verdict: AnatomyVerdict, what: str, wider: int) -> Table:
             TableColumn("in image"),
         ),
         rows,
-        note=TALLY_NOTE,
+        note=tally_note(verdict.skeleton),
         dense=True,
     )
 

@@ -164,15 +164,14 @@ def rules_parts(limits: SetLimits) -> Iterator[Part]:
         f"Rules of anatomy: {len(RULES)}",
         ("code", TableColumn("rule"), TableColumn("fires", wraps="words")),
         ((rule.code, rule.title, _limits_of(rule, limits)) for rule in RULES),
-        note="One of them in full: mahtdiag explain CODE.",
+        note="One of them in full, with the limits of single regions: mahtdiag explain CODE.",
     )
 
 
 def _limits_of(rule: Rule, limits: SetLimits) -> str:
+    general = [limit for limit in rule.limits if limit.region is None]
     by_view = {
-        view: ", ".join(
-            f"{each.fires} {with_unit(in_force(each, view, limits), each)}" for each in rule.limits
-        )
+        view: ", ".join(f"{each.fires} {with_unit(in_force(each, view, limits), each)}" for each in general)
         for view in View
     }
     if len(set(by_view.values())) == 1:

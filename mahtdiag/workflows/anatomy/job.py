@@ -150,7 +150,7 @@ def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:
             "evaluate again"
         )
     limits = Limits.of(
-        run.view, {**table.conditions.limits.values, **request.settings.anatomy.limits_of(run.view)}
+        run.skeleton, {**table.conditions.limits.values, **request.settings.anatomy.limits_of(run.view)}
     )
     table = table.judged_by(limits, rules)
     report = report_of_run(run, table, request.facing or request.settings.anatomy.facing)
@@ -252,7 +252,7 @@ def _judge_labels(request: AnatomyRequest, path: Path, progress: Progress) -> An
     read = read_images(dataset.samples, progress)
     samples, size_px = [sample for sample, _ in read.kept], read.size_px
     skeleton = dataset.skeleton
-    limits = Limits.of(dataset.view, request.settings.anatomy.limits_of(dataset.view))
+    limits = Limits.of(skeleton, request.settings.anatomy.limits_of(dataset.view))
     conditions = Conditions(limits, rules, labels_alone=True)
     table = RunTable(skeleton, _columns(read, skeleton), conditions=conditions)
     failures = sorted((*dataset.failures, *read.failures), key=lambda failure: failure.image)

@@ -194,7 +194,7 @@ def prepare(
         source=source,
         loss=loss,
         dataset=dataset,
-        limits=Limits.of(view, settings.anatomy.limits_of(view)),
+        limits=Limits.of(dataset.skeleton, settings.anatomy.limits_of(view)),
         rules=rules,
         batch_size=batch_size,
         workers=settings.evaluate.workers or usual_workers(),
