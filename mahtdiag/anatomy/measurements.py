@@ -202,7 +202,7 @@ def cobb_deg(upper_tilt_deg: Floats, lower_tilt_deg: Floats) -> Floats:
     Largest angle between the upper endplate of a vertebra and the lower endplate of one below it: those two,
     tilted most against each other, are the end vertebrae. NaN with an endplate missing that could be one of
     the two, as the largest angle is then unknown, and of a single vertebra. Source: Cobb, Outline for the
-    study of scoliosis, Instructional Course Lectures of the American Academy of Orthopaedic Surgeons 5 (1948).
+    study of scoliosis, Instructional Course Lectures of the American Academy of Orthopaedic Surgeons 5, 1948.
     """
     between = np.abs(within_half_turn_deg(upper_tilt_deg[:, :, None] - lower_tilt_deg[:, None, :]))
     cranial, caudal = np.triu_indices(upper_tilt_deg.shape[1], k=1)
