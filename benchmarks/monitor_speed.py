@@ -28,13 +28,13 @@ from benchmarks.calibration_speed import THREADS, use_one_core
 from benchmarks.figures import Figure, at_most, table
 from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import AP
 from training.annotations import format_annotation
-from training.images import Augmentation, augment, draw_training_set
+from training.images import FILMS, Augmentation, augment, draw_training_set
 from training.radiographs import draw_radiograph
-from training.train import HEATMAP_SIGMA, INPUT, SOFTARGMAX_BETA, Criterion, batches, console
+from training.train import HEATMAP_SIGMA, SOFTARGMAX_BETA, Criterion, batches, console
 
-VIEW = View.AP
+INPUT = FILMS[AP].input
 BATCH, CHECKS = 16, 3
 MOST_PERCENT = 5.0
 
@@ -42,7 +42,7 @@ MOST_PERCENT = 5.0
 def write_validation(folder: Path, count: int) -> None:
     """Drawn radiographs and their annotations."""
     for number in range(count):
-        drawn = draw_radiograph(VIEW.value, seed=10_000 + number)
+        drawn = draw_radiograph(AP.view, seed=10_000 + number)
         stem = folder / f"{number + 1:04d}-{drawn.sex}-{drawn.age:03d}Y0"
         Image.fromarray(drawn.image).save(stem.with_suffix(".png"))
         text = format_annotation(drawn.keypoints_px, drawn.listhesis)
@@ -59,10 +59,10 @@ def seconds(work: Callable[[], object]) -> float:
 def measure(training: int, validation: int) -> list[Figure]:
     """An epoch, the first check, which reads the images, and the median of the next."""
     torch.manual_seed(0)
-    images, points = draw_training_set(VIEW, 0, training, INPUT, console)
-    network = MahtNet(MahtNetConfig(view=VIEW, width=16, blocks=2))
+    images, points = draw_training_set(AP, 0, training, console)
+    network = MahtNet(MahtNetConfig(view=AP.view, width=16, blocks=2))
     optimiser = torch.optim.AdamW(network.parameters(), 2e-3)
-    criterion = Criterion(MAHTNetLoss(lambda_heatmap=300.0, use_focal=False, view=VIEW), UncertaintyLoss())
+    criterion = Criterion(MAHTNetLoss(lambda_heatmap=300.0, use_focal=False, view=AP.view), UncertaintyLoss())
     rng = np.random.default_rng(0)
 
     def epoch() -> None:

@@ -6,11 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from mahtdiag.data.readers import open_dataset
-from mahtdiag.schema.skeleton import View
+from mahtdiag.anatomy.findings import check_anatomy
+from mahtdiag.data.readers import open_dataset, reader_of
+from mahtdiag.data.readers.aasce import read_points
+from mahtdiag.schema.skeleton import NAMED, View
+from training.annotations import aasce_matlab
+from training.make_sample_data import FIRST_SEED, WHOLE
+from training.radiographs import draw_whole_spine
 
 SAMPLES = Path(__file__).parent.parent / "sample_data"
 LARGEST_CHECKPOINT = 8_000_000
@@ -49,3 +56,32 @@ def test_checkpoint_is_as_good_as_claimed(view: View, tmp_path: Path) -> None:
     assert calibration["spearman"] >= 0.3
     assert 0.8 <= calibration["sigma_scale"] <= 1.25
     assert calibration["mace"] <= 0.05
+
+
+def test_whole_spines_are_a_set_of_their_own() -> None:
+    """Below a folder that is a set of another format, which stays one."""
+    assert reader_of(SAMPLES).name == "buu-lspine"
+    assert reader_of(SAMPLES / "whole").name == "aasce"
+    dataset = open_dataset(SAMPLES / "whole", View.AP, levels=NAMED["thoracolumbar"])
+    assert dataset.failures == ()
+    assert len(dataset.samples) == 12
+    assert dataset.skeleton.keypoints == 68
+    points_px = np.stack([sample.keypoints_px for sample in dataset.samples])
+    assert np.isfinite(points_px).all()
+    assert len(check_anatomy(points_px, dataset.skeleton, image_size_px=None)) == 0
+
+
+def test_stored_whole_spines_are_what_is_drawn() -> None:
+    pictures, labels = (SAMPLES / WHOLE / kind / "training" for kind in ("data", "labels"))
+    rows = (labels / "landmarks.csv").read_text(encoding="ascii").splitlines()
+    names = (labels / "filenames.csv").read_text(encoding="ascii").splitlines()
+    for number in (0, 5, 11):
+        drawn = draw_whole_spine(FIRST_SEED + number)
+        stored = cv2.imread(str(pictures / names[number]), cv2.IMREAD_GRAYSCALE)
+        assert stored is not None
+        assert np.abs(stored.astype(float) - drawn.image.astype(float)).mean() < 4.0
+        matlab = (labels / f"{names[number]}.mat").read_bytes()
+        np.testing.assert_allclose(read_points(matlab), drawn.keypoints_px, atol=0.051)
+        assert matlab == aasce_matlab(drawn.keypoints_px)
+        shares = np.array(rows[number].split(","), dtype=float).reshape(2, 68).T
+        np.testing.assert_allclose(shares * stored.shape[::-1], drawn.keypoints_px, atol=0.051)

@@ -1,5 +1,6 @@
 """Training images at network size, drawn once, and their augmentation."""
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,10 +15,8 @@ from rich.progress import track
 from torch import Tensor
 
 from mahtdiag.schema.frames import FrameMap, Size
-from mahtdiag.schema.skeleton import View
-from training.radiographs import draw_radiograph
-
-DRAWN_HEIGHT = 400
+from mahtdiag.schema.skeleton import AP, LA, NAMED, Skeleton, View
+from training.radiographs import Radiograph, draw_radiograph, draw_whole_spine
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,31 @@ class Augmentation:
     noise: float = 0.03
 
 
-def _draw(seed: int, view: View, size: Size) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    radiograph = draw_radiograph(view, seed, DRAWN_HEIGHT)
+WHOLE_SPINE = Skeleton.of(View.AP, NAMED["thoracolumbar"])
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What draws the radiographs of a skeleton, by seed and height, how high, for which input, how varied."""
+
+    draw: Callable[[int, int], Radiograph]
+    drawn_height: int
+    input: Size
+    augmentation: Augmentation = Augmentation()
+
+
+FILMS = {
+    AP: Film(partial(draw_radiograph, AP.view), 400, Size(256, 192)),
+    LA: Film(partial(draw_radiograph, LA.view), 400, Size(256, 192)),
+    # T1 and L5 lie near the edges, and stay inside.
+    WHOLE_SPINE: Film(draw_whole_spine, 480, Size(320, 128), Augmentation(3.0, 0.05, 0.02)),
+}
+"""The skeletons that there are radiographs of."""
+
+
+def _draw(seed: int, skeleton: Skeleton) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    film = FILMS[skeleton]
+    radiograph, size = film.draw(seed, film.drawn_height), film.input
     height, width = radiograph.image.shape
     frames = FrameMap(Size(height, width), size, size)
     image = cv2.resize(radiograph.image, (size.width, size.height), interpolation=cv2.INTER_AREA)
@@ -41,14 +63,13 @@ def _draw(seed: int, view: View, size: Size) -> tuple[NDArray[np.uint8], NDArray
 
 
 def draw_training_set(
-    view: View, first_seed: int, count: int, size: Size, console: Console
+    skeleton: Skeleton, first_seed: int, count: int, console: Console
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Images `[N, H, W]` and keypoints `[N, K, 2]` in input pixels, one seed after the other."""
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        drawn = pool.map(
-            partial(_draw, view=view, size=size), range(first_seed, first_seed + count), chunksize=16
-        )
-        pairs = list(track(drawn, f"drawing {count} {view} images", count, console=console))
+        seeds = range(first_seed, first_seed + count)
+        drawn = pool.map(partial(_draw, skeleton=skeleton), seeds, chunksize=16)
+        pairs = list(track(drawn, f"drawing {count} {skeleton} images", count, console=console))
     return np.stack([image for image, _ in pairs]), np.stack([points for _, points in pairs])
 
 

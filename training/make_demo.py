@@ -109,8 +109,8 @@ def _annotate(file: Path, points_px: Floats, drawn: Radiograph) -> None:
 def train_both(folder: Path) -> None:
     """Write the two checkpoints."""
     for name, schedule in (("healthy.pt", HEALTHY), ("short.pt", SHORT)):
-        network = train(View.AP, schedule, bf16=False)
-        save_checkpoint(folder / name, network.half(), specification(View.AP, schedule.heatmap_sigma))
+        network = train(AP, schedule, bf16=False)
+        save_checkpoint(folder / name, network.half(), specification(AP, schedule.heatmap_sigma))
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Train a sample checkpoint on synthetic radiographs: `python -m training.train AP mahtnet-ap.pt`.
 
+With `--levels T1-L5` on whole spines: `python -m training.train AP mahtnet-whole.pt --levels T1-L5`.
+
 Draws its own training images (other seeds than the sample set), trains `mahtnet` with the product's own
 losses, fits one σ scale on held-out images, and writes a checkpoint that needs no options to evaluate. Two
 CPU cores take less than half an hour per view. The same seed on the same machine gives the same weights.
@@ -9,7 +11,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,10 @@ from mahtdiag.losses import MAHTNetLoss, UncertaintyLoss
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.native import save_checkpoint
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyKind
-from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import Decoding, ModelInput, ModelSpec, UncertaintySpec
-from mahtdiag.schema.skeleton import View
-from training.images import Augmentation, augment, draw_training_set
+from mahtdiag.schema.skeleton import LUMBAR_SET, Skeleton, View, skeleton_said
+from training.images import FILMS, WHOLE_SPINE, augment, draw_training_set
 
-INPUT = Size(256, 192)
 STRIDE = 4
 HEATMAP_SIGMA = 1.5
 SOFTARGMAX_BETA = 25.0
@@ -60,16 +60,21 @@ class Schedule:
     stop_after: int | None = None
     seed: int = 7
 
-    def network(self, view: View) -> MahtNet:
+    def network(self, skeleton: Skeleton) -> MahtNet:
         """A network that has not been trained."""
         sizes = MahtNetConfig(
-            view=view,
+            view=skeleton.view,
+            levels=LUMBAR_SET if skeleton is skeleton.view.skeleton else str(skeleton.levels),
             width=self.width,
             blocks=self.blocks,
             encoder_layers=self.layers,
             attention_layers=self.layers,
         )
         return MahtNet(sizes)
+
+
+SCHEDULES = {WHOLE_SPINE: Schedule(blocks=1, images=3200, epochs=12)}
+"""Where it is not the usual one: 68 heatmaps take longer than 20."""
 
 
 def cells_to_input(cells: Tensor) -> Tensor:
@@ -108,27 +113,27 @@ def batches(count: int, size: int, rng: np.random.Generator) -> Iterator[NDArray
         yield order[start : start + size]
 
 
-def train(view: View, schedule: Schedule, *, bf16: bool) -> MahtNet:
+def train(skeleton: Skeleton, schedule: Schedule, *, bf16: bool) -> MahtNet:
     """Train one network; progress goes to stderr."""
     torch.manual_seed(schedule.seed)
     rng = np.random.default_rng(schedule.seed)
-    images, points = draw_training_set(view, FIRST_TRAINING_SEED, schedule.images, INPUT, console)
-    held_out = draw_training_set(view, FIRST_VALIDATION_SEED, schedule.validation_images, INPUT, console)
-    network = schedule.network(view)
+    images, points = draw_training_set(skeleton, FIRST_TRAINING_SEED, schedule.images, console)
+    held_out = draw_training_set(skeleton, FIRST_VALIDATION_SEED, schedule.validation_images, console)
+    network, augmentation = schedule.network(skeleton), FILMS[skeleton].augmentation
     optimizer = torch.optim.AdamW(network.parameters(), schedule.learning_rate, weight_decay=1e-4)
     steps = schedule.epochs * (schedule.images // schedule.batch)
     rate = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, schedule.learning_rate, total_steps=steps, pct_start=0.1
     )
-    combined = MAHTNetLoss(lambda_heatmap=300.0, use_focal=False, view=view)
+    combined = MAHTNetLoss(lambda_heatmap=300.0, use_focal=False, view=skeleton)
     criterion = Criterion(combined, UncertaintyLoss(), schedule.heatmap_sigma)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"training {view}", total=steps)
+        task = progress.add_task(f"training {skeleton}", total=steps)
         for epoch in range(schedule.epochs):
             network.train()
             for index in batches(schedule.images, schedule.batch, rng):
-                x, y = augment(images[index], points[index], Augmentation(), rng)
+                x, y = augment(images[index], points[index], augmentation, rng)
                 with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                     outputs = network(x)
                 loss = criterion(outputs, y, with_sigma=epoch >= schedule.uncertainty_from_epoch)
@@ -140,9 +145,10 @@ def train(view: View, schedule: Schedule, *, bf16: bool) -> MahtNet:
                 progress.advance(task)
                 if progress.tasks[task].completed == schedule.stop_after:
                     return network
-            progress.console.print(f"{view} epoch {epoch + 1}: {judge(network, *held_out)}", highlight=False)
+            said = f"{skeleton} epoch {epoch + 1}: {judge(network, *held_out)}"
+            progress.console.print(said, highlight=False)
     calibrate(network, *held_out)
-    console.print(f"{view} with fitted σ scale: {judge(network, *held_out)}", highlight=False)
+    console.print(f"{skeleton} with fitted σ scale: {judge(network, *held_out)}", highlight=False)
     return network
 
 
@@ -168,7 +174,7 @@ def judge(network: MahtNet, images: NDArray[np.uint8], points: NDArray[np.float3
     ranks = torch.stack([error.flatten().argsort().argsort(), sigma.flatten().argsort().argsort()]).double()
     spearman = torch.corrcoef(ranks)[0, 1]
     z_rms = (residual / log_sigma.exp()).pow(2).mean().sqrt()
-    diagonal = math.hypot(INPUT.height, INPUT.width)
+    diagonal = math.hypot(*images.shape[1:])
     return (
         f"mean radial error {error.mean():.2f} px ({100 * error.mean() / diagonal:.2f} % of the diagonal), "
         f"median {error.median():.2f} px, Spearman {spearman:.2f}, z rms {z_rms:.2f}"
@@ -185,11 +191,11 @@ def calibrate(network: MahtNet, images: NDArray[np.uint8], points: NDArray[np.fl
         last.bias.add_(0.5 * z.square().mean().log())
 
 
-def specification(view: View, heatmap_sigma: float = HEATMAP_SIGMA) -> ModelSpec:
+def specification(skeleton: Skeleton, heatmap_sigma: float = HEATMAP_SIGMA) -> ModelSpec:
     """What a network that was trained here takes in and gives out."""
     return ModelSpec(
-        skeleton=view.skeleton,
-        input=ModelInput(size=INPUT, channels=1),
+        skeleton=skeleton,
+        input=ModelInput(size=FILMS[skeleton].input, channels=1),
         decoding=Decoding(heatmap_sigma, DecodeMethod.SOFT_ARGMAX, SOFTARGMAX_BETA),
         uncertainty=UncertaintySpec(kind=UncertaintyKind.LOG_SIGMA),
     )
@@ -200,17 +206,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("view", type=View, choices=list(View))
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--epochs", type=int, default=Schedule().epochs)
-    parser.add_argument("--images", type=int, default=Schedule().images)
+    parser.add_argument("--levels", default=LUMBAR_SET, help="T1-L5: whole spines, AP alone")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--images", type=int)
     parser.add_argument(
         "--bf16", action="store_true", help="autocast to bfloat16: faster where the CPU has it"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
+    try:
+        skeleton = skeleton_said(options.view, options.levels)
+    except ValueError as error:
+        parser.error(f"--levels: {error}")
+    if skeleton not in FILMS:
+        parser.error(f"no radiographs of {skeleton} can be drawn: {', '.join(map(str, FILMS))} can")
     torch.set_num_threads(options.threads)
     started, used = time.perf_counter(), time.process_time()
-    network = train(options.view, Schedule(images=options.images, epochs=options.epochs), bf16=options.bf16)
-    save_checkpoint(options.checkpoint, network, specification(options.view))
+    usual = SCHEDULES.get(skeleton, Schedule())
+    schedule = replace(usual, images=options.images or usual.images, epochs=options.epochs or usual.epochs)
+    network = train(skeleton, schedule, bf16=options.bf16)
+    save_checkpoint(options.checkpoint, network, specification(skeleton))
     minutes, processor = (time.perf_counter() - started) / 60, (time.process_time() - used) / 60
     console.print(
         f"{minutes:.0f} min, {processor:.0f} min of one core's time without drawing", highlight=False

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mahtdiag.models.mahtnet import MahtNet
-from mahtdiag.schema.frames import Size
-from mahtdiag.schema.skeleton import AP, View
+from mahtdiag.schema.skeleton import AP, Skeleton
 from training.make_demo import draw
 from training.train import Schedule, train
 
@@ -36,12 +35,12 @@ def test_the_sample_is_what_is_drawn(tmp_path: Path) -> None:
 
 
 def drawn(
-    view: View, first_seed: int, count: int, size: Size, console: object
+    skeleton: Skeleton, first_seed: int, count: int, console: object
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Noise, with keypoints anywhere."""
     rng = np.random.default_rng(first_seed)
-    images = rng.integers(0, 256, (count, size.height, size.width), dtype=np.uint8)
-    points = rng.uniform((20, 20), (170, 230), (count, AP.keypoints, 2))
+    images = rng.integers(0, 256, (count, 256, 192), dtype=np.uint8)
+    points = rng.uniform((20, 20), (170, 230), (count, skeleton.keypoints, 2))
     return images, points.astype(np.float32)
 
 
@@ -54,9 +53,9 @@ def test_a_training_is_cut_off_after_so_many_batches(
     monkeypatch: pytest.MonkeyPatch, stop_after: int
 ) -> None:
     monkeypatch.setattr("training.train.draw_training_set", drawn)
-    assert batches_seen(train(View.AP, replace(SMALL, stop_after=stop_after), bf16=False)) == stop_after
+    assert batches_seen(train(AP, replace(SMALL, stop_after=stop_after), bf16=False)) == stop_after
 
 
 def test_a_training_that_is_not_cut_off_goes_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.train.draw_training_set", drawn)
-    assert batches_seen(train(View.AP, SMALL, bf16=False)) == 8
+    assert batches_seen(train(AP, SMALL, bf16=False)) == 8

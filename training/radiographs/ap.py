@@ -68,14 +68,14 @@ def paint_bones(spine: Spine, canvas: Canvas) -> Plane:
     bulk, rims, back, far = (Layer(canvas) for _ in range(4))
     turn = float(rng.normal() * 0.07)
     _paint_ribs(spine, far, rng)
-    _paint_pelvis(spine, far, rims, rng)
+    paint_pelvis(spine, far, rims, rng)
     depths = np.abs(np.linspace(-0.06, 0.10, len(spine.lumbar))) + 0.03
     for vertebra in reversed(spine.thoracic):
-        paint_body(vertebra, bulk, rims, 0.62, 0.06, _rim(rng))
-        _paint_back(vertebra, back, rims, turn, rng)
+        paint_body(vertebra, bulk, rims, 0.62, 0.06, rim_brightness(rng))
+        paint_back(vertebra, back, rims, turn, rng)
     for vertebra, depth in zip(spine.lumbar, depths, strict=True):
-        paint_body(vertebra, bulk, rims, float(rng.uniform(0.60, 0.80)), float(depth), _rim(rng))
-        _paint_back(vertebra, back, rims, turn, rng)
+        paint_body(vertebra, bulk, rims, float(rng.uniform(0.60, 0.80)), float(depth), rim_brightness(rng))
+        paint_back(vertebra, back, rims, turn, rng)
     unit = spine.size
     return np.asarray(
         0.25 * bulk.plane(0.025 * unit)
@@ -86,12 +86,12 @@ def paint_bones(spine: Spine, canvas: Canvas) -> Plane:
     )
 
 
-def _rim(rng: np.random.Generator) -> float:
+def rim_brightness(rng: np.random.Generator) -> float:
     """Brightness of the cortical lines of one body."""
     return float(rng.uniform(0.75, 1.1))
 
 
-def _paint_back(vertebra: Vertebra, back: Layer, rims: Layer, turn: float, rng: np.random.Generator) -> None:
+def paint_back(vertebra: Vertebra, back: Layer, rims: Layer, turn: float, rng: np.random.Generator) -> None:
     """Posterior elements of one vertebra, pushed sideways by `turn` half widths of axial rotation."""
     width = RIM * vertebra.height
     push = np.array([turn, 0.0])
@@ -130,16 +130,16 @@ def _paint_ribs(spine: Spine, layer: Layer, rng: np.random.Generator) -> None:
             start = vertebra.at(np.array([[side * 1.15, -0.45]]))[0]
             end = start + np.array([side * reach, drop])
             line = arc(start, end, reach * np.array([side * float(rng.uniform(0.05, 0.13)), -0.11]), 12)
-            _paint_rib(layer, line, 0.19 * spine.size)
+            paint_rib(layer, line, 0.19 * spine.size)
 
 
-def _paint_rib(layer: Layer, line: Points, width: float) -> None:
+def paint_rib(layer: Layer, line: Points, width: float) -> None:
     layer.stroke(line, width, 0.30)
     for edge in (-0.5, 0.5):
         layer.stroke(line + np.array([0.0, edge * width]), 0.2 * width, 0.52)
 
 
-def _paint_pelvis(spine: Spine, layer: Layer, rims: Layer, rng: np.random.Generator) -> None:
+def paint_pelvis(spine: Spine, layer: Layer, rims: Layer, rng: np.random.Generator) -> None:
     """Sacrum with its foramina, and both iliac wings with their crests."""
     middle = spine.s1.mean(axis=0)
     along = 0.5 * (spine.s1[1] - spine.s1[0])

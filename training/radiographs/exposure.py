@@ -15,6 +15,7 @@ _GRAIN_ROWS = 512
 
 _HIDDEN = {"AP": 0.30, "LA": 0.10}
 """Chance that something hides a part of a vertebra on an easy film: from the front, bowel lies over it."""
+_HIDDEN_OF_WHOLE = 0.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,9 @@ def fading(spine: Spine, canvas: Canvas) -> Plane:
     rng = canvas.rng
     spots: list[tuple[Points, float, float, float]] = []
     size = spine.size
-    for vertebra in spine.lumbar:
-        if rng.random() < _HIDDEN[spine.view] + 0.50 * spine.hardness:
+    hidden = _HIDDEN_OF_WHOLE if spine.whole else _HIDDEN[spine.view]
+    for vertebra in spine.annotated:
+        if rng.random() < hidden + 0.50 * spine.hardness:
             place = vertebra.at(rng.uniform(-1.1, 1.1, (1, 2)))[0]
             radius = size * rng.uniform(0.35, 0.9)
             spots.append((place, radius, radius, float(rng.uniform(0.4, 0.7) + 0.4 * spine.hardness)))

@@ -1,4 +1,4 @@
-"""Anatomy of a random lumbar spine: where every vertebra lies, before anything is drawn.
+"""Anatomy of a random spine: where every vertebra lies, before anything is drawn; here a lumbar one.
 
 Lengths are in image heights, y points down. The spine is built from the sacrum upwards, each vertebra put on
 the upper endplate of the one below, which makes the order of the levels and the size of a slip exact by
@@ -64,7 +64,7 @@ class Vertebra:
 
 @dataclass(frozen=True, slots=True)
 class Spine:
-    """Everything the painters need to know: vertebrae L1 down, thoracic ones T12 up, the sacrum."""
+    """Everything the painters need to know: vertebrae L1 down, thoracic ones T12 up, the sacrum, the neck."""
 
     view: View
     aspect: float
@@ -79,6 +79,15 @@ class Spine:
     slip_share: tuple[float, ...]
     """Displacement of L1..L5 along the endplate below, as a share of its length, positive towards +x."""
     hardness: float
+    whole: bool = False
+    """Whether the thoracic vertebrae are annotated, too."""
+    cervical: tuple[Vertebra, ...] = ()
+    """Of a whole spine: C7 up."""
+
+    @property
+    def annotated(self) -> tuple[Vertebra, ...]:
+        """The vertebrae that are annotated, from above."""
+        return (*self.thoracic[::-1], *self.lumbar) if self.whole else self.lumbar
 
     @property
     def size(self) -> float:
@@ -87,20 +96,24 @@ class Spine:
 
     @property
     def keypoints(self) -> Points:
-        """Corners in the order of the annotation; shape [20, 2] for AP, [22, 2] for LA."""
-        corners = np.concatenate([vertebra.corners for vertebra in self.lumbar])
+        """Corners in the order of the annotation; shape [20, 2] for AP, [22, 2] for LA, [68, 2] for whole."""
+        corners = np.concatenate([vertebra.corners for vertebra in self.annotated])
         return corners if self.view == "AP" else np.concatenate([corners, self.s1])
 
     @property
     def listhesis(self) -> tuple[int, ...]:
         """One code per annotated endplate."""
-        rows = tuple(code for code in self.slips for _ in range(2))
+        thoracic = (0,) * (len(self.annotated) - len(self.slips))
+        rows = tuple(code for code in (*thoracic, *self.slips) for _ in range(2))
         return rows if self.view == "AP" else (*rows, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """Numbers of a spine still without place: index 0 is L5, then upwards; tilts clockwise, in radians."""
+class Plan:
+    """Numbers of a spine still without place: index 0 is L5, then upwards; tilts clockwise, in radians.
+
+    Lengths are in mean heights of a lumbar body, slips in shares of the endplate below.
+    """
 
     tilt: NDArray[np.float64]
     s1_tilt: float
@@ -118,17 +131,17 @@ def sample_spine(view: View, rng: np.random.Generator) -> Spine:
     hardness = float(rng.uniform(0.6, 1.0) if rng.random() < 0.25 else rng.uniform(0.0, 0.4))
     anterior = -1 if view == "LA" and rng.random() < 0.2 else 1
     plan = _plan_ap(rng, hardness) if view == "AP" else _plan_la(rng, anterior, hardness)
-    bodies, s1 = _stack(plan, anterior if view == "LA" else 0)
+    bodies, s1 = stack(plan, anterior if view == "LA" else 0)
     bodies, s1 = _place(bodies, s1, aspect, view, anterior, rng)
     vertebrae = tuple(
-        _finish(name, corners, hardness, rng) for name, corners in zip(_BUILT, bodies, strict=True)
+        finish(name, corners, hardness, rng) for name, corners in zip(_BUILT, bodies, strict=True)
     )
     share = tuple(float(value) for value in plan.slip[4::-1])
-    codes = tuple(_slip_code(view, value * anterior) for value in share)
+    codes = tuple(slip_code(view, value * anterior) for value in share)
     return Spine(view, aspect, anterior, vertebrae[4::-1], vertebrae[5:], s1, codes, share, hardness)
 
 
-def _slip_code(view: View, share: float) -> int:
+def slip_code(view: View, share: float) -> int:
     if abs(share) < 0.06:
         return 0
     if view == "AP":
@@ -153,7 +166,7 @@ def _proportions(rng: np.random.Generator, ratio: float, growth: float) -> tuple
     return height, width, disc
 
 
-def _plan_ap(rng: np.random.Generator, hardness: float) -> _Plan:
+def _plan_ap(rng: np.random.Generator, hardness: float) -> Plan:
     count = len(_BUILT)
     height, width, disc = _proportions(rng, float(rng.uniform(1.40, 1.75)), 0.045)
     s1_tilt = math.radians(rng.normal() * 2.0 + rng.uniform(-1.0, 1.0) * 3.0)
@@ -167,12 +180,12 @@ def _plan_ap(rng: np.random.Generator, hardness: float) -> _Plan:
     if rng.random() < 0.08:
         slip[rng.integers(0, 4)] = rng.choice([-1.0, 1.0]) * rng.uniform(0.09, 0.22)
     wedge = np.radians(1.6 + 1.5 * hardness) * rng.normal(size=count)
-    return _Plan(
+    return Plan(
         tilt, s1_tilt, wedge, width, height, disc * 0.9, slip, float(width[0] * rng.uniform(0.96, 1.06))
     )
 
 
-def _plan_la(rng: np.random.Generator, anterior: int, hardness: float) -> _Plan:
+def _plan_la(rng: np.random.Generator, anterior: int, hardness: float) -> Plan:
     count = len(_BUILT)
     height, width, disc = _proportions(rng, float(rng.uniform(1.22, 1.48)), 0.012)
     lordosis = math.radians(np.clip(rng.normal(45.0, 12.0), 20.0, 70.0))
@@ -194,7 +207,7 @@ def _plan_la(rng: np.random.Generator, anterior: int, hardness: float) -> _Plan:
         slip[level] = -rng.uniform(0.08, 0.18) if backward else rng.uniform(0.08, 0.25 if level > 1 else 0.42)
         disc[level] *= 0.75
     s1_width = float(width[0] * rng.uniform(0.96, 1.06))
-    return _Plan(
+    return Plan(
         tilt * anterior, s1_tilt * anterior, wedge * anterior, width, height, disc, slip * anterior, s1_width
     )
 
@@ -205,13 +218,13 @@ def _axes(tilt: float) -> tuple[Points, Points]:
     return along, np.array([along[1], -along[0]])
 
 
-def _stack(plan: _Plan, anterior: int) -> tuple[list[Points], Points]:
+def stack(plan: Plan, anterior: int) -> tuple[list[Points], Points]:
     """Corners of every body, and the ends of the S1 endplate, with the middle of the latter at the origin."""
     along, _ = _axes(plan.s1_tilt)
     s1 = np.stack([-0.5 * plan.s1_width * along, 0.5 * plan.s1_width * along])
     below, below_tilt = s1, plan.s1_tilt
     bodies = []
-    for level in range(len(_BUILT)):
+    for level in range(len(plan.tilt)):
         tilt, wedge, width = plan.tilt[level], plan.wedge[level], plan.width[level]
         lower_tilt, upper_tilt = tilt + 0.5 * wedge, tilt - 0.5 * wedge
         along, _ = _axes(lower_tilt)
@@ -260,7 +273,7 @@ def _place(
     return [scale * body + offset for body in bodies], scale * s1 + offset
 
 
-def _finish(name: str, corners: Points, hardness: float, rng: np.random.Generator) -> Vertebra:
+def finish(name: str, corners: Points, hardness: float, rng: np.random.Generator) -> Vertebra:
     """Add to a body what its outline needs: waist, concave endplates, spurs and a second contour."""
     vertebra = Vertebra(
         name=name,
