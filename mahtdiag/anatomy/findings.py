@@ -339,7 +339,7 @@ def group_reason(group: Sequence[Finding], skeleton: Skeleton) -> str:
 
 
 def grouped(findings: Sequence[Finding], skeleton: Skeleton) -> tuple[tuple[Finding, ...], ...]:
-    """Findings by the limit they break, the worst first within a group.
+    """Findings by the limit they break, of whatever region, the worst first within a group.
 
     Groups that contradict what the keypoints mean come first, the worst leading: they are the cause where
     others fire with them (a mirrored vertebra also steps out of its line). Then the rest, the worst leading.
@@ -347,7 +347,7 @@ def grouped(findings: Sequence[Finding], skeleton: Skeleton) -> tuple[tuple[Find
     broken = {id(finding): limit_of(finding, skeleton) for finding in findings}
     by_key: dict[str, list[Finding]] = {}
     for finding in sorted(findings, key=lambda f: (not broken[id(f)].by_definition, -f.severity)):
-        by_key.setdefault(broken[id(finding)].key, []).append(finding)
+        by_key.setdefault(broken[id(finding)].base, []).append(finding)
     return tuple(tuple(group) for group in by_key.values())
 
 

@@ -250,7 +250,7 @@ class AnatomySettings(SettingsTable):
         wrong = []
         for view in View:
             limits = {key: spec.default(view) for key, spec in LIMIT_BY_KEY.items()} | self.limits_of(view)
-            for low in (key for key in limits if key.endswith("-min")):
+            for low in (key for key in limits if LIMIT_BY_KEY[key].base.endswith("-min")):
                 high = low.replace("-min", "-max")
                 if limits[low] >= limits[high]:
                     wrong.append(f"{low} {limits[low]:g} must be below {high} {limits[high]:g} ({view})")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.geometry import known_points
 from mahtdiag.schema.frames import Size
-from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, CORNERS_PER_VERTEBRA, Skeleton
+from mahtdiag.schema.skeleton import CORNERS_PER_ENDPLATE, Skeleton
 
 if TYPE_CHECKING:
     from mahtdiag.diagnosis.run_table import RunTable
@@ -61,11 +61,11 @@ def mean_width(points: Floats, skeleton: Skeleton) -> Floats:
     """Mean over bodies of the mean length of their upper and lower endplates; `[N, K, 2]` to `[N]`.
 
     The length of an endplate is the distance between its left and its right end. A body of which one endplate
-    is missing (an end of it is NaN) counts by the other one, one without either does not count; a last
-    endplate alone (S1) is no body. NaN where no body counts.
+    is missing (an end of it is NaN) counts by the other one, one without either does not count; an endplate
+    by itself (C2, S1) is no body. NaN where no body counts.
     """
-    bodies = skeleton.body_keypoints // CORNERS_PER_VERTEBRA
-    ends = points[:, : skeleton.body_keypoints].reshape(len(points), bodies, 2, CORNERS_PER_ENDPLATE, 2)
+    bodies = len(skeleton.bodies)
+    ends = points[:, skeleton.of_bodies].reshape(len(points), bodies, 2, CORNERS_PER_ENDPLATE, 2)
     lengths = _distance(ends[..., 0, :], ends[..., 1, :])
     return _positive(_mean_of_known(_mean_of_known(lengths)))
 

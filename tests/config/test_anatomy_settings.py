@@ -47,6 +47,8 @@ def test_every_wrong_limit_is_named_at_once() -> None:
         ("A201", 90.0, "never"), ("A602", 0.0, "never"), ("A602", -1.0, "never"), ("A603", 4.0, "never"),
         ("A302-width", 2.0, "never"),
         ("A302-height", -0.1, "always"), ("A203", 180.0, "never"), ("A301-min", -1.0, "never"),
+        ("A202-thoracic", 90.0, "never"), ("A301-min-cervical", -1.0, "never"),
+        ("A501-share-thoracic", -2.0, "always"),
     ],
 )  # fmt: skip
 def test_limits_that_are_always_or_never_broken(key: str, value: float, fault: str) -> None:
@@ -60,11 +62,28 @@ def test_limits_that_are_always_or_never_broken(key: str, value: float, fault: s
     [
         ("A401", 0.0), ("A601", 0.0), ("A603", 3.0), ("A201", 89.9), ("A602", 0.001), ("A302-width", 1.9),
         ("A301-min", 0.0), ("A102", -0.5), ("A402", -0.1), ("A501-gap", 3.0), ("A101", -0.2), ("A405", -0.1),
+        ("A202-thoracic", 30.0), ("A301-min-thoracic", 0.0), ("A501-share-thoracic", 0.5),
     ],
 )  # fmt: skip
 def test_limits_that_can_be_kept_and_broken(key: str, value: float) -> None:
     settings = parse_settings({"anatomy": {"limits": {key: value}}}, "x.toml")
     assert settings.anatomy.limits_of(View.AP) == {key: value}
+
+
+def test_a_region_has_a_band_of_its_own() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_settings({"anatomy": {"limits": {"A301-min-thoracic": 13.0}}}, "x.toml")
+    (problem,) = caught.value.problems
+    assert problem == (
+        "x.toml: [anatomy]: A301-min-thoracic 13 must be below A301-max-thoracic 12 (AP); "
+        "A301-min-thoracic 13 must be below A301-max-thoracic 4 (LA)"
+    )
+    assert parse_settings({"anatomy": {"AP": {"A301-min-thoracic": 5.0}}}, "x.toml")
+
+
+def test_a_misspelt_region_is_led_to_its_limit() -> None:
+    with pytest.raises(UsageError, match="did you mean A301-max-thoracic"):
+        parse_settings({"anatomy": {"limits": {"A301-max-thoracik": 3.0}}}, "x.toml")
 
 
 def test_defaults_can_be_kept_and_broken() -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.anatomy.rules import Limits
 from mahtdiag.diagnosis.conditions import Conditions
+from mahtdiag.diagnosis.error_scales import mean_width, spine_height
 from mahtdiag.diagnosis.gates import Gate, judge_gates
 from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
 from mahtdiag.diagnosis.metrics.metric import Compared
@@ -22,7 +23,7 @@ from mahtdiag.schema.choices import CoordinateConvention
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.preprocessing import Resize, ResizeMode
 from mahtdiag.schema.skeleton import View
-from tests.anatomy.spines import natural_spines
+from tests.anatomy.spines import CERVICAL_LA, GAP, HEIGHT, WIDTH, natural_spines, straight_spine
 
 Floats = NDArray[np.float64]
 
@@ -204,6 +205,15 @@ def test_what_a_label_lacks_decides_what_it_is_measured_by() -> None:
     same = table_of(np.zeros_like(label), table.pred_px, table.sizes_px, View.LA, STRETCHED)
     assert np.isnan(same.vertebra_width_px[0])
     assert np.isnan(same.spine_height_px[0])
+
+
+def test_an_endplate_above_the_bodies_is_no_body() -> None:
+    """C2 alone is twice as wide: the mean is that of C3 to C7, the spine begins with it."""
+    points = straight_spine(CERVICAL_LA)[None]
+    points[0, 1, 0] += WIDTH
+    assert mean_width(points, CERVICAL_LA).tolist() == pytest.approx([WIDTH])
+    height = math.hypot(5 * (HEIGHT + GAP), WIDTH / 2)
+    assert spine_height(points, CERVICAL_LA).tolist() == pytest.approx([height])
 
 
 def test_nothing_is_made_up_where_sizes_are_not_known() -> None:

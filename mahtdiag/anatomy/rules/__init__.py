@@ -37,7 +37,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     longer = [name for name in words if word and name.startswith(word.upper())]
     # Limits of regions are known by those that they stand beside.
     longer = [name for name in longer if not any(name.startswith(f"{other}-") for other in longer)]
-    matches = longer or get_close_matches(word.upper(), words, n=1, cutoff=0.4)
+    in_capitals = {name.upper(): name for name in words}
+    close = get_close_matches(word.upper(), in_capitals, n=1, cutoff=0.4)
+    matches = longer or [in_capitals[name] for name in close]
     return f" Did you mean {' or '.join(matches)}?" if matches else f" Known are {', '.join(words)}."
 
 

@@ -51,7 +51,7 @@ def _by_size(name: str, table: RunTable) -> Ranking:
     places = {"width": ((UR, LR), (UL, LL)), "height": ((LL, LR), (UL, UR))}[name]
     sizes = []
     for points in (table.pred_px, table.gt_px):
-        bodies = points[:, : table.skeleton.body_keypoints].reshape(len(table), -1, CORNERS_PER_VERTEBRA, 2)
+        bodies = points[:, table.skeleton.of_bodies].reshape(len(table), -1, CORNERS_PER_VERTEBRA, 2)
         ends = [bodies[:, :, list(corners)].mean(axis=2) for corners in places]
         sizes.append(np.linalg.norm(ends[0] - ends[1], axis=-1))
     pred, label = sizes

@@ -125,9 +125,9 @@ def _known_orders(places: Places) -> list[Explanation]:
         return lambda p: (p.pred_px, p.label_px[:, order])
 
     natural = np.arange(places.skeleton.keypoints)
-    rows, bodies = natural.reshape(-1, 2), places.skeleton.body_keypoints
+    rows, bodies = natural.reshape(-1, 2), places.skeleton.of_bodies
     clockwise = natural.copy()
-    clockwise[:bodies] = natural[:bodies].reshape(-1, CORNERS_PER_VERTEBRA)[:, [0, 1, 3, 2]].ravel()
+    clockwise[bodies] = natural[bodies].reshape(-1, CORNERS_PER_VERTEBRA)[:, [0, 1, 3, 2]].ravel()
     orders = [rows[:, ::-1].ravel(), rows[::-1].ravel(), rows[::-1, ::-1].ravel(), clockwise]
     return [
         Explanation("order.keypoints", order_in_words(order, places.skeleton),

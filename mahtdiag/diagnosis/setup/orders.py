@@ -138,14 +138,15 @@ def order_in_words(order: Ints, skeleton: Skeleton) -> str:
     for permutation, words in known:
         if (order == permutation).all():
             return words
-    bodies = skeleton.body_keypoints
-    vertebrae = natural[:bodies].reshape(-1, CORNERS_PER_VERTEBRA)
-    corners = order[:CORNERS_PER_VERTEBRA]
-    if (order[bodies:] == natural[bodies:]).all():
-        if (order[:bodies] == vertebrae[::-1].ravel()).all():
+    of_bodies = skeleton.of_bodies
+    first, bodies = of_bodies.start, order[of_bodies]
+    vertebrae = natural[of_bodies].reshape(-1, CORNERS_PER_VERTEBRA)
+    corners = bodies[:CORNERS_PER_VERTEBRA] - first
+    if (np.delete(order, natural[of_bodies]) == np.delete(natural, natural[of_bodies])).all():
+        if (bodies == vertebrae[::-1].ravel()).all():
             return f"vertebrae are in reverse order, {skeleton.bodies[-1]} first"
         within = (vertebrae[:, :1] + corners[None]).ravel()
-        if corners.max() < CORNERS_PER_VERTEBRA and (order[:bodies] == within).all():
+        if corners.min() >= 0 and corners.max() < CORNERS_PER_VERTEBRA and (bodies == within).all():
             return _corners_in_words(tuple(CORNERS[c] for c in corners.tolist()))
     moved = np.flatnonzero(order != natural)
     names = skeleton.keypoint_names

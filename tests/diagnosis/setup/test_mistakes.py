@@ -18,7 +18,7 @@ from mahtdiag.diagnosis.setup.orders import matched_order, order_in_words
 from mahtdiag.schema.choices import CoordinateConvention
 from mahtdiag.schema.preprocessing import Resize
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
-from tests.anatomy.spines import ANY_SKELETON, T1_TO_L5, T1_TO_S1
+from tests.anatomy.spines import ANY_SKELETON, CERVICAL_LA, T1_TO_L5, T1_TO_S1
 from tests.diagnosis.setup.simulated import Floats, Ints, places_of, through, trained_otherwise
 
 Mistake = Callable[[Places], Places]
@@ -246,6 +246,12 @@ def test_mistakes_are_found_in_nearly_every_set(name: str) -> None:
          "T1 LR lies at L5 LR and 64 more"),
         (T1_TO_S1, np.arange(70).reshape(35, 2)[:, ::-1].ravel(),
          "left and right ends of every endplate are exchanged"),
+        (CERVICAL_LA, np.array([0, 1, *(2 + np.arange(20).reshape(5, 4)[::-1].ravel())]),
+         "vertebrae are in reverse order, C7 first"),
+        (CERVICAL_LA, np.array([0, 1, *(2 + np.arange(20).reshape(5, 4)[:, [0, 1, 3, 2]].ravel())]),
+         "corners of each vertebra go round it clockwise, UL, UR, LR, LL, not UL, UR, LL, LR"),
+        (CERVICAL_LA, np.array([1, 0, *range(2, 22)]),
+         "keypoints are in another order: C2 LL lies at C2 LR, C2 LR lies at C2 LL"),
         (LA, np.array([*range(20), 21, 20]),
          "keypoints are in another order: S1 UL lies at S1 UR, S1 UR lies at S1 UL"),
     ],
