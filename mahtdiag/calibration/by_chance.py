@@ -1,16 +1,15 @@
 """What MACE perfect calibration gives at this size: few errors never lie on the diagonal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from math import pi, sqrt
 
 import numpy as np
 from scipy import special
 
 from mahtdiag.calibration.clustered import critical_value
-from mahtdiag.calibration.scores import LEVELS, BoolArray, FloatArray, IntArray, mean_absolute_gap
+from mahtdiag.calibration.scores import LEVELS, BoolArray, FloatArray, IntArray, Points, mean_absolute_gap
 
 MIN_UNITS = 10
 """Below so many images, or patients, nobody can tell how much the errors of one hang together."""
@@ -40,18 +39,36 @@ def mace_by_chance(size: FloatArray, unit: IntArray, seed: int = 0) -> MaceByCha
     Source: the multiplier bootstrap, van der Vaart, Wellner, Weak Convergence (1996), ch. 2.9.
     """
     codes, unit = np.unique(unit, return_inverse=True)
-    units = len(codes)
+    looked_at = _looked_at(unit, len(codes), seed)
+    return None if looked_at is None else _of_units(size[looked_at.rows], looked_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _LookedAt:
+    """Of so many units those that are looked at, with random weights: their `rows` of [M], and numbers."""
+
+    units: int
+    rows: IntArray
+    unit: IntArray
+    weights: FloatArray
+
+
+def _looked_at(unit: IntArray, units: int, seed: int = 0) -> _LookedAt | None:
+    """`unit`: [M], 0 … `units` − 1, each of them there; None of too few."""
     if units < MIN_UNITS:
         return None
     chosen, weights = _weights(units, seed)
-    if not chosen.all():
-        kept = chosen[unit]
-        size, unit = size[kept], (np.cumsum(chosen) - 1)[unit[kept]]
-    looked_at = weights.shape[1]
-    gaps = _gaps(size, unit, looked_at) / sqrt(1.0 - 1.0 / looked_at) * sqrt(looked_at / units)
+    rows = np.flatnonzero(chosen[unit])
+    return _LookedAt(units, rows, (np.cumsum(chosen) - 1)[unit[rows]], weights)
+
+
+def _of_units(size: FloatArray, looked_at: _LookedAt) -> MaceByChance:
+    """`size`: |z| of the rows that are looked at."""
+    weights, count = looked_at.weights, looked_at.weights.shape[1]
+    gaps = _gaps(size, looked_at.unit, count) / sqrt(1.0 - 1.0 / count) * sqrt(count / looked_at.units)
     mean = sqrt(2.0 / pi) * float(np.sqrt((gaps**2).sum(axis=0)).mean())
     drawn = mean_absolute_gap(weights @ gaps + LEVELS)
-    widened = critical_value(1.0 - _USUAL, looked_at) / special.ndtri(0.5 + 0.5 * _USUAL)
+    widened = critical_value(1.0 - _USUAL, count) / special.ndtri(0.5 + 0.5 * _USUAL)
     return MaceByChance(mean, float(np.quantile(drawn, _USUAL) * widened))
 
 
@@ -90,11 +107,25 @@ def _gaps(size: FloatArray, unit: IntArray, units: int) -> FloatArray:
 
 
 def by_group(
-    size: FloatArray, unit: IntArray, codes: IntArray, groups: int
+    points: Points, codes: IntArray, groups: int, axes: Sequence[int] = (0, 1)
 ) -> Iterator[tuple[int, MaceByChance | None]]:
-    """Number of units and `mace_by_chance` of every group; `codes` [M]: the group of each keypoint."""
-    order = np.argsort(codes.astype(np.int32), kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(groups + 1))
-    for first, stop in pairwise(starts):
-        rows = order[first:stop]
-        yield len(np.unique(unit[rows])), mace_by_chance(size[rows], unit[rows])
+    """Number of units and `mace_by_chance` of every group; `codes` [M]: the group of each keypoint.
+
+    |z| is only asked for where it is looked at.
+    """
+    for group in range(groups):
+        rows = np.flatnonzero(codes == group) if groups > 1 else np.arange(points.n, dtype=np.int32)
+        unit = points.unit[rows]
+        present = np.bincount(unit, minlength=points.n_units) > 0
+        units = int(present.sum())
+        looked_at = _looked_at((np.cumsum(present, dtype=np.int32) - 1)[unit], units)
+        yield (
+            units,
+            None if looked_at is None else _of_units(_size(points, rows[looked_at.rows], axes), looked_at),
+        )
+
+
+def _size(points: Points, rows: IntArray, axes: Sequence[int]) -> FloatArray:
+    """|z| of some keypoints, [rows, axes]."""
+    z = [points.residual_px[rows, axis] / points.sigma_px[rows, axis] for axis in axes]
+    return np.asarray(np.abs(np.stack(z, axis=1)), dtype=np.float64)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from scipy import special
 
-from mahtdiag.calibration.scores import FloatArray, IntArray
+from mahtdiag.calibration.scores import FloatArray, IntArray, summed
 
 NORMAL_CORE = float(special.ndtri(0.75))
 """Half of the errors of a normal lie within so many σ, 0.6745."""
@@ -38,7 +38,7 @@ def clustered_mean(values: FloatArray, cluster: IntArray, clusters: int) -> Valu
     SE = sqrt(C/(C−1)·Σ_c (Σ_{i in c} (v_i − mean))²)/M. Source: Liang, Zeger, Biometrika 73 (1986).
     """
     mean = float(values.mean())
-    sums = np.bincount(cluster, weights=values - mean, minlength=clusters)
+    sums = summed(cluster, values - mean, clusters)
     variance = float(np.dot(sums, sums)) * clusters / (clusters - 1)
     return ValueWithError(mean, sqrt(variance) / len(values))
 

@@ -5,17 +5,19 @@ another. So each of U units weighs 1/(U + 1), shared equally by its scores, and 
 the unit that comes next.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mahtdiag.calibration.scores import (
     BoolArray,
     FloatArray,
     IntArray,
     Points,
+    blocks,
     mahalanobis_squared,
     radial_error_px,
 )
@@ -72,8 +74,7 @@ def conformal_limit(scores: ArrayLike, coverage: float, units: ArrayLike | None 
     >>> conformal_limit([1.0, 2.0], 0.9)
     inf
     """
-    if not 0.0 < coverage < 1.0:
-        raise ValueError(f"coverage is {coverage}, give a share above 0 and below 1")
+    _require_share(coverage)
     values = np.asarray(scores, dtype=np.float64)
     known = ~np.isnan(values)
     ordered = values[known]
@@ -82,15 +83,31 @@ def conformal_limit(scores: ArrayLike, coverage: float, units: ArrayLike | None 
         place = ceil((ordered.size + 1) * coverage - 1e-9)
         return inf if place > ordered.size else float(np.partition(ordered, place - 1)[place - 1])
     unit, count = _numbered(np.broadcast_to(np.asarray(units), values.shape)[known])
-    return _limit_over_units(ordered, coverage, unit, count)
+    return _limits_over_units(ordered, (coverage,), unit, count)[0]
 
 
-def _limit_over_units(scores: FloatArray, coverage: float, unit: IntArray, count: IntArray) -> float:
-    """The same for known scores [S]: the unit of each [S], and how many scores each unit has [U]."""
+def _require_share(coverage: float) -> None:
+    if not 0.0 < coverage < 1.0:
+        raise ValueError(f"coverage is {coverage}, give a share above 0 and below 1")
+
+
+def _limits_over_units(
+    scores: FloatArray, levels: Sequence[float], unit: IntArray, count: IntArray
+) -> list[float]:
+    """The same for known scores [S]: the unit of each [S], and how many scores each unit has [U].
+
+    All levels from one order, which takes nearly all of the time.
+    """
     order = np.argsort(scores, kind="stable")
-    reached = np.cumsum((1.0 / count[unit])[order])
-    place = int(np.searchsorted(reached, coverage * (int(np.count_nonzero(count)) + 1) - 1e-9))
-    return inf if place >= scores.size else float(scores[order[place]])
+    with np.errstate(divide="ignore"):
+        weight = 1.0 / count
+    reached = np.empty(scores.size)
+    for part in blocks(scores.size):
+        reached[part] = weight[unit[order[part]]]
+    np.cumsum(reached, out=reached)
+    units = int(np.count_nonzero(count))
+    places = [int(np.searchsorted(reached, level * (units + 1) - 1e-9)) for level in levels]
+    return [inf if place >= scores.size else float(scores[order[place]]) for place in places]
 
 
 def _numbered(units: FloatArray | IntArray) -> tuple[IntArray, IntArray]:
@@ -111,23 +128,41 @@ def fit_conformal(scores: ArrayLike, coverage: float = 0.9, units: ArrayLike | N
     (a disc). `units`: whole numbers [N], the same for images of one patient; None makes every image its own.
     NaN scores are left out. Raises ValueError if the shape is wrong or coverage not inside (0, 1).
     """
+    return _fit_levels(scores, (coverage,), units)[0]
+
+
+def _fit_levels(
+    scores: ArrayLike, levels: Sequence[float], units: ArrayLike | None
+) -> tuple[ConformalRadii, ...]:
+    """The same for several promised shares."""
+    for coverage in levels:
+        _require_share(coverage)
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim != 2:
         raise ValueError(f"scores {array.shape} must be [images, keypoints]")
-    of_image = np.arange(len(array)) if units is None else np.asarray(units)
     known = ~np.isnan(array)
-    unit, _ = _numbered(of_image)
+    unit = _numbered(np.arange(len(array)) if units is None else np.asarray(units))[0].astype(np.int32)
+    in_image = known.sum(axis=1)
+    count = np.bincount(unit, weights=in_image).astype(np.int64)
 
-    def limit(column: FloatArray, seen: BoolArray) -> float:
-        return _limit_over_units(column[seen], coverage, unit[seen], np.bincount(unit[seen]))
+    def limits(column: FloatArray, seen: BoolArray) -> list[float]:
+        return _limits_over_units(column[seen], levels, unit[seen], np.bincount(unit[seen]))
 
-    return ConformalRadii(
-        coverage=coverage,
-        pooled=conformal_limit(array, coverage, of_image[:, np.newaxis]),
-        whole_image=conformal_limit(_largest(array), coverage, of_image),
-        units=len(np.unique(of_image[known.any(axis=1)])),
-        by_keypoint=np.array([limit(*column) for column in zip(array.T, known.T, strict=True)]),
-        counts=tuple(int(c) for c in known.sum(axis=0)),
+    pooled = _limits_over_units(
+        array.ravel() if known.all() else array[known], levels, np.repeat(unit, in_image), count
+    )
+    whole_image = limits(_largest(array), in_image > 0)
+    by_keypoint = [limits(*column) for column in zip(array.T, known.T, strict=True)]
+    return tuple(
+        ConformalRadii(
+            coverage=coverage,
+            pooled=pooled[place],
+            whole_image=whole_image[place],
+            units=int(np.count_nonzero(count)),
+            by_keypoint=np.array([found[place] for found in by_keypoint]),
+            counts=tuple(int(c) for c in known.sum(axis=0)),
+        )
+        for place, coverage in enumerate(levels)
     )
 
 
@@ -148,26 +183,24 @@ def conformal_held(scores: ArrayLike, radii: ConformalRadii, units: ArrayLike | 
     return _held(_inside(scores, radii), units)
 
 
-def _inside(scores: ArrayLike, radii: ConformalRadii) -> FloatArray:
-    """1 inside, 0 outside, NaN without a score: by keypoint, pooled, and of whole images, [N, 2·K + 1]."""
+def _inside(scores: ArrayLike, radii: ConformalRadii) -> NDArray[np.int8]:
+    """1 inside, 0 outside, −1 without a score: by keypoint, pooled, and of whole images, [N, 2·K + 1]."""
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != len(radii.by_keypoint):
         raise ValueError(f"scores {array.shape} must be [images, {len(radii.by_keypoint)}]")
     both = np.column_stack([array, array, _largest(array)])
     limits = np.concatenate([radii.by_keypoint, np.full(array.shape[1], radii.pooled), [radii.whole_image]])
-    return np.where(np.isnan(both) | np.isnan(limits), np.nan, (both <= limits).astype(np.float64))
+    return np.where(np.isnan(both) | np.isnan(limits), -1, both <= limits).astype(np.int8)
 
 
-def _held(inside: FloatArray, units: ArrayLike | None) -> Held:
-    of_image = np.arange(len(inside)) if units is None else np.asarray(units)
+def _held(inside: NDArray[np.int8], units: ArrayLike | None) -> Held:
+    unit, _ = _numbered(np.arange(len(inside)) if units is None else np.asarray(units))
     keypoints = inside.shape[1] // 2
 
-    def share(part: FloatArray) -> float | None:
-        known = ~np.isnan(part)
-        if not known.any():
-            return None
-        unit, count = _numbered(np.broadcast_to(of_image[:, np.newaxis], part.shape)[known])
-        return float((np.bincount(unit, weights=part[known]) / count).mean())
+    def share(part: NDArray[np.int8]) -> float | None:
+        held, count = (np.bincount(unit, weights=of.sum(axis=1)) for of in (part == 1, part >= 0))
+        known = count > 0
+        return float((held[known] / count[known]).mean()) if known.any() else None
 
     return Held(
         share(inside[:, :keypoints]), share(inside[:, keypoints : 2 * keypoints]), share(inside[:, -1:])
@@ -183,21 +216,31 @@ def cross_fitted_held(
     counts as inside. None with fewer than 2 units that have a score.
     Source: cross-fitting, Stone, J. R. Stat. Soc. B 36 (1974); Vovk, Ann. Math. Artif. Intell. 74 (2015).
     """
+    return _held_by_folds(scores, (coverage,), units, folds, seed)[0]
+
+
+def _held_by_folds(
+    scores: ArrayLike, levels: Sequence[float], units: ArrayLike | None, folds: int, seed: int = 0
+) -> tuple[Held, ...]:
+    """The same for several promised shares."""
     array = np.asarray(scores, dtype=np.float64)
     of_image = np.arange(len(array)) if units is None else np.asarray(units)
     known = ~np.isnan(array).all(axis=1)
-    array, of_image = array[known], of_image[known]
+    if not known.all():
+        array, of_image = array[known], of_image[known]
     unit, count = _numbered(of_image)
     if len(count) < 2:
-        return Held(None, None, None)
+        return (Held(None, None, None),) * len(levels)
     parts = min(folds, len(count))
     fold = (np.random.default_rng(seed).permutation(len(count)) % parts)[unit]
-    inside = np.empty((len(array), 2 * array.shape[1] + 1))
+    inside = np.empty((len(levels), len(array), 2 * array.shape[1] + 1), dtype=np.int8)
     for part in range(parts):
         others = fold != part
-        radii = fit_conformal(array[others], coverage, of_image[others])
-        inside[~others] = _inside(array[~others], radii)
-    return _held(inside, of_image)
+        radii = _fit_levels(array[others], levels, of_image[others])
+        own = array[~others]
+        for of_level, fitted in zip(inside, radii, strict=True):
+            of_level[~others] = _inside(own, fitted)
+    return tuple(_held(of_level, of_image) for of_level in inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,15 +261,26 @@ class ConformalTable:
 
 def conformal_scores(points: Points) -> tuple[FloatArray, FloatArray]:
     """Mahalanobis distance d and radial error in pixels, [N, K] each; NaN without a usable keypoint."""
-    d_squared = (
-        mahalanobis_squared(points.residual_px, points.sigma_px)
-        if points.covariance_px2 is None
-        else mahalanobis_squared(points.residual_px, covariance_px2=points.covariance_px2)
-    )
-    distance, error_px = np.full(points.kept.shape, np.nan), np.full(points.kept.shape, np.nan)
-    distance[points.kept] = np.sqrt(d_squared)
-    error_px[points.kept] = radial_error_px(points.residual_px)
-    return distance, error_px
+    distance, error_px = np.empty((2, points.n))
+    for part in blocks(points.n):
+        residual = points.residual_px[part]
+        distance[part] = (
+            mahalanobis_squared(residual, points.sigma_px[part])
+            if points.covariance_px2 is None
+            else mahalanobis_squared(residual, covariance_px2=points.covariance_px2[part])
+        )
+        error_px[part] = radial_error_px(residual)
+    np.sqrt(distance, out=distance)
+    return _placed(distance, points.kept), _placed(error_px, points.kept)
+
+
+def _placed(values: FloatArray, kept: BoolArray) -> FloatArray:
+    """Values [M] where they came from, [N, K]; NaN elsewhere."""
+    if kept.all():
+        return values.reshape(kept.shape)
+    found = np.full(kept.shape, np.nan)
+    found[kept] = values
+    return found
 
 
 def fit_conformal_table(
@@ -234,12 +288,9 @@ def fit_conformal_table(
 ) -> ConformalTable:
     """Limits from all units, judged by cross-fitting. Scores as from `conformal_scores`."""
 
-    def row(scores: FloatArray, level: float) -> ConformalRow:
-        held = cross_fitted_held(scores, level, units=units, folds=folds)
-        return ConformalRow(fit_conformal(scores, level, units), held)
-
     def rows(scores: FloatArray) -> tuple[ConformalRow, ...]:
-        return tuple(row(scores, level) for level in CONFORMAL_LEVELS)
+        held = _held_by_folds(scores, CONFORMAL_LEVELS, units, folds)
+        return tuple(map(ConformalRow, _fit_levels(scores, CONFORMAL_LEVELS, units), held))
 
     return ConformalTable(rows(distance), rows(error_px))
 

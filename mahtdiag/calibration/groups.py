@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.by_chance import MIN_UNITS, MaceByChance, by_group
-from mahtdiag.calibration.scores import FloatArray, IntArray, Points
+from mahtdiag.calibration.scores import FloatArray, IntArray, Points, blocks
 from mahtdiag.calibration.sums import COLUMNS, Sums, numbers
 
 MIN_KEYPOINTS = 20
@@ -90,16 +90,15 @@ def group_calibration(
     """
     if points.n == 0:
         return ()
-    size = np.abs(points.residual_px / points.sigma_px)
-    everything = np.zeros(points.n, dtype=np.intp)
-    chances = [each for axis in (0, 1) for each in by_group(size[:, [axis]], points.unit, everything, 1)]
+    everything = np.zeros(points.n, dtype=np.int8)
+    chances = [each for axis in (0, 1) for each in by_group(points, everything, 1, (axis,))]
     x, y = _groups_of_kind("axis", ("x", "y"), sums.by_axis, [points.n_images] * 2, chances)
     found = [replace(x, bias_y=None), replace(y, bias_x=None)]
     others = iter(sums.by_other)
     for grouping in groupings:
         count, codes = len(grouping.names), _codes_of_points(points, grouping)
         total = next(others) if grouping.over == "both" else _add_up(sums, grouping, count)
-        chances = list(by_group(size, points.unit, codes, count))
+        chances = list(by_group(points, codes, count))
         images = _images_by_group(points, codes, count)
         found += _groups_of_kind(grouping.kind, grouping.names, total, images, chances)
     return tuple(sorted(found, key=lambda g: (not g.enough, -g.mace, g.kind, g.name)))
@@ -107,8 +106,9 @@ def group_calibration(
 
 def _codes_of_points(points: Points, grouping: Grouping) -> IntArray:
     """The group of each usable keypoint [M]."""
+    small = grouping.codes.astype(np.min_scalar_type(len(grouping.names)))
     places = {"keypoint": points.keypoint, "image": points.image}
-    return grouping.codes if grouping.over == "both" else grouping.codes[places[grouping.over]]
+    return small if grouping.over == "both" else small[places[grouping.over]]
 
 
 def _add_up(sums: Sums, grouping: Grouping, groups: int) -> FloatArray:
@@ -122,7 +122,8 @@ def _add_up(sums: Sums, grouping: Grouping, groups: int) -> FloatArray:
 def _images_by_group(points: Points, codes: IntArray, groups: int) -> list[int]:
     # Pairs of group and image as a table of marks: one byte each, no sorting.
     seen = np.zeros((groups, points.n_images), dtype=np.bool_)
-    seen[codes, points.image] = True
+    for part in blocks(points.n):
+        seen[codes[part], points.image[part]] = True
     counts: list[int] = seen.sum(axis=1).tolist()
     return counts
 

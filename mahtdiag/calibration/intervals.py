@@ -14,6 +14,7 @@ from mahtdiag.calibration.scores import (
     area_between,
     mean_absolute_gap,
     root_mean_square_gap,
+    summed,
 )
 from mahtdiag.calibration.sums import (
     AXIS_COLUMNS,
@@ -28,6 +29,7 @@ from mahtdiag.calibration.sums import (
 from mahtdiag.statistics.intervals import (
     FEWEST_OF_SQUARES,
     Interval,
+    SumsByUnit,
     by_unit,
     estimate_interval,
     gap_interval,
@@ -38,6 +40,7 @@ from mahtdiag.statistics.intervals import (
 )
 
 _BLOCK = 2**16
+_IMAGES_AT_ONCE = 4096
 _ENCE_BINS = 10
 _AUSE_BINS = 20
 _MEANS = ("crps_px", "check", "interval", "bias_x", "bias_y")
@@ -65,24 +68,15 @@ class Intervals:
 
 
 def find_intervals(
-    points: Points,
-    sums: SumsByImage,
-    ranking: dict[str, float | None],
-    sigma: Ranked,
-    error: Ranked,
-    *,
-    seed: int = 0,
+    points: Points, sums: SumsByImage, of_ranking: dict[str, Interval | None], *, seed: int = 0
 ) -> Intervals | None:
     """The interval of every number over units, patients or images; None with fewer than 2.
 
-    `sums`: by image, from `sums.sums_of`. `ranking`: estimates of spearman, ause and ence.
-    `sigma`, `error`: per keypoint [M], as the ranking numbers saw them. Means, roots of means and shares have
-    the intervals of `mean_interval` and `share_interval`, distances between curves and ENCE that of
-    `gap_interval`, ranking numbers that of `estimate_interval`.
+    `sums`: by image, from `sums.sums_of`. `of_ranking`: those of `ranking_intervals`. Means, roots of means
+    and shares have the intervals of `mean_interval` and `share_interval`, distances between curves that of
+    `gap_interval`.
     """
-    units = np.empty(points.n_images, dtype=np.int64)
-    units[points.image] = points.unit
-    of_unit, whole = sums.by_unit(units), numbers(sums.sum())
+    of_unit, whole = sums.by_unit(points.units_of_images), numbers(sums.sum())
     if len(of_unit) < 2:
         return None
     n, values = of_unit.column(POINTS), _values(of_unit)
@@ -91,7 +85,7 @@ def find_intervals(
     squares = {name: values[name] ** 2 * n for name in _ROOTS}
     by_name |= {name: _root(mean_interval(of, n, FEWEST_OF_SQUARES)) for name, of in squares.items()}
     by_name |= {name: _distance(name, of_unit, whole, seed) for name in _DISTANCES}
-    by_name |= _of_ranking(points, ranking, sigma, error, units, seed)
+    by_name |= of_ranking
     per_axis = 0.5 / n
     axis = _shares(of_unit, AXIS_COLUMNS, lambda inside: inside * per_axis, 2 * n)
     radial = _shares(of_unit, RADIAL_COLUMNS, lambda inside: inside / n, n)
@@ -150,29 +144,30 @@ def _distance(name: str, of_unit: SumsByImage, whole: Numbers, seed: int) -> Int
     return gap_interval_of(observed - LEVELS, units, influence, lambda gaps: distance(LEVELS + gaps), seed)
 
 
-def _of_ranking(
-    points: Points,
-    ranking: dict[str, float | None],
-    sigma: Ranked,
-    error: Ranked,
-    units: IntArray,
-    seed: int,
+def ence_interval(points: Points, ence: float | None, seed: int = 0) -> Interval | None:
+    """That of ENCE by `gap_interval`: how a stand-in with fixed bins moves, put around the estimate."""
+    if ence is None or points.n_units < FEWEST_OF_SQUARES:
+        return None
+    sums = by_unit(_ence_sums(points), points.units_of_images)
+    gaps = _ence_gaps(sums.sum(axis=0))
+    return _around(ence, float(_size(gaps)), gap_interval(gaps, jackknife(_ence_gaps, sums), _size, seed))
+
+
+def ranking_intervals(
+    points: Points, ause: float | None, rho: float | None, sigma: Ranked, error: Ranked
 ) -> dict[str, Interval | None]:
-    """Intervals of ranking numbers: how binned or linear stand-ins move, put around the estimates."""
-    found: dict[str, Interval | None] = {"ence": None, "ause": None, "spearman": None}
-    ence, ause, rho = (ranking[name] for name in found)
-    if ence is not None:
-        sums = by_unit(_ence_sums(points), units)
-        gaps = _ence_gaps(sums.sum(axis=0))
-        influence = jackknife(_ence_gaps, sums)
-        if len(sums) >= FEWEST_OF_SQUARES:
-            found["ence"] = _around(ence, float(_size(gaps)), gap_interval(gaps, influence, _size, seed))
+    """Those of AUSE and of the rank correlation by `estimate_interval`, from stand-ins in the same way.
+
+    `sigma`, `error`: per keypoint [M], as the ranking numbers saw them.
+    """
+    found: dict[str, Interval | None] = {"ause": None, "spearman": None}
+    units = points.units_of_images
     if ause is not None:
-        influence = jackknife(_binned_ause, by_unit(_ause_sums(points, sigma, error), units))
+        influence = jackknife(_binned_ause, _ause_sums(points, sigma, error, units))
         found["ause"] = _within(estimate_interval(ause, influence), 0.0, np.inf)
     each = None if rho is None else spearman_influence(sigma, error)
     if rho is not None and each is not None:
-        of_images = np.bincount(points.image, weights=each, minlength=points.n_images)
+        of_images = summed(points.image, each, points.n_images)
         of_units = by_unit(of_images, units)
         found["spearman"] = _within(estimate_interval(rho, of_units * len(of_units) / points.n), -1.0, 1.0)
     return found
@@ -196,12 +191,12 @@ def _size(gaps: FloatArray) -> FloatArray:
 
 def _ence_sums(points: Points) -> FloatArray:
     """Sums by image of residual², σ² and their number in bins of σ, [images, 3·bins]."""
-    bins = rank_bins(points.sigma_px.ravel(order="F") ** 2, _ENCE_BINS).astype(np.int8)
+    bins = rank_bins(points.sigma_px.ravel(order="F") ** 2, _ENCE_BINS)
     sums = np.zeros((3, points.n_images * _ENCE_BINS))
     for axis, of_axis in enumerate((bins[: points.n], bins[points.n :])):
         for start in range(0, points.n, _BLOCK):
             part = slice(start, start + _BLOCK)
-            cell = points.image[part] * _ENCE_BINS + of_axis[part]
+            cell = points.image[part].astype(np.intp) * _ENCE_BINS + of_axis[part]
             np.add.at(sums[0], cell, points.residual_px[part, axis] ** 2)
             np.add.at(sums[1], cell, points.sigma_px[part, axis] ** 2)
             np.add.at(sums[2], cell, 1.0)
@@ -216,14 +211,21 @@ def _ence_gaps(sums: FloatArray) -> FloatArray:
     return np.sqrt(np.maximum(ratio, 0.0)) - 1.0
 
 
-def _ause_sums(points: Points, sigma: Ranked, error: Ranked) -> FloatArray:
-    """Sums by image of errors and their number in bins of σ, then in bins of error, [images, 4·bins]."""
-    columns = [
-        _binned(points.image, points.n_images, rank_bins(by, _AUSE_BINS), _AUSE_BINS, v)
-        for by in (sigma, error)
-        for v in (error.values, np.ones(points.n))
-    ]
-    return np.concatenate(columns, axis=1)
+def _ause_sums(points: Points, sigma: Ranked, error: Ranked, units: IntArray) -> FloatArray:
+    """Sums by unit of errors and their number in bins of σ, then in bins of error, [units, 4·bins]."""
+    bins, sums = [rank_bins(by, _AUSE_BINS) for by in (sigma, error)], SumsByUnit(units)
+    for first in range(0, points.n_images, _IMAGES_AT_ONCE):
+        images = min(_IMAGES_AT_ONCE, points.n_images - first)
+        ends = np.searchsorted(points.image, np.array([first, first + images], dtype=points.image.dtype))
+        part = slice(*ends.tolist())
+        image, errors = points.image[part].astype(np.intp) - first, error.values[part]
+        columns = [
+            _binned(image, images, of[part], _AUSE_BINS, v)
+            for of in bins
+            for v in (errors, np.ones(len(errors)))
+        ]
+        sums.add(np.concatenate(columns, axis=1))
+    return sums.total
 
 
 def _binned(image: IntArray, images: int, which: IntArray, bins: int, values: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mahtdiag.calibration.scores import BoolArray, FloatArray, IntArray
+from mahtdiag.calibration.scores import BoolArray, FloatArray, IntArray, blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +46,53 @@ class QuantileBins:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Values [n] with the order that sorts them and their ranks 1 … n, the mean rank where values tie."""
+    """Values [n] with the order that sorts them."""
 
     values: FloatArray
     order: IntArray
-    ranks: FloatArray
+
+    @property
+    def ranks(self) -> FloatArray:
+        """Their ranks 1 … n, the mean rank where values tie; found anew each time, since they are large."""
+        runs = _runs(self.sorted(self.values))
+        places = _mean_of_runs(runs, np.arange(1.0, len(self.values) + 1.0))
+        found = np.empty(len(self.values))
+        for part in blocks(len(found)):
+            found[self.order[part]] = places[part]
+        return found
+
+    def sorted(self, values: FloatArray) -> FloatArray:
+        """Values [n] in this order."""
+        found = np.empty(len(values))
+        for part in blocks(len(found)):
+            found[part] = values[self.order[part]]
+        return found
 
 
 def rank(values: FloatArray | Ranked) -> Ranked:
     """Sort once; what is ranked already is returned as it is."""
     if isinstance(values, Ranked):
         return values
-    order = np.argsort(values, kind="stable")
-    ranks = np.empty(len(values))
-    ranks[order] = tie_mean(values[order], np.arange(1.0, len(values) + 1.0))
-    return Ranked(values, order, ranks)
+    small = np.int32 if len(values) < 2**31 else np.int64
+    return Ranked(values, np.argsort(values, kind="stable").astype(small))
 
 
 def tie_mean(ordered: FloatArray, values: FloatArray) -> FloatArray:
     """Replace `values` by their mean over runs of equal `ordered` (ascending); shapes [n] in and out."""
+    return _mean_of_runs(_runs(ordered), values)
+
+
+def _runs(ordered: FloatArray) -> IntArray | None:
+    """Where runs of equal ascending values begin; None where no two are equal."""
     first = np.ones(len(ordered), dtype=np.bool_)
     first[1:] = ordered[1:] != ordered[:-1]
-    starts = np.flatnonzero(first)
-    if len(starts) == len(ordered):
+    return None if first.all() else np.flatnonzero(first)
+
+
+def _mean_of_runs(starts: IntArray | None, values: FloatArray) -> FloatArray:
+    if starts is None:
         return values
-    size = np.diff(np.append(starts, len(ordered)))
+    size = np.diff(np.append(starts, len(values)))
     return np.repeat(np.add.reduceat(values, starts) / size, size)
 
 
@@ -88,11 +110,17 @@ def spearman(sigma_px: FloatArray | Ranked, error_px: FloatArray | Ranked) -> fl
     None with fewer than 3 keypoints or when either is constant. Source: Spearman, Am. J. Psychol. 15 (1904).
     """
     sigma, error = rank(sigma_px), rank(error_px)
-    if len(sigma.values) < 3 or is_constant(sigma.values) or is_constant(error.values):
+    if _has_no_rank(sigma, error):
         return None
-    x, y = sigma.ranks - sigma.ranks.mean(), error.ranks - error.ranks.mean()
+    x, y = sigma.ranks, error.ranks
+    x -= x.mean()
+    y -= y.mean()
     value = float(np.dot(x, y)) / float(np.sqrt(np.dot(x, x) * np.dot(y, y)))
     return min(1.0, max(-1.0, value))
+
+
+def _has_no_rank(sigma: Ranked, error: Ranked) -> bool:
+    return len(sigma.values) < 3 or is_constant(sigma.values) or is_constant(error.values)
 
 
 def spearman_influence(sigma_px: FloatArray | Ranked, error_px: FloatArray | Ranked) -> FloatArray | None:
@@ -104,23 +132,41 @@ def spearman_influence(sigma_px: FloatArray | Ranked, error_px: FloatArray | Ran
     Source: the delta method for rank statistics, van der Vaart, Asymptotic Statistics (1998), ch. 12 and 20.
     """
     sigma, error = rank(sigma_px), rank(error_px)
-    if spearman(sigma, error) is None:
+    if _has_no_rank(sigma, error):
         return None
-    n = len(sigma.values)
-    f, g = (sigma.ranks - 0.5) / n, (error.ranks - 0.5) / n
-    total = f * g + _mean_above(sigma, g) + _mean_above(error, f)
+    # Ranks of many keypoints are found anew, not held: never more than three numbers of each at a time.
+    total, other = _middles(sigma), _middles(error)
+    spread = total.std() * other.std()
+    total *= other
+    del other
+    _add_mean_above(total, sigma, _middles(error))
+    _add_mean_above(total, error, _middles(sigma))
     # The spread of the ranks themselves varies only through ties; that part is left out.
-    return np.asarray((total - total.mean()) / (f.std() * g.std()), dtype=np.float64)
+    total -= total.mean()
+    total /= spread
+    return total
 
 
-def _mean_above(by: Ranked, values: FloatArray) -> FloatArray:
-    """For each i: (1/n)·Σ_j values_j·(1[by_j > by_i] + ½·1[by_j = by_i])."""
+def _middles(by: Ranked) -> FloatArray:
+    """The mid-distribution value of each, [n]."""
+    found = by.ranks
+    found -= 0.5
+    found /= len(found)
+    return found
+
+
+def _add_mean_above(total: FloatArray, by: Ranked, values: FloatArray) -> None:
+    """To each i: (1/n)·Σ_j values_j·(1[by_j > by_i] + ½·1[by_j = by_i])."""
     # Where values tie the order is chance: each stands for all of them.
-    ordered = tie_mean(by.values[by.order], values[by.order])
-    above = (np.cumsum(ordered[::-1])[::-1] - 0.5 * ordered) / len(values)
-    result = np.empty(len(values))
-    result[by.order] = tie_mean(by.values[by.order], above)
-    return result
+    runs, values = _runs(by.sorted(by.values)), by.sorted(values)
+    values = _mean_of_runs(runs, values)
+    above = np.cumsum(values[::-1])[::-1]
+    values *= 0.5
+    above -= values
+    above /= len(values)
+    above = _mean_of_runs(runs, above)
+    for part in blocks(len(total)):
+        total[by.order[part]] += above[part]
 
 
 def sparsification(
@@ -137,39 +183,46 @@ def sparsification(
     n = len(error.values)
     if n == 0:
         return None
-    kept = _kept_error(sigma, error.values)
-    oracle = _running_mean(error.values[error.order])
-    area = max(0.0, float(kept.mean() - oracle.mean()))
-    mean_error = float(oracle[-1])
     removed = np.linspace(0.0, 1.0, min(steps, n), endpoint=False)
     keep = n - 1 - np.floor(removed * n + 1e-9).astype(np.intp)
+    kept, mean_kept, _ = _kept_error(sigma, error.values, keep)
+    oracle, mean_oracle, mean_error = _running_mean(error.sorted(error.values), keep)
+    area = max(0.0, mean_kept - mean_oracle)
     return Sparsification(
         removed=removed,
-        kept_error_px=kept[keep],
-        oracle_error_px=oracle[keep],
+        kept_error_px=kept,
+        oracle_error_px=oracle,
         ause_px=area,
         ause=area / mean_error if mean_error > 0 else None,
-        aurc_px=float(kept.mean()),
+        aurc_px=mean_kept,
     )
 
 
-def _kept_error(sigma: Ranked, error_px: FloatArray) -> FloatArray:
-    """Mean error of the 1, 2, … n most certain keypoints."""
-    return _running_mean(tie_mean(sigma.values[sigma.order], error_px[sigma.order]))
+def _kept_error(sigma: Ranked, error_px: FloatArray, keep: IntArray) -> tuple[FloatArray, float, float]:
+    """Mean error of the 1, 2, … n most certain keypoints, as `_running_mean`."""
+    runs = _runs(sigma.sorted(sigma.values))
+    return _running_mean(_mean_of_runs(runs, sigma.sorted(error_px)), keep)
 
 
-def _running_mean(values: FloatArray) -> FloatArray:
-    return np.asarray(np.cumsum(values) / np.arange(1.0, len(values) + 1.0), dtype=np.float64)
+def _running_mean(values: FloatArray, keep: IntArray) -> tuple[FloatArray, float, float]:
+    """Means of the first 1, 2, … n values, which are overwritten: those to `keep`, their mean, the last."""
+    means = np.cumsum(values, out=values)
+    for part in blocks(len(means)):
+        means[part] /= np.arange(part.start + 1.0, part.stop + 1.0)
+    return means[keep], float(means.mean()), float(means[-1])
 
 
 def rank_bins(values: FloatArray | Ranked, bins: int) -> IntArray:
     """Bin 0 … bins−1 of equal count by rank; tied values share a bin. Shape [n] in and out."""
     known = values.values if isinstance(values, Ranked) else values
-    ordered = values.values[values.order] if isinstance(values, Ranked) else np.sort(values)
+    ordered = values.sorted(known) if isinstance(values, Ranked) else np.sort(values)
     starts = [_first_in(ordered, number, bins) for number in range(1, bins)]
     # A value belongs to the last bin that begins at or below it; a bin without values begins above all.
     edges = np.array([ordered[start] if start < len(ordered) else np.inf for start in starts])
-    return np.searchsorted(edges, known, side="right")
+    found = np.empty(len(known), dtype=np.int16)
+    for part in blocks(len(known)):
+        found[part] = np.searchsorted(edges, known[part], side="right")
+    return found
 
 
 def _first_in(ordered: FloatArray, number: int, bins: int) -> int:

@@ -1,7 +1,7 @@
 """What mends a wrong σ, fitted on some images and judged on others: factors on σ, and a Student-t."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Literal
 
@@ -16,10 +16,18 @@ from mahtdiag.calibration.scores import (
     FloatArray,
     IntArray,
     Points,
+    blocks,
     collect_points,
     nll,
+    summed,
 )
-from mahtdiag.calibration.student import StudentT, fit_student, squares_by_size, student_scores, summary_of
+from mahtdiag.calibration.student import (
+    StudentSums,
+    StudentT,
+    fit_student,
+    squares_by_size,
+    student_scores,
+)
 from mahtdiag.calibration.sums import numbers, total_sums
 from mahtdiag.schema.numerals import number
 from mahtdiag.statistics.intervals import Interval, mean_interval
@@ -97,9 +105,24 @@ def fit_sigma_scale(residual_px: ArrayLike, sigma_px: ArrayLike) -> SigmaScale:
     Raises ValueError if nothing is left or all residuals are 0 (a σ of 0 is no uncertainty).
     Source: Levi et al., Sensors 22 (2022); Laves et al., MIDL 2020.
     """
-    points = collect_points(residual_px, sigma_px)
-    everything = np.zeros(points.n, dtype=np.intp)
-    return _scale(_keypoint_sums(points, everything, 1)[0], np.abs(points.residual_px / points.sigma_px))
+    return fit_scale(collect_points(residual_px, sigma_px))
+
+
+def fit_scale(points: Points) -> SigmaScale:
+    """`fit_sigma_scale` of points."""
+    everything = np.zeros(points.n, dtype=np.int8)
+    return _scale(_keypoint_sums(points, everything, 1)[0], _size(points, everything == 0))
+
+
+def _size(points: Points, rows: BoolArray) -> FloatArray:
+    """|z| of some points, [rows, 2]."""
+    found, first = np.empty((2, int(rows.sum()))).T, 0
+    for part in blocks(points.n):
+        own = rows[part]
+        z = points.residual_px[part][own] / points.sigma_px[part][own]
+        found[first : first + len(z)] = np.abs(z)
+        first += len(z)
+    return found
 
 
 def apply_sigma_scale(sigma_px: ArrayLike, scale: SigmaScale, scope: Scope = "global") -> FloatArray:
@@ -147,6 +170,31 @@ class CrossFitted:
             found[self.fold == part] = apply_sigma_scale(before_px[self.fold == part], scale, scope)
         return found
 
+    def sigma_of(self, points: Points, scope: Scope) -> FloatArray:
+        """The same of points of these images, [M, 2]."""
+        if scope == "keypoint":
+            factors = np.stack([scale.by_keypoint for scale in self.scales])
+        else:
+            of_all = [scale.common if scope == "global" else scale.core for scale in self.scales]
+            factors = np.repeat(np.array(of_all)[:, np.newaxis], points.kept.shape[1], axis=1)
+        fold = self.fold[points.kept.any(axis=1)]
+        return _scaled(points, lambda part: factors[fold[points.image[part]], points.keypoint[part]])
+
+
+def scaled_sigma(points: Points, scale: SigmaScale, scope: Scope) -> FloatArray:
+    """`apply_sigma_scale` of points, [M, 2]."""
+    by_keypoint = scale.by_keypoint
+    if scope != "keypoint":
+        by_keypoint = np.full(len(by_keypoint), scale.common if scope == "global" else scale.core)
+    return _scaled(points, lambda part: by_keypoint[points.keypoint[part]])
+
+
+def _scaled(points: Points, factors: Callable[[slice], FloatArray]) -> FloatArray:
+    found = np.empty((2, points.n)).T
+    for part in blocks(points.n):
+        found[part] = points.sigma_px[part] * factors(part)[:, np.newaxis]
+    return found
+
 
 def cross_fit_sigma(
     residual_px: ArrayLike,
@@ -157,22 +205,31 @@ def cross_fit_sigma(
     seed: int = 0,
 ) -> CrossFitted:
     """The factors alone; raises as `cross_fitted_sigma`."""
-    points = collect_points(residual_px, sigma_px, units=units)
+    return cross_fit_scale(collect_points(residual_px, sigma_px, units=units), folds=folds, seed=seed)
+
+
+def cross_fit_scale(points: Points, *, folds: int = 5, seed: int = 0) -> CrossFitted:
+    """`cross_fit_sigma` of points."""
     of_point, of_image, parts = _folds(points, folds, seed)
-    sums, size = _keypoint_sums(points, of_point, parts), np.abs(points.residual_px / points.sigma_px)
+    sums = _keypoint_sums(points, of_point, parts)
     # Adding up the others, not subtracting this fold: nothing of it may remain, not even by rounding.
     scales = (
-        _scale(np.delete(sums, part, axis=0).sum(axis=0), size[of_point != part]) for part in range(parts)
+        _scale(np.delete(sums, part, axis=0).sum(axis=0), _size(points, np.asarray(of_point != part)))
+        for part in range(parts)
     )
     return CrossFitted(tuple(scales), of_image)
 
 
 def fit_student_t(residual_px: ArrayLike, sigma_px: ArrayLike) -> StudentT:
     """The Student-t that describes residual / σ best. Shapes [N, K, 2]; raises as `fit_sigma_scale`."""
-    points = collect_points(residual_px, sigma_px)
+    return fit_student_of(collect_points(residual_px, sigma_px))
+
+
+def fit_student_of(points: Points) -> StudentT:
+    """`fit_student_t` of points."""
     if points.n == 0:
         raise ValueError("no keypoint with a label and a valid σ: there is nothing to fit")
-    everything = np.zeros(points.n, dtype=np.intp)
+    everything = np.zeros(points.n, dtype=np.int8)
     return fit_student(squares_by_size(points.residual_px / points.sigma_px, everything, 1)[0])
 
 
@@ -180,12 +237,14 @@ def student_row(
     residual_px: ArrayLike, sigma_px: ArrayLike, student: StudentT, units: ArrayLike | None = None
 ) -> tuple[RecalibrationRow, Change]:
     """One line of the table, and the change of the NLL, for a Student-t fitted elsewhere."""
-    points = collect_points(residual_px, sigma_px, units=units)
+    return student_row_of(collect_points(residual_px, sigma_px, units=units), student)
+
+
+def student_row_of(points: Points, student: StudentT) -> tuple[RecalibrationRow, Change]:
+    """`student_row` of points."""
     if points.n == 0:
         raise ValueError("no keypoint with a label and a valid σ: there is nothing to judge")
-    return _student_row(
-        points, student_scores(points.residual_px / points.sigma_px, points.sigma_px, student)
-    )
+    return _student_row(points, np.zeros(points.n, dtype=np.int8), [student])
 
 
 def cross_fitted_student(
@@ -197,26 +256,35 @@ def cross_fitted_student(
     seed: int = 0,
 ) -> tuple[RecalibrationRow, Change]:
     """`student_row` where no unit helped to fit its own distribution; raises as `cross_fitted_sigma`."""
-    points = collect_points(residual_px, sigma_px, units=units)
-    part, _, parts = _folds(points, folds, seed)
-    z = points.residual_px / points.sigma_px
-    squares = squares_by_size(z, part, parts)
-    scores = np.empty((points.n, 6))
-    for fold in range(parts):
-        own = part == fold
-        student = fit_student(np.delete(squares, fold, axis=0).sum(axis=0))
-        scores[own] = student_scores(z[own], points.sigma_px[own], student)
-    return _student_row(points, scores)
+    return cross_fit_student(collect_points(residual_px, sigma_px, units=units), folds=folds, seed=seed)
 
 
-def _student_row(points: Points, scores: FloatArray) -> tuple[RecalibrationRow, Change]:
-    found = summary_of(scores)
-    blocks = [slice(start, start + _BLOCK) for start in range(0, points.n, _BLOCK)]
-    before = np.concatenate([nll(points.residual_px[b], points.sigma_px[b]).mean(axis=1) for b in blocks])
+def cross_fit_student(points: Points, *, folds: int = 5, seed: int = 0) -> tuple[RecalibrationRow, Change]:
+    """`cross_fitted_student` of points."""
+    fold, _, parts = _folds(points, folds, seed)
+    squares = squares_by_size(points.residual_px / points.sigma_px, fold, parts)
+    students = [fit_student(np.delete(squares, part, axis=0).sum(axis=0)) for part in range(parts)]
+    return _student_row(points, fold, students)
+
+
+def _student_row(
+    points: Points, fold: IntArray, students: Sequence[StudentT]
+) -> tuple[RecalibrationRow, Change]:
+    """`fold` [M]: which of the distributions judges each keypoint."""
+    sums, change = StudentSums(), np.empty(points.n)
+    for part in blocks(points.n):
+        residual, sigma, own = points.residual_px[part], points.sigma_px[part], fold[part]
+        z, scores = residual / sigma, np.empty((len(sigma), 6))
+        for number_of, student in enumerate(students):
+            rows = own == number_of
+            scores[rows] = student_scores(z[rows], sigma[rows], student)
+        sums.add(scores)
+        change[part] = scores[:, 3] - nll(residual, sigma).mean(axis=1)
+    found = sums.summary()
     row = RecalibrationRow(
         "student_t", found.mace, found.radial_mace, found.nll, found.crps_px, None, None, found.coverage_90
     )
-    return row, _changes(points, [scores[:, 3] - before])[0]
+    return row, _changes(points, [change])[0]
 
 
 def harms(
@@ -249,7 +317,11 @@ def recalibration_row(scope: Scope | None, residual_px: ArrayLike, sigma_px: Arr
 
     Raises ValueError with no usable keypoint.
     """
-    points = collect_points(residual_px, sigma_px)
+    return row_of(scope, collect_points(residual_px, sigma_px))
+
+
+def row_of(scope: Scope | None, points: Points) -> RecalibrationRow:
+    """`recalibration_row` of points."""
     if points.n == 0:
         raise ValueError("no keypoint with a label and a valid σ: there is nothing to judge")
     found = numbers(total_sums(points))
@@ -265,20 +337,22 @@ def _folds(points: Points, folds: int, seed: int) -> tuple[IntArray, IntArray, i
         what = "image" if points.n_units == points.n_images else "patient"
         raise ValueError(f"{points.n_units} usable {what}(s): cross-fitting needs at least 2")
     parts = min(folds, points.n_units)
-    of_point = (np.random.default_rng(seed).permutation(points.n_units) % parts)[points.unit]
+    of_unit = (np.random.default_rng(seed).permutation(points.n_units) % parts).astype(np.int16)
     of_image = np.zeros(len(points.kept), dtype=np.intp)
-    of_image[np.nonzero(points.kept)[0]] = of_point
-    return of_point, of_image, parts
+    of_image[points.kept.any(axis=1)] = of_unit[points.units_of_images]
+    return of_unit[points.unit], of_image, parts
 
 
 def _keypoint_sums(points: Points, part: IntArray, parts: int) -> FloatArray:
     """Sum of z² over both axes, and count, by part and keypoint: [parts, K, 2]."""
     keypoints = points.kept.shape[1]
-    z = points.residual_px / points.sigma_px
-    group = part * keypoints + points.keypoint
-    squares = np.bincount(group, weights=z[:, 0] ** 2 + z[:, 1] ** 2, minlength=parts * keypoints)
-    count = np.bincount(group, minlength=parts * keypoints)
-    both = np.stack([squares, count.astype(np.float64)], axis=-1)
+    count, squares = np.zeros((2, parts * keypoints))
+    for some in blocks(points.n):
+        z = points.residual_px[some] / points.sigma_px[some]
+        group = part[some].astype(np.intp) * keypoints + points.keypoint[some]
+        np.add.at(squares, group, z[:, 0] ** 2 + z[:, 1] ** 2)
+        count += np.bincount(group, minlength=parts * keypoints)
+    both = np.stack([squares, count], axis=-1)
     return both.reshape(parts, keypoints, 2)
 
 
@@ -293,7 +367,8 @@ def _scale(sums: FloatArray, size: FloatArray) -> SigmaScale:
     enough = (count >= MIN_KEYPOINTS) & (squares > 0)
     own = np.sqrt(squares / (2.0 * np.maximum(count, 1.0)))
     # Half of the errors may be 0; a factor of 0 would leave no uncertainty.
-    core = float(np.median(size.T)) / NORMAL_CORE or common
+    # `size` is not looked at again, so it may be sorted in its place.
+    core = float(np.median(size.T, overwrite_input=True)) / NORMAL_CORE or common
     return SigmaScale(common, np.where(enough, own, common), core, n, tuple(int(c) for c in count))
 
 
@@ -329,6 +404,35 @@ def nll_changes_of(
     return _changes(points, rows)
 
 
+def judge_mends(
+    points: Points, after: Callable[[Points, Scope], FloatArray], scopes: Sequence[Scope]
+) -> tuple[tuple[RecalibrationRow, ...], tuple[Change, ...]]:
+    """`recalibration_row` of σ as it came and `after` each mend, and `nll_changes` of these."""
+    rows, changes = [row_of(None, points)], list[Change]()
+    usable = np.ones(points.n, dtype=np.bool_)
+    for scope in scopes:
+        sigma = after(points, scope)
+        fine = np.asarray(_usable(sigma).all(axis=1))
+        usable &= fine
+        rows.append(row_of(scope, _with_sigma(points, sigma, fine)))
+    # What is unusable after one mend is left out of all.
+    judged = points if usable.all() else _with_sigma(points, points.sigma_px, usable)
+    for scope in scopes:
+        changes += _changes(judged, [_nll_change(judged, after(judged, scope))])
+    return tuple(rows), tuple(changes)
+
+
+def _with_sigma(points: Points, sigma_px: FloatArray, usable: BoolArray) -> Points:
+    """The points with another σ [M, 2], those alone where that is usable [M]."""
+    if usable.all():
+        return replace(points, sigma_px=sigma_px)
+    both = np.full((2, *points.kept.shape, 2), np.nan)
+    both[:, points.kept] = points.residual_px, np.where(usable[:, np.newaxis], sigma_px, np.nan)
+    units = np.zeros(len(points.kept), dtype=np.int64)
+    units[points.kept.any(axis=1)] = points.units_of_images
+    return collect_points(*both, units=units)
+
+
 def _nll_change(points: Points, sigma_px: FloatArray) -> FloatArray:
     """NLL under another σ [M, 2] less that under their own, mean of both axes, [M]."""
     found = np.empty(points.n)
@@ -347,7 +451,7 @@ def _usable(sigma_px: FloatArray) -> BoolArray:
 def _changes(points: Points, rows: Sequence[FloatArray]) -> tuple[Change, ...]:
     """Means of [M] differences with intervals over units."""
     counts = np.bincount(points.unit, minlength=points.n_units).astype(np.float64)
-    by_unit = [np.bincount(points.unit, weights=row, minlength=points.n_units) for row in rows]
+    by_unit = [summed(points.unit, row, points.n_units) for row in rows]
     return tuple(
         Change(float(row.mean()), mean_interval(np.asarray(of, dtype=np.float64), counts))
         for row, of in zip(rows, by_unit, strict=True)

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mahtdiag.calibration.by_chance import MIN_UNITS, mace_by_chance
-from mahtdiag.calibration.clustered import quantile_factor
+from mahtdiag.calibration.by_chance import MIN_UNITS, MaceByChance, by_group
+from mahtdiag.calibration.clustered import ScaleFactor, quantile_factor
 from mahtdiag.calibration.expected_error import ExpectedErrorReport
 from mahtdiag.calibration.groups import GroupCalibration, group_calibration, read_groupings
-from mahtdiag.calibration.intervals import Intervals, find_intervals
+from mahtdiag.calibration.intervals import Intervals, ence_interval, find_intervals, ranking_intervals
 from mahtdiag.calibration.ranking import (
     QuantileBins,
     Ranked,
@@ -230,15 +230,14 @@ def report_of(
     )
     groupings = read_groupings(points, groups or {})
     if points.n:
+        # One after the other: what ranks keypoints, the sums, and the shape of z are each as large as all σ.
+        report, of_ranking = _with_ranking(report, points, large_error_px, intervals, seed)
+        shape = _shape(points)
         sums = sums_of(points, [(g.codes, len(g.names)) for g in groupings if g.over == "both"])
-        sigma, error = rank(radial_sigma_px(points.sigma_px)), rank(radial_error_px(points.residual_px))
-        report = _with_ranking(report, points, sigma, error, large_error_px)
         report = replace(report, groups=group_calibration(points, sums, groupings))
-        found = None
-        if intervals:
-            known = {"ence": report.ence, "ause": report.ause, "spearman": report.spearman}
-            found = find_intervals(points, sums.by_image, known, sigma, error, seed=seed)
-        report = _with_shape(_with_numbers(report, sums.by_image, found, seed), points)
+        found = find_intervals(points, sums.by_image, of_ranking, seed=seed) if intervals else None
+        report = _with_shape(_with_numbers(report, sums.by_image, found, seed), *shape)
+        del sums
     on_min, on_max = at_bounds if head_units is None else _on_bounds(points, at_bounds, head_units)
     verdict = judge(
         points,
@@ -253,23 +252,36 @@ def report_of(
 
 
 def _with_ranking(
+    report: CalibrationReport, points: Points, large_error_px: ArrayLike | None, intervals: bool, seed: int
+) -> tuple[CalibrationReport, dict[str, Interval | None]]:
+    """The same report with what ranks keypoints, and ENCE; and the intervals of these."""
+    found = ence(points.residual_px, points.sigma_px)
+    ci95 = {"ence": ence_interval(points, found, seed) if intervals else None}
+    sigma, error = rank(radial_sigma_px(points.sigma_px)), rank(radial_error_px(points.residual_px))
+    report = _ranked(replace(report, ence=found), points, sigma, error, large_error_px)
+    if intervals:
+        ci95 |= ranking_intervals(points, report.ause, report.spearman, sigma, error)
+    return report, ci95
+
+
+def _ranked(
     report: CalibrationReport,
     points: Points,
     sigma: Ranked,
     error: Ranked,
     large_error_px: ArrayLike | None,
 ) -> CalibrationReport:
-    report = replace(
-        report, ence=ence(points.residual_px, points.sigma_px), sparsification=sparsification(sigma, error)
-    )
+    report = replace(report, sparsification=sparsification(sigma, error))
     if is_constant(sigma.values):
         return report
     auc = None
     if large_error_px is not None:
         limit = np.asarray(points.pick(large_error_px, "large_error_px"), dtype=np.float64)
         judged = np.isfinite(limit)
-        known = sigma if judged.all() else rank(sigma.values[judged])
-        auc = roc_auc(known, error.values[judged] > limit[judged])
+        if judged.all():
+            auc = roc_auc(sigma, error.values > limit)
+        else:
+            auc = roc_auc(rank(sigma.values[judged]), error.values[judged] > limit[judged])
     return replace(
         report,
         spearman=spearman(sigma, error),
@@ -306,11 +318,19 @@ def _with_numbers(
     )
 
 
-def _with_shape(report: CalibrationReport, points: Points) -> CalibrationReport:
-    """The same report with the factors of core and tail, and with what MACE would be by chance."""
-    size = np.abs(points.residual_px / points.sigma_px)
+def _shape(points: Points) -> tuple[ScaleFactor, ScaleFactor, MaceByChance | None]:
+    """The factors of core and tail, and what MACE would be by chance."""
+    everything = np.zeros(points.n, dtype=np.int8)
+    ((_, chance),) = by_group(points, everything, 1)
+    size = points.residual_px / points.sigma_px
+    np.abs(size, out=size)
     core, tail = (quantile_factor(size, points.unit, points.n_units, share) for share in (0.5, 0.95))
-    chance = mace_by_chance(size, points.unit)
+    return core, tail, chance
+
+
+def _with_shape(
+    report: CalibrationReport, core: ScaleFactor, tail: ScaleFactor, chance: MaceByChance | None
+) -> CalibrationReport:
     return replace(
         report,
         core_scale=core.value,
@@ -330,8 +350,8 @@ def _on_bounds(
     points: Points, at_bounds: tuple[BoolArray | None, BoolArray | None], units: HeadUnits
 ) -> tuple[BoolArray | None, BoolArray | None]:
     """Of the σ at or beyond a bound those that sit on it: a head that is not clamped goes past it freely."""
-    unit = np.asarray(points.pick_axes(units.px_per_unit, "px_per_unit"), dtype=np.float64)
-    in_unit = points.sigma_px / unit
+    in_unit = np.asarray(points.pick_axes(units.px_per_unit, "px_per_unit"), dtype=np.float64)
+    np.divide(points.sigma_px, in_unit, out=in_unit)
     low, high = at_bounds
     return (
         None if low is None else low & (in_unit >= _extreme(in_unit, low, np.max) * (1 - _ON_BOUND)),

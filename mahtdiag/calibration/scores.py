@@ -4,22 +4,24 @@ Residual r = predicted − true, standard deviation σ, z = r/σ, both in one fr
 the plane, and keep the shape of their input (NaN in, NaN out); what becomes of them over a set is in `sums`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import log, pi, sqrt
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
+IntArray = NDArray[np.integer[Any]]
 BoolArray = NDArray[np.bool_]
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 SMALLEST_PX, LARGEST_PX = 1e-12, 1e12
 """σ outside these is a 0 or an infinity in disguise (an exponential that under- or overflowed)."""
+
+_BLOCK = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Points:
     `residual_px`, `sigma_px`: [M, 2], predicted − true and standard deviation, original pixels; each axis is
     contiguous in memory, which halves the time of everything that follows.
     `covariance_px2`: [M, 2, 2] or None.
-    `image`, `keypoint`: [M]; `image` counts only the images that have a usable keypoint, in order.
+    `image`, `keypoint`: [M]; `image` counts only the images that have a usable keypoint, in order. These and
+    `unit` are of small types: what multiplies them makes them larger first.
     `unit`: [M], what is independent of one another: 0 … `n_units` − 1, images unless patients are known.
     `kept`: [N, K], where the M points came from.
     """
@@ -51,6 +54,11 @@ class Points:
     def n(self) -> int:
         """Number of usable keypoints."""
         return len(self.residual_px)
+
+    @property
+    def units_of_images(self) -> IntArray:
+        """The unit of each image that has a usable keypoint, [images]."""
+        return self.unit[np.searchsorted(self.image, np.arange(self.n_images, dtype=self.image.dtype))]
 
     def pick(self, values: ArrayLike, what: str) -> NDArray[np.generic]:
         """`values`, of any shape that spreads to [N, K], at the usable keypoints: [M]."""
@@ -110,7 +118,7 @@ def collect_points(
     kept = finite & usable
     image, keypoint = np.nonzero(kept)
     present = np.asarray(kept.any(axis=1), dtype=np.bool_)
-    number = (np.cumsum(present) - 1)[image]
+    number = (np.cumsum(present) - 1)[image].astype(np.int32)
     unit, n_units = _units(units, present, number)
     return Points(
         residual_px=_axes_of(residual, kept),
@@ -118,7 +126,7 @@ def collect_points(
         covariance_px2=None if covariance is None else covariance[kept],
         image=number,
         unit=unit,
-        keypoint=keypoint,
+        keypoint=keypoint.astype(np.int16),
         kept=kept,
         n_images=int(present.sum()),
         n_units=n_units,
@@ -128,28 +136,64 @@ def collect_points(
     )
 
 
-def chain_points(parts: Iterable[Points], units: ArrayLike | None = None) -> Points:
-    """The points of consecutive images, as of one set; `units` are of all of them."""
-    found = list(parts)
-    present = np.concatenate([part.kept.any(axis=1) for part in found])
-    firsts = np.cumsum([0, *(part.n_images for part in found)]).tolist()
-    image = np.concatenate([part.image + first for part, first in zip(found, firsts, strict=False)])
-    unit, n_units = _units(units, present, image)
-    covariances = [part.covariance_px2 for part in found if part.covariance_px2 is not None]
-    return Points(
-        residual_px=np.concatenate([part.residual_px.T for part in found], axis=1).T,
-        sigma_px=np.concatenate([part.sigma_px.T for part in found], axis=1).T,
-        covariance_px2=np.concatenate(covariances) if len(covariances) == len(found) else None,
-        image=image,
-        unit=unit,
-        keypoint=np.concatenate([part.keypoint for part in found]),
-        kept=np.concatenate([part.kept for part in found]),
-        n_images=firsts[-1],
-        n_units=n_units,
-        missing=sum(part.missing for part in found),
-        invalid_sigma=sum(part.invalid_sigma for part in found),
-        invalid_residual=sum(part.invalid_residual for part in found),
-    )
+def chain_points(parts: Iterable[Points], units: ArrayLike) -> Points:
+    """The points of consecutive images, as of one set; `units` [N] are of all of them.
+
+    Each part is let go of before the next: never are all points in memory twice.
+    """
+    chain: _Chain | None = None
+    for part in parts:
+        chain = chain or _Chain(len(np.asarray(units)), part)
+        chain.add(part)
+    if chain is None:
+        raise ValueError("no points: give one part at least")
+    return chain.points(units)
+
+
+class _Chain:
+    """Room for the points of N images like those of a part; what is not filled takes no memory."""
+
+    def __init__(self, images: int, like: Points) -> None:
+        keypoints = like.kept.shape[1]
+        most = images * keypoints
+        self._residual_px, self._sigma_px = np.empty((2, most)), np.empty((2, most))
+        self._covariance_px2 = None if like.covariance_px2 is None else np.empty((most, 2, 2))
+        self._image, self._keypoint = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int16)
+        self._kept = np.zeros((images, keypoints), dtype=np.bool_)
+        self._n = self._rows = self._images = 0
+        self._left_out = np.zeros(3, dtype=np.int64)
+
+    def add(self, part: Points) -> None:
+        """The points of the next images."""
+        some = slice(self._n, self._n + part.n)
+        self._residual_px[:, some], self._sigma_px[:, some] = part.residual_px.T, part.sigma_px.T
+        if self._covariance_px2 is not None and part.covariance_px2 is not None:
+            self._covariance_px2[some] = part.covariance_px2
+        self._image[some], self._keypoint[some] = part.image + self._images, part.keypoint
+        self._kept[self._rows : self._rows + len(part.kept)] = part.kept
+        self._n, self._rows = some.stop, self._rows + len(part.kept)
+        self._images += part.n_images
+        self._left_out += part.missing, part.invalid_sigma, part.invalid_residual
+
+    def points(self, units: ArrayLike) -> Points:
+        """All of them."""
+        image, covariance = self._image[: self._n], self._covariance_px2
+        unit, n_units = _units(units, np.asarray(self._kept.any(axis=1)), image)
+        missing, invalid_sigma, invalid_residual = self._left_out.tolist()
+        return Points(
+            residual_px=self._residual_px[:, : self._n].T,
+            sigma_px=self._sigma_px[:, : self._n].T,
+            covariance_px2=None if covariance is None else covariance[: self._n],
+            image=image,
+            unit=unit,
+            keypoint=self._keypoint[: self._n],
+            kept=self._kept,
+            n_images=self._images,
+            n_units=n_units,
+            missing=missing,
+            invalid_sigma=invalid_sigma,
+            invalid_residual=invalid_residual,
+        )
 
 
 def _units(units: ArrayLike | None, present: BoolArray, image: IntArray) -> tuple[IntArray, int]:
@@ -160,7 +204,7 @@ def _units(units: ArrayLike | None, present: BoolArray, image: IntArray) -> tupl
     if codes.shape != present.shape:
         raise ValueError(f"units {codes.shape} must be [{len(present)}], one per image")
     found, of_image = np.unique(codes[present], return_inverse=True)
-    return np.asarray(of_image, dtype=np.intp)[image], len(found)
+    return of_image.astype(np.int32)[image], len(found)
 
 
 def _axes_of(values: NDArray[ScalarT], kept: BoolArray) -> NDArray[ScalarT]:
@@ -180,6 +224,20 @@ def _positive_definite(covariance: FloatArray) -> BoolArray:
     symmetric = np.abs(b - safe[..., 1, 0]) <= 1e-9 * (np.abs(a) + np.abs(c))
     positive: BoolArray = finite & symmetric & (a > 0) & (c > 0) & (a * c - b * b > 0)
     return positive
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """So many values after one another, in pieces that stay in the processor's cache."""
+    for start in range(0, n, _BLOCK):
+        yield slice(start, min(start + _BLOCK, n))
+
+
+def summed(group: IntArray, values: FloatArray, groups: int) -> FloatArray:
+    """Sums of [M] values by group: `np.bincount`, without its copies of both."""
+    total = np.zeros(groups)
+    for part in blocks(len(values)):
+        np.add.at(total, group[part].astype(np.intp), values[part])
+    return total
 
 
 LEVELS: FloatArray = np.linspace(0.0, 1.0, 100)
@@ -305,20 +363,22 @@ def ence(residual_px: ArrayLike, sigma_px: ArrayLike, bins: int = 10) -> float:
         raise ValueError("no residuals: ENCE of nothing is undefined")
     if bins < 1:
         raise ValueError(f"bins is {bins}, give 1 or more")
-    ordered = np.sort(sigma)
-    starts = bin_starts(len(ordered), min(bins, len(ordered)))
-    edges = np.unique(ordered[starts])
+    starts = bin_starts(len(sigma), min(bins, len(sigma)))
+    edges = np.unique(np.sort(sigma)[starts])
     # Classes: below, at, and between the edges. Cuts fall only inside classes of one σ, where the running sum
     # over averaged ties is straight: interpolating between classes is exact, and only σ needs to be sorted.
-    group = np.searchsorted(edges, sigma, side="left") + np.searchsorted(edges, sigma, side="right")
-    stops = np.append(starts, len(ordered))
-    reached = np.cumsum(np.bincount(group, minlength=2 * len(edges) + 1))
+    groups = 2 * len(edges) + 1
+    count, totals = np.zeros(groups, dtype=np.int64), np.zeros((2, groups))
+    for part in blocks(len(sigma)):
+        group = np.searchsorted(edges, sigma[part], side="left")
+        group += np.searchsorted(edges, sigma[part], side="right")
+        count += np.bincount(group, minlength=groups)
+        for total, values in zip(totals, (residual[part], sigma[part]), strict=True):
+            np.add.at(total, group, values * values)
+    stops, reached = np.append(starts, len(sigma)), np.cumsum(count)
     mean_squares = [
         np.diff(np.interp(stops, np.append(0, reached), np.append(0.0, np.cumsum(total)))) / np.diff(stops)
-        for total in (
-            np.bincount(group, weights=values * values, minlength=len(reached))
-            for values in (residual, sigma)
-        )
+        for total in totals
     ]
     rmse, rmv = np.sqrt(np.maximum(mean_squares, 0.0))
     return float(np.mean(np.abs(rmse - rmv) / rmv))

@@ -6,7 +6,7 @@ from math import exp, log, pi
 import numpy as np
 from scipy import special
 
-from mahtdiag.calibration.scores import LEVELS, FloatArray, IntArray, mean_absolute_gap
+from mahtdiag.calibration.scores import LEVELS, FloatArray, IntArray, blocks, mean_absolute_gap
 
 DEGREES = (0.5, 200.0)
 """Degrees of freedom that are looked for; a normal has none, and is within 0.005 of 200."""
@@ -39,12 +39,15 @@ def squares_by_size(z: FloatArray, part: IntArray, parts: int) -> FloatArray:
 
     4,096 cells over ln z² from −60 to 60: within a cell z² differs by 3 %, and its mean is exact.
     """
-    square = z * z
     low, high = _RANGE
-    place = (np.log(np.clip(square, exp(low), exp(high))) - low) * (_CELLS - 1) / (high - low)
-    cell = part[:, np.newaxis] * _CELLS + np.round(place).astype(np.intp)
-    both = [np.bincount(cell.ravel(), w, parts * _CELLS) for w in (None, square.ravel())]
-    return np.stack(both, axis=-1).astype(np.float64).reshape(parts, _CELLS, 2)
+    count, total = np.zeros((2, parts * _CELLS))
+    for some in blocks(len(z)):
+        square = z[some] * z[some]
+        place = (np.log(np.clip(square, exp(low), exp(high))) - low) * (_CELLS - 1) / (high - low)
+        cell = part[some].astype(np.intp)[:, np.newaxis] * _CELLS + np.round(place).astype(np.intp)
+        count += np.bincount(cell.ravel(), minlength=parts * _CELLS)
+        np.add.at(total, cell.ravel(), square.ravel())
+    return np.stack([count, total], axis=-1).reshape(parts, _CELLS, 2)
 
 
 def fit_student(squares: FloatArray) -> StudentT:
@@ -115,17 +118,29 @@ def _crps(size: FloatArray, nu: float) -> FloatArray:
 
 def summary_of(scores: FloatArray) -> StudentScores:
     """Means over keypoints, and MACE, of what `student_scores` gives [M, 6]."""
-    axis, plane = (_curve(part) for part in (scores[:, :2], scores[:, 2]))
-    nll, crps, inside = scores[:, 3:].mean(axis=0)
-    return StudentScores(
-        float(mean_absolute_gap(axis)),
-        float(mean_absolute_gap(plane)),
-        float(nll),
-        float(crps),
-        float(inside),
-    )
+    sums = StudentSums()
+    sums.add(scores)
+    return sums.summary()
 
 
-def _curve(needed: FloatArray) -> FloatArray:
-    ordered = np.sort(needed, axis=None)
-    return np.asarray(np.searchsorted(ordered, LEVELS, side="right") / ordered.size, dtype=np.float64)
+class StudentSums:
+    """The same of scores that come some keypoints at a time."""
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._total = np.zeros(3)
+        self._axis, self._plane = np.zeros((2, len(LEVELS) + 1), dtype=np.int64)
+
+    def add(self, scores: FloatArray) -> None:
+        """The scores of further keypoints [n, 6]."""
+        self._n += len(scores)
+        self._total = np.concatenate([self._total[np.newaxis], scores[:, 3:]]).sum(axis=0)
+        for counts, needed in ((self._axis, scores[:, :2]), (self._plane, scores[:, 2])):
+            counts += np.bincount(np.searchsorted(LEVELS, needed.ravel()), minlength=len(counts))
+
+    def summary(self) -> StudentScores:
+        """Of all that were added."""
+        reached = [np.cumsum(counts)[:-1] / counts.sum() for counts in (self._axis, self._plane)]
+        nll, crps, inside = self._total / self._n
+        axis, plane = (float(mean_absolute_gap(curve)) for curve in reached)
+        return StudentScores(axis, plane, float(nll), float(crps), float(inside))

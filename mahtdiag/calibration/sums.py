@@ -195,7 +195,7 @@ def _score(points: Points, part: slice) -> _Scores:
 
 def _add_block(total: FloatArray, scores: _Scores, codes: IntArray) -> None:
     first = int(codes.min())
-    group, groups = codes - first, int(codes.max()) - first + 1
+    group, groups = codes.astype(np.intp) - first, int(codes.max()) - first + 1
     target = total[first : first + groups]
     columns = [None, *(term[0] + term[1] for term in scores.terms), *scores.z, scores.d_squared]
     for i, values in enumerate(columns):

@@ -223,8 +223,9 @@ def head_faults(points: Points, evidence: Evidence, units: HeadUnits) -> list[Fa
     if exponent is None or not exponent.is_off(1.0, 0.0, evidence.critical):
         return []
     unit = np.asarray(points.pick_axes(units.px_per_unit, "px_per_unit"), dtype=np.float64)
-    sigma = points.sigma_px / unit
-    residual = _centred(points) / unit
+    residual = _centred(points)
+    residual /= unit
+    sigma = np.divide(points.sigma_px, unit, out=unit)
     if exponent.value < 1.0 and _reads_better(residual, sigma, np.sqrt(sigma)):
         text = "The head seems to emit a log variance, read as log σ: sqrt(σ) fits the errors, σ does not."
         return [Fault("log_variance", text, exponent.value)]
@@ -237,7 +238,9 @@ def head_faults(points: Points, evidence: Evidence, units: HeadUnits) -> list[Fa
 def _centred(points: Points) -> FloatArray:
     """Residuals less σ times the mean z of their axis."""
     z = points.residual_px / points.sigma_px
-    return np.asarray((z - z.mean(axis=0)) * points.sigma_px, dtype=np.float64)
+    z -= z.mean(axis=0)
+    z *= points.sigma_px
+    return z
 
 
 def _reads_better(residual: FloatArray, sigma: FloatArray, other: FloatArray) -> bool:
@@ -340,11 +343,12 @@ def _bulk(evidence: Evidence) -> float:
 def _unit_hint(points: Points, units: HeadUnits, log_factor: float) -> str:
     """Names the unit whose size explains the factor, axis by axis."""
     residual = _centred(points)
+    residual /= points.sigma_px
     for name, px in (units.others or {}).items():
         now = np.asarray(points.pick_axes(units.px_per_unit, "px_per_unit"), dtype=np.float64)
         other = np.asarray(points.pick_axes(px, name), dtype=np.float64)
-        factor = other / now
-        left = 0.5 * log(max(float(np.mean((residual / points.sigma_px / factor) ** 2)), 1e-300))
+        factor = np.divide(other, now, out=other)
+        left = 0.5 * log(max(float(np.mean(np.divide(residual, factor, out=now) ** 2)), 1e-300))
         if abs(left) < log(1.15) and abs(left) < 0.25 * abs(log_factor):
             return f"; that is what σ in {name} would look like"
     return ""

@@ -19,7 +19,7 @@ from mahtdiag.calibration.clustered import (
     quantile_factor,
 )
 from mahtdiag.calibration.ranking import is_constant
-from mahtdiag.calibration.scores import FloatArray, IntArray, Points
+from mahtdiag.calibration.scores import FloatArray, IntArray, Points, blocks, summed
 
 FALSE_ALARM = 0.002
 """Chance, per question, of seeing a fault in a calibrated model: nine questions stay below 2 %."""
@@ -85,36 +85,49 @@ def gather_evidence(points: Points) -> Evidence | None:
     unit, units = points.unit, points.n_units
     z = points.residual_px / points.sigma_px
     bias_x, bias_y = (clustered_mean(z[:, axis], unit, units) for axis in (0, 1))
-    raw_scale, local_bias = sqrt(float(np.mean(z * z))), _local_bias(points, z)
+    raw_scale, local_bias = sqrt(_mean_square(z)), _local_bias(points, z)
     core_factor = quantile_factor(np.abs(z), unit, units, 0.5)
-    # Of large sets no more than is needed from here on.
-    centred = z
-    centred -= np.array([bias_x.value, bias_y.value])
-    size = np.abs(centred)
-    log_size = np.maximum(size, _TINY_Z)
+    # Of large sets no more than is needed from here on: one array for z, its size, and the logarithm of that.
+    z -= np.array([bias_x.value, bias_y.value])
+    quadrant = clustered_mean(np.sign(z[:, 0]) * np.sign(_unpredicted_y(points, z)), unit, units)
+    log_scale = _log_root(clustered_mean(_row_mean_square(z), unit, units))
+    log_average_scale = _average_scale(points, z)
+    size = np.abs(z, out=z)
+    core_scale, outer_excess = float(np.median(size.T)) / _CORE, _outer_excess(size, unit, units)
+    core_share = clustered_mean(_row_mean((size <= _CORE).astype(np.float32)), unit, units)
+    uneven = _uneven(points, 0.5 * (np.sqrt(size[:, 0]) + np.sqrt(size[:, 1])))
+    log_size = np.maximum(size, _TINY_Z, out=size)
     np.log(log_size, out=log_size)
-    core_scale = float(np.median(size.T)) / _CORE
+    log_axis_ratio = clustered_mean(log_size[:, 0] - log_size[:, 1], unit, units)
     of_keypoint = _units_by_keypoint(points)
-    quadrant = clustered_mean(np.sign(centred[:, 0]) * np.sign(_unpredicted_y(points, centred)), unit, units)
     return Evidence(
         critical=critical_value(FALSE_ALARM, units),
         bias=(bias_x, bias_y),
-        log_scale=_log_root(clustered_mean(_row_mean(centred**2), unit, units)),
+        log_scale=log_scale,
         raw_scale=raw_scale,
-        core_share=clustered_mean(_row_mean((size <= _CORE).astype(np.float64)), unit, units),
+        core_share=core_share,
         core_scale=core_scale,
         core_factor=core_factor,
-        outer_excess=_outer_excess(size, unit, units),
-        log_axis_ratio=clustered_mean(log_size[:, 0] - log_size[:, 1], unit, units),
+        outer_excess=outer_excess,
+        log_axis_ratio=log_axis_ratio,
         quadrant=quadrant,
         correlation=sin(0.5 * pi * quadrant.value),
         exponent=_exponent(points, log_size),
-        log_average_scale=_average_scale(points, centred),
-        uneven=_uneven(points, _row_mean(np.sqrt(size))),
+        log_average_scale=log_average_scale,
+        uneven=uneven,
         local_bias=local_bias,
         keypoints=int((of_keypoint > 0).sum()),
         keypoints_judged=int((of_keypoint >= MIN_PER_KEYPOINT).sum()),
     )
+
+
+def _mean_square(values: FloatArray) -> float:
+    return float(np.mean(values * values))
+
+
+def _row_mean_square(values: FloatArray) -> FloatArray:
+    """Mean of the squares of both axes: [M, 2] to [M]."""
+    return np.asarray(0.5 * (values[:, 0] ** 2 + values[:, 1] ** 2), dtype=np.float64)
 
 
 def _unpredicted_y(points: Points, z: FloatArray) -> FloatArray:
@@ -147,15 +160,17 @@ def _outer_excess(size: FloatArray, unit: IntArray, units: int) -> ValueWithErro
 
 
 def _exponent(points: Points, log_size: FloatArray) -> ValueWithError | None:
-    """1 + slope of ln|z| on ln σ, least squares."""
+    """1 + slope of ln|z| on ln σ, least squares; `log_size` is overwritten."""
     if is_constant(points.sigma_px):
         return None
     # Transposed, both axes lie in one piece, which a dot product wants.
-    x, y = np.log(points.sigma_px.T), log_size.T - log_size.mean()
+    x, y = np.log(points.sigma_px.T), log_size.T
+    y -= log_size.mean()
     x -= x.mean()
     spread = float(np.vdot(x, x)) / x.size
     slope = float(np.vdot(x, y)) / x.size / spread
-    y -= slope * x
+    for part in blocks(x.shape[1]):
+        y[:, part] -= slope * x[:, part]
     y *= x
     score = clustered_mean(_row_mean(y.T), points.unit, points.n_units)
     return ValueWithError(1.0 + slope, score.standard_error / spread)
@@ -163,11 +178,19 @@ def _exponent(points: Points, log_size: FloatArray) -> ValueWithError | None:
 
 def _average_scale(points: Points, centred: FloatArray) -> ValueWithError:
     """ln of RMSE over root mean σ²: right on average although perhaps not in any one place."""
-    squared_error = _row_mean((centred * points.sigma_px) ** 2)
-    squared_sigma = _row_mean(points.sigma_px**2)
-    ratio = float(squared_error.mean() / squared_sigma.mean())
-    gap = clustered_mean(squared_error - ratio * squared_sigma, points.unit, points.n_units)
-    return _log_root(ValueWithError(ratio, gap.standard_error / float(squared_sigma.mean())))
+    squared_error, squared_sigma = np.empty((2, points.n))
+    for part in blocks(points.n):
+        sigma = points.sigma_px[part]
+        squared_error[part], squared_sigma[part] = (
+            _row_mean_square(centred[part] * sigma),
+            _row_mean_square(sigma),
+        )
+    mean_sigma = float(squared_sigma.mean())
+    ratio = float(squared_error.mean()) / mean_sigma
+    squared_sigma *= ratio
+    squared_error -= squared_sigma
+    gap = clustered_mean(squared_error, points.unit, points.n_units)
+    return _log_root(ValueWithError(ratio, gap.standard_error / mean_sigma))
 
 
 def _uneven(points: Points, root_size: FloatArray) -> Outlier | None:
@@ -211,25 +234,31 @@ def _local_bias(points: Points, z: FloatArray) -> Outlier | None:
 def _units_by_keypoint(points: Points) -> IntArray:
     """Number of units with each keypoint [K]."""
     seen = np.zeros((points.kept.shape[1], points.n_units), dtype=np.bool_)
-    seen[points.keypoint, points.unit] = True
+    for part in blocks(points.n):
+        seen[points.keypoint[part], points.unit[part]] = True
     return np.asarray(seen.sum(axis=1), dtype=np.intp)
 
 
 def _by_keypoint(points: Points, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Units, mean and standard error of [M] values by keypoint; units are independent of one another."""
     keypoints = points.kept.shape[1]
-    count = np.bincount(points.keypoint, minlength=keypoints).astype(np.float64)
-    total = np.bincount(points.keypoint, weights=values, minlength=keypoints)
+    count = units = np.bincount(points.keypoint, minlength=keypoints).astype(np.float64)
+    total, square = summed(points.keypoint, values, keypoints), np.zeros(keypoints)
+    # What the images of one patient add up to stands for the patient.
+    of_patients = points.n_units < points.n_images
+    sums = np.zeros(keypoints * points.n_units if of_patients else 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = total / count
-        gap, units = values - mean[points.keypoint], count
-        where = points.keypoint
-        if points.n_units < points.n_images:
-            # What the images of one patient add up to stands for the patient.
-            sums = np.bincount(where * points.n_units + points.unit, gap, keypoints * points.n_units)
-            gap = sums.astype(np.float64)
-            where = np.repeat(np.arange(keypoints), points.n_units)
+        for part in blocks(points.n):
+            where = points.keypoint[part].astype(np.intp)
+            gap = values[part] - mean[where]
+            if of_patients:
+                np.add.at(sums, where * points.n_units + points.unit[part], gap)
+            else:
+                np.add.at(square, where, gap * gap)
+        if of_patients:
+            of_sums = np.repeat(np.arange(keypoints), points.n_units)
+            square = np.bincount(of_sums, weights=sums * sums, minlength=keypoints).astype(np.float64)
             units = _units_by_keypoint(points).astype(np.float64)
-        square = np.bincount(where, weights=gap * gap, minlength=keypoints)
         error = np.sqrt(square * units / (units - 1.0)) / count
     return units, mean, error

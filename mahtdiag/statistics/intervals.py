@@ -24,6 +24,7 @@ FEWEST_OF_SQUARES = 50
 _TAIL = 0.025
 _DRAWS = 2000
 _HALVINGS = 40
+_ROWS = 4096
 
 
 def by_unit(values: ArrayLike, units: NDArray[np.integer]) -> Floats:
@@ -86,7 +87,13 @@ def jackknife(number: Callable[[Floats], Floats], sums: Floats) -> Floats:
     """
     total = sums.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray((len(sums) - 1) * (number(total) - number(total - sums)), dtype=np.float64)
+        whole = number(total)
+        # Of many units a few thousand at a time: what is left without each is as large as all sums.
+        found = [
+            (len(sums) - 1) * (whole - number(total - sums[first : first + _ROWS]))
+            for first in range(0, max(len(sums), 1), _ROWS)
+        ]
+    return np.concatenate(found)
 
 
 def estimate_interval(estimate: float, influence: Floats, tail: float = _TAIL) -> Interval | None:

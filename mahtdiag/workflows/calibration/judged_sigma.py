@@ -157,7 +157,9 @@ def judge_sigma(run: Run, choices: CalibrationChoices | None = None) -> JudgedSi
         head_units=head_units(run),
         seed=choices.seed,
     )
-    expected = expected_error_report(table.expected_error_px, table.error_px, table.units)
+    expected = None
+    if any(np.isfinite(part.expected_error_px).any() for part in table.parts()):
+        expected = expected_error_report(table.expected_error_px, table.error_px, table.units)
     if expected is not None:
         reasons = {name: why for name, why in report.reasons.items() if name != "expected_error"}
         report = replace(report, expected_error=expected, reasons=reasons)
@@ -170,13 +172,13 @@ def residual_px(table: RunTable) -> Floats:
     return table.pred_px - table.gt_px
 
 
-def points_of(table: RunTable) -> Points:
-    """The keypoints of a table that can be judged."""
+def points_of(table: RunTable, *, ellipses: bool = True) -> Points:
+    """The keypoints of a table that can be judged; without `ellipses` by the σ of both axes alone."""
     # A part without any stands beside others that have one.
-    has_covariance = any(part.covariance_px2 is not None for part in table.parts())
+    has_covariance = ellipses and any(part.covariance_px2 is not None for part in table.parts())
 
     def covariance_px2(part: RunTable) -> Floats | None:
-        own = part.covariance_px2
+        own = part.covariance_px2 if ellipses else None
         return np.full((*part.sigma_px.shape, 2), np.nan) if own is None and has_covariance else own
 
     parts = (collect_points(residual_px(part), part.sigma_px, covariance_px2(part)) for part in table.parts())
@@ -210,7 +212,7 @@ def _mean_share(parts: Sequence[Floats]) -> VarianceShares | None:
 
 
 def large_errors(table: RunTable, limit_mm: float) -> tuple[Floats, str]:
-    """What counts as a large error, `[N, K]` in pixels and in words.
+    """What counts as a large error, in pixels, `[N, K]` or `[N, 1]`, and in words.
 
     A length where the pixel spacing is known, otherwise 10 % of the width of the labelled vertebra.
     """
@@ -218,6 +220,8 @@ def large_errors(table: RunTable, limit_mm: float) -> tuple[Floats, str]:
     known = np.all(np.isfinite(spacing) & (spacing > 0), axis=1)
     names = [f"{limit_mm:g} mm"] if known.any() else []
     names += [] if known.all() else [f"{100 * LARGE_ERROR_WIDTHS:g} % of vertebra width"]
+    if known.all() and (spacing[:, 0] == spacing[:, 1]).all():
+        return limit_mm / spacing[:, :1], names[0]
     return table.by_parts(lambda part: _large_px(part, limit_mm)), " or ".join(names)
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +22,16 @@ from mahtdiag.calibration.recalibration import (
     RecalibrationRow,
     Scope,
     SigmaScale,
-    apply_sigma_scale,
-    cross_fit_sigma,
-    cross_fitted_student,
-    fit_sigma_scale,
-    fit_student_t,
+    cross_fit_scale,
+    cross_fit_student,
+    fit_scale,
+    fit_student_of,
     harms,
-    nll_changes_of,
-    recalibration_row,
-    student_row,
+    judge_mends,
+    scaled_sigma,
+    student_row_of,
 )
-from mahtdiag.calibration.scores import FloatArray
+from mahtdiag.calibration.scores import FloatArray, Points
 from mahtdiag.calibration.student import StudentT
 from mahtdiag.errors import UsageError
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
@@ -48,7 +46,7 @@ from mahtdiag.runs.factors import (
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import READING
 from mahtdiag.schema.choices import FactorKind
-from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma
+from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma, points_of
 
 FOLDS = 5
 MIN_KEYPOINTS = 20
@@ -64,50 +62,51 @@ JUDGED_BY: Mapping[FactorKind, tuple[Scope, ...]] = {
 
 def cross_fit(judged: JudgedSigma) -> RecalibrationResult:
     """Fit on all images, judge by cross-fitting; ValueError says why that is not possible."""
-    residual, sigma, units = judged.residual_px, judged.table.sigma_px, judged.table.units
-    scale, student = fit_sigma_scale(residual, sigma), fit_student_t(residual, sigma)
-    fitted = cross_fit_sigma(residual, sigma, units=units, folds=FOLDS)
-    by_student = cross_fitted_student(residual, sigma, units=units, folds=FOLDS)
-    conformal = fit_conformal_table(*conformal_scores(judged.points()), units, folds=FOLDS)
-    after = partial(fitted.sigma_px, sigma)
-    return _compared(judged, after, scale, (student, *by_student), conformal, CROSS_FITTED)
+    # Before the points are collected: these scores are as large as they.
+    conformal = fit_conformal_table(*conformal_scores(judged.points()), judged.table.units, folds=FOLDS)
+    points = points_of(judged.table, ellipses=False)
+    scale, student = fit_scale(points), fit_student_of(points)
+    fitted = cross_fit_scale(points, folds=FOLDS)
+    by_student = cross_fit_student(points, folds=FOLDS)
+    return _compared(judged, points, fitted.sigma_of, scale, (student, *by_student), conformal, CROSS_FITTED)
 
 
 def judge_factors(judged: JudgedSigma, factors: Recalibration) -> RecalibrationResult:
     """Factors from a file on images that they were not fitted on; ValueError if there is nothing to judge."""
-    residual, sigma, units = judged.residual_px, judged.table.sigma_px, judged.table.units
-    scale, conformal, stored = _scale(factors), _conformal(factors), factors.student_t
-    after = partial(apply_sigma_scale, sigma, scale)
-    held = judge_conformal_table(*conformal_scores(judged.points()), conformal, units)
+    scale, stored = _scale(factors), factors.student_t
+    held = judge_conformal_table(*conformal_scores(judged.points()), _conformal(factors), judged.table.units)
+    points = points_of(judged.table, ellipses=False)
+
+    def after(of: Points, scope: Scope) -> FloatArray:
+        return scaled_sigma(of, scale, scope)
+
     where = (
         f"Fitted on {factors.n_keypoints:,} keypoints in {factors.n_images:,} images of {factors.data.path}, "
         "judged on this run."
     )
     student = None if stored is None else StudentT(stored.scale, stored.degrees_of_freedom)
-    by_student = None if student is None else (student, *student_row(residual, sigma, student, units))
-    return _compared(judged, after, scale, by_student, held, where)
+    by_student = None if student is None else (student, *student_row_of(points, student))
+    return _compared(judged, points, after, scale, by_student, held, where)
 
 
 def _compared(
     judged: JudgedSigma,
-    after: Callable[[Scope], FloatArray],
+    points: Points,
+    after: Callable[[Points, Scope], FloatArray],
     scale: SigmaScale,
     student: tuple[StudentT, RecalibrationRow, Change] | None,
     conformal: ConformalTable,
     where: str,
 ) -> RecalibrationResult:
     """σ as it came and with factors that its images did not help to fit: `after`, by scope."""
-    residual, before = judged.residual_px, judged.table.sigma_px
-    rows = [recalibration_row(None, residual, before)]
-    rows += [recalibration_row(scope, residual, after(scope)) for scope in SCOPES]
-    changes = nll_changes_of(residual, before, lambda: map(after, SCOPES), units=judged.table.units)
+    rows, changes = judge_mends(points, after, SCOPES)
     by_mend: dict[Mend, Change] = dict(zip(SCOPES, changes, strict=True))
     if student is not None:
-        rows.append(student[1])
+        rows = (*rows, student[1])
         by_mend["student_t"] = student[2]
     fitted = None if student is None else student[0]
     most = judged.report.mace_by_chance_most
-    return RecalibrationResult(tuple(rows), scale, fitted, by_mend, conformal, where, most)
+    return RecalibrationResult(rows, scale, fitted, by_mend, conformal, where, most)
 
 
 def require_harmless(
