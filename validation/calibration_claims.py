@@ -16,12 +16,8 @@ from rich.table import Table
 from mahtdiag.calibration.by_chance import mace_by_chance
 from mahtdiag.calibration.clustered import quantile_factor
 from mahtdiag.calibration.conformal import fit_conformal
-from mahtdiag.calibration.recalibration import (
-    cross_fitted_sigma,
-    harms,
-    nll_changes,
-    recalibration_row,
-)
+from mahtdiag.calibration.nll_changes import nll_changes
+from mahtdiag.calibration.recalibration import cross_fitted_sigma, harms, recalibration_row
 from mahtdiag.calibration.scores import collect_points
 from mahtdiag.calibration.sums import image_sums, numbers
 

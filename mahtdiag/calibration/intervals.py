@@ -40,7 +40,7 @@ from mahtdiag.statistics.intervals import (
 )
 
 _BLOCK = 2**16
-_IMAGES_AT_ONCE = 4096
+_IMAGES_AT_ONCE, _UNITS_AT_ONCE = 4096, 256
 _ENCE_BINS = 10
 _AUSE_BINS = 20
 _MEANS = ("crps_px", "check", "interval", "bias_x", "bias_y")
@@ -101,8 +101,15 @@ def find_intervals(
 def _values(of_unit: SumsByImage) -> dict[str, FloatArray]:
     """The numbers of each unit whose means are asked for, [U] by name."""
     names = ("nll", *_MEANS, *_ROOTS)
-    found = [[getattr(numbers(block), name) for name in names] for block in of_unit.blocks()]
+    some = (part for block in of_unit.blocks() for part in _few(block))
+    found = [[getattr(of_few, name) for name in names] for of_few in map(numbers, some)]
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*found, strict=True), strict=True)}
+
+
+def _few(sums: FloatArray) -> Iterator[FloatArray]:
+    """Sums of some units after another: all numbers take ten times the memory of their sums."""
+    for first in range(0, len(sums), _UNITS_AT_ONCE):
+        yield sums[first : first + _UNITS_AT_ONCE]
 
 
 def _root(interval: Interval | None) -> Interval | None:
@@ -138,8 +145,12 @@ def _distance(name: str, of_unit: SumsByImage, whole: Numbers, seed: int) -> Int
 
     def influence() -> Iterator[FloatArray]:
         for block in of_unit.blocks():
-            found = numbers(block)
-            yield (getattr(found, curve) - observed) * found.n[:, np.newaxis] * units / total
+            yield np.concatenate(
+                [
+                    (getattr(found, curve) - observed) * found.n[:, np.newaxis] * units / total
+                    for found in map(numbers, _few(block))
+                ]
+            )
 
     return gap_interval_of(observed - LEVELS, units, influence, lambda gaps: distance(LEVELS + gaps), seed)
 

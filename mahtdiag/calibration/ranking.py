@@ -54,11 +54,12 @@ class Ranked:
     @property
     def ranks(self) -> FloatArray:
         """Their ranks 1 … n, the mean rank where values tie; found anew each time, since they are large."""
-        runs = _runs(self.sorted(self.values))
-        places = _mean_of_runs(runs, np.arange(1.0, len(self.values) + 1.0))
-        found = np.empty(len(self.values))
-        for part in blocks(len(found)):
-            found[self.order[part]] = places[part]
+        runs, n = _runs(self.sorted(self.values)), len(self.values)
+        tied = None if runs is None else _mean_of_runs(runs, np.arange(1.0, n + 1.0))
+        found = np.empty(n)
+        for part in blocks(n):
+            places = np.arange(part.start + 1.0, part.stop + 1.0) if tied is None else tied[part]
+            found[self.order[part]] = places
         return found
 
     def sorted(self, values: FloatArray) -> FloatArray:
@@ -139,8 +140,8 @@ def spearman_influence(sigma_px: FloatArray | Ranked, error_px: FloatArray | Ran
     spread = total.std() * other.std()
     total *= other
     del other
-    _add_mean_above(total, sigma, _middles(error))
-    _add_mean_above(total, error, _middles(sigma))
+    _add_mean_above(total, sigma, error)
+    _add_mean_above(total, error, sigma)
     # The spread of the ranks themselves varies only through ties; that part is left out.
     total -= total.mean()
     total /= spread
@@ -155,11 +156,11 @@ def _middles(by: Ranked) -> FloatArray:
     return found
 
 
-def _add_mean_above(total: FloatArray, by: Ranked, values: FloatArray) -> None:
-    """To each i: (1/n)·Σ_j values_j·(1[by_j > by_i] + ½·1[by_j = by_i])."""
+def _add_mean_above(total: FloatArray, by: Ranked, of: Ranked) -> None:
+    """To each i: (1/n)·Σ_j middle_j·(1[by_j > by_i] + ½·1[by_j = by_i]); the middles are those of `of`."""
     # Where values tie the order is chance: each stands for all of them.
-    runs, values = _runs(by.sorted(by.values)), by.sorted(values)
-    values = _mean_of_runs(runs, values)
+    runs = _runs(by.sorted(by.values))
+    values = _mean_of_runs(runs, by.sorted(_middles(of)))
     above = np.cumsum(values[::-1])[::-1]
     values *= 0.5
     above -= values

@@ -1,6 +1,6 @@
 """What mends a wrong σ, fitted on some images and judged on others: factors on σ, and a Student-t."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Literal
@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mahtdiag.calibration.clustered import NORMAL_CORE
+from mahtdiag.calibration.nll_changes import Change, changes_of, nll_change, usable_sigma
 from mahtdiag.calibration.scores import (
-    LARGEST_PX,
-    SMALLEST_PX,
     BoolArray,
     FloatArray,
     IntArray,
@@ -19,7 +18,6 @@ from mahtdiag.calibration.scores import (
     blocks,
     collect_points,
     nll,
-    summed,
 )
 from mahtdiag.calibration.student import (
     StudentSums,
@@ -30,7 +28,6 @@ from mahtdiag.calibration.student import (
 )
 from mahtdiag.calibration.sums import numbers, total_sums
 from mahtdiag.schema.numerals import number
-from mahtdiag.statistics.intervals import Interval, mean_interval
 
 MIN_KEYPOINTS = 20
 """A keypoint with fewer labels takes the common factor."""
@@ -46,24 +43,6 @@ _BLOCK = 2**16
 Scope = Literal["global", "keypoint", "core"]
 Mend = Literal["global", "keypoint", "core", "student_t"]
 _SHOWN = ("mace", "nll", "crps_px", "sigma_scale", "sharpness_px", "radial_mace")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A difference, after − before, with its 95 % interval over units (None with one unit)."""
-
-    value: float
-    ci95: Interval | None
-
-    @property
-    def is_drop(self) -> bool:
-        """True if it is below 0 beyond chance."""
-        return self.ci95 is not None and self.ci95[1] < 0.0
-
-    @property
-    def is_rise(self) -> bool:
-        """True if it is above 0 beyond chance."""
-        return self.ci95 is not None and self.ci95[0] > 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +263,7 @@ def _student_row(
     row = RecalibrationRow(
         "student_t", found.mace, found.radial_mace, found.nll, found.crps_px, None, None, found.coverage_90
     )
-    return row, _changes(points, [change])[0]
+    return row, changes_of(points, [change])[0]
 
 
 def harms(
@@ -372,38 +351,6 @@ def _scale(sums: FloatArray, size: FloatArray) -> SigmaScale:
     return SigmaScale(common, np.where(enough, own, common), core, n, tuple(int(c) for c in count))
 
 
-def nll_changes(
-    residual_px: ArrayLike,
-    before_px: ArrayLike,
-    *after_px: ArrayLike,
-    units: ArrayLike | None = None,
-) -> tuple[Change, ...]:
-    """Mean Gaussian negative log-likelihood under each of `after_px` less that under `before_px`.
-
-    Below 0: the other σ is better. Shapes [N, K, 2], pixels. Missing keypoints and σ unusable in any of them
-    are left out of all. Intervals are over `units`. Raises ValueError if nothing is left.
-    """
-    before, after = np.asarray(before_px), [np.asarray(sigma) for sigma in after_px]
-    return nll_changes_of(residual_px, before, lambda: iter(after), units=units)
-
-
-def nll_changes_of(
-    residual_px: ArrayLike,
-    before_px: FloatArray,
-    after_px: Callable[[], Iterator[FloatArray]],
-    units: ArrayLike | None = None,
-) -> tuple[Change, ...]:
-    """The same where each σ comes when it is looked at, from the first at each call."""
-    usable = _usable(before_px)
-    for sigma in after_px():
-        usable &= _usable(sigma)
-    points = collect_points(residual_px, np.where(usable, before_px, np.nan), units=units)
-    if points.n == 0:
-        raise ValueError("no keypoint with a label and a valid σ: there is nothing to compare")
-    rows = [_nll_change(points, np.asarray(points.pick_axes(sigma, "after_px"))) for sigma in after_px()]
-    return _changes(points, rows)
-
-
 def judge_mends(
     points: Points, after: Callable[[Points, Scope], FloatArray], scopes: Sequence[Scope]
 ) -> tuple[tuple[RecalibrationRow, ...], tuple[Change, ...]]:
@@ -412,13 +359,13 @@ def judge_mends(
     usable = np.ones(points.n, dtype=np.bool_)
     for scope in scopes:
         sigma = after(points, scope)
-        fine = np.asarray(_usable(sigma).all(axis=1))
+        fine = np.asarray(usable_sigma(sigma).all(axis=1))
         usable &= fine
         rows.append(row_of(scope, _with_sigma(points, sigma, fine)))
     # What is unusable after one mend is left out of all.
     judged = points if usable.all() else _with_sigma(points, points.sigma_px, usable)
     for scope in scopes:
-        changes += _changes(judged, [_nll_change(judged, after(judged, scope))])
+        changes += changes_of(judged, [nll_change(judged, after(judged, scope))])
     return tuple(rows), tuple(changes)
 
 
@@ -431,28 +378,3 @@ def _with_sigma(points: Points, sigma_px: FloatArray, usable: BoolArray) -> Poin
     units = np.zeros(len(points.kept), dtype=np.int64)
     units[points.kept.any(axis=1)] = points.units_of_images
     return collect_points(*both, units=units)
-
-
-def _nll_change(points: Points, sigma_px: FloatArray) -> FloatArray:
-    """NLL under another σ [M, 2] less that under their own, mean of both axes, [M]."""
-    found = np.empty(points.n)
-    for start in range(0, points.n, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        residual = points.residual_px[part]
-        found[part] = (nll(residual, sigma_px[part]) - nll(residual, points.sigma_px[part])).mean(axis=1)
-    return found
-
-
-def _usable(sigma_px: FloatArray) -> BoolArray:
-    found: BoolArray = (sigma_px >= SMALLEST_PX) & (sigma_px <= LARGEST_PX)
-    return found
-
-
-def _changes(points: Points, rows: Sequence[FloatArray]) -> tuple[Change, ...]:
-    """Means of [M] differences with intervals over units."""
-    counts = np.bincount(points.unit, minlength=points.n_units).astype(np.float64)
-    by_unit = [summed(points.unit, row, points.n_units) for row in rows]
-    return tuple(
-        Change(float(row.mean()), mean_interval(np.asarray(of, dtype=np.float64), counts))
-        for row, of in zip(rows, by_unit, strict=True)
-    )

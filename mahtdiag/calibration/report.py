@@ -1,12 +1,13 @@
 """All calibration numbers of one set of predictions, as one record, and its plain form for JSON."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mahtdiag.calibration.bounds import bound_shares
 from mahtdiag.calibration.by_chance import MIN_UNITS, MaceByChance, by_group
 from mahtdiag.calibration.clustered import ScaleFactor, quantile_factor
 from mahtdiag.calibration.expected_error import ExpectedErrorReport
@@ -26,7 +27,6 @@ from mahtdiag.calibration.ranking import (
 from mahtdiag.calibration.scores import (
     COVERAGE_LEVELS,
     LEVELS,
-    BoolArray,
     FloatArray,
     Points,
     collect_points,
@@ -41,7 +41,6 @@ from mahtdiag.statistics.intervals import Interval
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-_ON_BOUND = 1e-3
 FROM_SUMS = (
     "mace", "rmsce", "miscalibration_area", "sharpness_px", "nll", "crps_px", "check", "interval", "bias_x",
     "bias_y", "sigma_scale",
@@ -217,8 +216,9 @@ def report_of(
     seed: int = 0,
 ) -> CalibrationReport:
     """The same of points that were collected before."""
-    at_bounds = _at_bound(points, at_min), _at_bound(points, at_max)
-    at_min_share, at_max_share = (_share(mask) for mask in at_bounds)
+    (at_min_share, at_max_share), (on_min_share, on_max_share) = bound_shares(
+        points, at_min, at_max, head_units
+    )
     report = CalibrationReport(
         n_keypoints=points.n,
         n_images=points.n_images,
@@ -238,12 +238,11 @@ def report_of(
         found = find_intervals(points, sums.by_image, of_ranking, seed=seed) if intervals else None
         report = _with_shape(_with_numbers(report, sums.by_image, found, seed), *shape)
         del sums
-    on_min, on_max = at_bounds if head_units is None else _on_bounds(points, at_bounds, head_units)
     verdict = judge(
         points,
         gather_evidence(points),
-        at_min_share=_share(on_min),
-        at_max_share=_share(on_max),
+        at_min_share=on_min_share,
+        at_max_share=on_max_share,
         units=head_units,
         keypoint_names=keypoint_names,
     )
@@ -339,33 +338,6 @@ def _with_shape(
         mace_by_chance_most=None if chance is None else chance.most,
         ci95={**report.ci95, "core_scale": core.ci95, "tail_scale": tail.ci95} if report.ci95 else {},
     )
-
-
-def _at_bound(points: Points, mask: ArrayLike | None) -> BoolArray | None:
-    """Which usable σ, [M, 2], are at or beyond a bound; None where that is not known."""
-    return None if mask is None else np.asarray(points.pick_axes(mask, "at_min/at_max"), dtype=np.bool_)
-
-
-def _on_bounds(
-    points: Points, at_bounds: tuple[BoolArray | None, BoolArray | None], units: HeadUnits
-) -> tuple[BoolArray | None, BoolArray | None]:
-    """Of the σ at or beyond a bound those that sit on it: a head that is not clamped goes past it freely."""
-    in_unit = np.asarray(points.pick_axes(units.px_per_unit, "px_per_unit"), dtype=np.float64)
-    np.divide(points.sigma_px, in_unit, out=in_unit)
-    low, high = at_bounds
-    return (
-        None if low is None else low & (in_unit >= _extreme(in_unit, low, np.max) * (1 - _ON_BOUND)),
-        None if high is None else high & (in_unit <= _extreme(in_unit, high, np.min) * (1 + _ON_BOUND)),
-    )
-
-
-def _extreme(values: FloatArray, mask: BoolArray, nearest: Callable[[FloatArray], float]) -> FloatArray:
-    """Per axis, of the values at or beyond a bound the one nearest to it; NaN where there is none."""
-    return np.array([nearest(v[m]) if m.any() else np.nan for v, m in zip(values.T, mask.T, strict=True)])
-
-
-def _share(mask: BoolArray | None) -> float | None:
-    return None if mask is None or mask.size == 0 else float(mask.mean())
 
 
 def _coverage(observed: FloatArray, ci95: Sequence[Interval | None]) -> dict[str, Coverage]:

@@ -83,10 +83,10 @@ def gather_evidence(points: Points) -> Evidence | None:
     if points.n_units < 2 or not bool(np.any(points.residual_px)):
         return None
     unit, units = points.unit, points.n_units
+    core_factor = quantile_factor(_size(points), unit, units, 0.5)
     z = points.residual_px / points.sigma_px
     bias_x, bias_y = (clustered_mean(z[:, axis], unit, units) for axis in (0, 1))
     raw_scale, local_bias = sqrt(_mean_square(z)), _local_bias(points, z)
-    core_factor = quantile_factor(np.abs(z), unit, units, 0.5)
     # Of large sets no more than is needed from here on: one array for z, its size, and the logarithm of that.
     z -= np.array([bias_x.value, bias_y.value])
     quadrant = clustered_mean(np.sign(z[:, 0]) * np.sign(_unpredicted_y(points, z)), unit, units)
@@ -119,6 +119,12 @@ def gather_evidence(points: Points) -> Evidence | None:
         keypoints=int((of_keypoint > 0).sum()),
         keypoints_judged=int((of_keypoint >= MIN_PER_KEYPOINT).sum()),
     )
+
+
+def _size(points: Points) -> FloatArray:
+    """|z| [M, 2]."""
+    z = points.residual_px / points.sigma_px
+    return np.abs(z, out=z)
 
 
 def _mean_square(values: FloatArray) -> float:

@@ -45,8 +45,10 @@ class StoredColumns:
             evaluated.append(np.array(rows.column("status").to_numpy() == OK, dtype=np.bool_))
         self._names, self.failures, self._evaluated = tuple(names), tuple(failures), np.concatenate(evaluated)
         self._starts = self._first_images()
-        if self._keypoint_names() != self._names:
+        if not self._has_names():
             raise RunFolderError(f"{label}: its tables list different images; damaged, evaluate again")
+        # Texts take more than they hold, and what comes next is made of other arrays.
+        pa.default_memory_pool().release_unused()
 
     def columns(self, wanted: Columns) -> ColumnValues:
         """These columns; the names of the images are always held."""
@@ -104,10 +106,9 @@ class StoredColumns:
             starts.append(starts[-1] + rows // k)
         return starts
 
-    def _keypoint_names(self) -> tuple[str, ...]:
-        """The images of the keypoints, whose rows must be 0 to K − 1 of each."""
-        k = self._skeleton.keypoints
-        names: list[str | None] = []
+    def _has_names(self) -> bool:
+        """Whether the keypoints are of these images, in this order; their rows must be 0 to K − 1 of each."""
+        k, first = self._skeleton.keypoints, 0
         whole = keypoints_schema(self._skeleton, ())
         for table in self._tables(pa.schema([whole.field("image"), whole.field("index")])):
             index = table.column("index").to_numpy()
@@ -115,8 +116,11 @@ class StoredColumns:
                 raise RunFolderError(
                     f"{self._keypoints_path}: rows out of order; restore the file or evaluate again"
                 )
-            names += table.column("image").take(pa.array(range(0, table.num_rows, k))).to_pylist()
-        return tuple(map(str, names))
+            names = table.column("image").take(pa.array(range(0, table.num_rows, k))).to_pylist()
+            if tuple(map(str, names)) != self._names[first : first + len(names)]:
+                return False
+            first += len(names)
+        return first == len(self._names)
 
     def _require(self, wanted: Columns) -> None:
         """Raises RunFolderError where a table lacks one of these columns, before anything is made of it."""

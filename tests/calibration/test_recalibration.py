@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
+from mahtdiag.calibration.nll_changes import Change, nll_changes
 from mahtdiag.calibration.recalibration import (
-    Change,
     Scope,
     apply_sigma_scale,
     cross_fitted_sigma,
@@ -13,7 +13,6 @@ from mahtdiag.calibration.recalibration import (
     fit_sigma_scale,
     fit_student_t,
     harms,
-    nll_changes,
     recalibration_row,
     student_row,
 )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import isinf, isnan
 
 from mahtdiag.calibration.conformal import ConformalRow, ConformalTable, units_needed
-from mahtdiag.calibration.recalibration import Change, Mend, RecalibrationRow, SigmaScale, gains, harms
+from mahtdiag.calibration.nll_changes import Change
+from mahtdiag.calibration.recalibration import Mend, RecalibrationRow, SigmaScale, gains, harms
 from mahtdiag.calibration.student import StudentT
 from mahtdiag.reports.tables.table import Cells, Style, Table, TableColumn, table
 from mahtdiag.reports.text import ABSENT, number, percent, pixels

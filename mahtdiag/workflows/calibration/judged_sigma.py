@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import JsonValue, ValidationError
 
+from mahtdiag.calibration.chained import chain_points
 from mahtdiag.calibration.expected_error import expected_error_report
 from mahtdiag.calibration.report import CalibrationReport, Json, report_of
-from mahtdiag.calibration.scores import Points, chain_points, collect_points
+from mahtdiag.calibration.scores import Points, collect_points
 from mahtdiag.calibration.verdict import HeadUnits
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.config.values import CalibrationGroup

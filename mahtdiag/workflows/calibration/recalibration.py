@@ -16,8 +16,8 @@ from mahtdiag.calibration.conformal import (
     fit_conformal_table,
     judge_conformal_table,
 )
+from mahtdiag.calibration.nll_changes import Change
 from mahtdiag.calibration.recalibration import (
-    Change,
     Mend,
     RecalibrationRow,
     Scope,

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.calibration.conformal import conformal_limit, conformal_scores, fit_conformal_table
+from mahtdiag.calibration.nll_changes import nll_changes
 from mahtdiag.calibration.recalibration import (
     cross_fitted_sigma,
     cross_fitted_student,
     fit_sigma_scale,
     fit_student_t,
-    nll_changes,
     recalibration_row,
 )
 from mahtdiag.calibration.report import calibration_report

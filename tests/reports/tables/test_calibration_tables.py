@@ -8,7 +8,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from mahtdiag.calibration.recalibration import Change, Mend, RecalibrationRow
+from mahtdiag.calibration.nll_changes import Change
+from mahtdiag.calibration.recalibration import Mend, RecalibrationRow
 from mahtdiag.diagnosis.gates import Gate, GateResult
 from mahtdiag.reports.tables.calibration import CalibrationResult, calibration_parts, counts
 from mahtdiag.reports.tables.recalibration import advice
