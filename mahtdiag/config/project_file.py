@@ -19,7 +19,7 @@ from mahtdiag.config.settings import KEYS, SettingKey, Settings, Value
 from mahtdiag.config.values import WRONG_LIMITS
 from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton, View, skeleton_said
 
 FILE_NAME = "mahtdiag.toml"
 PROJECT_FILE = "pyproject.toml"
@@ -215,7 +215,7 @@ def _aligned(setting: str, meaning: str) -> str:
 def _limits(project: ProjectFile) -> Iterator[str]:
     yield from ("", "[anatomy.limits]")
     given = project.settings.get("anatomy.limits", {})
-    regions = project.view.skeleton.regions
+    regions = _skeleton(project).regions
     for rule in RULES:
         for limit in rule.limits:
             if limit.key not in given and not (limit.region is None or limit.region in regions):
@@ -229,6 +229,12 @@ def _limits(project: ProjectFile) -> Iterator[str]:
     for view in View:
         yield _aligned(f"# [anatomy.{view}]", f"limits of {view} alone, over those above")
         yield f"# {example.key} = {toml_value(example.default(view))}"
+
+
+def _skeleton(project: ProjectFile) -> Skeleton:
+    """What its images are marked with."""
+    said = project.settings.get("data", {}).get("levels")
+    return skeleton_said(project.view, said if isinstance(said, str) else None)
 
 
 def _other_view(limit: LimitSpec, view: View) -> str:

@@ -101,6 +101,13 @@ def test_every_comment_can_be_opened(view: View) -> None:
     assert settings.gates.baseline is not None
 
 
+def test_limits_of_the_regions_that_are_marked_are_shown() -> None:
+    text = file_text(ProjectFile(("header",), settings={"data": {"levels": "T1-L5"}}))
+    assert "# A202-thoracic = 28.0" in text
+    assert "cervical" not in text.partition("[anatomy.limits]")[2]
+    assert "thoracic" not in file_text(ProjectFile(("header",))).partition("[anatomy.limits]")[2]
+
+
 def test_the_examples_of_the_documentation_can_be_obeyed() -> None:
     pages = [(DOCS / name).read_text(encoding="utf-8") for name in ("settings.md", "ci.md")]
     blocks = re.findall(r"```toml\n(.*?)```", "".join(pages), re.DOTALL)
