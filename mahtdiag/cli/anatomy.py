@@ -109,6 +109,7 @@ def anatomy_command(
     report: Report = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    all_levels: options.AllLevels = False,
     output_format: Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -163,7 +164,8 @@ def anatomy_command(
 
             write_label_report(anatomy.report, report, cwd)
         record = cache(lambda: of_anatomy(anatomy))
-        _write(anatomy.report, record, csv, None if ci.take_stdout else output_format, detail)
+        printed = None if ci.take_stdout else output_format
+        _write(anatomy.report, record, csv, printed, detail, all_levels)
         ci.report(record)
         raise typer.Exit(int(anatomy.status))
 
@@ -185,6 +187,7 @@ def _write(
     csv: Path | None,
     printed: options.OutputFormat | None,
     detail: options.Detail,
+    all_levels: bool,
 ) -> None:
     """The table for the annotation tool, and what is printed."""
     from mahtdiag.reports.json import anatomy_content
@@ -199,7 +202,9 @@ def _write(
         everything, quiet = detail is options.Detail.ALL, detail is options.Detail.CLOSING
         result = Result(
             lambda columns: with_closing(
-                anatomy_parts(report, columns, everything=everything), record(), quiet=quiet
+                anatomy_parts(report, columns, everything=everything, all_levels=all_levels),
+                record(),
+                quiet=quiet,
             ),
             lambda: anatomy_content(report),
         )

@@ -72,6 +72,7 @@ def compare_command(
     out: Out = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    all_levels: options.AllLevels = False,
     output_format: Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -100,7 +101,7 @@ def compare_command(
         if out is not None:
             compared = _with_overlays(compared, drawn, out, cwd)
         if not ci.take_stdout:
-            _print(compared, output_format, detail)
+            _print(compared, output_format, detail, all_levels)
         ci.report(lambda: of_comparison(compared))
         raise typer.Exit(int(compared.status))
 
@@ -111,7 +112,9 @@ def _with_overlays(compared: "ComparedRuns", choice: ImageChoice, out: Path, cwd
     return with_overlays(compared, choice, cwd / out, progress_shown())
 
 
-def _print(compared: "ComparedRuns", output_format: options.OutputFormat, detail: options.Detail) -> None:
+def _print(
+    compared: "ComparedRuns", output_format: options.OutputFormat, detail: options.Detail, all_levels: bool
+) -> None:
     from mahtdiag.reports.json import comparison_content
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.comparison import comparison_parts, verdict_lines
@@ -119,7 +122,8 @@ def _print(compared: "ComparedRuns", output_format: options.OutputFormat, detail
     def parts(columns: int, result: "ComparisonResult") -> "Iterable[Part]":
         if detail is options.Detail.CLOSING:
             return verdict_lines(result)
-        return comparison_parts(result, columns, everything=detail is options.Detail.ALL)
+        everything = detail is options.Detail.ALL
+        return comparison_parts(result, columns, everything=everything, all_levels=all_levels)
 
     result = Result(
         lambda columns: (part for each in compared.pairs for part in parts(columns, each)),

@@ -83,6 +83,7 @@ def evaluate_command(
     strict_setup: options.StrictSetup = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    all_levels: options.AllLevels = False,
     output_format: options.Format = options.OutputFormat.TABLE,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
@@ -108,7 +109,7 @@ def evaluate_command(
 
         record = cache(lambda: of_evaluation(evaluation))
         if not ci.take_stdout:
-            _print(evaluation, record, output_format, detail)
+            _print(evaluation, record, output_format, detail, all_levels)
         ci.report(record)
         if evaluation.numbers is None and not resume:
             at_last.callback(remove_files, evaluation.run.path, RUN_FILES, with_parent=out is None)
@@ -178,6 +179,7 @@ def _print(
     record: "Callable[[], CiRecord]",
     output_format: options.OutputFormat,
     detail: options.Detail,
+    all_levels: bool,
 ) -> None:
     from mahtdiag.reports.rendering import Result
     from mahtdiag.reports.tables.closing import with_closing
@@ -186,7 +188,12 @@ def _print(
 
     result = Result(
         lambda columns: with_closing(
-            evaluation_parts(result_of(evaluation), columns, everything=detail is options.Detail.ALL),
+            evaluation_parts(
+                result_of(evaluation),
+                columns,
+                everything=detail is options.Detail.ALL,
+                all_levels=all_levels,
+            ),
             record(),
             quiet=detail is options.Detail.CLOSING,
         ),

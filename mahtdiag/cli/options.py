@@ -120,6 +120,9 @@ Out = Annotated[
 Resume = Annotated[bool, in_panel(RESULT, "--resume", "Continue the interrupted run in --out.")]
 Quiet = Annotated[bool, in_panel(RESULT, "--quiet", "Print the closing summary alone.", short="-q")]
 Verbose = Annotated[bool, in_panel(RESULT, "--verbose", "Print every row of every table.", short="-v")]
+AllLevels = Annotated[
+    bool, in_panel(RESULT, "--all-levels", "Of a spine of several regions: a row for each vertebra.")
+]
 Format = Annotated[OutputFormat, in_panel(RESULT, "--format", "json: run.json on stdout.")]
 Junit = Annotated[
     Path | None,

@@ -98,6 +98,7 @@ class Ambiguity:
     decode: str
     total: AmbiguousGroup
     by_vertebra: tuple[AmbiguousGroup, ...]
+    by_region: tuple[AmbiguousGroup, ...]
     by_keypoint: tuple[KeypointAmbiguity, ...]
     ambiguous_images: tuple[str, ...]
     diffuse_images: tuple[str, ...]
@@ -110,6 +111,11 @@ class Ambiguity:
             "images": self.images,
             "all": _group_json(self.total),
             "by_vertebra": {group.name: _group_json(group) for group in self.by_vertebra},
+            **(
+                {"by_region": {group.name: _group_json(group) for group in self.by_region}}
+                if self.by_region
+                else {}
+            ),
             "by_keypoint": {
                 row.name: {"two_peaks": row.two_peaks, "between": row.between, "diffuse": row.diffuse}
                 for row in self.by_keypoint
@@ -225,8 +231,9 @@ def _ambiguity(
         return None
     read, two, between, disagree, diffuse = seen.read, seen.two, seen.between, seen.disagree, seen.diffuse
     groups, changes = groups_of(skeleton), other_methods(decode)
-    means = _mean_changes(keys_of(skeleton, decode), sums, resamples, seed)
-    total, *by_vertebra = (
+    asked = len(skeleton.vertebrae) * len(changes)
+    means = _mean_changes(keys_of(skeleton, decode), sums, resamples, seed, asked)
+    total, *parts = (
         AmbiguousGroup(
             name=name,
             keypoints=int(read[:, of].sum()),
@@ -244,11 +251,13 @@ def _ambiguity(
         )
         for name, of in groups.items()
     )
+    by_vertebra = parts[: len(skeleton.vertebrae)]
     return Ambiguity(
         images=len(images),
         decode=decode,
         total=total,
         by_vertebra=tuple(by_vertebra),
+        by_region=tuple(parts[len(skeleton.vertebrae) :]),
         by_keypoint=tuple(
             KeypointAmbiguity(name, *(int(which[:, k].sum()) for which in (two, between, diffuse)))
             for k, name in enumerate(skeleton.keypoint_names)
@@ -260,18 +269,17 @@ def _ambiguity(
 
 
 def _mean_changes(
-    keys: Sequence[tuple[str, DecodeMethod, bool]], table: Floats, resamples: int, seed: int
+    keys: Sequence[tuple[str, DecodeMethod, bool]], table: Floats, resamples: int, seed: int, asked: int
 ) -> dict[tuple[str, DecodeMethod, bool], tuple[Estimate | None, float | None, Interval | None]]:
     """Mean change of each group by each method, everywhere (False) and where there are two peaks (True).
 
     Each with the share of resampled sets in which it is below 0, and its corrected interval. `table`
-    `[U, 2·keys]`: sums of the changes and how many are known, by unit.
+    `[U, 2·keys]`: sums of the changes and how many are known, by unit. `asked`: of how many vertebrae and
+    methods a sentence can be said.
     """
     if not keys:
         return {}
     drawn = resampled_sums(table, resamples, seed) if len(table) > 1 else None
-    # "All" is no vertebra: of it no sentence is said.
-    asked = max(1, len({name for name, *_ in keys}) - 1) * len({method for _, method, _ in keys})
     found: dict[tuple[str, DecodeMethod, bool], tuple[Estimate | None, float | None, Interval | None]] = {}
     for i, key in enumerate(keys):
         change, counts = table[:, 2 * i], table[:, 2 * i + 1]

@@ -70,9 +70,11 @@ def other_methods(decode: str) -> tuple[DecodeMethod, ...]:
 
 
 def groups_of(skeleton: Skeleton) -> dict[str, Bools]:
-    """All keypoints, and those of each vertebra."""
+    """All keypoints, those of each vertebra, and of each region where there are several."""
     vertebra_of = np.array(skeleton.vertebra_of)
     members = {name: vertebra_of == name for name in skeleton.vertebrae}
+    for region in skeleton.regions_apart:
+        members[str(region)] = np.isin(np.arange(skeleton.keypoints), skeleton.keypoints_in(region))
     return {"all": np.ones(skeleton.keypoints, dtype=np.bool_), **members}
 
 

@@ -103,17 +103,19 @@ _ERRORS = _Record(
     "Radial errors over annotated keypoints; the interval of the mean comes from resampling images.",
 )
 _GROUP = _Record(
-    "GroupErrors", "Radial errors of one vertebra or one corner, over its annotated keypoints.", _RADIAL
+    "GroupErrors", "Radial errors of a region, a vertebra or a corner, over its annotated keypoints.", _RADIAL
 )
+_GROUPS = ("regions", "vertebrae", "corners")
 _RECORDS: Mapping[Path, _Record] = {
     ("metrics",): _Record(
         "Metrics",
-        "Where the keypoints went: all of them, and by vertebra and by corner, where any is annotated.",
+        "Where the keypoints went: all of them, and by region of the spine where there are several, by "
+        "vertebra and by corner, where any is annotated.",
         _RADIAL,
-        {"by_vertebra": _MEANS, "by_corner": _MEANS},
+        {"by_region": _MEANS, "by_vertebra": _MEANS, "by_corner": _MEANS},
     ),
     **{("metrics", *of, f"radial_error_{unit}"): _ERRORS
-       for of in ((), ("vertebrae", ANY_KEY), ("corners", ANY_KEY)) for unit in _KEYS},
+       for of in ((), *((plural, ANY_KEY) for plural in _GROUPS)) for unit in _KEYS},
     ("clean_labels",): _Record(
         "CleanLabels",
         "Radial errors and the best σ scale without the images whose labels break a rule; null without any."
@@ -121,8 +123,7 @@ _RECORDS: Mapping[Path, _Record] = {
         ("images", "left_out", *_RADIAL),
     ),
     **{("clean_labels", f"radial_error_{unit}"): _ERRORS for unit in _KEYS},
-    ("metrics", "vertebrae", ANY_KEY): _GROUP,
-    ("metrics", "corners", ANY_KEY): _GROUP,
+    **{("metrics", plural, ANY_KEY): _GROUP for plural in _GROUPS},
     ("losses",): _Record(
         "Losses",
         "Means over images, network frame, and their intervals by name; null where no image has the part.",
@@ -152,11 +153,11 @@ _RECORDS: Mapping[Path, _Record] = {
     **{path[:-1]: _Record("CurveError", "Curves of one region: how many are found, and the error of those.")
        for path in ANGLE_PATHS if path[-1] == FOUND_SHARE},
     ("anatomy", "by_code", ANY_KEY): _Record("CodeCounts", "How often one rule fired."),
-    ("anatomy", "vertebrae", ANY_KEY): _Record(
+    **{("anatomy", plural, ANY_KEY): _Record(
         "VertebraViolations",
-        "Findings at one vertebra, and the share of images with any there.",
+        "Findings at one vertebra or in one region, and the share of images with any there.",
         ("violations", "images_with_violations"),
-    ),
+    ) for plural in ("regions", "vertebrae")},
     ("error_types",): _Record(
         "ErrorTypesSummary",
         "Kinds of mistakes by name, and whole images marked one level off (+1: too low).",

@@ -126,6 +126,12 @@ class Skeleton:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def in_words(self) -> str:
+        """`AP view`, and the levels where they are not the usual ones: `AP view, T1-L5`."""
+        usual = self.levels == self.view.skeleton.levels
+        return f"{self.view} view" if usual else f"{self.view} view, {self.levels}"
+
     @staticmethod
     def of(view: View, levels: Levels) -> "Skeleton":
         """The skeleton of a run of vertebrae in a projection: always the same object."""
@@ -216,6 +222,16 @@ class Skeleton:
         firsts = slice(None, None, CORNERS_PER_ENDPLATE)
         pairs = zip(self.vertebra_of[firsts], self.corner_of[firsts], strict=True)
         return tuple(f"{vertebra} {'upper' if corner[0] == 'U' else 'lower'}" for vertebra, corner in pairs)
+
+    @cached_property
+    def regions_apart(self) -> tuple[Region, ...]:
+        """Regions with a body, from above, where these are several; none where there is one alone."""
+        found = tuple(dict.fromkeys(map(Region.of, self.bodies)))
+        return found if len(found) > 1 else ()
+
+    def keypoints_in(self, region: Region) -> Ints:
+        """Indices of the keypoints of a region's vertebrae."""
+        return np.array([k for k, name in enumerate(self.vertebra_of) if Region.of(name) is region])
 
     def keypoints_of(self, vertebra: str) -> Ints:
         """Indices of the keypoints of a vertebra, four or two. Raises ValueError for a name it lacks."""

@@ -35,7 +35,13 @@ def test_every_name_is_given_once(skeleton: Skeleton) -> None:
 def test_names_are_known_for_all_skeletons_together() -> None:
     names = {metric.name for metric in known_metrics()}
     angles = {".".join(path) for path in ANGLE_PATHS}
-    assert names == set(metrics_of(AP)) | set(metrics_of(LA)) | angles
+    regions = {name for name in names if name.startswith(("regions.", "by_region.", "anatomy.regions."))}
+    assert {name.split(".")[-2] for name in regions if name.endswith("keypoints")} == {
+        "cervical",
+        "thoracic",
+        "lumbar",
+    }
+    assert names == set(metrics_of(AP)) | set(metrics_of(LA)) | angles | regions
     assert not angles & (set(metrics_of(AP)) | set(metrics_of(LA)))
     assert metric_of("metrics.sdr_px.8") is metric_of("sdr_px.8") is not None
 

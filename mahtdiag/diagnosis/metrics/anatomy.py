@@ -21,6 +21,7 @@ from mahtdiag.diagnosis.metrics.metric import (
     Key,
     Metric,
     everything,
+    regions,
     vertebrae,
 )
 from mahtdiag.diagnosis.run_table import RunTable
@@ -200,6 +201,9 @@ def _by_shift(table: RunTable) -> WorstImages | None:
     return shifted_images(table.image, table.level_shift)
 
 
+PLURALS = {GroupKind.REGION: "regions", GroupKind.VERTEBRA: "vertebrae"}
+
+
 def anatomy_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
     """All numbers of the section `anatomy`."""
     whole = everything(skeleton)
@@ -208,7 +212,7 @@ def anatomy_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
     return (
         *_found(whole),
         *(metric for group in rules for metric in _by_rule(group)),
-        *(metric for group in vertebrae(skeleton) for metric in _found(group)),
+        *(metric for group in (*regions(skeleton), *vertebrae(skeleton)) for metric in _found(group)),
         replace(shifts, proposed=9),
         Metric(
             path=(ANATOMY, "suspicious_labels"),
@@ -262,7 +266,7 @@ def _chosen(findings: Findings, group: Group) -> Bools:
         if group.name not in checked:
             raise ColumnNotReadError(f"a table that was not judged by {group.name}")
         return np.asarray(findings.rule == checked.index(group.name))
-    if group.kind is GroupKind.VERTEBRA:
+    if group.kind in PLURALS:
         return np.asarray(findings.blame[:, group.keypoints].any(axis=1))
     return np.ones(len(findings), dtype=np.bool_)
 
@@ -270,21 +274,21 @@ def _chosen(findings: Findings, group: Group) -> Bools:
 def _found(group: Group) -> Iterator[Metric]:
     """The share of images with a finding, and the findings."""
     is_main = group.kind is GroupKind.ALL
-    path = (ANATOMY,) if is_main else (ANATOMY, "vertebrae", Key(group.name))
+    path = (ANATOMY,) if is_main else (ANATOMY, PLURALS[group.kind], Key(group.name))
     compared = Compared.ALWAYS if is_main else Compared.ASKED
     findings = _findings(group, (*path, "violations"), "findings", _number(group), compared)
     yield replace(
         findings,
         path=(*path, "images_with_violations"),
         label="images with any, %",
-        short="" if is_main else f"vertebrae.{group.name}.images_with_violations",
+        short="" if is_main else f"{PLURALS[group.kind]}.{group.name}.images_with_violations",
         most=1.0,
         unit="share",
         measure=Mean(Terms(_has_any(group), every_image), of_nothing=0.0),
         interval=IntervalKind.SHARE,
         proposed=8 if is_main else 0,
     )
-    yield replace(findings, short="" if is_main else f"vertebrae.{group.name}.violations")
+    yield replace(findings, short="" if is_main else f"{PLURALS[group.kind]}.{group.name}.violations")
 
 
 def _by_rule(group: Group) -> Iterator[Metric]:
@@ -334,7 +338,7 @@ def by_severity(group: Group) -> Callable[[RunTable], Ranking]:
             severity, chosen = np.zeros(findings.images), _chosen(findings, group)
             np.maximum.at(severity, findings.image[chosen], findings.severity[chosen])
         rule = group.name if group.kind is GroupKind.RULE else ""
-        place = group.name if group.kind is GroupKind.VERTEBRA else ""
+        place = group.name if group.kind in PLURALS else ""
 
         def row(image: int) -> RankedImage:
             codes = dict.fromkeys(finding.code for finding in findings.of_image(image))

@@ -23,6 +23,7 @@ from mahtdiag.diagnosis.metrics.metric import (
     Need,
     corners,
     everything,
+    regions,
     vertebrae,
 )
 from mahtdiag.diagnosis.run_table import RunTable
@@ -61,13 +62,14 @@ STATISTICS = {
 }
 TABLES = {
     GroupKind.ALL: "Radial error",
+    GroupKind.REGION: "Mean radial error by region, px",
     GroupKind.VERTEBRA: "Mean radial error by vertebra, px",
     GroupKind.CORNER: "Mean radial error by corner, px",
 }
 """Where a comparison shows the numbers of a group."""
 TABLES_MM = {kind: title.removesuffix("px") + "mm" for kind, title in TABLES.items() if title.endswith("px")}
 """Where it shows mean errors of groups in millimetres."""
-PLURALS = {GroupKind.VERTEBRA: "vertebrae", GroupKind.CORNER: "corners"}
+PLURALS = {GroupKind.REGION: "regions", GroupKind.VERTEBRA: "vertebrae", GroupKind.CORNER: "corners"}
 # Gates are proposed on those that say most with least.
 _PROPOSED = {("mm", "mean"): 2, ("mm", "p95"): 3, ("mm", "4"): 4,
              ("px", "mean"): 5, ("px", "p95"): 6, ("px", "8"): 7}  # fmt: skip
@@ -76,7 +78,7 @@ _PROPOSED = {("mm", "mean"): 2, ("mm", "p95"): 3, ("mm", "4"): 4,
 def error_metrics(skeleton: Skeleton) -> tuple[Metric, ...]:
     """All numbers of the section `metrics`."""
     whole = everything(skeleton)
-    groups = (*vertebrae(skeleton), *corners(skeleton))
+    groups = (*regions(skeleton), *vertebrae(skeleton), *corners(skeleton))
     radial = {group: tuple(_radial(group)) for group in (whole, *groups)}
     return (
         *radial[whole],

@@ -83,6 +83,7 @@ class GroupKind(StrEnum):
     """What a number is about."""
 
     ALL = "all"
+    REGION = "region"
     VERTEBRA = "vertebra"
     CORNER = "corner"
     RULE = "rule"
@@ -107,6 +108,14 @@ class Group:
 def everything(skeleton: Skeleton) -> Group:
     """All keypoints."""
     return Group(GroupKind.ALL, "", tuple(range(skeleton.keypoints)))
+
+
+def regions(skeleton: Skeleton) -> tuple[Group, ...]:
+    """One group per region of the spine, from above; none where the skeleton has one alone."""
+    return tuple(
+        Group(GroupKind.REGION, str(region), tuple(skeleton.keypoints_in(region).tolist()))
+        for region in skeleton.regions_apart
+    )
 
 
 def vertebrae(skeleton: Skeleton) -> tuple[Group, ...]:

@@ -26,6 +26,7 @@ from mahtdiag.diagnosis.metrics.metric import (
     Metric,
     corners,
     everything,
+    regions,
     vertebrae,
     worst_of,
 )
@@ -51,7 +52,7 @@ FAMILIES: tuple[Family, ...] = (
 
 def _of_calibration(rest: str, skeleton: Skeleton) -> Images | None:
     """The images behind `vertebra.L5.mace` of `calibration.groups`."""
-    for group in (*vertebrae(skeleton), *corners(skeleton)):
+    for group in (*regions(skeleton), *vertebrae(skeleton), *corners(skeleton)):
         if rest.startswith(f"{group.kind}.{group.name}."):
             return behind_sigma(rest.rpartition(".")[2], group)
     return behind_sigma(rest.rpartition(".")[2], everything(skeleton))
@@ -83,7 +84,7 @@ def known_metrics() -> tuple[Metric, ...]:
     """
     found = dict(_by_name(FAMILIES, RULES, SKELETONS))
     for name, metric in _by_name(FAMILIES, RULES, WHOLE).items():
-        if metric.group.kind is GroupKind.ALL:
+        if metric.group.kind in (GroupKind.ALL, GroupKind.REGION):
             found.setdefault(name, metric)
     return tuple(found.values())
 

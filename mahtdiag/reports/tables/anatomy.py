@@ -57,18 +57,22 @@ SHORT_UNIT = {"heights": " h", "widths": " w", "usual spacings": "×"}
 
 
 def anatomy_parts(
-    report: AnatomyReport, width: int = STANDARD_WIDTH, *, everything: bool = False
+    report: AnatomyReport,
+    width: int = STANDARD_WIDTH,
+    *,
+    everything: bool = False,
+    all_levels: bool = False,
 ) -> Iterator[Part]:
     """The tables of a judged run or set, one below the other; columns above 80 go to names and reasons.
 
-    `everything`: all images instead of the worst.
+    `everything`: all images instead of the worst; `all_levels`: each vertebra of a spine of several regions.
     """
     wider = max(0, width - STANDARD_WIDTH)
     verdict, judged = report.verdict, len(report.verdict.images)
     what = "predictions" if report.source is Source.RUN else "labels"
     yield from headline_parts(report.setup)
     yield Line(report.subject, Style.STRONG)
-    yield Line(f"{verdict.view} view, {what} of {judged} images")
+    yield Line(f"{verdict.skeleton.in_words}, {what} of {judged} images")
     yield Line()
     if report.source is Source.LABELS and report.setup:
         yield setup_table(report.setup)
@@ -80,7 +84,7 @@ def anatomy_parts(
                 suspicious = report.diagnosis.suspicious
                 rows = len(suspicious.labels) if everything else MOST_ROWS
                 yield from suspicious_parts(suspicious, verdict.skeleton, wider, rows)
-            yield from _diagnosis(report.diagnosis, report.judged)
+            yield from _diagnosis(report.diagnosis, report.judged, all_levels)
     else:
         yield Line("Nothing was judged.", Style.BAD)
     if report.noise is not None:
@@ -188,15 +192,15 @@ def _image_rows(image: JudgedImage, skeleton: Skeleton, name_width: int) -> Iter
         yield "", "", "", Cell(f"its label breaks {', '.join(image.label_codes)}", Style.STRONG)
 
 
-def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable) -> Iterator[Part]:
+def _diagnosis(diagnosis: PredictionDiagnosis, judged: RunTable, all_levels: bool) -> Iterator[Part]:
     if judged.labelled:
         yield from (repair_table(judged), level_shift_line(judged))
-    yield from ambiguity_parts(diagnosis.ambiguity)
+    yield from ambiguity_parts(diagnosis.ambiguity, all_levels=all_levels)
     if diagnosis.in_px is not None:
         yield systematic_table(diagnosis.in_px, diagnosis.in_cells, diagnosis.sentence)
     if diagnosis.bodies is not None:
         yield bodies_table(diagnosis.bodies, diagnosis.bodies_sentence)
-    yield from measurement_parts(diagnosis.measured, diagnosis.smape)
+    yield from measurement_parts(diagnosis.measured, diagnosis.smape, all_levels=all_levels)
 
 
 NOTHING_SHARED = "No shared shift, scale or rotation that means anything."

@@ -103,7 +103,7 @@ def calibration_parts(result: CalibrationResult, *, everything: bool = False) ->
 
 
 def _kind_order(groups: Sequence[GroupCalibration]) -> int:
-    order = ("vertebra", "corner", "keypoint", "axis", "sex", "age band")
+    order = ("region", "vertebra", "corner", "keypoint", "axis", "sex", "age band")
     return order.index(groups[0].kind) if groups[0].kind in order else len(order)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from mahtdiag.diagnosis.comparison import ComparedMetric, Comparison, JudgedMetric, Outcome, Verdict
 from mahtdiag.diagnosis.metrics.errors import TABLES, TABLES_MM
 from mahtdiag.diagnosis.metrics.measures import SAME_PX
-from mahtdiag.diagnosis.metrics.metric import Metric
+from mahtdiag.diagnosis.metrics.metric import GroupKind, Metric
 from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.reports.tables.table import (
     LONGEST_NAME,
@@ -59,11 +59,16 @@ class ComparisonResult:
 
 
 def comparison_parts(
-    result: ComparisonResult, width: int = STANDARD_WIDTH, *, everything: bool = False
+    result: ComparisonResult,
+    width: int = STANDARD_WIDTH,
+    *,
+    everything: bool = False,
+    all_levels: bool = False,
 ) -> Iterator[Part]:
     """Everything about one pair of runs; what a terminal has above 80 columns goes to file names.
 
-    `everything`: all images that changed instead of those that did most.
+    `everything`: all images that changed instead of those that did most; `all_levels`: each vertebra of a
+    spine of several regions.
     """
     comparison = result.comparison
     yield Line(f"A  {result.a} ({result.checkpoint_a})", Style.STRONG)
@@ -74,6 +79,9 @@ def comparison_parts(
     if comparison.judged:
         yield judged_table(comparison.judged, comparison.kind_of_units)
     shown = [each for each in comparison.metrics if not (comparison.in_mm and _is_px_of_group(each.metric))]
+    kinds = {each.metric.group.kind for each in shown}
+    if GroupKind.REGION in kinds and not all_levels:
+        shown = [each for each in shown if each.metric.group.kind is not GroupKind.VERTEBRA]
     yield from metric_tables(shown, result.letter, comparison.kind_of_units, result.compared)
     name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
     if np.isfinite(comparison.errors.a).any():

@@ -84,11 +84,15 @@ class EvaluationResult:
 
 
 def evaluation_parts(
-    result: EvaluationResult, width: int = STANDARD_WIDTH, *, everything: bool = False
+    result: EvaluationResult,
+    width: int = STANDARD_WIDTH,
+    *,
+    everything: bool = False,
+    all_levels: bool = False,
 ) -> Iterator[Part]:
     """The tables of a run, one below the other; what a terminal has above 80 columns goes to file names.
 
-    `everything`: all images instead of the worst.
+    `everything`: all images instead of the worst; `all_levels`: each vertebra of a spine of several regions.
     """
     yield from headline_parts(result.setup)
     yield from (Line(result.title, Style.STRONG), Line(result.subtitle), Line())
@@ -99,9 +103,9 @@ def evaluation_parts(
     else:
         name_width = min(LONGEST_NAME, NAME_WIDTH + max(0, width - STANDARD_WIDTH))
         if result.numbers.table.labelled:
-            yield from _results(result, result.numbers, name_width, everything)
+            yield from _results(result, result.numbers, name_width, everything, all_levels)
         else:
-            yield from _without_labels(result, result.numbers, name_width)
+            yield from _without_labels(result, result.numbers, name_width, all_levels)
     if result.gates:
         yield gates_table(result.gates)
     if result.failures:
@@ -110,7 +114,7 @@ def evaluation_parts(
 
 
 def _results(
-    result: EvaluationResult, numbers: RunNumbers, name_width: int, everything: bool
+    result: EvaluationResult, numbers: RunNumbers, name_width: int, everything: bool, all_levels: bool
 ) -> Iterator[Part]:
     unit, why = leading_unit(result.error_unit, numbers)
     if why:
@@ -120,7 +124,11 @@ def _results(
     noise = noise_of_run(numbers.table)
     if noise is not None:
         yield from (disagreement_table(noise), *unmatched_parts(noise))
-    yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width, unit=unit)
+    regions = bool(numbers.table.skeleton.regions_apart)
+    if regions:
+        yield group_table("Radial error by region", numbers, GroupKind.REGION, name_width, unit=unit)
+    if all_levels or not regions:
+        yield group_table("Radial error by vertebra", numbers, GroupKind.VERTEBRA, name_width, unit=unit)
     yield group_table("Radial error by corner", numbers, GroupKind.CORNER, name_width, unit=unit)
     yield from subgroup_parts(numbers.table)
     yield loss_table(numbers, result.loss_weights)
@@ -128,15 +136,17 @@ def _results(
     yield worst_table(numbers.table, result.loss_weights, name_width, unit=unit, most=rows)
     yield violations_table(numbers)
     yield from (repair_table(numbers.table, unit), level_shift_line(numbers.table))
-    yield from ambiguity_parts(ambiguity_of(numbers.table))
+    yield from ambiguity_parts(ambiguity_of(numbers.table), all_levels=all_levels)
     if result.calibration is not None:
         yield _calibration(result.calibration)
 
 
-def _without_labels(result: EvaluationResult, numbers: RunNumbers, name_width: int) -> Iterator[Part]:
+def _without_labels(
+    result: EvaluationResult, numbers: RunNumbers, name_width: int, all_levels: bool
+) -> Iterator[Part]:
     yield from unlabelled_parts(numbers.table, result.failed, name_width)
     yield violations_table(numbers)
-    yield from ambiguity_parts(ambiguity_of(numbers.table))
+    yield from ambiguity_parts(ambiguity_of(numbers.table), all_levels=all_levels)
 
 
 def _calibration(stored: Mapping[str, object]) -> Table:
@@ -305,8 +315,11 @@ def level_shift_line(run: RunTable) -> Line:
     return Line(said, Style.BAD)
 
 
-def ambiguity_parts(ambiguity: Ambiguity | None) -> Iterator[Part]:
-    """How many heatmaps are diffuse, a row per vertebra with ambiguous ones, and the sentences, if any."""
+def ambiguity_parts(ambiguity: Ambiguity | None, *, all_levels: bool = True) -> Iterator[Part]:
+    """How many heatmaps are diffuse, a row per vertebra with ambiguous ones, and the sentences, if any.
+
+    Rows per region where there are several, unless `all_levels` are asked for.
+    """
     if ambiguity is None:
         return
     total = ambiguity.total
@@ -318,17 +331,18 @@ def ambiguity_parts(ambiguity: Ambiguity | None) -> Iterator[Part]:
             Style.STRONG,
         )
     if total.two_peaks or total.disagree:
-        yield from _ambiguity_table(ambiguity)
+        yield from _ambiguity_table(ambiguity, all_levels)
 
 
-def _ambiguity_table(ambiguity: Ambiguity) -> Iterator[Part]:
+def _ambiguity_table(ambiguity: Ambiguity, all_levels: bool) -> Iterator[Part]:
     total = ambiguity.total
     # Without labels nobody can tell what another decoder would change.
     known = any(change.everywhere is not None for change in total.changes)
     methods = [str(change.method) for change in total.changes if known]
     # There is room for one interval.
     changes = [*methods[:1], "95 % interval", *methods[1:]] if known else []
-    groups = [group for group in (*ambiguity.by_vertebra, total) if group.two_peaks or group.disagree]
+    levels = ambiguity.by_vertebra if all_levels or not ambiguity.by_region else ambiguity.by_region
+    groups = [group for group in (*levels, total) if group.two_peaks or group.disagree]
     yield table(
         f"Ambiguous heatmaps: {counted(total.two_peaks, 'keypoint')} with two peaks in "
         f"{total.images} of {counted(ambiguity.images, 'image')}",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 
 import numpy as np
@@ -14,19 +14,25 @@ from mahtdiag.diagnosis.measured import SLIP_PERCENT, CodedSlips, Measured, Meas
 from mahtdiag.diagnosis.metrics.metric import Estimate
 from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.curves import curve_parts
-from mahtdiag.reports.tables.table import INDENT, Cells, Part, Table, table
+from mahtdiag.reports.tables.table import INDENT, Cells, Part, Table, TableColumn, table
 from mahtdiag.reports.text import ABSENT, counted, number
 from mahtdiag.schema.choices import FacingSide
+from mahtdiag.schema.skeleton import SPINE, Region
 
 ROMAN = ("I", "II", "III", "IV", "V")
 LARGE = 1e4
 
 
-def measurement_parts(measured: Measured, smape: Estimate | None = None) -> Iterator[Part]:
+def measurement_parts(
+    measured: Measured, smape: Estimate | None = None, *, all_levels: bool = True
+) -> Iterator[Part]:
     """How well measurements agree, how sure their limits are, and what grades of slips are worth.
 
-    `smape`: the score of the angles of the AASCE set, where the run has it.
+    `smape`: the score of the angles of the AASCE set, where the run has it. Of what is measured at the levels
+    of several regions the level that is furthest off in each is shown, unless `all_levels` are asked for.
     """
+    if not all_levels:
+        measured = replace(measured, pairs=tuple(_furthest_off(measured.pairs)))
     if not any(np.isfinite(pair.labelled).any() for pair in measured.pairs):
         yield predicted_table(measured)
         return
@@ -39,6 +45,19 @@ def measurement_parts(measured: Measured, smape: Estimate | None = None) -> Iter
         yield meyerding_table(measured)
     if measured.coded is not None:
         yield coded_table(measured.coded)
+
+
+def _furthest_off(pairs: Sequence[MeasuredPair]) -> Iterator[MeasuredPair]:
+    """All measurements, but of those at many levels that with the largest mean difference in each region."""
+    for _, group in groupby(pairs, key=lambda pair: pair.name):
+        of_name = list(group)
+        levels = [pair.level.partition("/")[0] for pair in of_name]
+        if len(of_name) == 1 or not set(levels) <= set(SPINE) or len({*map(Region.of, levels)}) == 1:
+            yield from of_name
+            continue
+        for _, in_region in groupby(zip(of_name, levels, strict=True), key=lambda each: Region.of(each[1])):
+            chosen = [pair for pair, _ in in_region]
+            yield max(chosen, key=lambda pair: np.nan_to_num(pair.difference.mean_absolute, nan=-1.0))
 
 
 def predicted_table(measured: Measured) -> Table:
@@ -74,7 +93,7 @@ def limits_table(measured: Measured) -> Table:
         )
     return table(
         "95 % limits of agreement, each with its 95 % interval",
-        ("", "units", "lower", "95 % interval", "upper", "95 % interval"),
+        (TableColumn("", wraps="words"), *("units", "lower", "95 % interval", "upper", "95 % interval")),
         rows,
         note="Bland and Altman: bias ± MDC; exact for normal differences (Carkeet, 2015). Units: patients, "
         "images where none is known.",

@@ -127,9 +127,14 @@ def table(
 
 
 def short_name(image: str, width: int) -> str:
-    """An image's name without the folder of its view, which all images of a run share, cut in the middle."""
+    """An image's name without the folder of its view, which all images of a run share, cut to a width.
+
+    Folders go first, then the middle.
+    """
     for view in View:
         image = image.removeprefix(f"{view}/")
+    while len(image) > width and "/" in image:
+        image = image.partition("/")[2]
     return shorten(image, width)
 
 

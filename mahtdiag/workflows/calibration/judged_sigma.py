@@ -23,6 +23,7 @@ from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import UncertaintySource
+from mahtdiag.schema.skeleton import Region
 
 Floats = NDArray[np.float64]
 
@@ -256,7 +257,9 @@ def _widths_px(table: RunTable) -> Floats:
 def groups_of(table: RunTable) -> dict[str, ArrayLike]:
     """Labels by kind, of keypoints `[K]` or images `[N, 1]`; kinds of which nothing is known are absent."""
     skeleton = table.skeleton
+    regions = {"region": np.array([str(Region.of(name)) for name in skeleton.vertebra_of])}
     groups: dict[str, ArrayLike] = {
+        **(regions if skeleton.regions_apart else {}),
         "vertebra": np.array(skeleton.vertebra_of),
         "corner": np.array(skeleton.corner_of),
         "keypoint": np.array(skeleton.keypoint_names),

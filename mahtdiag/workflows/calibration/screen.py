@@ -29,7 +29,7 @@ def result_of(calibration: Calibration) -> CalibrationResult:
     document, sigma = calibration.run.document, calibration.sigma
     return CalibrationResult(
         title=f"Calibration of {document.checkpoint.path} on {document.data.path}",
-        source=f"{document.view} view; σ: {source_in_words(document)}",
+        source=f"{document.skeleton.in_words}; σ: {source_in_words(document)}",
         large_error=sigma.large_error,
         report=sigma.report,
         aleatoric_share=None if sigma.shares is None else sigma.shares.aleatoric,

@@ -52,9 +52,9 @@ def _subtitle(document: RunDocument) -> str:
     seconds = f", {document.seconds.total:.1f} s" if document.seconds else ""
     settings = document.resolved
     if settings.from_file:
-        return f"{document.view} view, predictions of a file{seconds}"
+        return f"{document.skeleton.in_words}, predictions of a file{seconds}"
     return (
-        f"{document.view} view, input {settings.input_size}, decode {settings.decode}, "
+        f"{document.skeleton.in_words}, input {settings.input_size}, decode {settings.decode}, "
         f"{document.environment.device}{seconds}"
     )
 
