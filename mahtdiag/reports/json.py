@@ -293,7 +293,7 @@ def _compared_pair(result: ComparisonResult) -> dict[str, Json]:
         "a": result.a,
         "b": result.b,
         "checkpoints": {"a": result.checkpoint_a, "b": result.checkpoint_b},
-        "view": str(result.view),
+        "view": str(result.skeleton.view),
         "images": comparison.images,
         "patients": comparison.patients,
         "unit": comparison.errors.unit.key,

@@ -24,7 +24,7 @@ from mahtdiag.reports.tables.table import (
     table,
 )
 from mahtdiag.reports.text import ABSENT, as_limited, counted, in_unit, interval, number, pixels, signed
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import Skeleton
 
 SHOWN_IMAGES = 8
 SMALLEST_P = 0.001
@@ -44,7 +44,7 @@ class ComparisonResult:
     tested, of all pairs of runs.
     """
 
-    view: View
+    skeleton: Skeleton
     a: str
     b: str
     checkpoint_a: str
@@ -74,7 +74,9 @@ def comparison_parts(
     yield Line(f"A  {result.a} ({result.checkpoint_a})", Style.STRONG)
     yield Line(f"{result.letter}  {result.b} ({result.checkpoint_b})", Style.STRONG)
     of = "" if comparison.patients is None else f" of {counted(comparison.patients, 'patient')}"
-    yield Line(f"{result.view} view, {counted(comparison.images, 'image')}{of} in both, paired by content")
+    yield Line(
+        f"{result.skeleton.in_words}, {counted(comparison.images, 'image')}{of} in both, paired by content"
+    )
     yield Line()
     if comparison.judged:
         yield judged_table(comparison.judged, comparison.kind_of_units)

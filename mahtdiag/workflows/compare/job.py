@@ -130,7 +130,7 @@ def _compared(
         raise UsageError(*(f"margin on {name}: {why_missing(name, pair)}" for name in missing))
     judged = tuple(judged for judged in comparison.judged if judged.name not in missing)
     return ComparisonResult(
-        view=a.view,
+        skeleton=a.skeleton,
         a=a.label,
         b=b.label,
         checkpoint_a=a.document.checkpoint.path,

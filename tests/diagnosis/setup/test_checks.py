@@ -139,6 +139,10 @@ WIDE = NetworkFrames(Size(192, 512), Size(48, 128))
 OUTPUT = np.full((8, K), 1.0)
 SHARES = PLACES.label_px / PLACES.sizes_px[:, None]
 CLOCKWISE = np.arange(K).reshape(5, 4)[:, [0, 1, 3, 2]].ravel()
+# Most heatmaps are four times as wide along the spine; one in eight is not.
+IN_DOUBT = np.stack(
+    [spread(PLACES.sizes_px, 0), spread(PLACES.sizes_px, None), spread(PLACES.sizes_px, 1, 10.5)], -1
+)
 HALF: dict[str, Any] = {"label_px": PLACES.label_px / 2}
 LOGITS = {"peak": OUTPUT * 3, "background": OUTPUT * -9, "lowest": OUTPUT * -9}
 SPOILED = PLACES.pred_px + 30 * np.sin(PLACES.pred_px)
@@ -258,6 +262,10 @@ CASES: list[tuple[str, dict[str, Any], SetupStatus, str]] = [
     ("network.peak_width", {}, FINE, "peaks are 1.5 cells wide (σ), 1.5 are stated"),
     ("network.peak_width", {"conditions": {"heatmap_sigma": 6.0}}, WRONG,
      "peaks are 1.5 cells wide (σ), 6 are stated: 0.25 times"),
+    ("network.peak_width", {"conditions": {"heatmap_sigma": 0.5}}, WRONG,
+     "peaks are 1.5 cells wide (σ), 0.5 are stated: 3 times"),
+    ("network.peak_width", {"spread_px2": IN_DOUBT}, FINE,
+     "peaks are 6 cells wide (σ), 1.5 are stated; where the network is surest 1.5: it is in doubt elsewhere"),
     ("network.peak_width", {"spread_px2": np.full((12, K, 3), np.nan)}, NOT, "no heatmap has a peak"),
     ("network.decode", {}, FINE, "local "),
     ("network.decode", {"beta_stated": False, "conditions": {"decode": "soft-argmax"}}, WRONG,

@@ -34,7 +34,7 @@ def comparison(
 
 def result_of(found: Comparison) -> ComparisonResult:
     return ComparisonResult(
-        view=View.AP,
+        skeleton=View.AP.skeleton,
         a="runs/base",
         b="runs/new",
         checkpoint_a="base.pt",
