@@ -121,12 +121,13 @@ def box_px(points_px: Floats) -> Floats:
 
 
 def outlines(skeleton: Skeleton) -> list[tuple[int, int]]:
-    """Pairs of keypoints that a line joins: around each body, along the last endplate."""
+    """Pairs of keypoints that a line joins: around each body, along an endplate by itself."""
     sides = ((UL, UR), (UR, LR), (LR, LL), (LL, UL))
-    bodies = range(0, skeleton.body_keypoints, CORNERS_PER_VERTEBRA)
+    of_bodies = skeleton.of_bodies
+    bodies = range(of_bodies.start, of_bodies.stop, CORNERS_PER_VERTEBRA)
     found = [(first + a, first + b) for first in bodies for a, b in sides]
-    last = skeleton.body_keypoints
-    return found if skeleton.last_endplate is None else [*found, (last + UL, last + UR)]
+    alone = [*range(of_bodies.start), *range(of_bodies.stop, skeleton.keypoints)]
+    return [*found, *zip(alone[::2], alone[1::2], strict=True)]
 
 
 def leads_out(image: str) -> bool:

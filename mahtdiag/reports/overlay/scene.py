@@ -127,11 +127,11 @@ class Scene:
 
 @cache
 def edges(skeleton: Skeleton) -> NDArray[np.int64]:
-    """Pairs of keypoints joined by an outline, `[E, 2]`: UL-UR-LR-LL of each body, then the last endplate."""
+    """Pairs of keypoints that a line joins, `[E, 2]`: UL-UR-LR-LL of each body, then endplates alone."""
     sides = np.array([(UL, UR), (UR, LR), (LR, LL), (LL, UL)])
     bodies = np.array([skeleton.keypoints_of(name) for name in skeleton.bodies])
-    last = np.arange(skeleton.body_keypoints, skeleton.keypoints).reshape(-1, 2)
-    return np.concatenate([bodies[:, sides].reshape(-1, 2), last])
+    alone = np.setdiff1d(np.arange(skeleton.keypoints), bodies).reshape(-1, 2)
+    return np.concatenate([bodies[:, sides].reshape(-1, 2), alone])
 
 
 def worst_keypoints(error_px: NDArray[np.float64], count: int) -> tuple[int, ...]:
