@@ -215,17 +215,18 @@ def repair_table(errors: ErrorTypes, mm_per_px: Floats | None = None) -> tuple[R
     too: it shows what no repair can remove.
     """
     known = errors.types != ErrorType.UNKNOWN
-    scale = np.ones((len(known), 1)) if mm_per_px is None else mm_per_px[:, None]
-    was, left = errors.error_px * scale, errors.repaired_px * scale
-    count, total = int(known.sum()), float(was[known].sum())
+    kinds = [kind for kind in ErrorType if kind is not ErrorType.UNKNOWN and (errors.types == kind).any()]
+
+    def sums(px: Floats) -> tuple[float, list[float]]:
+        """Of all that is known, and of each kind."""
+        values = px if mm_per_px is None else px * mm_per_px[:, None]
+        return float(values[known].sum()), [float(values[errors.types == kind].sum()) for kind in kinds]
+
+    # One after the other: of many images each is large.
+    count, (total, was), (_, left) = int(known.sum()), sums(errors.error_px), sums(errors.repaired_px)
     rows = []
-    for kind in ErrorType:
-        of_kind = errors.types == kind
-        keypoints = int(of_kind.sum())
-        if kind is ErrorType.UNKNOWN or keypoints == 0:
-            continue
-        error = float(was[of_kind].sum())
-        gain = error - float(left[of_kind].sum())
+    for kind, error, rest in zip(kinds, was, left, strict=True):
+        keypoints, gain = int((errors.types == kind).sum()), error - rest
         share = error / total if total > 0 else 0.0
         rows.append(RepairRow(kind, keypoints, keypoints / count, share, (total - gain) / count))
     return tuple(sorted(rows, key=lambda row: row.repaired_mean))

@@ -69,7 +69,11 @@ def mm_per_px(table: RunTable) -> Floats | None:
 
 
 def _kinds(table: RunTable) -> ErrorTypes:
-    return ErrorTypes.chain([part.error_types for part in table.parts()])
+    return ErrorTypes(
+        table.kinds_of_error,
+        table.by_parts(lambda part: part.error_types.error_px),
+        table.by_parts(lambda part: part.error_types.repaired_px),
+    )
 
 
 def _scale(table: RunTable) -> Floats:

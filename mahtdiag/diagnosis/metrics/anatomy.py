@@ -182,7 +182,13 @@ def _mean_error_px(table: RunTable) -> float | None:
 
 def repairs_of(table: RunTable) -> tuple[RepairRow, ...]:
     """What each kind of mistake costs, the largest gain first; computed by `RunTable.once`."""
-    return repair_table(ErrorTypes.chain([part.error_types for part in table.parts()]))
+    return repair_table(
+        ErrorTypes(
+            table.kinds_of_error,
+            table.by_parts(lambda part: part.error_types.error_px),
+            table.by_parts(lambda part: part.error_types.repaired_px),
+        )
+    )
 
 
 def _repair(table: RunTable, kind: ErrorType) -> RepairRow | None:
