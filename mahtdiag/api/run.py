@@ -75,6 +75,11 @@ class Run:
         return self._run.view
 
     @property
+    def levels(self) -> str:
+        """The vertebrae that are judged: `L1-L5`."""
+        return str(self._run.skeleton.levels)
+
+    @property
     def checkpoint(self) -> str:
         """The checkpoint that was evaluated, as it was named."""
         return self._run.document.checkpoint.path
@@ -284,7 +289,7 @@ class Run:
         counts = self._run.document.images
         about = [
             ("checkpoint", self.checkpoint),
-            ("data", f"{self.data}, {self.view} view"),
+            ("data", f"{self.data}, {self._run.skeleton.in_words}"),
             ("images", f"{counts.evaluated} evaluated, {counts.failed} failed of {counts.total}"),
         ]
         wrong = [e for e in self.setup if e.status in (SetupStatus.WRONG, SetupStatus.WARNING)]

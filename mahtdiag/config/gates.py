@@ -18,7 +18,7 @@ from mahtdiag.diagnosis.metrics.registry import (
     without_section,
 )
 from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME, RESULTS
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import View, skeleton_said
 
 SECTION, BASELINE, RUN = "gates", "baseline", "run"
 SETUP = "setup."
@@ -45,6 +45,7 @@ class GateSettings:
 class _Reader:
     """Reads one `[gates]` table and keeps every problem of it."""
 
+    levels: str | None = None
     gates: list[Gate] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -60,7 +61,7 @@ class _Reader:
             self.problems.append(f"{where}: expected {_LIMIT_FORM}")
             return
         gate = Gate(metric, found[2], float(found[3]), Bound(found[1] or Bound.ESTIMATE), view)
-        problem = _problem_of_name(metric, view) or _problem_of_limit(gate, metric_of(metric))
+        problem = _problem_of_name(metric, view, self.levels) or _problem_of_limit(gate, metric_of(metric))
         if problem is not None:
             self.problems.append(f"{where}: {problem}")
         else:
@@ -126,11 +127,14 @@ def parse_margin(metric: str, value: object) -> Margin:
     return margin
 
 
-def read_gates(table: object) -> tuple[GateSettings, tuple[str, ...]]:
-    """What `[gates]` demands, and one line for each thing in it that cannot be obeyed."""
+def read_gates(table: object, levels: object = None) -> tuple[GateSettings, tuple[str, ...]]:
+    """What `[gates]` demands, and one line for each thing in it that cannot be obeyed.
+
+    `levels`: what `[data]` says of them, whatever that is.
+    """
     if not isinstance(table, Mapping):
         return GateSettings(), (f"{SECTION} = {_shown(table)}: expected a table, [{SECTION}]",)
-    reader = _Reader()
+    reader = _Reader(levels if isinstance(levels, str) else None)
     tables = {name: table[name] for name in (*View, BASELINE) if name in table}
     misspelt = {
         key: near[0]
@@ -188,7 +192,7 @@ def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, 
             yield name, value
 
 
-def _problem_of_name(metric: str, view: View | None) -> str | None:
+def _problem_of_name(metric: str, view: View | None, levels: str | None = None) -> str | None:
     if metric.startswith(SETUP) and metric not in SETUP_NUMBERS:
         near = nearest_name(metric, SETUP_NUMBERS)
         return f"no check of the setup has this name; {f'did you mean {near}?' if near else SETUP_NUMBERS[0]}"
@@ -200,9 +204,17 @@ def _problem_of_name(metric: str, view: View | None) -> str | None:
         hint = f"did you mean {near}?" if near else "its numbers are those of run.json"
         return f"no number of a run has this name; {hint}"
     vertebra = vertebra_of(metric)
-    if view is not None and vertebra is not None and vertebra not in view.skeleton.vertebrae:
-        return f"{view} images have no {vertebra}; they have {', '.join(view.skeleton.vertebrae)}"
-    return None
+    if view is None or vertebra is None:
+        return None
+    try:
+        skeleton = skeleton_said(view, levels)
+    except ValueError:
+        # That is said of [data].
+        return None
+    if vertebra in skeleton.vertebrae:
+        return None
+    other = "" if levels is not None else "; [data] levels says where they are others"
+    return f"{view} images have no {vertebra}; they have {', '.join(skeleton.vertebrae)}{other}"
 
 
 def _problem_of_limit(gate: Gate, metric: Metric | None) -> str | None:

@@ -101,7 +101,9 @@ def _section(path: Path) -> Mapping[str, Any]:
 
 def parse_settings(table: Mapping[str, Any], where: str) -> Settings:
     """Validate a table; `where` names its source in messages."""
-    gates, problems = read_gates(table.get(GATES, {}))
+    data = table.get("data")
+    levels = data.get("levels") if isinstance(data, Mapping) else None
+    gates, problems = read_gates(table.get(GATES, {}), levels)
     try:
         settings = Settings.model_validate({key: value for key, value in table.items() if key != GATES})
     except ValidationError as error:

@@ -83,7 +83,7 @@ class Levels:
     def __post_init__(self) -> None:
         _require_known((self.first, self.last))
         if SPINE.index(self.first) > SPINE.index(self.last):
-            raise ValueError(f"{self.first} lies below {self.last}: the upper one comes first")
+            raise ValueError(f"the upper one comes first, {self.first} lies below {self.last}")
 
     def __str__(self) -> str:
         return self.first if self.first == self.last else f"{self.first}-{self.last}"

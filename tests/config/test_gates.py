@@ -153,7 +153,7 @@ def test_a_share_is_refused_exactly_where_no_share_or_every_share_keeps_the_limi
         (
             {"AP": {"vertebrae.S1.radial_error_px.mean": "<= 4"}},
             'gates.AP."vertebrae.S1.radial_error_px.mean" = "<= 4": AP images have no S1; they have L1, L2, '
-            "L3, L4, L5",
+            "L3, L4, L5; [data] levels says where they are others",
         ),
         (
             {"calibration.nll": "<= 1e999"},
@@ -344,3 +344,16 @@ def test_all_problems_at_once_with_those_of_the_other_tables() -> None:
     assert [problem.split()[1] for problem in problems] == [
         "unknown", 'gates."a"', 'gates."sdr_px.8"', "gates.baseline",
     ]  # fmt: skip
+
+
+def test_vertebrae_are_those_of_the_levels_that_the_file_says() -> None:
+    table = {
+        "AP": {"vertebrae.T12.radial_error_px.mean": "<= 4", "regions.thoracic.radial_error_px.mean": "<= 4"}
+    }
+    settings, problems = read_gates(table, "T10-L2")
+    assert problems == ()
+    assert [gate.metric for gate in settings.limits] == list(table["AP"])
+    (problem,) = read_gates({"AP": {"vertebrae.L3.radial_error_px.mean": "<= 4"}}, "T10-L2")[1]
+    assert problem.endswith("AP images have no L3; they have T10, T11, T12, L1, L2")
+    # Levels that are none are told where they stand.
+    assert read_gates(table, "L5-T1")[1] == ()

@@ -124,7 +124,7 @@ def test_levels_as_users_say_them() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("L5-L1", "L5 lies below L1: the upper one comes first"),
+        ("L5-L1", "the upper one comes first, L5 lies below L1"),
         ("C1-C7", "no vertebra 'C1': levels are C2 to S1"),
         ("X-Y", "no vertebra 'X' and 'Y': levels are C2 to S1"),
         ("", "no vertebra '': levels are C2 to S1"),

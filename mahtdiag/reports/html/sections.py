@@ -213,7 +213,13 @@ def _errors(report: ReportContent, data: FigureData) -> Chapter:
         error_summary_table(report.numbers, evaluated=evaluated, failed=failed, unit=leading),
         *clean_label_parts(report.numbers, sigma_scale, leading),
     )
+    regions = (
+        error_group_table(
+            "Radial error by region", report.numbers, GroupKind.REGION, NAME_WIDTH, unit=leading
+        ),
+    )
     groups = (
+        *(regions if images.skeleton.regions_apart else ()),
         error_group_table(
             "Radial error by vertebra", report.numbers, GroupKind.VERTEBRA, NAME_WIDTH, unit=leading
         ),

@@ -123,7 +123,7 @@ def _title(record: ImageRecord, skeleton: Skeleton, shown_per_original: float, s
     shown = f"shown at {100 * shown_per_original:.0f} %"
     rows = [
         Words(name or "image without a name", style=Look.TITLE),
-        Words(f"{skeleton.view} · {record.width} × {record.height} px · {shown}"),
+        Words(f"{skeleton} · {record.width} × {record.height} px · {shown}"),
         Words(_spacing(record)),
     ]
     if stretched:

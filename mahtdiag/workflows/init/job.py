@@ -140,6 +140,7 @@ def _project(run: Run, request: InitRequest) -> tuple[ProjectFile, tuple[str, ..
             **_values("data", document),
             "path": _seen_from(folder, document.data.path, request.cwd),
             "view": str(document.view),
+            **_levels(document),
             **({} if labelled else {"no_labels": True}),
         },
         "evaluate": {name: evaluate[name] for name in KEPT_OF_EVALUATE if name in evaluate},
@@ -158,6 +159,12 @@ def _project(run: Run, request: InitRequest) -> tuple[ProjectFile, tuple[str, ..
         view=document.view,
     )
     return project, _notes(project, folder)
+
+
+def _levels(document: RunDocument) -> dict[str, Value]:
+    """The vertebrae of the run, where they are not the usual ones of its view."""
+    skeleton = document.skeleton
+    return {} if skeleton is skeleton.view.skeleton else {"levels": str(skeleton.levels)}
 
 
 def _values(table: str, document: RunDocument) -> dict[str, Value]:

@@ -27,7 +27,7 @@ from mahtdiag.schema.model_spec import ModelInput, ModelSpec
 from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.records import ModelOutputs
-from mahtdiag.schema.skeleton import skeleton_with
+from mahtdiag.schema.skeleton import levels_with, skeleton_with
 from mahtdiag.workflows.evaluate.networks import as_declared, checkpoint_paths
 
 FACTORY = "PACKAGE.MODULE:FACTORY"
@@ -130,7 +130,13 @@ def _missing(
 
 def _missing_of_outputs(outputs: ModelOutputs, asked: ModelSettings) -> Iterator[tuple[str, str]]:
     heatmaps = outputs.heatmaps
-    if heatmaps is not None and asked.keypoints is None and skeleton_with(heatmaps.shape[1]) is None:
+    if heatmaps is None or asked.keypoints is not None or skeleton_with(heatmaps.shape[1]) is not None:
+        return
+    fit = levels_with(heatmaps.shape[1])
+    if fit:
+        several = ", ".join(map(str, fit[:3])) + ", …" * (len(fit) > 3)
+        yield "--levels", f"which vertebrae its {heatmaps.shape[1]} heatmaps mark: {several}"
+    else:
         yield "--keypoints", f"which of its {heatmaps.shape[1]} heatmaps is which keypoint"
 
 
@@ -208,6 +214,7 @@ def _described(spec: ModelSpec | None) -> dict[str, str]:
         return {}
     return {
         "--view": str(spec.view),
+        **({} if spec.skeleton is spec.view.skeleton else {"--levels": str(spec.skeleton.levels)}),
         "--input-size": str(spec.input.size),
         "--channels": str(spec.input.channels),
         "--resize": str(spec.input.resize),
@@ -225,6 +232,7 @@ _PLACEHOLDERS = {
     "--normalize": "unit|imagenet|MEAN/STD",
     "--heatmap-sigma": "PX",
     "--keypoints": "ORDER",
+    "--levels": "LEVELS",
 }
 
 
@@ -245,6 +253,7 @@ def _command(request: InspectRequest, path: Path, needs_trust: bool, missing: di
         "--heatmap-sigma": [f"{asked.heatmap_sigma:g}"] if asked.heatmap_sigma else [],
         "--output": list(asked.outputs.as_texts()) if asked.outputs else [],
         "--keypoints": [asked.keypoints] if asked.keypoints else [],
+        "--levels": [request.settings.data.levels] if request.settings.data.levels else [],
     }
     for option, values in given.items():
         for value in values:
