@@ -97,6 +97,9 @@ def main() -> NoReturn:
         # Names and numbers are printed on every terminal, as escapes where it has no sign for them.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    from mahtdiag.cli.unheard import never_fail_to_tell
+
+    never_fail_to_tell()
     interruption.leave(_status_of_command(interruption))
 
 

@@ -286,6 +286,27 @@ def default_run_path(checkpoint_stem: str, now: datetime, cwd: Path | None = Non
     return path
 
 
+def claim_run_path(checkpoint_stem: str, now: datetime, cwd: Path | None = None) -> Path:
+    """`default_run_path`, as an empty folder that no other process has: of two that start at once, each one.
+
+    What keeps it from being made is told where the run is begun.
+    """
+    while True:
+        path = default_run_path(checkpoint_stem, now, cwd)
+        place = (cwd or Path()) / path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return path
+        try:
+            place.mkdir()
+        except FileExistsError:
+            continue
+        except OSError:
+            return path
+        return path
+
+
 def publish_latest(run: Path, cwd: Path) -> str | None:
     """Names `run` as the newest finished run in `cwd/runs/latest`; returns a note if that is not possible.
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from mahtdiag.engine.ranks import Ranks
 from mahtdiag.errors import ExitStatus, InterruptedRunError, RunFolderError
 from mahtdiag.runs.document import RunDocument, Seconds
 from mahtdiag.runs.folder import RunFolder, has_work_left, sole_writer
-from mahtdiag.runs.reading import Run, default_run_path, read_document
+from mahtdiag.runs.reading import Run, claim_run_path, read_document
 from mahtdiag.schema.choices import LeadingUnit, OverlayStyle
 from mahtdiag.schema.setup import Inspection
 from mahtdiag.workflows.evaluate.checks import entries_of, look_closer, stored, unaccepted
@@ -146,12 +146,18 @@ def _with_stored_batches(settings: Settings, out: Path) -> Settings:
 def _open_folder(request: EvaluateRequest, prepared: Prepared, held: ExitStack) -> RunFolder:
     """The run folder, which no other process writes to as long as `held` is not closed."""
     now = datetime.now(UTC)
-    path = request.out or default_run_path(prepared.source.name, now, request.cwd)
+    path = request.out or claim_run_path(prepared.source.name, now, request.cwd)
     if request.resume:
         if has_work_left(path):
             held.enter_context(sole_writer(path))
         return RunFolder.resume(path, header(prepared, now), prepared.dataset.failures)
-    folder = RunFolder.create(path, header(prepared, now), prepared.dataset.failures)
+    try:
+        folder = RunFolder.create(path, header(prepared, now), prepared.dataset.failures)
+    except RunFolderError:
+        if request.out is None:
+            with suppress(OSError):
+                (request.cwd / path).rmdir()
+        raise
     held.enter_context(sole_writer(path))
     return folder
 

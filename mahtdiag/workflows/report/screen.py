@@ -77,7 +77,7 @@ def _provenance(run: Run) -> Iterator[Facts]:
     yield Facts(
         "Run",
         (
-            ("folder", str(run.path)),
+            ("folder", run.label),
             ("mahtdiag", document.mahtdiag),
             ("started", f"{document.started:%Y-%m-%d %H:%M:%S} UTC"),
             ("duration", duration),
