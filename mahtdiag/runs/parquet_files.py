@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -62,14 +62,25 @@ def iter_tables(
 @contextmanager
 def _opened(path: Path, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
     try:
-        # Opened here: pyarrow takes a path for an address, and one that is no valid Unicode for an error.
-        with path.open("rb") as content, pq.ParquetFile(content, metadata=metadata) as file:
+        with _source(path) as content, pq.ParquetFile(content, metadata=metadata) as file:
             yield file
     except FileNotFoundError as error:
         raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunFolderError(f"{path}: damaged ({reason}); evaluate again") from error
+
+
+def _source(path: Path) -> pa.NativeFile | BinaryIO:
+    """The file, opened by pyarrow; by Python where its path is no valid Unicode, which pyarrow refuses.
+
+    Threads of pyarrow that still hold a piece of a file of Python's when the process ends abort it.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return path.open("rb")
+    return pa.OSFile(str(path), "rb")
 
 
 def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
