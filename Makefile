@@ -64,7 +64,7 @@ sample-data: $(VENV)/installed-test
 checkpoints: $(VENV)/installed-test
 	$(BIN)/python -m training.train AP sample_data/mahtnet-ap.pt
 	$(BIN)/python -m training.train LA sample_data/mahtnet-la.pt
-	$(BIN)/python -m training.train AP sample_data/mahtnet-whole.pt --levels T1-L5
+	$(BIN)/python -m training.train AP sample_data/mahtnet-whole.pt --levels T1-L5 --threads 1
 
 demo-sample: $(VENV)/installed-test
 	$(BIN)/python -m training.make_demo mahtdiag/workflows/demo/sample

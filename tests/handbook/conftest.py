@@ -44,6 +44,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table.write_text("".join(f"{x},{int(y) + 1},{','.join(rest)}\n" for x, y, *rest in rows))
     for name in ("ckpt.pt", "net.pt", "new.pt", "model.pt"):
         shutil.copy(SAMPLES / "mahtnet-ap.pt", folder / name)
+    shutil.copytree(SAMPLES / "whole", folder / "whole")
+    shutil.copy(SAMPLES / "mahtnet-whole.pt", folder / "whole.pt")
     part(names[IMAGES:], folder / "others")
     mahtdiag(folder, "evaluate", "ckpt.pt", "others", "--overlays", "none", "--out", "other-run")
     plain = ("evaluate", "ckpt.pt", "data", "--overlays", "none")
