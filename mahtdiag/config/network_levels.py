@@ -91,7 +91,10 @@ def _network(
     named = None if text is None else levels_named(text)
     if named is not None:
         return _named(named, asked)
-    count = channels_listed(text, channels)
+    listed = channels_listed(text, channels)
+    if listed is not None:
+        return _by_index(listed, str(text), asked)
+    count = channels
     if asked.run is not None:
         skeleton = asked.skeleton(asked.run)
         usual = skeleton_with(count)
@@ -105,6 +108,19 @@ def _network(
             )
     skeleton = skeleton_of_heatmaps(count)
     return skeleton, skeleton.view
+
+
+def _by_index(listed: int, text: str, asked: Asked) -> tuple[Skeleton, View | None]:
+    """So many channels by their indices: those of the levels that are asked for, or the usual ones."""
+    if asked.run is not None:
+        wanted, view = asked.skeleton(asked.run), None
+    else:
+        usual = skeleton_with(listed)
+        wanted = usual or (asked.view or View.AP).skeleton
+        view = wanted.view
+    if wanted.keypoints != listed:
+        raise UsageError(f"--keypoints {text}: {listed} channels, {wanted} has {wanted.keypoints}")
+    return wanted, view
 
 
 def _named(levels: Levels, asked: Asked) -> tuple[Skeleton, View | None]:

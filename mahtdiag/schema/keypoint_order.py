@@ -64,10 +64,10 @@ def levels_named(text: str) -> Levels | None:
     return Levels.around(name for name in names if name in SPINE)
 
 
-def channels_listed(text: str | None, channels: int) -> int:
-    """How many channels an order by index takes; all of them for another order."""
+def channels_listed(text: str | None, channels: int) -> int | None:
+    """How many channels an order by index takes; None for another order."""
     if text is None or not _is_of_indices(text):
-        return channels
+        return None
     return len(_listed(text, channels))
 
 
@@ -88,14 +88,17 @@ def _by_index(text: str, channels: int, skeleton: Skeleton) -> tuple[int, ...]:
     return tuple(found)
 
 
+_MOST_LISTED: Final = 1000
+
+
 def _listed(text: str, channels: int) -> list[int]:
     found: list[int] = []
     try:
         for part in text.split(","):
             first, colon, end = part.strip().partition(":")
-            found += (
-                range(int(first or 0), min(int(end or channels), channels + 1)) if colon else [int(first)]
-            )
+            # No network has so many; a number may have any size.
+            last = min(int(end or channels), channels + _MOST_LISTED)
+            found += range(int(first or 0), last) if colon else [int(first)]
     except ValueError:
         raise UsageError(f"--keypoints {text}: not a list of channels such as 0,1,3,2 or 48:68") from None
     return found

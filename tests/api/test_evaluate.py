@@ -28,7 +28,8 @@ from tests.cli.builders import Bench, build_bench
 
 assert app
 OF_COMMAND = ("checkpoint", "data", "predictions", "model", "model_args", "trust", "out", "resume",
-              "quiet", "verbose", "output_format", "junit", "markdown", "config", "context")  # fmt: skip
+              "quiet", "verbose", "all_levels", "output_format", "junit", "markdown", "config",
+              "context")  # fmt: skip
 INPUT: dict[str, Any] = {
     "view": "AP",
     "input_size": "64x64",

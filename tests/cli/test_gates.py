@@ -72,6 +72,8 @@ def test_every_number_of_a_run_is_known_with_its_interval(desk: Desk, view: str,
     shares |= {"anatomy.body_scale.width", "anatomy.body_scale.height"}
     # Nor is there more than the lumbar spine.
     shares |= {".".join(path) for path in ANGLE_PATHS}
+    regions = ("regions.", "by_region.", "anatomy.regions.")
+    shares |= {metric.name for metric in known_metrics() if metric.name.startswith(regions)}
     # Nothing was asked about what heatmaps expect.
     shares |= {"expected_error_px", "clean_labels.expected_error_px"}
     shares |= {"calibration.expected_error.ratio", "calibration.expected_error.spearman"}

@@ -106,7 +106,7 @@ def test_names_of_the_channels() -> None:
 def test_channels_by_index() -> None:
     assert judged(68, "48:68").judged is AP
     assert judged(68, "0:8", levels="T1-T2").order == tuple(range(8))
-    with pytest.raises(ModelOutputError, match="--levels T1-T3 has 12 keypoints, the network returns 8"):
+    with pytest.raises(UsageError, match="--keypoints 0:8: 8 channels, AP T1-T3 has 12"):
         judged(68, "0:8", levels="T1-T3")
 
 

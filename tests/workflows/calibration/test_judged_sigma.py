@@ -276,5 +276,6 @@ def test_a_whole_spine_has_widths_and_groups_of_every_vertebra() -> None:
     limit_px, _ = large_errors(table, 4.0)
     np.testing.assert_allclose(limit_px, np.repeat(np.arange(1.0, 2.7, 0.1), 4)[None].repeat(2, axis=0))
     groups = groups_of(table)
-    assert set(groups) == {"vertebra", "corner", "keypoint"}
+    assert set(groups) == {"region", "vertebra", "corner", "keypoint"}
+    assert np.asarray(groups["region"]).tolist() == ["thoracic"] * 48 + ["lumbar"] * 20
     assert np.asarray(groups["keypoint"])[-1] == "L5 LR"
