@@ -285,7 +285,7 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
 def _in_words(problem: "ErrorDetails") -> str:
     """Where in the document something is not as it is written, what, and what to do; no types of Python."""
     place = ".".join(map(str, problem["loc"])) or "document"
-    what = _TYPES.sub("", problem["msg"]).replace("dictionary", "object")
+    what = _TYPES.sub("", problem["msg"]).removeprefix("Value error, ").replace("dictionary", "object")
     return f"{place}: {what}; the file is damaged, restore it or evaluate again"
 
 

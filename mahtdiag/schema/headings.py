@@ -14,7 +14,7 @@ TITLES: Final = (
          "another --decode would change."),
     Term("by vertebra", "Table: calibration of σ in parts of the keypoints; also by corner, keypoint, "
          "axis, sex and age band. A part with few keypoints or images is not ranked.",
-         ("by corner", "by keypoint", "by axis", "by sex", "by age band", "sex", "age band")),
+         ("by region", "by corner", "by keypoint", "by axis", "by sex", "by age band", "sex", "age band")),
     Term("closer", "Table of compare: the images whose mean error is smaller in B than in A, or larger "
          "(further off).",
          ("further off", "B is closer", "B is further off", "C is closer", "C is further off")),

@@ -295,7 +295,7 @@ def parse_levels(text: str) -> Levels | None:
     first, _, last = (part.strip().upper() for part in name.replace("..", "-").partition("-"))
     levels = Levels(first, last or first)
     if not Skeleton.of(View.AP, levels).bodies:
-        raise ValueError(f"{levels} has no vertebra with four corners: take a neighbour along")
+        raise ValueError(f"no vertebra with four corners in {levels}: take a neighbour along")
     return levels
 
 

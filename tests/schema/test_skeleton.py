@@ -130,7 +130,7 @@ def test_levels_as_users_say_them() -> None:
         ("", "no vertebra '': levels are C2 to S1"),
         ("L1,L3", "L1,L3: levels follow each other from above without a gap, such as T10-L2"),
         ("L3,L2", "L3,L2: levels follow each other from above without a gap, such as T10-L2"),
-        ("S1", "S1 has no vertebra with four corners: take a neighbour along"),
+        ("S1", "no vertebra with four corners in S1: take a neighbour along"),
     ],
 )
 def test_levels_that_are_none(text: str, problem: str) -> None:

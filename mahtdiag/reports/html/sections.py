@@ -117,7 +117,7 @@ class ReportContent:
 
 NAME_WIDTH = 40
 WIDER = 60
-GROUPS_SHOWN = ("vertebra", "corner", "sex", "age band")
+GROUPS_SHOWN = ("region", "vertebra", "corner", "sex", "age band")
 
 
 @dataclass(frozen=True, slots=True)

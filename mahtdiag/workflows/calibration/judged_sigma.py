@@ -40,6 +40,10 @@ class CalibrationChoices:
     groups: tuple[str, ...] = get_args(CalibrationGroup)
     large_error_mm: float = 4.0
 
+    def tells_apart(self, kind: str) -> bool:
+        """Whether groups of a kind are wanted; regions are where vertebrae are."""
+        return ("vertebra" if kind == "region" else kind) in self.groups
+
     def as_settings(self) -> dict[str, JsonValue]:
         """As `run.json` keeps them."""
         return {**asdict(self), "groups": list(self.groups)}
@@ -154,7 +158,7 @@ def judge_sigma(run: Run, choices: CalibrationChoices | None = None) -> JudgedSi
         at_min=table.at_min,
         at_max=table.at_max,
         large_error_px=limit_px,
-        groups={kind: of for kind, of in groups_of(table).items() if kind in choices.groups},
+        groups={kind: of for kind, of in groups_of(table).items() if choices.tells_apart(kind)},
         keypoint_names=table.skeleton.keypoint_names,
         head_units=head_units(run),
         seed=choices.seed,

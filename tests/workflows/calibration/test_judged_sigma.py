@@ -16,6 +16,7 @@ from mahtdiag.runs.document import CheckpointMember
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.skeleton import Skeleton, View
 from mahtdiag.workflows.calibration.judged_sigma import (
+    CalibrationChoices,
     JudgedSigma,
     groups_of,
     head_units,
@@ -279,3 +280,11 @@ def test_a_whole_spine_has_widths_and_groups_of_every_vertebra() -> None:
     assert set(groups) == {"region", "vertebra", "corner", "keypoint"}
     assert np.asarray(groups["region"]).tolist() == ["thoracic"] * 48 + ["lumbar"] * 20
     assert np.asarray(groups["keypoint"])[-1] == "L5 LR"
+
+
+def test_regions_are_told_apart_where_vertebrae_are() -> None:
+    assert CalibrationChoices().tells_apart("region")
+    assert not CalibrationChoices(groups=("corner",)).tells_apart("region")
+    assert CalibrationChoices(groups=("corner",)).tells_apart("corner")
+    # Settings are as before, so that runs of earlier versions can be resumed.
+    assert "region" not in CalibrationChoices().groups
