@@ -12,6 +12,7 @@ from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, Skeleton
 
 _MOST_MATCHED = 512
 _LEAST_MOVED = 0.2
+_LEAST_NEARER = 0.9
 _LEAST_OF_ANOTHER = 3.0
 
 
@@ -25,6 +26,8 @@ def order_explanations(places: Places) -> list[Explanation]:
     if (order[1:] == natural[:-1]).all() or (order[:-1] == natural[1:]).all():
         # The one that has no place among the labels is a background, say, and near none of them.
         return shifted
+    if not _nearer(places, order):
+        return []
     words = order_in_words(order, places.skeleton)
     # The errors of those that are exchanged have to shrink as clearly as if all were.
     moved = float((order != np.arange(order.size)).mean())
@@ -33,6 +36,24 @@ def order_explanations(places: Places) -> list[Explanation]:
                     lambda p: (p.pred_px, p.label_px[:, order]), CLEAR_GAIN**moved),
         *shifted,
     ]  # fmt: skip
+
+
+def _nearer(places: Places, order: Ints) -> bool:
+    """Whether nearly all keypoints that an order moves come to lie nearer, as all do if it is true.
+
+    Of many keypoints that are far off some lie by chance nearer to another's label: a matching finds those.
+    """
+    moved = order != np.arange(order.size)
+    pred = places.pred_px[:, moved]
+    before, after = (
+        np.linalg.norm(pred - label, axis=-1)
+        for label in (places.label_px[:, moved], places.label_px[:, order[moved]])
+    )
+    known = np.isfinite(before).any(0) & np.isfinite(after).any(0)
+    if not known.any():
+        return False
+    nearer = np.nanmean(after[:, known], axis=0) < np.nanmean(before[:, known], axis=0)
+    return float(nearer.mean()) >= _LEAST_NEARER
 
 
 FIRST_IS_ANOTHER: Final = "the first channel is no keypoint, the others are one behind"

@@ -5,13 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mahtdiag.diagnosis.setup.explanations import Places
 from mahtdiag.diagnosis.setup.mistakes import explain
 from mahtdiag.diagnosis.setup.orders import (
     FIRST_IS_ANOTHER,
     LAST_IS_ANOTHER,
     image_explanations,
+    matched_order,
+    order_explanations,
     shifted_option,
 )
+from mahtdiag.schema.skeleton import Levels, Skeleton, View
 from tests.diagnosis.setup.simulated import places_of
 
 
@@ -64,3 +68,39 @@ def test_channels_that_begin_at_a_background_are_told(seed: int, by: int, cause:
     assert shifted_option("4:24", cause) == f"--keypoints {option}"
     assert (shifted_option(None, cause), shifted_option("4:24", "another")) == (None, None)
     assert shifted_option("0:20", LAST_IS_ANOTHER) is None
+
+
+def whole_spines(seed: int, error_px: float) -> Places:
+    """Twelve spines of 17 vertebrae, of which a network finds the right levels by chance alone."""
+    rng = np.random.default_rng(seed)
+    y = 40 * np.arange(17)[:, None] + np.array([0, 0, 25, 25])
+    x = np.broadcast_to(np.array([0.0, 50.0, 0.0, 50.0]), y.shape)
+    label = np.stack([x, y], -1).reshape(1, 68, 2) + rng.normal(0, 3, (12, 68, 2))
+    lost = rng.random((12, 17, 1, 1)) < 0.3
+    shift = lost * rng.choice([-40.0, 40.0], (12, 17, 1, 1)) * np.array([0.0, 1.0])
+    pred = label + np.broadcast_to(shift, (12, 17, 4, 2)).reshape(12, 68, 2)
+    pred = pred + rng.normal(0, error_px, pred.shape)
+    skeleton, sizes = Skeleton.of(View.AP, Levels("T1", "L5")), np.tile([300.0, 800.0], (12, 1))
+    return Places(pred, label, sizes, skeleton, None, np.ones(12, np.int64), 1.0)
+
+
+def test_a_keypoint_that_lies_at_another_does_not_make_an_order() -> None:
+    """T3 UL is found where T10 UL lies; T10 UL itself is a little off, and would be far off as T3 UL."""
+    places = whole_spines(0, error_px=0.1)
+    pred = places.label_px + np.array([5.0, 0.0])
+    pred[:, 8] = places.label_px[:, 36]
+    found = replace(places, pred_px=pred)
+    order = matched_order(found)
+    assert order is not None
+    assert (order[8], order[36]) == (36, 8)
+    assert order_explanations(found) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_corners_that_are_exchanged_on_a_whole_spine_are_told(seed: int) -> None:
+    places = whole_spines(seed, error_px=2.0)
+    clockwise = np.arange(68).reshape(17, 4)[:, [0, 1, 3, 2]].ravel()
+    found, *_ = order_explanations(replace(places, label_px=places.label_px[:, clockwise]))
+    _, moved = found.moved(replace(places, label_px=places.label_px[:, clockwise])) or (None, None)
+    assert moved is not None
+    assert (moved == places.label_px).all()
