@@ -292,7 +292,9 @@ def parse_levels(text: str) -> Levels | None:
                 f"{text[:_LONGEST_LIST]}: levels follow each other from above without a gap, such as T10-L2"
             )
         return levels
-    first, _, last = (part.strip().upper() for part in name.replace("..", "-").partition("-"))
+    first, _, last = (
+        part.strip().upper() for part in name.replace("..", "-").replace("\N{EN DASH}", "-").partition("-")
+    )
     levels = Levels(first, last or first)
     if not Skeleton.of(View.AP, levels).bodies:
         raise ValueError(f"no vertebra with four corners in {levels}: take a neighbour along")

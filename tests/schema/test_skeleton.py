@@ -116,7 +116,7 @@ def test_the_shortest_run_around_some_vertebrae(names: set[str]) -> None:
 def test_levels_as_users_say_them() -> None:
     said = {
         "T1-L5": "T1-L5", " t10..s1 ": "T10-S1", "thoracolumbar": "T1-L5", "Cervical": "C2-C7", "T12": "T12",
-        "L3,L4,L5": "L3-L5", "lumbar": None,
+        "L3,L4,L5": "L3-L5", "lumbar": None, "T1\N{EN DASH}L5": "T1-L5",
     }  # fmt: skip
     assert {text: levels and str(levels) for text, levels in ((t, parse_levels(t)) for t in said)} == said
 

@@ -228,7 +228,7 @@ def view_evidence_of(members: Sequence[Member], asked: Asked) -> tuple[ViewEvide
     if not members:
         return said
     keypoints, told = members[0].keypoints, [m.model.spec for m in members if m.model.spec]
-    count = f"the network ({keypoints.judged.keypoints} heatmaps)"
+    count = f"the network ({keypoints.network.keypoints} heatmaps)"
     evidence = [] if keypoints.view is None else [ViewEvidence(keypoints.view, count)]
     evidence += [ViewEvidence(spec.view, "the checkpoint's metadata") for spec in told]
     return tuple(dict.fromkeys((*said, *evidence)))
