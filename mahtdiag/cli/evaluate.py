@@ -15,6 +15,7 @@ from mahtdiag.cli.ci import ci_results
 from mahtdiag.cli.output import kept_for_the_result, progress_shown, tell, write_result
 from mahtdiag.engine.ranks import Ranks, of_this_process
 from mahtdiag.errors import MahtdiagError, UsageError
+from mahtdiag.opening import read_bytes
 from mahtdiag.runs.files import RUN_FILES, remove_files
 
 if TYPE_CHECKING:
@@ -197,6 +198,6 @@ def _print(
             record(),
             quiet=detail is options.Detail.CLOSING,
         ),
-        lambda: json.loads((evaluation.run.path / "run.json").read_bytes()),
+        lambda: json.loads(read_bytes(evaluation.run.path / "run.json")),
     )
     write_result(result, output_format, str(evaluation.run.path))

@@ -19,9 +19,11 @@ from mahtdiag.config.settings import KEYS, SettingKey, Settings, Value
 from mahtdiag.config.values import WRONG_LIMITS
 from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
+from mahtdiag.opening import read_bytes
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_said
 
 FILE_NAME = "mahtdiag.toml"
+_LARGEST_BYTES = 2**24
 PROJECT_FILE = "pyproject.toml"
 # Columns at which the comments of a new file begin.
 MEAN_ERRORS = ("radial_error_mm.mean", "radial_error_px.mean")
@@ -83,7 +85,7 @@ def based_in(folder: Path, settings: Settings) -> Settings:
 def _section(path: Path) -> Mapping[str, Any]:
     try:
         # Some editors begin a file with a byte order mark.
-        content = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        content = tomllib.loads(read_bytes(path, _LARGEST_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file, read_bytes
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import NO_LABELS
 from mahtdiag.schema.records import Failure, Sample
@@ -231,7 +232,7 @@ def is_image(path: str, extension: str) -> bool:
     if extension and not extension[1:].isdecimal():
         return False
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return file.read(DICOM_MARK_AT + len(DICOM_MARK))[DICOM_MARK_AT:] == DICOM_MARK
     except OSError:
         return False
@@ -270,7 +271,7 @@ def brief(text: str) -> str:
 def read_file(path: str | Path, name: str) -> bytes:
     """The bytes of a file that messages call `name`. Raises DataError where it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
 

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from mahtdiag.data.files import shown
 from mahtdiag.data.folders import content_of
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file, read_bytes
 
 LARGEST_FILE_BYTES: Final = 2**30
 _LOOKED_AT_BYTES: Final = 64 * 1024
@@ -50,7 +51,7 @@ def files_with(path: Path, endings: Sequence[str], depth: int = 2) -> Iterator[P
 def keys_seen(path: Path) -> frozenset[str]:
     """Keys in the first and last 64 KB of a JSON file, of any depth; none where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(_LOOKED_AT_BYTES)
             size = os.fstat(file.fileno()).st_size
             file.seek(max(len(head), size - _LOOKED_AT_BYTES))
@@ -83,7 +84,7 @@ def read_json(path: Path, name: str) -> object:
         size = path.stat().st_size
         if size > LARGEST_FILE_BYTES:
             raise DataError(f"{name}: {size} bytes: an annotation file has at most {LARGEST_FILE_BYTES}")
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
     if not content.strip():

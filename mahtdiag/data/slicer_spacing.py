@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 
 # Slicer (by ITK) gives images of these kinds 1 mm per pixel and the origin 0.
 _MM_IS_PX: Final = frozenset((".png", ".bmp"))
@@ -34,7 +35,7 @@ def slicer_mm_per_px(image: Path, *, there: bool = False) -> NDArray[np.float64]
 def _jpeg_spacing(image: Path, there: bool) -> NDArray[np.float64]:
     """By the JFIF header, 1 where it says none."""
     try:
-        with image.open("rb") as opened:
+        with open_file(image) as opened:
             head = opened.read(18)
     except (OSError, ValueError) as error:
         if there:

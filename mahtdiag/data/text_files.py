@@ -4,12 +4,13 @@ import codecs
 from pathlib import Path
 
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 
 
 def read_bounded(path: Path, name: str, most_bytes: int) -> bytes:
     """The bytes of a file that messages call `name`. Raises DataError: unreadable, or larger than allowed."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(most_bytes + 1)
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error

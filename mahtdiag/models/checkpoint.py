@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mahtdiag.errors import CheckpointError
+from mahtdiag.opening import is_archive, open_file
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact
 from mahtdiag.schema.model_spec import ModelSpec
 
@@ -71,7 +72,7 @@ class Checkpoint:
     @staticmethod
     def _sha256_of(path: Path) -> str:
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 first = file.read(len(LFS_POINTER))
                 file.seek(0)
                 digest = hashlib.file_digest(file, "sha256")
@@ -92,9 +93,9 @@ class Checkpoint:
     def members(self) -> tuple[str, ...]:
         """Names of the files in a ZIP archive, without torch's own folder; empty for another file."""
         try:
-            if not zipfile.is_zipfile(self.path):
+            if not is_archive(self.path):
                 return ()
-            with zipfile.ZipFile(self.path) as archive:
+            with open_file(self.path) as file, zipfile.ZipFile(file) as archive:
                 return tuple(name.split("/", 1)[-1] for name in archive.namelist())
         except Exception:  # zipfile raises UnicodeDecodeError and others for a damaged directory
             raise CheckpointError(f"{self.path}: damaged or truncated; copy or save it again") from None
@@ -102,7 +103,7 @@ class Checkpoint:
     @property
     def is_torch(self) -> bool:
         """Whether it begins like a file of `torch.save`, a ZIP archive or a pickle."""
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             first = file.read(1)
         return first == b"\x80" or "data.pkl" in self.members
 
@@ -130,7 +131,7 @@ class Checkpoint:
             with warnings.catch_warnings():
                 # torch warns about pickles that it refuses in the next moment.
                 warnings.simplefilter("ignore", UserWarning)
-                with self.path.open("rb") as file:  # of a path, torch looks at the name too
+                with open_file(self.path) as file:  # of a path, torch looks at the name too
                     return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
             return self._as_data(damaged)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mahtdiag.errors import CheckpointError
 from mahtdiag.models.plain_content import MOST_GROWTH
 from mahtdiag.models.weights import clipped
+from mahtdiag.opening import open_file
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact, WeightSetFact
 
 LARGEST_MODEL: Final = 64 << 20
@@ -101,7 +102,7 @@ def _form(path: Path) -> InputFact | None:
 def _json(path: Path, member: str) -> Mapping[str, Any]:
     """A member as JSON. Raises ValueError, KeyError or TypeError where it is none."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             name = next(n for n in archive.namelist() if n.split("/", 1)[-1] == member)
             # What is read takes many times the room of its text.
             if archive.getinfo(name).file_size > min(LARGEST_MODEL, MOST_GROWTH * path.stat().st_size):

@@ -37,6 +37,7 @@ from mahtdiag.models.plain_content import (
     dtype_of,
     is_count,
 )
+from mahtdiag.opening import is_archive, open_file
 
 MAGIC: Final = 0x1950A86A20F9469CFC6C
 LEGACY_PICKLES: Final = 5
@@ -92,11 +93,11 @@ def takes_torch_long(path: Path) -> bool:
     Its three searches take the square of the length of a word; the file is to be read as data instead.
     """
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
+        if is_archive(path):
+            with open_file(path) as file, zipfile.ZipFile(file) as archive:
                 names = [name for name in archive.namelist() if name.split("/", 1)[-1] == "data.pkl"]
                 return any(_has_endless_word_in(archive, name) for name in names)
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        with open_file(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
             return has_endless_word(cast("IO[bytes]", content), LEGACY_PICKLES)
     except DAMAGES:
         return False
@@ -109,11 +110,11 @@ def _has_endless_word_in(archive: zipfile.ZipFile, name: str) -> bool:
 
 def _read(path: Path) -> Foreign:
     size = path.stat().st_size
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    if is_archive(path):
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return _from_archive(archive, size)
     # A map reads no further than the file goes, whatever length the file claims.
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+    with open_file(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         return _from_legacy(cast("IO[bytes]", content), size)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from mahtdiag.errors import CheckpointError, UsageError
+from mahtdiag.opening import open_file
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact, WeightSetFact
 
 SUFFIX: Final = ".onnx"
@@ -55,7 +56,7 @@ class Graph:
 
 def is_onnx(path: Path) -> bool:
     """Whether a file is called so, or begins like one: a version, then a producer's name or a graph."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         first = file.read(4)
     if first[:2] == b"PK" or first[:1] == b"\x80":
         return False
@@ -71,7 +72,7 @@ def read_graph(path: Path) -> Graph:
     try:
         if path.stat().st_size > LARGEST:
             raise CheckpointError(f"{path}: larger than ONNX allows; save its weights as external data")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return _graph_of(memoryview(mmap(file.fileno(), 0, access=ACCESS_READ)))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from safetensors import SafetensorError, safe_open
 
 from mahtdiag.errors import CheckpointError
+from mahtdiag.opening import open_file, read_bytes, require_regular
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +29,7 @@ _OTHERS: Final = (b"PK\x03\x04", b"\x80")
 def is_tensor_file(path: Path) -> bool:
     """Whether a file is one by how it begins, or is called one and begins like no other."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             first = file.read(9)
     except OSError:
         return False
@@ -69,9 +70,7 @@ def shards_of(path: Path) -> tuple[Path, ...]:
 def _weight_map(path: Path) -> Mapping[str, str]:
     """The file of each tensor, as the index says."""
     try:
-        if path.stat().st_size > LARGEST_INDEX:
-            raise CheckpointError(f"{path}: too large for an index of shards")
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path, LARGEST_INDEX))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
@@ -121,6 +120,7 @@ class _Opened:
 
     def __enter__(self) -> Any:
         try:
+            require_regular(self.path)
             self.file = safe_open(str(self.path), framework=self.framework)
             return self.file.__enter__()
         except Exception as error:

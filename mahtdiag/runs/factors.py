@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 
 from mahtdiag import __version__
 from mahtdiag.errors import UsageError
+from mahtdiag.opening import read_bytes
 from mahtdiag.runs.document import CheckpointSource, DataSource
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.results import Count, Section, Sha256
@@ -121,7 +122,7 @@ def read_recalibration(path: Path) -> Recalibration:
         UsageError: it cannot be read, is no recalibration file, or is damaged (every problem).
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error}); name a --fit file") from error
     except ValueError as error:
@@ -167,7 +168,7 @@ def _may_be_replaced(path: Path) -> bool:
         # Reading a pipe would wait for ever.
         return False
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path))
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("kind") == KIND

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from mahtdiag.errors import RunFolderError, UsageError
+from mahtdiag.opening import open_file
 
 TEMPORARY_PREFIX: Final = ".tmp-"
 # What a run consists of, see `mahtdiag.runs.reading`, which is slow to import.
@@ -238,7 +239,7 @@ def remove_temporary_files(folder: Path) -> None:
 
 def file_sha256(path: Path) -> str:
     """Digest of a file. Raises OSError where it cannot be read."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from mahtdiag.diagnosis.run_table import COLUMNS
 from mahtdiag.errors import RunFolderError
+from mahtdiag.opening import open_file, require_regular
 
 LATER_COLUMNS: Final = frozenset(name for column in COLUMNS if column.later for name in column.names)
 """Columns that run folders of earlier versions lack; there they are read as null."""
@@ -18,7 +19,7 @@ LATER_COLUMNS: Final = frozenset(name for column in COLUMNS if column.later for 
 def row_count(path: Path) -> int | None:
     """Number of rows of a table; None where there is no readable table."""
     try:
-        with path.open("rb") as content:
+        with open_file(path) as content:
             return int(pq.read_metadata(content).num_rows)
     except (OSError, pa.ArrowException):
         return None
@@ -79,7 +80,8 @@ def _source(path: Path) -> pa.NativeFile | BinaryIO:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        return path.open("rb")
+        return open_file(path)
+    require_regular(path)
     return pa.OSFile(str(path), "rb")
 
 

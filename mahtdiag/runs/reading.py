@@ -14,6 +14,7 @@ import pyarrow as pa
 from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.run_table import COLUMNS, IMAGES_AT_ONCE, RunTable
 from mahtdiag.errors import RunFolderError
+from mahtdiag.opening import read_bytes
 from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
 from mahtdiag.runs.files import file_sha256, replace_by_link, replacing
 from mahtdiag.runs.parquet_files import iter_tables, row_count
@@ -206,7 +207,7 @@ def read_document(folder: Path) -> RunDocument:
             )
         if not folder.is_dir():
             raise RunFolderError(f"{folder}: a file, not a run folder; name the folder that holds {DOCUMENT}")
-        text = (folder / DOCUMENT).read_bytes()
+        text = read_bytes(folder / DOCUMENT)
     except FileNotFoundError as error:
         raise RunFolderError(f"{folder}: not a run folder, it has no {DOCUMENT}; check the name") from error
     except OSError as error:
@@ -262,7 +263,7 @@ def inner_folders(folder: Path) -> list[Path]:
 def _started(folder: Path) -> datetime | None:
     """When a run was started, as far as its document says so."""
     try:
-        content = json.loads((folder / DOCUMENT).read_bytes())
+        content = json.loads(read_bytes(folder / DOCUMENT))
         time = datetime.fromisoformat(content["started"])
         return time if time.tzinfo else time.replace(tzinfo=UTC)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -272,6 +273,8 @@ def _started(folder: Path) -> datetime | None:
 RUNS: Final = "runs"
 LATEST: Final = "latest"
 _LONGEST_STEM: Final = 60
+# Of a file that names the newest run, where the system has no links.
+_LONGEST_POINTER: Final = 65_536
 
 
 def default_run_path(checkpoint_stem: str, now: datetime, cwd: Path | None = None) -> Path:
@@ -343,7 +346,7 @@ def latest_run(cwd: Path) -> Path:
     pointer = cwd / RUNS / LATEST
     try:
         is_link = pointer.is_symlink()
-        content = os.readlink(pointer) if is_link else pointer.read_text(encoding="utf-8").strip()
+        content = os.readlink(pointer) if is_link else read_bytes(pointer, _LONGEST_POINTER).decode().strip()
     except FileNotFoundError as error:
         raise RunFolderError(
             f"{pointer}: no finished run yet; run `mahtdiag evaluate CHECKPOINT DATA` or name a run folder"

@@ -17,6 +17,7 @@ from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.two_peaks import has_two_peaks
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file, read_bytes
 from mahtdiag.reports.tables.errors import leading_unit
 from mahtdiag.runs.files import reporting_write_errors, write_file
 from mahtdiag.runs.folder import RunFolder
@@ -100,7 +101,7 @@ def _drawn_by(command: str, path: Path) -> bool:
     if path.is_symlink() or not path.is_file():
         return False
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return is_signed(file, command)
     except OSError:
         return False
@@ -132,7 +133,7 @@ def image_of(
 
     for path in places:
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
             if sha256 is None or hashlib.sha256(content).hexdigest() == sha256:
                 return decode_image(content, name, upright=upright)
         except (OSError, ValueError, DataError):
@@ -254,7 +255,7 @@ def write_overlays(
         try:
             sample = samples[record.image]
             image = decode_image(
-                Path(sample.path).read_bytes(), record.image, sample.dicom_window, upright=sample.upright
+                read_bytes(sample.path), record.image, sample.dicom_window, upright=sample.upright
             )
         except (OSError, DataError) as error:
             return record.image, error

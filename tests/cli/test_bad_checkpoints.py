@@ -48,7 +48,7 @@ def test_no_checkpoint(desk: Desk) -> None:
 
 def test_a_folder(desk: Desk) -> None:
     desk.run("evaluate", "data", "data").refused(
-        "data: cannot be read (Is a directory); give a checkpoint file"
+        "data: cannot be read (a folder, not a file); give a checkpoint file"
     )
 
 

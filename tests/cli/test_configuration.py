@@ -108,7 +108,7 @@ def test_a_broken_file(desk: Desk, content: bytes, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("none.toml", "No such file or directory"), ("data", "Is a directory")]
+    ("name", "reason"), [("none.toml", "No such file or directory"), ("data", "a folder, not a file")]
 )
 def test_a_file_that_cannot_be_read(desk: Desk, name: str, reason: str) -> None:
     desk.run("evaluate", "ap.pt", "data", "--config", name).refused(f"{name}: cannot be read ({reason})")

@@ -65,7 +65,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (problem,) = problems_of(lambda: read_settings(tmp_path / "none.toml", tmp_path))
     assert problem == f"{tmp_path / 'none.toml'}: cannot be read (No such file or directory)"
     (problem,) = problems_of(lambda: read_settings(tmp_path, tmp_path))
-    assert problem == f"{tmp_path}: cannot be read (Is a directory)"
+    assert problem == f"{tmp_path}: cannot be read (a folder, not a file)"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_what_stands_in_the_place_of_a_file_is_not_passed_over(tmp_path: Path) -
         place = tmp_path / name
         place.mkdir()
         assert problems_of(lambda: read_settings(None, tmp_path)) == (
-            f"{place}: cannot be read (Is a directory)",
+            f"{place}: cannot be read (a folder, not a file)",
         )  # fmt: skip
         place.rmdir()
         place.symlink_to(tmp_path / "gone")

@@ -17,6 +17,7 @@ from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.data.readers.buu_lspine import BuuLspine
 from mahtdiag.errors import DataError
+from mahtdiag.opening import read_bytes
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Patient
 from mahtdiag.schema.skeleton import View
@@ -275,11 +276,10 @@ def test_unreadable_files_and_folders(tmp_path: Path, monkeypatch: pytest.Monkey
     def refuse(path: Path) -> bytes:
         if path.name == "a.csv":
             raise PermissionError(13, "Permission denied")
-        with open(path, "rb") as file:
-            return file.read()
+        return read_bytes(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "read_bytes", refuse)
+        patched.setattr("mahtdiag.data.files.read_bytes", refuse)
         dataset = open_dataset(tmp_path, None)
     assert names(dataset) == ["b.png"]
     assert reasons(dataset) == {

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -44,7 +45,7 @@ def read_elements(pydicom: ModuleType, file: BinaryIO, name: str, *, pixels: boo
 
 def read_header(pydicom: ModuleType, path: Path, name: str) -> "Dataset":
     """The elements of a file before its pixels. Raises as `read_elements`."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return read_elements(pydicom, file, name, pixels=False)
 
 

@@ -24,6 +24,7 @@ from mahtdiag.data.predictions.run_tables import RunTables
 from mahtdiag.data.predictions.tables import CsvPredictions
 from mahtdiag.data.predictions.ultralytics import Ultralytics
 from mahtdiag.errors import DataError
+from mahtdiag.opening import require_regular
 from mahtdiag.schema.read_options import ReadOptions
 
 __all__ = ["PREDICTION_READERS", "Prediction", "PredictionReader", "PredictionSet", "read_predictions"]
@@ -63,7 +64,7 @@ def _reader_of(file: Path, name: str | None) -> PredictionReader:
             raise DataError(f"{name}: not a format of predictions: one of {known}")
         return named
     try:
-        empty = not file.is_dir() and not file.stat().st_size
+        empty = not file.is_dir() and not require_regular(file)
     except OSError as error:
         raise DataError(f"{shown(file)}: cannot be read: {error.strerror or error}") from error
     if empty:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from mahtdiag.data.files import counted, shown
 from mahtdiag.data.json_files import files_with, keys_seen, read_json
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 
 _LOOKED_AT_BYTES: Final = 64 * 1024
 _MOST_LOOKED_AT: Final = 64
@@ -22,7 +23,7 @@ _ESCAPED_KEY: Final = re.compile(rb'\\"([A-Za-z_][A-Za-z0-9_]*)\\"\s*:')
 def head(path: Path) -> bytes:
     """The first 64 KB of a file, none of what is not one or cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(_LOOKED_AT_BYTES)
     except OSError:
         return b""

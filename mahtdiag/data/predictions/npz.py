@@ -18,6 +18,7 @@ from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.content import head
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 
 _ARRAYS: Final = ("images", "keypoints", "sigma", "scores", "names")
 _NEEDED: Final = _ARRAYS[:2]
@@ -42,7 +43,7 @@ class Npz:
         if not head(path).startswith(_ZIP):
             return False
         try:
-            with zipfile.ZipFile(path) as archive:
+            with open_file(path) as file, zipfile.ZipFile(file) as archive:
                 return "keypoints.npy" in archive.namelist()
         except _BROKEN:
             # Begins as one: that it is damaged is said by `read`.
@@ -81,7 +82,7 @@ def _arrays(path: Path, name: str) -> dict[str, NDArray[np.generic]]:
     """The arrays that mean something. Raises DataError where one cannot be read or holds objects."""
     arrays = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             for key in _ARRAYS:
                 if f"{key}.npy" in archive.namelist():
                     arrays[key] = _array(archive, f"{key}.npy", f"{name}: {key}")

@@ -20,6 +20,7 @@ from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.labelled import ImageLabels, OntoSkeleton
 from mahtdiag.data.predictions.references import CocoIds, KeypointNames, coco_ids, keypoint_names
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, Skeleton
 
@@ -283,7 +284,7 @@ def _sha256(files: Sequence[Path]) -> str:
     hashes = []
     for file in files:
         try:
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 hashes.append(hashlib.file_digest(opened, "sha256").hexdigest())
         except OSError as error:
             raise DataError(f"{shown(file.name)}: cannot be read: {error.strerror or error}") from error

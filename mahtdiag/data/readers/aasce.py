@@ -20,6 +20,7 @@ from mahtdiag.data.matlab import read_matrix
 from mahtdiag.data.shares import require_shares, shares_to_px
 from mahtdiag.data.text_files import decoded, read_bounded
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.skeleton import CORNERS
 
@@ -149,7 +150,7 @@ def _tables(path: Path) -> list[Path]:
 
 def _first_line(table: Path) -> list[str]:
     try:
-        with table.open("rb") as file:
+        with open_file(table) as file:
             return file.readline(16 * 1024).decode("utf-8-sig", "replace").split(",")
     except OSError:
         return []

@@ -16,6 +16,7 @@ from mahtdiag.data.json_files import LARGEST_FILE_BYTES, files_with
 from mahtdiag.data.labelled import LabelledSet
 from mahtdiag.data.marks import Drawn, Mark, MarkedImage, labels_of
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.keypoint_names import place_of
 from mahtdiag.schema.read_options import ReadOptions
@@ -66,7 +67,7 @@ class Cvat:
 def _files(path: Path) -> Iterator[Path]:
     for file in islice(files_with(path, (".xml",)), _MOST_LOOKED_AT):
         try:
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 head = opened.read(_LOOKED_AT_BYTES).replace(b"\0", b"")
         except OSError:
             continue
@@ -120,7 +121,7 @@ class _Content:
                 raise DataError(
                     f"{self.name}: {size} bytes: an annotation file has at most {LARGEST_FILE_BYTES}"
                 )
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 while chunk := opened.read(_CHUNK_BYTES):
                     parser.Parse(chunk, False)
                 parser.Parse(b"", True)

@@ -14,6 +14,7 @@ from mahtdiag.data.files import counted, shown
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file, read_bytes
 from mahtdiag.schema.read_options import ReadOptions
 
 _LOOKED_AT_BYTES: Final = 64 * 1024
@@ -64,7 +65,7 @@ class DeepLabCut:
 def tables_of(path: Path, most: int | None = None) -> Iterator[Path]:
     for file in islice(files_with(path, (".csv",)), most):
         try:
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 head = opened.read(_LOOKED_AT_BYTES).replace(b"\0", b"")
         except OSError:
             continue
@@ -78,7 +79,7 @@ def text_of(file: Path, name: str) -> str:
     try:
         if (size := file.stat().st_size) > _LARGEST_FILE_BYTES:
             raise DataError(f"{name}: {size} bytes: a table of labels has at most {_LARGEST_FILE_BYTES}")
-        content = file.read_bytes()
+        content = read_bytes(file)
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"

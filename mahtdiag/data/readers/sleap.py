@@ -19,6 +19,7 @@ from mahtdiag.data.files import IMAGE_EXTENSIONS, counted, shown
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import ReadOptions
 
@@ -63,7 +64,7 @@ def _files(path: Path) -> list[Path]:
     found = []
     for file in islice(files_with(path, (".slp",)), _MOST_LOOKED_AT):
         try:
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 if opened.read(len(_SIGNATURE)) == _SIGNATURE:
                     found.append(file)
         except OSError:

@@ -17,6 +17,7 @@ from mahtdiag.data.labelled import LabelledSet
 from mahtdiag.data.marks import Drawn, Mark, MarkedImage, labels_of
 from mahtdiag.data.slicer_spacing import slicer_mm_per_px
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.read_options import ReadOptions
 
@@ -73,7 +74,7 @@ def _is_one(file: Path) -> bool:
     if file.name.lower().endswith(".json"):
         return keys_seen(file) >= _KEYS
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             head = opened.read(_LOOKED_AT_BYTES)
     except OSError:
         return False
@@ -178,7 +179,7 @@ def _of_json(file: Path, name: str) -> list[tuple[str, tuple[float, float]]]:
 def _of_table(file: Path, name: str) -> list[tuple[str, tuple[float, float]]]:
     """Labels and places of a `.fcsv`. Raises DataError."""
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             content = opened.read(_LARGEST_TABLE_BYTES + 1)
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error

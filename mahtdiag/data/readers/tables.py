@@ -16,6 +16,7 @@ from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, counted, shown
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 from mahtdiag.schema.keypoint_names import LONGEST_NAME, place_of
 from mahtdiag.schema.read_options import ReadOptions
 
@@ -154,7 +155,7 @@ class Table:
             raise DataError(f"{self.name}: {self.header.problem}")
         line = 0
         try:
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 if opened.seek(0, io.SEEK_END) > _LARGEST_BYTES:
                     raise DataError(f"{self.name}: larger than {_LARGEST_BYTES} bytes: split it")
                 opened.seek(0)
@@ -278,7 +279,7 @@ def cells_of(file: Path) -> list[str]:
 def _first_rows(file: Path) -> Iterator[tuple[str, int, list[str]]]:
     """A separator, how many lines come before the second row, and the cells of the first row by it."""
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             head = opened.read(_HEAD_BYTES)
     except OSError:
         return

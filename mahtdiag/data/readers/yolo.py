@@ -18,6 +18,7 @@ from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.data.shares import require_shares, shares_to_px
 from mahtdiag.data.text_files import decoded, read_bounded
 from mahtdiag.errors import DataError
+from mahtdiag.opening import open_file
 from mahtdiag.schema.read_options import ReadOptions
 
 Floats = NDArray[np.float64]
@@ -238,7 +239,7 @@ def _descriptions(path: Path) -> list[Path]:
         if number == _MOST_LOOKED_AT:
             break
         try:
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 head = opened.read(_LARGEST_YAML_BYTES)
         except OSError:
             continue

@@ -28,6 +28,7 @@ from mahtdiag.engine.devices import resolve_device
 from mahtdiag.engine.inference import Runner
 from mahtdiag.errors import DataError, UsageError
 from mahtdiag.losses.combined import MAHTNetLoss
+from mahtdiag.opening import read_bytes
 from mahtdiag.runs.document import (
     DataSource,
     Environment,
@@ -35,7 +36,7 @@ from mahtdiag.runs.document import (
     RunDocument,
 )
 from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration
-from mahtdiag.runs.files import digest
+from mahtdiag.runs.files import digest, file_sha256
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
 from mahtdiag.schema.preprocessing import Exif
@@ -370,7 +371,7 @@ def read_correction(file: Path, run: RunDocument, samples: Sequence[Sample]) -> 
     _require_unseen(found, samples, file)
     names = run.skeleton.keypoint_names
     return {
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(read_bytes(file)).hexdigest(),
         "common": found.sigma_scale.common,
         "by_keypoint": {name: found.sigma_scale.by_keypoint[name] for name in names},
         **({"worsens": list(found.worsens)} if found.worsens else {}),
@@ -393,6 +394,6 @@ def _require_unseen(found: Recalibration, samples: Sequence[Sample], file: Path)
 def _sha256(path: str) -> str | None:
     """None where the file cannot be read; the evaluation will say so."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return file_sha256(Path(path))
     except OSError:
         return None

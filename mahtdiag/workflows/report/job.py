@@ -13,6 +13,7 @@ from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import DataError, ExitStatus, RunFolderError, UsageError
+from mahtdiag.opening import read_bytes
 from mahtdiag.reports.figures.pictures import cut_out_jpeg
 from mahtdiag.reports.html.gallery import (
     Gallery,
@@ -242,7 +243,7 @@ def _picture_of(
     if name.is_absolute() or ".." in name.parts:
         return GONE
     try:
-        content = files.path(image).read_bytes()
+        content = read_bytes(files.path(image))
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             return CHANGED
         reduced = decode_reduced(content, image, height, upright=upright)

@@ -197,7 +197,7 @@ def test_a_broken_image_is_reported_with_the_hash_of_its_bytes(tmp_path: Path) -
 def test_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
-    for name, reason in (("folder", "Is a directory"), ("link", "No such file or directory")):
+    for name, reason in (("folder", "a folder, not a file"), ("link", "No such file or directory")):
         with pytest.raises(ImageError) as caught:
             load_image(tmp_path / f"{name}.png", "a.png", SPEC)
         assert caught.value.problems == (f"a.png: cannot be read: {reason}",)

@@ -164,7 +164,7 @@ def test_an_embedded_image_is_not_read_to_recognise_the_file(
     data = base64.b64encode(bytes(30_000_000)).decode()
     write(tmp_path, "a", corner_points(), imageData=data)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", lambda _: pytest.fail("read whole"))
+        patch.setattr("mahtdiag.data.json_files.read_bytes", lambda *_: pytest.fail("read whole"))
         assert LabelMe().recognises(tmp_path) == "a.json"
     np.testing.assert_array_equal(keypoints(opened(tmp_path, "labelme"), "a.png"), POINTS)
 

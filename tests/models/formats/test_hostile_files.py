@@ -184,7 +184,7 @@ def test_empty_missing_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(b"")
     assert refused(tmp_path / "a.pt") == f"{tmp_path / 'a.pt'}: the checkpoint is empty"
     assert refused(tmp_path / "b.pt") == f"{tmp_path / 'b.pt'}: no such checkpoint"
-    assert refused(tmp_path).startswith(f"{tmp_path}: cannot be read (Is a directory)")
+    assert refused(tmp_path).startswith(f"{tmp_path}: cannot be read (a folder, not a file)")
     (tmp_path / "file").write_bytes(b"1")
     assert "cannot be read" in refused(tmp_path / "file" / "a.pt")
 
