@@ -5,7 +5,7 @@ from typing import Final
 
 from mahtdiag.errors import MahtdiagError
 
-LONGEST_LINE: Final = 2000
+LONGEST_LINE: Final = 1000
 
 
 class OddAnswerError(Exception):

@@ -138,7 +138,7 @@ class CheckpointTarget:
         answers = []
         for name in self.files:
             path, factory = folder / name, rng.choice((None, FACTORY))
-            for action in (_told, _loaded):
+            for action in (told, _loaded):
                 try:
                     action(path, factory)
                     answers.append("read")
@@ -147,11 +147,13 @@ class CheckpointTarget:
         return answers[-1]
 
 
-def _told(path: Path, factory: str | None) -> None:
+def told(path: Path, factory: str | None) -> None:
+    """All that a format says of a file."""
     checkpoint = Checkpoint(path, factory)
     checkpoint.require_readable()
     kind = format_of(checkpoint)
     facts, _files = kind.facts(checkpoint), kind.files(checkpoint)
+    kind.inspect(checkpoint)
     kind.declared(checkpoint)
     for line in (*facts.notes, *facts.metadata.values(), *(part.key for part in facts.sets)):
         require_line(line or "-")

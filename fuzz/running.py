@@ -121,6 +121,24 @@ def run_input(target: Target, inputs: InputFolder, seed: int, number: int) -> tu
     return answer, None, growth
 
 
+@dataclass
+class Spent:
+    """What was taken: processor time, and the most memory beyond what there was before."""
+
+    seconds: float = 0.0
+    mb: float = 0.0
+
+
+@contextlib.contextmanager
+def measured() -> Iterator[Spent]:
+    """What the block takes, once it is left."""
+    spent, before, began = Spent(), _peak_mb(begin=True), time.process_time()
+    try:
+        yield spent
+    finally:
+        spent.seconds, spent.mb = time.process_time() - began, _peak_mb() - before
+
+
 def _peak_mb(*, begin: bool = False) -> float:
     """The most memory of this process, since its last `begin` where the system can tell."""
     try:

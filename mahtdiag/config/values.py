@@ -15,10 +15,9 @@ from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME
 from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.keypoint_names import place_of
-from mahtdiag.schema.model_spec import MOST_PASSES, McDropout
+from mahtdiag.schema.model_spec import LARGEST_INPUT, MOST_PASSES, McDropout
 from mahtdiag.schema.skeleton import View
 
-LARGEST_INPUT = 8192
 LARGEST_VALUE = 65535
 CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
 

@@ -3,7 +3,6 @@
 import hashlib
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mahtdiag.errors import CheckpointError
-from mahtdiag.opening import is_archive, open_file
+from mahtdiag.opening import open_file
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact
 from mahtdiag.schema.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from mahtdiag.models.onnx_files import Graph
 
 
 # The format, in `run.json`, of a network that lies in no file.
@@ -92,13 +93,22 @@ class Checkpoint:
     @cached_property
     def members(self) -> tuple[str, ...]:
         """Names of the files in a ZIP archive, without torch's own folder; empty for another file."""
+        from mahtdiag.models.archives import names_in
+        from mahtdiag.models.pickled import LimitError
+
         try:
-            if not is_archive(self.path):
-                return ()
-            with open_file(self.path) as file, zipfile.ZipFile(file) as archive:
-                return tuple(name.split("/", 1)[-1] for name in archive.namelist())
+            return tuple(name.split("/", 1)[-1] for name in names_in(self.path))
+        except LimitError as error:
+            raise CheckpointError(f"{self.path}: refused: {error}") from None
         except Exception:  # zipfile raises UnicodeDecodeError and others for a damaged directory
             raise CheckpointError(f"{self.path}: damaged or truncated; copy or save it again") from None
+
+    @cached_property
+    def graph(self) -> "Graph":
+        """What an ONNX file declares."""
+        from mahtdiag.models.onnx_files import read_graph
+
+        return read_graph(self.path)
 
     @property
     def is_torch(self) -> bool:
@@ -116,17 +126,30 @@ class Checkpoint:
     @cached_property
     def content(self) -> Any:
         """Tensors and plain data, read with `weights_only=True`, or as data of which nothing is run."""
-        import torch
-
-        from mahtdiag.models.foreign import takes_torch_long
+        from mahtdiag.models.foreign import surveyed
+        from mahtdiag.models.pickled import LimitError, PickleError
 
         if self.is_exported:
             raise CheckpointError(
                 f"{self.path}: a torch.export archive; save a state dict or TorchScript instead"
             )
         damaged = f"{self.path}: not a PyTorch checkpoint, or damaged or truncated"
-        if takes_torch_long(self.path):
-            return self._as_data(damaged)
+        try:
+            survey = surveyed(self.path)
+            found = self._as_torch_reads() if survey.is_for_torch else None
+            if found is None:
+                read = survey.content()
+                self.told.classes, found = read.classes, read.content
+        except LimitError as error:
+            raise CheckpointError(f"{self.path}: refused: {error}") from None
+        except PickleError:
+            raise CheckpointError(damaged) from None
+        return found
+
+    def _as_torch_reads(self) -> Any:
+        """Tensors and plain data; None where torch leaves it to a reader of more."""
+        import torch
+
         try:
             with warnings.catch_warnings():
                 # torch warns about pickles that it refuses in the next moment.
@@ -134,21 +157,10 @@ class Checkpoint:
                 with open_file(self.path) as file:  # of a path, torch looks at the name too
                     return torch.load(file, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError:
-            return self._as_data(damaged)
+            return None
         except Exception as error:  # torch.load raises whatever a damaged file provokes
-            raise CheckpointError(f"{damaged} ({type(error).__name__})") from None
-
-    def _as_data(self, damaged: str) -> Any:
-        """The content of a file that holds more than tensors and plain data, none of which is run."""
-        from mahtdiag.models.foreign import read_foreign
-        from mahtdiag.models.pickled import PickleError
-
-        try:
-            found = read_foreign(self.path)
-        except PickleError:
-            raise CheckpointError(damaged) from None
-        self.told.classes = found.classes
-        return found.content
+            damaged = "not a PyTorch checkpoint, or damaged or truncated"
+            raise CheckpointError(f"{self.path}: {damaged} ({type(error).__name__})") from None
 
 
 class CheckpointFormat(Protocol):

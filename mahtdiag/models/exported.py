@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from mahtdiag.errors import CheckpointError
-from mahtdiag.models.plain_content import MOST_GROWTH
+from mahtdiag.models.archives import opened
 from mahtdiag.models.weights import clipped
-from mahtdiag.opening import open_file
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact, WeightSetFact
 
-LARGEST_MODEL: Final = 64 << 20
+LARGEST_MODEL: Final = 24 << 20
+MOST_SIZES: Final = 64
+LARGEST_DIMENSION: Final = 1 << 48
+LARGEST_COUNT: Final = 1 << 62
 # What reading a damaged description provokes.
 DAMAGES: Final = (
     *(KeyError, TypeError, ValueError, AttributeError),
@@ -66,6 +68,8 @@ def facts_of_archive(path: Path) -> CheckpointFacts:
         types = {TYPES.get(entry["tensor_meta"]["dtype"], "other"): 0 for entry in config.values()}
         filters = [shape for shape in sizes.values() if len(shape) == 4 and all(shape)]
         numbers = sum(prod(n or 0 for n in shape) for shape in sizes.values())
+        if numbers > LARGEST_COUNT:
+            raise ValueError(f"{numbers} weights")
         part = WeightSetFact("state_dict", len(sizes), numbers, tuple(types))
         return CheckpointFacts(
             sets=(part,) if sizes else (),
@@ -102,12 +106,10 @@ def _form(path: Path) -> InputFact | None:
 def _json(path: Path, member: str) -> Mapping[str, Any]:
     """A member as JSON. Raises ValueError, KeyError or TypeError where it is none."""
     try:
-        with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            name = next(n for n in archive.namelist() if n.split("/", 1)[-1] == member)
+        with opened(path) as archive:
+            name = next(n for n in archive.entries if n.split("/", 1)[-1] == member)
             # What is read takes many times the room of its text.
-            if archive.getinfo(name).file_size > min(LARGEST_MODEL, MOST_GROWTH * path.stat().st_size):
-                raise ValueError(name)
-            content: Mapping[str, Any] = json.loads(archive.read(name))
+            content: Mapping[str, Any] = json.loads(archive.read(name, LARGEST_MODEL))
             return content
     except (StopIteration, zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as error:
         raise ValueError(str(error)) from None
@@ -137,4 +139,6 @@ def _inputs(model: Mapping[str, Any]) -> tuple[tuple[str, tuple[int | None, ...]
 
 def _sizes(meta: Mapping[str, Any]) -> tuple[int | None, ...]:
     found = [size.get("as_int") for size in meta["sizes"]]
-    return tuple(size if isinstance(size, int) and size >= 0 else None for size in found)
+    if len(found) > MOST_SIZES:
+        raise ValueError(f"{len(found)} dimensions")
+    return tuple(n if isinstance(n, int) and 0 <= n <= LARGEST_DIMENSION else None for n in found)

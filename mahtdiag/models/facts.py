@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from mahtdiag.models.weights import ITSELF, WeightSet, all_weights, clipped, com
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, WeightSetFact
 
 MOST_METADATA: Final = 40
+MOST_LOOKED_AT: Final = 100_000
+MOST_SETS: Final = 60
 MOST_FRONTS: Final = 6
 DEEPEST: Final = 4
 _ITEMS_SHOWN: Final = 6
@@ -30,20 +33,31 @@ def facts_of(content: Any, path: Path, classes: Sequence[str] = ()) -> Checkpoin
     Raises CheckpointError where no weights are in it.
     """
     found = weight_sets(content, path)
-    sets = [part for whole in found for part in _parted(whole)]
+    every = [part for whole in found for part in _parted(whole)]
+    sets = every[:MOST_SETS]
     largest = max(found, key=lambda part: part.numbers)
     shapes = [tensor.shape for tensor in largest.tensors.values() if tensor.ndim == _CONVOLUTION]
-    metadata = dict(_metadata(content, ()))
-    shown = dict(list(metadata.items())[:MOST_METADATA])
-    left = len(metadata) - len(shown)
+    shown, notes = _metadata_shown(content)
+    if len(every) > MOST_SETS:
+        notes = (*notes, f"{len(every) - MOST_SETS:,} more sets of weights")
     return CheckpointFacts(
         sets=tuple(_set_facts(sets)),
         classes=tuple(classes),
         metadata=shown,
         first_channels=int(shapes[0][1]) if shapes else None,
         last_channels=int(shapes[-1][0]) if shapes else None,
-        notes=(f"{left} more entries of metadata",) if left else (),
+        notes=notes,
     )
+
+
+def _metadata_shown(content: Any) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The first entries of metadata, and how many more there are; entries may hold each other endlessly."""
+    steps = iter(range(MOST_LOOKED_AT))
+    metadata = dict(_metadata(content, (), steps))
+    left = len(metadata) - MOST_METADATA
+    least = "" if next(steps, None) is not None else "at least "
+    notes = (f"{least}{left:,} more entries of metadata",) if left > 0 else ()
+    return dict(islice(metadata.items(), MOST_METADATA)), notes
 
 
 def _parted(part: WeightSet) -> Sequence[WeightSet]:
@@ -81,8 +95,8 @@ def _set_facts(sets: Sequence[WeightSet]) -> Iterator[WeightSetFact]:
             parameters=part.numbers,
             types=tuple(dict.fromkeys(str(t.dtype).removeprefix("torch.") for t in part.tensors.values())),
             fronts=tuple(_fronts(part)),
-            same_as=None if same is None else sets[same].key,
-            differs_from=None if other is None else sets[other].key,
+            same_as=None if same is None else clipped(sets[same].key),
+            differs_from=None if other is None else clipped(sets[other].key),
         )
 
 
@@ -114,19 +128,25 @@ def _equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
         return False
 
 
-def _metadata(content: Any, way: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """What stands beside the tensors, by the way to it, shortened; optimisers' states are only counted."""
+def _metadata(content: Any, way: tuple[str, ...], steps: Iterator[int]) -> Iterator[tuple[str, str]]:
+    """What stands beside the tensors, by the way to it, shortened; optimisers' states are only counted.
+
+    No more is looked at than there are steps.
+    """
     if not isinstance(content, Mapping) or len(way) > DEEPEST:
         return
     for key, value in content.items():
-        place = (*way, clipped(str(key)))
+        if next(steps, None) is None:
+            return
         if isinstance(value, Tensor):
-            if value.numel() == 1 and not way and "." not in str(key):
-                yield ".".join(place), clipped(str(value.item()))
-        elif isinstance(value, Mapping) and "param_groups" in value and "state" in value:
+            if value.numel() == 1 and not way and "." not in str(key) and not value.is_meta:
+                yield clipped(str(key)), clipped(str(value.item()))
+            continue
+        place = (*way, clipped(str(key)))
+        if isinstance(value, Mapping) and "param_groups" in value and "state" in value:
             yield ".".join(place), f"an optimiser's state of {len(_sized(value['state']))} entries"
         elif isinstance(value, Mapping):
-            yield from _metadata(value, place)
+            yield from _metadata(value, place, steps)
         else:
             yield ".".join(place), _shown(value)
 
@@ -157,7 +177,7 @@ def facts_or_none(content: Any, path: Path, classes: Sequence[str] = ()) -> Chec
     try:
         return facts_of(content, path, classes)
     except CheckpointError as error:
-        metadata = dict(list(_metadata(content, ()))[:MOST_METADATA])
+        metadata, _ = _metadata_shown(content)
         reasons = tuple(problem.removeprefix(f"{path}: ") for problem in error.problems)
         return CheckpointFacts(classes=tuple(classes), metadata=metadata, notes=reasons)
 
@@ -178,4 +198,4 @@ def facts_of_script(content: Any, path: Path, classes: Sequence[str]) -> Checkpo
     kept = dict.fromkeys(name for name in own if not name.startswith("torch.nn."))
     plain = content.items() if isinstance(content, Mapping) else ()
     numbers = {str(k): v for k, v in plain if isinstance(v, int | float | str) and k != "training"}
-    return replace(facts_or_none(dict(weights), path, tuple(kept)), metadata=dict(_metadata(numbers, ())))
+    return replace(facts_or_none(dict(weights), path, tuple(kept)), metadata=_metadata_shown(numbers)[0])

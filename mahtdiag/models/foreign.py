@@ -10,25 +10,26 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+from mahtdiag.models.archives import begins_like_one, opened
 from mahtdiag.models.pickled import (
+    FILE_IN_FILE,
     Make,
     Named,
     PickleError,
     PickleReader,
     Thing,
-    has_endless_word,
     key_of,
 )
 from mahtdiag.models.plain_content import (
     DEEPEST,
-    MOST_GROWTH,
-    ROOM,
     STORAGES,
     PlainContent,
     ReadBytes,
@@ -36,13 +37,15 @@ from mahtdiag.models.plain_content import (
     TensorRecord,
     dtype_of,
     is_count,
+    room_of_tensors,
 )
 from mahtdiag.opening import is_archive, open_file
 
 MAGIC: Final = 0x1950A86A20F9469CFC6C
-LEGACY_PICKLES: Final = 5
-"""So many pickles stand in a file in the format before torch 1.6, before its numbers."""
 LARGEST_PICKLE: Final = 512 << 20
+LONGEST_ORDER: Final = 16
+_MOST_OF_STORAGE: Final = 300
+"""Operations of the pickles before the numbers of a storage that is a file in a file."""
 
 
 _MAPPINGS: Final = (
@@ -81,79 +84,114 @@ class Foreign:
 
 def read_foreign(path: Path) -> Foreign:
     """Read a file of `torch.save`, new or legacy, or a bare pickle. Raises PickleError where it is none."""
+    return surveyed(path).content()
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A file whose pickle was read as data, before any tensor is made of the bytes beside it.
+
+    `is_for_torch`: torch reads the same of it, in bounded memory and time. `places`: where the storages of a
+    legacy file lie, None for an archive; `unpacked_bytes`: how much there is of it.
+    """
+
+    path: Path
+    raw: object
+    met: Mapping[str, Named]
+    is_for_torch: bool
+    unpacked_bytes: int
+    front: str = ""
+    places: Mapping[str, tuple[int, int]] | None = None
+
+    def content(self) -> Foreign:
+        """All of it as plain data. Raises PickleError."""
+        with _one_error():
+            return self._in_archive() if self.places is None else self._in_legacy_file(self.places)
+
+    def _in_archive(self) -> Foreign:
+        with opened(self.path) as archive:
+
+            def read(key: str, expected: int) -> bytearray:
+                name = f"{self.front}data/{key}"
+                entry = archive.entries.get(name)
+                if entry is None or entry.file_size < expected:
+                    raise PickleError(f"storage {key} is not there or too short")
+                return archive.read(name, entry.file_size)
+
+            return self._plain(read)
+
+    def _in_legacy_file(self, places: Mapping[str, tuple[int, int]]) -> Foreign:
+        with self.open_file(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+
+            def read(key: str, expected: int) -> bytearray:
+                start, length = places.get(key, (0, -1))
+                if length < expected:
+                    raise PickleError(f"storage {key} is not there or too short")
+                with memoryview(content) as view:
+                    return bytearray(view[start : start + length])
+
+            return self._plain(read)
+
+    def _plain(self, read: ReadBytes) -> Foreign:
+        left = [name for name, named in self.met.items() if name not in MAKES and not _is_known(named)]
+        return Foreign(PlainContent(read, self.unpacked_bytes).of(self.raw), tuple(left))
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """Whatever a damaged file provokes is a PickleError."""
     try:
-        return _read(path)
+        yield
+    except PickleError:
+        raise
     except DAMAGES as error:
         raise PickleError(str(error) or type(error).__name__) from None
 
 
-def takes_torch_long(path: Path) -> bool:
-    """Whether torch may search a text of the file for minutes, when it words why it refuses the file.
-
-    Its three searches take the square of the length of a word; the file is to be read as data instead.
-    """
-    try:
+def surveyed(path: Path) -> Surveyed:
+    """Read the pickle of a file as data. Raises PickleError where there is none, or it is damaged."""
+    with _one_error():
         if is_archive(path):
-            with open_file(path) as file, zipfile.ZipFile(file) as archive:
-                names = [name for name in archive.namelist() if name.split("/", 1)[-1] == "data.pkl"]
-                return any(_has_endless_word_in(archive, name) for name in names)
+            return _of_archive(path)
+        # A map reads no further than the file goes, whatever length the file claims.
         with open_file(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            return has_endless_word(cast("IO[bytes]", content), LEGACY_PICKLES)
-    except DAMAGES:
-        return False
+            return _of_legacy(path, cast("IO[bytes]", content))
 
 
-def _has_endless_word_in(archive: zipfile.ZipFile, name: str) -> bool:
-    with archive.open(name) as member:
-        return has_endless_word(io.BytesIO(member.read(LARGEST_PICKLE)), 1)
+def _of_archive(path: Path) -> Surveyed:
+    with opened(path) as archive:
+        mains = [name for name in archive.entries if name.split("/", 1)[-1] == "data.pkl"]
+        if not mains:
+            raise PickleError("no data.pkl")
+        front = mains[0].removesuffix("data.pkl")
+        order = f"{front}byteorder"
+        if order in archive.entries and archive.read(order, LONGEST_ORDER) != sys.byteorder.encode():
+            raise PickleError("numbers of another byte order")
+        main = archive.read(mains[0], LARGEST_PICKLE)
+        sizes = {name: entry.file_size for name, entry in archive.entries.items()}
+    reader = PickleReader(io.BytesIO(main), MAKES, _storage, size=len(main))
+    raw = reader.read()
+    whole = all(
+        sizes.get(f"{front}data/{item.key}", -1) >= item.count * item.dtype.itemsize
+        for item in _storages_of(raw)
+        if item.content is None
+    )
+    # torch takes the folder of the first member for that of all.
+    alone = len(mains) == 1 and next(iter(sizes)).startswith(front) and begins_like_one(path)
+    is_for_torch = reader.is_for_torch and whole and alone and archive.is_as_torch_writes
+    is_for_torch &= _bytes_shown(raw) <= room_of_tensors(archive.unpacked_bytes)
+    return Surveyed(path, raw, reader.met, is_for_torch, archive.unpacked_bytes, front)
 
 
-def _read(path: Path) -> Foreign:
+def _of_legacy(path: Path, file: IO[bytes]) -> Surveyed:
     size = path.stat().st_size
-    if is_archive(path):
-        with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            return _from_archive(archive, size)
-    # A map reads no further than the file goes, whatever length the file claims.
-    with open_file(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        return _from_legacy(cast("IO[bytes]", content), size)
-
-
-def _from_archive(archive: zipfile.ZipFile, size: int) -> Foreign:
-    entries = {entry.filename: entry for entry in archive.infolist()}
-    if sum(entry.file_size for entry in entries.values()) > MOST_GROWTH * size + ROOM:
-        raise PickleError("an archive that grows beyond measure when it is unpacked")
-    main = next((name for name in entries if name.split("/", 1)[-1] == "data.pkl"), None)
-    if main is None or entries[main].file_size > LARGEST_PICKLE:
-        raise PickleError("no data.pkl of a possible size")
-    front = main.removesuffix("data.pkl")
-    if front + "byteorder" in entries and archive.read(front + "byteorder") != sys.byteorder.encode():
-        raise PickleError("numbers of another byte order")
-
-    def read(key: str, expected: int) -> bytes:
-        entry = entries.get(f"{front}data/{key}")
-        if entry is None or entry.file_size < expected:
-            raise PickleError(f"storage {key} is not there or too short")
-        return archive.read(entry)
-
-    reader = PickleReader(io.BytesIO(archive.read(main)), MAKES, _storage)
-    return _plain(reader.read(), reader, read, size)
-
-
-def _from_legacy(file: IO[bytes], size: int) -> Foreign:
-    reader = PickleReader(file, MAKES, _storage)
-    content = reader.read()
-    if content != MAGIC:
-        return _plain(content, reader, _no_bytes, size)
-    content, places = _legacy_parts(reader, file, size)
-
-    def read(key: str, expected: int) -> bytes:
-        start, length = places.get(key, (0, -1))
-        if length < expected:
-            raise PickleError(f"storage {key} is not there or too short")
-        file.seek(start)
-        return file.read(length)
-
-    return _plain(content, reader, read, size)
+    reader = PickleReader(file, MAKES, _storage, size=size)
+    raw = reader.read()
+    if not (isinstance(raw, int) and raw == MAGIC):
+        return Surveyed(path, raw, reader.met, False, size, places={})
+    raw, places = _legacy_parts(reader, file, size)
+    is_for_torch = reader.is_for_torch and _bytes_shown(raw) <= room_of_tensors(size)
+    return Surveyed(path, raw, reader.met, is_for_torch, size, places=places)
 
 
 def _legacy_parts(
@@ -176,10 +214,6 @@ def _legacy_parts(
         places[key] = (start, length)
         file.seek(start + length)
     return content, places
-
-
-def _no_bytes(key: str, _expected: int) -> bytes:
-    raise PickleError(f"storage {key} is not in the file")
 
 
 def _storage(pid: object) -> object:
@@ -252,14 +286,15 @@ def _inline_storage(args: tuple[object, ...]) -> object:
     if not isinstance(content, bytes):
         return Thing("storage", args)
     file = io.BytesIO(content)
-    reader = PickleReader(file, {}, _storage)
-    if reader.read() != MAGIC:
+    reader = PickleReader(file, {}, _storage, most=_MOST_OF_STORAGE)
+    magic = reader.read()
+    if not (isinstance(magic, int) and magic == MAGIC):
         raise PickleError("a storage of an unknown form")
     storage, places = _legacy_parts(reader, file, len(content))
     if not isinstance(storage, Storage):
         raise PickleError("a storage of an unknown form")
     start, length = places.get(storage.key, (0, 0))
-    return replace(storage, key=f"{storage.key} {id(content)}", content=content[start : start + length])
+    return replace(storage, content=content[start : start + length])
 
 
 MAKES: Final[Mapping[str, Make]] = {
@@ -268,8 +303,9 @@ MAKES: Final[Mapping[str, Make]] = {
     "torch._utils._rebuild_tensor_v3": _tensor,
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _first,
     "torch._tensor._rebuild_from_type_v2": _of_a_type,
-    "torch.storage._load_from_bytes": _inline_storage,
+    FILE_IN_FILE: _inline_storage,
     "torch.Size": _first,
     "copyreg._reconstructor": _reconstructed,
     "copy_reg._reconstructor": _reconstructed,
@@ -279,22 +315,42 @@ MAKES: Final[Mapping[str, Make]] = {
 }
 
 
-def _storages_of(content: object) -> list[Storage]:
-    """Every storage that a tensor of the content lies in."""
-    found: dict[int, Storage] = {}
+def _met_in(content: object) -> Iterator[object]:
+    """Everything that a content holds, each thing once."""
     seen: set[int] = set()
     waiting = [content]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, TensorRecord):
-            found[id(value.storage)] = value.storage
-        if isinstance(value, Storage):
-            found[id(value)] = value
         if id(value) in seen:
             continue
         seen.add(id(value))
+        yield value
         waiting += _parts(value)
+
+
+def _storages_of(content: object) -> list[Storage]:
+    """Every storage that a tensor of the content lies in."""
+    found = {}
+    for value in _met_in(content):
+        storage = value.storage if isinstance(value, TensorRecord) else value
+        if isinstance(storage, Storage):
+            found[id(storage)] = storage
     return list(found.values())
+
+
+def _bytes_shown(content: object) -> int:
+    """How many bytes the tensors of a content show, together."""
+    return sum(_shown_by(value) for value in _met_in(content))
+
+
+def _shown_by(value: object) -> int:
+    if isinstance(value, TensorRecord):
+        return prod(value.size) * value.dtype.itemsize
+    if isinstance(value, Thing) and value.name.endswith("._rebuild_qtensor"):
+        size = value.args[2] if len(value.args) > 2 else None
+        fits = isinstance(size, tuple) and len(size) <= DEEPEST and all(map(is_count, size))
+        return prod(cast("tuple[int, ...]", size)) if fits else 1 << 62
+    return 0
 
 
 def _parts(value: object) -> Sequence[object]:
@@ -305,11 +361,6 @@ def _parts(value: object) -> Sequence[object]:
     if isinstance(value, Thing):
         return [*value.args, value.state, *value.items, *value.pairs.values()]
     return ()
-
-
-def _plain(content: object, reader: PickleReader, read: ReadBytes, size: int) -> Foreign:
-    left = [name for name, named in reader.met.items() if name not in MAKES and not _is_known(named)]
-    return Foreign(PlainContent(read, size).of(content), tuple(left))
 
 
 def _is_known(named: Named) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -30,7 +31,15 @@ from mahtdiag.models.tensor_files import SUFFIX
 from mahtdiag.models.weights import check_weights, clipped, put_weights, select, tensors_of
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.frames import CoordinateConvention, Size
-from mahtdiag.schema.model_spec import LARGEST_SIGMA, Decoding, ModelInput, ModelSpec, UncertaintySpec
+from mahtdiag.schema.model_spec import (
+    LARGEST_INPUT,
+    LARGEST_SIGMA,
+    MOST_PIXELS_SAID,
+    Decoding,
+    ModelInput,
+    ModelSpec,
+    UncertaintySpec,
+)
 from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.preprocessing import ChannelOrder, Flip, Interpolation, Resize
 from mahtdiag.schema.skeleton import LUMBAR_SET, View, known_levels, skeleton_said
@@ -39,6 +48,8 @@ _USUAL_LEVELS: Final = ("levels", LUMBAR_SET)
 LATER: Final = ("interpolation", "channel_order", "flip")
 MOST_SAID: Final = 24
 LONGEST_REASON: Final = 300
+MOST_FIELDS: Final = 100
+LONGEST_TEXT: Final = 400
 
 
 class _Block(BaseModel):
@@ -46,8 +57,8 @@ class _Block(BaseModel):
 
 
 class _Input(_Block):
-    height: PositiveInt
-    width: PositiveInt
+    height: Annotated[PositiveInt, Field(le=LARGEST_INPUT)]
+    width: Annotated[PositiveInt, Field(le=LARGEST_INPUT)]
     channels: Literal[1, 3]
     resize: str
     normalize: str
@@ -61,6 +72,13 @@ class _Input(_Block):
         """Without what earlier versions did not know, where it is what they did."""
         later = {name: field.default for name, field in type(self).model_fields.items() if name in LATER}
         return {name: value for name, value in write(self).items() if value != later.get(name)}
+
+    @model_validator(mode="after")
+    def _not_huge(self) -> Self:
+        if self.height * self.width > MOST_PIXELS_SAID:
+            size = f"{self.height} x {self.width}"
+            raise ValueError(f"{size} pixels, at most {MOST_PIXELS_SAID:,} are taken")
+        return self
 
     @field_validator("resize")
     @classmethod
@@ -183,6 +201,7 @@ def save_checkpoint(path: Path, network: MahtNet, spec: ModelSpec) -> None:
 
 def read_metadata(block: Any, where: str) -> CheckpointMetadata:
     """Validate a metadata block; CheckpointError names the fields that are wrong, `MOST_SAID` of them."""
+    _require_short(block, where)
     try:
         return CheckpointMetadata.model_validate(block)
     except ValidationError as error:
@@ -194,6 +213,20 @@ def read_metadata(block: Any, where: str) -> CheckpointMetadata:
         ]
         lines += [f"{where}: {len(wrong) - MOST_SAID} more wrong fields"] if len(wrong) > MOST_SAID else []
         raise CheckpointError(*lines) from None
+
+
+def _require_short(block: Any, where: str) -> None:
+    """Raise CheckpointError for a block of more or longer fields than one has."""
+    parts = [block, *islice(block.values(), MOST_FIELDS)] if isinstance(block, Mapping) else []
+    for part in parts:
+        values = [*islice(part, MOST_FIELDS + 1)] if isinstance(part, Mapping) else []
+        values += islice(part.values(), MOST_FIELDS) if isinstance(part, Mapping) else [part]
+        longest = max((len(value) for value in values if isinstance(value, str | bytes)), default=0)
+        if len(values) > 2 * MOST_FIELDS or longest > LONGEST_TEXT:
+            raise CheckpointError(
+                f"{where}: metadata {METADATA_KEY}: more than {MOST_FIELDS} fields or a text of more than "
+                f"{LONGEST_TEXT} letters; save the checkpoint again"
+            )
 
 
 def network_of(block: Any, state: object, checkpoint: Checkpoint) -> nn.Module:
@@ -217,4 +250,5 @@ def build_network(metadata: CheckpointMetadata, where: str, *, outline: bool = F
         with torch.device("meta" if outline else "cpu"):
             return MahtNet(MahtNetConfig.from_dict(dict(metadata.config)))
     except (TypeError, ValueError, RuntimeError) as error:  # the last where memory does not suffice
-        raise CheckpointError(f"{where}: metadata field config: {error}") from None
+        said = clipped(str(error), LONGEST_REASON)
+        raise CheckpointError(f"{where}: metadata field config: {said}") from None

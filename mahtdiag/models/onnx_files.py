@@ -6,6 +6,7 @@ which are read from its own folder alone. Layout of the messages: onnx.proto, ht
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from math import prod
 from mmap import ACCESS_READ, mmap
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,12 @@ from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact, WeightSe
 
 SUFFIX: Final = ".onnx"
 LARGEST: Final = 2 << 30
-MOST_FIELDS: Final = 2_000_000
+MOST_FIELDS: Final = 500_000
+MOST_SIZES: Final = 64
+MOST_FILES: Final = 1000
+MOST_SHOWN: Final = 20
+MOST_METADATA: Final = 40
+LARGEST_COUNT: Final = 1 << 62
 DEEPEST: Final = 8
 LONGEST: Final = 80
 TYPES: Final = {
@@ -143,7 +149,7 @@ def _tensor(tensor: memoryview, seen: _Seen, *, is_weight: bool) -> None:
     sizes, kind, name, is_outside, place = list[int](), 0, "", False, ""
     for number, value in _fields(tensor, seen):
         if number == 1:
-            sizes += [value] if isinstance(value, int) else _numbers(value)
+            sizes += ([value] if isinstance(value, int) else _numbers(value))[: MOST_SIZES + 1 - len(sizes)]
         elif number == 2 and isinstance(value, int):
             kind = value
         elif number == 8 and isinstance(value, memoryview):
@@ -155,6 +161,8 @@ def _tensor(tensor: memoryview, seen: _Seen, *, is_weight: bool) -> None:
             place = text if key == "location" else place
     if is_outside:
         seen.files.append(place)
+    if len(sizes) > MOST_SIZES or prod(sizes) > LARGEST_COUNT:
+        raise _DamagedError
     if is_weight:
         seen.weights[name] = (TYPES.get(kind, f"type {kind}"), prod(sizes))
         seen.shapes.append(tuple(sizes))
@@ -171,7 +179,7 @@ def _declared(value: memoryview, seen: _Seen) -> tuple[str, tuple[str, tuple[int
                 if n == 1 and isinstance(inner, int):
                     kind = TYPES.get(inner, f"type {inner}")
                 if n == 2 and isinstance(inner, memoryview):
-                    sizes = [_size(dim, seen) for m, dim in _fields(inner, seen) if m == 1]
+                    sizes = [_size(dim, seen) for m, dim in _fields(inner, seen) if m == 1][:MOST_SIZES]
     return name, (kind, tuple(sizes))
 
 
@@ -223,8 +231,8 @@ def _varint(content: memoryview, at: int) -> tuple[int, int]:
 
 
 def _numbers(content: memoryview) -> list[int]:
-    found, at = [], 0
-    while at < len(content):
+    found, at = list[int](), 0
+    while at < len(content) and len(found) <= MOST_SIZES:
         value, at = _varint(content, at)
         found.append(value)
     return found
@@ -238,6 +246,10 @@ def _text(value: memoryview) -> str:
 
 def files_of(path: Path, graph: Graph) -> tuple[Path, ...]:
     """The files that hold weights. Raises CheckpointError where one lies elsewhere, or is not there."""
+    if len(graph.files) > MOST_FILES:
+        raise CheckpointError(
+            f"{path}: its weights are to lie in {len(graph.files):,} files; at most {MOST_FILES:,} are read"
+        )
     for name in graph.files:
         place = PurePosixPath(name.replace("\\", "/"))
         if not name or place.is_absolute() or ".." in place.parts or ":" in name:
@@ -259,7 +271,7 @@ def input_of(path: Path, graph: Graph) -> tuple[str, InputFact]:
         )
     ((name, (kind, sizes)),) = graph.inputs.items()
     if kind not in FLOATS or len(sizes) not in (0, 4):
-        form = [size or "any" for size in sizes]
+        form = [size or "any" for size in sizes[:8]]
         raise CheckpointError(
             f"{path}: its input {name} is {kind} {form}, expected float [B, C, H, W]; "
             "export a network that takes such images"
@@ -270,21 +282,23 @@ def input_of(path: Path, graph: Graph) -> tuple[str, InputFact]:
 def facts_of_graph(path: Path, graph: Graph) -> CheckpointFacts:
     """Weights, interface and metadata."""
     forms = {
-        name: f"[{', '.join(str(size or 'any') for size in sizes)}] {kind}"
-        for name, (kind, sizes) in graph.outputs.items()
+        name: f"[{', '.join(str(size or 'any') for size in sizes[:8])}] {kind}"
+        for name, (kind, sizes) in islice(graph.outputs.items(), MOST_SHOWN)
     }
     kinds = tuple(dict.fromkeys(kind for kind, _ in graph.weights.values()))
     numbers = sum(count for _, count in graph.weights.values())
     filters = [shape for shape in graph.shapes if len(shape) == 4]
+    left = len(graph.files) - MOST_SHOWN
+    more = (f"and in {left} more files",) if left > 0 else ()
     part = WeightSetFact(".", len(graph.weights), numbers, kinds)
     return CheckpointFacts(
         sets=(part,) if graph.weights else (),
-        metadata=graph.metadata,
+        metadata=dict(islice(graph.metadata.items(), MOST_METADATA)),
         first_channels=filters[0][1] if filters else None,
         last_channels=filters[-1][0] if filters else None,
         declared=input_of(path, graph)[1],
         outputs=forms,
-        notes=tuple(f"weights in {name}" for name in graph.files),
+        notes=(*(f"weights in {name}" for name in graph.files[:MOST_SHOWN]), *more),
     )
 
 

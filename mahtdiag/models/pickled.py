@@ -7,18 +7,52 @@ and what it was given. Nothing of the file decides how much memory or time is us
 
 import pickletools
 import warnings
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
-MOST_OPERATIONS: Final = 5_000_000
-MOST_IN_KEY: Final = 64
+MOST_OPERATIONS: Final = 3_000_000
+MOST_FOR_TORCH: Final = 1_000_000
+MOST_CALLS_FOR_TORCH: Final = 100_000
+MOST_WORK: Final = 64 << 20
+"""Bytes and eighths of entries that calls may be given, beside four times the length of the pickle."""
 LONGEST_WORD: Final = 2000
-SCALARS: Final = (str, bytes, int, float, bool, type(None))
+LONGEST_NAME: Final = 1000
+MOST_BITS: Final = 8192
+LARGEST_KEY: Final = 2**61 - 2
+"""Larger numbers can be chosen so that all have one hash, which makes a dictionary slow."""
+_PER_CALL: Final = 8
+_ENTRY: Final = 8
+_FILE_IN_FILE: Final = 8000
+_METADATA: Final = {"_metadata"}
+TORCH_KNOWS: Final = frozenset(
+    (
+        "collections.OrderedDict",
+        "torch._utils._rebuild_tensor",
+        "torch._utils._rebuild_tensor_v2",
+        "torch._utils._rebuild_tensor_v3",
+        "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_sparse_tensor",
+        "torch._utils._rebuild_qtensor",
+        "torch._utils._rebuild_meta_tensor_no_storage",
+        "torch.serialization._get_layout",
+        "torch.Size",
+        "torch.device",
+        "_codecs.encode",
+    )
+)
+"""Calls that `torch.load(weights_only=True)` makes, of which none takes more room than it was given."""
+
+
+FILE_IN_FILE: Final = "torch.storage._load_from_bytes"
 
 
 class PickleError(ValueError):
-    """A pickle that is damaged, or makes no sense."""
+    """A file that is damaged, or makes no sense."""
+
+
+class LimitError(PickleError):
+    """A file that asks for more memory or time than a checkpoint of its size needs; the text says of what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,40 +85,31 @@ class Thing:
 Make = Callable[[tuple[object, ...]], object]
 
 
-def has_endless_word(file: IO[bytes], pickles: int) -> bool:
-    """Whether one of the next pickles has a word longer than `LONGEST_WORD`, or breaks off in a name."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            for _ in range(pickles):
-                for _operation, argument, _place in pickletools.genops(file):
-                    if isinstance(argument, str | bytes) and _longest_word(argument) > LONGEST_WORD:
-                        return True
-    except ValueError as error:
-        return "newline" in str(error)
-    except Exception:  # whatever else is wrong, the reader of the file tells at once
-        return False
-    return False
-
-
-def _longest_word(text: str | bytes) -> int:
-    return max(map(len, text.split()), default=0) if len(text) > LONGEST_WORD else 0
-
-
 class PickleReader:
     """Reads one pickle after another from a file.
 
     `makes`: what stands for a call of these functions, by their names; it gets the arguments and returns
-    plain data. `persistent`: what stands for the reference to something outside of the pickle. `met`: the
-    names that were asked for, in order.
+    plain data. `persistent`: what stands for the reference to something outside of the pickle. `size`: how
+    long the pickle is. `met`: the names that were asked for, in order. `is_for_torch`: whether torch reads
+    the same of it, in bounded memory and time.
     """
 
     def __init__(
-        self, file: IO[bytes], makes: Mapping[str, Make], persistent: Callable[[object], object]
+        self,
+        file: IO[bytes],
+        makes: Mapping[str, Make],
+        persistent: Callable[[object], object],
+        *,
+        size: int = 0,
+        most: int = MOST_OPERATIONS,
     ) -> None:
         self.file = file
         self.makes = makes
         self.persistent = persistent
+        self.left = most
+        self.work = MOST_WORK + 4 * size
+        self.calls = 0
+        self.is_for_torch = True
         self.met: dict[str, Named] = {}
         self.stack: list[object] = []
         self.marks: list[int] = []
@@ -95,7 +120,9 @@ class PickleReader:
         self.stack, self.marks, self.memo = [], [], {}
         try:
             return self._run()
-        except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except LimitError:
+            raise
+        except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             # What a damaged pickle provokes in its interpreter, which touches nothing but its own stack.
             raise PickleError(str(error)) from None
 
@@ -105,15 +132,38 @@ class PickleReader:
             warnings.simplefilter("ignore", DeprecationWarning)
             for count, (operation, argument, _) in enumerate(pickletools.genops(self.file)):
                 if operation.name == "STOP":
+                    self.left -= count
+                    self.is_for_torch &= count <= MOST_FOR_TORCH and self.calls <= MOST_CALLS_FOR_TORCH
                     return self.stack.pop()
-                if count > MOST_OPERATIONS:
-                    raise PickleError("too many operations")
+                if count > self.left:
+                    raise LimitError("a pickle of too many operations")
                 _OPERATIONS[operation.name](self, argument)
         raise PickleError("no end")
 
     def push(self, value: object) -> None:
-        """Put something plain on the stack."""
+        """Put something on the stack."""
         self.stack.append(value)
+
+    def scalar(self, value: object) -> None:
+        """Put a text, bytes or a number on the stack."""
+        if isinstance(value, str | bytes | bytearray):
+            # What torch refuses, it words by searches that take the square of the length of a word.
+            if len(value) > LONGEST_WORD and max(map(len, value.split()), default=0) > LONGEST_WORD:
+                self.is_for_torch = False
+        elif isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise LimitError(f"a number of {value.bit_length():,} bits")
+        self.stack.append(value)
+
+    def spend(self, given: Iterable[object]) -> None:
+        """Count what a call is given, which may be the same again and again. Raises LimitError."""
+        self.work -= _PER_CALL
+        for value in given:
+            if isinstance(value, str | bytes | bytearray):
+                self.work -= len(value)
+            elif isinstance(value, list | tuple | dict):
+                self.work -= _ENTRY * len(value)
+        if self.work < 0:
+            raise LimitError("a pickle that gives the same content to too many calls")
 
     def nothing(self, _: object) -> None:
         """Operations that only structure the file."""
@@ -174,6 +224,8 @@ class PickleReader:
 
     def named(self, module: str, name: str) -> Named:
         """The name, which is remembered as met."""
+        if len(module) + len(name) > LONGEST_NAME:
+            raise LimitError(f"the name of a class of {len(module) + len(name):,} letters")
         found = Named(module, name)
         self.met[str(found)] = found
         return found
@@ -181,7 +233,13 @@ class PickleReader:
     def call(self, maker: object, args: object) -> None:
         """What would be called is made of its arguments as data, or stays a thing."""
         given = args if isinstance(args, tuple) else (args,)
-        make = self.makes.get(str(maker)) if isinstance(maker, Named) else None
+        self.calls += 1
+        self.spend(given)
+        name = str(maker) if isinstance(maker, Named) else ""
+        if name == FILE_IN_FILE:
+            self.work -= _FILE_IN_FILE
+        self.is_for_torch &= name in TORCH_KNOWS
+        make = self.makes.get(name)
         self.push(Thing(maker, given) if make is None else make(given))
 
     def reduce(self, _: object) -> None:
@@ -214,6 +272,9 @@ class PickleReader:
         self.push(target)
         if isinstance(target, Thing):
             target.state = state
+        if not (isinstance(target, dict) and isinstance(state, dict) and state.keys() <= _METADATA):
+            # Whatever torch would set, it is to hide no method of a mapping or a tensor.
+            self.is_for_torch = False
 
     def append(self, _: object) -> None:
         """An item."""
@@ -242,11 +303,12 @@ class PickleReader:
         pairs = self.since_mark()
         self._update(self.stack[-1], pairs)
 
-    @staticmethod
-    def _update(target: object, pairs: list[object]) -> None:
+    def _update(self, target: object, pairs: list[object]) -> None:
         found = target if isinstance(target, dict) else target.pairs if isinstance(target, Thing) else {}
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-            found[key_of(key)] = value
+            used = key_of(key)
+            self.is_for_torch &= used is key
+            found[used] = value
 
     def new_tuple(self, count: int | None) -> None:
         """A tuple of so many things, or of those above the mark."""
@@ -269,10 +331,14 @@ class PickleReader:
 
 
 def key_of(key: object) -> Hashable:
-    """A key whose hash takes no time, whatever it is; another one for what could take very long."""
-    if isinstance(key, SCALARS):
+    """A key whose hash takes no time and is not like many others; words for what could take very long."""
+    if isinstance(key, str):
+        if len(key) <= LONGEST_WORD:
+            return key
+        return f"{key[:LONGEST_NAME]}… ({len(key)} letters)"
+    if isinstance(key, bytes | bool | float | type(None)):
         return key
-    if isinstance(key, tuple) and len(key) <= MOST_IN_KEY and all(isinstance(k, SCALARS) for k in key):
+    if isinstance(key, int) and abs(key) <= LARGEST_KEY:
         return key
     return f"<{type(key).__name__} {id(key)}>"
 
@@ -283,7 +349,7 @@ _PLAIN = (
     "BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
 )
 _OPERATIONS: Final[Mapping[str, Operation]] = {
-    **dict.fromkeys(_PLAIN.split(), PickleReader.push),
+    **dict.fromkeys(_PLAIN.split(), PickleReader.scalar),
     "PROTO": PickleReader.nothing,
     "FRAME": PickleReader.nothing,
     "READONLY_BUFFER": PickleReader.nothing,

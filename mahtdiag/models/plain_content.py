@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mahtdiag.models.pickled import Named, PickleError, Thing
+from mahtdiag.models.pickled import LimitError, Named, PickleError, Thing
 
-MOST_GROWTH: Final = 20
+MOST_VIEWS: Final = 4
 ROOM: Final = 64 << 20
 DEEPEST: Final = 64
 MOST_ENTRIES: Final = 500_000
 MOST_MODULES: Final = 50_000
+MOST_LETTERS: Final = 50_000_000
 TYPES: Final[Mapping[str, torch.dtype]] = {
     "Float": torch.float32,
     "Double": torch.float64,
@@ -59,7 +60,7 @@ class TensorRecord:
     dtype: torch.dtype
 
 
-ReadBytes = Callable[[str, int], bytes]
+ReadBytes = Callable[[str, int], bytearray]
 """The bytes of a storage by its key, and how many are expected."""
 
 
@@ -72,15 +73,20 @@ def dtype_of(value: object) -> torch.dtype | None:
     return found if isinstance(found, torch.dtype) else None
 
 
+def room_of_tensors(size: int) -> int:
+    """Bytes that all tensors of a file may show, whose storages have this size: several may show the same."""
+    return MOST_VIEWS * size + ROOM
+
+
 class PlainContent:
     """Turns records and things into mappings, sequences, scalars and tensors; shared ones stay shared."""
 
     def __init__(self, read: ReadBytes, size: int) -> None:
         self.read = read
-        self.room = MOST_GROWTH * size + ROOM
-        self.storages: dict[str, Tensor] = {}
+        self.room = room_of_tensors(size)
+        self.storages: dict[str | int, bytearray] = {}
         self.done: dict[int, object] = {}
-        self.modules = 0
+        self.modules = self.weights = self.letters = 0
 
     def of(self, value: object, depth: int = 0) -> object:
         if depth > DEEPEST or len(self.done) > MOST_ENTRIES:
@@ -101,7 +107,9 @@ class PlainContent:
             self._remember(value, items)
             items += [self.of(item, depth + 1) for item in value]
             return items
-        return value if isinstance(value, str | bytes | int | float | type(None)) else f"<{value}>"
+        if isinstance(value, str | bytes | int | float | type(None)):
+            return value
+        return f"<{value}>" if isinstance(value, Named) else f"<{type(value).__name__}>"
 
     def _remember(self, value: object, found: object) -> object:
         self.done[id(value)] = found
@@ -134,13 +142,14 @@ class PlainContent:
         """The state dict of a pickled `torch.nn.Module`."""
         self.modules += 1
         if depth > DEEPEST or self.modules > MOST_MODULES:
-            raise PickleError("too many or too deeply nested modules")
+            raise LimitError("too many or too deeply nested modules")
         left = state.get("_non_persistent_buffers_set")
         skipped = [name for name in left if isinstance(name, str)] if isinstance(left, list) else []
         found: dict[str, object] = {}
         for group in ("_parameters", "_buffers"):
             own = state.get(group)
             for name, value in own.items() if isinstance(own, Mapping) else ():
+                self.weights += 1
                 if isinstance(value, TensorRecord) and not (group == "_buffers" and name in skipped):
                     found[str(name)] = self.of(value)
         modules = state.get("_modules")
@@ -148,8 +157,10 @@ class PlainContent:
             if isinstance(inner, Thing) and isinstance(inner.state, dict):
                 for key, value in self.module(inner.state, depth + 1).items():
                     found[f"{name}.{key}"] = value
-            if len(found) > MOST_ENTRIES:
-                raise PickleError("too many weights")
+                    self.weights += 1
+                    self.letters += len(str(name)) + len(key)
+            if self.weights > MOST_ENTRIES or self.letters > MOST_LETTERS:
+                raise LimitError("too many weights, or too long names of them")
         return found
 
     def tensor(self, record: TensorRecord) -> Tensor:
@@ -161,23 +172,23 @@ class PlainContent:
             return torch.empty(record.size, dtype=record.dtype)
         if (first + last + 1) * width > record.storage.count * record.storage.dtype.itemsize:
             raise PickleError("a tensor that is larger than its storage")
-        if count * width > self.room:
-            raise PickleError("a tensor that grows beyond measure")
-        self.room -= 0 if count <= record.storage.count else count * width
+        self.room -= count * width
+        if self.room < 0:
+            raise LimitError("tensors that show the same numbers too often")
         numbers = self._numbers(record.storage, record.dtype)
         return torch.as_strided(numbers, record.size, record.stride, first)
 
     def _numbers(self, storage: Storage, dtype: torch.dtype) -> Tensor:
-        name = f"{storage.key} {dtype}"
+        name = storage.key if storage.content is None else id(storage)
         if name not in self.storages:
             expected = storage.count * storage.dtype.itemsize
             inline = storage.content
             if inline is not None and len(inline) < expected:
                 raise PickleError("a storage that is too short")
-            content = bytearray(self.read(storage.key, expected) if inline is None else inline)
-            whole = len(content) // dtype.itemsize * dtype.itemsize
-            self.storages[name] = torch.frombuffer(memoryview(content)[:whole], dtype=dtype)
-        return self.storages[name]
+            self.storages[name] = self.read(storage.key, expected) if inline is None else bytearray(inline)
+        content = self.storages[name]
+        whole = len(content) // dtype.itemsize * dtype.itemsize
+        return torch.frombuffer(memoryview(content)[:whole], dtype=dtype)
 
 
 def _array(value: Thing) -> object:

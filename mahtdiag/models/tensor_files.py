@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".safetensors"
 INDEX_SUFFIX: Final = ".index.json"
-LARGEST_HEADER: Final = 100_000_000
-LARGEST_INDEX: Final = 64 << 20
+LARGEST_HEADER: Final = 16 << 20
+LONGEST_HEADER: Final = 100_000_000
+"""What the library takes at most; by it a file is told."""
+LARGEST_INDEX: Final = 16 << 20
 MOST_SHARDS: Final = 1000
 _OTHERS: Final = (b"PK\x03\x04", b"\x80")
 """How ZIP archives and pickles begin."""
@@ -35,7 +37,7 @@ def is_tensor_file(path: Path) -> bool:
         return False
     if first.startswith(_OTHERS):
         return False
-    return path.suffix.lower() == SUFFIX or (first[8:] == b"{" and _length(first) <= LARGEST_HEADER)
+    return path.suffix.lower() == SUFFIX or (first[8:] == b"{" and _length(first) <= LONGEST_HEADER)
 
 
 def is_index(path: Path) -> bool:
@@ -110,6 +112,19 @@ def _tensors_of(path: Path) -> "Iterator[tuple[str, Tensor]]":
             yield name, file.get_tensor(name)
 
 
+def _require_short_header(path: Path) -> None:
+    """Raise CheckpointError for a header that takes many times its own length to be read."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(8)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(first) == 8 and LARGEST_HEADER < _length(first) <= path.stat().st_size:
+        raise CheckpointError(
+            f"{path}: refused: a header of {_length(first):,} bytes, at most {LARGEST_HEADER:,} are read"
+        )
+
+
 class _Opened:
     """A file of the library whose errors are CheckpointErrors of one line."""
 
@@ -119,6 +134,7 @@ class _Opened:
         self.file: Any = None
 
     def __enter__(self) -> Any:
+        _require_short_header(self.path)
         try:
             require_regular(self.path)
             self.file = safe_open(str(self.path), framework=self.framework)

@@ -17,19 +17,23 @@ from mahtdiag.models.weights import ITSELF, Selection, clipped, known_names, spl
 
 DEEPEST: Final = 4
 MOST_LISTS: Final = 20
+MOST_LOOKED_AT: Final = 200_000
 
 
 def tensor_lists(content: Any) -> dict[str, list[Tensor]]:
     """Every list that holds nothing but tensors, two or more, by the way to it; none of optimisers."""
-    return dict(_found(content, ()))
+    return dict(_found(content, (), iter(range(MOST_LOOKED_AT))))
 
 
-def _found(content: Any, way: tuple[str, ...]) -> Iterator[tuple[str, list[Tensor]]]:
+def _found(content: Any, way: tuple[str, ...], steps: Iterator[int]) -> Iterator[tuple[str, list[Tensor]]]:
+    """Entries may hold each other endlessly: no more is looked at than there are steps."""
     if not isinstance(content, Mapping) or len(way) > DEEPEST or "param_groups" in content:
         return
     for name, value in content.items():
+        if next(steps, None) is None:
+            return
         if isinstance(value, Mapping):
-            yield from _found(value, (*way, str(name)))
+            yield from _found(value, (*way, str(name)), steps)
         elif isinstance(value, list | tuple) and len(value) > 1 and all(isinstance(v, Tensor) for v in value):
             yield ".".join((*way, str(name))), list(value)
 

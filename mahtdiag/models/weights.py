@@ -8,6 +8,7 @@ Lightning or of `torch.compile`; prefixes are found by matching and stand on no 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +21,14 @@ from mahtdiag.errors import CheckpointError, UsageError
 ITSELF: Final = "."
 """The key of weights that lie in the file without a wrapper."""
 COMPILED: Final = "_orig_mod."
-MOST_ENTRIES: Final = 500_000
+MOST_ENTRIES: Final = 200_000
+MOST_LETTERS: Final = 20_000_000
+MOST_DOTS: Final = 64
 DEEPEST: Final = 16
 MOST_PREFIXES: Final = 200
 SHOWN: Final = 5
 LONGEST_NAME: Final = 80
+LONGEST_REASON: Final = 300
 TRAINING_WORDS: Final = ("loss", "criterion", "metric")
 _COUNTER = "num_batches_tracked"
 
@@ -87,7 +91,7 @@ def weight_sets(content: Any, path: Path) -> tuple[WeightSet, ...]:
         return found
     if seen.optimisers:
         raise CheckpointError(f"{path}: an optimiser's state, not a network's; give the model checkpoint")
-    keys = listed([str(key) for key in content]) or "nothing"
+    keys = listed([str(key) for key in islice(content, MOST_ENTRIES)]) or "nothing"
     raise CheckpointError(
         f"{path}: no network weights in it (it holds {keys}); expected a state dict, bare or in a wrapper "
         "such as state_dict or model"
@@ -99,7 +103,7 @@ class _Seen:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.entries = 0
+        self.entries = self.letters = 0
         self.optimisers: list[str] = []
         self.way: list[int] = []
 
@@ -109,9 +113,11 @@ class _Seen:
             self.optimisers.append(key)
             return
         self.entries += len(mapping)
-        if self.entries > MOST_ENTRIES or len(way) > DEEPEST:
+        self.letters += len(mapping) * (len(key) + 1)
+        if self.entries > MOST_ENTRIES or self.letters > MOST_LETTERS or len(way) > DEEPEST:
             raise CheckpointError(f"{self.path}: too many or too deeply nested entries for a checkpoint")
         tensors = tensors_of(mapping)
+        self.letters += sum(map(len, tensors))
         if tensors:
             yield WeightSet(key or ITSELF, tensors)
         self.way.append(id(mapping))
@@ -259,10 +265,12 @@ def _candidates(
 
 
 def splits(name: str) -> Iterator[tuple[str, str]]:
-    """`a.b.c` as ("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c")."""
+    """`a.b.c` as ("", "a.b.c"), ("a.", "b.c"), ("a.b.", "c"); no more of them than names of networks have."""
     yield "", name
     place = name.find(".")
-    while place >= 0:
+    for _ in range(MOST_DOTS):
+        if place < 0:
+            return
         yield name[: place + 1], name[place + 1 :]
         place = name.find(".", place + 1)
 
@@ -296,7 +304,7 @@ def _called(candidates: Sequence[_Candidate], asked: str, path: Path) -> list[_C
     if not any(c.found for c in found):
         keys = listed([c.key for c in sorted(candidates, key=lambda c: -len(c.found)) if c.found]) or "none"
         raise UsageError(
-            f"{path}: --weights {asked}: no weights of the network there; sets that it fits: {keys}"
+            f"{path}: --weights {clipped(asked)}: no weights of the network there; sets that it fits: {keys}"
         )
     return found
 
@@ -316,6 +324,8 @@ def _fits(tensor: Tensor, own: Tensor) -> bool:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
+    if a is b:
+        return True
     if a.shape != b.shape or a.dtype != b.dtype or a.layout != b.layout or a.is_meta or b.is_meta:
         return False
     if a.layout is not torch.strided:
@@ -365,7 +375,7 @@ def put_weights(
     try:
         network.load_state_dict(found.weights, strict=False)
     except RuntimeError as error:  # sparse tensors, tensors without content
-        reason = str(error).splitlines()[-1].strip()
+        reason = clipped(str(error).splitlines()[-1], LONGEST_REASON)
         raise CheckpointError(f"{path}: the network does not take these weights: {reason}") from None
     return found
 

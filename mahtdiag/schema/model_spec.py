@@ -15,6 +15,10 @@ from mahtdiag.schema.preprocessing import ChannelOrder, Flip, Interpolation, Res
 from mahtdiag.schema.skeleton import Skeleton, View
 
 LARGEST_SIGMA = 1000.0
+LARGEST_INPUT = 8192
+MOST_PIXELS_SAID = 1 << 23
+"""Of an image that a file alone asks for; options may ask for more."""
+MOST_IN_BATCH_SAID = 1 << 25
 """σ of training targets in heatmap cells beyond which no peak is: whatever says more means something else."""
 
 

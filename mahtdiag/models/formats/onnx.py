@@ -27,24 +27,24 @@ class Onnx(CheckpointFormat):
 
     def files(self, checkpoint: Checkpoint) -> "tuple[Path, ...]":
         """Those with its weights."""
-        from mahtdiag.models.onnx_files import files_of, read_graph
+        from mahtdiag.models.onnx_files import files_of
 
-        return files_of(checkpoint.path, read_graph(checkpoint.path))
+        return files_of(checkpoint.path, checkpoint.graph)
 
     def inspect(self, checkpoint: Checkpoint) -> None:
         """Of its network it says the input alone, see `declared`."""
 
     def declared(self, checkpoint: Checkpoint) -> InputFact:
         """The input of the graph."""
-        from mahtdiag.models.onnx_files import input_of, read_graph
+        from mahtdiag.models.onnx_files import input_of
 
-        return input_of(checkpoint.path, read_graph(checkpoint.path))[1]
+        return input_of(checkpoint.path, checkpoint.graph)[1]
 
     def facts(self, checkpoint: Checkpoint) -> CheckpointFacts:
         """What the graph declares; the library is not needed for it."""
-        from mahtdiag.models.onnx_files import facts_of_graph, read_graph
+        from mahtdiag.models.onnx_files import facts_of_graph
 
-        return facts_of_graph(checkpoint.path, read_graph(checkpoint.path))
+        return facts_of_graph(checkpoint.path, checkpoint.graph)
 
     def load(self, checkpoint: Checkpoint) -> "nn.Module":
         """The graph as a network."""

@@ -33,7 +33,14 @@ from mahtdiag.schema.choices import (
 )
 from mahtdiag.schema.frames import NetworkFrames, Size
 from mahtdiag.schema.keypoint_order import keypoints_in
-from mahtdiag.schema.model_spec import McDropout, ModelInput, ModelSpec
+from mahtdiag.schema.model_spec import (
+    LARGEST_INPUT,
+    MOST_IN_BATCH_SAID,
+    MOST_PIXELS_SAID,
+    McDropout,
+    ModelInput,
+    ModelSpec,
+)
 from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.output_spec import OutputSpec
 from mahtdiag.schema.preprocessing import Flip
@@ -165,11 +172,28 @@ def as_declared(settings: ModelSettings, declared: InputFact | None, path: Path)
             sizes = [declared.channels, declared.height, declared.width]
             taken = ", ".join("any" if n is None else str(n) for n in sizes)
             raise UsageError(f"{path}: {option}: its graph takes [{taken}]; leave the option out")
+    _require_possible(declared, size, path)
     if size is None and declared.height is not None and declared.width is not None:
         settings = settings.model_copy(update={"input_size": Size(declared.height, declared.width)})
     if channels is None and declared.channels in (1, 3):
         settings = settings.model_copy(update={"channels": declared.channels})
     return settings
+
+
+def _require_possible(declared: InputFact, asked: Size | None, path: Path) -> None:
+    """Raise UsageError for images that take more memory than a file may ask for by itself."""
+    height, width = (declared.height, declared.width) if asked is None else (asked.height, asked.width)
+    pixels, batch = (height or 1) * (width or 1), declared.batch or 1
+    if asked is None and (max(height or 1, width or 1) > LARGEST_INPUT or pixels > MOST_PIXELS_SAID):
+        raise UsageError(
+            f"{path}: its graph declares images of {height or 'any'} x {width or 'any'}, at most "
+            f"{MOST_PIXELS_SAID:,} pixels are taken; export it with a smaller or an open size"
+        )
+    if pixels * batch > MOST_IN_BATCH_SAID:
+        raise UsageError(
+            f"{path}: its graph declares {batch:,} images of {pixels:,} pixels at a time, at most "
+            f"{MOST_IN_BATCH_SAID:,} pixels are taken; export it with an open or smaller batch"
+        )
 
 
 def _ends_exchanged(order: Sequence[int] | None, skeleton: Skeleton) -> tuple[int, ...]:
