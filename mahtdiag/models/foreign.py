@@ -121,7 +121,7 @@ class Surveyed:
             return self._plain(read)
 
     def _in_legacy_file(self, places: Mapping[str, tuple[int, int]]) -> Foreign:
-        with self.open_file(path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        with open_file(self.path) as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
 
             def read(key: str, expected: int) -> bytearray:
                 start, length = places.get(key, (0, -1))

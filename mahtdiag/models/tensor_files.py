@@ -115,7 +115,7 @@ def _tensors_of(path: Path) -> "Iterator[tuple[str, Tensor]]":
 def _require_short_header(path: Path) -> None:
     """Raise CheckpointError for a header that takes many times its own length to be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             first = file.read(8)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
