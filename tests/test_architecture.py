@@ -249,3 +249,60 @@ def test_every_job_is_in_the_contract_of_jobs() -> None:
     assert set(named) == {
         f"{WORKFLOWS}.{path.parent.name}" for path in (PACKAGE / "workflows").glob("*/*.py")
     }
+
+
+PRINTERS = {
+    "print", "pprint", "sys.stdout.write", "sys.stderr.write", "sys.stdout.buffer.write",
+    "sys.stderr.buffer.write", "os.write", "Console", "rich.print", "typer.echo", "typer.secho", "click.echo",
+    "click.secho", "sys.__stdout__.write", "sys.__stderr__.write", "traceback.print_exc",
+    "traceback.print_exception", "warnings.warn", "logging.basicConfig", "logging.StreamHandler",
+}  # fmt: skip
+MAY_PRINT = {
+    # The one place that prints.
+    "cli/output.py": {"print", "sys.stdout.buffer.write"},
+    # Bytes of its own, where a signal ends the process.
+    "cli/app.py": {"os.write"},
+    # Rich: a bar and lines through a function that makes them safe; and tables, printed into a text.
+    "reports/progress.py": {"Console"},
+    "reports/tables/table.py": {"Console"},
+    # What a process tells the one that has started it, which shows it to nobody as it is.
+    "data/readers/sleap.py": {"sys.stdout.buffer.write"},
+    # To whoever calls from Python.
+    "api/evaluating.py": {"warnings.warn"},
+}
+"""Which files write to a stream or make what does, and by which calls."""
+
+
+def printers_in(source: str) -> set[str]:
+    """The calls by which a module writes to a standard stream."""
+    called = {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
+    imported = {
+        f"{node.module}.{name.name}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    # `from sys import stdout` and its kind would hide a call.
+    hidden = {name for name in imported if any(name in (way, way.rpartition(".")[0]) for way in PRINTERS)}
+    return (called & PRINTERS) | (hidden - {""})
+
+
+def test_one_place_prints() -> None:
+    found = {
+        str(file.relative_to(PACKAGE)): ways for file in FILES if (ways := printers_in(file.read_text()))
+    }
+    assert found == MAY_PRINT
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(1)",
+        "from sys import stdout",
+        "import sys\nsys.stderr.write('a')",
+        "from typer import echo",
+        "Console()",
+    ],
+)
+def test_another_way_to_print_is_found(source: str) -> None:
+    assert printers_in(source)

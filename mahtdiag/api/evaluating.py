@@ -78,11 +78,9 @@ def _named(settings: Settings, checkpoint: str) -> Settings:
 
 
 def _progress() -> Progress:
-    from rich.console import Console
+    from mahtdiag.reports.progress import progress_on_stderr
 
-    from mahtdiag.reports.progress import progress_for
-
-    return progress_for(Console(stderr=True))
+    return progress_on_stderr()
 
 
 def _run(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from mahtdiag.reports.text import one_line, safe_lines
+from mahtdiag.schema.safe_text import one_line, safe_lines
 
 
 def html_text(text: object) -> str:

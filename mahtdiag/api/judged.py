@@ -1,26 +1,16 @@
 """What a run is judged to be: its anatomy, its calibration, another run beside it."""
 
-import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
-from rich.console import Console
 
 from mahtdiag.api.html import html_lines
 from mahtdiag.api.tables import Table
 from mahtdiag.diagnosis.comparison import Verdict
 from mahtdiag.diagnosis.metrics.metric import Better
 from mahtdiag.reports.rendering import Json
-from mahtdiag.reports.tables.table import STANDARD_WIDTH, Part, printable
-
-
-def plain_text(parts: Callable[[int], Iterable[Part]]) -> str:
-    """Tables and sentences as the command prints them, 80 columns wide, without colours."""
-    out = io.StringIO()
-    console = Console(file=out, width=STANDARD_WIDTH, color_system=None, force_terminal=False)
-    console.print(printable(parts(STANDARD_WIDTH)))
-    return out.getvalue()
+from mahtdiag.reports.tables.table import Part, plain_text
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,11 @@ def main() -> NoReturn:
         # Names and numbers are printed on every terminal, as escapes where it has no sign for them.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    from mahtdiag.cli.libraries import tell_safely
     from mahtdiag.cli.unheard import never_fail_to_tell
 
     never_fail_to_tell()
+    tell_safely()
     interruption.leave(_status_of_command(interruption))
 
 

@@ -1,7 +1,6 @@
 """What a command leaves for a pipeline: JUnit and Markdown files, a step summary, annotations."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from mahtdiag.cli.options import OutputFormat
-from mahtdiag.cli.output import IN_ACTIONS, tell, write_bytes
+from mahtdiag.cli.output import tell, tell_runner, write_utf8
 from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
+from mahtdiag.reports.ci.defused import IN_ACTIONS
 from mahtdiag.runs.files import RUN_FILES, require_file, write_named
 from mahtdiag.workflows.progress import keep_work
 
@@ -126,7 +126,7 @@ class CiResults:
         for option, path in self._files.items():
             try:
                 if path == STDOUT:
-                    write_bytes(self._content(option, record), "no file")
+                    write_utf8(self._content(option, record).decode(), "no file")
                 else:
                     write_named(option, path, self._content(option, record))
             except MahtdiagError as error:
@@ -180,5 +180,4 @@ class CiResults:
             return
         from mahtdiag.reports.ci.github import annotation_lines
 
-        sys.stdout.flush()
-        typer.echo(annotation_lines(record), err=True, nl=False)
+        tell_runner(annotation_lines(record))

@@ -17,6 +17,7 @@ from mahtdiag.cli.figures import figures_command
 from mahtdiag.cli.help import hide_python_types
 from mahtdiag.cli.init import init_command
 from mahtdiag.cli.inspect import inspect_command
+from mahtdiag.cli.output import write_text
 from mahtdiag.cli.report import report_command
 from mahtdiag.cli.runs import runs_command
 from mahtdiag.cli.schema import schema_command
@@ -55,7 +56,7 @@ for name, command, *examples in COMMANDS:
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"mahtdiag {__version__}")
+        write_text(f"mahtdiag {__version__}\n", "mahtdiag itself")
         raise typer.Exit
 
 
@@ -68,5 +69,5 @@ def _root(
 ) -> None:
     """Evaluate and diagnose networks that find vertebral landmarks on lumbar spine radiographs."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        write_text(f"{context.get_help()}\n", "mahtdiag --help")
         raise typer.Exit(int(ExitStatus.NOT_DONE))

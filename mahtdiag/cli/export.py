@@ -108,7 +108,8 @@ def export_command(
 
 def _lines(done: "Export") -> "Iterable[Line]":
     from mahtdiag.reports.tables.table import Line
-    from mahtdiag.reports.text import counted, one_line
+    from mahtdiag.reports.text import counted
+    from mahtdiag.schema.safe_text import one_line
 
     what = "labels" if done.labels else "predictions"
     images = counted(done.images, "image")

@@ -1,4 +1,8 @@
-"""The one place that writes results to standard output."""
+"""The one place that prints: results to standard output, notes and errors to standard error.
+
+Whatever a text holds, a terminal is shown it and obeys none of it (see `schema/safe_text.py`), and neither
+does GitHub Actions. Colours are those of `reports/tables/table.py`, which lets no others in.
+"""
 
 import ctypes
 import os
@@ -10,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.models.conduct import open_stream
+from mahtdiag.reports.ci.defused import defused
+from mahtdiag.schema.safe_text import safe_lines
 
 if TYPE_CHECKING:
     from mahtdiag.reports.rendering import Result
     from mahtdiag.workflows.progress import Progress
 
 _STDOUT, _STDERR = 1, 2
-IN_ACTIONS = "GITHUB_ACTIONS"
+_LINE_END = re.compile(r"\r?\n")
 
 
 def write_result(result: "Result", output_format: str, kept_in: str) -> None:
@@ -27,39 +33,44 @@ def write_result(result: "Result", output_format: str, kept_in: str) -> None:
     if isinstance(rendered, bytes):
         write_bytes(rendered, kept_in)
     else:
-        write_text(defused(rendered), kept_in)
+        _write_encoded(defused(rendered), kept_in)
 
 
 def progress_shown() -> "Progress":
     """Progress on standard error: a bar on a terminal, lines elsewhere."""
-    from rich.console import Console
+    from mahtdiag.reports.progress import progress_on_stderr
 
-    from mahtdiag.reports.progress import progress_for
-
-    return progress_for(Console(stderr=True))
+    return progress_on_stderr()
 
 
 def tell(line: str) -> None:
     """One line on standard error, whatever a file name in it holds."""
-    print(defused(" ".join(line.splitlines())), file=sys.stderr)  # noqa: T201
+    tell_lines(" ".join(_LINE_END.split(line)))
 
 
-def defused(text: str) -> str:
-    """Text in which GitHub Actions finds no command, whatever a file name holds; elsewhere as it is.
-
-    Its runner obeys lines that begin with `::`, and `##[` anywhere in a line.
-    """
-    if os.environ.get(IN_ACTIONS) != "true":
-        return text
-    return re.sub(r"^(\s*):(?=:)|#(?=#\[)", _as_escape, text, flags=re.MULTILINE)
+def tell_lines(text: str) -> None:
+    """Lines on standard error, whatever a file name in them holds."""
+    print(defused(safe_lines(text)), file=sys.stderr)  # noqa: T201
 
 
-def _as_escape(found: "re.Match[str]") -> str:
-    return f"{found[1] or ''}\\x{ord(found[0][-1]):02x}"
+def tell_runner(commands: str) -> None:
+    """Commands to the runner of GitHub Actions, one a line, their texts escaped as it wants them."""
+    sys.stdout.flush()
+    print(safe_lines(commands), end="", file=sys.stderr)  # noqa: T201
 
 
 def write_text(text: str, kept_in: str) -> None:
-    """Write text in the encoding of standard output, with escapes for the signs that it lacks."""
+    """Write lines of text, whatever a file name in them holds, and see them through as `write_bytes` does."""
+    _write_encoded(defused(safe_lines(text)), kept_in)
+
+
+def write_utf8(text: str, kept_in: str) -> None:
+    """As `write_text`, in UTF-8 whatever the encoding of standard output is."""
+    write_bytes(defused(safe_lines(text)).encode(), kept_in)
+
+
+def _write_encoded(text: str, kept_in: str) -> None:
+    """In the encoding of standard output, with escapes for the signs that it lacks."""
     write_bytes(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"), kept_in)
 
 

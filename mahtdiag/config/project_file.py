@@ -1,7 +1,6 @@
 """`mahtdiag.toml` or `[tool.mahtdiag]`: found and read with all its problems at once, and written anew."""
 
 import difflib
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from mahtdiag.config.values import WRONG_LIMITS
 from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
 from mahtdiag.opening import read_bytes
+from mahtdiag.schema.safe_text import toml_text
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_said
 
 FILE_NAME = "mahtdiag.toml"
@@ -269,8 +269,7 @@ def toml_value(value: Value | Sequence[str]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # JSON escapes what TOML wants escaped, but for one sign.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return toml_text(value)
     if isinstance(value, (int, float)):
         return repr(value)
     return f"[{', '.join(toml_value(item) for item in value)}]"

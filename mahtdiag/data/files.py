@@ -19,6 +19,7 @@ from mahtdiag.opening import open_file, read_bytes
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import NO_LABELS
 from mahtdiag.schema.records import Failure, Sample
+from mahtdiag.schema.safe_text import shown, unrecorded
 from mahtdiag.schema.skeleton import Skeleton, View
 
 T = TypeVar("T")
@@ -129,9 +130,6 @@ IMAGE_EXTENSIONS: Final = frozenset(
 )
 # DICOM: 128 bytes of anything, then this.
 DICOM_MARK_AT, DICOM_MARK = 128, b"DICM"
-# Control characters, halves of pairs, ends of lines and paragraphs.
-_UNSEEN: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))
-_LONGEST_LINE: Final = 1000
 # Spacings of detectors lie between 0.05 and 0.5 mm; the limits only catch another unit.
 _SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
 
@@ -251,23 +249,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def shown(name: str | Path) -> str:
-    """A file name as records and messages can carry it: one line of valid Unicode.
-
-    Control characters and bytes that are not UTF-8 are written as escapes; everything else stays.
-    """
-    text = str(name)
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escaped(sign) if unicodedata.category(sign) in _UNSEEN else sign for sign in text)
-
-
-def brief(text: str) -> str:
-    """A message as `shown`, cut after a thousand characters: names in files may have any length."""
-    line = shown(text)
-    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
-
-
 def read_file(path: str | Path, name: str) -> bytes:
     """The bytes of a file that messages call `name`. Raises DataError where it cannot be read."""
     try:
@@ -277,36 +258,21 @@ def read_file(path: str | Path, name: str) -> bytes:
 
 
 class RecordedFiles:
-    """Finds the files of a data folder by the names that records give them, which may hold escapes."""
+    """Finds the files of a data folder by the names that records give them (see `recorded`)."""
 
     def __init__(self, data: Path) -> None:
         self.folder = data.parent if data.is_file() else data
-        self._unescaped: dict[Path, dict[str, str]] = {}
 
     def path(self, name: str) -> Path:
         """Where the file with this name in records is, or where it would be if there were one."""
-        path = self.folder / name
-        # Nearly every name is its own, and a folder may be large.
-        if "\\x" not in path.name or os.path.lexists(path):
-            return path
-        if path.parent not in self._unescaped:
-            self._unescaped[path.parent] = _unescaped_names(path.parent)
-        return path.with_name(self._unescaped[path.parent].get(path.name, path.name))
+        return recorded_path(self.folder, name)
 
 
-def _unescaped_names(folder: Path) -> dict[str, str]:
-    """The names in a folder that records write with escapes, by how they write them."""
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return {}
-    return {shown(name): name for name in names if shown(name) != name}
-
-
-def _escaped(sign: str) -> str:
-    # Python keeps an undecodable byte as the surrogate 0xDC00 + byte.
-    code = ord(sign)
-    return f"\\x{code - 0xDC00 if 0xDC00 <= code < 0xE000 else code:02x}"
+def recorded_path(folder: Path, name: str) -> Path:
+    """The file or folder below a folder that records call so (see `recorded`), there or not."""
+    meant = folder / unrecorded(name)
+    # Paths of checkpoints and data are recorded with their own backslashes.
+    return meant if os.path.lexists(meant) else folder / name
 
 
 def read_spacing(*folders: Path) -> dict[str, float]:

@@ -8,9 +8,10 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from mahtdiag.data.files import IMAGE_EXTENSIONS, is_image, shown
+from mahtdiag.data.files import IMAGE_EXTENSIONS, is_image
 from mahtdiag.data.folders import content_of, looked_up
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import shown
 
 _MOST_FILES: Final = 2_000_000
 

@@ -13,10 +13,10 @@ from typing import Final
 
 from pydantic_core import from_json
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.folders import content_of
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file, read_bytes
+from mahtdiag.schema.safe_text import shown
 
 LARGEST_FILE_BYTES: Final = 2**30
 _LOOKED_AT_BYTES: Final = 64 * 1024

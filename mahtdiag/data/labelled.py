@@ -18,15 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.data.file_names import parse_file_name, view_of_file_name
-from mahtdiag.data.files import (
-    Dataset,
-    ViewEvidence,
-    counted,
-    read_spacing,
-    settle,
-    shown,
-    spacing_of,
-)
+from mahtdiag.data.files import Dataset, ViewEvidence, counted, read_spacing, settle, spacing_of
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.placing import Placed, Slots, place_shapes
 from mahtdiag.data.quads import corners_by_place
@@ -38,6 +30,7 @@ from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
+from mahtdiag.schema.safe_text import recorded, shown
 from mahtdiag.schema.skeleton import CORNERS, CORNERS_PER_VERTEBRA, LA, SPINE, Levels, Skeleton, View
 
 Floats = NDArray[np.float64]
@@ -201,7 +194,7 @@ class _Assembly:
             own = labels.problem and f"{labels.where}: {labels.problem}"
             return Failure(shown(labels.image), own or self._not_found(labels, found))
         name = _below(labels.image) if absent else found[0]
-        image = shown(name)
+        image = recorded(name)
         if name in seen:
             return Failure(image, f"{labels.where}: a second entry for this image, after {seen[name]}")
         seen[name] = labels.where

@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.quads import clockwise, in_one_order
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.keypoint_names import place_of, renamed
+from mahtdiag.schema.safe_text import shown
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, LA
 
 _IN_ORDER: Final = tuple(str(i + 1) for i in range(CORNERS_PER_VERTEBRA))

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mahtdiag.data.files import PATIENTS_FILE, Dataset, named, read_file, shown
+from mahtdiag.data.files import PATIENTS_FILE, Dataset, named, read_file
 from mahtdiag.errors import DataError
 from mahtdiag.schema.records import Sample
+from mahtdiag.schema.safe_text import shown
 
 _DIGITS: Final = 16
 _SEPARATORS: Final = tuple({os.sep, "/"})

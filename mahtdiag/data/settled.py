@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mahtdiag.data.files import ViewEvidence, shown, strongest
+from mahtdiag.data.files import ViewEvidence, strongest
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import shown
 from mahtdiag.schema.skeleton import Levels, Skeleton, View
 
 

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import shown
 
 # A point may lie a little outside its image; pixels, taken for shares, lie further.
 _LARGEST_SHARE: Final = 2.0

@@ -19,7 +19,7 @@ from mahtdiag.diagnosis.anatomy import (
 from mahtdiag.diagnosis.comparison import ComparedMetric, JudgedMetric
 from mahtdiag.diagnosis.metrics.anatomy import mean_error_px, repairs_of
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.bodies import bodies_content
 from mahtdiag.reports.tables.calibration import CalibrationResult
 from mahtdiag.reports.tables.comparison import ComparisonResult
@@ -30,6 +30,7 @@ from mahtdiag.reports.tables.measurements import known_interval, known_value, me
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.reports.tables.suspicious_labels import suspicious_content, why
 from mahtdiag.schema.records import Finding
+from mahtdiag.schema.safe_text import csv_cell
 from mahtdiag.schema.setup import SetupEntry
 from mahtdiag.schema.skeleton import Skeleton
 
@@ -45,7 +46,7 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
     content: dict[str, Json] = {
         "view": str(verdict.view),
         "source": str(report.source),
-        "subject": escaped(report.subject),
+        "subject": report.subject,
         "images": [_image(image, verdict.skeleton, report.source) for image in verdict.images],
         "by_code": {
             tally.rule.code: {
@@ -61,7 +62,7 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
         "gates": [{**result.as_json()} for result in report.gates],
         "setup": [_setup(entry) for entry in report.setup],
         "failures": [{"image": f.image, "reason": f.reason} for f in report.failures],
-        "notes": [escaped(note) for note in report.notes],
+        "notes": list(report.notes),
     }
     if report.noise is not None:
         content["label_noise"] = noise_content(report.noise)
@@ -71,7 +72,7 @@ def anatomy_content(report: AnatomyReport) -> dict[str, Json]:
         content["labels"] = _labels(verdict)
     if report.diagnosis is not None:
         content |= _diagnosis(report.diagnosis, report.judged)
-        content["pictures"] = [escaped(picture) for picture in report.pictures]
+        content["pictures"] = list(report.pictures)
     return content
 
 
@@ -178,16 +179,20 @@ def anatomy_csv(report: AnatomyReport) -> str:
 
     `keypoints` names the blamed keypoints, `reason` is the whole of `image_reason`. `label_evidence` and
     `label_reason`: how strongly and why the network speaks against the label, empty where it does not.
+    Texts from outside are cells that no spreadsheet runs (see `csv_cell`).
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     skeleton, images = report.verdict.skeleton, report.verdict.images
     suspicious = [_row(image, skeleton) for image in images if image.findings]
-    failed = [(failure.image, "unreadable", "", "", "", failure.reason) for failure in report.failures]
+    failed = [
+        (csv_cell(failure.image), "unreadable", "", "", "", csv_cell(failure.reason))
+        for failure in report.failures
+    ]
     clean = [_row(image, skeleton) for image in images if not image.findings]
     found = report.diagnosis.suspicious if report.diagnosis else None
-    doubted = {label.image: label for label in found.labels} if found else {}
+    doubted = {csv_cell(label.image): label for label in found.labels} if found else {}
     for rank, row in enumerate([*suspicious, *failed, *clean], start=1):
         label = doubted.get(row[0])
         against = (f"{label.evidence:.3f}", why(label, skeleton)) if label else ("", "")
@@ -199,7 +204,7 @@ def _row(image: JudgedImage, skeleton: Skeleton) -> tuple[str, ...]:
     names = skeleton.keypoint_names
     blamed = sorted({k for finding in image.findings for k in finding.keypoints})
     return (
-        image.image,
+        csv_cell(image.image),
         "suspicious" if image.findings else "clean",
         f"{image.severity:.3f}",
         " ".join(image.codes),
@@ -222,7 +227,7 @@ def calibration_content(
         "recalibration": _recalibration(result.recalibration, skeleton),
         "no_recalibration": result.no_recalibration,
         "applied": _recalibration(result.applied, skeleton),
-        "pictures": [escaped(path) for path in result.pictures],
+        "pictures": list(result.pictures),
         "gates": [gate.as_json() for gate in result.gates],
     }
 

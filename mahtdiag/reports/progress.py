@@ -16,6 +16,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mahtdiag.reports.ci.defused import defused
+from mahtdiag.schema.safe_text import one_line
+
 SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -37,14 +40,14 @@ class TerminalProgress:
         """Show a new bar; the one before it ends."""
         self.stop()
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             _RateColumn(),
             TimeRemainingColumn(),
         )
         self._progress = Progress(*columns, console=self._console, transient=True)
-        self._task = self._progress.add_task(task, total=total, completed=done)
+        self._task = self._progress.add_task(_safe(task), total=total, completed=done)
         self._progress.start()
 
     def advance(self, steps: int) -> None:
@@ -60,7 +63,7 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """A line above the bar."""
-        self._console.print(Text(f"note: {text}"))
+        self._console.print(Text(_safe(f"note: {text}")))
 
 
 class PlainProgress:
@@ -96,7 +99,17 @@ class PlainProgress:
         self._line(f"note: {text}")
 
     def _line(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(_safe(text)), soft_wrap=True)
+
+
+def _safe(text: str) -> str:
+    """What is told, on one line, whatever a file name in it holds."""
+    return defused(one_line(text))
+
+
+def progress_on_stderr() -> TerminalProgress | PlainProgress:
+    """Progress for whoever looks at standard error."""
+    return progress_for(Console(stderr=True))
 
 
 def progress_for(console: Console) -> TerminalProgress | PlainProgress:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
+from mahtdiag.reports.ci.defused import defused_json
+from mahtdiag.schema.safe_text import json_text
+
 if TYPE_CHECKING:
     from mahtdiag.diagnosis.anatomy import AnatomyReport
     from mahtdiag.reports.ci.record import CiRecord
@@ -91,12 +94,7 @@ def file_content(renderer: Renderer[R], result: R) -> bytes:
 def json_bytes(result: Result) -> bytes:
     """Two spaces, a newline at the end, UTF-8 whatever a terminal's encoding is, no NaN.
 
-    Bytes of a file name that are no text are escapes.
+    Bytes of a file name that are no text, and signs that are not seen, are escapes.
     """
     text = json.dumps(result.content(), indent=2, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode("utf-8", "backslashreplace")
-
-
-def escaped(text: str) -> Json:
-    """As JSON can hold it: bytes of a path that are no text are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"{defused_json(json_text(text))}\n".encode()

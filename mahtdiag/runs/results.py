@@ -25,12 +25,13 @@ from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.metric import IntervalKind, Key, Metric
 from mahtdiag.diagnosis.metrics.registry import known_metrics
+from mahtdiag.schema.safe_text import whole_signs
 from mahtdiag.schema.skeleton import View
 
 
 def _printable(text: object) -> object:
     """File names may hold bytes that are no text; JSON must be, so they are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(text, str) else text
+    return whole_signs(text) if isinstance(text, str) else text
 
 
 def _to_utc(time: datetime) -> datetime:

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections import deque
+import unicodedata
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import numpy as np
 
 from mahtdiag.anatomy.rules import RULES
-from mahtdiag.data.files import RecordedFiles
+from mahtdiag.data.files import RecordedFiles, recorded_path
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.two_peaks import has_two_peaks
@@ -113,13 +114,32 @@ def worst_rows(urgency: Floats, choice: ImageChoice) -> list[int]:
     return order[: choice.most]
 
 
-def picture_name(image: str) -> str:
-    """File name of an image's overlay, without a folder."""
-    stem = PurePosixPath(image).stem
-    if len(stem.encode()) > _LONGEST_STEM_BYTES:
-        kept = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore")
-        stem = f"{kept}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
-    return f"{stem}.png"
+def picture_names(images: Iterable[str]) -> dict[str, str]:
+    """File names of the overlays of images by theirs, without a folder.
+
+    A digest is added to long ones, and to those that are called the same but for folders, endings, capitals.
+    """
+    stems = {image: PurePosixPath(image).stem for image in images}
+    alike = Counter(map(_on_any_disk, stems.values()))
+    names = {
+        image: stem
+        if alike[_on_any_disk(stem)] == 1 and len(stem.encode()) <= _LONGEST_STEM_BYTES
+        else _told_apart(stem, image)
+        for image, stem in stems.items()
+    }
+    if len(set(map(_on_any_disk, names.values()))) < len(names):
+        names = {image: _told_apart(stem, image) for image, stem in stems.items()}
+    return {image: f"{name}.png" for image, name in names.items()}
+
+
+def _told_apart(stem: str, image: str) -> str:
+    kept = stem.encode()[:_LONGEST_STEM_BYTES].decode(errors="ignore")
+    return f"{kept}-{hashlib.sha256(image.encode()).hexdigest()[:12]}"
+
+
+def _on_any_disk(name: str) -> str:
+    """The same for names that some disks take for one."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def image_of(
@@ -141,9 +161,14 @@ def image_of(
     return None
 
 
+def data_folder(run: Run, named: Path | None = None) -> Path:
+    """Where the images of a run are, there or not: in the folder that is named, else where they were."""
+    return recorded_path(run.cwd, run.document.data.path) if named is None else run.cwd / named
+
+
 def pictures_of(run: Run, table: RunTable, data: Path | None) -> "Callable[[int], Image | None]":
     """The pixels of an image by its row, None where they are gone or another image now."""
-    files = RecordedFiles(run.cwd / (run.document.data.path if data is None else data))
+    files = RecordedFiles(data_folder(run, data))
     upright = run.document.resolved.upright
 
     def picture(row: int) -> "Image | None":
@@ -262,7 +287,7 @@ def write_overlays(
         layer = None if heat is None else layers[row]
         return record.image, overlay_of(image, record, table.skeleton, style=style, heat=layer)
 
-    drawn = 0
+    drawn, names = 0, picture_names(table.image)
     # A network runs in one thread.
     layers = {} if heat is None else {row: heat(samples[table.image[row]]) for row in rows}
     progress.start("overlays", len(rows))
@@ -271,7 +296,7 @@ def write_overlays(
             if isinstance(png, Exception):
                 progress.note(f"{image}: no overlay, the image cannot be read any more ({png})")
                 continue
-            write_file(folder.path, f"{OVERLAYS}/{picture_name(image)}", png)
+            write_file(folder.path, f"{OVERLAYS}/{names[image]}", png)
             drawn += 1
             progress.advance(1)
     progress.stop()

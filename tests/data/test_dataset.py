@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.data.files import Dataset, RecordedFiles, ViewEvidence, list_folder, shown
+from mahtdiag.data.files import Dataset, RecordedFiles, ViewEvidence, list_folder
 from mahtdiag.data.images import read_image_size
 from mahtdiag.data.readers import open_dataset
 from mahtdiag.data.readers.buu_lspine import BuuLspine
@@ -20,6 +20,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.opening import read_bytes
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Patient
+from mahtdiag.schema.safe_text import shown
 from mahtdiag.schema.skeleton import View
 
 from .builders import annotation, encoded, radiograph, spine, write_pair

@@ -6,7 +6,7 @@ They are what a network that is not at hand predicted for the images of an annot
 from pathlib import Path
 from typing import Final
 
-from mahtdiag.data.files import Dataset, shown
+from mahtdiag.data.files import Dataset
 from mahtdiag.data.predictions.coco_results import CocoResults
 from mahtdiag.data.predictions.deeplabcut import DeepLabCutPredictions
 from mahtdiag.data.predictions.keypoint_rcnn import KeypointRcnnPredictions
@@ -26,6 +26,7 @@ from mahtdiag.data.predictions.ultralytics import Ultralytics
 from mahtdiag.errors import DataError
 from mahtdiag.opening import require_regular
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 __all__ = ["PREDICTION_READERS", "Prediction", "PredictionReader", "PredictionSet", "read_predictions"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.json_files import number, read_json
 from mahtdiag.data.labelled import ImageLabels
 from mahtdiag.data.predictions.content import begins_with, keys_of
@@ -18,6 +18,7 @@ from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, colu
 from mahtdiag.data.predictions.references import Category, Identifier
 from mahtdiag.data.readers.coco import triples
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.json_files import files_with, keys_seen, read_json
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
+from mahtdiag.schema.safe_text import shown
 
 _LOOKED_AT_BYTES: Final = 64 * 1024
 _MOST_LOOKED_AT: Final = 64

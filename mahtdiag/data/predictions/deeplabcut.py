@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.data.readers.deeplabcut import LabelTable, tables_of, text_of
+from mahtdiag.schema.safe_text import shown
 
 
 @dataclass(frozen=True, slots=True)

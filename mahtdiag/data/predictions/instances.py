@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.labelled import Shape
 from mahtdiag.data.predictions.predicted import SetOfImages
 from mahtdiag.errors import DataError
 from mahtdiag.schema.keypoint_names import place_of, renamed
+from mahtdiag.schema.safe_text import shown
 
 
 @dataclass(frozen=True, slots=True)

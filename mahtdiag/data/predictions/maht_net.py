@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.json_files import read_json
 from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.content import keys_of
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.data.readers.maht_net import KEYS, found_in
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import shown
 from mahtdiag.schema.skeleton import CORNERS, LA
 
 

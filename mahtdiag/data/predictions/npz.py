@@ -13,12 +13,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.content import head
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
+from mahtdiag.schema.safe_text import shown
 
 _ARRAYS: Final = ("images", "keypoints", "sigma", "scores", "names")
 _NEEDED: Final = _ARRAYS[:2]

@@ -15,13 +15,14 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import Dataset, counted, shown
+from mahtdiag.data.files import Dataset, counted
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.labelled import ImageLabels, OntoSkeleton
 from mahtdiag.data.predictions.references import CocoIds, KeypointNames, coco_ids, keypoint_names
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import recorded, shown
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, Skeleton
 
 Floats = NDArray[np.float64]
@@ -84,6 +85,8 @@ class SetOfImages:
         listed = {sample.image for sample in dataset.samples}
         names = listed | {failure.image for failure in dataset.failures}
         self.images = ImageIndex.of_names(dataset.path, sorted(names))
+        # To the index a backslash is the border of a folder.
+        self._with_escapes = {name for name in names if "\\" in name}
         self.in_our_order = False
         self._names: dict[tuple[str, int], tuple[str, ...]] = {}
 
@@ -99,7 +102,8 @@ class SetOfImages:
 
     def find(self, name: str) -> list[str]:
         """The images that a name can mean."""
-        return self.images.find(shown(name))
+        kept = [each for each in (recorded(name), name) if each in self._with_escapes]
+        return kept[:1] or self.images.find(name)
 
     def names(self, label: str, count: int) -> tuple[str, ...]:
         """Names of the keypoints of an instance that a prediction file leaves without: as the set has them.

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mahtdiag.data.files import Dataset, shown
+from mahtdiag.data.files import Dataset
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.json_files import files_where, read_json
 from mahtdiag.data.readers.coco import CocoFile
 from mahtdiag.data.readers.yolo import class_names
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import recorded, shown
 
 Identifier = int | str
 Category = tuple[str, tuple[str, ...]]
@@ -65,7 +66,7 @@ def coco_ids(root: Path, images: ImageIndex) -> CocoIds | None:
         parsed = CocoFile.parse(content, name)
         beside = name.rpartition("/")[0]
         for identifier, image in parsed.images.items():
-            found = images.find(shown(image["file_name"]), beside)
+            found = images.find(recorded(image["file_name"]), beside)
             known = by_id.get(identifier)
             mine = found[0] if len(found) == 1 else None
             if known is not None and mine is not None and known != mine:

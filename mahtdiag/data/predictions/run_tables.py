@@ -8,11 +8,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.content import head
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import shown
 
 _FILE: Final = "keypoints.parquet"
 _MAGIC: Final = b"PAR1"

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.data.readers.tables import LABELS, ColumnNames, Header, Table, column_names, header_of
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import shown
 
 _INDEX: Final = ("index", "keypoint_index", "landmark_index", "point_index", "keypoint_id")
 _PREDICTED: Final = ("pred_{}", "{}_pred", "predicted_{}")

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from mahtdiag.data.files import Dataset, ViewEvidence, brief, shown
+from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.folders import one_look
 from mahtdiag.data.headers import with_headers
 from mahtdiag.data.json_files import collector_paused
@@ -34,6 +34,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.preprocessing import Exif
 from mahtdiag.schema.read_options import ReadOptions, SpacingSource
 from mahtdiag.schema.records import Failure, Sample
+from mahtdiag.schema.safe_text import brief, shown
 from mahtdiag.schema.skeleton import Levels, View
 
 

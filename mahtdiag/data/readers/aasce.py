@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.data.matlab import read_matrix
@@ -22,6 +22,7 @@ from mahtdiag.data.text_files import decoded, read_bounded
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 from mahtdiag.schema.skeleton import CORNERS
 
 Floats = NDArray[np.float64]

@@ -22,7 +22,6 @@ from mahtdiag.data.files import (
     read_file,
     read_spacing,
     settle,
-    shown,
     spacing_of,
 )
 from mahtdiag.data.readers.buu_annotation import (
@@ -36,6 +35,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
+from mahtdiag.schema.safe_text import recorded, shown
 from mahtdiag.schema.skeleton import AP, Levels, Skeleton, View
 
 EXTENSION: Final = ".csv"
@@ -190,7 +190,7 @@ class _Pairs:
         except DataError as error:
             self._fail((image or annotation_name,), "; ".join(error.problems), sha256)
             return
-        record_name = self.prefix + shown(image or stem)
+        record_name = self.prefix + recorded(image or stem)
         self.samples.append(
             Sample(
                 image=record_name,

@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.json_files import files_where, number, read_json
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.keypoint_names import place_of
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 _KEYS: Final = ("images", "annotations", "categories")
 _MOST_SAID: Final = 3

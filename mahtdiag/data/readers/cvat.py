@@ -11,7 +11,6 @@ from xml.parsers import expat
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.json_files import LARGEST_FILE_BYTES, files_with
 from mahtdiag.data.labelled import LabelledSet
 from mahtdiag.data.marks import Drawn, Mark, MarkedImage, labels_of
@@ -20,6 +19,7 @@ from mahtdiag.opening import open_file
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.keypoint_names import place_of
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 _LOOKED_AT_BYTES: Final = 64 * 1024
 _MOST_LOOKED_AT: Final = 64

@@ -10,12 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file, read_bytes
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 _LOOKED_AT_BYTES: Final = 64 * 1024
 _MOST_LOOKED_AT: Final = 64

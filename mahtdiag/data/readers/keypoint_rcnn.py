@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.json_files import files_of_keys, files_with, read_json
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 _KEYS: Final = ("boxes", "keypoints", "labels")
 _DEPTH: Final = 3

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import IMAGE_EXTENSIONS, shown
+from mahtdiag.data.files import IMAGE_EXTENSIONS
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.json_files import files_with, keys_seen, number, read_json
 from mahtdiag.data.labelled import LabelledSet
@@ -19,6 +19,7 @@ from mahtdiag.data.marks import Drawn, Mark, MarkedImage, labels_of
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 _MOST_LOOKED_AT: Final = 64
 # Those of the export named JSON, and of the flat one named JSON-MIN.

@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.json_files import files_with, keys_seen, number, read_json
 from mahtdiag.data.labelled import LabelledSet
@@ -17,6 +16,7 @@ from mahtdiag.data.marks import Drawn, Mark, MarkedImage, labels_of
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 # `imageData`, the image itself in the file, may stand between them: only the ends of a file are looked at.
 _KEYS: Final = (frozenset(("shapes", "imagePath")), frozenset(("shapes", "imageHeight", "imageWidth")))

@@ -8,12 +8,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.json_files import files_of_keys, number, read_json
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 from mahtdiag.schema.skeleton import CORNERS, LA
 
 KEYS: Final = ("original_size", "processed_size", "vertebrae")

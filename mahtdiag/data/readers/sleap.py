@@ -15,13 +15,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import IMAGE_EXTENSIONS, counted, shown
+from mahtdiag.data.files import IMAGE_EXTENSIONS, counted
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _MOST_LOOKED_AT: Final = 64

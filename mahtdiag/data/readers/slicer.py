@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import shown
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.json_files import files_with, keys_seen, number, read_json
 from mahtdiag.data.labelled import LabelledSet
@@ -20,6 +19,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
 from mahtdiag.schema.keypoint_names import place_of, renamed
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 _ENDINGS: Final = (".mrk.json", ".fcsv", ".json")
 _KEYS: Final = frozenset(("markups", "controlPoints"))

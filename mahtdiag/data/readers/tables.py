@@ -12,13 +12,14 @@ from typing import Final
 
 import numpy as np
 
-from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, counted, shown
+from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, counted
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
 from mahtdiag.schema.keypoint_names import LONGEST_NAME, place_of
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 _ENDINGS: Final = (".csv", ".tsv")
 _MOST_LOOKED_AT: Final = 64

@@ -19,7 +19,6 @@ from mahtdiag.data.files import (
     is_image,
     read_spacing,
     settle,
-    shown,
     spacing_of,
 )
 from mahtdiag.data.image_index import ImageIndex
@@ -27,6 +26,7 @@ from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import PixelSpacing
 from mahtdiag.schema.read_options import NO_LABELS, ReadOptions
 from mahtdiag.schema.records import Failure, Patient, Sample
+from mahtdiag.schema.safe_text import recorded, shown
 from mahtdiag.schema.skeleton import Levels, Skeleton, View
 
 _NOTHING: Final = hashlib.sha256(b"").hexdigest()
@@ -122,13 +122,13 @@ class UnlabelledSet:
         unknown = np.full((skeleton.keypoints, 2), np.nan)
         return [
             Sample(
-                image=shown(image),
+                image=recorded(image),
                 path=os.path.join(self.root, image),
                 skeleton=skeleton,
                 keypoints_px=unknown,
                 annotation_sha256=_NOTHING,
                 patient=parse_file_name(Path(image).stem) or Patient(),
-                spacing=PixelSpacing.square(spacing_of(shown(image), spacing_mm)),
+                spacing=PixelSpacing.square(spacing_of(recorded(image), spacing_mm)),
             )
             for image in images
         ]

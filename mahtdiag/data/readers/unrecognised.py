@@ -5,12 +5,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, brief, list_folder, shown
+from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, list_folder
 from mahtdiag.data.folders import content_of
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.readers.buu_lspine import EXTENSION
 from mahtdiag.data.readers.tables import cells_of
 from mahtdiag.errors import DataError
+from mahtdiag.schema.safe_text import brief, shown
 
 _MOST_NAMED: Final = 3
 _MOST_COLUMNS: Final = 12

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from mahtdiag.data.files import counted, shown
+from mahtdiag.data.files import counted
 from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.json_files import files_with
 from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
@@ -20,6 +20,7 @@ from mahtdiag.data.text_files import decoded, read_bounded
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import shown
 
 Floats = NDArray[np.float64]
 _LARGEST_YAML_BYTES: Final = 128 * 1024

@@ -13,8 +13,9 @@ from mahtdiag.reports.ci.record import CiRecord, GateCase, images_in_words, scor
 from mahtdiag.reports.tables.setup import counts as setup_counts
 from mahtdiag.reports.tables.setup import headline as setup_headline
 from mahtdiag.reports.tables.table import metric_in_words
-from mahtdiag.reports.text import ABSENT, counted, interval, one_line, shorten
+from mahtdiag.reports.text import ABSENT, counted, interval, shorten
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.safe_text import one_line
 from mahtdiag.schema.setup import SetupEntry, SetupStatus
 
 MOST_GATES, MOST_FAILURES, MOST_LINES, MOST_METRICS = 100, 50, 20, 5

@@ -16,8 +16,9 @@ from mahtdiag.reports.ci.record import (
     interval_in_words,
     score_in_words,
 )
-from mahtdiag.reports.text import counted, one_line, shorten
+from mahtdiag.reports.text import counted, shorten
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.safe_text import one_line
 
 IMAGES = "images evaluated"
 MOST_LISTED = 100

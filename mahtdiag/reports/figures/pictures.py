@@ -13,8 +13,9 @@ from mahtdiag.reports import palette
 from mahtdiag.reports.figures.style import DPI, MM, MUTED, PAGE, SMALL
 from mahtdiag.reports.overlay.draw import Image
 from mahtdiag.reports.overlay.paper import draw_cut_out
-from mahtdiag.reports.text import one_line, shorten
+from mahtdiag.reports.text import shorten
 from mahtdiag.schema.records import ImageRecord
+from mahtdiag.schema.safe_text import one_line
 from mahtdiag.schema.skeleton import Skeleton
 
 COLUMNS: Final = 4

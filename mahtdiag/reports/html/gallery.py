@@ -22,8 +22,9 @@ from mahtdiag.reports.html.sections import ReportContent
 from mahtdiag.reports.overlay.draw import Image, for_display
 from mahtdiag.reports.overlay.scene import errors_in_sigma
 from mahtdiag.reports.rendering import Json
-from mahtdiag.reports.text import one_line, pixels, sigmas
+from mahtdiag.reports.text import pixels, sigmas
 from mahtdiag.schema.frames import Size
+from mahtdiag.schema.safe_text import one_line
 from mahtdiag.schema.skeleton import LL, LR, UL, UR, Skeleton
 
 Floats = NDArray[np.float64]

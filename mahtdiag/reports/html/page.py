@@ -29,7 +29,8 @@ from mahtdiag.reports.html.sections import Chapter, Plot, ReportContent
 from mahtdiag.reports.tables.errors import missed_in
 from mahtdiag.reports.tables.setup import counts
 from mahtdiag.reports.tables.table import INDENT, Line, Style, gates_table
-from mahtdiag.reports.text import counted, interval, number, percent, pixels, safe_lines
+from mahtdiag.reports.text import counted, interval, number, percent, pixels
+from mahtdiag.schema.safe_text import safe_lines
 
 FOLDER: Final = "templates"
 _OPTION: Final = re.compile(r"(?<![\w-])(--[a-z][\w-]*)")

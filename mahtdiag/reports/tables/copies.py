@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mahtdiag.diagnosis.copies import CopyKind, CopyPair, CopySearch
-from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.table import (
     LONGEST_NAME,
     Line,
@@ -112,7 +112,7 @@ def copies_content(search: CopySearch) -> dict[str, Json]:
     """The same for programs."""
     return {
         "images": search.images,
-        "against": None if search.against is None else escaped(search.against),
+        "against": None if search.against is None else search.against,
         "against_images": search.others if search.against is not None else None,
         "pairs": [_pair(pair) for pair in search.pairs],
         "patients": None
@@ -137,5 +137,5 @@ def _pair(pair: CopyPair) -> dict[str, Json]:
         "other_share": pair.other_share,
         "mirrored": pair.mirrored,
         "likeness": pair.likeness,
-        "picture": None if pair.picture is None else escaped(pair.picture),
+        "picture": None if pair.picture is None else pair.picture,
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Final
 
-from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.table import (
     INDENT,
     STANDARD_WIDTH,
@@ -16,8 +16,9 @@ from mahtdiag.reports.tables.table import (
     TableColumn,
     table,
 )
-from mahtdiag.reports.text import counted, one_line
+from mahtdiag.reports.text import counted
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, CheckpointInspection, InputFact, TensorFact
+from mahtdiag.schema.safe_text import one_line
 
 MOST_SETS: Final = 20
 MOST_CLASSES: Final = 8
@@ -165,9 +166,9 @@ def inspection_content(found: CheckpointInspection) -> dict[str, Json]:
 
 def _plain(value: object) -> Json:
     if isinstance(value, Mapping):
-        return {str(escaped(str(key))): _plain(inner) for key, inner in value.items()}
+        return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     if isinstance(value, str):
-        return escaped(value)
+        return value
     return value if isinstance(value, int | float) or value is None else str(value)

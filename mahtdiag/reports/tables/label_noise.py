@@ -10,7 +10,7 @@ from mahtdiag.diagnosis.labelled_twice import FEWEST_KEYPOINTS
 from mahtdiag.diagnosis.measured import TITLES
 from mahtdiag.diagnosis.metrics.errors import THRESHOLDS
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.table import INDENT, Cell, Cells, Line, Part, Style, Table, table
 from mahtdiag.reports.text import counted, images_of, interval, number, percent, pixels
 from mahtdiag.statistics.spread import Bounded
@@ -148,7 +148,7 @@ def _measurements(found: tuple[Repeatability, ...]) -> Table:
 def noise_content(noise: LabelNoise) -> dict[str, Json]:
     """The same for programs; what is not known is None."""
     return {
-        "labels2": escaped(noise.subject) if noise.copies is None else None,
+        "labels2": noise.subject if noise.copies is None else None,
         **({} if noise.copies is None else {"copies_left_out": {**asdict(noise.copies)}}),
         "images": noise.images,
         "units": noise.units,

@@ -8,7 +8,7 @@ from itertools import combinations, groupby
 from pathlib import PurePath
 from typing import Final
 
-from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.table import (
     STANDARD_WIDTH,
     Cell,
@@ -19,7 +19,8 @@ from mahtdiag.reports.tables.table import (
     TableColumn,
     table,
 )
-from mahtdiag.reports.text import ABSENT, counted, in_unit, interval, one_line, shorten
+from mahtdiag.reports.text import ABSENT, counted, in_unit, interval, shorten
+from mahtdiag.schema.safe_text import one_line
 from mahtdiag.schema.skeleton import View
 
 PX, MM = "radial_error_px.mean", "radial_error_mm.mean"
@@ -217,19 +218,17 @@ def _checkpoint(run: ListedRun, width: int) -> str:
 def runs_content(result: RunsResult) -> dict[str, Json]:
     """What `--format json` prints."""
     return {
-        "folder": escaped(result.folder),
+        "folder": result.folder,
         "sort": result.sort,
         "runs": [_run_content(run) for run in result.runs],
-        "not_listed": [
-            {"path": escaped(other.path), "problem": escaped(other.problem)} for other in result.others
-        ],
+        "not_listed": [{"path": other.path, "problem": other.problem} for other in result.others],
     }
 
 
 def _run_content(run: ListedRun) -> dict[str, Json]:
     return {
         "number": run.number,
-        "run": escaped(run.run),
+        "run": run.run,
         "status": "complete" if run.finished else "interrupted",
         "latest": run.latest,
         "started": run.started.isoformat(),

@@ -1,7 +1,7 @@
 """Tables and sentences as they are, before anyone knows what shows them, and how a terminal does."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
@@ -15,6 +15,7 @@ from mahtdiag.diagnosis.gates import Bound, GateKind, GateResult
 from mahtdiag.diagnosis.metrics.registry import metric_of
 from mahtdiag.reports.rendering import Result
 from mahtdiag.reports.text import ABSENT, as_limited, number, shorten, telling
+from mahtdiag.schema.safe_text import safe_lines
 from mahtdiag.schema.skeleton import View
 from mahtdiag.statistics.intervals import FEWEST
 
@@ -164,6 +165,14 @@ def printed(result: Result) -> str:
     return text.get()
 
 
+def plain_text(parts: Callable[[int], Iterable[Part]]) -> str:
+    """Tables and sentences as commands print them, 80 columns wide, without colours."""
+    out = io.StringIO()
+    console = Console(file=out, width=STANDARD_WIDTH, color_system=None, force_terminal=False)
+    console.print(printable(parts(STANDARD_WIDTH)))
+    return out.getvalue()
+
+
 def printable(parts: Iterable[Part]) -> RenderableType:
     """The parts one below the other; a table is followed by an empty line."""
     shown: list[RenderableType] = []
@@ -177,7 +186,7 @@ def printable(parts: Iterable[Part]) -> RenderableType:
 
 def _for_terminal(table: Table) -> RichTable:
     shown = RichTable(
-        title=Text(table.title),
+        title=_text(table.title, Style.PLAIN),
         title_justify="left",
         caption=_text(table.note, table.note_style) if table.note else None,
         caption_justify="left",
@@ -197,7 +206,7 @@ def _for_terminal(table: Table) -> RichTable:
 def _add_column(table: RichTable, column: TableColumn) -> None:
     overflow: OverflowMethod = "fold" if column.wraps == "anywhere" else "ellipsis"
     table.add_column(
-        Text(column.name),
+        _text(column.name, Style.PLAIN),
         justify="right" if column.right else "left",
         no_wrap=column.wraps == "no",
         overflow=overflow,
@@ -207,7 +216,10 @@ def _add_column(table: RichTable, column: TableColumn) -> None:
 
 
 def _text(text: str, style: Style, *, whole: bool = False) -> Text:
-    return Text(text, style=STYLES[style], no_wrap=whole or None, overflow="ignore" if whole else None)
+    """The one door of texts to rich, which takes none of it for markup or for a link."""
+    return Text(
+        safe_lines(text), style=STYLES[style], no_wrap=whole or None, overflow="ignore" if whole else None
+    )
 
 
 METRIC_WIDTH = 42

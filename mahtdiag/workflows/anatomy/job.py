@@ -43,7 +43,7 @@ from mahtdiag.workflows.gates.judging import (
     notes_on,
     status_of,
 )
-from mahtdiag.workflows.pictures import OVERLAYS
+from mahtdiag.workflows.pictures import OVERLAYS, data_folder
 from mahtdiag.workflows.progress import Progress
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _with_overlays(
 ) -> AnatomyReport:
     """Draws the worst images into the run folder, where its images are still there; notes say what came."""
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
-    if chosen and not (request.cwd / run.document.data.path).exists():
+    if chosen and not data_folder(run).exists():
         return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
     subjects = subjects_of_run(run, table, chosen)
     folder = run.path / FOLDER / OVERLAYS

@@ -17,11 +17,12 @@ from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults, Sample
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.pictures import (
+    data_folder,
     draw_into,
     image_of,
     overlay_notes,
     overlay_of,
-    picture_name,
+    picture_names,
     remove_pictures,
 )
 from mahtdiag.workflows.progress import Progress
@@ -52,7 +53,7 @@ def worst_judged(verdict: AnatomyVerdict, choice: ImageChoice) -> Sequence[Judge
 
 def subjects_of_run(run: Run, table: RunTable, images: Sequence[JudgedImage]) -> list[Subject]:
     """Records of a run's judged images with their findings; files are found by name in its data folder."""
-    files = RecordedFiles(run.cwd / run.document.data.path)
+    files = RecordedFiles(data_folder(run))
     rows = {name: row for row, name in enumerate(table.image)}
     subjects, upright = [], run.document.resolved.upright
     for judged in images:
@@ -134,7 +135,8 @@ def draw_judged(
     if problems and not there:
         return overlay_notes(0, problems, folder)
     overlay = partial(_overlay, skeleton=skeleton, labels_judged=labels_judged, style=style)
-    tasks = [(picture_name(subject.record.image), subject) for subject in there]
+    names = picture_names(subject.record.image for subject in subjects)
+    tasks = [(names[subject.record.image], subject) for subject in there]
     progress.start("overlays", len(there))
     try:
         remove_pictures(folder, "*.png", COMMAND)

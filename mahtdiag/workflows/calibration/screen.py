@@ -6,7 +6,7 @@ from mahtdiag.calibration.report import CalibrationReport
 from mahtdiag.diagnosis.metrics.registry import images_behind
 from mahtdiag.reports.ci.record import CiRecord, NumberRow, interval_in_words
 from mahtdiag.reports.json import calibration_content
-from mahtdiag.reports.rendering import Json, escaped
+from mahtdiag.reports.rendering import Json
 from mahtdiag.reports.tables.calibration import NUMBERS, CalibrationResult, calibration_number
 from mahtdiag.reports.text import interval, percent
 from mahtdiag.runs.document import RunDocument
@@ -86,7 +86,7 @@ def content_of(calibration: Calibration) -> dict[str, Json]:
     """What `--format json` prints."""
     run, sigma = calibration.run, calibration.sigma
     about: dict[str, Json] = {
-        "run": escaped(run.label),
+        "run": run.label,
         "status": run.document.status,
         "view": str(run.view),
         "uncertainty": run.document.sigma_source,

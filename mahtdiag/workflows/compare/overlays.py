@@ -15,11 +15,12 @@ from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.schema.records import ImageRecord
 from mahtdiag.workflows.compare.job import ComparedRuns
 from mahtdiag.workflows.pictures import (
+    data_folder,
     draw_into,
     image_of,
     overlay_notes,
     overlay_of,
-    picture_name,
+    picture_names,
     remove_pictures,
 )
 from mahtdiag.workflows.progress import Progress
@@ -50,7 +51,7 @@ class _Side:
             run.label,
             table,
             rows,
-            RecordedFiles(run.cwd / run.document.data.path),
+            RecordedFiles(data_folder(run)),
             run.document.resolved.upright,
         )
 
@@ -104,9 +105,8 @@ def draw_changed(
     try:
         for name, rows in zip((WORSE, BETTER), chosen, strict=True):
             # The number keeps the order, and apart what is called the same in two folders.
-            tasks = [
-                (f"{n:02d}-{picture_name(pair.names_a[row])}", row) for n, row in enumerate(rows, start=1)
-            ]
+            names = picture_names(pair.names_a[row] for row in rows)
+            tasks = [(f"{n:02d}-{names[pair.names_a[row]]}", row) for n, row in enumerate(rows, start=1)]
             gone = draw_into(folder / name, COMMAND, partial(_drawn, pair, sides), tasks, progress)
             missing += [pair.names_a[row] for row in gone]
     except RunFolderError as error:

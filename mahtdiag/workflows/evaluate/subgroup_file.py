@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mahtdiag.data.files import Dataset, named, read_file, shown
+from mahtdiag.data.files import Dataset, named, read_file
 from mahtdiag.diagnosis.subgroups import MOST_VALUES, bands_of, numbers_of_column
 from mahtdiag.errors import DataError
-from mahtdiag.reports.text import counted, one_line
+from mahtdiag.reports.text import counted
 from mahtdiag.schema.records import Sample
+from mahtdiag.schema.safe_text import one_line, shown
 
 IMAGE, PATIENT = "image", "patient"
 LONGEST = 60

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mahtdiag.data.files import RecordedFiles, shown
+from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.outgoing import Floats, OutgoingImage, OutgoingSet, Points, Written, leads_out
 from mahtdiag.data.placing import LARGEST_COORDINATE_PX
 from mahtdiag.data.slicer_spacing import slicer_mm_per_px
@@ -18,13 +18,15 @@ from mahtdiag.data.writers import Writer, writer_named
 from mahtdiag.diagnosis.columns import Column
 from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.errors import DataError, RunFolderError, UsageError
-from mahtdiag.reports.text import counted, one_line
+from mahtdiag.reports.text import counted
 from mahtdiag.runs.document import CheckpointSource
 from mahtdiag.runs.files import require_file, write_named, write_named_folder
 from mahtdiag.runs.reading import DOCUMENT, Run, open_finished
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.safe_text import one_line, shown
 from mahtdiag.workflows.export.selection import Selection, everything, suspicious, worst
+from mahtdiag.workflows.pictures import data_folder
 
 PLACES = (RunTable.width, RunTable.height, RunTable.orientation, RunTable.gt_px, RunTable.pred_px)
 OF_PREDICTIONS = (RunTable.sigma_px, RunTable.peak)
@@ -182,7 +184,7 @@ class _Images:
         self.said = request.file
         self.target = target
         self.data_said = document.data.path if request.data is None else str(request.data)
-        data = request.cwd / self.data_said
+        data = data_folder(run, request.data)
         self.files = RecordedFiles(data)
         self.there = self.files.folder.is_dir()
         folder = self.files.folder.resolve()

@@ -16,10 +16,10 @@ from mahtdiag.reports.figures.registry import (
     figure_file,
     figures_of,
 )
-from mahtdiag.reports.text import one_line
 from mahtdiag.runs.files import require_folder, write_named_folder
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FigureFormat, LeadingUnit
+from mahtdiag.schema.safe_text import one_line
 from mahtdiag.workflows.pictures import pictures_of
 from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.report.screen import content_of

@@ -25,12 +25,13 @@ from mahtdiag.reports.html.gallery import (
 from mahtdiag.reports.html.page import Strip, StripImage, render_page
 from mahtdiag.reports.html.sections import ReportContent, sections_of
 from mahtdiag.reports.tables.errors import leading_unit
-from mahtdiag.reports.text import counted, one_line
+from mahtdiag.reports.text import counted
 from mahtdiag.runs.files import require_file, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.choices import NO_IMAGES, ImageChoice, LeadingUnit
+from mahtdiag.schema.safe_text import one_line
 from mahtdiag.workflows.gates.judging import judge_baseline, results_of, status_of, with_gates
-from mahtdiag.workflows.pictures import pictures_of, worst_rows
+from mahtdiag.workflows.pictures import data_folder, pictures_of, worst_rows
 from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.report.screen import content_of
 
@@ -149,7 +150,7 @@ def _require_results(run: Run, table: RunTable) -> None:
 
 def _data_folder(request: ReportRequest, run: Run) -> Path | None:
     """Where the images are, None where they were and are no more; raises UsageError for a wrong --data."""
-    data = request.cwd / (run.document.data.path if request.data is None else request.data)
+    data = data_folder(run, request.data)
     if data.is_dir():
         return data
     if request.data is not None:

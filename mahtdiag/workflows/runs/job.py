@@ -10,7 +10,6 @@ from mahtdiag.diagnosis.metrics.registry import metric_of, nearest_name, without
 from mahtdiag.diagnosis.numbers import HEADLINE, find_interval, find_number, paths_of
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.reports.tables.runs import MM, PX, SHORT, ListedNumber, ListedRun, OtherFolder, RunsResult
-from mahtdiag.reports.text import one_line
 from mahtdiag.runs.reading import (
     DOCUMENT,
     RUNS,
@@ -21,6 +20,7 @@ from mahtdiag.runs.reading import (
     open_run,
     run_folders,
 )
+from mahtdiag.schema.safe_text import one_line
 
 STARTED = "started"
 BY_ITSELF: Mapping[str, Callable[[ListedRun], float | str]] = {

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mahtdiag.reports.ci.github import annotations
 from mahtdiag.reports.ci.record import CiRecord
-from mahtdiag.reports.text import one_line
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.safe_text import one_line
 from tests.reports.ci.ci_records import FAILED, HOSTILE, NOT_DONE, PASSED, PLAIN, RESULT, hostile
 
 

@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 from mahtdiag.diagnosis.worst_images import RankedImage, WorstImages
 from mahtdiag.reports.ci.github import code, markdown
 from mahtdiag.reports.ci.record import CiRecord, GateCase, NumberRow
-from mahtdiag.reports.text import one_line
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.safe_text import one_line
 from tests.reports.ci.ci_records import HOSTILE, NOT_DONE, PLAIN, RESULT, WORST, hostile, hostile_gate
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])

@@ -193,7 +193,7 @@ def test_gates_are_shown() -> None:
 def test_a_path_that_is_no_text_is_escaped() -> None:
     labels = natural_spines(View.AP, 2)
     report = replace(label_report(View.AP, labels), subject="data\udcff")
-    assert json.loads(anatomy_json(report))["subject"] == "data\\udcff"
+    assert json.loads(anatomy_json(report))["subject"] == "data\\xff"
 
 
 def test_csv_ranks_suspicious_then_unreadable_then_clean() -> None:
