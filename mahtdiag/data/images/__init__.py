@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.data.files import read_file
+from mahtdiag.data.images.container import Container
 from mahtdiag.data.images.containers import open_container, orientation_of
 from mahtdiag.data.images.dicom import decode_dicom, dicom_size, is_dicom
+from mahtdiag.data.images.jpeg import decode_jpeg, decode_jpeg_shrunk
 from mahtdiag.data.images.network_input import FULL_SCALE, Image, as_grey, as_integers, to_network_input
 from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
@@ -21,11 +23,7 @@ from mahtdiag.schema.records import LoadedImage
 from mahtdiag.schema.setup import THUMBNAIL_SIDE, ImagePixels
 
 # A JPEG can be shrunk while it is decoded, which costs a fraction of the time.
-_JPEG_FLAGS: Final = (
-    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
-    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
-    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
-)
+_JPEG_FACTORS: Final = (8, 4, 2)
 
 
 class ImageError(DataError):
@@ -173,15 +171,7 @@ def _stored(content: bytes, name: str, window: DicomWindow) -> tuple[Image, bool
     if is_dicom(content):
         return decode_dicom(content, name, window), True
     container = open_container(content, name)
-    decoded = _decoded(container.content, cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
-    says_white = container.bits is not None or decoded.dtype.kind == "f"
-    if decoded.dtype.kind == "f":
-        decoded = _of_shares(decoded, name)
-    if decoded.dtype not in FULL_SCALE:
-        raise DataError(f"{name}: {decoded.dtype} pixels: save it with 8 or 16 bit per channel")
-    image = _grey_or_rgb(_full_scale(decoded, container.bits), name)
+    image, says_white = _opened(container, name)
     if Size(*image.shape[:2]) != container.size:
         raise DataError(
             f"{name}: the size in the {container.kind} header is not that of its pixels: save it again"
@@ -190,6 +180,23 @@ def _stored(content: bytes, name: str, window: DicomWindow) -> tuple[Image, bool
     if container.white_is_zero and image.dtype == np.uint16:
         image = np.subtract(FULL_SCALE[image.dtype], image, dtype=np.uint16)
     return image, says_white
+
+
+def _opened(container: Container, name: str) -> tuple[Image, bool]:
+    """The pixels of a file that is no DICOM, grey or RGB, and whether it says which value is white."""
+    if container.kind == "JPEG":
+        image = decode_jpeg(container, name)
+        if image is not None:
+            return image, False
+    decoded = _decoded(container.content)
+    if decoded is None:
+        raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
+    says_white = container.bits is not None or decoded.dtype.kind == "f"
+    if decoded.dtype.kind == "f":
+        decoded = _of_shares(decoded, name)
+    if decoded.dtype not in FULL_SCALE:
+        raise DataError(f"{name}: {decoded.dtype} pixels: save it with 8 or 16 bit per channel")
+    return _grey_or_rgb(_full_scale(decoded, container.bits), name), says_white
 
 
 def _of_shares(decoded: cv2.typing.MatLike, name: str) -> NDArray[np.uint16]:
@@ -222,9 +229,9 @@ def decode_reduced(content: bytes, name: str, least_height: int, *, upright: boo
     as_stored = not upright or orientation_of(content) == 1
     container = None if is_dicom(content) else open_container(content, name)
     if as_stored and container is not None and container.kind == "JPEG":
-        for factor, flag in _JPEG_FLAGS:
+        for factor in _JPEG_FACTORS:
             if container.size.height // factor >= least_height:
-                shrunk = _shrunk(container.content, container.size, factor, flag)
+                shrunk = _shrunk(container, name, factor)
                 if shrunk is not None:
                     return shrunk
     image = decode_image(content, name, upright=upright)
@@ -232,24 +239,24 @@ def decode_reduced(content: bytes, name: str, least_height: int, *, upright: boo
     return ReducedImage(as_grey(image), size, size)
 
 
-def _decoded(content: bytes, flags: int) -> cv2.typing.MatLike | None:
+def _decoded(content: bytes) -> cv2.typing.MatLike | None:
     """What OpenCV makes of a file, None where it cannot."""
     # The DataError says what OpenCV would log; versions 4 and 5 have the switch in two places.
     set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
     set_log_level(0)
     try:
-        return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
 
 
-def _shrunk(content: bytes, size: Size, factor: int, flag: int) -> ReducedImage | None:
-    """None where the decoder does not shrink such a file: it is decoded whole then, or refused."""
-    pixels = _decoded(content, flag | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None or pixels.shape != (-(-size.height // factor), -(-size.width // factor)):
+def _shrunk(container: Container, name: str, factor: int) -> ReducedImage | None:
+    """None where the decoder does not shrink such a file: it is decoded whole then."""
+    pixels = decode_jpeg_shrunk(container, name, factor)
+    if pixels is None:
         return None
     covers = Size(pixels.shape[0] * factor, pixels.shape[1] * factor)
-    return ReducedImage(pixels.astype(np.uint8, copy=False), size, covers)
+    return ReducedImage(pixels, container.size, covers)
 
 
 def _grey_or_rgb(decoded: cv2.typing.MatLike, name: str) -> Image:

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from mahtdiag.data.images.container import Container
 from mahtdiag.data.images.dicom import LARGEST_IMAGE_PIXELS, is_dicom
+from mahtdiag.data.images.jpeg import JPEG_START, open_jpeg
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 
@@ -24,10 +26,6 @@ _JP2_STARTS: Final = (_JP2_BOX, _J2K_START)
 _MOVES: Final = 0x02
 _PNG_PIXEL_CHUNKS: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8\xff", 0xD9, 0xDA
-# Start-of-frame markers carry the size; C4, C8 and CC of the same range mean something else.
-_JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD8)))
 # The few TIFF tags that decide whether and how a TIFF is to be decoded.
 _SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION, _ALPHA = 254, 256, 257, 262, 274, 338
 _KNOWN: Final = frozenset((_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION, _ALPHA))
@@ -38,22 +36,6 @@ _HARMLESS: Final = {_ORIENTATION: (1,), _ALPHA: (0, 1)}
 # White is zero, black is zero, RGB, palette, YCbCr.
 _PHOTOMETRICS_READ: Final = frozenset((0, 1, 2, 3, 6))
 _MOST_DIRECTORIES: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """An image file that is complete as far as its own structure tells.
-
-    `content` is what to give to the decoder: the file without what must not influence the pixels.
-    `white_is_zero`: the grey values are stored inverted (TIFF only). `bits` of a value where its integer type
-    may have more (JPEG 2000 only).
-    """
-
-    kind: str
-    size: Size
-    content: bytes
-    white_is_zero: bool = False
-    bits: int | None = None
 
 
 def open_container(content: bytes, name: str) -> Container:
@@ -81,8 +63,8 @@ def open_container(content: bytes, name: str) -> Container:
 def _open(content: bytes, name: str) -> Container:
     if not content:
         raise DataError(f"{name}: the file is empty (0 bytes)")
-    if content.startswith(_JPEG_START):
-        return _open_jpeg(content, name)
+    if content.startswith(JPEG_START):
+        return open_jpeg(content, name)
     if content.startswith(_PNG_START):
         return _open_png(content, name)
     if content.startswith(_TIFF_STARTS):
@@ -124,48 +106,6 @@ def _open_png(content: bytes, name: str) -> Container:
         raise DataError(f"{name}: the PNG is damaged (no header)")
     width, height = struct.unpack_from(">II", kept[1], 8)
     return Container("PNG", Size(height, width), b"".join(kept))
-
-
-def _open_jpeg(content: bytes, name: str) -> Container:
-    """Walk the segments to the first scan; the end marker must follow it.
-
-    Inside a scan FF is never followed by D9, and a thumbnail lies in a segment before the scan, so an end
-    marker behind the scan's start is the image's own.
-    """
-    size: Size | None = None
-    scan: int | None = None
-    try:
-        for marker, start, end in _jpeg_segments(content):
-            if marker in _JPEG_FRAMES:
-                size = Size(*struct.unpack_from(">HH", content, start + 3))
-            scan = end if marker == _JPEG_SCAN else None
-    except struct.error:
-        raise DataError(f"{name}: the JPEG is truncated after {len(content)} bytes: copy it again") from None
-    if scan is None:
-        raise DataError(f"{name}: the JPEG is damaged (no image data): copy it again")
-    if content.rfind(bytes((0xFF, _JPEG_END)), scan) < 0:
-        raise DataError(f"{name}: the JPEG is truncated after {len(content)} bytes: copy it again")
-    if size is None:
-        raise DataError(f"{name}: the JPEG is damaged (no frame header): copy it again")
-    return Container("JPEG", size, content)
-
-
-def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of every segment to the first scan, or to bytes that are none.
-
-    Raises struct.error where the file ends before.
-    """
-    place, marker = 2, 0
-    while marker != _JPEG_SCAN:
-        while content[place : place + 2] == b"\xff\xff":
-            place += 1
-        first, marker, length = struct.unpack_from(">BBH", content, place)
-        if first != 0xFF or marker == _JPEG_END:
-            return
-        place += 2
-        if marker not in _JPEG_WITHOUT_LENGTH:
-            yield marker, place, place + length
-            place += length
 
 
 def _open_bmp(content: bytes, name: str) -> Container:
