@@ -18,7 +18,7 @@ OPENS |= {"genfromtxt", "imread", "ZipFile", "is_zipfile", "safe_open", "OSFile"
 # What else opens something, each by what makes it safe.
 OTHERS = {
     # Their own content: an archive in a file that is open, or bytes in memory.
-    "zipfile.ZipFile(file)", "archive.open(name)", "archive.open(entry)",
+    "zipfile.ZipFile(file)", "self.zip.open(entry)", "archive.open(entry)",
     # Behind `require_regular`.
     "pa.OSFile(str(path), 'rb')", "safe_open(str(self.path), framework=self.framework)",
     # In another process, after its first bytes were read by `open_file`.
@@ -29,7 +29,7 @@ OTHERS = {
     "(folder / PLANTED).read_text(encoding='utf-8')",
     "files('mahtdiag.reports.html').joinpath(FOLDER, name).read_text(encoding='utf-8')",
     # To write, or to sync a folder.
-    "temporary.open('wb')", "self._summary.open('ab')", "os.open(folder, os.O_RDONLY)",
+    "temporary.open('xb')", "self._summary.open('ab')", "os.open(folder, os.O_RDONLY)",
 }  # fmt: skip
 
 

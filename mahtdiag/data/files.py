@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final, TypeVar
 
 import numpy as np
@@ -257,15 +257,25 @@ def read_file(path: str | Path, name: str) -> bytes:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
 
 
+def leads_out(image: str) -> bool:
+    """Whether a name is no path below a folder: absolute, with `..`, empty, or with a sign no file has."""
+    posix, windows = PurePosixPath(image), PureWindowsPath(image)
+    absolute = posix.is_absolute() or windows.root or (os.name == "nt" and windows.drive)
+    return bool(absolute) or "\0" in image or not posix.name or ".." in (*posix.parts, *windows.parts)
+
+
 class RecordedFiles:
     """Finds the files of a data folder by the names that records give them (see `recorded`)."""
 
     def __init__(self, data: Path) -> None:
-        self.folder = data.parent if data.is_file() else data
+        self.folder = data.parent if os.path.isfile(data) else data
 
-    def path(self, name: str) -> Path:
-        """Where the file with this name in records is, or where it would be if there were one."""
-        return recorded_path(self.folder, name)
+    def path(self, name: str) -> Path | None:
+        """Where the file with this name in records is, or where it would be if there were one.
+
+        None for a name that leads out of the folder, as one of a run folder that was edited may.
+        """
+        return None if leads_out(name) or leads_out(unrecorded(name)) else recorded_path(self.folder, name)
 
 
 def recorded_path(folder: Path, name: str) -> Path:

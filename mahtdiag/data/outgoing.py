@@ -1,12 +1,10 @@
 """Points on their way into the file of an annotation tool, and what writers of such files share."""
 
 import json
-import os
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
 import numpy as np
@@ -128,13 +126,6 @@ def outlines(skeleton: Skeleton) -> list[tuple[int, int]]:
     found = [(first + a, first + b) for first in bodies for a, b in sides]
     alone = [*range(of_bodies.start), *range(of_bodies.stop, skeleton.keypoints)]
     return [*found, *zip(alone[::2], alone[1::2], strict=True)]
-
-
-def leads_out(image: str) -> bool:
-    """Whether a name is no path below a folder: absolute, with `..`, empty, or with a sign no file has."""
-    posix, windows = PurePosixPath(image), PureWindowsPath(image)
-    absolute = posix.is_absolute() or windows.root or (os.name == "nt" and windows.drive)
-    return bool(absolute) or "\0" in image or not posix.name or ".." in (*posix.parts, *windows.parts)
 
 
 def file_names(images: Sequence[OutgoingImage], ending: str, *, full: bool) -> dict[str, str]:

@@ -82,7 +82,9 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
     try:
-        with temporary.open("wb") as file:
+        # Nothing that waits under its name is written through.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -97,14 +99,27 @@ def write_file(folder: Path, name: str, content: bytes) -> Path:
     """Puts a further file (`overlays/0001.png`, `report.html`) into a run folder, whole or not at all.
 
     Raises:
-        RunFolderError: the folder cannot be written to.
+        RunFolderError: the folder cannot be written to, or a link in it leads elsewhere.
     """
+    require_own(folder, Path(name).parent)
     target = folder / name
     with reporting_write_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
     with reporting_write_errors(target), replacing(target) as file:
         file.write(content)
     return target
+
+
+def require_own(folder: Path, inner: Path | str) -> None:
+    """Raise RunFolderError where a folder in a run folder is a link, which would write files elsewhere.
+
+    The last file of a path is no matter: it is replaced, not written through.
+    """
+    place = folder
+    for part in Path(inner).parts:
+        place /= part
+        if place.is_symlink():
+            raise RunFolderError(f"{place}: a link in a run folder, which is not followed; remove it")
 
 
 def write_named(option: str, path: Path, content: bytes, cwd: Path | None = None) -> None:

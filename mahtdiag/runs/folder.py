@@ -25,6 +25,7 @@ from mahtdiag.runs.files import (
     remove_temporary_files,
     replacing,
     reporting_write_errors,
+    require_own,
 )
 from mahtdiag.runs.reading import (
     DOCUMENT,
@@ -289,9 +290,12 @@ class RunFolder:
     def _clean(self) -> tuple[str, ...]:
         remove_temporary_files(self.path)
         try:
+            require_own(self.path, PARTS)
             shutil.rmtree(self._parts.root)
         except FileNotFoundError:
             pass
+        except RunFolderError as error:
+            return error.problems
         except OSError as error:
             return (f"{self.path / PARTS} not removed ({error.strerror or error}); it may be deleted",)
         return ()
@@ -366,6 +370,7 @@ def sole_writer(path: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process is writing the run, or the folder cannot be written to.
     """
+    require_own(path, LOCK)
     lock = FileLock(path / LOCK)
     with reporting_write_errors(path):
         try:

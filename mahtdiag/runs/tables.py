@@ -30,7 +30,7 @@ from mahtdiag.diagnosis.columns import Column, Values
 from mahtdiag.diagnosis.run_table import COLUMNS, IMAGES_AT_ONCE, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.document import SCHEMA_VERSION
-from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_temporary_files, replacing
+from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_temporary_files, replacing, require_own
 from mahtdiag.runs.parquet_files import completed, read_table, row_count
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.skeleton import Skeleton
@@ -238,6 +238,7 @@ class PartFiles:
     def prepare(self, failures: pa.Table) -> None:
         """Creates the folders, removes what a crash left incomplete and stores the early failures."""
         for folder in (self.root, self.root / "images", self.root / "keypoints"):
+            require_own(self.root.parent, folder.relative_to(self.root.parent))
             folder.mkdir(exist_ok=True)
             remove_temporary_files(folder)
         whole = {

@@ -202,7 +202,9 @@ def test_a_full_device_while_a_table_is_streamed_leaves_no_half_file(
     folder = RunFolder.create(tmp_path / "x", START, OPEN_FAILURES, limits=EACH_BATCH)
     append_missing(folder, batches())
     opened: Callable[..., object] = Path.open
-    monkeypatch.setattr(Path, "open", lambda self, mode="r": opened(Path("/dev/full"), mode))
+    monkeypatch.setattr(
+        Path, "open", lambda self, mode="r": opened(Path("/dev/full"), mode.replace("x", "w"))
+    )
     with pytest.raises(
         RunFolderError, match="no space left on the device; free some and finish with --resume"
     ):

@@ -1,5 +1,6 @@
 """Is it anatomically possible: the predictions of a run, or the labels of an annotated set."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from mahtdiag.diagnosis.setup.registry import check_setup
 from mahtdiag.diagnosis.spacing import spacing_xy_mm
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.text import counted
-from mahtdiag.runs.files import write_file
+from mahtdiag.runs.files import require_own, write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice, OverlayStyle
 from mahtdiag.schema.read_options import ReadOptions
@@ -211,8 +212,12 @@ def _with_overlays(
 ) -> AnatomyReport:
     """Draws the worst images into the run folder, where its images are still there; notes say what came."""
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
-    if chosen and not data_folder(run).exists():
+    if chosen and not os.path.exists(data_folder(run)):
         return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
+    try:
+        require_own(run.path, f"{FOLDER}/{OVERLAYS}")
+    except RunFolderError as error:
+        return replace(report, notes=(*report.notes, f"no overlays: {error.problems[0]}"))
     subjects = subjects_of_run(run, table, chosen)
     folder = run.path / FOLDER / OVERLAYS
     notes = draw_judged(

@@ -1,5 +1,6 @@
 """Overlays of judged images: what is anatomically wrong in predictions, or in labels alone."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +40,7 @@ class Subject:
     """
 
     record: ImageRecord
-    path: Path
+    path: Path | None
     sha256: str | None
     upright: bool
 
@@ -130,8 +131,9 @@ def draw_judged(
 
     Those of an earlier judgement are removed, unless all images are gone and none could be drawn again.
     """
-    there = [subject for subject in subjects if subject.path.is_file()]
-    problems = [subject.record.image for subject in subjects if not subject.path.is_file()]
+    there = [subject for subject in subjects if subject.path is not None and os.path.isfile(subject.path)]
+    drawable = {subject.record.image for subject in there}
+    problems = [subject.record.image for subject in subjects if subject.record.image not in drawable]
     if problems and not there:
         return overlay_notes(0, problems, folder)
     overlay = partial(_overlay, skeleton=skeleton, labels_judged=labels_judged, style=style)

@@ -11,11 +11,11 @@ from mahtdiag.config.gates import GateSettings
 from mahtdiag.config.settings import CalibrationSettings
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
-from mahtdiag.errors import ExitStatus, UsageError
+from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.reports.tables.setup import plausibility_note
 from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, write_recalibration
-from mahtdiag.runs.files import replacing
+from mahtdiag.runs.files import replacing, require_own
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FactorKind
 from mahtdiag.workflows.calibration.judged_sigma import (
@@ -169,12 +169,15 @@ def _write_pictures(sigma: JudgedSigma) -> tuple[tuple[Path, ...], tuple[str, ..
     folder = sigma.run.path / PICTURES
     written: list[Path] = []
     try:
+        require_own(sigma.run.path, PICTURES)
         folder.mkdir(exist_ok=True)
         data = FigureData(sigma.table, ERROR_UNITS[0], {}, sigma=plot_data(sigma))
         for name, content in titled_files([figure.name for figure in SIGMA_FIGURES], data):
             with replacing(folder / name) as file:
                 file.write(content)
             written.append(folder / name)
+    except RunFolderError as error:
+        return (), (f"pictures not written: {error.problems[0]}",)
     except OSError as error:
         return tuple(written), (f"{folder}: pictures not written ({error.strerror or error})",)
     return tuple(written), ()

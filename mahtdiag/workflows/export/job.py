@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from mahtdiag.data.files import RecordedFiles
-from mahtdiag.data.outgoing import Floats, OutgoingImage, OutgoingSet, Points, Written, leads_out
+from mahtdiag.data.outgoing import Floats, OutgoingImage, OutgoingSet, Points, Written
 from mahtdiag.data.placing import LARGEST_COORDINATE_PX
 from mahtdiag.data.slicer_spacing import slicer_mm_per_px
 from mahtdiag.data.writers import Writer, writer_named
@@ -186,7 +186,7 @@ class _Images:
         self.data_said = document.data.path if request.data is None else str(request.data)
         data = data_folder(run, request.data)
         self.files = RecordedFiles(data)
-        self.there = self.files.folder.is_dir()
+        self.there = os.path.isdir(self.files.folder)
         folder = self.files.folder.resolve()
         self.folder_said = shown(run.named(self.files.folder))
         prefix = writer.prefix if request.image_root is None else request.image_root
@@ -209,7 +209,8 @@ class _Images:
     def _image(self, table: RunTable, row: int, labels: bool) -> OutgoingImage:
         """Raises DataError: why the format cannot hold it."""
         image = table.image[row]
-        if leads_out(image):
+        path = self.files.path(image)
+        if path is None:
             raise DataError("its name leads out of the data folder")
         width, height = float(table.width[row]), float(table.height[row])
         size = Size(int(height), int(width)) if width > 0 and height > 0 else None
@@ -221,7 +222,6 @@ class _Images:
         points = Points(_bounded(table.gt_px[row])) if labels else predicted
         if not points.known.any():
             raise DataError("no keypoint is labelled" if labels else "no keypoint is predicted")
-        path = self.files.path(image)
         name = _name(path, self.files.folder, image)
         found = OutgoingImage(image, self.prefix + name, size, points, predicted if labels else None)
         if self.writer.prefix is not None and self.prefix.startswith(("/", "http://", "https://")):

@@ -1,5 +1,6 @@
 """`figures`: the pictures of a run as files for a paper, each with its caption."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from mahtdiag.reports.figures.registry import (
     figure_file,
     figures_of,
 )
-from mahtdiag.runs.files import require_folder, write_named_folder
+from mahtdiag.runs.files import require_folder, require_own, write_named_folder
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FigureFormat, LeadingUnit
 from mahtdiag.schema.safe_text import one_line
@@ -59,6 +60,8 @@ def draw_figures(request: FiguresRequest, progress: Progress) -> Figures:
     """Draw and write; raises MahtdiagError for a run without any result or an unknown name."""
     wanted = tuple(_figure(name) for name in dict.fromkeys(request.names))
     run = open_run(request.run, request.cwd)
+    if request.out is None:
+        require_own(run.path, FOLDER)
     out = Path(run.named(run.path / FOLDER)) if request.out is None else request.out
     # Drawing takes a while, which nobody should wait for in vain.
     require_folder("--out", out, request.cwd)
@@ -116,7 +119,7 @@ def figure_data(
             f"{run.label}: no image was evaluated ({len(table.failures)} failed), there is nothing to draw; "
             "evaluate again"
         )
-    if data is not None and not (run.cwd / data).is_dir():
+    if data is not None and not os.path.isdir(run.cwd / data):
         raise UsageError(f"--data {data}: no such folder; name the folder that holds the images")
     facing = None if settings is None else settings.anatomy.facing
     unit = error_unit or run.document.resolved.error_unit

@@ -1,10 +1,11 @@
 """`report`: a finished run as one page that needs nothing beside it."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.files import RecordedFiles
@@ -151,7 +152,7 @@ def _require_results(run: Run, table: RunTable) -> None:
 def _data_folder(request: ReportRequest, run: Run) -> Path | None:
     """Where the images are, None where they were and are no more; raises UsageError for a wrong --data."""
     data = data_folder(run, request.data)
-    if data.is_dir():
+    if os.path.isdir(data):
         return data
     if request.data is not None:
         raise UsageError(f"--data {request.data}: no such folder; name the folder that holds the images")
@@ -239,12 +240,11 @@ def finished_pictures(started: Sequence[Future[Picture | str]], progress: Progre
 def _picture_of(
     image: str, sha256: str | None, files: RecordedFiles, height: int, most_bytes: int, upright: bool
 ) -> Picture | str:
-    name = PurePosixPath(image)
-    # A run folder made elsewhere must not show files from outside the data folder.
-    if name.is_absolute() or ".." in name.parts:
+    path = files.path(image)
+    if path is None:
         return GONE
     try:
-        content = read_bytes(files.path(image))
+        content = read_bytes(path)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             return CHANGED
         reduced = decode_reduced(content, image, height, upright=upright)
