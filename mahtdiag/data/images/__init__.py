@@ -15,6 +15,7 @@ from mahtdiag.data.images.containers import open_container, orientation_of
 from mahtdiag.data.images.dicom import decode_dicom, dicom_size, is_dicom
 from mahtdiag.data.images.jpeg import decode_jpeg, decode_jpeg_shrunk
 from mahtdiag.data.images.network_input import FULL_SCALE, Image, as_grey, as_integers, to_network_input
+from mahtdiag.data.images.tiff import check_tiff
 from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import Size
@@ -188,6 +189,8 @@ def _opened(container: Container, name: str) -> tuple[Image, bool]:
         image = decode_jpeg(container, name)
         if image is not None:
             return image, False
+    if container.kind == "TIFF":
+        check_tiff(container.content, name)
     decoded = _decoded(container.content)
     if decoded is None:
         raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")

@@ -9,12 +9,12 @@ that are not too large, and warns of damaged metadata, which cannot be silenced 
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from mahtdiag.data.images.container import Container
 from mahtdiag.data.images.dicom import LARGEST_IMAGE_PIXELS, is_dicom
 from mahtdiag.data.images.jpeg import JPEG_START, open_jpeg
+from mahtdiag.data.images.tiff import ORIENTATION, TIFF_STARTS, open_tiff
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 
@@ -25,17 +25,7 @@ _J2K_START, _J2K_END = b"\xff\x4f\xff\x51", b"\xff\xd9"
 _JP2_STARTS: Final = (_JP2_BOX, _J2K_START)
 _MOVES: Final = 0x02
 _PNG_PIXEL_CHUNKS: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
-_TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# The few TIFF tags that decide whether and how a TIFF is to be decoded.
-_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION, _ALPHA = 254, 256, 257, 262, 274, 338
-_KNOWN: Final = frozenset((_SUBFILE, _WIDTH, _HEIGHT, _PHOTOMETRIC, _ORIENTATION, _ALPHA))
-_REDUCED_COPY: Final = 1
-_FORMATS: Final = {1: "B", 3: "H", 4: "I", 16: "Q"}
-_WHITE_IS_ZERO: Final = 0
-_HARMLESS: Final = {_ORIENTATION: (1,), _ALPHA: (0, 1)}
-# White is zero, black is zero, RGB, palette, YCbCr.
-_PHOTOMETRICS_READ: Final = frozenset((0, 1, 2, 3, 6))
-_MOST_DIRECTORIES: Final = 4096
+_MOST_ENTRIES: Final = 4096
 
 
 def open_container(content: bytes, name: str) -> Container:
@@ -67,8 +57,8 @@ def _open(content: bytes, name: str) -> Container:
         return open_jpeg(content, name)
     if content.startswith(_PNG_START):
         return _open_png(content, name)
-    if content.startswith(_TIFF_STARTS):
-        return _open_tiff(content, name)
+    if content.startswith(TIFF_STARTS):
+        return open_tiff(content, name)
     if content.startswith(b"BM"):
         return _open_bmp(content, name)
     if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
@@ -178,87 +168,6 @@ def _open_jpeg2000(content: bytes, name: str) -> Container:
     return Container("JPEG 2000", Size(y1 - y0, x1 - x0), content, bits=bits)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tag:
-    value: int
-    place: int
-    code: str
-
-
-def _open_tiff(content: bytes, name: str) -> Container:
-    """Read the directories of a classic or big TIFF.
-
-    Reduced copies (previews, pyramid levels) behind the image are not pages.
-    """
-    try:
-        pages = _directories(content)
-    except struct.error:
-        raise DataError(f"{name}: the TIFF is truncated or damaged: copy it again") from None
-    full = [page for page in pages if not (_SUBFILE in page and page[_SUBFILE].value & _REDUCED_COPY)]
-    if len(full) > 1:
-        raise DataError(f"{name}: a TIFF with {len(full)} pages: save the radiograph as a file of its own")
-    first = pages[0]
-    if not full or full[0] is not first or _WIDTH not in first or _HEIGHT not in first:
-        raise DataError(f"{name}: the TIFF does not begin with a full image: save it again")
-    photometric = first[_PHOTOMETRIC].value if _PHOTOMETRIC in first else 1
-    if photometric not in _PHOTOMETRICS_READ:
-        raise DataError(f"{name}: a TIFF that is neither grey nor RGB: save it as greyscale")
-    size = Size(first[_HEIGHT].value, first[_WIDTH].value)
-    return Container("TIFF", size, _as_stored(content, first), photometric == _WHITE_IS_ZERO)
-
-
-def _directories(content: bytes) -> list[dict[int, _Tag]]:
-    """The known tags of every directory of a classic or big TIFF.
-
-    Raises struct.error where the chain of directories is broken.
-    """
-    order = "<" if content.startswith(b"II") else ">"
-
-    def number(place: int, code: str) -> int:
-        if place >= len(content):
-            raise struct.error("number behind the end of the file")
-        return int(struct.unpack_from(order + code, content, place)[0])
-
-    is_big = number(2, "H") == 43
-    first, count, offset, entry_bytes, value_at = (8, "Q", "Q", 20, 12) if is_big else (4, "H", "I", 12, 8)
-    pages: list[dict[int, _Tag]] = []
-    seen: set[int] = set()
-    place = number(first, offset)
-    while place:
-        if place in seen or len(seen) == _MOST_DIRECTORIES:
-            raise struct.error("directories without an end")
-        seen.add(place)
-        start = place + struct.calcsize("<" + count)
-        end = start + number(place, count) * entry_bytes
-        if end > len(content):
-            raise struct.error("directory behind the end of the file")
-        pages.append({})
-        for entry in range(start, end, entry_bytes):
-            tag, code = number(entry, "H"), _FORMATS.get(number(entry + 2, "H"))
-            if tag in _KNOWN and code is not None:
-                pages[-1][tag] = _Tag(number(entry + value_at, code), entry + value_at, order + code)
-        place = number(end, offset)
-    if not pages:
-        raise struct.error("no directory")
-    return pages
-
-
-def _as_stored(content: bytes, page: dict[int, _Tag]) -> bytes:
-    """The file with those tags set to 1 by which the decoder would change the pixels.
-
-    OpenCV turns the image by its orientation, and annotations are made on the stored pixels; libtiff darkens
-    colours by an alpha channel that it is not told they were multiplied with (2 instead of 1).
-    """
-    found = ((page.get(number), harmless) for number, harmless in _HARMLESS.items())
-    changing = [tag for tag, harmless in found if tag is not None and tag.value not in harmless]
-    if not changing:
-        return content
-    changed = bytearray(content)
-    for tag in changing:
-        struct.pack_into(tag.code, changed, tag.place, 1)
-    return bytes(changed)
-
-
 _EXIF_STARTS: Final = (b"Exif\0\0", b"eXIf")
 _EXIF_LATEST: Final = 2**18
 _SHORT: Final = 3
@@ -273,7 +182,7 @@ def orientation_of(content: bytes) -> int:
     if content.startswith(b"RIFF"):
         found = next((start for kind, start in _webp_chunks(content) if kind == b"EXIF"), len(content))
         return _orientation_in(content[found : found + _EXIF_LATEST].removeprefix(_EXIF_STARTS[0]))
-    if content.startswith(_TIFF_STARTS[:2]):
+    if content.startswith(TIFF_STARTS[:2]):
         return _orientation_in(content)
     if is_dicom(content):
         return 1
@@ -293,9 +202,9 @@ def _orientation_in(tags: bytes) -> int:
     try:
         (directory,) = struct.unpack_from(f"{order}I", tags, 4)
         (count,) = struct.unpack_from(f"{order}H", tags, directory)
-        for entry in range(min(count, _MOST_DIRECTORIES)):
+        for entry in range(min(count, _MOST_ENTRIES)):
             tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tags, directory + 2 + 12 * entry)
-            if tag == _ORIENTATION:
+            if tag == ORIENTATION:
                 return int(value) if kind == _SHORT and 1 <= value <= 8 else 1
     except struct.error:
         return 1
