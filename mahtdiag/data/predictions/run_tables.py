@@ -12,7 +12,7 @@ from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.content import head
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.errors import DataError
-from mahtdiag.schema.safe_text import shown
+from mahtdiag.schema.safe_text import shown, unrecorded
 
 _FILE: Final = "keypoints.parquet"
 _MAGIC: Final = b"PAR1"
@@ -77,14 +77,14 @@ def _images(batches: Any, name: str) -> Iterator[ImageLabels]:
         first = 0
         for end in ends:
             if image is not None and found[first] != image:
-                yield _labels(image, f"{name}, row {row}", rows)
+                yield _labels(unrecorded(image), f"{name}, row {row}", rows)
                 row += sum(len(part) for _, part in rows)
                 rows = []
             image = str(found[first])
             rows.append((tuple(keypoints[first:end]), values[first:end]))
             first = end
     if image is not None:
-        yield _labels(image, f"{name}, row {row}", rows)
+        yield _labels(unrecorded(image), f"{name}, row {row}", rows)
 
 
 def _columns(batch: Any, name: str) -> tuple[NDArray[np.object_], list[str], NDArray[np.float64]]:

@@ -128,7 +128,7 @@ def figure_data(
 
 def _figure(name: str) -> RunFigure:
     if name not in FIGURE_OF:
-        raise UsageError(f"no figure {one_line(name)!r}; there are {', '.join(NAMES)}")
+        raise UsageError(f"no figure '{one_line(name)}'; there are {', '.join(NAMES)}")
     return FIGURE_OF[name]
 
 

@@ -1,0 +1,104 @@
+"""Names that are no UTF-8, and names that are escaped or drawn alike: found again, and kept apart."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mahtdiag.workflows.pictures import picture_names
+
+from .builders import INPUT_OPTIONS
+from .command import Desk, columns_of, document_of
+
+ODD = os.fsdecode(b"d\xff")
+
+
+def evaluate(desk: Desk, data: str, *more: str) -> list[str]:
+    """The notes of an evaluation into `run`."""
+    done = desk.run(
+        "evaluate", "lookup-ap.pt", data, "--view", "AP", "--model", "nets:exact", "--trust", *INPUT_OPTIONS,
+        "--out", "run", *more,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    return done.lasting
+
+
+def test_a_data_folder_whose_name_is_no_text_is_found_again(desk: Desk) -> None:
+    os.rename("data", ODD)
+    assert evaluate(desk, ODD, "--overlays", "worst:2") == []
+    assert document_of(desk.path / "run")["data"]["path"] == "d\\xff"
+    limit = "mahtdiag.toml"
+    (desk.path / limit).write_text("[anatomy.limits]\nA201 = 1.01\n")
+    anatomy = desk.run("anatomy", "run", "--overlays", "worst:2")
+    (desk.path / limit).unlink()
+    assert (anatomy.status, "is gone" in anatomy.text + anatomy.err) == (0, False)
+    assert len(list((desk.path / "run/anatomy/overlays").glob("*.png"))) == 2
+    report = desk.run("report", "run")
+    assert (report.status, report.lasting) == (0, [])
+    page = (desk.path / "run/report.html").read_text(encoding="utf-8")
+    assert "have moved" not in page
+    assert page.count("data:image/jpeg") >= 6
+    again = desk.run("evaluate", "lookup-ap.pt", ODD, "--view", "AP", "--model", "nets:exact", "--trust",
+                     *INPUT_OPTIONS, "--out", "run", "--resume")  # fmt: skip
+    assert (again.status, "6 of 6" in again.text + again.err or again.errors == []) == (0, True)
+    export = desk.run("export", "run", "--to", "labelme", "out")
+    assert export.status == 0
+    assert "is gone" not in export.text
+
+
+def test_names_that_are_escaped_alike_are_two_images(desk: Desk) -> None:
+    folder = desk.path / "data/AP"
+    stems = sorted({file.stem for file in folder.iterdir()})
+    names = ["a\x1b", "a\\x1b", "a\\x5cx1b"]
+    for stem, name in zip(stems, names, strict=False):
+        for ending in (".png", ".csv"):
+            (folder / f"{stem}{ending}").rename(folder / f"{name}{ending}")
+    evaluate(desk, "data", "--overlays", "worst:9")
+    recorded = ["AP/a\\x1b.png", "AP/a\\x5cx1b.png", "AP/a\\x5cx5cx1b.png"]
+    images = columns_of(desk.path / "run/images.parquet")
+    assert [image for image in images["image"] if "/a" in image] == recorded
+    assert len(set(images["image_sha256"])) == 6
+    drawn = {file.read_bytes() for file in (desk.path / "run/overlays").iterdir()}
+    assert len(drawn) == 6
+    # Predictions of that run are those of these images, each with its own error.
+    done = desk.run("evaluate", "--predictions", "run", "data", "--view", "AP", "--out", "again",
+                    "--overlays", "none")  # fmt: skip
+    assert done.status == 0, done.err
+    again = columns_of(desk.path / "again/images.parquet")
+    assert again["image"] == images["image"]
+    assert again["radial_error_px"] == pytest.approx(images["radial_error_px"], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        ("a/1.png", "b/1.png", "2.png"),
+        ("1.png", "1.jpg"),
+        ("A.png", "a.png"),
+        ("e\u0301.png", "é.png"),
+        ("x" * 240 + "1.png", "x" * 240 + "2.png"),
+    ],
+)
+def test_images_that_are_called_alike_have_overlays_of_their_own(images: tuple[str, ...]) -> None:
+    names = picture_names(images)
+    assert list(names) == list(images)
+    assert len({name.casefold() for name in names.values()}) == len(images)
+    assert names.get("2.png", "2.png") == "2.png"
+    assert all(len(name.encode()) <= 240 for name in names.values())
+
+
+def test_a_name_that_looks_like_one_with_a_digest_replaces_none() -> None:
+    first = picture_names(["a/1.png", "b/1.png"])
+    posing = f"c/{Path(first['a/1.png']).stem}.png"
+    names = picture_names(["a/1.png", "b/1.png", posing])
+    assert len(set(names.values())) == 3
+
+
+@given(st.lists(st.text("abAB/.1é", min_size=1, max_size=6), unique=True))
+def test_every_image_has_an_overlay_of_its_own(images: list[str]) -> None:
+    names = picture_names(images)
+    assert set(names) == set(images)
+    assert len({name.casefold() for name in names.values()}) == len(images)
+    assert not any("/" in name for name in names.values())
