@@ -6,10 +6,10 @@ import sys
 from contextlib import suppress
 from typing import NoReturn, Protocol, runtime_checkable
 
+from mahtdiag.cli.unforeseen import DEBUG, in_one_line, is_out_of_memory
 from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError, once_each
 from mahtdiag.workflows.progress import keep_work, work_is_kept
 
-DEBUG = "MAHTDIAG_DEBUG"
 THREADS_THAT_WAIT = ("GOMP_SPINCOUNT", "1000")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_UNTIL_AGAIN = 0.01
@@ -136,9 +136,10 @@ def _explain(error: Exception) -> ExitStatus:
         return _fail(f"error: {said[:1].lower()}{said[1:]} (see {command} --help)")
     if not _folder_is_there():
         return _fail("error: the current folder has been removed; change to another one and start again")
-    # A defect of ours: still one line and a status that scripts can read.
-    kind = type(error).__name__
-    return _fail(f"internal error: {kind}: {error}; set {DEBUG}=1 to see where, and report it")
+    # Still one line and a status that scripts can read.
+    said = in_one_line(error)
+    report_it = f"; set {DEBUG}=1 to see where, and report it"
+    return _fail(said if is_out_of_memory(error) else said + report_it)
 
 
 def _folder_is_there() -> bool:

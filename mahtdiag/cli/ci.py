@@ -13,6 +13,7 @@ import typer
 
 from mahtdiag.cli.options import OutputFormat
 from mahtdiag.cli.output import tell, tell_runner, write_utf8
+from mahtdiag.cli.unforeseen import in_one_line
 from mahtdiag.errors import InterruptedRunError, MahtdiagError, UsageError
 from mahtdiag.reports.ci.defused import IN_ACTIONS
 from mahtdiag.runs.files import RUN_FILES, require_file, write_named
@@ -66,7 +67,7 @@ def _problems(error: BaseException) -> tuple[str, ...]:
         return error.problems
     if isinstance(error, KeyboardInterrupt):
         return ("interrupted",)
-    return (f"internal error: {type(error).__name__}: {error}",)
+    return (in_one_line(error).removeprefix("error: "),)
 
 
 class CiResults:

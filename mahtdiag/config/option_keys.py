@@ -151,7 +151,7 @@ LEVELS = OptionKey(
 )  # fmt: skip
 PIXEL_SPACING = OptionKey(
     "--pixel-spacing", 0.15, "of all images without their own; there is no default",
-    DATA_SET, "MM", "Spacing of all images without their own.",
+    DATA_SET, "MM", "Spacing of all images without their own, 0.005 to 5.",
 )  # fmt: skip
 DATA_FORMAT = OptionKey(
     "--data-format", "coco", "annotation format; found by content where it is not given",

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 import os
 import re
 import unicodedata
@@ -21,6 +20,7 @@ from mahtdiag.schema.read_options import NO_LABELS
 from mahtdiag.schema.records import Failure, Sample
 from mahtdiag.schema.safe_text import shown, unrecorded
 from mahtdiag.schema.skeleton import Skeleton, View
+from mahtdiag.schema.spacing import SPACING_LIMITS, is_spacing
 
 T = TypeVar("T")
 _OUTSIDE_NAMED: Final = 3
@@ -130,8 +130,6 @@ IMAGE_EXTENSIONS: Final = frozenset(
 )
 # DICOM: 128 bytes of anything, then this.
 DICOM_MARK_AT, DICOM_MARK = 128, b"DICM"
-# Spacings of detectors lie between 0.05 and 0.5 mm; the limits only catch another unit.
-_SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +317,8 @@ def parse_spacing(content: bytes, name: str) -> dict[str, float]:
         if len(cells) != 2 or not key:
             problems.append(f"{name}: line {number}: expected image,mm")
         elif (mm := _millimetres(cells[1])) is None:
-            limits = f"between {_SMALLEST_MM} and {_LARGEST_MM} mm"
-            problems.append(f"{name}: line {number}: '{shown(cells[1][:40])}' is not a spacing {limits}")
+            said = f"'{shown(cells[1][:40])}' is not a spacing {SPACING_LIMITS}"
+            problems.append(f"{name}: line {number}: {said}")
         elif key in spacing_mm:
             problems.append(f"{name}: line {number}: {shown(key[:100])} is named twice")
         else:
@@ -356,4 +354,4 @@ def _millimetres(cell: str) -> float | None:
         value = float(cell)
     except ValueError:
         return None
-    return value if math.isfinite(value) and _SMALLEST_MM <= value <= _LARGEST_MM else None
+    return value if is_spacing(value) else None

@@ -17,13 +17,25 @@ TEMPORARY_PREFIX: Final = ".tmp-"
 # What a run consists of, see `mahtdiag.runs.reading`, which is slow to import.
 RUN_FILES: Final = ("run.json", "images.parquet", "keypoints.parquet")
 
+# What to do, where the command has these options, and where it has none.
+RESUME: Final = "finish with --resume"
+OUT: Final = "choose another place with --out"
+AGAIN: Final = "start again"
+ELSEWHERE: Final = "make it writable, or use another folder"
+
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @contextmanager
-def reporting_write_errors(path: Path, after_no_space: str = "finish with --resume") -> Iterator[None]:
+def reporting_write_errors(
+    path: Path,
+    after_no_space: str = RESUME,
+    elsewhere: str = OUT,
+) -> Iterator[None]:
     """Turns the operating system's refusal to write below `path` into one line that says what to do.
+
+    `after_no_space` and `elsewhere`: what the command that writes can do then, by options that it has.
 
     Raises:
         RunFolderError: no space, not writable, a file where a folder is needed, or any other OSError.
@@ -31,19 +43,19 @@ def reporting_write_errors(path: Path, after_no_space: str = "finish with --resu
     try:
         yield
     except OSError as error:
-        raise RunFolderError(f"{path}: {_advice(error, after_no_space)}") from error
+        raise RunFolderError(f"{path}: {_advice(error, after_no_space, elsewhere)}") from error
 
 
-def _advice(error: OSError, after_no_space: str) -> str:
+def _advice(error: OSError, after_no_space: str, elsewhere: str) -> str:
     if error.errno in _NO_SPACE:
         return f"no space left on the device; free some and {after_no_space}"
     if error.errno in _NOT_WRITABLE:
-        return "not writable; choose another place with --out"
+        return f"not writable; {elsewhere}"
     if error.errno == errno.EISDIR:
-        return "a folder stands where the file belongs; choose another place with --out"
+        return f"a folder stands where the file belongs; {elsewhere}"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return "a file stands where a folder is needed; choose another place with --out"
-    return f"cannot be written ({error.strerror or error}); choose another place with --out"
+        return f"a file stands where a folder is needed; {elsewhere}"
+    return f"cannot be written ({error.strerror or error}); {elsewhere}"
 
 
 def replace_by_link(target: Path, to: str) -> bool:
@@ -95,7 +107,9 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     _sync_folder(target.parent)
 
 
-def write_file(folder: Path, name: str, content: bytes) -> Path:
+def write_file(
+    folder: Path, name: str, content: bytes, *, after_no_space: str = AGAIN, elsewhere: str = ELSEWHERE
+) -> Path:
     """Puts a further file (`overlays/0001.png`, `report.html`) into a run folder, whole or not at all.
 
     Raises:
@@ -103,9 +117,9 @@ def write_file(folder: Path, name: str, content: bytes) -> Path:
     """
     require_own(folder, Path(name).parent)
     target = folder / name
-    with reporting_write_errors(target.parent):
+    with reporting_write_errors(target.parent, after_no_space, elsewhere):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with reporting_write_errors(target), replacing(target) as file:
+    with reporting_write_errors(target, after_no_space, elsewhere), replacing(target) as file:
         file.write(content)
     return target
 

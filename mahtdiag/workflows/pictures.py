@@ -20,7 +20,7 @@ from mahtdiag.diagnosis.two_peaks import has_two_peaks
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file, read_bytes
 from mahtdiag.reports.tables.errors import leading_unit
-from mahtdiag.runs.files import reporting_write_errors, write_file
+from mahtdiag.runs.files import AGAIN, ELSEWHERE, OUT, RESUME, reporting_write_errors, write_file
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice, LeadingUnit, OverlayStyle
@@ -84,7 +84,7 @@ def remove_pictures(folder: Path, pattern: str, command: str) -> None:
 
     Raises RunFolderError where one cannot be removed.
     """
-    with reporting_write_errors(folder):
+    with reporting_write_errors(folder, AGAIN, ELSEWHERE):
         found = [path for path in folder.glob(pattern) if _drawn_by(command, path)]
         for path in found:
             path.unlink()
@@ -292,7 +292,7 @@ def write_overlays(
             if isinstance(png, Exception):
                 progress.note(f"{image}: no overlay, the image cannot be read any more ({png})")
                 continue
-            write_file(folder.path, f"{OVERLAYS}/{names[image]}", png)
+            write_file(folder.path, f"{OVERLAYS}/{names[image]}", png, after_no_space=RESUME, elsewhere=OUT)
             drawn += 1
             progress.advance(1)
     progress.stop()

@@ -26,7 +26,7 @@ def test_all_problems_at_once_in_the_words_of_the_command_line() -> None:
         "--channels 2: input should be 1 or 3",
         "--heatmap-sigma nan: input should be a finite number",
         "--softargmax-beta -1.0: input should be greater than 0",
-        "--pixel-spacing 0.0: input should be greater than 0",
+        "--pixel-spacing 0.0: a pixel measures between 0.005 and 5 mm, such as 0.143",
         "--batch-size few: expected auto or a whole number above 0",
         "--workers 0: input should be greater than 0",
         "--overlays best: expected worst:N, all or none, for example worst:12",

@@ -54,6 +54,7 @@ NAN, INF = float("nan"), float("inf")
 INF = float("inf")
 TEXT_BAD = (3, 1.5, True, ["a"], {"a": 1})
 POSITIVE_BAD = (0, -1, NAN, INF, True, False, "wide", [1])
+SPACING_BAD = (*POSITIVE_BAD[:4], *POSITIVE_BAD[5:], 143, 1e300, 5.001, 0.00499, 0.000143)
 KEYS = (
     Key("model", "checkpoint", (("a b/ü.pt", "a b/ü.pt"),), TEXT_BAD),
     Key("model", "factory", (("nets.unet:build", "nets.unet:build"),), TEXT_BAD),
@@ -165,7 +166,9 @@ KEYS = (
         (({"v1": "L1", "tip": "l1 upper left", "a": "UL"}, {"v1": "L1", "tip": "l1 upper left", "a": "UL"}),),
         ({"v1": "first"}, "L1", 3),
     ),
-    Key("data", "pixel_spacing_mm", ((0.15, 0.15), (1, 1.0)), POSITIVE_BAD),
+    Key(
+        "data", "pixel_spacing_mm", ((0.15, 0.15), (1, 1.0), (0.005, 0.005), (5, 5.0)), SPACING_BAD
+    ),
     Key("evaluate", "device", (("cuda:1", "cuda:1"),), TEXT_BAD),
     Key(
         "evaluate",

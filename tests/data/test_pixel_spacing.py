@@ -42,7 +42,7 @@ def test_all_problems_come_at_once() -> None:
     rows = ("a,0.1", "b", "c,0.1,0.2", "d,wide", "e,0", "f,-0.1", "g,nan", "h,inf", "i,150", "a,0.1", ",0.1")
     with pytest.raises(DataError) as caught:
         parse_spacing("\n".join(rows).encode(), "s.csv")
-    expected = ["expected image,mm"] * 2 + ["is not a spacing between 0.005 and 5.0 mm"] * 6
+    expected = ["expected image,mm"] * 2 + ["is not a spacing between 0.005 and 5 mm"] * 6
     expected += ["a is named twice", "expected image,mm"]
     assert len(caught.value.problems) == len(expected)
     for line, (problem, text) in enumerate(zip(caught.value.problems, expected, strict=True), start=2):

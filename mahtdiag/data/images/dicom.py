@@ -28,6 +28,7 @@ from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
 from mahtdiag.schema.frames import PixelSpacing, Size
 from mahtdiag.schema.records import Patient
 from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.spacing import is_spacing
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -37,7 +38,6 @@ LARGEST_IMAGE_PIXELS: Final = 2**28
 _FULL: Final = 65535
 _TOGETHER_PIXELS: Final = 2**22
 _DIGITS: Final = 16
-_SMALLEST_MM, _LARGEST_MM = 0.005, 5.0
 # Patient position against the detector, DICOM PS3.3 C.8.7.1.1.1 and CS values in use.
 _VIEWS: Final = {
     **dict.fromkeys(("AP", "PA"), View.AP),
@@ -251,7 +251,7 @@ def _view_of_orientation(value: Any) -> View | None:
 def _spacing(value: object) -> PixelSpacing | None:
     """DICOM writes the distance of rows, then that of columns: y, then x."""
     found = _numbers(value)
-    if len(found) != 2 or not all(_SMALLEST_MM <= mm <= _LARGEST_MM for mm in found):
+    if len(found) != 2 or not all(map(is_spacing, found)):
         return None
     return PixelSpacing(x_mm=found[1], y_mm=found[0])
 
