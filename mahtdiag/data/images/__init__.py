@@ -1,6 +1,8 @@
 """Radiograph files to pixels, and pixels to the arrays that a network takes."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,7 @@ from mahtdiag.data.images.containers import open_container, orientation_of
 from mahtdiag.data.images.dicom import decode_dicom, dicom_size, is_dicom
 from mahtdiag.data.images.jpeg import decode_jpeg, decode_jpeg_shrunk
 from mahtdiag.data.images.network_input import FULL_SCALE, Image, as_grey, as_integers, to_network_input
+from mahtdiag.data.images.room import ROOM
 from mahtdiag.data.images.tiff import check_tiff
 from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
@@ -69,12 +72,12 @@ def load_image(
     try:
         content = read_file(path, name)
         sha256 = hashlib.sha256(content).hexdigest()
-        image, says_white = _decode(content, name, window, upright)
+        with _decoded(content, name, window, upright) as (image, says_white):
+            pixels = describe_pixels(image, 1 if upright else orientation_of(content))
+            shown = replace(spec, full_scale=None) if says_white else spec
+            return LoadedImage(Size(*image.shape[:2]), to_network_input(image, shown), sha256, pixels)
     except DataError as error:
         raise ImageError(*error.problems, image_sha256=sha256) from error
-    pixels = describe_pixels(image, 1 if upright else orientation_of(content))
-    shown = replace(spec, full_scale=None) if says_white else spec
-    return LoadedImage(Size(*image.shape[:2]), to_network_input(image, shown), sha256, pixels)
 
 
 _SAMPLED_SIDE: Final = 64
@@ -146,13 +149,27 @@ def decode_image(
     Raises DataError, one line, for what `open_container` refuses, pixels that are not 8 or 16 bit nor shares,
     and files the decoder cannot read.
     """
-    return _decode(content, name, window, upright)[0]
+    with _decoded(content, name, window, upright) as (image, _):
+        return image
 
 
-def _decode(content: bytes, name: str, window: DicomWindow, upright: bool) -> tuple[Image, bool]:
-    """An image, and whether its file says which value is white, so that it is that of its integer type."""
-    image, says_white = _stored(content, name, window)
-    return (turned(image, orientation_of(content)) if upright else image), says_white
+@contextmanager
+def _decoded(content: bytes, name: str, window: DicomWindow, upright: bool) -> Iterator[tuple[Image, bool]]:
+    """An image, and whether its file says which value is white, so that it is that of its integer type.
+
+    The memory of both the decoder's pixels and ours is taken for as long as they are in use.
+    """
+    orientation = orientation_of(content) if upright else 1
+    if is_dicom(content):
+        image = decode_dicom(content, name, window)
+        with ROOM.taken(image.nbytes):
+            yield turned(image, orientation), True
+        return
+    container = open_container(content, name)
+    size = container.size
+    with ROOM.taken(2 * size.height * size.width * container.pixel_bytes):
+        image, says_white = _stored(container, name)
+        yield turned(image, orientation), says_white
 
 
 def turned(image: Image, orientation: int) -> Image:
@@ -160,6 +177,8 @@ def turned(image: Image, orientation: int) -> Image:
 
     Source: Exif 2.32, tag 0x0112.
     """
+    if orientation == 1:
+        return image
     if orientation > 4:
         image = image.swapaxes(0, 1)
     rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
@@ -167,11 +186,8 @@ def turned(image: Image, orientation: int) -> Image:
     return np.ascontiguousarray(image[rows, columns])
 
 
-def _stored(content: bytes, name: str, window: DicomWindow) -> tuple[Image, bool]:
+def _stored(container: Container, name: str) -> tuple[Image, bool]:
     """The same as stored."""
-    if is_dicom(content):
-        return decode_dicom(content, name, window), True
-    container = open_container(content, name)
     image, says_white = _opened(container, name)
     if Size(*image.shape[:2]) != container.size:
         raise DataError(
@@ -191,7 +207,7 @@ def _opened(container: Container, name: str) -> tuple[Image, bool]:
             return image, False
     if container.kind == "TIFF":
         check_tiff(container.content, name)
-    decoded = _decoded(container.content)
+    decoded = _by_opencv(container.content)
     if decoded is None:
         raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
     says_white = container.bits is not None or decoded.dtype.kind == "f"
@@ -242,7 +258,7 @@ def decode_reduced(content: bytes, name: str, least_height: int, *, upright: boo
     return ReducedImage(as_grey(image), size, size)
 
 
-def _decoded(content: bytes) -> cv2.typing.MatLike | None:
+def _by_opencv(content: bytes) -> cv2.typing.MatLike | None:
     """What OpenCV makes of a file, None where it cannot."""
     # The DataError says what OpenCV would log; versions 4 and 5 have the switch in two places.
     set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel

@@ -11,7 +11,7 @@ class Container:
 
     `content` is what to give to the decoder: the file without what must not influence the pixels.
     `white_is_zero`: the grey values are stored inverted (TIFF only). `bits` of a value where its integer type
-    may have more (JPEG 2000 only).
+    may have more (JPEG 2000 only). `pixel_bytes`: what the decoder needs for a pixel, all its channels.
     """
 
     kind: str
@@ -19,3 +19,4 @@ class Container:
     content: bytes
     white_is_zero: bool = False
     bits: int | None = None
+    pixel_bytes: int = 1

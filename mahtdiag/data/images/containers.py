@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from mahtdiag.data.images.container import Container
-from mahtdiag.data.images.dicom import LARGEST_IMAGE_PIXELS, is_dicom
+from mahtdiag.data.images.dicom import is_dicom
 from mahtdiag.data.images.jpeg import JPEG_START, open_jpeg
+from mahtdiag.data.images.room import require_bounded
 from mahtdiag.data.images.tiff import ORIENTATION, TIFF_STARTS, open_tiff
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
@@ -26,14 +27,19 @@ _JP2_STARTS: Final = (_JP2_BOX, _J2K_START)
 _MOVES: Final = 0x02
 _PNG_PIXEL_CHUNKS: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _MOST_ENTRIES: Final = 4096
+# Programs write a chunk for every eight kilobytes of a PNG, some for every row.
+_MOST_CHUNKS, _MOST_WEBP_CHUNKS = 2**18, 10_000
+_PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 3}
+# Codes of one sign alone take no bits at all.
+_VP8L_ZEROS: Final = bytes(256)
 
 
 def open_container(content: bytes, name: str) -> Container:
     """Check an image file and read its size from its header, without decoding it.
 
     Raises DataError, one line, for an empty file, another format, a truncated or damaged file, an image
-    smaller than 16 pixels on a side or larger than 2**28 pixels, a TIFF with several pages or colours that
-    are not grey, palette, RGB or YCbCr, a WebP that moves, and a JPEG 2000 of signed values.
+    smaller than 16 pixels on a side or larger than 2**28 pixels or 512 MiB, a TIFF with several pages or
+    colours that are not grey, palette, RGB or YCbCr, a WebP that moves, and a JPEG 2000 of signed values.
     """
     container = _open(content, name)
     size = container.size
@@ -42,11 +48,7 @@ def open_container(content: bytes, name: str) -> Container:
             f"{name}: {size.width}x{size.height} pixels (width x height), an image has at least"
             f" {SMALLEST_SIDE_PX} on each side"
         )
-    if size.height * size.width > LARGEST_IMAGE_PIXELS:
-        raise DataError(
-            f"{name}: {size.width}x{size.height} pixels (width x height), more than the"
-            f" {LARGEST_IMAGE_PIXELS} an image may have"
-        )
+    require_bounded(size, container.pixel_bytes, name)
     return container
 
 
@@ -76,8 +78,11 @@ def _open_png(content: bytes, name: str) -> Container:
     """
     kept: list[bytes] = [_PNG_START]
     place = len(_PNG_START)
-    complete = False
+    complete, chunks = False, 0
     while not complete and place + 12 <= len(content):
+        chunks += 1
+        if chunks > _MOST_CHUNKS:
+            raise DataError(f"{name}: the PNG has more than {_MOST_CHUNKS} chunks: save it again")
         (length,) = struct.unpack_from(">I", content, place)
         end = place + 12 + length
         if end > len(content):
@@ -95,7 +100,9 @@ def _open_png(content: bytes, name: str) -> Container:
     if kept[1][4:8] != b"IHDR" or len(kept[1]) != 25:
         raise DataError(f"{name}: the PNG is damaged (no header)")
     width, height = struct.unpack_from(">II", kept[1], 8)
-    return Container("PNG", Size(height, width), b"".join(kept))
+    depth, colours = kept[1][16], kept[1][17]
+    pixel_bytes = _PNG_CHANNELS.get(colours, 4) * (2 if depth == 16 else 1)
+    return Container("PNG", Size(height, width), b"".join(kept), pixel_bytes=pixel_bytes)
 
 
 def _open_bmp(content: bytes, name: str) -> Container:
@@ -104,7 +111,7 @@ def _open_bmp(content: bytes, name: str) -> Container:
     (header_bytes,) = struct.unpack_from("<I", content, 14)
     width, height = struct.unpack_from("<HH" if header_bytes == 12 else "<ii", content, 18)
     # A negative height means rows from the top; a negative width means nothing.
-    return Container("BMP", Size(abs(height), width), content)
+    return Container("BMP", Size(abs(height), width), content, pixel_bytes=4)
 
 
 def _open_webp(content: bytes, name: str) -> Container:
@@ -130,14 +137,18 @@ def _open_webp(content: bytes, name: str) -> Container:
             width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", head, 6))
         else:
             break
-        return Container("WebP", Size(height, width), content)
+        if kind == b"VP8L" and _VP8L_ZEROS in content:
+            raise DataError(f"{name}: the WebP is damaged (zeros in the place of data): copy it again")
+        return Container("WebP", Size(height, width), content, pixel_bytes=4)
     raise DataError(f"{name}: the WebP is damaged (no header): copy it again")
 
 
 def _webp_chunks(content: bytes) -> Iterator[tuple[bytes, int]]:
     """The kind of every chunk, and where what it holds begins."""
     place = 12
-    while place + 8 <= len(content):
+    for _ in range(_MOST_WEBP_CHUNKS):
+        if place + 8 > len(content):
+            return
         (length,) = struct.unpack_from("<I", content, place + 4)
         yield content[place : place + 4], place + 8
         place += 8 + length + length % 2
@@ -165,7 +176,9 @@ def _open_jpeg2000(content: bytes, name: str) -> Container:
     if depth & 0x80 or bits > 16:
         wrong = "signed values" if depth & 0x80 else f"{bits} bits"
         raise DataError(f"{name}: a JPEG 2000 of {wrong}: save it with 8 or 16 bit per channel")
-    return Container("JPEG 2000", Size(y1 - y0, x1 - x0), content, bits=bits)
+    size = Size(y1 - y0, x1 - x0)
+    # Its decoder computes with 32 bits.
+    return Container("JPEG 2000", size, content, bits=bits, pixel_bytes=4 * channels)
 
 
 _EXIF_STARTS: Final = (b"Exif\0\0", b"eXIf")

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from mahtdiag.data.files import DICOM_MARK, DICOM_MARK_AT
 from mahtdiag.data.images.dicom_apart import decode_apart
+from mahtdiag.data.images.dicom_frames import check_frame
 from mahtdiag.data.images.dicom_reading import read_elements, read_header
+from mahtdiag.data.images.room import ROOM, require_bounded
 from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
 from mahtdiag.schema.frames import PixelSpacing, Size
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 EXTENSIONS: Final = frozenset((".dcm", ".dicom", ".dic"))
-LARGEST_IMAGE_PIXELS: Final = 2**28
 _FULL: Final = 65535
 _TOGETHER_PIXELS: Final = 2**22
 _DIGITS: Final = 16
@@ -95,7 +96,14 @@ def decode_dicom(
     """
     pydicom = _pydicom()
     with _said_in_one_line(name):
-        return _decoded(read_elements(pydicom, io.BytesIO(content), name, pixels=True), content, name, window)
+        data = read_elements(pydicom, io.BytesIO(content), name, pixels=True)
+        size = _facts(data, name).size
+        channels, bits = int(data.get("SamplesPerPixel", 1) or 1), int(data.get("BitsAllocated", 16) or 16)
+        # What is stored, and what becomes of it.
+        pixel_bytes = channels * -(-bits // 8)
+        require_bounded(size, pixel_bytes, name)
+        with ROOM.taken(size.height * size.width * (pixel_bytes + 2)):
+            return _decoded(data, size, content, name, window)
 
 
 def stored_pixels(content: bytes) -> NDArray[Any]:
@@ -106,17 +114,15 @@ def stored_pixels(content: bytes) -> NDArray[Any]:
 
 
 def _decoded(
-    data: "Dataset", content: bytes, name: str, window: DicomWindow
+    data: "Dataset", size: Size, content: bytes, name: str, window: DicomWindow
 ) -> NDArray[np.uint16 | np.uint8]:
-    size = _facts(data, name).size
-    if size.height * size.width > LARGEST_IMAGE_PIXELS:
-        raise DataError(f"{name}: {size} pixels, more than the {LARGEST_IMAGE_PIXELS} an image may have")
     if "PixelData" not in data:
         raise DataError(f"{name}: a DICOM without pixels: take the image, not a report of it")
     frames = int(data.get("NumberOfFrames", 1) or 1)
     if frames != 1:
         raise DataError(f"{name}: {frames} frames: one image is wanted, export it as one")
     if data.file_meta.TransferSyntaxUID.is_encapsulated:
+        check_frame(_pydicom(), data, size, name)
         stored = decode_apart(content, name)
     else:
         stored = np.asarray(_pydicom().pixels.pixel_array(data))

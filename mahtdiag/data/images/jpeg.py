@@ -74,7 +74,9 @@ def open_jpeg(content: bytes, name: str) -> Container:
         raise DataError(f"{name}: the JPEG is truncated or damaged (some data are missing): copy it again")
     if head.sequential and scans == 1 and _zeroed(content, head):
         raise DataError(f"{name}: the JPEG is damaged (zeros in the place of data): copy it again")
-    return Container("JPEG", head.size, content + _END)
+    # Of a progressive one, all coefficients, of two bytes, are kept until the last scan.
+    pixel_bytes = len(head.components) * (1 if scans == 1 else 3)
+    return Container("JPEG", head.size, content + _END, pixel_bytes=pixel_bytes)
 
 
 def _head(content: bytes, name: str) -> _Head:
@@ -178,6 +180,17 @@ def decode_jpeg(container: Container, name: str) -> NDArray[np.uint8] | None:
 def check_jpeg(content: bytes, name: str) -> None:
     """Raises DataError, one line, for a stream of 8 bits whose data are damaged or incomplete."""
     decode_jpeg(open_jpeg(content, name), name)
+
+
+def is_common(content: bytes, name: str) -> bool:
+    """Whether it has 8 bits and is sequential or progressive, with Huffman codes."""
+    try:
+        for marker, start, _ in _segments(content, name):
+            if marker in _FRAMES:
+                return marker in (0xC0, 0xC1, 0xC2) and content[start + 2] == 8
+    except (struct.error, IndexError):
+        return True
+    return True
 
 
 def decode_jpeg_shrunk(container: Container, name: str, factor: int) -> NDArray[np.uint8] | None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from mahtdiag.data.images.container import Container
 from mahtdiag.data.images.jpeg import check_jpeg
+from mahtdiag.data.images.packbits import is_packed
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 
@@ -27,7 +28,7 @@ _KNOWN: Final = frozenset((
 _REDUCED_COPY: Final = 1
 _FORMATS: Final = {1: "B", 3: "H", 4: "I", 7: "B", 16: "Q"}
 _WHITE_IS_ZERO: Final = 0
-_YCBCR: Final = 6
+_PALETTE, _YCBCR = 3, 6
 _HARMLESS: Final = {ORIENTATION: (1,), _ALPHA: (0, 1)}
 # White is zero, black is zero, RGB, palette, YCbCr.
 _PHOTOMETRICS_READ: Final = frozenset((0, 1, 2, 3, 6))
@@ -60,6 +61,7 @@ def open_tiff(content: bytes, name: str) -> Container:
     try:
         pages = _directories(content)
         stored = _as_stored(content, pages[0])
+        bits = max(_values(content, pages[0][_BITS])) if _BITS in pages[0] else 1
     except struct.error:
         raise DataError(f"{name}: the TIFF is truncated or damaged: copy it again") from None
     full = [page for page in pages if not _value(page, _SUBFILE, 0) & _REDUCED_COPY]
@@ -72,7 +74,9 @@ def open_tiff(content: bytes, name: str) -> Container:
     if photometric not in _PHOTOMETRICS_READ:
         raise DataError(f"{name}: a TIFF that is neither grey nor RGB: save it as greyscale")
     size = Size(first[_HEIGHT].value, first[_WIDTH].value)
-    return Container("TIFF", size, stored, photometric == _WHITE_IS_ZERO)
+    palette = 3 if photometric == _PALETTE else 1
+    pixel_bytes = max(_value(first, _SAMPLES, 1), palette) * -(-bits // 8)
+    return Container("TIFF", size, stored, photometric == _WHITE_IS_ZERO, pixel_bytes=pixel_bytes)
 
 
 def check_tiff(content: bytes, name: str) -> None:
@@ -93,7 +97,7 @@ def check_tiff(content: bytes, name: str) -> None:
             raise DataError(f"{damaged} or truncated (pixels outside the file): copy it again")
         if compression in _DEFLATE and not _is_deflated(content[start : start + length], expected, most):
             raise DataError(f"{damaged} (wrong sum of the pixels): copy it again")
-        if compression == _PACKBITS and not _is_packed(content[start : start + length], expected):
+        if compression == _PACKBITS and not is_packed(content[start : start + length], expected):
             raise DataError(f"{damaged} (its packed pixels): copy it again")
         if compression == _LZW and not _may_be_lzw(content[start : start + length]):
             raise DataError(f"{damaged} (its packed pixels): copy it again")
@@ -202,21 +206,6 @@ def _is_deflated(packed: bytes, expected: int, most: int) -> bool:
     except zlib.error:
         return False
     return expected <= len(found) <= most and unpacker.eof
-
-
-def _is_packed(packed: bytes, expected: int) -> bool:
-    """Whether PackBits come to so many bytes with their last (TIFF 6.0, section 9)."""
-    place = unpacked = 0
-    while place < len(packed) and unpacked < expected:
-        head = packed[place]
-        if head < 128:
-            place, unpacked = place + 2 + head, unpacked + 1 + head
-        elif head > 128:
-            place, unpacked = place + 2, unpacked + 257 - head
-        else:
-            place += 1
-    # One byte may fill up to an even number.
-    return place <= len(packed) <= place + 1 and unpacked >= expected
 
 
 def _may_be_lzw(packed: bytes) -> bool:
