@@ -182,3 +182,47 @@ def test_without_cuda_batches_for_it_are_as_usual() -> None:
     samples = [sample(number) for number in range(6)]
     found = list(load_batches(samples, load, batch_size=4, workers=2, for_cuda=True))
     assert all(equal(ours, theirs) for ours, theirs in zip(found, batches(6, 4), strict=True))
+
+
+def test_an_image_that_is_never_decoded_is_a_failure() -> None:
+    """More of them than there are threads: others take their places, and the rest of the set is as ever."""
+    free = threading.Event()
+
+    def stuck(item: Sample) -> LoadedImage | Failure:
+        if item.image in ("001.png", "004.png", "005.png"):
+            free.wait(60)
+        return load(item)
+
+    samples = [sample(number) for number in range(9)]
+    found = list(load_batches(samples, stuck, batch_size=3, workers=2, longest_seconds=0.3))
+    failures = [failure for batch in found for failure in batch.failures]
+    reason = "not decoded within 0.3 seconds: save it again"
+    assert [(f.image, f.reason) for f in failures if f.image != "007.png"] == [
+        (name, reason) for name in ("001.png", "004.png", "005.png")
+    ]
+    names = [item.image for batch in found for item in batch.samples]
+    assert names == ["000.png", "002.png", "003.png", "006.png", "008.png"]
+    expected = list(load_batches(samples, load, batch_size=3, workers=2))
+    assert equal(found[2], expected[2])
+    free.set()
+
+
+def test_what_comes_too_late_changes_nothing() -> None:
+    free, late = threading.Event(), threading.Event()
+
+    def stuck(item: Sample) -> LoadedImage | Failure:
+        if item.image == "000.png":
+            free.wait(60)
+            late.set()
+        return load(item)
+
+    samples = [sample(number) for number in range(4)]
+    generator = load_batches(samples, stuck, batch_size=2, workers=1, longest_seconds=0.1)
+    first = next(generator)
+    free.set()
+    assert late.wait(20)
+    rest = list(generator)
+    assert [failure.image for failure in first.failures] == ["000.png"]
+    assert [item.image for batch in (first, *rest) for item in batch.samples] == [
+        "001.png", "002.png", "003.png",
+    ]  # fmt: skip

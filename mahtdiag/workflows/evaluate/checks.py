@@ -13,7 +13,7 @@ from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.setup.check import Facts
 from mahtdiag.diagnosis.setup.registry import CHECK_BY_NAME, check_setup, refusals
 from mahtdiag.engine.inspection import MOST_IMAGES, inspect
-from mahtdiag.engine.loader import LoadedBatch
+from mahtdiag.engine.loader import LoadedBatch, load_batches
 from mahtdiag.errors import DataError, SetupRefusedError
 from mahtdiag.runs.document import StoredSetupEntry
 from mahtdiag.schema.choices import DecodeMethod
@@ -75,15 +75,18 @@ def _first_images(prepared: Prepared, source: Networks) -> LoadedBatch:
     """The first images that can be read, wherever their labels lie."""
     samples: list[Sample] = []
     images: list[LoadedImage] = []
-    for sample in prepared.dataset.samples[:_MOST_TRIED]:
+
+    def read(sample: Sample) -> LoadedImage | Failure:
         try:
-            image = load_image(
+            return load_image(
                 sample.path, sample.image, source.spec.input, sample.dicom_window, upright=sample.upright
             )
-        except ImageError:
-            continue
-        samples.append(sample)
-        images.append(image)
+        except ImageError as error:
+            return Failure(sample.image, str(error), error.image_sha256, sample.annotation_sha256)
+
+    for batch in load_batches(prepared.dataset.samples[:_MOST_TRIED], read, batch_size=1, workers=1):
+        samples += batch.samples
+        images += batch.images
         if len(images) == MOST_IMAGES:
             break
     tensor = torch.from_numpy(np.stack([image.tensor for image in images])) if images else None
