@@ -150,7 +150,7 @@ def dicom_file(
     for name, value in more.items():
         setattr(data, name, value)
     if syntax is RLELossless:
-        data.compress(RLELossless)
+        data.compress(RLELossless, encoding_plugin="pydicom")
     buffer = io.BytesIO()
     data.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

@@ -18,6 +18,7 @@ from validation import (
     calibration_verdicts,
     causes,
     comparison,
+    damaged_images,
     duplicates,
     injection,
     intervals,
@@ -41,6 +42,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "subgroups": subgroups.run,
     "suspicious-labels": suspicious_labels.run,
     "kills": kills.run,
+    "damaged-images": damaged_images.run,
 }
 
 if __name__ == "__main__":
