@@ -22,6 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from fuzz.damages import bomb, damaged, large_files
 from fuzz.mutations import mutate
 from fuzz.spines import radiograph
 
@@ -55,6 +56,7 @@ def png() -> Files:
         "grey.png": _encoded(".png", grey()),
         "grey16.png": _encoded(".png", grey16()),
         "colour.png": _encoded(".png", colour()),
+        **large_files("png"),
     }
 
 
@@ -64,6 +66,7 @@ def jpeg() -> Files:
         "grey.jpg": _encoded(".jpg", grey()),
         "colour.jpg": _encoded(".jpg", colour()),
         "progressive.jpg": _encoded(".jpg", colour(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        **large_files("jpeg"),
     }
 
 
@@ -75,6 +78,7 @@ def tiff() -> Files:
         "lzw.tif": _encoded(".tif", grey16(), cv2.IMWRITE_TIFF_COMPRESSION, 5),
         "deflate.tif": _encoded(".tif", colour(), cv2.IMWRITE_TIFF_COMPRESSION, 8),
         "float.tif": _encoded(".tif", share, cv2.IMWRITE_TIFF_COMPRESSION, 1),
+        **large_files("tiff"),
     }
 
 
@@ -169,8 +173,15 @@ IMAGES: Final[Mapping[str, Callable[[], Files]]] = {
 
 
 def mutated_image(name: str, content: bytes, rng: random.Random) -> bytes:
-    """A mutated file; sums and compression of some are made to fit what is wrong behind them."""
-    if name.endswith(".png") and rng.random() < 0.7:
+    """A mutated file, one with a known part missing, or one made to take all memory or time.
+
+    Sums and compression of some are made to fit what is wrong behind them.
+    """
+    if name.startswith("large") and rng.random() < 0.8:
+        return damaged(name, content, rng)
+    if name.endswith((".png", ".jpg", ".tif")) and rng.random() < 0.02:
+        return bomb(name, content, rng)
+    if name.endswith(".png") and not name.startswith("large") and rng.random() < 0.7:
         return _summed(content, rng)
     if name == "deflated.dcm" and rng.random() < 0.7:
         return _deflated(content, rng)

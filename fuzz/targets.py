@@ -12,6 +12,7 @@ import numpy as np
 
 from fuzz.answers import OddAnswerError, refused, require_line
 from fuzz.checkpoints import CHECKPOINTS, checkpoint_target
+from fuzz.damages import is_known_loss
 from fuzz.images import IMAGES, mutated_image
 from fuzz.mutations import Change, changed_set
 from fuzz.sets import SETS
@@ -100,11 +101,15 @@ class ImageTarget:
                 lambda path=path, name=name: decode_reduced(path.read_bytes(), name, 128),  # type: ignore[misc]
                 lambda path=path, name=name: describe_image(path, name),  # type: ignore[misc]
             )
+            lost = is_known_loss(name, self.files[name], path.read_bytes())
             for way in ways:
                 try:
                     way()
                 except MahtdiagError as error:
                     answer = refused(error)
+                else:
+                    if lost and way is not ways[1]:
+                        raise OddAnswerError(f"{name}: read as if nothing of it were lost")
         return answer
 
 

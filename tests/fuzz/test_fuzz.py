@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from fuzz import running
+from fuzz.answers import OddAnswerError
+from fuzz.damages import is_known_loss
 from fuzz.images import IMAGES
 from fuzz.mutations import Change, Folder, Link
 from fuzz.running import InputFolder, rng_of, run_input, run_target
@@ -116,6 +118,34 @@ def test_odd_answers_are_found(line: str, tmp_path: Path, monkeypatch: pytest.Mo
     _, found, _ = run_input(target, InputFolder(target, tmp_path / "set"), 0, 0)
     assert found is not None
     assert found.kind == "OddAnswerError"
+
+
+LARGE = [("jpeg", "large.jpg"), ("png", "large.png"), ("tiff", "large-deflate.tif")]
+
+
+@pytest.mark.parametrize(("kind", "name"), LARGE)
+def test_lost_data_that_are_read_are_a_fault(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder that fills what is missing is found out; other changes and whole files are no loss."""
+    target = target_of(kind)
+    whole = target.files[name]
+    middle = len(whole) // 2
+    assert not is_known_loss(name, whole, whole)
+    assert not is_known_loss(name, whole, whole[:middle] + b"x" + whole[middle + 1 :])
+    assert not is_known_loss(name, whole, whole + b"x")
+    folder = tmp_path / "set"
+    inputs = InputFolder(target, folder)
+    rest = whole[middle + 512 :]
+    for lost in (whole[:middle], whole[:middle] + rest, whole[:middle] + bytes(512) + rest):
+        assert is_known_loss(name, whole, lost)
+        with inputs.changed({name: lost}):
+            assert target.read(folder, random.Random(1)) == "refused"
+            with monkeypatch.context() as patched:
+                for way in ("load_image", "decode_reduced", "describe_image"):
+                    patched.setattr(f"fuzz.targets.{way}", lambda *_: None)
+                with pytest.raises(OddAnswerError, match="as if nothing of it were lost"):
+                    target.read(folder, random.Random(1))
 
 
 def test_an_input_is_what_its_number_says() -> None:

@@ -36,6 +36,7 @@ _MOST_SCANS: Final = 100
 _ODD_VERSION, _ODD_COLOURS = "Warning: unknown JFIF revision", "Unknown Adobe color transform"
 _ODD_SCAN: Final = "Invalid SOS parameters"
 _JFIF: Final = b"JFIF\0"
+_SCAN_OR_END: Final = re.compile(rb"\xff[\xd9\xda]")
 _ANY_VERSION: Final = re.compile(_JFIF + b".", re.DOTALL)
 _MISSING: Final = "premature end of data segment"
 _SURPLUS: Final = "extraneous bytes before marker 0xd9"
@@ -60,22 +61,17 @@ def open_jpeg(content: bytes, name: str) -> Container:
     """
     try:
         head = _head(content, name)
-        scan = head.scan
-        # Inside a scan FF is never followed by DA or D9.
-        end = content.find(_END, scan)
-        content = content[:end] if end >= 0 else content
-        scans = content.count(_SCAN_START, scan - 2)
-        if scans > _MOST_SCANS:
-            raise DataError(f"{name}: the JPEG has more than {_MOST_SCANS} scans: save it again")
-        lacking = _lacks_scans(content, head)
+        scans, end = _scans(content, head, name)
+        lacking = _lacks_scans(content, scans, head)
     except struct.error:
         raise DataError(f"{name}: the JPEG is truncated after {len(content)} bytes: copy it again") from None
     if lacking:
         raise DataError(f"{name}: the JPEG is truncated or damaged (some data are missing): copy it again")
-    if head.sequential and scans == 1 and _zeroed(content, head):
+    content = content[:end]
+    if head.sequential and len(scans) == 1 and _zeroed(content, head):
         raise DataError(f"{name}: the JPEG is damaged (zeros in the place of data): copy it again")
     # Of a progressive one, all coefficients, of two bytes, are kept until the last scan.
-    pixel_bytes = len(head.components) * (1 if scans == 1 else 3)
+    pixel_bytes = len(head.components) * (1 if len(scans) == 1 else 3)
     return Container("JPEG", head.size, content + _END, pixel_bytes=pixel_bytes)
 
 
@@ -99,14 +95,28 @@ def _head(content: bytes, name: str) -> _Head:
     return _Head(*frame, first_symbols, scan)
 
 
-def _lacks_scans(content: bytes, head: _Head) -> bool:
+def _scans(content: bytes, head: _Head, name: str) -> tuple[list[int], int]:
+    """Where the scans begin, behind their markers, and where the last one ends.
+
+    Inside a scan FF is never followed by DA or D9. Raises DataError where there are too many.
+    """
+    scans = [head.scan]
+    for found in _SCAN_OR_END.finditer(content, head.scan):
+        if found[0] == _END:
+            return scans, found.start()
+        scans.append(found.end())
+        if len(scans) > _MOST_SCANS:
+            raise DataError(f"{name}: the JPEG has more than {_MOST_SCANS} scans: save it again")
+    return scans, len(content)
+
+
+def _lacks_scans(content: bytes, scans: list[int], head: _Head) -> bool:
     """Whether the scans do not hold every bit of every coefficient (ITU-T T.81, B.2.3 and G.1.1.1).
 
     Raises struct.error where the file ends in the head of a scan.
     """
     missing = {component: [1] * _COEFFICIENTS for component in head.components}
-    scan = head.scan
-    while scan >= 2:
+    for scan in scans:
         (count,) = struct.unpack_from("B", content, scan + 2)
         first, last, bits = struct.unpack_from("BBB", content, scan + 3 + 2 * count)
         if head.sequential:
@@ -114,7 +124,6 @@ def _lacks_scans(content: bytes, head: _Head) -> bool:
         for component in content[scan + 3 : scan + 3 + 2 * count : 2]:
             for coefficient in range(first, min(last + 1, _COEFFICIENTS)):
                 missing.setdefault(component, [0] * _COEFFICIENTS)[coefficient] = bits & 0x0F
-        scan = content.find(_SCAN_START, scan) + 2
     return any(any(of_component) for of_component in missing.values())
 
 
