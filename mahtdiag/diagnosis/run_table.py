@@ -265,6 +265,8 @@ class RunTable:
         if self.conditions.frames is None:
             return
         for width, height in np.unique(self.sizes_px, axis=0).tolist():
+            if not (width >= 1.0 and height >= 1.0):  # not known
+                continue
             frame = self.conditions.frames.of(Size(int(height), int(width)))
             yield frame, (self.sizes_px == (width, height)).all(axis=1)
 

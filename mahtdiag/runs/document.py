@@ -15,6 +15,7 @@ from mahtdiag.runs.results import (
     NUMBER_SECTIONS,
     Count,
     NonNegative,
+    PathText,
     Section,
     Sha256,
     StoredGate,
@@ -22,6 +23,8 @@ from mahtdiag.runs.results import (
     UtcTime,
 )
 from mahtdiag.runs.settings import FREE_SETTINGS, RunSettings
+from mahtdiag.runs.stored_settings import known_settings
+from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.setup import SetupEntry, SetupStatus
 from mahtdiag.schema.skeleton import Skeleton, View, known_levels, skeleton_said
 
@@ -40,6 +43,8 @@ else:
 
 
 SCHEMA_VERSION: Final = 1
+MOST_PROBLEMS: Final = 20
+TOO_DEEP: Final = "nested too deeply to be written by mahtdiag"
 CHANGED: Final = "changed since the run was finished (checksum); restore the file or evaluate again"
 _TYPES: Final = re.compile(r" or instance of \w+")
 
@@ -73,7 +78,7 @@ class DataSource(Section):
     covers the names and the annotations alone, is known at the start and guards `--resume`.
     """
 
-    path: Text
+    path: PathText
     format: str
     sha256: Sha256 | None = None
     listing_sha256: Sha256 | None = None
@@ -164,7 +169,7 @@ class RunDocument(Section):
         description="vertebrae that are judged, as in T1-L5; null in runs of earlier versions, which "
         "judged L1-L5, in LA L1-S1",
     )
-    settings: dict[str, JsonValue]
+    settings: Annotated[dict[str, JsonValue], AfterValidator(known_settings)]
     environment: Environment
     started: UtcTime
     seconds: Seconds | None = None
@@ -263,20 +268,28 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
     """
     try:
         content = json.loads(text)
+    except RecursionError as error:
+        raise RunFolderError(f"{where}: {TOO_DEEP}; the file is damaged") from error
     except ValueError as error:
-        raise RunFolderError(f"{where}: not valid JSON ({error}); the file is damaged") from error
+        raise RunFolderError(f"{where}: not valid JSON ({brief(str(error))}); the file is damaged") from error
     if not isinstance(content, dict) or not {"schema", "mahtdiag"} & content.keys():
         raise RunFolderError(f"{where}: not a run.json of mahtdiag; the file is damaged")
     version = content.get("schema")
     if type(version) is not int or version != SCHEMA_VERSION:
         raise RunFolderError(
-            f"{where}: schema version {version!r}, written by mahtdiag {content.get('mahtdiag', '?')}; "
+            f"{where}: schema version {brief(repr(version), 40)}, written by mahtdiag "
+            f"{brief(str(content.get('mahtdiag', '?')), 40)}; "
             f"mahtdiag {__version__} reads version {SCHEMA_VERSION}: use the version that wrote it"
         )
     try:
         document = RunDocument.model_validate(content)
     except ValidationError as error:
-        raise RunFolderError(*(f"{where}: {_in_words(problem)}" for problem in error.errors())) from error
+        problems = [f"{where}: {_in_words(problem)}" for problem in error.errors()[:MOST_PROBLEMS]]
+        if (more := error.error_count() - len(problems)) > 0:
+            problems.append(f"{where}: {more:,} more of its values are not as they are written")
+        raise RunFolderError(*problems) from error
+    except RecursionError as error:
+        raise RunFolderError(f"{where}: {TOO_DEEP}; the file is damaged") from error
     if document.checksums is not None and document.checksums.run_json != content_sha256(content):
         raise RunFolderError(f"{where}: {CHANGED}")
     return document
@@ -284,9 +297,9 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
 
 def _in_words(problem: "ErrorDetails") -> str:
     """Where in the document something is not as it is written, what, and what to do; no types of Python."""
-    place = ".".join(map(str, problem["loc"])) or "document"
+    place = brief(".".join(map(str, problem["loc"])) or "document", 200)
     what = _TYPES.sub("", problem["msg"]).removeprefix("Value error, ").replace("dictionary", "object")
-    return f"{place}: {what}; the file is damaged, restore it or evaluate again"
+    return f"{place}: {brief(what)}; the file is damaged, restore it or evaluate again"
 
 
 def json_schema() -> dict[str, JsonValue]:

@@ -10,10 +10,11 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 from mahtdiag import __version__
 from mahtdiag.errors import UsageError
 from mahtdiag.opening import read_bytes
-from mahtdiag.runs.document import CheckpointSource, DataSource
+from mahtdiag.runs.document import MOST_PROBLEMS, TOO_DEEP, CheckpointSource, DataSource
 from mahtdiag.runs.files import replacing
 from mahtdiag.runs.results import Count, Section, Sha256
 from mahtdiag.schema.choices import FactorKind
+from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.skeleton import Skeleton, View, known_levels, skeleton_said
 
 KIND: Final = "mahtdiag-recalibration"
@@ -125,23 +126,27 @@ def read_recalibration(path: Path) -> Recalibration:
         content = json.loads(read_bytes(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error}); name a --fit file") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: {TOO_DEEP}; name a file that --fit has written") from error
     except ValueError as error:
-        raise UsageError(f"{path}: not valid JSON ({error}); name a file that --fit has written") from error
+        said = brief(str(error))
+        raise UsageError(f"{path}: not valid JSON ({said}); name a file that --fit has written") from error
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise UsageError(f"{path}: not a recalibration file; name a file that --fit has written")
     if content.get("schema") != 1:
         raise UsageError(
-            f"{path}: schema version {content.get('schema')!r}, written by mahtdiag "
-            f"{content.get('mahtdiag', '?')}; mahtdiag {__version__} reads version 1: fit again"
+            f"{path}: schema version {brief(repr(content.get('schema')), 40)}, written by mahtdiag "
+            f"{brief(str(content.get('mahtdiag', '?')), 40)}; mahtdiag {__version__} reads version 1: "
+            "fit again"
         )
     try:
         return Recalibration.model_validate(content)
     except ValidationError as error:
         raise UsageError(
             *(
-                f"{path}: {'.'.join(map(str, item['loc'])) or 'file'}: "
-                f"{item['msg'].removeprefix('Value error, ')}; fit again"
-                for item in error.errors()
+                f"{path}: {brief('.'.join(map(str, item['loc'])) or 'file', 200)}: "
+                f"{brief(item['msg'].removeprefix('Value error, '))}; fit again"
+                for item in error.errors()[:MOST_PROBLEMS]
             )
         ) from error
 
@@ -169,6 +174,6 @@ def _may_be_replaced(path: Path) -> bool:
         return False
     try:
         content = json.loads(read_bytes(path))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and content.get("kind") == KIND

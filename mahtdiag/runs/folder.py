@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
-from pydantic import JsonValue
 
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
+from mahtdiag.runs.differences import differences
 from mahtdiag.runs.document import RunDocument
 from mahtdiag.runs.files import (
     file_sha256,
@@ -37,12 +37,10 @@ from mahtdiag.runs.reading import (
     read_document,
     require_unchanged,
 )
-from mahtdiag.runs.settings import FREE_SETTINGS
 from mahtdiag.runs.tables import BatchRange, PartFiles, consecutive_ranges, images_rows, keypoints_rows
 from mahtdiag.schema.records import Failure, ImageRecord
 
 LOCK: Final = ".lock"
-_ABSENT: Final = "not set"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +213,19 @@ class RunFolder:
                 self._merged_rows = self._parts.merge(self.path / IMAGES, self.path / KEYPOINTS)
         return Run(self.path, self._document, merged=True)
 
+    def note(self, notes: Sequence[str]) -> None:
+        """Adds notes to the document, where it has them not yet.
+
+        Raises:
+            RunFolderError: the folder cannot be written to.
+        """
+        new = tuple(note for note in notes if note not in self._document.notes)
+        if new:
+            with reporting_write_errors(self.path):
+                self._write_document(
+                    self._document.model_copy(update={"notes": (*self._document.notes, *new)})
+                )
+
     def finish(self, document: RunDocument, cwd: Path | None) -> tuple[str, ...]:
         """Completes the run and makes it the latest of `cwd`, unless that is None.
 
@@ -318,47 +329,6 @@ def _remove_unstarted(folder: RunFolder) -> None:
     folder._clean()
     with suppress(OSError):
         folder.path.rmdir()
-
-
-def differences(stored: RunDocument, new: RunDocument) -> tuple[str, ...]:
-    """Everything that would make the rest of a run incomparable with its beginning, as `name: old → new`.
-
-    Compared: versions, view, checkpoint content, data (listing, format, number of images), kind of device,
-    precision, and all settings but `FREE_SETTINGS`. Not compared: paths, times, and the rest of the machine.
-    """
-    pairs: dict[str, tuple[JsonValue, JsonValue]] = {
-        "mahtdiag": (stored.mahtdiag, new.mahtdiag),
-        "view": (stored.view.value, new.view.value),
-        "checkpoint sha256": (stored.checkpoint.sha256, new.checkpoint.sha256),
-        "data format": (stored.data.format, new.data.format),
-        "images": (stored.images.total, new.images.total),
-        "image names and annotations (sha256)": (stored.data.listing_sha256, new.data.listing_sha256),
-        "device": (stored.environment.device_kind, new.environment.device_kind),
-        "precision": (stored.environment.precision, new.environment.precision),
-    }
-    if stored.view is new.view:
-        pairs["levels"] = str(stored.skeleton.levels), str(new.skeleton.levels)
-    before, after = _settings(stored), _settings(new)
-    for name in [*before, *(name for name in after if name not in before)]:
-        pairs[name] = (before.get(name, _ABSENT), after.get(name, _ABSENT))
-    return tuple(f"{name}: {_shown(old)} → {_shown(now)}" for name, (old, now) in pairs.items() if old != now)
-
-
-def _settings(document: RunDocument) -> dict[str, JsonValue]:
-    kept = {name: value for name, value in document.settings.items() if name not in FREE_SETTINGS}
-    return dict(_flat("", kept))
-
-
-def _flat(prefix: str, value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
-    if isinstance(value, dict) and value:
-        for name, inner in value.items():
-            yield from _flat(f"{prefix}.{name}" if prefix else name, inner)
-    elif prefix:
-        yield prefix, value
-
-
-def _shown(value: JsonValue) -> str:
-    return "none" if value is None else str(value)
 
 
 @contextmanager

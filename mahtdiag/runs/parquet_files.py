@@ -57,7 +57,10 @@ def iter_tables(
         if missing:
             raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
         for group in range(file.num_row_groups) if groups is None else groups:
-            yield completed(file.read_row_group(group, columns=schema.names), schema)
+            table = completed(file.read_row_group(group, columns=schema.names), schema)
+            # That texts are UTF-8, which is found out nowhere else before they are shown.
+            table.validate(full=True)
+            yield table
 
 
 @contextmanager

@@ -38,7 +38,15 @@ def _to_utc(time: datetime) -> datetime:
     return time.astimezone(UTC)
 
 
+def _possible(path: str) -> str:
+    """Raises ValueError for what no system takes as a path, and raises other errors for."""
+    if "\0" in path or len(path) > 4096 or any(len(part) > 255 for part in path.split("/")):
+        raise ValueError("no path of a file")
+    return path
+
+
 Text = Annotated[str, BeforeValidator(_printable)]
+PathText = Annotated[Text, AfterValidator(_possible)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -55,10 +55,11 @@ def shown(name: "str | os.PathLike[str]") -> str:
     return one_line(os.fspath(name))
 
 
-def brief(text: str) -> str:
+def brief(text: str, longest: int = _LONGEST_LINE) -> str:
     """A message as `one_line`, cut after a thousand characters: names in files may have any length."""
-    line = one_line(text)
-    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
+    # What is cut off need not be looked at.
+    line = one_line(text[: longest + 1])
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def json_text(text: str) -> str:

@@ -109,3 +109,84 @@ def test_images_outside_the_data_folder_are_gone(folder: Path, name: str) -> Non
     assert len([*(folder / "run/anatomy/overlays").iterdir()]) == 9
     assert not [path for path in (folder / "run").rglob("*.png") if "secret" in path.name]
     assert os.path.exists(folder / "secret.jpg")
+
+
+RESUME = ("evaluate", CHECKPOINT, "data", "--out", "run", "--overlays", "all", "--resume")
+
+
+def test_a_finished_run_is_not_resumed_on_other_images(folder: Path) -> None:
+    images = sorted((folder / "data/AP").glob("*.jpg"))
+    status, _, said = mahtdiag(folder, *RESUME)
+    assert status == 0, said
+    content, other = images[0].read_bytes(), images[1].read_bytes()
+    images[0].write_bytes(other)
+    images[1].write_bytes(content)
+    shutil.rmtree(folder / "run/overlays")
+    status, _, said = mahtdiag(folder, *RESUME)
+    assert (status, said) == (
+        2,
+        "error: run: cannot be resumed, images are others now than when they were evaluated: "
+        f"AP/{images[0].name} and 1 more; restore them or choose another --out\n",
+    )
+    assert not (folder / "run/overlays").exists()
+
+
+def test_an_interrupted_run_says_that_it_was_resumed_on_another_machine(folder: Path) -> None:
+    def begun_elsewhere(content: dict[str, Any]) -> None:
+        content.update(status="interrupted")
+        content["environment"].update(threads=63, python="3.11.0")
+
+    edited(folder, begun_elsewhere)
+    for name in ("images.parquet", "keypoints.parquet"):
+        (folder / "run" / name).unlink()
+    status, printed, said = mahtdiag(folder, *RESUME)
+    assert status == 0, said
+    document = json.loads((folder / "run/run.json").read_bytes())
+    (note,) = (note for note in document["notes"] if note.startswith("resumed"))
+    assert note.startswith("resumed on a machine that is not as before: threads 63 → ")
+    assert ", python 3.11.0 → " in note
+    assert note.endswith("numbers of the images before and after may differ in their last digits")
+    assert "resumed on a machine" in " ".join(f"{printed} {said}".split())
+
+
+def replaced(folder: Path, name: str, column: str, values: Callable[[int], "pa.Array[Any]"]) -> None:
+    """Another column in a table."""
+    file = folder / "run" / name
+    table = pq.read_table(file)
+    position = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(position, column, values(table.num_rows)), file)
+
+
+@pytest.mark.parametrize("command", ["anatomy", "report", "calibration"])
+def test_tables_with_texts_that_are_no_text(folder: Path, command: str) -> None:
+    edited(folder, lambda content: None)
+    replaced(folder, "images.parquet", "sex", lambda n: pa.array([b"\xff"] * n).view(pa.string()))
+    status, _, said = mahtdiag(folder, command, "run")
+    assert (status, said.count("\n")) == (2, 1)
+    assert "images.parquet: damaged (" in said
+    assert "UTF8" in said
+
+
+@pytest.mark.parametrize("width", [None, 0, -1])
+@pytest.mark.parametrize("command", ["anatomy", "report", "calibration"])
+def test_images_of_no_size(folder: Path, command: str, width: int | None) -> None:
+    """As in runs that do not know it."""
+    edited(folder, lambda content: None)
+    for name in ("width", "height"):
+        replaced(folder, "images.parquet", name, lambda n: pa.array([width] * n, pa.int32()))
+    status, _, said = mahtdiag(folder, command, "run")
+    assert status in (0, 2), said
+    assert "internal error" not in said
+    assert len(said) < 2000
+
+
+def test_tables_that_list_other_images(folder: Path) -> None:
+    edited(folder, lambda content: None)
+    file = folder / "run/images.parquet"
+    pq.write_table(pq.read_table(file).slice(1), file)
+    for command in (("anatomy", "run"), ("compare", "run", "run"), ("export", "run", "--to", "csv", "o.csv")):
+        status, _, said = mahtdiag(folder, *command)
+        assert (status, said) == (
+            2,
+            "error: run: its tables list different images; damaged, evaluate again\n",
+        )

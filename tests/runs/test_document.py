@@ -249,3 +249,78 @@ def _is_valid(value: JsonValue, schema: JsonValue, root: dict[str, JsonValue]) -
     except AssertionError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"anatomy_limits": {"A201": "22"}}, "anatomy_limits.A201: Input should be a valid number"),
+        ({"anatomy_limits": {"A999": 1.0}}, "anatomy_limits: no limit is called A999"),
+        ({"input_size": "0x3"}, "input_size: String should match"),
+        ({"heatmap_size": "9" * 5000 + "x3"}, "heatmap_size: String should match"),
+        ({"heatmap_sigma": -1}, "heatmap_sigma: Input should be greater than 0"),
+        ({"pixel_spacing_mm": "0.1"}, "pixel_spacing_mm: Input should be a valid number"),
+        ({"batch_size": True}, "batch_size: Input should be a valid integer"),
+        ({"recalibration": {"by_keypoint": {"L1 UL": "x"}}}, "recalibration.by_keypoint.L1 UL: Input"),
+        ({"loss": {"min_sigma": 0}, "calibration": {"seed": -1}}, "loss.min_sigma: Input should be greater"),
+    ],
+)
+def test_settings_from_which_numbers_follow_are_of_their_kind(
+    settings: dict[str, JsonValue], said: str
+) -> None:
+    content = _content(header())
+    stored = content["settings"]
+    assert isinstance(stored, dict)
+    content["settings"] = {**stored, **settings, "of a later version": [1, {"a": None}]}
+    with pytest.raises(RunFolderError) as caught:
+        parse_document(json.dumps(content), "run.json")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"run.json: settings: {said}")
+    assert len(problem) < 400
+
+
+def test_settings_of_later_versions_pass() -> None:
+    content = _content(header())
+    stored = content["settings"]
+    assert isinstance(stored, dict)
+    content["settings"] = {**stored, "of a later version": [1, {"a": None}]}
+    assert parse_document(json.dumps(content), "run.json").settings["of a later version"] == [1, {"a": None}]
+
+
+@pytest.mark.parametrize("depth", [300, 1_500, 200_000])
+@pytest.mark.parametrize("place", ["settings", "failures", "whole"])
+def test_nested_documents_are_refused_in_one_line(depth: int, place: str) -> None:
+    nested = "[" * depth + "]" * depth
+    text = nested
+    if place != "whole":
+        content = _content(header())
+        content[place] = {"x": "NESTED"} if place == "settings" else "NESTED"
+        text = json.dumps(content).replace('"NESTED"', nested)
+    with pytest.raises(RunFolderError) as caught:
+        parse_document(text, "run.json")
+    (problem,) = caught.value.problems
+    assert len(problem) < 400
+
+
+def test_messages_are_short_however_long_the_names_are() -> None:
+    content = _content(header())
+    for number in range(50):
+        content[f"{number}" + "x" * 100_000] = 1
+    with pytest.raises(RunFolderError) as caught:
+        parse_document(json.dumps(content), "run.json")
+    assert len(caught.value.problems) == 21
+    assert caught.value.problems[-1] == "run.json: 30 more of its values are not as they are written"
+    assert max(map(len, caught.value.problems)) < 400
+    with pytest.raises(RunFolderError) as caught:
+        parse_document(json.dumps({"schema": "y" * 10**6, "mahtdiag": "z" * 10**6}), "run.json")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "a/" + "b" * 256])
+def test_a_data_folder_that_no_system_has(path: str) -> None:
+    content = _content(header())
+    data = content["data"]
+    assert isinstance(data, dict)
+    data["path"] = path
+    with pytest.raises(RunFolderError, match=r"data\.path: no path of a file"):
+        parse_document(json.dumps(content), "run.json")

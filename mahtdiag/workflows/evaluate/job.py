@@ -23,6 +23,7 @@ from mahtdiag.schema.setup import Inspection
 from mahtdiag.workflows.evaluate.checks import entries_of, look_closer, stored, unaccepted
 from mahtdiag.workflows.evaluate.preparation import Prepared, header, prepare
 from mahtdiag.workflows.evaluate.results import read_results
+from mahtdiag.workflows.evaluate.resumed import environment_notes, require_same_images
 from mahtdiag.workflows.evaluate.together import (
     FOLDER,
     HEADER,
@@ -150,7 +151,13 @@ def _open_folder(request: EvaluateRequest, prepared: Prepared, held: ExitStack) 
     if request.resume:
         if has_work_left(path):
             held.enter_context(sole_writer(path))
-        return RunFolder.resume(path, header(prepared, now), prepared.dataset.failures)
+        new = header(prepared, now)
+        folder = RunFolder.resume(path, new, prepared.dataset.failures)
+        begun = Run(path, folder.document, merged=folder.complete, cwd=request.cwd)
+        require_same_images(begun, prepared.dataset.samples)
+        if not folder.complete:
+            folder.note(environment_notes(folder.document.environment, new.environment))
+        return folder
     try:
         folder = RunFolder.create(path, header(prepared, now), prepared.dataset.failures)
     except RunFolderError:

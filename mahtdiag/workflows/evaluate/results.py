@@ -1,6 +1,7 @@
 """From the table of a run to its results: the numbers and the document that is written."""
 
 import numpy as np
+from pydantic import ValidationError
 
 from mahtdiag.calibration.report import Json
 from mahtdiag.config.settings import CalibrationSettings
@@ -11,6 +12,7 @@ from mahtdiag.diagnosis.metrics.anatomy import ANATOMY, repairs_of
 from mahtdiag.diagnosis.numbers import RunNumbers, numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.diagnosis.subgroups import subgroups_of
+from mahtdiag.errors import RunFolderError
 from mahtdiag.reports.tables.label_noise import noise_content
 from mahtdiag.runs.document import FailureEntry, ImageCounts, KeypointCounts, RunDocument
 from mahtdiag.runs.files import digest
@@ -44,9 +46,16 @@ def read_results(run: Run, known: RunDocument) -> tuple[RunDocument, RunNumbers 
         return base, None
     numbers, ambiguity, subgroups = numbers_of(table), ambiguity_of(table), subgroups_of(table)
     noise = noise_of_run(table)
+    try:
+        sections = _sections(numbers) if table.labelled else _without_labels(numbers)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise RunFolderError(
+            f"{run.label}: its tables hold numbers that no evaluation writes ({where}); evaluate again"
+        ) from error
     document = base.model_copy(
         update={
-            **(_sections(numbers) if table.labelled else _without_labels(numbers)),
+            **sections,
             "ambiguity": None if ambiguity is None else ambiguity.as_json(),
             "subgroups": None if subgroups is None else subgroups.as_json(),
             "calibration": _calibration(run, known),

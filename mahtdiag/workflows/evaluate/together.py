@@ -18,8 +18,9 @@ from mahtdiag.config.settings import Settings
 from mahtdiag.engine.inference import BatchSeconds
 from mahtdiag.engine.ranks import Ranks, StoreLostError, shares_of, until_all
 from mahtdiag.errors import ExitStatus, MahtdiagError, RunFolderError, UsageError
+from mahtdiag.runs.differences import differences
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.folder import RunFolder, differences
+from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import read_document
 from mahtdiag.schema.records import Sample
 from mahtdiag.workflows.evaluate.preparation import Prepared, header

@@ -33,9 +33,6 @@ def test_auto_goes_on_with_the_batches_of_the_run(tmp_path: Path, asked: str | N
     [
         (8, "cuda:0", 48),
         (None, "cpu", 48),
-        (None, "cuda:0", 0),
-        (None, "cuda:0", "many"),
-        (None, "cuda:0", -3),
     ],
 )
 def test_nothing_else_changes(tmp_path: Path, asked: int | None, device: str, stored: object) -> None:
