@@ -7,11 +7,13 @@ RUNS := runs/demo
 TOOLS := .venv-tools
 # So do the libraries that log a training.
 LOGGERS := .venv-loggers
+# pip-audit brings packages that the product does not need.
+AUDIT := .venv-audit
 
 OLDEST ?= python3.11
 NEWEST ?= $(PYTHON)
 
-.PHONY: demo test docs bench validate pictures tools libraries loggers kernels dist-test check sample-data checkpoints demo-sample clean
+.PHONY: audit demo test docs bench validate pictures tools libraries loggers kernels dist-test check sample-data checkpoints demo-sample clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -52,6 +54,10 @@ kernels: $(VENV)/installed-test
 
 tools: $(TOOLS)/installed
 	QT_QPA_PLATFORM=offscreen $(TOOLS)/bin/python -m pytest -q -W default tests/annotation_tools.py
+
+# Licences of all dependencies, which needs no network, and known vulnerabilities of the versions that are constrained.
+audit: $(VENV)/installed-test $(AUDIT)/installed
+	$(BIN)/python -m tests.packaging.audit --pip-audit $(AUDIT)/bin/pip-audit
 
 # Wheel and sdist in fresh environments: the oldest versions that are stated, and the newest. Without an index of
 # CPU builds of torch (PIP_EXTRA_INDEX_URL) it fetches several gigabytes of CUDA.
@@ -98,10 +104,15 @@ $(LOGGERS)/installed: constraints.txt pyproject.toml
 		-e ".[lightning,tensorboard,mlflow,wandb]" pytorch-lightning pytest hypothesis
 	touch $@
 
+# Where it cannot be installed the licences are still looked at.
+$(AUDIT)/installed:
+	$(PYTHON) -m venv $(AUDIT)
+	-$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit && touch $@
+
 # The tests of the HTML report need a Chromium: any that is there will do.
 $(VENV)/browser: $(VENV)/installed-test
 	tests/browser/get_browser.sh $(BIN)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(TOOLS) $(LOGGERS) $(RUNS) site
+	rm -rf $(VENV) $(TOOLS) $(LOGGERS) $(AUDIT) $(RUNS) site

@@ -62,6 +62,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "numbers.md": numbers.page,
         "api.md": api.page,
         "contributing.md": partial(from_root, "CONTRIBUTING.md"),
+        "security.md": partial(from_root, "SECURITY.md"),
         "changelog.md": partial(from_root, "CHANGELOG.md"),
     }
     for name, content in (*((name, make()) for name, make in made.items()), *gallery.files()):
@@ -77,7 +78,9 @@ def from_root(name: str) -> str:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas become MathML, which browsers draw; links to the root lead to the site's own pages."""
-    return with_formulas(with_bars(markdown.replace("](../CONTRIBUTING.md", "](contributing.md")))
+    for name in ("contributing", "security"):
+        markdown = markdown.replace(f"](../{name.upper()}.md", f"]({name}.md")
+    return with_formulas(with_bars(markdown))
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:

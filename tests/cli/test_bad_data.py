@@ -131,7 +131,7 @@ def test_a_mistake_that_images_share_is_said_once(desk: Desk, bench: Bench) -> N
 def test_lines_of_a_file_that_share_a_mistake_are_one(desk: Desk, bench: Bench) -> None:
     rows = [f"AP/{truth.stem}.png,-{row}" for row, truth in enumerate(bench.ap, start=1)]
     (desk.path / "data/pixel_spacing.csv").write_text("\n".join(["image,mm", *rows]) + "\n")
-    why = "is not a spacing between 0.005 and 5.0 mm"
+    why = "is not a spacing between 0.005 and 5 mm"
     desk.lookup("exact").refused(f"data/pixel_spacing.csv: line 2: '-1' {why}; likewise 5 more")
 
 
@@ -397,5 +397,5 @@ def test_a_set_without_folders_of_its_views(desk: Desk, bench: Bench) -> None:
 def test_a_broken_spacing_file(desk: Desk) -> None:
     (desk.path / "data/pixel_spacing.csv").write_text("image,mm\nx.png,far\n")
     desk.run("evaluate", "ap.pt", "data").refused(
-        "data/pixel_spacing.csv: line 2: 'far' is not a spacing between 0.005 and 5.0 mm"
+        "data/pixel_spacing.csv: line 2: 'far' is not a spacing between 0.005 and 5 mm"
     )

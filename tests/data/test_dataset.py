@@ -362,7 +362,7 @@ def test_spacings_come_from_the_folder_and_its_view_folder(tmp_path: Path) -> No
     assert dataset.failures == ()
     (tmp_path / "pixel_spacing.csv").write_text("AP/a.png,wide\n", encoding="utf-8")
     assert (
-        problem_of(tmp_path) == "/pixel_spacing.csv: line 1: 'wide' is not a spacing between 0.005 and 5.0 mm"
+        problem_of(tmp_path) == "/pixel_spacing.csv: line 1: 'wide' is not a spacing between 0.005 and 5 mm"
     )
 
 
