@@ -22,6 +22,8 @@ _CODE_OR_FORMULA: Final = re.compile(
 )
 _CODE_IN_ROW: Final = re.compile(r"`[^`\n]+`")
 _OPTION: Final = re.compile(r"(?<=<code>)(-{1,2}[\w-]+)([^<]*)(?=</code>)")
+# Documents of the root that are pages of the site, too.
+FROM_ROOT: Final = ("CONTRIBUTING", "SECURITY", "CHANGELOG")
 _BESIDE_DOCS: Final = re.compile(r"\]\((docs/|sample_data/|training/|LICENSE)")
 
 
@@ -61,9 +63,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         **commands.PAGES,
         "numbers.md": numbers.page,
         "api.md": api.page,
-        "contributing.md": partial(from_root, "CONTRIBUTING.md"),
-        "security.md": partial(from_root, "SECURITY.md"),
-        "changelog.md": partial(from_root, "CHANGELOG.md"),
+        **{f"{name.lower()}.md": partial(from_root, f"{name}.md") for name in FROM_ROOT},
     }
     for name, content in (*((name, make()) for name, make in made.items()), *gallery.files()):
         files.append(File.generated(config, name, content=content))
@@ -73,13 +73,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def from_root(name: str) -> str:
     """A document of the root, with its links as they are within `docs/`."""
     text = (ROOT / name).read_text(encoding="utf-8")
+    for page in FROM_ROOT:
+        text = text.replace(f"]({page}.md", f"]({page.lower()}.md")
     return _BESIDE_DOCS.sub(lambda link: "](" + ("" if link[1] == "docs/" else f"../{link[1]}"), text)
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas become MathML, which browsers draw; links to the root lead to the site's own pages."""
-    for name in ("contributing", "security"):
-        markdown = markdown.replace(f"](../{name.upper()}.md", f"]({name}.md")
+    for name in FROM_ROOT:
+        markdown = markdown.replace(f"](../{name}.md", f"]({name.lower()}.md")
     return with_formulas(with_bars(markdown))
 
 
