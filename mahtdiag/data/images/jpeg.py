@@ -25,6 +25,7 @@ _TABLES, _END_MARKER, _SCAN = 0xC4, 0xD9, 0xDA
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL: Final = frozenset((0xC0, 0xC1))
 _BLOCK_ENDS: Final = 0
+_LEAST_SCAN_HEAD: Final = 6
 _MOST_ZEROS: Final = 63
 _COEFFICIENTS: Final = 64
 _WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD8)))
@@ -37,6 +38,9 @@ _ODD_VERSION, _ODD_COLOURS = "Warning: unknown JFIF revision", "Unknown Adobe co
 _ODD_SCAN: Final = "Invalid SOS parameters"
 _JFIF: Final = b"JFIF\0"
 _SCAN_OR_END: Final = re.compile(rb"\xff[\xd9\xda]")
+# With one or three components; then come parameters that a sequential file can have only so.
+_SCAN_HEAD: Final = re.compile(rb"(\xff\xda\0(?:\x08\x01..|\x0c\x03.{6}))...", re.DOTALL)
+_ADOBE: Final = re.compile(rb"(\xff\xee..Adobe.{6}).", re.DOTALL)
 _ANY_VERSION: Final = re.compile(_JFIF + b".", re.DOTALL)
 _MISSING: Final = "premature end of data segment"
 _SURPLUS: Final = "extraneous bytes before marker 0xd9"
@@ -101,7 +105,8 @@ def _scans(content: bytes, head: _Head, name: str) -> tuple[list[int], int]:
     Inside a scan FF is never followed by DA or D9. Raises DataError where there are too many.
     """
     scans = [head.scan]
-    for found in _SCAN_OR_END.finditer(content, head.scan):
+    (length,) = struct.unpack_from(">H", content, head.scan)
+    for found in _SCAN_OR_END.finditer(content, head.scan + max(length, _LEAST_SCAN_HEAD)):
         if found[0] == _END:
             return scans, found.start()
         scans.append(found.end())
@@ -233,18 +238,21 @@ def _strictly(content: bytes, name: str, **wanted: Any) -> NDArray[np.uint8]:
         return np.asarray(simplejpeg.decode_jpeg(content, **wanted))
     except ValueError as error:
         said = str(error)
-        other = _otherwise(content, said)
+        other = _otherwise(content, said, cmyk=wanted["colorspace"] == "CMYK")
         if other is not None:
             return _strictly(other, name, **wanted)
-        if said.startswith(_ODD_COLOURS) or (said.startswith(_ODD_SCAN) and content.count(_SCAN_START) == 1):
-            return np.asarray(simplejpeg.decode_jpeg(content, strict=False, **wanted))
         raise _damaged(name, said) from error
 
 
-def _otherwise(content: bytes, said: str) -> bytes | None:
+def _otherwise(content: bytes, said: str, *, cmyk: bool) -> bytes | None:
     """The file without what is complained of, where that has nothing to do with its pixels; else None."""
     if said.startswith(_ODD_VERSION):
         other = _ANY_VERSION.sub(_JFIF + b"\x01", content, count=1)
+    elif said.startswith(_ODD_COLOURS):
+        # What libjpeg takes them for.
+        other = _ADOBE.sub(b"\\g<1>\x02" if cmyk else b"\\g<1>\x01", content, count=1)
+    elif said.startswith(_ODD_SCAN) and content.count(_SCAN_START) == 1:
+        other = _SCAN_HEAD.sub(b"\\g<1>\x00\x3f\x00", content, count=1)
     elif _SURPLUS in said:
         # Some writers put zeros before the end marker.
         other = content.removesuffix(_END).rstrip(b"\0") + _END

@@ -12,6 +12,7 @@ from typing import Final
 from mahtdiag.data.images.container import Container
 from mahtdiag.data.images.jpeg import check_jpeg
 from mahtdiag.data.images.packbits import is_packed
+from mahtdiag.data.images.room import LARGEST_IMAGE_BYTES
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 
@@ -35,6 +36,8 @@ _PHOTOMETRICS_READ: Final = frozenset((0, 1, 2, 3, 6))
 # All directories together: those of a pyramid are a dozen of twenty entries each.
 _MOST_DIRECTORIES, _MOST_ENTRIES = 4096, 100_000
 _MOST_PARTS: Final = 2**20
+# Some programs point to one tile again where others are alike.
+_MOST_SHARED: Final = 8
 _STORED, _LZW, _JPEG, _DEFLATE, _PACKBITS = 1, 5, 7, (8, 32946), 32773
 # More zeros in a row than the codes of LZW between two of its resets can have.
 _LZW_ZEROS: Final = bytes(300)
@@ -154,8 +157,8 @@ def _value(page: _Page, tag: int, default: int) -> int:
 
 def _values(content: bytes, tag: _Tag) -> tuple[int, ...]:
     """Raises struct.error where they lie outside the file or are absurdly many."""
-    if tag.count > _MOST_PARTS:
-        raise struct.error("too many values")
+    if not 0 < tag.count <= _MOST_PARTS:
+        raise struct.error("no values, or too many")
     return struct.unpack_from(f"{tag.code[0]}{tag.count}{tag.code[1]}", content, tag.place)
 
 
@@ -189,8 +192,10 @@ def _parts(content: bytes, page: _Page) -> Iterator[tuple[int, int, int, int]]:
     subsampled = _value(page, _PHOTOMETRIC, 1) == _YCBCR
     row_bytes = 0 if subsampled else -(-across * samples * bits // 8)
     lengths = _values(content, page[counts]) if counts in page else (0,) * wanted
-    if len(lengths) < wanted:
-        raise struct.error("too few lengths")
+    if len(lengths) < wanted or sum(lengths) > _MOST_SHARED * len(content):
+        raise struct.error("too few lengths, or strips over each other")
+    if row_bytes * rows > LARGEST_IMAGE_BYTES:
+        raise struct.error("tiles that are larger than any image")
     for number in range(wanted):
         last = not tiled and number % down == down - 1
         shown = height - rows * (down - 1) if last else rows

@@ -146,6 +146,21 @@ def test_odd_files_with_all_their_pixels_are_read(kind: str, capfd: pytest.Captu
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("pixels", [COLOUR, np.dstack([COLOUR, NOISY])])
+def test_colours_of_an_unknown_kind_are_those_that_libjpeg_takes_them_for(pixels: Pixels) -> None:
+    """A damaged one is still an error, whichever complaint comes first."""
+    content = encoded(pixels, "JPEG", mode="CMYK" if pixels.shape[2] == 4 else None)
+    start = content.index(b"\xff\xe0") if b"JFIF" in content else content.index(b"\xff\xee")
+    rest = content[start + 2 + int.from_bytes(content[start + 2 : start + 4], "big") :]
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"
+    transform = b"\x01" if pixels.shape[2] == 3 else b"\x02"
+    known, unknown = (content[:start] + adobe + kind + rest for kind in (transform, b"\x09"))
+    np.testing.assert_array_equal(decode_image(unknown, "a.jpg"), decode_image(known, "a.jpg"))
+    for kind in ("lost", "cut, with an end"):
+        with pytest.raises(DataError, match="the JPEG is damaged"):
+            decode_image(damaged(unknown, kind, 0.5), "a.jpg")
+
+
 def test_zeros_in_the_place_of_the_last_data_are_no_filling() -> None:
     content = FILES["grey"]
     _, end = scan_of(content)
@@ -170,3 +185,17 @@ def test_work_on_one_file_is_bounded() -> None:
             with pytest.raises(DataError) as caught:
                 read(crafted, "a.jpg")
             assert caught.value.problems == (f"a.jpg: {problem}",)
+
+
+@pytest.mark.parametrize("at", range(10))
+@pytest.mark.parametrize("marker", [b"\xff\xd9", b"\xff\xda"])
+def test_markers_inside_the_head_of_a_scan_are_no_traceback(marker: bytes, at: int) -> None:
+    """Of the parameters, from the sixth byte on, none changes a pixel."""
+    content = FILES["grey"]
+    head = content.rindex(b"\xff\xda") + 2
+    for spoiled in (content[: head + at] + marker + content[head + at + 2 :], content[: head + at] + marker):
+        try:
+            image = decode_image(spoiled, "a.jpg")
+        except DataError:
+            continue
+        np.testing.assert_array_equal(image, decode_image(content, "a.jpg"))

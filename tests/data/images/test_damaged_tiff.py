@@ -2,6 +2,7 @@
 
 import random
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -160,3 +161,36 @@ def test_an_orientation_of_many_values_is_no_traceback() -> None:
     struct.pack_into("<I", content, tiff_entry(bytes(content), 274) + 8, len(content) - 1)
     with pytest.raises(DataError):
         decode_image(bytes(content), "a.tif")
+
+
+def with_count(content: bytes, tag: int, count: int) -> bytes:
+    """The same file, but for how many values a tag says to have."""
+    changed = bytearray(content)
+    struct.pack_into("<I", changed, tiff_entry(content, tag) + 4, count)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("count", [0, 5, 2**20 + 1, 2**32 - 1])
+@pytest.mark.parametrize("tag", [258, 273, 279])
+def test_tags_of_no_or_too_many_values(tag: int, count: int) -> None:
+    with pytest.raises(DataError, match=r"a\.tif: the TIFF is (damaged|truncated)"):
+        decode_image(with_count(FILES["tiff_lzw"], tag, count), "a.tif")
+
+
+def test_strips_over_each_other_cost_little() -> None:
+    """Every strip is the whole file: 331 of two megabytes."""
+    rows = [zlib.compress(row.tobytes()) for row in GREY]
+    count, table = len(rows), 8 + 2 + 12 * 8 + 4
+    content = b"II*\0" + struct.pack("<IH", 8, 8)
+    for tag, value in ((256, 203), (257, count), (258, 8), (259, 8), (262, 1)):
+        content += struct.pack("<HHII", tag, 4, 1, value)
+    content += struct.pack("<HHII", 273, 4, count, table) + struct.pack("<HHII", 278, 4, 1, 1)
+    content += struct.pack("<HHII", 279, 4, count, table + 4 * count) + struct.pack("<I", 0)
+    data = table + 8 * count
+    starts = [data + sum(map(len, rows[:number])) for number in range(count)]
+    lengths = [len(row) for row in rows]
+    whole = content + struct.pack(f"<{2 * count}I", *starts, *lengths) + b"".join(rows)
+    np.testing.assert_array_equal(decode_image(whole, "a.tif"), GREY)
+    large = content + struct.pack(f"<{2 * count}I", *starts, *[2**21] * count) + b"".join(rows) + bytes(2**21)
+    with pytest.raises(DataError, match="its directory"):
+        decode_image(large, "a.tif")
