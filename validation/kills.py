@@ -1,12 +1,17 @@
-"""Whether a run survives: processes of `evaluate` killed at random moments, finished with `--resume`.
+"""Whether runs and files survive: commands killed at random moments, `evaluate` finished with `--resume`.
 
 One process, and one of two that `torchrun` has started, are ended by signal 9, of which nobody is told. What
 is left is finished by one, two or three processes. It has survived if both tables then have the bits of a run
-that nobody disturbed, and nothing else lies in the folder. Seeded; on Linux, where `/proc` tells processes.
+that nobody disturbed, and nothing else lies in the folder.
+
+`report`, `anatomy --csv`, `compare --out` and `export` are killed while an earlier version of their files is
+there: each must be that one or the whole new one, and the command must do its work when it is run again.
+Seeded; on Linux, where `/proc` tells processes.
 """
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +27,7 @@ from benchmarks.figures import Figure, table
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "sample_data"
-KILLS = 20
+KILLS = 50
 TABLES = ("images.parquet", "keypoints.parquet")
 JOB = ("evaluate", str(SAMPLES / "mahtnet-ap.pt"), str(SAMPLES / "AP"), "--overlays", "none", "-q")
 SMALL_BATCHES = ("--batch-size", "2")
@@ -44,10 +49,10 @@ def _command(out: Path, processes: int, *more: str) -> list[str]:
     return [*start, "mahtdiag", *JOB, *SMALL_BATCHES, "--out", str(out), *more]
 
 
-def _begun(command: list[str]) -> "subprocess.Popen[bytes]":
+def _begun(command: list[str], cwd: Path | None = None) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     nowhere = subprocess.DEVNULL
-    return subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere)
+    return subprocess.Popen(command, env=environment, stdout=nowhere, stderr=nowhere, cwd=cwd)
 
 
 def _ranks(out: Path) -> dict[int, int]:
@@ -104,10 +109,92 @@ def _figures(folder: Path, processes: int, count: int, seed: int) -> list[Figure
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A command that reads the runs `a` and `b` and writes into `work`; `outputs`: patterns of its files."""
+
+    name: str
+    arguments: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+WRITERS = (
+    Job("report", ("report", "a", "--out", "work/page.html"), ("page.html",)),
+    Job("anatomy --csv", ("anatomy", "a", "--csv", "work/table.csv", "--no-pictures"), ("table.csv",)),
+    Job(
+        "compare --out",
+        ("compare", "a", "b", "--out", "work/drawn", "--overlays", "worst:2"),
+        ("drawn/*/*.png",),
+    ),
+    Job("export", ("export", "a", "--to", "coco", "--force", "work/out.json"), ("out.json",)),
+)
+EARLIER = b"what stood there before"
+
+
+def _written(folder: Path, job: Job) -> dict[str, bytes]:
+    """The files of a command, by their places."""
+    work = folder / "work"
+    found = (path for pattern in job.outputs for path in work.glob(pattern))
+    return {path.relative_to(work).as_posix(): path.read_bytes() for path in found}
+
+
+def _job(folder: Path, job: Job) -> "subprocess.Popen[bytes]":
+    """Started among what stood there before: files of other content under the names that it will write."""
+    shutil.rmtree(folder / "work", ignore_errors=True)
+    (folder / "work").mkdir()
+    for name in job.outputs:
+        if "*" not in name:
+            (folder / "work" / name).write_bytes(EARLIER)
+    return _begun([sys.executable, "-m", "mahtdiag", *job.arguments], folder)
+
+
+def whole(found: dict[str, bytes], reference: dict[str, bytes]) -> bool:
+    """Whether every file is whole: as the earlier version was, or as the command writes it undisturbed."""
+    return all(content in (EARLIER, reference.get(name)) for name, content in found.items())
+
+
+def _writers(folder: Path, count: int) -> Iterator[Figure]:
+    """Each command killed at random moments, then run again."""
+    for name, checkpoint in (("a", "mahtnet-ap.pt"), ("b", "mahtnet-ap.pt")):
+        more = () if name == "a" else ("--decode", "argmax")
+        command = (
+            "evaluate",
+            str(SAMPLES / checkpoint),
+            str(SAMPLES / "AP"),
+            "--overlays",
+            "none",
+            "-q",
+            *more,
+        )
+        _begun([sys.executable, "-m", "mahtdiag", *command, "--out", str(folder / name)]).wait()
+    for job in WRITERS:
+        started = time.perf_counter()
+        _job(folder, job).wait()
+        took = time.perf_counter() - started
+        reference = _written(folder, job)
+        chance, hit, torn = random.Random(job.name), 0, 0
+        for _ in range(count):
+            process = _job(folder, job)
+            time.sleep(took * chance.uniform(0.3, 1.0))
+            hit += process.poll() is None
+            process.kill()
+            process.wait()
+            torn += not whole(_written(folder, job), reference)
+        again = _begun([sys.executable, "-m", "mahtdiag", *job.arguments], folder).wait()
+        names = {path.name for path in (folder / "work").rglob("*")}
+        other = int(
+            again not in (0, 1) or _written(folder, job) != reference or any(n.startswith(".") for n in names)
+        )
+        yield Figure(f"{job.name}: killed while it ran", f"{hit} of {count}")
+        yield Figure(f"{job.name}: files neither as before nor whole", str(torn), "0", torn == 0)
+        yield Figure(f"{job.name}: not the same when run again", str(other), "0", other == 0)
+
+
 def run(count: int = KILLS) -> Iterator[Table]:
     """One table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _begun(_command(folder / "reference", 1)).wait()
         rows = [row for processes in (1, 2) for row in _figures(folder, processes, count, seed=processes)]
-    yield table("Runs that are killed by signal 9", rows)
+        yield table("Runs that are killed by signal 9", rows)
+        yield table("Files of commands that are killed by signal 9", list(_writers(folder, count)))

@@ -1,6 +1,7 @@
 """Writing files so that a crash leaves either the old content or the new, and digests that tell if it has."""
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -143,6 +144,7 @@ def write_named(option: str, path: Path, content: bytes, cwd: Path | None = None
     `cwd`, by default the current folder. Raises UsageError where it cannot be written.
     """
     target = require_file(option, path, cwd)
+    remove_abandoned(target.parent, target.name)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not target.is_file():
@@ -165,6 +167,8 @@ def write_named_folder(option: str, path: Path, files: Mapping[str, bytes], cwd:
     it: not by a path, not through a link in it. Raises UsageError where it cannot be written.
     """
     target = require_folder(option, path, cwd)
+    for folder in (target.parent, target):
+        remove_abandoned(folder, target.name)
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
     others = 0
     try:
@@ -257,6 +261,30 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def remove_abandoned(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left half written in a folder, of all files or of one name.
+
+    A process that still runs keeps its own; what cannot be told or removed stays.
+    """
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*-{glob.escape(name) or '*'}"):
+            process = leftover.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
+            if process.isdecimal() and not _runs(int(process)):
+                shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def remove_temporary_files(folder: Path) -> None:

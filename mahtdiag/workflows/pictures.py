@@ -20,7 +20,15 @@ from mahtdiag.diagnosis.two_peaks import has_two_peaks
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file, read_bytes
 from mahtdiag.reports.tables.errors import leading_unit
-from mahtdiag.runs.files import AGAIN, ELSEWHERE, OUT, RESUME, reporting_write_errors, write_file
+from mahtdiag.runs.files import (
+    AGAIN,
+    ELSEWHERE,
+    OUT,
+    RESUME,
+    remove_abandoned,
+    reporting_write_errors,
+    write_file,
+)
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice, LeadingUnit, OverlayStyle
@@ -218,6 +226,8 @@ def draw_into(
     from mahtdiag.reports.overlay.draw import signed
 
     gone = []
+    for place in {(folder / name).parent for name, _ in tasks}:
+        remove_abandoned(place)
     with in_order(draw, (task for _, task in tasks), usual_workers()) as pictures:
         for (name, task), png in zip(tasks, pictures, strict=True):
             progress.advance(1)
@@ -284,6 +294,7 @@ def write_overlays(
         return record.image, overlay_of(image, record, table.skeleton, style=style, heat=layer)
 
     drawn, names = 0, picture_names(table.image)
+    remove_abandoned(folder.path / OVERLAYS)
     # A network runs in one thread.
     layers = {} if heat is None else {row: heat(samples[table.image[row]]) for row in rows}
     progress.start("overlays", len(rows))

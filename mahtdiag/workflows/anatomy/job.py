@@ -24,7 +24,7 @@ from mahtdiag.diagnosis.setup.registry import check_setup
 from mahtdiag.diagnosis.spacing import spacing_xy_mm
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.text import counted
-from mahtdiag.runs.files import require_own, write_file
+from mahtdiag.runs.files import remove_abandoned, require_own, write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice, OverlayStyle
 from mahtdiag.schema.read_options import ReadOptions
@@ -198,6 +198,7 @@ def _with_pictures(report: AnatomyReport, run: Run) -> AnatomyReport:
     from mahtdiag.reports.figures.registry import agreement_files
 
     written: list[str] = []
+    remove_abandoned(run.path / FOLDER)
     pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
     try:
         for name, content in agreement_files(report.judged, pairs).items():

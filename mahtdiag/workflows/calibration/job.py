@@ -15,7 +15,7 @@ from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.reports.tables.setup import plausibility_note
 from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, write_recalibration
-from mahtdiag.runs.files import replacing, require_own
+from mahtdiag.runs.files import remove_abandoned, replacing, require_own
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FactorKind
 from mahtdiag.workflows.calibration.judged_sigma import (
@@ -171,6 +171,7 @@ def _write_pictures(sigma: JudgedSigma) -> tuple[tuple[Path, ...], tuple[str, ..
     try:
         require_own(sigma.run.path, PICTURES)
         folder.mkdir(exist_ok=True)
+        remove_abandoned(folder)
         data = FigureData(sigma.table, ERROR_UNITS[0], {}, sigma=plot_data(sigma))
         for name, content in titled_files([figure.name for figure in SIGMA_FIGURES], data):
             with replacing(folder / name) as file:

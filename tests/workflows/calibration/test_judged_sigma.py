@@ -113,7 +113,7 @@ def test_units_of_a_head_in_cells(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.broadcast_to(units.others["model-input pixels"], (2, 20, 2))[0, 0], 4.0)
 
 
-@pytest.mark.parametrize("settings", [{"input_size": "?"}, {"heatmap_size": None}, {"resize": "melt"}])
+@pytest.mark.parametrize("settings", [{"input_size": None}, {"heatmap_size": None}, {"resize": "melt"}])
 def test_nothing_is_suspected_where_the_frame_is_unknown(
     tmp_path: Path, settings: dict[str, str | None]
 ) -> None:

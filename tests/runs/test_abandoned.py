@@ -1,0 +1,45 @@
+"""What killed processes leave half written is removed, what running ones write is not."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_abandoned, write_named
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are asked by a signal")
+
+
+def dead() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def left(folder: Path, process: object, name: str) -> Path:
+    file = folder / f"{TEMPORARY_PREFIX}{process}-{name}"
+    file.write_bytes(b"half")
+    return file
+
+
+def test_only_what_no_process_writes_is_removed(tmp_path: Path) -> None:
+    ended = dead()
+    gone = [left(tmp_path, ended, "a.csv"), left(tmp_path, ended, "[b].csv")]
+    stays = [left(tmp_path, os.getpid(), "a.csv"), left(tmp_path, "x", "a.csv"), tmp_path / "a.csv"]
+    stays[-1].write_bytes(b"whole")
+    remove_abandoned(tmp_path)
+    assert not any(file.exists() for file in gone)
+    assert all(file.exists() for file in stays)
+    remove_abandoned(tmp_path / "none")
+
+
+def test_a_file_takes_away_what_was_left_of_itself_alone(tmp_path: Path) -> None:
+    ended = dead()
+    own, other = left(tmp_path, ended, "[b].csv"), left(tmp_path, ended, "c.csv")
+    write_named("--csv", tmp_path / "[b].csv", b"whole")
+    assert not own.exists()
+    assert other.exists()
+    assert (tmp_path / "[b].csv").read_bytes() == b"whole"
