@@ -23,6 +23,7 @@ from mahtdiag.errors import MahtdiagError
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.model_spec import ModelInput
 from mahtdiag.schema.read_options import ReadOptions
+from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.skeleton import View
 
 _INPUT: Final = ModelInput(size=Size(64, 32), channels=1)
@@ -115,8 +116,11 @@ class ImageTarget:
 
 def _checked(dataset: Dataset) -> str:
     """How a set was opened. Raises OddAnswerError."""
-    for line in (*dataset.notes, *(f"{each.image}: {each.reason}" for each in dataset.failures)):
+    # A name is told in a table of its own column; it may be as long as names get, the reason may not.
+    for line in (*dataset.notes, *(each.reason for each in dataset.failures)):
         require_line(line)
+    for failure in dataset.failures:
+        require_line(brief(failure.image))
     for sample in dataset.samples:
         points = sample.keypoints_px
         if points.shape != (sample.skeleton.keypoints, 2) or np.isinf(points).any():

@@ -219,7 +219,7 @@ MEMBERS = tuple(CheckpointMember(path=f"{n}.pt", sha256="0" * 64, format="mahtdi
          "from the disagreement of 3 networks, and from the network's uncertainty head"),
         ({"uncertainty": "heatmap", "sigma_within": "heatmap"}, MEMBERS, "ensemble",
          "from the disagreement of 3 networks, and from the spread of the heatmaps"),
-        ({"uncertainty": "head", "recalibration": {"sha256": "0"}}, (), "head",
+        ({"uncertainty": "head", "recalibration": {"sha256": "0" * 64}}, (), "head",
          "from the network's uncertainty head, recalibrated"),
     ],
 )  # fmt: skip
