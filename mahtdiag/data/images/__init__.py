@@ -16,6 +16,7 @@ from mahtdiag.data.images.container import Container
 from mahtdiag.data.images.containers import open_container, orientation_of
 from mahtdiag.data.images.dicom import decode_dicom, dicom_size, is_dicom
 from mahtdiag.data.images.jpeg import decode_jpeg, decode_jpeg_shrunk
+from mahtdiag.data.images.lost_block import require_no_lost_block
 from mahtdiag.data.images.network_input import FULL_SCALE, Image, as_grey, as_integers, to_network_input
 from mahtdiag.data.images.room import ROOM
 from mahtdiag.data.images.tiff import check_tiff
@@ -210,12 +211,23 @@ def _opened(container: Container, name: str) -> tuple[Image, bool]:
     decoded = _by_opencv(container.content)
     if decoded is None:
         raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
+    if container.kind in ("TIFF", "BMP"):
+        _require_whole(decoded, container, name)
     says_white = container.bits is not None or decoded.dtype.kind == "f"
     if decoded.dtype.kind == "f":
         decoded = _of_shares(decoded, name)
     if decoded.dtype not in FULL_SCALE:
         raise DataError(f"{name}: {decoded.dtype} pixels: save it with 8 or 16 bit per channel")
     return _grey_or_rgb(_full_scale(decoded, container.bits), name), says_white
+
+
+def _require_whole(decoded: cv2.typing.MatLike, container: Container, name: str) -> None:
+    """Raise DataError where bytes among pixels were zeroed, which these kinds store as they are."""
+    # OpenCV has turned grey scales in which white is zero; rows of a BMP begin at the bottom, mostly.
+    stored = 255 - decoded if container.white_is_zero and decoded.dtype == np.uint8 else decoded
+    require_no_lost_block(stored, name)
+    if container.kind == "BMP":
+        require_no_lost_block(stored[::-1], name)
 
 
 def _of_shares(decoded: cv2.typing.MatLike, name: str) -> NDArray[np.uint16]:

@@ -24,6 +24,7 @@ from mahtdiag.data.files import DICOM_MARK, DICOM_MARK_AT
 from mahtdiag.data.images.dicom_apart import decode_apart
 from mahtdiag.data.images.dicom_frames import check_frame
 from mahtdiag.data.images.dicom_reading import read_elements, read_header
+from mahtdiag.data.images.lost_block import require_no_lost_block
 from mahtdiag.data.images.room import ROOM, require_bounded
 from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow, WindowKind
@@ -126,6 +127,7 @@ def _decoded(
         stored = decode_apart(content, name)
     else:
         stored = np.asarray(_pydicom().pixels.pixel_array(data))
+        require_no_lost_block(stored, name)
     if stored.shape[:2] != (size.height, size.width) or stored.ndim not in (2, 3):
         raise DataError(f"{name}: the size in the DICOM header is not that of its pixels: export it again")
     if stored.ndim == 3:

@@ -12,6 +12,7 @@ from mahtdiag.schema.frames import Size
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+_JPEG: Final = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 _RLE: Final = "1.2.840.10008.1.2.5"
 _RLE_HEAD: Final = 64
 
@@ -22,9 +23,11 @@ def check_frame(pydicom: ModuleType, data: "Dataset", size: Size, name: str) -> 
     Raises DataError, one line, where it is not, and whatever pydicom raises for broken fragments.
     """
     frame: bytes = next(pydicom.encaps.generate_frames(data.PixelData, number_of_frames=1))
-    if frame.startswith(JPEG_START) and is_common(frame, name):
+    syntax = data.file_meta.TransferSyntaxUID
+    # JPEG-LS and JPEG without loss begin like it, and are written in other ways.
+    if syntax in _JPEG and frame.startswith(JPEG_START) and is_common(frame, name):
         check_jpeg(frame, name)
-    if data.file_meta.TransferSyntaxUID == _RLE and not _is_rle(frame, size.height * size.width):
+    if syntax == _RLE and not _is_rle(frame, size.height * size.width):
         raise DataError(f"{name}: the DICOM is damaged (its packed pixels): copy it again")
 
 

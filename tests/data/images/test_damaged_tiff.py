@@ -87,7 +87,9 @@ def test_zeros_in_the_place_of_packed_data(name: str, capfd: pytest.CaptureFixtu
     # Of PackBits nothing but their number can be checked.
     assert len(problems) >= (17 if "packbits" in name or "32773" in name else 20)
     assert all(
-        line.startswith(("a.tif: the TIFF is damaged", "a.tif: the JPEG is damaged")) for line in problems
+        line.startswith(("a.tif: the TIFF is damaged", "a.tif: the JPEG is damaged"))
+        or line.endswith("a part of the file is lost: copy it again")
+        for line in problems
     )
     assert capfd.readouterr() == ("", "")
 
