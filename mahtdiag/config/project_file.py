@@ -23,6 +23,7 @@ from mahtdiag.schema.safe_text import toml_text
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_said
 
 FILE_NAME = "mahtdiag.toml"
+_LONGEST_KEY = 100
 _LARGEST_BYTES = 2**24
 PROJECT_FILE = "pyproject.toml"
 # Columns at which the comments of a new file begin.
@@ -90,6 +91,8 @@ def _section(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from None
+    except ValueError:
+        raise UsageError(f"{path}: not valid TOML: a number of absurd length") from None
     except RecursionError:
         raise UsageError(f"{path}: not valid TOML: tables or lists are nested too deeply") from None
     if path.name == PROJECT_FILE:
@@ -115,11 +118,15 @@ def parse_settings(table: Mapping[str, Any], where: str) -> Settings:
     return settings.model_copy(update={GATES: gates})
 
 
+def _clipped(key: str) -> str:
+    return key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}…"
+
+
 def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
     """One line per problem: the key, what is wrong, and the nearest known key for an unknown one."""
     lines = []
     for item in error.errors():
-        keys = [str(part) for part in item["loc"]]
+        keys = [_clipped(str(part)) for part in item["loc"]]
         if item["type"] == WRONG_LIMITS:
             table, found = ".".join(keys), item["ctx"]
             lines += [

@@ -302,7 +302,8 @@ def _first_rows(file: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 def column_names(cells: Sequence[str]) -> list[str]:
     """The cells of a header in small letters, words joined by `_`, without `(px)`."""
-    return [re.sub(r"[\s._-]+", "_", _IN_PIXELS.sub("", cell.lower())) for cell in cells]
+    # A longer cell is the name of no column, and a search for its end takes the square of its length.
+    return [re.sub(r"[\s._-]+", "_", _IN_PIXELS.sub("", cell[: LONGEST_NAME + 1].lower())) for cell in cells]
 
 
 def _of_names(cells: Sequence[str], delimiter: str, lines: int, called: ColumnNames) -> Header | None:
