@@ -13,7 +13,7 @@ AUDIT := .venv-audit
 OLDEST ?= python3.11
 NEWEST ?= $(PYTHON)
 
-.PHONY: audit demo test docs bench validate pictures tools libraries loggers kernels dist-test check sample-data checkpoints demo-sample clean
+.PHONY: audit demo test docs bench fuzz validate pictures tools libraries loggers kernels dist-test check sample-data checkpoints demo-sample clean
 
 demo: $(VENV)/installed
 	rm -rf $(RUNS)
@@ -39,6 +39,10 @@ validate: $(VENV)/installed-test
 
 pictures: $(VENV)/installed-test
 	$(BIN)/python -m handbook.pictures
+
+# Every reader; half an hour on two cores.
+fuzz: $(VENV)/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m fuzz --total 100000 --processes 2
 
 libraries: $(VENV)/installed-test
 	$(BIN)/pip install -q -c constraints.txt transformers

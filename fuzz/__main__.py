@@ -1,16 +1,20 @@
 """Mutated files against every reader: no traceback, no hang, bounded memory, one line for each problem.
 
-    python -m fuzz [TARGET …] [--inputs N] [--seed S]
+    python -m fuzz [TARGET …] [--inputs N | --total N] [--seed S] [--processes N]
     python -m fuzz TARGET --seed S --only NUMBER [--keep FOLDER]
 
 Targets are the readers of annotations, by the names that `--data-format` takes, kinds of images and of
-checkpoints. An input is a small valid set of which mostly one file is mutated; it depends on target, seed and
-its number alone, so that `--only` does again what was found, and `--keep` writes it to a folder. The exit
-status is 1 where anything was found.
+checkpoints, run folders, files of `--fit` and `mahtdiag.toml`. An input is a small valid set of which mostly
+one file is mutated; it depends on target, seed and its number alone, so that `--only` does again what was
+found, and `--keep` writes it to a folder. The exit status is 1 where anything was found: an inner error, more
+than 5 s of the processor, more than 1 GB beyond the input itself, a file or folder written or removed, a
+process or connection begun, a pickle that names a class to Python, or an answer that is not one short line.
 """
 
 import argparse
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich import box
@@ -28,6 +32,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("targets", nargs="*", metavar="target", help=", ".join(NAMES))
     parser.add_argument("--inputs", type=int, default=1000, help="inputs of each target")
+    parser.add_argument("--total", type=int, metavar="N", help="inputs of all targets together")
+    parser.add_argument("--processes", type=int, default=1, help="targets that are tried at once")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="NUMBER", help="one input, in this process")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="with --only: where to write it")
@@ -44,20 +50,28 @@ def main() -> int:
         if len(arguments.targets) != 1:
             parser.error("--only takes one target")
         return _again(arguments.targets[0], arguments.seed, arguments.only, arguments.keep)
-    return _all(arguments.targets or list(NAMES), arguments.seed, arguments.inputs)
+    names = arguments.targets or list(NAMES)
+    inputs = arguments.inputs if arguments.total is None else -(-arguments.total // len(names))
+    return _all(names, arguments.seed, inputs, arguments.processes)
 
 
-def _all(names: list[str], seed: int, inputs: int) -> int:
+def _all(names: list[str], seed: int, inputs: int, processes: int) -> int:
     console = Console(width=120)
     outcomes = []
-    for name in names:
-        outcomes.append(run_target(name, seed, inputs))
-        console.print(_table(outcomes[-1:], seed))
-        for fault in outcomes[-1].faults[:_MOST_SHOWN]:
-            console.print(f"{name} --seed {seed} --only {fault.number}: {fault.kind}", highlight=False)
-            console.print(fault.detail, markup=False, highlight=False, soft_wrap=True)
+    began = time.monotonic()
+    # Each is tried in a process of its own; the threads wait for them.
+    with ThreadPoolExecutor(processes) as pool:
+        for outcome in pool.map(lambda name: run_target(name, seed, inputs), names):
+            outcomes.append(outcome)
+            console.print(_table([outcome], seed))
+            for fault in outcome.faults[:_MOST_SHOWN]:
+                what = f"{outcome.target} --seed {seed} --only {fault.number}: {fault.kind}"
+                console.print(what, highlight=False)
+                console.print(fault.detail, markup=False, highlight=False, soft_wrap=True)
     if len(outcomes) > 1:
         console.print(_table(outcomes, seed))
+        faults, count = sum(len(each.faults) for each in outcomes), sum(each.inputs for each in outcomes)
+        console.print(f"{count:,} inputs, {faults} faults, {(time.monotonic() - began) / 60:.1f} min")
     return int(any(outcome.faults for outcome in outcomes))
 
 

@@ -150,7 +150,7 @@ def _recoded(content: bytes, rng: Rng) -> bytes:
     return content.replace(one, other)
 
 
-def _tree(content: bytes, rng: Rng) -> bytes:
+def changed_tree(content: bytes, rng: Rng) -> bytes:
     """JSON whose structure is other than expected; anything else as it is."""
     if not content.lstrip().startswith((b"{", b"[")):
         return content
@@ -206,8 +206,8 @@ _OF_TEXT: Final = (
     _inserted,
     _lines,
     _recoded,
-    _tree,
-    _tree,
+    changed_tree,
+    changed_tree,
 )
 
 

@@ -21,9 +21,10 @@ from typing import Any, Final
 
 from fuzz.mutations import Change, Folder, Link
 from fuzz.targets import Target, sleap_in_this_process, target_of
+from fuzz.watch import watched
 
 # Of the processor, for one input that is a few kilobytes large.
-MOST_SECONDS: Final = 10
+MOST_SECONDS: Final = 5
 MOST_GROWTH_MB: Final = 1024
 # Of a clock: a process that is silent for so long hangs where Python cannot interrupt it.
 _SILENT_SECONDS: Final = 200
@@ -108,14 +109,16 @@ def run_input(target: Target, inputs: InputFolder, seed: int, number: int) -> tu
     before = _peak_mb(begin=True)
     with inputs.changed(changes) as folder:
         try:
-            with _limited():
+            with _limited(), watched() as done:
                 answer = target.read(folder, rng)
         except TooSlowError:
             return "fault", Fault(number, "hangs", f"more than {MOST_SECONDS} s of the processor"), 0.0
         except Exception as error:
             said = traceback.format_exc(limit=-4)
             return "fault", Fault(number, type(error).__name__, said), 0.0
-    growth = _peak_mb() - before
+    if done:
+        return "fault", Fault(number, "leaves its folder", done[0]), 0.0
+    growth = _peak_mb() - before - _size_mb(changes)
     if growth > MOST_GROWTH_MB:
         return "fault", Fault(number, "memory", f"{growth:.0f} MB"), growth
     return answer, None, growth
@@ -137,6 +140,11 @@ def measured() -> Iterator[Spent]:
         yield spent
     finally:
         spent.seconds, spent.mb = time.process_time() - began, _peak_mb() - before
+
+
+def _size_mb(changes: Mapping[str, Change]) -> float:
+    """What was given to read, which may be held once."""
+    return sum(len(change) for change in changes.values() if isinstance(change, bytes)) / 2**20
 
 
 def _peak_mb(*, begin: bool = False) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from fuzz.answers import OddAnswerError, refused, require_line
 from fuzz.checkpoints import CHECKPOINTS, checkpoint_target
 from fuzz.damages import is_known_loss
+from fuzz.documents import DOCUMENTS
 from fuzz.images import IMAGES, mutated_image
 from fuzz.mutations import Change, changed_set
 from fuzz.sets import SETS
@@ -129,7 +130,7 @@ def _checked(dataset: Dataset) -> str:
     return "failures" if dataset.failures else "read"
 
 
-NAMES: Final = (*SETS, *IMAGES, *CHECKPOINTS)
+NAMES: Final = (*SETS, *IMAGES, *CHECKPOINTS, *DOCUMENTS)
 
 
 @cache
@@ -137,6 +138,8 @@ def target_of(name: str) -> Target:
     """The target of this name."""
     if name in CHECKPOINTS:
         return checkpoint_target(name)
+    if name in DOCUMENTS:
+        return DOCUMENTS[name]
     return AnnotationTarget(name, SETS[name]()) if name in SETS else ImageTarget(name, IMAGES[name]())
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from mahtdiag.diagnosis.run_table import COLUMNS
 from mahtdiag.errors import RunFolderError
 from mahtdiag.opening import open_file, require_regular
+from mahtdiag.schema.safe_text import brief
 
 LATER_COLUMNS: Final = frozenset(name for column in COLUMNS if column.later for name in column.names)
 """Columns that run folders of earlier versions lack; there they are read as null."""
@@ -72,7 +73,7 @@ def _opened(path: Path, metadata: pq.FileMetaData | None = None) -> Iterator[pq.
         raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunFolderError(f"{path}: damaged ({reason}); evaluate again") from error
+        raise RunFolderError(f"{path}: damaged ({brief(reason, 200)}); evaluate again") from error
 
 
 def _source(path: Path) -> pa.NativeFile | BinaryIO:

@@ -1,7 +1,9 @@
 """A few hundred mutated inputs for every reader, and whether what is looked for would be found."""
 
 import dataclasses
+import pickle
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -203,3 +205,34 @@ def test_a_process_that_dies_or_is_silent_is_a_fault(monkeypatch: pytest.MonkeyP
     apart = run_target("sleap", 0, 5)
     assert [(fault.number, fault.kind) for fault in apart.faults] == [(3, "hangs")]
     assert (apart.inputs, apart.answers["read"]) == (5, 4)
+
+
+def test_what_leaves_the_folder_is_a_fault(tmp_path: Path) -> None:
+    class Loaded:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return print, ("called",)
+
+    def writes() -> None:
+        (tmp_path / "elsewhere").write_text("x")
+
+    def begins() -> None:
+        subprocess.run([sys.executable, "-c", ""], check=True)
+
+    def calls() -> None:
+        pickle.loads(pickle.dumps(Loaded()))
+
+    for number, (fault, said) in enumerate(
+        ((writes, "for writing"), (begins, "subprocess.Popen"), (calls, "pickle.find_class"))
+    ):
+        target = faulty(fault)
+        answer, found, _ = run_input(target, InputFolder(target, tmp_path / str(number)), 0, 0)
+        assert found is not None
+        assert (answer, found.kind) == ("fault", "leaves its folder")
+        assert said in found.detail
+
+
+def test_all_targets_share_the_inputs() -> None:
+    command = [sys.executable, "-m", "fuzz", "project", "factors", "--total", "11", "--processes", "2"]
+    done = subprocess.run(command, cwd=running.ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("12 inputs, 0 faults, ")
