@@ -118,7 +118,7 @@ def test_an_image_that_vanished_before_its_overlay(desk: Desk, monkeypatch: pyte
     interrupted_run(desk, monkeypatch)
     image = max((desk.path / "data/AP").glob("*.png"))
     shutil.move(image, desk.path / "elsewhere.png")
-    (desk.path / f"data/AP/{image.name}").write_bytes(b"")
+    (desk.path / f"data/AP/{image.name}").symlink_to("nowhere")
     result = desk.lookup("exact", "--resume", "--overlays", "worst:2")
     assert result.status == 0
     assert f"note: AP/{image.name}: no overlay, the image cannot be read any more" in result.err

