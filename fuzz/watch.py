@@ -31,12 +31,13 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
         )
         if writes and isinstance(path, str | bytes) and os.fsdecode(path) != os.devnull:
             _seen.append(f"opens {os.fsdecode(path)!r} for writing")
-    elif event in _NEVER or (event == "os.mkdir" and not _is_cache(arguments)):
+    elif event in _NEVER or (event == "os.mkdir" and not _is_cache(str(arguments[0]))):
         _seen.append(f"{event} {arguments!r}"[:300])
 
 
-def _is_cache(arguments: tuple[Any, ...]) -> bool:
-    return "__pycache__" in str(arguments[0])
+def _is_cache(folder: str) -> bool:
+    """Whether a folder is made by importing something, whatever is read."""
+    return "__pycache__" in folder or "torchinductor" in folder
 
 
 @contextlib.contextmanager

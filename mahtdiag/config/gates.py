@@ -26,6 +26,7 @@ SETUP_NUMBERS = tuple(f"{SETUP}{name}" for name in ("wrong", "warnings", RESULTS
 # Names of the newest run, which is the one that is judged as soon as it is finished.
 MOVING = ("latest", "runs/latest")
 LONGEST_SHOWN = 80
+_MOST_PARTS = 20
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"\s*(?:(upper|lower)\s*)?(<=|>=|==|<|>)\s*([-+]?{_NUMBER})\s*")
 _MARGIN = re.compile(rf"\s*([-+−]?)\s*({_NUMBER})\s*(%?)\s*")
@@ -182,12 +183,12 @@ def _tables_like(key: str) -> list[str]:
     return [by_name[near] for near in get_close_matches(key.lower(), by_name, 1, 0.75)]
 
 
-def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Metrics by their whole path: a name without quotes makes tables in tables."""
+def _flat(table: Mapping[str, object], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, object]]:
+    """Metrics by their whole path: a name without quotes makes tables in tables, a few at most."""
     for key, value in table.items():
         name = f"{prefix}.{key}" if prefix else key
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, name)
+        if isinstance(value, Mapping) and value and depth < _MOST_PARTS:
+            yield from _flat(value, name, depth + 1)
         else:
             yield name, value
 

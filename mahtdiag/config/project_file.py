@@ -19,12 +19,13 @@ from mahtdiag.config.values import WRONG_LIMITS
 from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
 from mahtdiag.opening import read_bytes
-from mahtdiag.schema.safe_text import toml_text
+from mahtdiag.schema.safe_text import brief, toml_text
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_said
 
 FILE_NAME = "mahtdiag.toml"
 _LONGEST_KEY = 100
 _LARGEST_BYTES = 2**24
+_MOST_DEEP = 30
 PROJECT_FILE = "pyproject.toml"
 # Columns at which the comments of a new file begin.
 MEAN_ERRORS = ("radial_error_mm.mean", "radial_error_px.mean")
@@ -95,6 +96,8 @@ def _section(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path}: not valid TOML: a number of absurd length") from None
     except RecursionError:
         raise UsageError(f"{path}: not valid TOML: tables or lists are nested too deeply") from None
+    if _is_deep(content):
+        raise UsageError(f"{path}: tables or lists are nested more than {_MOST_DEEP} deep; no key is")
     if path.name == PROJECT_FILE:
         tool = content.get("tool")
         table = tool.get("mahtdiag", {}) if isinstance(tool, Mapping) else {}
@@ -102,6 +105,17 @@ def _section(path: Path) -> Mapping[str, Any]:
             raise UsageError(f"{path}: tool.mahtdiag = {table!r}: expected a table, [tool.mahtdiag]")
         return table
     return content
+
+
+def _is_deep(content: Mapping[str, Any]) -> bool:
+    """Whether tables and lists are nested as no key of ours is, level by level."""
+    level: list[Any] = [content]
+    for _ in range(_MOST_DEEP):
+        inner = [[*each.values()] if isinstance(each, Mapping) else each for each in level]
+        level = [value for values in inner for value in values if isinstance(value, Mapping | list)]
+        if not level:
+            return False
+    return True
 
 
 def parse_settings(table: Mapping[str, Any], where: str) -> Settings:
@@ -114,7 +128,7 @@ def parse_settings(table: Mapping[str, Any], where: str) -> Settings:
     except ValidationError as error:
         problems = (*describe(error, Settings), *problems)
     if problems:
-        raise UsageError(*(f"{where}: {' '.join(problem.splitlines())}" for problem in problems))
+        raise UsageError(*(brief(f"{where}: {' '.join(problem.splitlines())}") for problem in problems))
     return settings.model_copy(update={GATES: gates})
 
 
@@ -130,7 +144,7 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, ...]:
         if item["type"] == WRONG_LIMITS:
             table, found = ".".join(keys), item["ctx"]
             lines += [
-                f"unknown key {table}.{key}; {hint[:1].lower()}{hint[1:]}"
+                f"unknown key {table}.{_clipped(key)}; {hint[:1].lower()}{hint[1:]}"
                 for key, hint in found["unknown"].items()
             ]
             lines += [f"{table}.{problem}" for problem in found["wrong"]]

@@ -22,7 +22,7 @@ def row_count(path: Path) -> int | None:
     try:
         with open_file(path) as content:
             return int(pq.read_metadata(content).num_rows)
-    except (OSError, pa.ArrowException):
+    except (OSError, pa.ArrowException, UnicodeError):
         return None
 
 
@@ -71,7 +71,7 @@ def _opened(path: Path, metadata: pq.FileMetaData | None = None) -> Iterator[pq.
             yield file
     except FileNotFoundError as error:
         raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunFolderError(f"{path}: damaged ({brief(reason, 200)}); evaluate again") from error
 

@@ -236,3 +236,14 @@ def test_all_targets_share_the_inputs() -> None:
     done = subprocess.run(command, cwd=running.ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("12 inputs, 0 faults, ")
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("project", 596), ("project", 1515), ("run", 1017), ("run", 1036)]
+)
+def test_what_once_was_a_fault(name: str, number: int, tmp_path: Path) -> None:
+    """Tables in tables without end, a limit of 78,000 letters, names of columns that are no text."""
+    target = target_of(name)
+    answer, fault, _ = run_input(target, InputFolder(target, tmp_path / "set"), 0, number)
+    assert fault is None, fault
+    assert answer == "refused"
