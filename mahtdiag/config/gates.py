@@ -27,9 +27,9 @@ SETUP_NUMBERS = tuple(f"{SETUP}{name}" for name in ("wrong", "warnings", RESULTS
 MOVING = ("latest", "runs/latest")
 LONGEST_SHOWN = 80
 _MOST_PARTS = 20
-_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"\s*(?:(upper|lower)\s*)?(<=|>=|==|<|>)\s*([-+]?{_NUMBER})\s*")
-_MARGIN = re.compile(rf"\s*([-+−]?)\s*({_NUMBER})\s*(%?)\s*")
+_MARGIN = re.compile(rf"\s*+([-+−]?)\s*({_NUMBER})\s*+(%?)\s*")
 _LIMIT_FORM = '<=, >=, <, > or == and a number, as in "<= 4.0", "upper <= 4.0" or "lower >= 0.9"'
 _MARGIN_FORM = 'how much worse it may be, as in "+0.3" or "+5 %"'
 

@@ -196,7 +196,7 @@ def _checked(spec: OutputSpec) -> OutputSpec:
 def _path_and_details(name: str, spec: object) -> tuple[str, dict[str, object]]:
     """`[1],frame=unit`, or the same as a table, as its path and the rest."""
     if isinstance(spec, str):
-        path, *rest = (part.strip() for part in re.split(r",(?![^\[]*\])", spec))
+        path, *rest = (part.strip() for part in re.split(r",(?![^\[]{0,500}\])", spec))
         details: dict[str, object] = {}
         for part in rest:
             key, equals, value = part.partition("=")

@@ -28,7 +28,7 @@ _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U(000[0-9a-f]{5
 _BYTES: Final = range(0xDC80, 0xDD00)
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA: Final = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
-_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def one_line(text: str) -> str:

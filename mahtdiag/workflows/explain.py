@@ -29,7 +29,7 @@ FAULT_TERMS = tuple(Term(code, f"Fault of σ: {meaning}.") for code, meaning in 
 WORDS = (*TERMS, *HEADINGS, *FAULT_TERMS)
 # A unit behind a comma, a percentage sign, what a colon or brackets add.
 _UNIT = re.compile(r"(, ?(px|mm|%|°|% of .+|input px)| ?%| px| mm)$")
-_TAIL = re.compile(r"[:;(].*$| \d.*$|, .*$")
+_TAIL = re.compile(r"[:;(].*$| \d.*$|, .*$", re.DOTALL)
 _LEFT_OVER = re.compile(r" (in|of|by|to|− baseline)$")
 # Of which keypoint or level a row is, and the mark of a group that is too small.
 _LEVEL = r"[CTLS]\d+([/–][CTLS]\d+)?"

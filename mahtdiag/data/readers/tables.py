@@ -43,10 +43,10 @@ _Y: Final = ("y", "y_px", "y_coord", "y_coordinate")
 _VISIBLE: Final = ("visible", "visibility", "v", "labelled", "labeled")
 _ENDS: Final = ("x1", "y1", "x2", "y2")
 _PAIR: Final = (
-    re.compile(r"(?P<name>.+?)[\s_.:/-]+(?P<axis>[xy])(?:_?px)?", re.IGNORECASE),
-    re.compile(r"(?P<axis>[xy])[\s_.:/-]+(?P<name>.+)", re.IGNORECASE),
+    re.compile(r"(?P<name>.(?:.*?[^\s_.:/-])??)[\s_.:/-]+(?P<axis>[xy])(?:_?px)?", re.IGNORECASE),
+    re.compile(r"(?P<axis>[xy])[\s_.:/-]+(?P<name>[^\s_.:/-].*|.)", re.IGNORECASE),
 )
-_IN_PIXELS: Final = re.compile(r"\s*(?:\((?:px|pixels?)\)|\[(?:px|pixels?)\])$")
+_IN_PIXELS: Final = re.compile(r"(?<!\s)\s*(?:\((?:px|pixels?)\)|\[(?:px|pixels?)\])$")
 _NOTHING: Final = frozenset(("", "-", "na", "n/a", "nan", "null", "none"))
 _NO, _YES = frozenset(("false", "no", "f", "n")), frozenset(("true", "yes", "t", "y"))
 # Where people put a point that they have not marked; nothing lies there in earnest.

@@ -125,7 +125,7 @@ THEMED: Final = {
     "#000000": "var(--ink)",
 }
 
-_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_REFERENCE = re.compile(r"url\(#([^()]+)\)")
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 _GEOMETRY: Final = ("d", "x", "y", "width", "height", "transform", "points")
 _DROPPED_STYLES: Final = frozenset(("font-family", "font-variant", "font-stretch"))
