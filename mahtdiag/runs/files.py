@@ -231,9 +231,11 @@ def _move_all(source: Path, target: Path, files: Mapping[str, bytes]) -> None:
 def require_file(option: str, path: Path, cwd: Path | None = None) -> Path:
     """The absolute place of a file that an option names.
 
-    Raises UsageError where a folder has that name, a pipe, a socket or a disk, or where a run would lose what
-    the other commands read.
+    Raises UsageError for `-`, where a folder has that name, a pipe, a socket or a disk, or where a run would
+    lose what the other commands read.
     """
+    if str(path) == "-":
+        raise UsageError(f"{option} -: not standard output; name a file")
     target = ((cwd or Path()) / path).resolve()
     # Unlike Path.is_dir it takes every name: what is wrong with one is said where it is written.
     if os.path.isdir(target):

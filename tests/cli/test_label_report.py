@@ -63,3 +63,6 @@ def test_refusals_are_one_line(desk: Desk) -> None:
     taken = desk.run("anatomy", "--labels", "data", "--view", "AP", "--report", "data")
     assert (taken.status, len(taken.errors)) == (2, 1)
     assert "--report data: a folder; name a file" in taken.err
+    desk.run("anatomy", "--labels", "data", "--view", "AP", "--csv", "-").refused(
+        "--csv -: not standard output; name a file"
+    )

@@ -333,6 +333,7 @@ def test_a_run_without_results_is_refused(tmp_path: Path) -> None:
     [
         ("runs", "a folder; name a file"),
         (".", "a folder; name a file"),
+        ("-", "not standard output; name a file"),
         ("file/report.html", "a file stands where a folder is needed; name another"),
         ("/proc/x.html", "cannot be written (No such file or directory); name another file"),
         ("/dev/full", "cannot be written (No space left on device); name another file"),
