@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 import pickle
 import random
 import struct
@@ -21,7 +22,8 @@ from safetensors.torch import save
 from torch import nn
 
 from fuzz.answers import refused, require_line
-from fuzz.mutations import Change, mutate
+from fuzz.hostile_files import onnx, outside
+from fuzz.mutations import Change, Folder, Link, mutate
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.models.checkpoint import Checkpoint
 from mahtdiag.models.formats import format_of
@@ -131,19 +133,31 @@ class CheckpointTarget:
 
     def changes(self, rng: Rng) -> dict[str, Change]:
         """One mutated file."""
-        return {name: _mutated(content, rng) for name, content in self.files.items()}
+        if len(self.files) == 1:
+            return {name: _mutated(content, rng) for name, content in self.files.items()}
+        name = rng.choice([*self.files, self.first, self.first])
+        content, change = self.files[name], rng.random()
+        if change < 0.1:
+            return {name: rng.choice((None, b"", Folder(), Link("nowhere"), Link("/dev/zero"), Link(name)))}
+        if name.endswith(".json"):
+            return {name: mutate(content, rng, is_text=True) if change < 0.6 else _renamed(content, rng)}
+        return {name: _mutated(content, rng)}
+
+    @property
+    def first(self) -> str:
+        """The file that names the others."""
+        return next(iter(self.files))
 
     def read(self, folder: Path, rng: Rng) -> str:
         """Everything that is done with a file before its network would run."""
         answers = []
-        for name in self.files:
-            path, factory = folder / name, rng.choice((None, FACTORY))
-            for action in (told, _loaded):
-                try:
-                    action(path, factory)
-                    answers.append("read")
-                except MahtdiagError as error:
-                    answers.append(refused(error))
+        path, factory = folder / self.first, rng.choice((None, FACTORY))
+        for action in (told, _loaded):
+            try:
+                action(path, factory)
+                answers.append("read")
+            except MahtdiagError as error:
+                answers.append(refused(error))
         return answers[-1]
 
 
@@ -172,7 +186,7 @@ def _mutated(content: bytes, rng: Rng) -> bytes:
     if rng.random() < 0.3:
         return mutate(content, rng, is_text=False)
     if content.startswith(b"PK"):
-        return _repacked(content, rng)
+        return repacked(content, rng)
     if content[8:9] == b"{":
         length = struct.unpack("<Q", content[:8])[0]
         header = mutate(content[8 : 8 + length], rng, is_text=True)
@@ -181,7 +195,7 @@ def _mutated(content: bytes, rng: Rng) -> bytes:
     return mutate(content, rng, is_text=rng.random() < 0.2)
 
 
-def _repacked(content: bytes, rng: Rng) -> bytes:
+def repacked(content: bytes, rng: Rng) -> bytes:
     """The archive with members changed, renamed, left out, put twice, or blown up, and right checksums."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
@@ -210,8 +224,56 @@ def _repacked(content: bytes, rng: Rng) -> bytes:
     return buffer.getvalue()
 
 
+def _renamed(index: bytes, rng: Rng) -> bytes:
+    """An index that names other files."""
+    content = json.loads(index)
+    names = ("x" * 300 + ".safetensors", "../a.safetensors", "/etc/a.safetensors", "\ud800.safetensors")
+    others: tuple[object, ...] = (
+        *names,
+        "a\0.safetensors",
+        "a\nb.safetensors",
+        ".safetensors",
+        "",
+        "b.pt",
+        None,
+        1,
+        [],
+        {},
+    )
+    key = rng.choice([*content["weight_map"]])
+    content["weight_map"][rng.choice((key, key, "x" * 3000, "\x1b[31m"))] = rng.choice(others)
+    return json.dumps(content).encode()
+
+
+def _sharded() -> dict[str, bytes]:
+    """An index, and the two files that it names."""
+    weights = network().state_dict()
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    listed = {key: names[at % 2] for at, key in enumerate(weights)}
+    index = {"metadata": {"total_size": 100}, "weight_map": listed}
+    shards = {
+        name: save({key: weights[key] for key in weights if listed[key] == name}, {"format": "pt"})
+        for name in names
+    }
+    return {"model.safetensors.index.json": json.dumps(index).encode(), **shards}
+
+
+def _outside() -> dict[str, bytes]:
+    """A graph whose weights are in a file beside it."""
+    return {"a.onnx": onnx(outside(b"w.bin"), outside(b"v.bin")), "w.bin": bytes(16), "v.bin": bytes(16)}
+
+
+SEVERAL: Final[Mapping[str, Callable[[], dict[str, bytes]]]] = {
+    "safetensors-shards": _sharded,
+    "onnx-outside": _outside,
+}
+"""Checkpoints of more than one file, the first of which names the others."""
+
+
 @cache
 def checkpoint_target(name: str) -> CheckpointTarget:
     """The target of this name."""
+    if name in SEVERAL:
+        return CheckpointTarget(name, SEVERAL[name]())
     suffix = {"safetensors": ".safetensors", "onnx": ".onnx"}.get(name.partition("-")[0], ".pt")
     return CheckpointTarget(name, {f"a{suffix}": CHECKPOINTS[name]()})

@@ -96,7 +96,8 @@ def _weight(name: bytes, sizes: tuple[int, ...] = (1,), content: bytes = b"") ->
     return field(5, b"".join(field(1, size) for size in sizes) + field(2, 1) + field(8, name) + content)
 
 
-def _outside(place: bytes) -> bytes:
+def outside(place: bytes) -> bytes:
+    """A weight that is kept in another file."""
     entry = field(13, field(1, b"location") + field(2, place))
     return _weight(b"w", (4,), entry + field(14, 1))
 
@@ -177,10 +178,10 @@ HOSTILE: Final[Mapping[str, Callable[[], bytes]]] = {
     "million fields.onnx": lambda: onnx(b"\x08\x01" * 5_000_000),
     "deep graphs.onnx": lambda: _deep_graphs(),
     "name of 8 MB.onnx": lambda: onnx(_weight(b"x" * 8 * MB)),
-    "weights outside.onnx": lambda: onnx(_outside(b"../../../../etc/passwd")),
-    "weights in /etc/passwd.onnx": lambda: onnx(_outside(b"/etc/passwd")),
-    "weights in a name of 10 MB.onnx": lambda: onnx(_outside(b"x" * 10 * MB)),
-    "weights in many files.onnx": lambda: onnx(*(_outside(b"f%d" % n) for n in range(20_000))),
+    "weights outside.onnx": lambda: onnx(outside(b"../../../../etc/passwd")),
+    "weights in /etc/passwd.onnx": lambda: onnx(outside(b"/etc/passwd")),
+    "weights in a name of 10 MB.onnx": lambda: onnx(outside(b"x" * 10 * MB)),
+    "weights in many files.onnx": lambda: onnx(*(outside(b"f%d" % n) for n in range(20_000))),
     "metadata of 8 MB.onnx": lambda: onnx(
         beside=field(14, field(1, b"k" * 4 * MB) + field(2, b"v" * 4 * MB))
     ),

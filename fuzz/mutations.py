@@ -29,8 +29,15 @@ PIECES: Final = (
     b"]", b"}", b"<", b">",
     b"- " * 5_000, b"sep=;\n", b"# ", b"<!DOCTYPE a [<!ENTITY x 'y'>]>", b"\x0c", b"\x85", "\u2028".encode(),
 )  # fmt: skip
+_OPENED: Final = (
+    (b"[", b"]"), (b"{", b"}"), (b"(", b")"), (b'{"a":', b"}"), (b'[{"points":', b"}]"), (b"{a: ", b"}"),
+    (b"{a=", b"}"), (b"<a>", b"</a>"), (b"<g label='L1'>", b"</g>"), (b"- ", b""), (b"? ", b""), (b"a.", b""),
+    (b"&a [", b"]"), (b"!!seq [", b"]"), (b'"', b'"'), (b"((?:", b")*)"), (b"-", b""), (b"\n ", b""),
+    (b"a: &a {b: ", b"}"), (b"[[a.", b"]]"), (b"/", b""), (b"../", b""),
+)  # fmt: skip
 _NUMBER: Final = re.compile(rb"-?\d+\.?\d*(?:[eE][+-]?\d+)?")
 _WORD: Final = re.compile(rb"[A-Za-z_][A-Za-z0-9_./-]*")
+_QUOTED: Final = re.compile(rb'"[^"]*"')
 _MOST_COPIES: Final = (1, 2, 3, 1000)
 _INTEGERS: Final = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 Rng = random.Random
@@ -148,6 +155,17 @@ def _recoded(content: bytes, rng: Rng) -> bytes:
         return content.replace(b"\n", rng.choice((b"\r", b"\r\n", b"\n\n", b" ")))
     one, other = rng.sample((b",", b";", b"\t", b":", b'"', b"'", b".", b" "), 2)
     return content.replace(one, other)
+
+
+def nested(content: bytes, rng: Rng) -> bytes:
+    """A word, a number or a part of the text within as many brackets as no reader can open one in another."""
+    found = [*rng.choice((_NUMBER, _WORD, _QUOTED)).finditer(content)]
+    start, end = rng.choice(found).span() if found and rng.random() < 0.9 else _place(content, rng)
+    opening, closing = rng.choice(_OPENED)
+    times = rng.choice((50, 300, 990, 3000, 20_000, 100_000))
+    times = min(times, 400_000 // len(opening))
+    closed = closing * (times if rng.random() < 0.8 else 0)
+    return content[:start] + opening * times + content[start:end] + closed + content[end:]
 
 
 def changed_tree(content: bytes, rng: Rng) -> bytes:

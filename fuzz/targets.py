@@ -11,11 +11,14 @@ from typing import Final, Protocol
 import numpy as np
 
 from fuzz.answers import OddAnswerError, refused, require_line
-from fuzz.checkpoints import CHECKPOINTS, checkpoint_target
+from fuzz.checkpoints import CHECKPOINTS, SEVERAL, checkpoint_target
 from fuzz.damages import is_known_loss
 from fuzz.documents import DOCUMENTS
 from fuzz.images import IMAGES, mutated_image
 from fuzz.mutations import Change, changed_set
+from fuzz.nested import NestedTarget, texts_of
+from fuzz.predictions import PREDICTIONS
+from fuzz.run_folders import RUN_FOLDERS
 from fuzz.sets import SETS
 from mahtdiag.data.files import Dataset
 from mahtdiag.data.images import decode_reduced, describe_image, load_image, read_image_size
@@ -130,17 +133,30 @@ def _checked(dataset: Dataset) -> str:
     return "failures" if dataset.failures else "read"
 
 
-NAMES: Final = (*SETS, *IMAGES, *CHECKPOINTS, *DOCUMENTS)
+NESTED: Final = "nested"
+NAMES: Final = (
+    *(*SETS, *IMAGES, *CHECKPOINTS, *SEVERAL, *RUN_FOLDERS, *DOCUMENTS, *PREDICTIONS),
+    NESTED,
+)
 
 
 @cache
 def target_of(name: str) -> Target:
     """The target of this name."""
-    if name in CHECKPOINTS:
+    if name in (*CHECKPOINTS, *SEVERAL):
         return checkpoint_target(name)
-    if name in DOCUMENTS:
-        return DOCUMENTS[name]
+    if name == NESTED:
+        return NestedTarget(tuple(_with_texts()))
+    single: Mapping[str, Target] = {**RUN_FOLDERS, **DOCUMENTS, **PREDICTIONS}
+    if name in single:
+        return single[name]
     return AnnotationTarget(name, SETS[name]()) if name in SETS else ImageTarget(name, IMAGES[name]())
+
+
+def _with_texts() -> Iterator[Target]:
+    for name in NAMES:
+        if name not in (*IMAGES, *CHECKPOINTS, NESTED) and texts_of(target := target_of(name)):
+            yield target
 
 
 @contextmanager

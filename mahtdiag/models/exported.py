@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from mahtdiag.errors import CheckpointError
 from mahtdiag.models.archives import opened
-from mahtdiag.models.weights import clipped
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, InputFact, WeightSetFact
+from mahtdiag.schema.safe_text import brief
 
 LARGEST_MODEL: Final = 24 << 20
 MOST_SIZES: Final = 64
@@ -53,7 +53,7 @@ def load_exported(path: Path) -> Exported:
             warnings.simplefilter("ignore")
             return Exported(torch.export.load(str(path)).module(), form is not None and form.nhwc)
     except Exception as error:  # torch raises whatever a damaged or other archive provokes
-        first = clipped(str(error).splitlines()[0], 300) if str(error) else type(error).__name__
+        first = brief(str(error).splitlines()[0], 300) if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path}: damaged torch.export archive, or of another version of torch ({first}); export it again"
         ) from None
@@ -88,7 +88,7 @@ def _form(path: Path) -> InputFact | None:
     except DAMAGES:
         return None
     if len(inputs) != 1:
-        names = ", ".join(clipped(name, 40) for name, _, _ in inputs[:5]) or "none"
+        names = ", ".join(brief(name, 40) for name, _, _ in inputs[:5]) or "none"
         raise CheckpointError(
             f"{path}: its program has {len(inputs)} inputs ({names}); it is given the image alone: export a "
             "network that needs no more"
@@ -97,7 +97,7 @@ def _form(path: Path) -> InputFact | None:
     if len(sizes) != 4 or not kind.startswith(("float", "bfloat")):
         form = f"{kind} {[size or 'any' for size in sizes]}"
         raise CheckpointError(
-            f"{path}: its input {clipped(name, 40)} is {form}, expected float [B, C, H, W]; export a network "
+            f"{path}: its input {brief(name, 40)} is {form}, expected float [B, C, H, W]; export a network "
             "that takes such images"
         )
     return InputFact.of_sizes(sizes, kind)

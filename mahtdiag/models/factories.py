@@ -22,7 +22,8 @@ from mahtdiag.models.unnamed import (
     require_choice,
     tensor_lists,
 )
-from mahtdiag.models.weights import ITSELF, all_weights, clipped, put_weights, select, weight_sets
+from mahtdiag.models.weights import ITSELF, all_weights, put_weights, select, weight_sets
+from mahtdiag.schema.safe_text import brief
 
 LONGEST_REASON: Final = 300
 _BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -138,7 +139,7 @@ def _run(name: str, action: Callable[[], object], told: list[str], advice: str) 
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever the user's code raises
-        first = clipped(str(error).splitlines()[0], LONGEST_REASON) if str(error) else ""
+        first = brief(str(error).splitlines()[0], LONGEST_REASON) if str(error) else ""
         ends = "; a factory returns its network and does not exit" if isinstance(error, SystemExit) else ""
         raise CheckpointError(f"{what}: {type(error).__name__}: {first}{ends}{advice}") from error
     if conduct.forked:

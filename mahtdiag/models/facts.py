@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from mahtdiag.errors import CheckpointError
-from mahtdiag.models.weights import ITSELF, WeightSet, all_weights, clipped, common_front, weight_sets
+from mahtdiag.models.weights import ITSELF, WeightSet, all_weights, common_front, weight_sets
 from mahtdiag.schema.checkpoint_file import CheckpointFacts, WeightSetFact
+from mahtdiag.schema.safe_text import brief_name
 
 MOST_METADATA: Final = 40
 MOST_LOOKED_AT: Final = 100_000
@@ -90,13 +91,13 @@ def _set_facts(sets: Sequence[WeightSet]) -> Iterator[WeightSetFact]:
         same = next((o for o in alike if _equal(bare[number], bare[o])), None)
         other = alike[0] if alike and same is None else None
         yield WeightSetFact(
-            key=clipped(part.key),
+            key=brief_name(part.key),
             tensors=len(part.tensors),
             parameters=part.numbers,
             types=tuple(dict.fromkeys(str(t.dtype).removeprefix("torch.") for t in part.tensors.values())),
             fronts=tuple(_fronts(part)),
-            same_as=None if same is None else clipped(sets[same].key),
-            differs_from=None if other is None else clipped(sets[other].key),
+            same_as=None if same is None else brief_name(sets[same].key),
+            differs_from=None if other is None else brief_name(sets[other].key),
         )
 
 
@@ -109,10 +110,10 @@ def _bare(part: WeightSet) -> dict[str, Tensor]:
 def _fronts(part: WeightSet) -> Iterator[str]:
     front = common_front(part.tensors)
     if front:
-        yield f"{clipped(front)} (all)"
+        yield f"{brief_name(front)} (all)"
     firsts = Counter(name.removeprefix(front).split(".")[0] for name in part.tensors)
     for first, count in list(firsts.items())[:MOST_FRONTS]:
-        yield f"{clipped(first)} ({count})"
+        yield f"{brief_name(first)} ({count})"
     if len(firsts) > MOST_FRONTS:
         yield f"{len(firsts) - MOST_FRONTS} more"
 
@@ -140,9 +141,9 @@ def _metadata(content: Any, way: tuple[str, ...], steps: Iterator[int]) -> Itera
             return
         if isinstance(value, Tensor):
             if value.numel() == 1 and not way and "." not in str(key) and not value.is_meta:
-                yield clipped(str(key)), clipped(str(value.item()))
+                yield brief_name(str(key)), brief_name(str(value.item()))
             continue
-        place = (*way, clipped(str(key)))
+        place = (*way, brief_name(str(key)))
         if isinstance(value, Mapping) and "param_groups" in value and "state" in value:
             yield ".".join(place), f"an optimiser's state of {len(_sized(value['state']))} entries"
         elif isinstance(value, Mapping):
@@ -160,7 +161,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     if not isinstance(value, list | tuple | set):
-        return clipped(str(value)[:1000]) or "''"
+        return brief_name(" ".join(str(value)[:1000].split())) or "''"
     items = list(value)
     tensors = [item for item in items if isinstance(item, Tensor)]
     if tensors and len(tensors) == len(items):
@@ -168,8 +169,8 @@ def _shown(value: object) -> str:
         return f"a list of {len(items)} tensors without names ({numbers:,} numbers)"
     if any(isinstance(item, Mapping | list | tuple | set | Tensor) for item in items):
         return f"a list of {len(items)}"
-    said = ", ".join(clipped(str(item)[:200]) for item in items[:_ITEMS_SHOWN])
-    return clipped(f"[{said}{', …' if len(items) > _ITEMS_SHOWN else ''}]")
+    said = ", ".join(brief_name(str(item)[:200]) for item in items[:_ITEMS_SHOWN])
+    return brief_name(f"[{said}{', …' if len(items) > _ITEMS_SHOWN else ''}]")
 
 
 def facts_or_none(content: Any, path: Path, classes: Sequence[str] = ()) -> CheckpointFacts:
@@ -184,7 +185,10 @@ def facts_or_none(content: Any, path: Path, classes: Sequence[str] = ()) -> Chec
 
 def short_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     """Texts of a header, shortened."""
-    return {clipped(name): clipped(text) for name, text in list(metadata.items())[:MOST_METADATA]}
+    return {
+        brief_name(name): brief_name(" ".join(text[:1000].split()))
+        for name, text in list(metadata.items())[:MOST_METADATA]
+    }
 
 
 def facts_of_script(content: Any, path: Path, classes: Sequence[str]) -> CheckpointFacts:

@@ -28,7 +28,7 @@ from mahtdiag.models.checkpoint import Checkpoint
 from mahtdiag.models.formats.native import METADATA_KEY, STATE_KEY
 from mahtdiag.models.mahtnet import MahtNet, MahtNetConfig
 from mahtdiag.models.tensor_files import SUFFIX
-from mahtdiag.models.weights import check_weights, clipped, put_weights, select, tensors_of
+from mahtdiag.models.weights import check_weights, put_weights, select, tensors_of
 from mahtdiag.schema.choices import DecodeMethod, UncertaintyFrame, UncertaintyKind
 from mahtdiag.schema.frames import CoordinateConvention, Size
 from mahtdiag.schema.model_spec import (
@@ -42,6 +42,7 @@ from mahtdiag.schema.model_spec import (
 )
 from mahtdiag.schema.normalization import parse_normalization
 from mahtdiag.schema.preprocessing import ChannelOrder, Flip, Interpolation, Resize
+from mahtdiag.schema.safe_text import brief, brief_name
 from mahtdiag.schema.skeleton import LUMBAR_SET, View, known_levels, skeleton_said
 
 _USUAL_LEVELS: Final = ("levels", LUMBAR_SET)
@@ -207,8 +208,8 @@ def read_metadata(block: Any, where: str) -> CheckpointMetadata:
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)
         lines = [
-            f"{where}: metadata field {clipped('.'.join(map(str, e['loc']))) or METADATA_KEY}: "
-            + clipped(e["msg"].removeprefix("Value error, "), LONGEST_REASON)
+            f"{where}: metadata field {brief_name('.'.join(map(str, e['loc']))) or METADATA_KEY}: "
+            + brief(e["msg"].removeprefix("Value error, "), LONGEST_REASON)
             for e in wrong[:MOST_SAID]
         ]
         lines += [f"{where}: {len(wrong) - MOST_SAID} more wrong fields"] if len(wrong) > MOST_SAID else []
@@ -250,5 +251,5 @@ def build_network(metadata: CheckpointMetadata, where: str, *, outline: bool = F
         with torch.device("meta" if outline else "cpu"):
             return MahtNet(MahtNetConfig.from_dict(dict(metadata.config)))
     except (TypeError, ValueError, RuntimeError) as error:  # the last where memory does not suffice
-        said = clipped(str(error), LONGEST_REASON)
+        said = brief(str(error), LONGEST_REASON)
         raise CheckpointError(f"{where}: metadata field config: {said}") from None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mahtdiag.errors import CheckpointError
 from mahtdiag.models.onnx_files import files_of, input_of, read_graph, runtime
-from mahtdiag.models.weights import clipped
+from mahtdiag.schema.safe_text import brief
 
 _SEVERE = 4
 
@@ -66,4 +66,4 @@ def _session(path: Path) -> Any:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines() or [type(error).__name__]
-    return clipped(lines[0].rpartition(" : ")[2] or lines[0], 300)
+    return brief(lines[0].rpartition(" : ")[2] or lines[0], 300)

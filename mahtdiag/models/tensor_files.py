@@ -4,6 +4,7 @@ Nothing in such a file can run. The library checks that the tensors cover the fi
 """
 
 import json
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from mahtdiag.errors import CheckpointError
 from mahtdiag.opening import open_file, read_bytes, require_regular
+from mahtdiag.schema.safe_text import brief, brief_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,12 +62,13 @@ def shards_of(path: Path) -> tuple[Path, ...]:
     if len(names) > MOST_SHARDS:
         raise CheckpointError(f"{path}: an index of {len(names)} shards, at most {MOST_SHARDS} are read")
     for name in names:
+        said = brief_name(name)
         if name != Path(name).name or "\\" in name or not name.lower().endswith(SUFFIX):
             raise CheckpointError(
-                f"{path}: lists {_short(name)!r}, expected {SUFFIX} files beside it; save it as safetensors"
+                f"{path}: lists '{said}', expected {SUFFIX} files beside it; save it as safetensors"
             )
-        if not (path.parent / name).is_file():
-            raise CheckpointError(f"{path}: lists {_short(name)}, which is not beside it; copy all shards")
+        if not os.path.isfile(path.parent / name):
+            raise CheckpointError(f"{path}: lists {said}, which is not beside it; copy all shards")
     return tuple(path.parent / name for name in names)
 
 
@@ -102,7 +105,7 @@ def tensors_in(path: Path) -> "dict[str, Tensor]":
                 found[name] = tensor
     missing = [name for name in listed or () if name not in found]
     if missing:
-        raise CheckpointError(f"{path}: lists {_short(missing[0])}, which its shard does not hold")
+        raise CheckpointError(f"{path}: lists {brief_name(missing[0])}, which its shard does not hold")
     return found
 
 
@@ -148,12 +151,7 @@ class _Opened:
             raise self._said(error) from None
 
     def _said(self, error: BaseException) -> CheckpointError:
-        reason = _short(str(error).removeprefix("Error while deserializing header: "), 200)
+        reason = brief(str(error).removeprefix("Error while deserializing header: "), 200)
         return CheckpointError(
             f"{self.path}: damaged or truncated safetensors file ({reason}); copy or save it again"
         )
-
-
-def _short(text: str, longest: int = 80) -> str:
-    text = "".join(sign if sign.isprintable() else " " for sign in text[:longest])
-    return " ".join(text.split()) or "nothing"

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from mahtdiag.errors import CheckpointError, UsageError
-from mahtdiag.models.weights import ITSELF, Selection, clipped, known_names, splits
+from mahtdiag.models.weights import ITSELF, Selection, known_names, splits
+from mahtdiag.schema.safe_text import brief_name
 
 DEEPEST: Final = 4
 MOST_LISTS: Final = 20
@@ -63,8 +64,8 @@ def require_choice(
             named = named_by_order(tensors, network, key, path)
             if any(not torch.equal(tensor, read.weights[name]) for name, tensor in named.items()):
                 raise UsageError(
-                    f"{path}: weight sets that differ: {clipped(read.key)} ({len(read.weights)} weights), "
-                    f"{clipped(key)} ({len(tensors)} tensors in the order of the network's parameters); "
+                    f"{path}: weight sets that differ: {brief_name(read.key)} ({len(read.weights)} weights), "
+                    f"{brief_name(key)} ({len(tensors)} tensors in the order of the network's parameters); "
                     "choose one with --weights KEY"
                 )
 
@@ -99,7 +100,7 @@ def named_by_order(tensors: Sequence[Tensor], network: nn.Module, key: str, path
             return {name: tensor for (name, _), tensor in zip(parameters, tensors, strict=True)}
     own = [*network.parameters()]
     raise CheckpointError(
-        f"{path}: {clipped(key)}: {len(tensors)} tensors without names, which do not fit the network's "
+        f"{path}: {brief_name(key)}: {len(tensors)} tensors without names, which do not fit the network's "
         f"{len(own)} parameters in their order and shapes"
     )
 
@@ -107,8 +108,8 @@ def named_by_order(tensors: Sequence[Tensor], network: nn.Module, key: str, path
 def notes_of(lists: Mapping[str, list[Tensor]], read: str | None, path: Path) -> list[str]:
     """What was not read, a line each."""
     return [
-        f"{path}: {clipped(key)}: {len(tensors)} tensors without the network's names were not read; if they "
-        f"are an average of the weights, --weights {clipped(key)} reads it"
+        f"{path}: {brief_name(key)}: {len(tensors)} tensors without the network's names were not read; if "
+        f"they are an average of the weights, --weights {brief_name(key)} reads it"
         for key, tensors in list(lists.items())[:MOST_LISTS]
         if key != read
     ]

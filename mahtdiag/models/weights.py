@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from mahtdiag.errors import CheckpointError, UsageError
+from mahtdiag.schema.safe_text import brief, brief_name
 
 ITSELF: Final = "."
 """The key of weights that lie in the file without a wrapper."""
@@ -27,7 +28,6 @@ MOST_DOTS: Final = 64
 DEEPEST: Final = 16
 MOST_PREFIXES: Final = 200
 SHOWN: Final = 5
-LONGEST_NAME: Final = 80
 LONGEST_REASON: Final = 300
 TRAINING_WORDS: Final = ("loss", "criterion", "metric")
 _COUNTER = "num_batches_tracked"
@@ -83,7 +83,7 @@ def weight_sets(content: Any, path: Path) -> tuple[WeightSet, ...]:
     Raises CheckpointError where there is none.
     """
     if not isinstance(content, Mapping):
-        what = clipped(content) if isinstance(content, str) else f"a {type(content).__name__}"
+        what = brief_name(content) if isinstance(content, str) else f"a {type(content).__name__}"
         raise CheckpointError(f"{path}: holds {what}, not a state dict")
     seen = _Seen(path)
     found = tuple(seen.walk(content, ()))
@@ -140,7 +140,7 @@ def all_weights(sets: Sequence[WeightSet], path: Path) -> dict[str, Tensor]:
         front = "" if part.key == ITSELF else f"{part.key}."
         for name, tensor in part.tensors.items():
             if front + name in found:
-                raise CheckpointError(f"{path}: two weights are called {clipped(front + name)}")
+                raise CheckpointError(f"{path}: two weights are called {brief_name(front + name)}")
             found[front + name] = tensor
     return found
 
@@ -304,7 +304,8 @@ def _called(candidates: Sequence[_Candidate], asked: str, path: Path) -> list[_C
     if not any(c.found for c in found):
         keys = listed([c.key for c in sorted(candidates, key=lambda c: -len(c.found)) if c.found]) or "none"
         raise UsageError(
-            f"{path}: --weights {clipped(asked)}: no weights of the network there; sets that it fits: {keys}"
+            f"{path}: --weights {brief_name(asked)}: no weights of the network there; "
+            f"sets that it fits: {keys}"
         )
     return found
 
@@ -342,12 +343,12 @@ def check_weights(network: nn.Module, found: Selection, path: Path) -> None:
     # A counter that older checkpoints lack and that evaluation never reads.
     missing = [n for n in wanted if n not in weights and not n.endswith(_COUNTER)]
     shapes = [
-        f"{clipped(name)} is {list(weights[name].shape)}, the network has {list(own.shape)}"
+        f"{brief_name(name)} is {list(weights[name].shape)}, the network has {list(own.shape)}"
         for name, own in wanted.items()
         if name in weights and not _fits(weights[name], own)
     ]
     types = [
-        f"{clipped(name)} is {str(weights[name].dtype).removeprefix('torch.')}, the network has floats"
+        f"{brief_name(name)} is {str(weights[name].dtype).removeprefix('torch.')}, the network has floats"
         for name, own in wanted.items()
         if name in weights and own.is_floating_point() and not weights[name].is_floating_point()
     ]
@@ -375,19 +376,12 @@ def put_weights(
     try:
         network.load_state_dict(found.weights, strict=False)
     except RuntimeError as error:  # sparse tensors, tensors without content
-        reason = clipped(str(error).splitlines()[-1], LONGEST_REASON)
+        reason = brief(str(error).splitlines()[-1], LONGEST_REASON)
         raise CheckpointError(f"{path}: the network does not take these weights: {reason}") from None
     return found
 
 
 def listed(names: Sequence[str]) -> str:
     """The first names and how many more there are."""
-    shown = ", ".join(map(clipped, names[:SHOWN]))
+    shown = ", ".join(map(brief_name, names[:SHOWN]))
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more ({len(names)} in all)"
-
-
-def clipped(text: str, longest: int = LONGEST_NAME) -> str:
-    """A text as a part of one line, shortened."""
-    text = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * longest])
-    text = " ".join(text.split())
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

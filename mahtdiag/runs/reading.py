@@ -28,6 +28,7 @@ from mahtdiag.runs.tables import (
     read_keypoints,
 )
 from mahtdiag.schema.records import Failure
+from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.skeleton import Skeleton, View
 
 DOCUMENT: Final = "run.json"
@@ -356,6 +357,6 @@ def latest_run(cwd: Path) -> Path:
     run = cwd / RUNS / content
     if not content or not os.path.isdir(run):
         raise RunFolderError(
-            f"{pointer}: names '{content}', which is gone; name another run or evaluate again"
+            f"{pointer}: names '{brief(content, 200)}', which is gone; name another run or evaluate again"
         )
     return run

@@ -199,6 +199,11 @@ class BatchRange:
         return f"{self.first:08d}-{self.last:08d}.parquet"
 
     @property
+    def count(self) -> int:
+        """How many batches."""
+        return max(0, self.last + 1 - self.first)
+
+    @property
     def batches(self) -> range:
         """The batch numbers."""
         return range(self.first, self.last + 1)
@@ -241,11 +246,7 @@ class PartFiles:
             require_own(self.root.parent, folder.relative_to(self.root.parent))
             folder.mkdir(exist_ok=True)
             remove_temporary_files(folder)
-        whole = {
-            part.file_name
-            for part in self.ranges()
-            if None not in (row_count(self.images_path(part)), row_count(self.keypoints_path(part)))
-        }
+        whole = {part.file_name for part in self.whole()}
         for name in ("images", "keypoints"):
             for table in (self.root / name).glob("*.parquet"):
                 if table.name not in whole:
@@ -272,6 +273,18 @@ class PartFiles:
                     "and continue with --resume"
                 )
         return found
+
+    def whole(self) -> list[BatchRange]:
+        """The parts of which both tables are there; a batch has at least one image.
+
+        Raises RunFolderError as `ranges`.
+        """
+        return [
+            part
+            for part in self.ranges()
+            if row_count(self.keypoints_path(part)) is not None
+            and part.count <= (row_count(self.images_path(part)) or 0)
+        ]
 
     def write(self, part: BatchRange, images: pa.Table, keypoints: pa.Table) -> None:
         """Stores a part; it counts from the moment that its images table has its name."""

@@ -22,6 +22,7 @@ _INVISIBLE: Final = re.compile(
 # No script needs more of them on one letter.
 _MOST_MARKS: Final = 4
 _LONGEST_LINE: Final = 1000
+_LONGEST_NAME: Final = 80
 # What a record cannot hold: all else stays, so that tables name files as they are called.
 _UNRECORDED: Final = frozenset(("Cc", "Cs", "Zl", "Zp"))
 _ESCAPE: Final = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U(000[0-9a-f]{5}|0010[0-9a-f]{4}))")
@@ -60,6 +61,11 @@ def brief(text: str, longest: int = _LONGEST_LINE) -> str:
     # What is cut off need not be looked at.
     line = one_line(text[: longest + 1])
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def brief_name(text: str) -> str:
+    """A name from a file as a part of a sentence: `brief` of 80 letters."""
+    return brief(text, _LONGEST_NAME)
 
 
 def json_text(text: str) -> str:

@@ -17,13 +17,15 @@ from fuzz.answers import OddAnswerError
 from fuzz.damages import is_known_loss
 from fuzz.images import IMAGES
 from fuzz.mutations import Change, Folder, Link
+from fuzz.predictions import PREDICTED, PredictionTarget
 from fuzz.running import InputFolder, rng_of, run_input, run_target
 from fuzz.sets import SETS
-from fuzz.targets import NAMES, AnnotationTarget, Target, sleap_in_this_process, target_of
+from fuzz.targets import NAMES, NESTED, AnnotationTarget, Target, sleap_in_this_process, target_of
 from mahtdiag.data.files import IMAGE_EXTENSIONS
+from mahtdiag.data.predictions import PREDICTION_READERS, read_predictions
 from mahtdiag.data.readers import READERS, open_dataset
 from mahtdiag.errors import DataError
-from mahtdiag.schema.read_options import NO_LABELS
+from mahtdiag.schema.read_options import NO_LABELS, ReadOptions
 from mahtdiag.schema.skeleton import View
 
 INPUTS = 200
@@ -37,6 +39,33 @@ def _in_this_process() -> Iterator[None]:
 
 def test_every_reader_has_a_set() -> None:
     assert sorted(SETS) == sorted(reader.name for reader in READERS)
+
+
+def test_every_reader_of_predictions_has_a_set() -> None:
+    assert sorted(PREDICTED) == sorted(reader.name for reader in PREDICTION_READERS)
+
+
+@pytest.mark.parametrize("name", PREDICTED)
+def test_the_predictions_are_valid(name: str, tmp_path: Path) -> None:
+    target = PredictionTarget(name)
+    InputFolder(target, tmp_path / "set")
+    assert target.read(tmp_path / "set", random.Random(0)) == "read"
+    dataset = open_dataset(tmp_path / "set/data", View.AP)
+    (path,) = (path for path in (tmp_path / "set").iterdir() if path.name != "data")
+    found = read_predictions(path, dataset, ReadOptions())
+    assert (found.format, len(found.by_image)) == (name, 3)
+
+
+def test_texts_are_nested_in_every_reader_of_them(tmp_path: Path) -> None:
+    target = target_of(NESTED)
+    changed = [[*target.changes(rng_of(NESTED, 0, number))] for number in range(3000)]
+    names = {name.split("/")[0] for name, _ in changed}
+    texts = {"project", "pyproject", "factors", "subgroups", "run", "runs", "safetensors-shards", *SETS}
+    texts |= {f"predictions-{name}" for name in PREDICTED}
+    assert names == texts - {"sleap"}
+    inputs = InputFolder(target, tmp_path / "set")
+    with inputs.changed({"project/mahtdiag.toml": b"a = " + b"[" * 10_000, "chosen": b"project"}) as folder:
+        assert target.read(folder, random.Random(0)) == "refused"
 
 
 def test_every_ending_of_an_image_has_a_kind() -> None:
@@ -153,9 +182,9 @@ def test_lost_data_that_are_read_are_a_fault(
 def test_an_input_is_what_its_number_says() -> None:
     for name in NAMES:
         target = target_of(name)
-        first, again, other = (target.changes(rng_of(name, 0, number)) for number in (5, 5, 6))
+        first, again, *others = (target.changes(rng_of(name, 0, number)) for number in (5, 5, 6, 7, 8))
         assert plain(first) == plain(again)
-        assert plain(first) != plain(other)
+        assert [other for other in others if plain(first) != plain(other)]
 
 
 def plain(changes: dict[str, Change]) -> dict[str, object]:

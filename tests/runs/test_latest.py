@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fuzz.answers import require_line
 from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.reading import default_run_path, inner_folders, is_latest, latest_run, publish_latest
 
@@ -111,6 +112,11 @@ def test_the_missing_pointer_and_the_missing_run_are_explained(tmp_path: Path) -
         (tmp_path / "runs/latest").write_bytes(content)
         with pytest.raises(RunFolderError, match="which is gone"):
             latest_run(tmp_path)
+    for content in (b"x" * 60_000, b"a\nb", b"\x1b[31m"):
+        (tmp_path / "runs/latest").write_bytes(content)
+        with pytest.raises(RunFolderError, match="which is gone") as caught:
+            latest_run(tmp_path)
+        require_line(str(caught.value))
     for content in (b"\xff\xfe",):
         (tmp_path / "runs/latest").write_bytes(content)
         with pytest.raises(RunFolderError, match="cannot be read"):

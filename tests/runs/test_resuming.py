@@ -167,6 +167,23 @@ def test_half_written_files_and_damaged_parts_are_done_again(
     assert files_of(path) == FILES
 
 
+@pytest.mark.parametrize("last", ["00000003", "99999999", "9" * 200])
+def test_a_part_whose_name_holds_more_batches_than_images_is_done_again(
+    tmp_path: Path, expected: tuple[bytes, bytes], last: str
+) -> None:
+    """The name alone would take all memory."""
+    path = tmp_path / "x"
+    append_missing(RunFolder.create(path, START, OPEN_FAILURES, limits=EACH_BATCH), batches())
+    for batch in range(1, 5):
+        (path / f"parts/images/{batch:08d}-{batch:08d}.parquet").unlink()
+    for name in ("images", "keypoints"):
+        (path / f"parts/{name}/00000000-00000000.parquet").rename(
+            path / f"parts/{name}/00000000-{last}.parquet"
+        )
+    assert RunFolder.resume(path, START, OPEN_FAILURES).finished_batches() == frozenset()
+    assert resume_and_finish(path) == expected
+
+
 def test_an_interruption_leaves_plain_tables_too_and_a_later_crash_does_not_make_them_stale(
     tmp_path: Path,
 ) -> None:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from mahtdiag.data.files import counted
 from mahtdiag.errors import DataError
 from mahtdiag.schema.records import LISTHESIS_NAMES
+from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.skeleton import AP, LA, Skeleton
 
 COLUMNS: Final = ("x1", "y1", "x2", "y2", "label")
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_LONGEST_SHOWN: Final = 40
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _LARGEST_FILE_BYTES: Final = 64 * 1024
 _MOST_PROBLEMS: Final = 20
@@ -63,7 +65,7 @@ def parse_annotation(content: bytes, name: str, of: Skeleton | None = None) -> A
     problems: list[str] = []
     cells = [_cells(row) for row in rows]
     if _is_header(cells[0]):
-        problems.append(f"{name}: row 1 is a header ('{_short(rows[0].strip())}'): remove it")
+        problems.append(f"{name}: row 1 is a header ('{brief(rows[0].strip(), _LONGEST_SHOWN)}'): remove it")
         del cells[0]
     skeleton = _SKELETONS_BY_ROWS.get(len(cells)) if of is None else of
     if of is not None and len(cells) != of.endplates:
@@ -163,14 +165,9 @@ def _cell_problem(cell: str, title: str) -> str | None:
     if _NOT_FINITE.fullmatch(cell):
         return f"'{cell}' is not a finite number"
     if not _is_numeric(cell):
-        return f"'{_short(cell)}' is not a number"
+        return f"'{brief(cell, _LONGEST_SHOWN)}' is not a number"
     if math.isinf(float(cell)):
-        return f"'{_short(cell)}' is not a finite number"
+        return f"'{brief(cell, _LONGEST_SHOWN)}' is not a finite number"
     if title == "label" and float(cell) not in range(len(LISTHESIS_NAMES)):
-        return f"'{_short(cell)}' is not a label: 0 to {len(LISTHESIS_NAMES) - 1}, 0 is normal"
+        return f"'{brief(cell, _LONGEST_SHOWN)}' is not a label: 0 to {len(LISTHESIS_NAMES) - 1}, 0 is normal"
     return None
-
-
-def _short(text: str, longest: int = 40) -> str:
-    shown = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in shown)

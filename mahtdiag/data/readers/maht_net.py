@@ -88,7 +88,8 @@ def found_in(found: object) -> tuple[Size, list[tuple[str, Floats]], int]:
             raise DataError(f"vertebrae[{at}]: vertebra_idx is not a number from 0")
         corners = _corners(vertebra, f"vertebrae[{at}]")
         if index < len(LA.vertebrae):
-            corners[:, :2] *= factors
+            with np.errstate(over="ignore"):  # what is infinite is told of the image
+                corners[:, :2] *= factors
             vertebrae.append((LA.vertebrae[index], corners))
         else:
             beyond += int(np.isfinite(corners[:, 0]).sum())

@@ -13,7 +13,7 @@ from mahtdiag.diagnosis.subgroups import MOST_VALUES, bands_of, numbers_of_colum
 from mahtdiag.errors import DataError
 from mahtdiag.reports.text import counted
 from mahtdiag.schema.records import Sample
-from mahtdiag.schema.safe_text import one_line, shown
+from mahtdiag.schema.safe_text import brief, one_line, shown
 
 IMAGE, PATIENT = "image", "patient"
 LONGEST = 60
@@ -106,7 +106,7 @@ def _notes(found: SubgroupFile, without: list[str], unknown: list[str], images: 
 
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(shown(name) for name in names[:_NAMED])}{more}"
+    return f"{', '.join(brief(name, 200) for name in names[:_NAMED])}{more}"
 
 
 def _require_groups(found: SubgroupFile, of_image: Sequence[tuple[str, ...]]) -> None:
@@ -161,7 +161,7 @@ def parse_subgroups(content: bytes, name: str) -> SubgroupFile:
         key = "" if problem else unicodedata.normalize("NFC", cells[place])
         values = tuple(cell for at, cell in enumerate(cells) if at != place)
         if not problem and rows.get(key, values) != values:
-            problem = f"{shown(key)} is named twice, with other values"
+            problem = f"{brief(key, LONGEST)} is named twice, with other values"
         if problem:
             problems.append(f"{name}: line {number}: {problem}")
         elif key in rows:
@@ -183,15 +183,16 @@ def _header_problems(
     if not columns:
         yield f"{name}: no column besides {keys[0]}: add one that says the group"
     for column in columns:
+        said = brief(column, LONGEST)
         try:
             known = bands_of(column)[0]
         except ValueError:
-            yield f"{name}: {column}: expected ascending numbers between [ ], for example bmi [25 30]"
+            yield f"{name}: {said}: expected ascending numbers between [ ], for example bmi [25 30]"
             continue
         if not known or "=" in column or column != one_line(column) or len(column) > LONGEST:
-            yield f"{name}: column {shown(column)!r}: expected a name of up to {LONGEST} characters without ="
+            yield f"{name}: column {said!r}: expected a name of up to {LONGEST} characters without ="
     twice = [column for column, count in Counter(header).items() if count > 1]
-    yield from (f"{name}: column {column} stands there twice" for column in twice if column)
+    yield from (f"{name}: column {brief(column, LONGEST)} stands there twice" for column in twice if column)
 
 
 def _row_problem(cells: Sequence[str], place: int, header: Sequence[str]) -> str:

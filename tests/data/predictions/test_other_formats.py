@@ -90,6 +90,16 @@ def keypoint_rcnn(image: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_place_beyond_all_numbers_is_a_problem_of_its_image(tmp_path: Path) -> None:
+    content = {image: maht_net(image) for image in IMAGES}
+    content["b.png"]["original_size"] = [30_000, 30_000]
+    content["b.png"]["vertebrae"][1]["corners"][2]["x"] = 1e308
+    found = predictions(write_json(tmp_path / "p.json", content), plain_set(tmp_path / "data"))
+    assert list(found.problems) == ["b.png"]
+    assert len(found.by_image) == 2
+
+
 def test_keypoint_rcnn_gives_vertebrae_without_levels(tmp_path: Path) -> None:
     dataset = plain_set(tmp_path / "data")
     for image in IMAGES:

@@ -98,6 +98,7 @@ def test_shards_are_read_by_their_index(tmp_path: Path) -> None:
         ({"x": "/etc/passwd"}, "lists '/etc/passwd', expected"),
         ({"x": "..\\a.safetensors"}, "expected .safetensors files beside it"),
         ({"x": "pytorch_model.bin"}, "lists 'pytorch_model.bin', expected .safetensors files beside it"),
+        ({"x": "x" * 300 + ".safetensors"}, f"lists {'x' * 79}…, which is not beside it"),
         ({"x": "gone.safetensors"}, "lists gone.safetensors, which is not beside it; copy all shards"),
         ({"x": "model-1-of-3.safetensors"}, "lists x, which its shard does not hold"),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fuzz.answers import require_line
 from mahtdiag.data.files import Dataset
 from mahtdiag.errors import DataError
 from mahtdiag.schema.records import Patient, Sample
@@ -72,6 +73,25 @@ def test_patients_are_found_as_they_are_kept_and_never_named(tmp_path: Path) -> 
 def test_a_file_that_cannot_be_used(text: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         parse_subgroups(text.encode(), "g.csv")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"image,{'x' * 5000}\na,1\n",
+        f"image,bmi [25 {'9' * 5000}]\na,1\n",
+        f"image,{'x' * 5000},{'x' * 5000}\na,1,1\n",
+        f"image,s\n{'a' * 5000},X\n{'a' * 5000},Y\n",
+        "image,\x1b[31m [x]\na,1\n",
+        "image,s\n\x1b[31m,X\n\x1b[31m,Y\n",
+    ],
+)
+def test_long_and_odd_names_are_one_short_line_each(text: str) -> None:
+    with pytest.raises(DataError) as caught:
+        parse_subgroups(text.encode(), "g.csv")
+    for problem in caught.value.problems:
+        require_line(problem)
+        assert len(problem) < 200
 
 
 def test_names_are_no_groups(tmp_path: Path) -> None:
