@@ -30,6 +30,7 @@ class EvaluateOptions(TypedDict, total=False):
     spacing_from: str
     dicom_window: str
     exif: str
+    image_timeout: float
     weights: str
     input_size: str | tuple[int, int]
     resize: str

@@ -100,6 +100,7 @@ def anatomy_command(
     ignore: Ignore = None,
     facing: options.Facing = None,
     data_format: options.DataFormat = None,
+    image_timeout: options.ImageTimeout = None,
     explain: Explain = None,
     csv: Csv = None,
     pictures: Pictures = True,
@@ -129,7 +130,7 @@ def anatomy_command(
         return
     detail = options.detail_of(quiet, verbose, output_format)
     with ci_results("anatomy", junit, markdown, output_format) as ci:
-        settings = read_settings(config, cwd)
+        settings = options.with_image_timeout(read_settings(config, cwd), image_timeout)
 
         from mahtdiag.workflows.anatomy.job import AnatomyRequest, judge_anatomy
         from mahtdiag.workflows.anatomy.screen import of_anatomy
@@ -160,9 +161,11 @@ def anatomy_command(
         _require_places(csv, report, out)
         anatomy = judge_anatomy(request, progress_shown())
         if report is not None:
+            from mahtdiag.data.time_limit import image_timeout as allowed
             from mahtdiag.workflows.report.labels import write_label_report
 
-            write_label_report(anatomy.report, report, cwd)
+            with allowed(settings.data.image_timeout):
+                write_label_report(anatomy.report, report, cwd, progress_shown())
         record = cache(lambda: of_anatomy(anatomy))
         printed = None if ci.take_stdout else output_format
         _write(anatomy.report, record, csv, printed, detail, all_levels)

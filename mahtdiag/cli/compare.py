@@ -70,6 +70,7 @@ def compare_command(
     common: Common = False,
     overlays: Overlays = None,
     out: Out = None,
+    image_timeout: options.ImageTimeout = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     all_levels: options.AllLevels = False,
@@ -88,7 +89,7 @@ def compare_command(
     detail = options.detail_of(quiet, verbose, output_format)
     with ci_results("compare", junit, markdown, output_format) as ci:
         drawn = _overlays(overlays, out)
-        settings = read_settings(config, cwd)
+        settings = options.with_image_timeout(read_settings(config, cwd), image_timeout)
 
         from mahtdiag.runs.files import require_folder
         from mahtdiag.workflows.compare.job import CompareRequest, compare, of_comparison
@@ -99,17 +100,20 @@ def compare_command(
         given = tuple(margins or ())
         compared = compare(CompareRequest(tuple(runs), settings, cwd, given, strict=strict, common=common))
         if out is not None:
-            compared = _with_overlays(compared, drawn, out, cwd)
+            seconds = settings.data.image_timeout
+            compared = _with_overlays(compared, drawn, cwd / out, seconds)
         if not ci.take_stdout:
             _print(compared, output_format, detail, all_levels)
         ci.report(lambda: of_comparison(compared))
         raise typer.Exit(int(compared.status))
 
 
-def _with_overlays(compared: "ComparedRuns", choice: ImageChoice, out: Path, cwd: Path) -> "ComparedRuns":
+def _with_overlays(
+    compared: "ComparedRuns", choice: ImageChoice, folder: Path, image_seconds: float | None
+) -> "ComparedRuns":
     from mahtdiag.workflows.compare.overlays import with_overlays
 
-    return with_overlays(compared, choice, cwd / out, progress_shown())
+    return with_overlays(compared, choice, folder, progress_shown(), image_seconds)
 
 
 def _print(

@@ -41,6 +41,7 @@ def evaluate_command(
     spacing_from: options.SpacingFrom = None,
     dicom_window: options.DicomWindow = None,
     exif: options.Exif = None,
+    image_timeout: options.ImageTimeout = None,
     model: options.Model = None,
     model_args: options.ModelArgs = None,
     weights: options.Weights = None,

@@ -32,6 +32,7 @@ def figures_command(
     output_format: Format = FigureFormat.PDF,
     figure: Names = None,
     data: Data = None,
+    image_timeout: options.ImageTimeout = None,
     error_unit: options.ErrorUnit = None,
     config: options.Config = None,
 ) -> None:
@@ -44,7 +45,7 @@ def figures_command(
 
     cwd = Path.cwd()
     names = tuple(figure or ())
-    settings = read_settings(config, cwd)
+    settings = options.with_image_timeout(read_settings(config, cwd), image_timeout)
     request = FiguresRequest(settings, run, out, output_format, names, data, cwd, error_unit)
     drawn = draw_figures(request, progress_shown())
     folder = drawn.run.named(drawn.folder)

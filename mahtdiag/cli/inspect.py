@@ -27,6 +27,7 @@ def inspect_command(
     weights: options.Weights = None,
     trust: options.Trust = False,
     image: Image = None,
+    image_timeout: options.ImageTimeout = None,
     input_size: options.InputSize = None,
     resize: options.Resize = None,
     normalize: options.Normalize = None,

@@ -31,6 +31,7 @@ class ViewChoice(StrEnum):
 
 
 if TYPE_CHECKING:
+    from mahtdiag.config.settings import Settings
 
     class OutputFormat(StrEnum):
         """`--format`."""
@@ -71,6 +72,7 @@ NoLabels = Annotated[bool | None, in_panel(keys.DATA_SET, "--no-labels", keys.NO
 SpacingFrom = Annotated[SpacingSource | None, _setting(keys.SPACING_FROM)]
 DicomWindow = Annotated[str | None, _setting(keys.DICOM_WINDOW)]
 Exif = Annotated[preprocessing.Exif | None, _setting(keys.EXIF)]
+ImageTimeout = Annotated[float | None, _setting(keys.IMAGE_TIMEOUT)]
 MissingValue = Annotated[float | None, _setting(keys.MISSING_VALUE)]
 Labels2 = Annotated[str | None, _setting(keys.LABELS2)]
 Facing = Annotated[FacingSide | None, _setting(keys.FACING)]
@@ -183,6 +185,14 @@ def given_in(context: typer.Context) -> dict[str, object]:
         name if name.startswith("-") else name.upper(): None if value in ([], ()) else value
         for name, value in ((names[parameter], value) for parameter, value in context.params.items())
     }
+
+
+def with_image_timeout(settings: "Settings", seconds: float | None) -> "Settings":
+    """The settings with `--image-timeout` over them, for commands that take none of the others."""
+    from mahtdiag.config.settings import settings_from_options
+
+    asked = {keys.IMAGE_TIMEOUT.option: seconds}
+    return settings if seconds is None else settings.overridden_by(settings_from_options(asked))
 
 
 class Detail(StrEnum):

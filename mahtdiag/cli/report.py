@@ -44,6 +44,7 @@ def report_command(
     out: Out = None,
     images: Images = str(DEFAULT_GALLERY),
     data: Data = None,
+    image_timeout: options.ImageTimeout = None,
     error_unit: options.ErrorUnit = None,
     output_format: Format = options.OutputFormat.TABLE,
     config: options.Config = None,
@@ -60,7 +61,8 @@ def report_command(
 
     chosen = options.image_choice("--images", images)
     cwd = Path.cwd()
-    request = ReportRequest(read_settings(config, cwd), run, out, chosen, data, cwd, error_unit)
+    settings = options.with_image_timeout(read_settings(config, cwd), image_timeout)
+    request = ReportRequest(settings, run, out, chosen, data, cwd, error_unit)
     report = write_report(request, progress_shown())
     result = Result(lambda _: _lines(report), lambda: _content(report))
     write_result(result, output_format, str(report.path))

@@ -190,6 +190,10 @@ SUBGROUPS = OptionKey(
     "--subgroups", "subgroups.csv", "CSV by image or patient: errors by each of its other columns",
     DATA_SET, "FILE", "CSV with a column image or patient: errors by each of its other columns.",
 )  # fmt: skip
+IMAGE_TIMEOUT = OptionKey(
+    "--image-timeout", 300, "seconds that one image may take to be read and decoded",
+    DATA_SET, "SECONDS", "How long one image may take to be read and decoded (default: 300).",
+)  # fmt: skip
 LABELS2 = OptionKey(
     "--labels2", "second", "a second labelling of the same images",
     DATA_SET, "DATA2", "A second labelling of the same images: how far do readers differ?",

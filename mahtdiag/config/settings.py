@@ -177,6 +177,7 @@ class DataSettings(SettingsTable):
         keys.DICOM_WINDOW
     )
     exif: Exif | None = optional(keys.EXIF)
+    image_timeout: PositiveFloat | None = optional(keys.IMAGE_TIMEOUT)
     keypoints: Annotated[dict[str, str], AfterValidator(known_keypoints)] = Field(default_factory=dict)
 
     def read_options(self) -> ReadOptions:

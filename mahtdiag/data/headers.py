@@ -4,11 +4,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from mahtdiag.data.files import IMAGE_EXTENSIONS, Dataset, counted, is_image
 from mahtdiag.data.images.dicom import EXTENSIONS, DicomFacts, dicom_facts
+from mahtdiag.data.time_limit import within_limit
 from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.records import Failure, Patient, Sample
@@ -36,7 +38,8 @@ def with_headers(
             samples.append(sample)
             continue
         try:
-            facts = dicom_facts(Path(sample.path), sample.image)
+            read = partial(dicom_facts, Path(sample.path), sample.image)
+            facts = within_limit(read, sample.image)
             _require_view(facts, sample.skeleton.view)
         except DataError as error:
             reason = "; ".join(problem.removeprefix(f"{sample.image}: ") for problem in error.problems)

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -34,7 +35,7 @@ from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice, LeadingUnit, OverlayStyle
 from mahtdiag.schema.records import Floats, ImageRecord, Sample
 from mahtdiag.schema.skeleton import Skeleton
-from mahtdiag.workflows.progress import Progress
+from mahtdiag.workflows.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     # What decodes and draws is imported where that is done: most commands do neither.
@@ -49,6 +50,9 @@ MOST_WORKERS: Final = 4
 
 OVERLAYS: Final = "overlays"
 """The folder of overlays, in that of their command."""
+
+NO_PROGRESS: Final = NoProgress()
+GONE: Final = "the image is gone or another one now"
 
 # A file name has at most 255 bytes, and needs some of them while it is written.
 _LONGEST_STEM_BYTES: Final = 200
@@ -155,17 +159,27 @@ def image_of(
 ) -> "Image | None":
     """The pixels of an image, from the first place that still holds it; None where none does.
 
-    `sha256`: what its content has to be; None where that is not known. `upright`: turned by its tag.
+    `sha256`: what its content has to be; None where that is not known. `upright`: turned by its tag. Raises
+    ImageTimeoutError where reading or decoding it takes too long.
     """
     from mahtdiag.data.images import decode_image
+    from mahtdiag.data.time_limit import ImageTimeoutError, within_limit
+
+    def pixels(path: Path) -> "Image | None":
+        content = read_bytes(path)
+        if sha256 is None or hashlib.sha256(content).hexdigest() == sha256:
+            return decode_image(content, name, upright=upright)
+        return None
 
     for path in filter(None, places):
         try:
-            content = read_bytes(path)
-            if sha256 is None or hashlib.sha256(content).hexdigest() == sha256:
-                return decode_image(content, name, upright=upright)
+            image = within_limit(partial(pixels, path), name)
+        except ImageTimeoutError:
+            raise
         except (OSError, ValueError, DataError):
             continue
+        if image is not None:
+            return image
     return None
 
 
@@ -174,14 +188,26 @@ def data_folder(run: Run, named: Path | None = None) -> Path:
     return recorded_path(run.cwd, run.document.data.path) if named is None else run.cwd / named
 
 
-def pictures_of(run: Run, table: RunTable, data: Path | None) -> "Callable[[int], Image | None]":
-    """The pixels of an image by its row, None where they are gone or another image now."""
+def pictures_of(
+    run: Run, table: RunTable, data: Path | None, progress: Progress = NO_PROGRESS
+) -> "Callable[[int], Image | None]":
+    """The pixels of an image by its row, None where they are gone, another image now, or take too long."""
+    from mahtdiag.data.time_limit import ImageTimeoutError
+
     files = RecordedFiles(data_folder(run, data))
     upright = run.document.resolved.upright
+    too_long: set[int] = set()
 
     def picture(row: int) -> "Image | None":
         name = table.image[row]
-        return image_of([files.path(name)], name, table.image_sha256[row], upright=upright)
+        if row in too_long:
+            return None
+        try:
+            return image_of([files.path(name)], name, table.image_sha256[row], upright=upright)
+        except ImageTimeoutError as error:
+            too_long.add(row)
+            progress.note(f"no picture of {name}: {error.reason}")
+            return None
 
     return picture
 
@@ -218,24 +244,31 @@ def draw_into(
     draw: Callable[[Task], bytes | None],
     tasks: Sequence[tuple[str, Task]],
     progress: Progress,
-) -> list[Task]:
-    """Draws every task into the file of its name, signed by the command; returns those of which none came.
+) -> list[tuple[Task, str]]:
+    """Draws every task into the file of its name, signed by the command; those of which none came, and why.
 
     Raises RunFolderError where the folder cannot be written to.
     """
+    from mahtdiag.data.time_limit import ImageTimeoutError
     from mahtdiag.reports.overlay.draw import signed
 
-    gone = []
+    def drawn(task: Task) -> bytes | str:
+        try:
+            return draw(task) or GONE
+        except ImageTimeoutError as error:
+            return error.reason
+
+    left_out = []
     for place in {(folder / name).parent for name, _ in tasks}:
         remove_abandoned(place)
-    with in_order(draw, (task for _, task in tasks), usual_workers()) as pictures:
+    with in_order(drawn, (task for _, task in tasks), usual_workers()) as pictures:
         for (name, task), png in zip(tasks, pictures, strict=True):
             progress.advance(1)
-            if png is None:
-                gone.append(task)
+            if isinstance(png, str):
+                left_out.append((task, png))
             else:
                 write_file(folder, name, signed(png, command))
-    return gone
+    return left_out
 
 
 def second_peaks_of(record: ImageRecord) -> Floats | None:
@@ -246,14 +279,17 @@ def second_peaks_of(record: ImageRecord) -> Floats | None:
     return np.where(has_two_peaks(peaks)[:, None], peaks.second, np.nan)
 
 
-def overlay_notes(drawn: int, missing: list[str], folder: Path | str) -> tuple[str, ...]:
-    """How many overlays were drawn and where, and which could not be."""
+def overlay_notes(drawn: int, missing: Sequence[tuple[str, str]], folder: Path | str) -> tuple[str, ...]:
+    """How many overlays were drawn and where, and which could not be: names of images, each with why."""
     notes = []
     if drawn:
         notes.append(f"{drawn} overlay{'s' if drawn > 1 else ''} in {folder}")
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        notes.append(f"no overlay of {missing[0]}{more}: the image is gone or another one now")
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in missing:
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        notes.append(f"no overlay of {names[0]}{more}: {reason}")
     return tuple(notes)
 
 
@@ -275,6 +311,7 @@ def write_overlays(
     what lies over an image. `error_unit`: what errors are shown in first, which tells what is worst.
     """
     from mahtdiag.data.images import decode_image
+    from mahtdiag.data.time_limit import within_limit
 
     urgency = leading_unit(error_unit, numbers_of(table))[0].urgency(table)
     rows = [row for row in worst_rows(urgency, choice) if table.image[row] in samples]
@@ -283,11 +320,14 @@ def write_overlays(
 
     def overlay(row: int) -> tuple[str, bytes | Exception]:
         record = table.record(row)
+        sample = samples[record.image]
+
+        def decoded() -> "Image":
+            content = read_bytes(sample.path)
+            return decode_image(content, record.image, sample.dicom_window, upright=sample.upright)
+
         try:
-            sample = samples[record.image]
-            image = decode_image(
-                read_bytes(sample.path), record.image, sample.dicom_window, upright=sample.upright
-            )
+            image = within_limit(decoded, record.image)
         except (OSError, DataError) as error:
             return record.image, error
         layer = None if heat is None else layers[row]

@@ -11,21 +11,19 @@ from tests.data.images.test_room import bomb
 from .builders import INPUT_OPTIONS, Bench
 from .command import Desk, document_of, environment, failures_of, finish
 
-# Decodes one image for ever, as a decoder in circles does, and lets the command take it for stuck early.
+# Decodes one image for ever, as a decoder in circles does.
 STUCK_SCRIPT = """
 import time
-from mahtdiag.engine import loader
-from mahtdiag.workflows.evaluate import checks, network_source
+from mahtdiag.data import images
 
-loader.load_batches.__kwdefaults__["longest_seconds"] = 2.0
-load = network_source.load_image
+open_container = images.open_container
 
-def stuck(path, name, *arguments, **options):
+def stuck(content, name):
     if name == STUCK_NAME:
         time.sleep(10_000)
-    return load(path, name, *arguments, **options)
+    return open_container(content, name)
 
-network_source.load_image = checks.load_image = stuck
+images.open_container = stuck
 from mahtdiag.cli.app import main
 main()
 """
@@ -80,6 +78,7 @@ def test_an_image_that_is_never_decoded(desk: Desk, bench: Bench) -> None:
         [
             *(sys.executable, "-c", script, "evaluate", "lookup-ap.pt", "data", "--model", "nets:exact"),
             *("--trust", *INPUT_OPTIONS, "--out", "run", "--overlays", "none", "--workers", "2"),
+            *("--image-timeout", "2"),
         ],
         cwd=desk.path,
         env=environment(),
@@ -87,7 +86,7 @@ def test_an_image_that_is_never_decoded(desk: Desk, bench: Bench) -> None:
         stderr=subprocess.PIPE,
     )
     result = finish(process)
-    expected = {image: "not decoded within 2 seconds: save it again"}
+    expected = {image: "not read within 2 seconds: save it again, or allow more with --image-timeout"}
     assert failures_of(desk.path / "run") == expected
     failed = f"1 of {len(bench.ap)} images failed, --allow-failures is 0; the first"
     assert result.errors == [f"error: {failed}: {image}: {expected[image]}"]

@@ -159,6 +159,7 @@ KEYS = (
         ),
         ("", "second", "100", "0,5", "-1,5", "nan,5", "inf,5", "5,inf", "1,2,3", 5, [5, 5]),
     ),
+    Key("data", "image_timeout", ((300, 300.0), (0.5, 0.5)), (0, -1, "long", True, NAN, INF, [1])),
     Key("data", "missing_value", ((-1, -1.0), (0.0, 0.0)), (NAN, "x", [1])),
     Key(
         "data",

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from mahtdiag.data.images.lost_block import require_no_lost_block
 from mahtdiag.data.images.network_input import FULL_SCALE, Image, as_grey, as_integers, to_network_input
 from mahtdiag.data.images.room import ROOM
 from mahtdiag.data.images.tiff import check_tiff
+from mahtdiag.data.time_limit import within_limit
 from mahtdiag.errors import DataError
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import Size
@@ -70,13 +72,18 @@ def load_image(
     contradicts itself.
     """
     sha256 = None
-    try:
+
+    def load() -> LoadedImage:
+        nonlocal sha256
         content = read_file(path, name)
         sha256 = hashlib.sha256(content).hexdigest()
         with _decoded(content, name, window, upright) as (image, says_white):
             pixels = describe_pixels(image, 1 if upright else orientation_of(content))
             shown = replace(spec, full_scale=None) if says_white else spec
             return LoadedImage(Size(*image.shape[:2]), to_network_input(image, shown), sha256, pixels)
+
+    try:
+        return within_limit(load, name)
     except DataError as error:
         raise ImageError(*error.problems, image_sha256=sha256) from error
 
@@ -119,10 +126,14 @@ def describe_image(
 
     Raises DataError, one line, for a file that cannot be read or decoded.
     """
-    content = read_file(path, name)
-    image = decode_image(content, name, window, upright=upright)
-    pixels = describe_pixels(image, 1 if upright else orientation_of(content))
-    return DescribedImage(Size(*image.shape[:2]), pixels, hashlib.sha256(content).hexdigest())
+
+    def describe() -> DescribedImage:
+        content = read_file(path, name)
+        image = decode_image(content, name, window, upright=upright)
+        pixels = describe_pixels(image, 1 if upright else orientation_of(content))
+        return DescribedImage(Size(*image.shape[:2]), pixels, hashlib.sha256(content).hexdigest())
+
+    return within_limit(describe, name)
 
 
 def read_image_size(path: str | Path, name: str, *, upright: bool = False) -> Size:
@@ -130,9 +141,13 @@ def read_image_size(path: str | Path, name: str, *, upright: bool = False) -> Si
 
     Raises DataError, one line, for a file that cannot be read or is damaged as far as its structure tells.
     """
-    content = read_file(path, name)
-    size = dicom_size(content, name) if is_dicom(content) else open_container(content, name).size
-    return Size(size.width, size.height) if upright and orientation_of(content) > 4 else size
+
+    def read() -> Size:
+        content = read_file(path, name)
+        size = dicom_size(content, name) if is_dicom(content) else open_container(content, name).size
+        return Size(size.width, size.height) if upright and orientation_of(content) > 4 else size
+
+    return within_limit(read, name)
 
 
 def decode_image(
@@ -150,8 +165,12 @@ def decode_image(
     Raises DataError, one line, for what `open_container` refuses, pixels that are not 8 or 16 bit nor shares,
     and files the decoder cannot read.
     """
-    with _decoded(content, name, window, upright) as (image, _):
-        return image
+
+    def decode() -> Image:
+        with _decoded(content, name, window, upright) as (image, _):
+            return image
+
+    return within_limit(decode, name)
 
 
 @contextmanager
@@ -257,6 +276,10 @@ def decode_reduced(content: bytes, name: str, least_height: int, *, upright: boo
 
     Raises DataError, one line, for whatever `decode_image` refuses.
     """
+    return within_limit(partial(_reduced, content, name, least_height, upright=upright), name)
+
+
+def _reduced(content: bytes, name: str, least_height: int, *, upright: bool) -> ReducedImage:
     as_stored = not upright or orientation_of(content) == 1
     container = None if is_dicom(content) else open_container(content, name)
     if as_stored and container is not None and container.kind == "JPEG":

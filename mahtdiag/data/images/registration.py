@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mahtdiag.data.files import read_file
 from mahtdiag.data.images import decode_reduced
+from mahtdiag.data.time_limit import within_limit
 from mahtdiag.diagnosis.copies import SIDE, Candidate, Window
 from mahtdiag.schema.frames import Size
 
@@ -59,9 +60,13 @@ def small_picture(path: str | Path, name: str, *, upright: bool = False) -> Smal
 
     Raises DataError, one line, for a file that cannot be read or decoded.
     """
-    content = read_file(path, name)
-    image = decode_reduced(content, name, 2 * SIDE, upright=upright)
-    return SmallPicture(shrunk(image.pixels), image.original, hashlib.sha256(content).hexdigest())
+
+    def read() -> SmallPicture:
+        content = read_file(path, name)
+        image = decode_reduced(content, name, 2 * SIDE, upright=upright)
+        return SmallPicture(shrunk(image.pixels), image.original, hashlib.sha256(content).hexdigest())
+
+    return within_limit(read, name)
 
 
 def shrunk(grey: NDArray[np.uint8 | np.uint16]) -> Pixels:

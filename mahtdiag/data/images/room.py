@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Thread, current_thread
 from typing import Final
 
 from mahtdiag.errors import DataError
@@ -26,25 +26,41 @@ def require_bounded(size: Size, pixel_bytes: int, name: str) -> None:
 
 
 class Room:
-    """Memory that threads share."""
+    """Memory that threads share; each takes some once at a time."""
 
     def __init__(self, total_bytes: int) -> None:
         self._free_bytes = self._total_bytes = total_bytes
+        self._taken: dict[Thread, int] = {}
+        self._waiting: set[Thread] = set()
         self._changed = Condition()
 
     @contextmanager
     def taken(self, wanted_bytes: int) -> Iterator[None]:
         """So much of it, once that is free; all of it for more than there is."""
-        taken = min(wanted_bytes, self._total_bytes)
+        thread, taken = current_thread(), min(wanted_bytes, self._total_bytes)
         with self._changed:
-            self._changed.wait_for(lambda: self._free_bytes >= taken, _LONGEST_WAIT_SECONDS)
+            self._waiting.add(thread)
+            try:
+                self._changed.wait_for(lambda: self._free_bytes >= taken, _LONGEST_WAIT_SECONDS)
+            finally:
+                self._waiting.discard(thread)
             self._free_bytes -= taken
+            self._taken[thread] = taken
         try:
             yield
         finally:
-            with self._changed:
-                self._free_bytes += taken
-                self._changed.notify_all()
+            self.forget(thread)
+
+    def is_waited_for_by(self, thread: Thread) -> bool:
+        """Whether a thread has not got yet what it wants."""
+        with self._changed:
+            return thread in self._waiting
+
+    def forget(self, thread: Thread) -> None:
+        """Nobody waits any more for what a thread has taken: it is done, or left behind."""
+        with self._changed:
+            self._free_bytes += self._taken.pop(thread, 0)
+            self._changed.notify_all()
 
 
 ROOM: Final = Room(LARGEST_IMAGE_BYTES)

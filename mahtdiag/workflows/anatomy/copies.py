@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mahtdiag.data.images.registration import Pixels, Registration, SmallPicture, register, small_picture
+from mahtdiag.data.time_limit import ImageTimeoutError
 from mahtdiag.diagnosis.copies import (
     UNMOVED,
     Affine,
@@ -83,20 +84,22 @@ def _seen(samples: Sequence[Sample], progress: Progress) -> _Seen:
         with ThreadPoolExecutor(usual_workers()) as pool:
             for sample, picture in zip(samples, pool.map(_small, samples), strict=True):
                 progress.advance(1)
-                if picture is None:
-                    unread.append(sample.image)
-                else:
+                if isinstance(picture, SmallPicture):
                     kept.append((sample, picture))
+                    continue
+                unread.append(sample.image)
+                if isinstance(picture, ImageTimeoutError):
+                    progress.note(f"{sample.image}: not held against others, {picture.reason}")
     finally:
         progress.stop()
     return _Seen(tuple(sample for sample, _ in kept), tuple(picture for _, picture in kept), tuple(unread))
 
 
-def _small(sample: Sample) -> SmallPicture | None:
+def _small(sample: Sample) -> SmallPicture | DataError:
     try:
         return small_picture(sample.path, sample.image, upright=sample.upright)
-    except DataError:
-        return None
+    except DataError as error:
+        return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +268,11 @@ def draw_copies(
 
     progress.start("pictures of copies", len(tasks))
     try:
-        gone = draw_into(folder, command, draw, tasks, progress)
+        undrawn = draw_into(folder, command, draw, tasks, progress)
     finally:
         progress.stop()
+    for pair, reason in undrawn:
+        progress.note(f"no picture of {pair.image} and {pair.other}: {reason}")
+    gone = [pair for pair, _ in undrawn]
     drawn = [pair if pair in gone else replace(pair, picture=str(folder / name)) for name, pair in tasks]
     return replace(found, pairs=tuple(drawn))

@@ -10,6 +10,7 @@ import numpy as np
 
 from mahtdiag.anatomy.rules import Limits, Rule, select_rules
 from mahtdiag.config.settings import Settings
+from mahtdiag.data.time_limit import image_timeout
 from mahtdiag.diagnosis.anatomy import AnatomyReport, Source, diagnose_predictions, judge
 from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.conditions import Conditions
@@ -130,9 +131,10 @@ def judge_anatomy(request: AnatomyRequest, progress: Progress) -> Anatomy:
         )
     if request.labels is not None and request.out is None and request.overlays not in (None, NO_IMAGES):
         raise UsageError("--overlays with --labels needs --out DIR, the folder to draw into")
-    if request.labels is not None:
-        return _judge_labels(request, request.labels, progress)
-    return _judge_run(request, progress)
+    with image_timeout(request.settings.data.image_timeout):
+        if request.labels is not None:
+            return _judge_labels(request, request.labels, progress)
+        return _judge_run(request, progress)
 
 
 def _judge_run(request: AnatomyRequest, progress: Progress) -> Anatomy:

@@ -18,6 +18,7 @@ from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults, Sample
 from mahtdiag.schema.skeleton import Skeleton
 from mahtdiag.workflows.pictures import (
+    GONE,
     data_folder,
     draw_into,
     image_of,
@@ -133,7 +134,7 @@ def draw_judged(
     """
     there = [subject for subject in subjects if subject.path is not None and os.path.isfile(subject.path)]
     drawable = {subject.record.image for subject in there}
-    problems = [subject.record.image for subject in subjects if subject.record.image not in drawable]
+    problems = [(subject.record.image, GONE) for subject in subjects if subject.record.image not in drawable]
     if problems and not there:
         return overlay_notes(0, problems, folder)
     overlay = partial(_overlay, skeleton=skeleton, labels_judged=labels_judged, style=style)
@@ -142,13 +143,13 @@ def draw_judged(
     progress.start("overlays", len(there))
     try:
         remove_pictures(folder, "*.png", COMMAND)
-        gone = draw_into(folder, COMMAND, overlay, tasks, progress)
+        undrawn = draw_into(folder, COMMAND, overlay, tasks, progress)
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:
         progress.stop()
-    problems += [subject.record.image for subject in gone]
-    drawn = len(there) - len(gone)
+    problems += [(subject.record.image, reason) for subject, reason in undrawn]
+    drawn = len(there) - len(undrawn)
     return overlay_notes(drawn, problems, folder.relative_to(cwd) if folder.is_relative_to(cwd) else folder)
 
 

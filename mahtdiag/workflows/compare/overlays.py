@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from mahtdiag.data.files import RecordedFiles
+from mahtdiag.data.time_limit import image_timeout
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.reports.overlay.draw import Half, draw_side_by_side
@@ -61,11 +62,15 @@ class _Side:
 
 
 def with_overlays(
-    compared: ComparedRuns, choice: ImageChoice, folder: Path, progress: Progress
+    compared: ComparedRuns,
+    choice: ImageChoice,
+    folder: Path,
+    progress: Progress,
+    image_seconds: float | None = None,
 ) -> ComparedRuns:
     """The same, with what was drawn told in the notes; every run but the first gets a folder if several.
 
-    Pictures of an earlier comparison in `folder` are removed.
+    Pictures of an earlier comparison in `folder` are removed. `image_seconds`: see `image_timeout`.
     """
     try:
         for pictures in PICTURES:
@@ -77,7 +82,8 @@ def with_overlays(
     pairs = []
     for number, (run, pair) in enumerate(zip(others, compared.pairs, strict=True), start=2):
         into = folder / f"run-{number}" if several else folder
-        notes = draw_changed((first, run), pair, choice, into, progress)
+        with image_timeout(image_seconds):
+            notes = draw_changed((first, run), pair, choice, into, progress)
         pairs.append(replace(pair, notes=(*pair.notes, *notes)))
     # All columns of many runs together would be much.
     return ComparedRuns((first, *(run.closed() for run in others)), tuple(pairs))
@@ -100,15 +106,15 @@ def draw_changed(
     if not total:
         return ()
     sides = _Side.of(runs[0], runs[0]), _Side.of(runs[1], runs[0])
-    missing: list[str] = []
+    missing: list[tuple[str, str]] = []
     progress.start("overlays", total)
     try:
         for name, rows in zip((WORSE, BETTER), chosen, strict=True):
             # The number keeps the order, and apart what is called the same in two folders.
             names = picture_names(pair.names_a[row] for row in rows)
             tasks = [(f"{n:02d}-{names[pair.names_a[row]]}", row) for n, row in enumerate(rows, start=1)]
-            gone = draw_into(folder / name, COMMAND, partial(_drawn, pair, sides), tasks, progress)
-            missing += [pair.names_a[row] for row in gone]
+            undrawn = draw_into(folder / name, COMMAND, partial(_drawn, pair, sides), tasks, progress)
+            missing += [(pair.names_a[row], reason) for row, reason in undrawn]
     except RunFolderError as error:
         return (f"no overlays: {error.problems[0]}",)
     finally:

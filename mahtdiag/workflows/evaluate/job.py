@@ -11,6 +11,7 @@ from torch import nn
 
 from mahtdiag.anatomy.findings import Findings
 from mahtdiag.config.settings import Settings
+from mahtdiag.data.time_limit import image_timeout
 from mahtdiag.diagnosis.numbers import RunNumbers
 from mahtdiag.engine.inference import BatchSeconds
 from mahtdiag.engine.ranks import Ranks
@@ -82,6 +83,11 @@ def evaluate(request: EvaluateRequest, progress: Progress) -> Evaluation:
 
     Raises MahtdiagError for what cannot be done at all, InterruptedRunError after Ctrl-C in a run folder.
     """
+    with image_timeout(request.settings.data.image_timeout):
+        return _evaluated(request, progress)
+
+
+def _evaluated(request: EvaluateRequest, progress: Progress) -> Evaluation:
     started = time.perf_counter()
     prepared = _prepare(request)
     with ExitStack() as held:
@@ -110,7 +116,8 @@ def take_part(ask: Callable[[], EvaluateRequest], ranks: Ranks) -> None:
     """
     with refusals_told(ranks, HEADER):
         request = replace(ask(), ranks=ranks)
-    work_along(ranks, _prepare(request))
+    with image_timeout(request.settings.data.image_timeout):
+        work_along(ranks, _prepare(request))
 
 
 def _prepare(request: EvaluateRequest) -> Prepared:

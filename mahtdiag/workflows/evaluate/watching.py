@@ -14,6 +14,7 @@ from mahtdiag.calibration.report import FROM_SUMS
 from mahtdiag.calibration.scores import collect_points
 from mahtdiag.calibration.sums import numbers, total_sums
 from mahtdiag.config.settings import Settings
+from mahtdiag.data.time_limit import image_timeout
 from mahtdiag.diagnosis.metrics.errors import MISS_RATE
 from mahtdiag.diagnosis.metrics.losses import LOSS_NAMES
 from mahtdiag.diagnosis.metrics.registry import metrics_of, without_section
@@ -50,7 +51,8 @@ class Watch:
         self._network = network
         self._place = place_of(network)
         self._copied = own_type(network) in (torch.float16, torch.bfloat16)
-        self._prepared = prepare(settings, trust=False, network=network)
+        with image_timeout(settings.data.image_timeout):
+            self._prepared = prepare(settings, trust=False, network=network)
         source = self._prepared.source
         assert isinstance(source, Networks)
         self._source = source
@@ -60,7 +62,8 @@ class Watch:
             batch_size=self._prepared.batch_size,
             workers=self._prepared.workers,
         )
-        self._batches = [_without_copies(batch) for batch in batches]
+        with image_timeout(settings.data.image_timeout):
+            self._batches = [_without_copies(batch) for batch in batches]
 
     def serves(self, network: nn.Module) -> bool:
         """Whether it was made for this network, as it is now.

@@ -14,6 +14,7 @@ from mahtdiag.config.presets import keywords_of
 from mahtdiag.config.settings import ModelSettings, Settings, replace_preset
 from mahtdiag.config.values import args_as_texts
 from mahtdiag.data.images import load_image
+from mahtdiag.data.time_limit import image_timeout
 from mahtdiag.engine.devices import resolve_device
 from mahtdiag.engine.inference import probe
 from mahtdiag.errors import MahtdiagError, UsageError
@@ -200,7 +201,8 @@ def _input_of(asked: ModelSettings, facts: CheckpointFacts, spec: ModelSpec | No
 def _image(request: InspectRequest, takes: ModelInput) -> Tensor:
     """The image as the network gets it, `[1, C, H, W]`; black where none is given."""
     if request.image is not None:
-        loaded = load_image(request.image, str(request.image), takes)
+        with image_timeout(request.settings.data.image_timeout):
+            loaded = load_image(request.image, str(request.image), takes)
         return torch.from_numpy(loaded.tensor[None].copy())
     size, normal = takes.size, takes.normalization
     black = (0.0 - np.array(normal.mean, dtype=np.float32)) / np.array(normal.std, dtype=np.float32)

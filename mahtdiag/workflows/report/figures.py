@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from mahtdiag.config.settings import Settings
+from mahtdiag.data.time_limit import image_timeout
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.reports.figures.registry import (
     FIGURE_OF,
@@ -21,7 +22,7 @@ from mahtdiag.runs.files import require_folder, require_own, write_named_folder
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FigureFormat, LeadingUnit
 from mahtdiag.schema.safe_text import one_line
-from mahtdiag.workflows.pictures import pictures_of
+from mahtdiag.workflows.pictures import NO_PROGRESS, pictures_of
 from mahtdiag.workflows.progress import Progress
 from mahtdiag.workflows.report.screen import content_of
 
@@ -58,6 +59,11 @@ class Figures:
 
 def draw_figures(request: FiguresRequest, progress: Progress) -> Figures:
     """Draw and write; raises MahtdiagError for a run without any result or an unknown name."""
+    with image_timeout(request.settings.data.image_timeout):
+        return _drawn(request, progress)
+
+
+def _drawn(request: FiguresRequest, progress: Progress) -> Figures:
     wanted = tuple(_figure(name) for name in dict.fromkeys(request.names))
     run = open_run(request.run, request.cwd)
     if request.out is None:
@@ -70,6 +76,7 @@ def draw_figures(request: FiguresRequest, progress: Progress) -> Figures:
         request.error_unit or request.settings.evaluate.error_unit,
         data=request.data,
         settings=request.settings,
+        progress=progress,
     )
     wanted = wanted or figures_of(data.table.skeleton)
     lacking = {figure.name: reason for figure in wanted if (reason := figure.lacks(data)) is not None}
@@ -111,6 +118,7 @@ def figure_data(
     *,
     data: Path | None = None,
     settings: Settings | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> FigureData:
     """What the figures of a run are drawn from; raises RunFolderError where no image was evaluated."""
     table = run.table()
@@ -123,7 +131,7 @@ def figure_data(
         raise UsageError(f"--data {data}: no such folder; name the folder that holds the images")
     facing = None if settings is None else settings.anatomy.facing
     unit = error_unit or run.document.resolved.error_unit
-    return content_of(run, table, (), facing, unit).figures(pictures_of(run, table, data))
+    return content_of(run, table, (), facing, unit).figures(pictures_of(run, table, data, progress))
 
 
 def _figure(name: str) -> RunFigure:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mahtdiag.config.settings import Settings
 from mahtdiag.data.files import RecordedFiles
-from mahtdiag.data.images import decode_reduced
+from mahtdiag.data.images import ReducedImage, decode_reduced
+from mahtdiag.data.time_limit import ImageTimeoutError, image_timeout, within_limit
 from mahtdiag.diagnosis.gates import GateResult
 from mahtdiag.diagnosis.numbers import numbers_of
 from mahtdiag.diagnosis.run_table import RunTable
@@ -78,6 +79,11 @@ class Report:
 
 def write_report(request: ReportRequest, progress: Progress) -> Report:
     """Draw and write the page; raises MahtdiagError where the run is not finished or holds no result."""
+    with image_timeout(request.settings.data.image_timeout):
+        return _written_report(request, progress)
+
+
+def _written_report(request: ReportRequest, progress: Progress) -> Report:
     run = open_finished(request.run, request.cwd)
     if request.out is not None:
         # The page of a large run takes a while, which nobody should wait for in vain.
@@ -102,7 +108,7 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     names = [table.image[row] for row in rows]
     notes = _notes(run, names, pictures, len(table), data is not None)
     gallery = None if request.images == NO_IMAGES else Gallery(rows, pictures, notes)
-    strip = None if request.images == NO_IMAGES else _strip(report, run, table, request)
+    strip = None if request.images == NO_IMAGES else _strip(report, run, table, request, progress)
     content = render_page(report, sections, gallery, strip)
     return Report(
         path=_written(request, run, content),
@@ -115,9 +121,11 @@ def write_report(request: ReportRequest, progress: Progress) -> Report:
     )
 
 
-def _strip(report: ReportContent, run: Run, table: RunTable, request: ReportRequest) -> Strip:
+def _strip(
+    report: ReportContent, run: Run, table: RunTable, request: ReportRequest, progress: Progress
+) -> Strip:
     """The worst images, at most as many as are shown in full."""
-    figures = report.figures(pictures_of(run, table, request.data))
+    figures = report.figures(pictures_of(run, table, request.data, progress))
     rows = figures.worst_rows()[: request.images.most]
     images = tuple(
         StripImage(table.image[row], figures.why(row), cut_out_jpeg(figures.worst_image(row), table.skeleton))
@@ -244,13 +252,19 @@ def _picture_of(
     path = files.path(image)
     if path is None:
         return GONE
-    try:
+
+    def reduced() -> ReducedImage | None:
         content = read_bytes(path)
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
-            return CHANGED
-        reduced = decode_reduced(content, image, height, upright=upright)
+            return None
+        return decode_reduced(content, image, height, upright=upright)
+
+    try:
+        shown = within_limit(reduced, image)
     except FileNotFoundError:
         return GONE
+    except ImageTimeoutError as error:
+        return error.reason
     except (OSError, ValueError, DataError):
         return UNREADABLE
-    return small_picture(reduced.pixels, reduced.covers, height, most_bytes)
+    return CHANGED if shown is None else small_picture(shown.pixels, shown.covers, height, most_bytes)

@@ -9,6 +9,7 @@ import numpy as np
 from mahtdiag import __version__
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.images.network_input import Image
+from mahtdiag.data.time_limit import ImageTimeoutError
 from mahtdiag.diagnosis.anatomy import AnatomyReport
 from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.figures.pictures import WorstImage, cut_out_jpeg
@@ -28,10 +29,11 @@ from mahtdiag.reports.text import counted
 from mahtdiag.runs.files import write_named
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults
 from mahtdiag.workflows.gates.judging import gate_cases
-from mahtdiag.workflows.pictures import image_of
+from mahtdiag.workflows.pictures import NO_PROGRESS, image_of
+from mahtdiag.workflows.progress import Progress
 
 
-def write_label_report(report: AnatomyReport, file: Path, cwd: Path) -> int:
+def write_label_report(report: AnatomyReport, file: Path, cwd: Path, progress: Progress = NO_PROGRESS) -> int:
     """Write the page of judged labels and say how many bytes it has; raises UsageError where it cannot be."""
     table = _table(report)
     content = ReportContent(
@@ -47,7 +49,7 @@ def write_label_report(report: AnatomyReport, file: Path, cwd: Path) -> int:
         notes=report.notes,
         setup=report.setup,
     )
-    page = render_page(content, tuple(_chapters(content)), None, _strip(content, cwd))
+    page = render_page(content, tuple(_chapters(content)), None, _strip(content, cwd, progress))
     write_named("--report", file, page, cwd)
     return len(page)
 
@@ -60,11 +62,11 @@ def _chapters(content: ReportContent) -> Iterator[Chapter]:
     if report.copies is not None:
         yield Chapter("copies", "Copies", ((tuple(copies_parts(report.copies, WIDER)),),))
     if report.noise is not None:
-        rows = ((tuple(noise_parts(report.noise, report.judged)),),)
+        rows = ((tuple(noise_parts(report.noise, None)),),)
         yield Chapter("label-noise", "Disagreement of two readers", rows)
 
 
-def _strip(content: ReportContent, cwd: Path) -> Strip:
+def _strip(content: ReportContent, cwd: Path, progress: Progress) -> Strip:
     """The labels that break most rules, as far as any breaks one."""
     table, files = content.table, RecordedFiles(cwd / content.anatomy.subject)
     figures = content.figures()
@@ -74,7 +76,8 @@ def _strip(content: ReportContent, cwd: Path) -> Strip:
             table.image[row],
             figures.why(row),
             cut_out_jpeg(
-                WorstImage(_as_label(table.record(row)), "", _pixels(files, table.image[row])), table.skeleton
+                WorstImage(_as_label(table.record(row)), "", _pixels(files, table.image[row], progress)),
+                table.skeleton,
             ),
         )
         for row in rows
@@ -83,8 +86,12 @@ def _strip(content: ReportContent, cwd: Path) -> Strip:
     return Strip(title, images, "Lines: labels.")
 
 
-def _pixels(files: RecordedFiles, name: str) -> Image | None:
-    return image_of([files.path(name)], name, None)
+def _pixels(files: RecordedFiles, name: str, progress: Progress) -> Image | None:
+    try:
+        return image_of([files.path(name)], name, None)
+    except ImageTimeoutError as error:
+        progress.note(f"no picture of {name}: {error.reason}")
+        return None
 
 
 def _as_label(record: ImageRecord) -> ImageRecord:
