@@ -1,5 +1,6 @@
 """`mahtdiag init`: a run in, a commented mahtdiag.toml with proposed gates out."""
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from mahtdiag.cli.output import tell, write_text
 from mahtdiag.errors import UsageError
+from mahtdiag.schema.safe_text import unrecorded
 
 if TYPE_CHECKING:
     from mahtdiag.workflows.init.job import Initialised
@@ -61,8 +63,14 @@ def _next(done: "Initialised") -> str:
         return "its network was in memory: set a checkpoint in it, or use mahtdiag.evaluate in Python"
     more = " --trust" if done.needs_trust else ""
     if done.source.predictions is not None:
-        more = f" --predictions {shlex.quote(done.source.predictions)}"
+        more = f" --predictions {_typed(done.source.predictions)}"
     return f"now `mahtdiag evaluate{more}` is enough"
+
+
+def _typed(path: str) -> str:
+    """A recorded path as a shell takes it; one that is no text with its escapes."""
+    plain = unrecorded(path) == path or "'" in path or os.path.lexists(path)
+    return shlex.quote(path) if plain else f"$'{path}'"
 
 
 def _share(text: str) -> float:

@@ -19,7 +19,7 @@ from mahtdiag.config.values import WRONG_LIMITS
 from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
 from mahtdiag.opening import read_bytes
-from mahtdiag.schema.safe_text import brief, toml_text
+from mahtdiag.schema.safe_text import brief, toml_text, unrecorded
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_said
 
 FILE_NAME = "mahtdiag.toml"
@@ -42,13 +42,13 @@ def read_settings(path: Path | None, cwd: Path) -> Settings:
     """
     if path is not None:
         settings = parse_settings(_section(path), str(path))
-        return settings if _is_folder(path.parent, cwd) else based_in(path.parent, settings)
+        return based_in(Path() if _is_folder(path.parent, cwd) else path.parent, settings, cwd)
     for name in (FILE_NAME, PROJECT_FILE):
         # A folder or a broken link of that name is an error too: gates must not be lost in silence.
         if os.path.lexists(cwd / name):
             table = _section(cwd / name)
             if table or name == FILE_NAME:
-                return parse_settings(table, name)
+                return based_in(Path(), parse_settings(table, name), cwd)
     return Settings()
 
 
@@ -56,15 +56,20 @@ def _is_folder(folder: Path, cwd: Path) -> bool:
     return (cwd / folder).resolve() == cwd.resolve()
 
 
-def based_in(folder: Path, settings: Settings) -> Settings:
-    """The same with the paths of a file that lies in `folder`, as they are seen from the current folder."""
+def based_in(folder: Path, settings: Settings, cwd: Path) -> Settings:
+    """The same with the paths of a file that lies in `folder`, as they are seen from the current folder.
+
+    A name that is no UTF-8, which TOML cannot hold, is written with the escapes of records, `d\\xff`.
+    """
 
     def seen(path: str) -> str:
-        return str(folder / path)
+        meant = unrecorded(path)
+        path = meant if os.path.lexists(cwd / folder / meant) else path
+        return path if folder == Path() else str(folder / path)
 
     def checkpoints(text: str) -> str:
         """Of an ensemble each; the name of an existing file is one checkpoint."""
-        parts = [text] if (folder / text).exists() else text.split(",")
+        parts = [text] if os.path.exists(cwd / seen(text)) else text.split(",")
         return ",".join(seen(part.strip()) if part.strip() else part for part in parts)
 
     model, data, evaluate, gates = settings.model, settings.data, settings.evaluate, settings.gates

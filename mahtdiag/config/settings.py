@@ -31,6 +31,7 @@ from mahtdiag.config.values import (
     Checks,
     Codes,
     FullScale,
+    LevelsText,
     Limits,
     NonNegativeFloat,
     NonNegativeInt,
@@ -70,7 +71,7 @@ from mahtdiag.schema.preprocessing import (
     Stride,
 )
 from mahtdiag.schema.read_options import NO_LABELS, ReadOptions, SpacingSource
-from mahtdiag.schema.skeleton import View, known_levels
+from mahtdiag.schema.skeleton import View
 from mahtdiag.schema.spacing import known_spacing
 
 Value = str | float | bool | tuple[str, ...]
@@ -163,7 +164,7 @@ class DataSettings(SettingsTable):
 
     path: str | None = optional(keys.DATA)
     view: Annotated[View | Literal["auto"], BeforeValidator(parse_view)] | None = optional(keys.VIEW)
-    levels: Annotated[str, AfterValidator(known_levels)] | None = optional(keys.LEVELS)
+    levels: LevelsText | None = optional(keys.LEVELS)
     pixel_spacing_mm: Annotated[float, AfterValidator(known_spacing)] | None = optional(keys.PIXEL_SPACING)
     patient: Annotated[str, AfterValidator(known_pattern)] | None = optional(keys.PATIENT)
     subgroups: str | None = optional(keys.SUBGROUPS)

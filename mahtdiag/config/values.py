@@ -16,7 +16,7 @@ from mahtdiag.schema.choices import UncertaintySource
 from mahtdiag.schema.frames import Size
 from mahtdiag.schema.keypoint_names import place_of
 from mahtdiag.schema.model_spec import LARGEST_INPUT, MOST_PASSES, McDropout
-from mahtdiag.schema.skeleton import View
+from mahtdiag.schema.skeleton import View, known_levels
 
 LARGEST_VALUE = 65535
 CalibrationGroup = Literal["vertebra", "corner", "keypoint", "sex", "age band"]
@@ -136,6 +136,13 @@ def refuse_truth_value(value: object) -> object:
     return value
 
 
+def levels_as_text(value: object) -> object:
+    """Levels as they are written; a list of vertebrae would be the other way to name a run of them."""
+    if not isinstance(value, str):
+        raise ValueError('expected one text, the first and the last vertebra: levels = "T1-L5"')
+    return value
+
+
 def known_codes(codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Codes or prefixes of anatomical rules; ValueError names the nearest one for each that matches none."""
     wrong = [code for code in codes or () if not any(rule.startswith(code.upper()) for rule in RULE_BY_CODE)]
@@ -201,5 +208,6 @@ Limits = dict[str, Limit]
 BatchSize = Annotated[PositiveInt | Literal["auto"], BeforeValidator(parse_batch_size)]
 FullScale = Annotated[PositiveInt | Literal["auto"], BeforeValidator(parse_full_scale)]
 Sigma = Annotated[UncertaintySource | McDropout, BeforeValidator(parse_uncertainty)]
+LevelsText = Annotated[str, BeforeValidator(levels_as_text), AfterValidator(known_levels)]
 Checks = Annotated[tuple[str, ...] | None, BeforeValidator(parse_checks), AfterValidator(known_checks)]
 Codes = Annotated[tuple[str, ...] | None, BeforeValidator(parse_codes), AfterValidator(known_codes)]

@@ -72,6 +72,7 @@ class Recalibration(Section):
     """The whole file. `reading` holds the settings that decide what a prediction and its σ are.
 
     `factors` says which factors these are, `worsens` what they make worse on images that were left out.
+    `unknown_images`: so many were not there when they were fitted, and have no digest in `image_sha256`.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -92,6 +93,7 @@ class Recalibration(Section):
     conformal_d: tuple[ConformalLimits, ...]
     conformal_px: tuple[ConformalLimits, ...]
     image_sha256: tuple[Sha256, ...]
+    unknown_images: Count = 0
 
     @model_validator(mode="after")
     def _every_keypoint(self) -> "Recalibration":
@@ -114,6 +116,17 @@ def harm_of(path: Path, worsens: Sequence[str]) -> tuple[str, ...]:
     if not worsens:
         return ()
     return (f"{path}: the factors make σ worse on images that they were not fitted on: {', '.join(worsens)}",)
+
+
+def unknown_of(path: Path, unknown: int) -> tuple[str, ...]:
+    """That images which the factors of a file were fitted on cannot be told again, as a note."""
+    if not unknown:
+        return ()
+    images = "1 image that was" if unknown == 1 else f"{unknown:,} images that were"
+    return (
+        f"{path}: fitted on {images} not there: nothing tells whether others are the same, so use the factors"
+        " on images of other patients alone",
+    )
 
 
 def read_recalibration(path: Path) -> Recalibration:

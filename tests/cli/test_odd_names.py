@@ -1,6 +1,7 @@
 """Names that are no UTF-8, and names that are escaped or drawn alike: found again, and kept apart."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,65 @@ def test_a_data_folder_whose_name_is_no_text_is_found_again(desk: Desk) -> None:
     export = desk.run("export", "run", "--to", "labelme", "out")
     assert export.status == 0
     assert "is gone" not in export.text
+
+
+@pytest.mark.parametrize("folder", [".", "sub", os.fsdecode(b"s\xff")])
+def test_init_of_names_that_are_no_text(desk: Desk, folder: str) -> None:
+    checkpoint, run = os.fsdecode(b"m\xff.pt"), os.fsdecode(b"r\xff")
+    os.rename("data", ODD)
+    shutil.copy("lookup-ap.pt", checkpoint)
+    options = ("--view", "AP", "--model", "nets:exact", "--trust", *INPUT_OPTIONS, "--overlays", "none")
+    assert desk.run("evaluate", checkpoint, ODD, *options, "--out", run).status == 0
+    os.makedirs(folder, exist_ok=True)
+    file = f"{folder}/made.toml"
+    done = desk.run("init", run, "--out", file)
+    assert (done.status, done.lasting) == (0, [])
+    above = "" if folder == "." else "../"
+    written = Path(file).read_text(encoding="utf-8")
+    assert f'checkpoint = "{above}m\\\\xff.pt"' in written
+    assert f'path = "{above}d\\\\xff"' in written
+    again = desk.run("evaluate", "--trust", "--config", file, "--out", "again", "--overlays", "none")
+    assert (again.status, again.errors) == (0, [])
+    both = document_of(desk.path / run), document_of(desk.path / "again")
+    assert both[0]["metrics"] == both[1]["metrics"]
+    assert both[0]["data"]["sha256"] == both[1]["data"]["sha256"]
+
+
+def test_names_with_a_backslash_of_their_own_in_a_file(desk: Desk) -> None:
+    """What looks like an escape is one only where such a file is there."""
+    os.rename("data", "d\\xff")
+    evaluate(desk, "d\\xff", "--overlays", "none")
+    done = desk.run("init", "run")
+    assert (done.status, done.lasting) == (0, [])
+    again = desk.run("evaluate", "--trust", "--out", "again", "--overlays", "none")
+    assert (again.status, document_of(desk.path / "again")["data"]["path"]) == (0, "d\\xff")
+
+
+def test_init_of_predictions_whose_name_is_no_text(desk: Desk) -> None:
+    evaluate(desk, "data", "--overlays", "none")
+    file = os.fsdecode(b"p\xff'.csv")
+    rows = ["image,index,x,y"]
+    for image in columns_of(desk.path / "run/images.parquet")["image"]:
+        rows += [f"{image},{number},{10 + number},{20 + number}" for number in range(20)]
+    for name in (file, file.replace("'", "")):
+        Path(name).write_text("\n".join(rows) + "\n")
+        made = (
+            "evaluate",
+            "--predictions",
+            name,
+            "data",
+            "--view",
+            "AP",
+            "--out",
+            "of-file",
+            "--overlays",
+            "none",
+        )
+        assert desk.run(*made, "--accept", "labels.unit").status == 0
+        done = desk.run("init", "of-file", "--force")
+        assert done.status == 0
+        shutil.rmtree("of-file")
+    assert done.text.endswith("now `mahtdiag evaluate --predictions $'p\\xff.csv'` is enough\n")
 
 
 def test_names_that_are_escaped_alike_are_two_images(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,34 @@ def write_table(path: Path, bench: Bench, images: int = 6, missing: bool = False
             for k in range(names):
                 if not (missing and number == 0 and k in (3, 4)):
                     writer.writerow([truth.stem, k, *(truth.keypoints_px[k] + (3, 0)), 4])
+
+
+def test_factors_fitted_without_images_say_so(desk: Desk, bench: Bench) -> None:
+    write_table(desk.path / "p.csv", bench)
+    (desk.path / AP / f"{bench.ap[0].stem}.png").rename(desk.path / "kept.png")
+    assert evaluate(desk, "p.csv", "--overlays", "none").status == 0
+    fit = ("calibration", "run", "--no-pictures", "--fit")
+    done = desk.run(*fit, "some.json", "--factors", "likelihood")
+    assert done.status == 0, done.err
+    said = "nothing tells whether others are the same, so use the factors on images of other patients alone"
+    assert done.lasting == [f"note: some.json: fitted on 1 image that was not there: {said}"]
+    some = json.loads((desk.path / "some.json").read_text())
+    assert (some["unknown_images"], len(some["image_sha256"])) == (1, 5)
+    for image in (desk.path / AP).glob("*.png"):
+        image.unlink()
+    shutil.rmtree("run")
+    assert evaluate(desk, "p.csv", "--overlays", "none").status == 0
+    done = desk.run(*fit, "none.json", "--factors", "likelihood")
+    note = f"note: none.json: fitted on 6 images that were not there: {said}"
+    assert done.lasting == [note]
+    none = json.loads((desk.path / "none.json").read_text())
+    assert (none["unknown_images"], none["image_sha256"]) == (6, [])
+    # Of data that are otherwise another set nothing tells that they are not the same images.
+    (desk.path / AP / f"{bench.ap[0].stem}.csv").unlink()
+    shutil.rmtree("run")
+    evaluate(desk, "p.csv", "--overlays", "none")
+    applied = desk.run("calibration", "run", "--no-pictures", "--apply", "none.json")
+    assert (applied.status, applied.lasting) == (0, [note])
 
 
 def test_images_are_optional(desk: Desk, bench: Bench) -> None:

@@ -91,6 +91,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         input_size = "big"
         [data]
         view = "PA"
+        levels = ["T1", "L5"]
         [evaluate]
         batchsize = 3
         workers = -1
@@ -105,6 +106,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
         "unknown key model.chekpoint; did you mean checkpoint?",
         "unknown key model.qqq; known here: args, channel_order, channels, ",
         "data.view = 'PA': expected AP, LA or auto",
+        "data.levels = ['T1', 'L5']: expected one text, the first and the last vertebra: levels = \"T1-L5\"",
         "evaluate.workers = -1: input should be greater than 0",
         "unknown key evaluate.batchsize; did you mean batch_size?",
         "anatomy.limits.A201 = 'wide': ",
@@ -113,7 +115,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     )
     for beginning in expected:
         assert sum(problem.startswith(f"{OWN}: {beginning}") for problem in problems) == 1, beginning
-    assert len(problems) == 10
+    assert len(problems) == 11
 
 
 def test_hints_name_what_users_type() -> None:

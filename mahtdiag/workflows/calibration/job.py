@@ -14,7 +14,7 @@ from mahtdiag.diagnosis.metrics.error_units import ERROR_UNITS
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.tables.recalibration import RecalibrationResult
 from mahtdiag.reports.tables.setup import plausibility_note
-from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, write_recalibration
+from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, unknown_of, write_recalibration
 from mahtdiag.runs.files import remove_abandoned, replacing, require_own
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FactorKind
@@ -103,7 +103,8 @@ def calibrate(request: CalibrationRequest) -> Calibration:
         require_sigma(run)
         require_other_data(run, factors, request.apply)
     found = calibration_of(run, request.settings)
-    harmful = () if request.fit is None else _write_factors(found, request.fit, request)
+    reservations = () if request.fit is None else _write_factors(found, request.fit, request)
+    unseen = unknown_of(request.apply or Path(), 0 if factors is None else factors.unknown_images)
     pictures, notes = _write_pictures(found.sigma) if request.pictures else ((), ())
     return replace(
         found,
@@ -113,20 +114,21 @@ def calibrate(request: CalibrationRequest) -> Calibration:
         notes=(
             *plausibility_note(run.label, run.document.setup_entries),
             *_interrupted(run),
-            *harmful,
+            *reservations,
+            *unseen,
             *notes,
         ),
     )
 
 
 def _write_factors(found: Calibration, fit: Path, request: CalibrationRequest) -> tuple[str, ...]:
-    """Write the file; what its factors make worse, in words."""
+    """Write the file; what its factors make worse, and what cannot be told of its images, in words."""
     if found.recalibrated is None:
         raise UsageError(f"--fit {fit}: {found.no_recalibration}")
     kind, worse = require_harmless(found.recalibrated, request.factors, fit)
     content = fitted_file(found.sigma, found.recalibrated, kind, worse, fit)
     write_recalibration(request.cwd / fit, content)
-    return harm_of(fit, worse)
+    return (*harm_of(fit, worse), *unknown_of(fit, content.unknown_images))
 
 
 def calibration_of(run: Run, settings: CalibrationSettings = AS_THE_RUN) -> Calibration:

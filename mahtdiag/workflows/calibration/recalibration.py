@@ -178,6 +178,7 @@ def fitted_file(
         conformal_d=tuple(_limits(row.limits, names) for row in fitted.conformal.ellipse),
         conformal_px=tuple(_limits(row.limits, names) for row in fitted.conformal.disc_px),
         image_sha256=tuple(sorted({sha for sha in judged.table.image_sha256 if sha})),
+        unknown_images=sum(not sha for sha in judged.table.image_sha256),
     )
 
 

@@ -35,7 +35,7 @@ from mahtdiag.runs.document import (
     ImageCounts,
     RunDocument,
 )
-from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration
+from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, unknown_of
 from mahtdiag.runs.files import digest, file_sha256
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
@@ -136,7 +136,9 @@ class Prepared:
         """A note on what the factors on σ make worse."""
         worsens = None if self.correction is None else self.correction.get("worsens")
         file = Path(self.asked.evaluate.recalibration or "")
-        return harm_of(file, [str(number) for number in worsens]) if isinstance(worsens, list) else ()
+        harm = harm_of(file, [str(number) for number in worsens]) if isinstance(worsens, list) else ()
+        unknown = None if self.correction is None else self.correction.get("unknown_images")
+        return (*harm, *(unknown_of(file, unknown) if isinstance(unknown, int) else ()))
 
     @property
     def conditions(self) -> Conditions:
@@ -375,6 +377,7 @@ def read_correction(file: Path, run: RunDocument, samples: Sequence[Sample]) -> 
         "common": found.sigma_scale.common,
         "by_keypoint": {name: found.sigma_scale.by_keypoint[name] for name in names},
         **({"worsens": list(found.worsens)} if found.worsens else {}),
+        **({"unknown_images": found.unknown_images} if found.unknown_images else {}),
     }
 
 

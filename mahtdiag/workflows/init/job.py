@@ -8,6 +8,7 @@ from pathlib import Path
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY, RULES
 from mahtdiag.config.project_file import FILE_NAME, PROJECT_FILE, ProjectFile, file_text, toml_value
 from mahtdiag.config.settings import KEYS, Value
+from mahtdiag.data.files import recorded_path
 from mahtdiag.diagnosis.gates import propose_gates
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.models.checkpoint import IN_MEMORY, CheckpointFormat
@@ -273,10 +274,10 @@ def _notes(project: ProjectFile, folder: Path) -> tuple[str, ...]:
         if key not in project.settings[table]:
             continue
         text = str(project.settings[table][key])
-        parts = [text] if (folder / text).exists() else text.split(",")
+        parts = [text] if recorded_path(folder, text).exists() else text.split(",")
         notes += [
             f"[{table}] {key}: {part} is not there; correct it in the file"
             for part in parts
-            if not (folder / part).exists()
+            if not recorded_path(folder, part).exists()
         ]
     return tuple(notes)
