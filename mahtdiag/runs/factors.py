@@ -129,6 +129,15 @@ def unknown_of(path: Path, unknown: int) -> tuple[str, ...]:
     )
 
 
+def reservations_of(path: Path, correction: Mapping[str, JsonValue]) -> tuple[str, ...]:
+    """Both as notes, of the factors of a file as `run.json` keeps them."""
+    worsens, unknown = correction.get("worsens"), correction.get("unknown_images")
+    return (
+        *harm_of(path, [str(number) for number in worsens] if isinstance(worsens, list) else []),
+        *unknown_of(path, unknown if isinstance(unknown, int) else 0),
+    )
+
+
 def read_recalibration(path: Path) -> Recalibration:
     """The factors in a file.
 

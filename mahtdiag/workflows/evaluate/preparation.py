@@ -35,7 +35,7 @@ from mahtdiag.runs.document import (
     ImageCounts,
     RunDocument,
 )
-from mahtdiag.runs.factors import Recalibration, harm_of, read_recalibration, unknown_of
+from mahtdiag.runs.factors import Recalibration, read_recalibration, reservations_of
 from mahtdiag.runs.files import digest, file_sha256
 from mahtdiag.runs.settings import RunSettings
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, ImageChoice, Precision
@@ -133,12 +133,8 @@ class Prepared:
 
     @property
     def harm(self) -> tuple[str, ...]:
-        """A note on what the factors on σ make worse."""
-        worsens = None if self.correction is None else self.correction.get("worsens")
-        file = Path(self.asked.evaluate.recalibration or "")
-        harm = harm_of(file, [str(number) for number in worsens]) if isinstance(worsens, list) else ()
-        unknown = None if self.correction is None else self.correction.get("unknown_images")
-        return (*harm, *(unknown_of(file, unknown) if isinstance(unknown, int) else ()))
+        """Notes on what the factors on σ make worse, and on images that nothing tells from others."""
+        return reservations_of(Path(self.asked.evaluate.recalibration or ""), self.correction or {})
 
     @property
     def conditions(self) -> Conditions:
