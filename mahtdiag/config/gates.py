@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 
 from mahtdiag.diagnosis.gates import BaselineGates, Bound, Gate, Margin
 from mahtdiag.diagnosis.metrics.metric import Better, IntervalKind, Metric
@@ -27,6 +28,7 @@ SETUP_NUMBERS = tuple(f"{SETUP}{name}" for name in ("wrong", "warnings", RESULTS
 MOVING = ("latest", "runs/latest")
 LONGEST_SHOWN = 80
 _MOST_PARTS = 20
+_MOST_GATES = 1000
 _NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"\s*(?:(upper|lower)\s*)?(<=|>=|==|<|>)\s*([-+]?{_NUMBER})\s*")
 _MARGIN = re.compile(rf"\s*+([-+−]?)\s*({_NUMBER})\s*+(%?)\s*")
@@ -135,6 +137,8 @@ def read_gates(table: object, levels: object = None) -> tuple[GateSettings, tupl
     """
     if not isinstance(table, Mapping):
         return GateSettings(), (f"{SECTION} = {_shown(table)}: expected a table, [{SECTION}]",)
+    if sum(1 for _ in islice(_flat(table), _MOST_GATES + 1)) > _MOST_GATES:
+        return GateSettings(), (f"[{SECTION}]: more than {_MOST_GATES} gates; name the numbers that decide",)
     reader = _Reader(levels if isinstance(levels, str) else None)
     tables = {name: table[name] for name in (*View, BASELINE) if name in table}
     misspelt = {

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,9 @@ FILE_NAME = "mahtdiag.toml"
 _LONGEST_KEY = 100
 _LARGEST_BYTES = 2**24
 _MOST_DEEP = 30
+_MOST_PARTS = 100
+_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:{_PART}){{{_MOST_PARTS}}}")
 PROJECT_FILE = "pyproject.toml"
 # Columns at which the comments of a new file begin.
 MEAN_ERRORS = ("radial_error_mm.mean", "radial_error_px.mean")
@@ -92,7 +96,11 @@ def based_in(folder: Path, settings: Settings, cwd: Path) -> Settings:
 def _section(path: Path) -> Mapping[str, Any]:
     try:
         # Some editors begin a file with a byte order mark.
-        content = tomllib.loads(read_bytes(path, _LARGEST_BYTES).decode("utf-8-sig"))
+        text = read_bytes(path, _LARGEST_BYTES).decode("utf-8-sig")
+        # What reads TOML takes the square of the parts of a key.
+        if _LONG_KEY.search(text):
+            raise UsageError(f"{path}: a key of more than {_MOST_PARTS} parts; no key is")
+        content = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
