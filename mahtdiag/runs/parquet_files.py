@@ -13,6 +13,8 @@ from mahtdiag.errors import RunFolderError
 from mahtdiag.opening import open_file, require_regular
 from mahtdiag.schema.safe_text import brief
 
+_ROWS_OF_ANY: Final = 3_000_000
+_BYTES_PER_ROW: Final = 2
 LATER_COLUMNS: Final = frozenset(name for column in COLUMNS if column.later for name in column.names)
 """Columns that run folders of earlier versions lack; there they are read as null."""
 
@@ -68,12 +70,20 @@ def iter_tables(
 def _opened(path: Path, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
     try:
         with _source(path) as content, pq.ParquetFile(content, metadata=metadata) as file:
+            _require_size(path, file.metadata.num_rows)
             yield file
     except FileNotFoundError as error:
         raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
     except (OSError, pa.ArrowException, UnicodeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunFolderError(f"{path}: damaged ({brief(reason, 200)}); evaluate again") from error
+
+
+def _require_size(path: Path, rows: int) -> None:
+    """Refuse far more rows than a file of this size has: what is all the same packs very well."""
+    size = path.stat().st_size
+    if rows > _ROWS_OF_ANY + size // _BYTES_PER_ROW:
+        raise RunFolderError(f"{path}: {rows:,} rows in {size:,} bytes, which no run has; evaluate again")
 
 
 def _source(path: Path) -> pa.NativeFile | BinaryIO:

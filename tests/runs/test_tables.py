@@ -1,5 +1,6 @@
 """Records to tables and back: nothing lost, nothing invented, NaN is null."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 from mahtdiag import __version__
 from mahtdiag.anatomy.error_types import ErrorType, classify_errors
 from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.errors import RunFolderError
 from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.parquet_files import read_table
 from mahtdiag.runs.tables import images_rows, images_schema, keypoints_rows, keypoints_schema, write_table
 from mahtdiag.schema.records import Failure, ImageLosses, ImageRecord, KeypointResults, PeakPlaces
 from mahtdiag.schema.skeleton import View
@@ -267,3 +270,20 @@ def assert_same(found: object, expected: object) -> None:
     for part in fields(expected):  # type: ignore[arg-type]
         a, b = getattr(found, part.name), getattr(expected, part.name)
         np.testing.assert_array_equal(a, b, strict=isinstance(b, np.ndarray))
+
+
+def test_more_rows_than_a_file_of_its_size_has_are_not_read(tmp_path: Path) -> None:
+    """A few kilobytes would fill gigabytes."""
+    count, path = 3_100_000, tmp_path / "images.parquet"
+    names = pa.DictionaryArray.from_arrays(
+        pa.array(np.zeros(count, np.int32), pa.int32()), pa.array(["a.png"])
+    )
+    pq.write_table(pa.table({"image": names}), path, row_group_size=count)
+    size = path.stat().st_size
+    said = f"images.parquet: 3,100,000 rows in {size:,} bytes, which no run has; evaluate again"
+    with pytest.raises(RunFolderError, match=re.escape(said)):
+        read_table(path, pa.schema([("image", pa.string())]))
+    # Those that differ take room.
+    values = np.random.default_rng(1).integers(0, 1 << 40, count)
+    pq.write_table(pa.table({"index": values}), path)
+    assert read_table(path, pa.schema([("index", pa.int64())])).num_rows == count

@@ -1,6 +1,7 @@
 """NumPy arrays: `images` `[N]`, `keypoints` `[N, K, 2]`, and if there are `sigma`, `scores` and `names`."""
 
 import math
+import os
 import tokenize
 import zipfile
 import zlib
@@ -23,6 +24,9 @@ from mahtdiag.schema.safe_text import shown
 _ARRAYS: Final = ("images", "keypoints", "sigma", "scores", "names")
 _NEEDED: Final = _ARRAYS[:2]
 _LARGEST_ARRAY_BYTES: Final = 2**29
+# What is all the same packs well; what is predicted for images does not.
+_UNPACKED_OF_ANY: Final = 2**26
+_UNPACKED_PER_BYTE: Final = 50
 _ZIP: Final = b"PK\x03\x04"
 _BROKEN: Final = (
     OSError, ValueError, EOFError, RuntimeError, NotImplementedError, SyntaxError, tokenize.TokenError,
@@ -83,9 +87,14 @@ def _arrays(path: Path, name: str) -> dict[str, NDArray[np.generic]]:
     arrays = {}
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            for key in _ARRAYS:
-                if f"{key}.npy" in archive.namelist():
-                    arrays[key] = _array(archive, f"{key}.npy", f"{name}: {key}")
+            there = {entry.filename: entry.file_size for entry in archive.infolist()}
+            wanted = [key for key in _ARRAYS if f"{key}.npy" in there]
+            size = os.fstat(file.fileno()).st_size
+            unpacked = sum(there[f"{key}.npy"] for key in wanted)
+            if unpacked > _UNPACKED_OF_ANY + _UNPACKED_PER_BYTE * size:
+                raise DataError(f"{name}: {size} bytes that unpack to {unpacked}: save it with np.savez")
+            for key in wanted:
+                arrays[key] = _array(archive, f"{key}.npy", f"{name}: {key}")
     except _BROKEN as error:
         said = shown(" ".join(str(error).split())[:100])
         raise DataError(f"{name}: not a whole .npz: {said}: save it again") from error

@@ -1,5 +1,6 @@
 """The product's own predictions: `keypoints.parquet`, or the run folder that holds it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,12 @@ _NUMBERS: Final = ("pred_x", "pred_y", "sigma_x", "sigma_y", "peak")
 _NEEDED: Final = (*_NAMES, "pred_x", "pred_y")
 _MOST_ROWS: Final = 200_000_000
 _ROWS_AT_ONCE: Final = 65_536
+# What is all the same packs well; what is predicted for images is not.
+_ROWS_OF_ANY: Final = 1_000_000
+_ROWS_PER_BYTE: Final = 16
+_MOST_OF_IMAGE: Final = 4096
+_MOST_OF_NAME: Final = 2
+Rows = tuple[tuple[str, ...], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,7 @@ class RunTables:
         name = shown(file.relative_to(path.parent))
         try:
             with pq.ParquetFile(file, pre_buffer=False) as opened:
-                _require_columns(opened, name, of)
+                _require_columns(opened, name, of, file.stat().st_size)
                 wanted = [each for each in (*_NAMES, *_NUMBERS) if each in opened.schema_arrow.names]
                 images = tuple(_images(opened.iter_batches(_ROWS_AT_ONCE, columns=wanted), name))
         except (OSError, ValueError, pa.ArrowException, MemoryError) as error:
@@ -54,37 +61,43 @@ class RunTables:
         return PredictedFile(images, (file,))
 
 
-def _require_columns(opened: Any, name: str, of: SetOfImages) -> None:
+def _require_columns(opened: Any, name: str, of: SetOfImages, size: int) -> None:
     """Raises DataError where the table is of something else or of another view."""
     lacking = [each for each in _NEEDED if each not in opened.schema_arrow.names]
     if lacking:
         raise DataError(f"{name}: no column {', '.join(lacking)}: name the {_FILE} of a run")
-    if opened.metadata.num_rows > _MOST_ROWS:
-        raise DataError(f"{name}: {opened.metadata.num_rows} rows: at most {_MOST_ROWS}")
+    most = min(_MOST_ROWS, _ROWS_OF_ANY + _ROWS_PER_BYTE * size)
+    if opened.metadata.num_rows > most:
+        raise DataError(f"{name}: {opened.metadata.num_rows} rows in {size} bytes: at most {most}")
     view = (opened.schema_arrow.metadata or {}).get(b"view", b"").decode("ascii", "replace")
     if view not in ("", of.skeleton.view.value):
         raise DataError(f"{name}: predictions of the view {shown(view)}, the data are {of.skeleton.view}")
 
 
 def _images(batches: Any, name: str) -> Iterator[ImageLabels]:
-    """An image for each run of rows with one name."""
+    """An image for each run of rows with one name; of more than two of a name the first two."""
+    seen: Counter[str] = Counter()
     image: str | None = None
-    row = 0
-    rows: list[tuple[tuple[str, ...], NDArray[np.float64]]] = []
-    for batch in batches:
+    row = began = 0
+    rows: list[Rows] = []
+    for batch in filter(len, batches):
         found, keypoints, values = _columns(batch, name)
         ends = [*np.flatnonzero(found[1:] != found[:-1]) + 1, len(found)]
         first = 0
         for end in ends:
             if image is not None and found[first] != image:
-                yield _labels(unrecorded(image), f"{name}, row {row}", rows)
-                row += sum(len(part) for _, part in rows)
-                rows = []
-            image = str(found[first])
-            rows.append((tuple(keypoints[first:end]), values[first:end]))
+                if seen[image] <= _MOST_OF_NAME:
+                    yield _labels(unrecorded(image), f"{name}, row {began}", rows, row - began)
+                began, rows, image = row, [], None
+            if image is None:
+                image = str(found[first])
+                seen[image] += 1
+            if row - began <= _MOST_OF_IMAGE:
+                rows.append((tuple(keypoints[first:end]), values[first:end]))
+            row += end - first
             first = end
-    if image is not None:
-        yield _labels(unrecorded(image), f"{name}, row {row}", rows)
+    if image is not None and seen[image] <= _MOST_OF_NAME:
+        yield _labels(unrecorded(image), f"{name}, row {began}", rows, row - began)
 
 
 def _columns(batch: Any, name: str) -> tuple[NDArray[np.object_], list[str], NDArray[np.float64]]:
@@ -103,8 +116,10 @@ def _columns(batch: Any, name: str) -> tuple[NDArray[np.object_], list[str], NDA
     return np.array(listed["image"], dtype=object), keypoints, columns(points, sigma, score)
 
 
-def _labels(image: str, where: str, rows: list[tuple[tuple[str, ...], NDArray[np.float64]]]) -> ImageLabels:
+def _labels(image: str, where: str, rows: list[Rows], count: int) -> ImageLabels:
     names = tuple(name for part, _ in rows for name in part)
+    if count > len(names):
+        return ImageLabels(image, where, (), problem=f"{count} rows for one image")
     if len(set(names)) < len(names):
         return ImageLabels(image, where, (), problem="a keypoint has two rows")
     return ImageLabels(image, where, (Shape("", names, np.concatenate([values for _, values in rows])),))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fuzz.running import measured
 from mahtdiag.data.predictions import PredictionSet
 from tests.data.predictions.sets import (
     IMAGES,
@@ -43,6 +44,17 @@ def test_images_by_rows_with_sigma_per_axis_and_scores(tmp_path: Path, dtype: An
         np.testing.assert_allclose(points(found, image), PREDICTED[image], rtol=1e-6)
         np.testing.assert_array_equal(sigma(found, image), both[0])
         np.testing.assert_array_equal(score(found, image), scores[0])
+
+
+def test_a_small_file_that_unpacks_to_hundreds_of_megabytes(tmp_path: Path) -> None:
+    file = tmp_path / "p.npz"
+    np.savez_compressed(
+        file, images=np.array(["a.png"]), keypoints=np.zeros((1, 2**23, 2)), sigma=np.ones((1, 20))
+    )
+    with measured() as spent:
+        said = refusal(file, plain_set(tmp_path / "data"))
+    assert said == f"p.npz: {file.stat().st_size} bytes that unpack to 134218292: save it with np.savez"
+    assert spent.mb < 50
 
 
 def test_one_sigma_for_both_axes_and_column_order(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fuzz.running import measured
 from tests.data.predictions.sets import (
     IMAGES,
     PREDICTED,
@@ -44,6 +45,39 @@ def write(tmp_path: Path, content: pa.Table, view: str = "AP", rows: int = 50) -
     file.parent.mkdir()
     pq.write_table(content.replace_schema_metadata({"view": view}), file, row_group_size=rows)
     return file
+
+
+def same(rows: int, **more: Any) -> pa.Table:
+    """A table of so many rows that are all the same but for what is said; it packs very well."""
+    columns = {"image": "a.png", "vertebra": "L1", "corner": "UL", "pred_x": 1.0, "pred_y": 1.0}
+    repeated = {name: np.full(rows, value) for name, value in columns.items()} | more
+    return pa.table({name: pa.array(values).dictionary_encode() for name, values in repeated.items()})
+
+
+def test_more_rows_than_a_file_of_its_size_has(tmp_path: Path) -> None:
+    file = write(tmp_path, same(1_700_000), rows=1_700_000)
+    dataset, size = plain_set(tmp_path / "data"), file.stat().st_size
+    with measured() as spent:
+        said = refusal(file, dataset)
+    assert said == f"keypoints.parquet: 1700000 rows in {size} bytes: at most {1_000_000 + 16 * size}"
+    assert spent.mb < 50
+
+
+def test_very_many_rows_of_images(tmp_path: Path) -> None:
+    """Of one image, and of two by turns."""
+    dataset, count = plain_set(tmp_path / "data"), 200_000
+    names = np.where(np.arange(count) % 2, "a.png", "b.png")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    files = [write(tmp_path / "one", same(count), rows=count)]
+    files.append(write(tmp_path / "two", same(count, image=names), rows=count))
+    with measured() as spent:
+        one, two = (predictions(file, dataset) for file in files)
+    (problem,) = one.problems.values()
+    assert problem.endswith("keypoints.parquet, row 0: 200000 rows for one image")
+    assert [*two.problems] == ["b.png", "a.png"]
+    assert "a second prediction for this image" in two.problems["a.png"]
+    assert spent.seconds < 4
 
 
 @pytest.mark.parametrize("folder", [False, True])
