@@ -22,6 +22,7 @@ from fuzz.run_folders import RUN_FOLDERS
 from fuzz.sets import SETS
 from mahtdiag.data.files import Dataset
 from mahtdiag.data.images import decode_reduced, describe_image, load_image, read_image_size
+from mahtdiag.data.images.dicom import dicom_facts
 from mahtdiag.data.readers import open_dataset, sleap
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.schema.frames import Size
@@ -106,6 +107,8 @@ class ImageTarget:
                 lambda path=path, name=name: decode_reduced(path.read_bytes(), name, 128),  # type: ignore[misc]
                 lambda path=path, name=name: describe_image(path, name),  # type: ignore[misc]
             )
+            if name.endswith(".dcm"):
+                ways = (*ways, lambda path=path, name=name: dicom_facts(path, name))  # type: ignore[misc]
             lost = is_known_loss(name, self.files[name], path.read_bytes())
             for way in ways:
                 try:
