@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from mahtdiag.errors import MahtdiagError
 from mahtdiag.models.conduct import watched
 from mahtdiag.schema.records import ModelOutputs
 
@@ -94,6 +95,9 @@ def _returns(network: nn.Module, images: Tensor, batch: int) -> bool:
     try:
         with torch.inference_mode(), watched():
             found = network(images)
+    except MahtdiagError:
+        # That a graph never ends need not be tried again with more images.
+        raise
     except (Exception, SystemExit):  # whatever the program raises
         return False
     tensors = [t for t in _tensors(found) if t.ndim > 1]
