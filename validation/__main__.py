@@ -24,6 +24,7 @@ from validation import (
     intervals,
     kills,
     label_noise,
+    storage,
     subgroups,
     suspicious_labels,
 )
@@ -43,6 +44,7 @@ STUDIES: dict[str, Callable[[], Iterator[RenderableType]]] = {
     "suspicious-labels": suspicious_labels.run,
     "kills": kills.run,
     "damaged-images": damaged_images.run,
+    "storage": storage.run,
 }
 
 if __name__ == "__main__":

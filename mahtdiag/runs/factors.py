@@ -11,7 +11,7 @@ from mahtdiag import __version__
 from mahtdiag.errors import UsageError
 from mahtdiag.opening import read_bytes
 from mahtdiag.runs.document import MOST_PROBLEMS, TOO_DEEP, CheckpointSource, DataSource
-from mahtdiag.runs.files import replacing
+from mahtdiag.runs.files import write_named
 from mahtdiag.runs.results import Count, Section, Sha256
 from mahtdiag.schema.choices import FactorKind
 from mahtdiag.schema.safe_text import brief
@@ -173,21 +173,16 @@ def read_recalibration(path: Path) -> Recalibration:
         ) from error
 
 
-def write_recalibration(path: Path, factors: Recalibration) -> None:
-    """Writes the file, whole or not at all; only a file of the same kind is replaced.
+def write_recalibration(path: Path, factors: Recalibration, cwd: Path | None = None) -> None:
+    """Writes the file that `--fit` names, as `write_named` does; only a file of the same kind is replaced.
 
     Raises:
         UsageError: something else stands there, or it cannot be written.
     """
-    if path.exists() and not _may_be_replaced(path):
+    place = (cwd or Path()) / path
+    if place.exists() and not _may_be_replaced(place):
         raise UsageError(f"--fit {path}: exists and is not a recalibration file; choose another name")
-    try:
-        with replacing(path) as file:
-            file.write(factors.to_json().encode())
-    except OSError as error:
-        raise UsageError(
-            f"--fit {path}: cannot be written ({error.strerror or error}); choose another place"
-        ) from error
+    write_named("--fit", path, factors.to_json().encode(), cwd)
 
 
 def _may_be_replaced(path: Path) -> bool:

@@ -213,6 +213,9 @@ def _write_all(folder: Path, files: Mapping[str, bytes]) -> None:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
+    for name in files:
+        # The folder may have been removed, and made again for what came after.
+        os.stat(folder / name)
     if hasattr(os, "sync"):
         # Once for all of them: thousands of files take minutes one by one.
         os.sync()

@@ -3,13 +3,14 @@
 import errno
 import gc
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from mahtdiag.errors import RunFolderError
+from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.runs import files
 from mahtdiag.runs.folder import RunFolder
 from mahtdiag.runs.reading import open_run
@@ -213,3 +214,23 @@ def test_a_full_device_while_a_table_is_streamed_leaves_no_half_file(
     monkeypatch.undo()
     assert "images.parquet" not in files_of(tmp_path / "x")
     assert resume_and_finish(tmp_path / "x") == expected
+
+
+def test_a_folder_that_is_removed_while_it_is_written_is_not_half_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after makes its folders again, and would be taken for the whole."""
+    write = Path.write_bytes
+
+    def removing(place: Path, content: bytes) -> int:
+        written = write(place, content)
+        if place.name == "first":
+            shutil.rmtree(tmp_path / "out")
+        return written
+
+    monkeypatch.setattr(Path, "write_bytes", removing)
+    with pytest.raises(UsageError, match=r"--out new: cannot be written \(No such file or directory\)"):
+        files.write_named_folder(
+            "--out", Path("new"), {"in/first": b"1", "in/second": b"2"}, tmp_path / "out"
+        )
+    assert files_of(tmp_path) == []

@@ -72,11 +72,15 @@ def test_another_file_is_neither_read_nor_replaced(tmp_path: Path, content: str)
     assert (tmp_path / "f.json").read_text() == content
 
 
-def test_a_missing_file_and_a_missing_folder(tmp_path: Path) -> None:
+def test_a_missing_file_is_told_and_a_missing_folder_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none.json: cannot be read \(No such file"):
         read_recalibration(tmp_path / "none.json")
-    with pytest.raises(UsageError, match=r"cannot be written \(No such file.*another place"):
-        write_recalibration(tmp_path / "none" / "f.json", factors())
+    write_recalibration(Path("none/f.json"), factors(), tmp_path)
+    assert read_recalibration(tmp_path / "none" / "f.json") == factors()
+    with pytest.raises(UsageError) as refused:
+        write_recalibration(Path("none/f.json/g.json"), factors(), tmp_path)
+    problem = "--fit none/f.json/g.json: a file stands where a folder is needed; name another"
+    assert refused.value.problems == (problem,)
 
 
 @pytest.mark.parametrize(

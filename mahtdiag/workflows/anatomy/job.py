@@ -217,15 +217,20 @@ def _with_overlays(
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
     if chosen and not os.path.exists(data_folder(run)):
         return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
+    folder = run.path / FOLDER / OVERLAYS
     try:
         require_own(run.path, f"{FOLDER}/{OVERLAYS}")
+        notes = draw_judged(
+            subjects_of_run(run, table, chosen),
+            run.skeleton,
+            folder,
+            request.cwd,
+            progress,
+            labels_judged=False,
+            style=request.style,
+        )
     except RunFolderError as error:
-        return replace(report, notes=(*report.notes, f"no overlays: {error.problems[0]}"))
-    subjects = subjects_of_run(run, table, chosen)
-    folder = run.path / FOLDER / OVERLAYS
-    notes = draw_judged(
-        subjects, run.skeleton, folder, request.cwd, progress, labels_judged=False, style=request.style
-    )
+        notes = (f"no overlays: {error.problems[0]}",)
     return replace(report, notes=(*report.notes, *notes))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.diagnosis.anatomy import AnatomyVerdict, JudgedImage
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.errors import RunFolderError, UsageError
+from mahtdiag.errors import UsageError
 from mahtdiag.runs.reading import Run
 from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.records import ImageLosses, ImageRecord, KeypointResults, Sample
@@ -128,9 +128,10 @@ def draw_judged(
     labels_judged: bool,
     style: OverlayStyle = OverlayStyle.PANEL,
 ) -> tuple[str, ...]:
-    """Draw the overlays into a folder, and say in notes how many, or why not.
+    """Draw the overlays into a folder, and say in notes how many, or which images are gone.
 
     Those of an earlier judgement are removed, unless all images are gone and none could be drawn again.
+    Raises RunFolderError where the folder cannot be written to.
     """
     there = [subject for subject in subjects if subject.path is not None and os.path.isfile(subject.path)]
     drawable = {subject.record.image for subject in there}
@@ -144,8 +145,6 @@ def draw_judged(
     try:
         remove_pictures(folder, "*.png", COMMAND)
         undrawn = draw_into(folder, COMMAND, overlay, tasks, progress)
-    except RunFolderError as error:
-        return (f"no overlays: {error.problems[0]}",)
     finally:
         progress.stop()
     problems += [(subject.record.image, reason) for subject, reason in undrawn]

@@ -127,7 +127,7 @@ def _write_factors(found: Calibration, fit: Path, request: CalibrationRequest) -
         raise UsageError(f"--fit {fit}: {found.no_recalibration}")
     kind, worse = require_harmless(found.recalibrated, request.factors, fit)
     content = fitted_file(found.sigma, found.recalibrated, kind, worse, fit)
-    write_recalibration(request.cwd / fit, content)
+    write_recalibration(fit, content, request.cwd)
     return (*harm_of(fit, worse), *unknown_of(fit, content.unknown_images))
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from mahtdiag.data.files import RecordedFiles
 from mahtdiag.data.time_limit import image_timeout
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.errors import RunFolderError
 from mahtdiag.reports.overlay.draw import Half, draw_side_by_side
 from mahtdiag.reports.tables.comparison import ComparisonResult
 from mahtdiag.reports.text import pixels
@@ -70,13 +69,11 @@ def with_overlays(
 ) -> ComparedRuns:
     """The same, with what was drawn told in the notes; every run but the first gets a folder if several.
 
-    Pictures of an earlier comparison in `folder` are removed. `image_seconds`: see `image_timeout`.
+    Pictures of an earlier comparison in `folder` are removed. `image_seconds`: see `image_timeout`. Raises
+    RunFolderError where pictures cannot be written.
     """
-    try:
-        for pictures in PICTURES:
-            remove_pictures(folder, pictures, COMMAND)
-    except RunFolderError as error:
-        return _noted(compared, f"no overlays: {error.problems[0]}")
+    for pictures in PICTURES:
+        remove_pictures(folder, pictures, COMMAND)
     several = len(compared.pairs) > 1
     first, *others = compared.runs
     pairs = []
@@ -89,17 +86,13 @@ def with_overlays(
     return ComparedRuns((first, *(run.closed() for run in others)), tuple(pairs))
 
 
-def _noted(compared: ComparedRuns, note: str) -> ComparedRuns:
-    pairs = (replace(pair, notes=(*pair.notes, note)) for pair in compared.pairs)
-    return replace(compared, pairs=tuple(pairs))
-
-
 def draw_changed(
     runs: tuple[Run, Run], pair: ComparisonResult, choice: ImageChoice, folder: Path, progress: Progress
 ) -> tuple[str, ...]:
-    """Draw the images that got worse and those that got better, and say in notes how many, or why not.
+    """Draw the images that got worse and those that got better, and say in notes how many.
 
-    `choice`: how many of either. Pictures go to `folder/worse` and `folder/better`.
+    `choice`: how many of either. Pictures go to `folder/worse` and `folder/better`. Raises RunFolderError
+    where they cannot be written.
     """
     chosen = [rows[: choice.most] for rows in pair.comparison.errors.changed()]
     total = sum(map(len, chosen))
@@ -115,8 +108,6 @@ def draw_changed(
             tasks = [(f"{n:02d}-{names[pair.names_a[row]]}", row) for n, row in enumerate(rows, start=1)]
             undrawn = draw_into(folder / name, COMMAND, partial(_drawn, pair, sides), tasks, progress)
             missing += [(pair.names_a[row], reason) for row, reason in undrawn]
-    except RunFolderError as error:
-        return (f"no overlays: {error.problems[0]}",)
     finally:
         progress.stop()
     return overlay_notes(total - len(missing), missing, runs[0].named(folder))

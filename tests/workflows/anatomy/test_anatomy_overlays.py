@@ -10,7 +10,7 @@ import pytest
 
 from mahtdiag.config.settings import EvaluateSettings, Settings
 from mahtdiag.diagnosis.anatomy import AnatomyReport
-from mahtdiag.errors import UsageError
+from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.runs.reading import open_run
 from mahtdiag.schema.choices import ImageChoice, OverlayStyle
 from mahtdiag.schema.skeleton import View
@@ -159,15 +159,22 @@ def test_a_name_with_control_characters_is_found(tmp_path: Path) -> None:
     assert "1 overlay in runs/a/anatomy/overlays" in report_of(tmp_path).notes
 
 
-def test_a_folder_that_cannot_be_written_gets_a_note(tmp_path: Path, run: Path) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path, run: Path) -> None:
+    """It was named: that is an error, not a note."""
     digest = hashlib.sha256(write_images(tmp_path)).hexdigest()
     chosen = [replace(subject, sha256=digest) for subject in subjects(tmp_path, "worst:1")]
     (tmp_path / "file").write_text("")
-    (note,) = draw_judged(
-        chosen, View.AP.skeleton, tmp_path / "file", tmp_path, NoProgress(), labels_judged=False
-    )
-    assert note.startswith("no overlays: ")
-    assert "a file stands where a folder is needed" in note
+    with pytest.raises(RunFolderError, match="file: a file stands where a folder is needed"):
+        draw_judged(chosen, View.AP.skeleton, tmp_path / "file", tmp_path, NoProgress(), labels_judged=True)
+
+
+def test_a_folder_in_a_run_that_cannot_be_written_gets_a_note(tmp_path: Path) -> None:
+    write_report_run(tmp_path, 3)
+    folder = tmp_path / "runs" / "a" / "anatomy"
+    folder.mkdir()
+    (folder / "overlays").write_text("")
+    (note,) = [note for note in report_of(tmp_path).notes if note.startswith("no overlays: ")]
+    assert "anatomy/overlays: a file stands where a folder is needed" in note
 
 
 def test_out_and_overlays_go_with_labels(tmp_path: Path, run: Path) -> None:

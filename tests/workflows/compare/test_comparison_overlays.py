@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mahtdiag.config.settings import Settings
+from mahtdiag.errors import RunFolderError
 from mahtdiag.schema.choices import ImageChoice
 from mahtdiag.workflows.compare.job import ComparedRuns, CompareRequest, compare
 from mahtdiag.workflows.compare.overlays import with_overlays
@@ -163,8 +164,7 @@ def test_a_name_with_control_characters_is_found(tmp_path: Path, images: list[Pi
 
 
 def test_a_place_that_cannot_be_written_to(runs: Path) -> None:
+    """The folder was asked for: it is an error, not a note."""
     (runs / "out").write_text("a file")
-    found = with_overlays(compared(runs, "a", "b"), ImageChoice.parse("all"), runs / "out", NoProgress())
-    (note,) = found.pairs[0].notes
-    assert note.startswith("no overlays: ")
-    assert "a file stands where a folder is needed" in note
+    with pytest.raises(RunFolderError, match="out/worse: a file stands where a folder is needed"):
+        with_overlays(compared(runs, "a", "b"), ImageChoice.parse("all"), runs / "out", NoProgress())
