@@ -80,12 +80,13 @@ def faults_of(name: str, place: Path, commands: Sequence[str] = COMMANDS) -> Ite
     file.write_bytes(HOSTILE[name]())
     for command in commands:
         before, ended = usual(command), run(arguments_of(command, file), place)
-        for fault in _faults(ended, before, file.stat().st_size / 1e6):
+        for fault in faults_between(before, ended, file.stat().st_size / 1e6):
             yield f"{command}: {fault}"
     file.unlink()
 
 
-def _faults(ended: Ended, before: Ended, size_mb: float) -> Iterator[str]:
+def faults_between(before: Ended, ended: Ended, size_mb: float) -> Iterator[str]:
+    """What is wrong with how a command ended that ended so for a good checkpoint."""
     if ended.status not in (0, 2):
         yield f"exit status {ended.status}: {ended.said[-300:]!r}"
     if "Traceback" in ended.said or "defect" in ended.said:

@@ -23,8 +23,7 @@ MOST_SECONDS: Final = 0.25
 # Patterns that are made where they are used, and what becomes of them.
 MADE: Final = {
     ("errors", "sub"): rf"(?<!\w){re.escape('a name')}(?!\w)",  # a text as it stands
-    # What `--patient` says, on the command line or in the user's own settings, of names of files.
-    ("data.patients", "search"): None,
+    # What `--patient` says: looked at before it is used, and used in a process that can be stopped.
     ("config.values", "compile"): None,
 }
 
@@ -250,7 +249,7 @@ def test_slow_patterns_are_found(way: str, pattern: str) -> None:
 
 def test_every_pattern_is_looked_at() -> None:
     places = {used.place for used in ALL}
-    assert {"data.patients", "config.values"} & places == set()
+    assert "config.values" not in places
     expected = {
         "errors",
         "errors._DIGITS",

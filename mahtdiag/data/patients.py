@@ -3,9 +3,12 @@
 import csv
 import hashlib
 import io
+import json
 import os
-import re
+import subprocess
+import sys
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,9 +16,16 @@ from typing import Final
 from mahtdiag.data.files import PATIENTS_FILE, Dataset, named, read_file
 from mahtdiag.errors import DataError
 from mahtdiag.schema.records import Sample
-from mahtdiag.schema.safe_text import shown
+from mahtdiag.schema.safe_text import brief, shown
 
 _DIGITS: Final = 16
+_LONGEST_SECONDS: Final = 20
+_SEARCH: Final = """\
+import json, re, sys
+pattern, names = json.load(sys.stdin)
+matches = [re.search(pattern, name) for name in names]
+json.dump([m and (m[1] if m.re.groups else m[0]) for m in matches], sys.stdout)
+"""
 _SEPARATORS: Final = tuple({os.sep, "/"})
 
 
@@ -45,9 +55,31 @@ def keyed(dataset: Dataset, pattern: str | None) -> Dataset:
 
 
 def _by_pattern(dataset: Dataset, pattern: str) -> Dataset:
-    matches = [re.search(pattern, sample.image) for sample in dataset.samples]
-    found = [m and (m[1] if m.re.groups else m[0]) for m in matches]
+    found = _searched(pattern, [sample.image for sample in dataset.samples])
     return _with(dataset, found, f"--patient {pattern!r}: names no patient in")
+
+
+def _searched(pattern: str, names: Sequence[str]) -> list[str | None]:
+    """The first group of a pattern, or all of it, in each name; None where it is not in one.
+
+    It may come with somebody's `mahtdiag.toml`, and repeats within repeats take a time that no Python can
+    interrupt: another process searches, which can be stopped. Raises DataError where that has to be.
+    """
+    command = [sys.executable, "-I", "-S", "-c", _SEARCH]
+    given = json.dumps([pattern, names]).encode()
+    try:
+        done = subprocess.run(
+            command, input=given, capture_output=True, timeout=_LONGEST_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DataError(
+            f"--patient {brief(repr(pattern), 200)}: takes more than {_LONGEST_SECONDS} s to be searched for "
+            f"in {len(names)} names: write it without repeats within repeats"
+        ) from error
+    if done.returncode:
+        raise DataError(f"--patient {brief(repr(pattern), 200)}: cannot be searched for: write another one")
+    found: list[str | None] = json.loads(done.stdout)
+    return found
 
 
 def _with(dataset: Dataset, found: list[str | None], problem: str) -> Dataset:

@@ -45,6 +45,24 @@ def test_a_table_tells_them_without_their_names(folder: Path) -> None:
     assert patients(folder, "^[^-_]+")[2] == "p7"
 
 
+def test_a_pattern_without_end_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeats within repeats take longer than anybody waits, and it may be somebody else's settings."""
+    monkeypatch.setattr("mahtdiag.data.patients._LONGEST_SECONDS", 0.5)
+    for ending in ("png", "csv"):
+        (folder / f"{NAMES[0]}.{ending}").rename(folder / f"{'a' * 60}.{ending}")
+    with pytest.raises(
+        DataError, match=r"^--patient '\(a\+\)\+\$': takes more than 0.5 s .* in 4 names: write it"
+    ):
+        patients(folder, "(a+)+$")
+
+
+def test_names_that_are_no_text_are_searched_as_they_are(folder: Path) -> None:
+    for name in NAMES:
+        for ending in ("png", "csv"):
+            (folder / f"{name}.{ending}").rename(folder / f"\udcff{name}.{ending}")
+    assert patients(folder, r"^[^0p]+(....)") == ["0001", "0002", "p7_a", "p7_b"]
+
+
 @pytest.mark.parametrize("pattern", ["^00..", "^(x)?"])
 def test_a_pattern_that_leaves_images_out(folder: Path, pattern: str) -> None:
     count = 2 if pattern == "^00.." else 4
