@@ -4,8 +4,9 @@
     python -m fuzz TARGET --seed S --only NUMBER [--keep FOLDER]
 
 Targets are the readers of annotations, by the names that `--data-format` takes, kinds of images and of
-checkpoints, run folders, files of `--fit` and `mahtdiag.toml`. An input is a small valid set of which mostly
-one file is mutated; it depends on target, seed and its number alone, so that `--only` does again what was
+checkpoints, run folders, files of `--fit`, `mahtdiag.toml` and `pyproject.toml`, subgroups, predictions, and
+texts nested without end in each of them. An input is a small valid set of which mostly one file is mutated;
+it depends on target, seed and its number alone, so that `--only` does again what was
 found, and `--keep` writes it to a folder. The exit status is 1 where anything was found: an inner error, more
 than 5 s of the processor, more than 1 GB beyond the input itself, a file or folder written or removed, a
 process or connection begun, a pickle that names a class to Python, or an answer that is not one short line.
