@@ -114,6 +114,9 @@ def files_of(folder: Path) -> Files:
             found[f"{name}/"] = b""
         else:
             found[name] = _timeless(path.name, path.read_bytes())
+            if path.name == "latest":
+                # A text, where there cannot be a link.
+                found[name] = found[name].strip()
     return found
 
 
@@ -210,7 +213,8 @@ class Study:
     def inject(self, fault: Fault, every: int = 1) -> None:
         """A fault at every step that it can hit, or at some of them."""
         steps = self.undisturbed.steps
-        last = max(n for n, step in enumerate(steps, 1) if step.startswith("replace"))
+        below = f"replace {self.work / self.job.removed}"
+        last = max(n for n, step in enumerate(steps, 1) if step.startswith(below))
         hit = [
             n for n, step in enumerate(steps, 1) if _can_hit(fault, step, n, last) and self.job.only in step
         ]

@@ -109,9 +109,17 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 
 def write_file(
-    folder: Path, name: str, content: bytes, *, after_no_space: str = AGAIN, elsewhere: str = ELSEWHERE
+    folder: Path,
+    name: str,
+    content: bytes,
+    *,
+    after_no_space: str = AGAIN,
+    elsewhere: str = ELSEWHERE,
+    parents: bool = True,
 ) -> Path:
     """Puts a further file (`overlays/0001.png`, `report.html`) into a run folder, whole or not at all.
+
+    `parents`: whether the folder is made where it is missing.
 
     Raises:
         RunFolderError: the folder cannot be written to, or a link in it leads elsewhere.
@@ -119,7 +127,7 @@ def write_file(
     require_own(folder, Path(name).parent)
     target = folder / name
     with reporting_write_errors(target.parent, after_no_space, elsewhere):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=parents, exist_ok=True)
     with reporting_write_errors(target, after_no_space, elsewhere), replacing(target) as file:
         file.write(content)
     return target

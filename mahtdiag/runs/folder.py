@@ -143,6 +143,8 @@ class RunFolder:
         with reporting_write_errors(path):
             if folder.complete:
                 folder._clean()
+                with suppress(OSError):
+                    (path / LOCK).unlink(missing_ok=True)
             else:
                 folder._continue(failures)
         return folder
@@ -321,7 +323,9 @@ def _require_free(path: Path, header: RunDocument) -> None:
         if (path / DOCUMENT).exists():
             raise RunFolderError(f"{path}: holds a run; continue it with --resume or choose another --out")
         parts = PartFiles(path / PARTS, header.skeleton)
-        if any(not parts.is_unstarted(entry) for entry in path.rglob("*")):
+        # A lock alone is what is made again where the folder was removed while a run began.
+        entries = (entry for entry in path.rglob("*") if entry != path / LOCK)
+        if any(not parts.is_unstarted(entry) for entry in entries):
             raise RunFolderError(f"{path}: exists and is not empty; choose another --out")
 
 

@@ -16,7 +16,7 @@ from mahtdiag.diagnosis.run_table import COLUMNS, IMAGES_AT_ONCE, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.opening import read_bytes
 from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
-from mahtdiag.runs.files import file_sha256, replace_by_link, replacing
+from mahtdiag.runs.files import file_sha256, remove_abandoned, replace_by_link, replacing
 from mahtdiag.runs.parquet_files import iter_tables, row_count
 from mahtdiag.runs.stored_columns import StoredColumns
 from mahtdiag.runs.tables import (
@@ -323,6 +323,7 @@ def publish_latest(run: Path, cwd: Path) -> str | None:
     named = target.relative_to(runs).as_posix() if inside else str(target)
     try:
         runs.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(runs, LATEST)
         if not replace_by_link(runs / LATEST, named):
             with replacing(runs / LATEST) as file:
                 file.write(f"{named}\n".encode())

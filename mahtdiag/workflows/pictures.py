@@ -343,7 +343,14 @@ def write_overlays(
             if isinstance(png, Exception):
                 progress.note(f"{image}: no overlay, the image cannot be read any more ({png})")
                 continue
-            write_file(folder.path, f"{OVERLAYS}/{names[image]}", png, after_no_space=RESUME, elsewhere=OUT)
+            write_file(
+                folder.path,
+                f"{OVERLAYS}/{names[image]}",
+                png,
+                after_no_space=RESUME,
+                elsewhere=OUT,
+                parents=False,
+            )
             drawn += 1
             progress.advance(1)
     progress.stop()

@@ -51,3 +51,10 @@ def test_every_command_advises_what_it_has(desk: Desk, monkeypatch: pytest.Monke
 
 def _is_about_writing(line: str) -> bool:
     return any(word in line for word in ("no space", "No space", "writable", "written", "ermission"))
+
+
+def test_init_removes_what_a_killed_one_left(desk: Desk) -> None:
+    left = desk.path / ".tmp-999999999-mahtdiag.toml"
+    left.write_bytes(b"half")
+    assert desk.run("init", "--template").status == 0
+    assert not left.exists()

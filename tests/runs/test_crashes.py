@@ -12,7 +12,7 @@ import pytest
 
 from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.runs import files
-from mahtdiag.runs.folder import RunFolder
+from mahtdiag.runs.folder import LOCK, RunFolder, sole_writer
 from mahtdiag.runs.reading import open_run
 
 from .builders import (
@@ -233,4 +233,27 @@ def test_a_folder_that_is_removed_while_it_is_written_is_not_half_there(
         files.write_named_folder(
             "--out", Path("new"), {"in/first": b"1", "in/second": b"2"}, tmp_path / "out"
         )
+    assert files_of(tmp_path) == []
+
+
+def test_a_folder_that_is_removed_before_it_is_locked_can_be_used_again(tmp_path: Path) -> None:
+    """The lock makes its folder again."""
+    with sole_writer(tmp_path / "x"):
+        pass
+    assert files_of(tmp_path / "x") == [LOCK]
+    _whole_run(tmp_path / "x")
+
+
+def test_what_a_whole_run_could_not_remove_goes_when_it_is_resumed(tmp_path: Path) -> None:
+    """A disk that has become read-only at the very end."""
+    _whole_run(tmp_path / "x")
+    (tmp_path / "x" / LOCK).touch()
+    assert RunFolder.resume(tmp_path / "x", START, OPEN_FAILURES).complete
+    assert files_of(tmp_path / "x") == FILES
+
+
+def test_a_picture_makes_no_folder_of_a_run_again(tmp_path: Path) -> None:
+    """What somebody has removed meanwhile would then be in the way of the next run."""
+    with pytest.raises(RunFolderError, match=r"No such file or directory"):
+        files.write_file(tmp_path / "run", "overlays/a.png", b"", parents=False)
     assert files_of(tmp_path) == []

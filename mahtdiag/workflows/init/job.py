@@ -14,7 +14,7 @@ from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.models.checkpoint import IN_MEMORY, CheckpointFormat
 from mahtdiag.models.formats import format_named
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.files import OUT, require_file, write_file
+from mahtdiag.runs.files import OUT, remove_abandoned, require_file, write_file
 from mahtdiag.runs.reading import LATEST, RUNS, Run, open_run
 
 OWN_COORDINATES = "network"
@@ -104,6 +104,7 @@ def initialise(request: InitRequest) -> Initialised:
 
 
 def _write(file: Path, text: str, out: Path) -> None:
+    remove_abandoned(file.parent, file.name)
     try:
         write_file(file.parent, file.name, text.encode(), elsewhere=OUT)
     except (RunFolderError, OSError):
