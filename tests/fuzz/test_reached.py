@@ -81,6 +81,7 @@ def _read(name: str, place: Path) -> None:
         target.read(folder, random.Random(seed))
 
 
+@pytest.mark.slow
 def test_every_reader_is_reached(reached: set[tuple[str, int]]) -> None:
     missed = {
         f"{module}.{function}"

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import tokenize
 import zipfile
 import zlib
@@ -127,6 +128,9 @@ def _texts(array: NDArray[np.generic], count: int, what: str) -> Sequence[str]:
         return [text.decode("utf-8", "surrogateescape") for text in array.tolist()]
     if array.dtype.kind != "U":
         raise DataError(f"{what} are of {array.dtype}, not names: save np.array(names, dtype=str)")
+    numbers = np.dtype("u4").newbyteorder(array.dtype.byteorder)
+    if (np.frombuffer(array.tobytes(), numbers) > sys.maxunicode).any():
+        raise DataError(f"{what} are damaged, not text: save np.array(names, dtype=str)")
     return [str(text) for text in array.tolist()]
 
 

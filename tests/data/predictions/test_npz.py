@@ -57,6 +57,19 @@ def test_a_small_file_that_unpacks_to_hundreds_of_megabytes(tmp_path: Path) -> N
     assert spent.mb < 50
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("array", ["images", "names"])
+def test_signs_beyond_unicode(tmp_path: Path, array: str, order: str) -> None:
+    """NumPy makes of them texts that Python cannot hold."""
+    content = np.array(NAMES if array == "names" else IMAGES).astype(f"{order}U8")
+    numbers = np.frombuffer(content.tobytes(), f"{order}u4").copy()
+    assert predictions(write(tmp_path, **{array: content}), plain_set(tmp_path / "good")).by_image
+    numbers[3] = 0x110000
+    file = write(tmp_path, **{array: numbers.view(content.dtype)})
+    said = refusal(file, plain_set(tmp_path / "data"))
+    assert said == f"p.npz: {array} are damaged, not text: save np.array(names, dtype=str)"
+
+
 def test_one_sigma_for_both_axes_and_column_order(tmp_path: Path) -> None:
     found = read(tmp_path, sigma=np.full((3, 20), 2.0), keypoints=np.asfortranarray(KEYPOINTS))
     np.testing.assert_array_equal(points(found, "c.png"), PREDICTED["c.png"])
