@@ -213,8 +213,7 @@ class Study:
     def inject(self, fault: Fault, every: int = 1) -> None:
         """A fault at every step that it can hit, or at some of them."""
         steps = self.undisturbed.steps
-        below = f"replace {self.work / self.job.removed}"
-        last = max(n for n, step in enumerate(steps, 1) if step.startswith(below))
+        last = max(n for n, step in enumerate(steps, 1) if self._names(step))
         hit = [
             n for n, step in enumerate(steps, 1) if _can_hit(fault, step, n, last) and self.job.only in step
         ]
@@ -231,6 +230,11 @@ class Study:
                 fault is Fault.BROKEN and step.split()[0] not in TAKES_NO_SPACE
             )
             self.judge(ended, f"{fault} at step {at}, {step}", fault, removable=removable)
+
+    def _names(self, step: str) -> bool:
+        """Whether it gives a file its name in the folder that may be removed."""
+        kind, _, place = step.partition(" ")
+        return kind == "replace" and Path(self.work, place).is_relative_to(self.work / self.job.removed)
 
     def fill(self) -> None:
         """The file system really is full, at sizes from none to enough."""
