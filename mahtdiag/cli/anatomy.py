@@ -211,7 +211,7 @@ def _write(
             ),
             lambda: anatomy_content(report),
         )
-        write_result(result, printed, report.subject)
+        write_result(result, printed)
 
 
 def _codes(option: str, given: list[str] | None) -> tuple[str, ...] | None:
@@ -242,4 +242,4 @@ def _explain(code: str, settings: "Settings", output_format: options.OutputForma
 
     rule, limits = get_rule(code), {view: settings.anatomy.limits_of(view) for view in View}
     result = Result(lambda _: rule_parts(rule, limits), lambda: rule_content(rule, limits))
-    write_result(result, output_format, "the table of rules")
+    write_result(result, output_format)

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn, Protocol, runtime_checkable
 
-from mahtdiag.cli.unforeseen import DEBUG, in_one_line, is_out_of_memory
+from mahtdiag.cli.unforeseen import DEBUG, in_one_line
 from mahtdiag.errors import ExitStatus, InterruptedRunError, MahtdiagError, once_each
 from mahtdiag.workflows.progress import keep_work, work_is_kept
 
@@ -139,7 +139,7 @@ def _explain(error: Exception) -> ExitStatus:
     # Still one line and a status that scripts can read.
     said = in_one_line(error)
     report_it = f"; set {DEBUG}=1 to see where, and report it"
-    return _fail(said if is_out_of_memory(error) else said + report_it)
+    return _fail(said if said.startswith("error: ") else said + report_it)
 
 
 def _folder_is_there() -> bool:

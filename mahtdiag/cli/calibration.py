@@ -106,4 +106,4 @@ def _print(
         ),
         lambda: content_of(calibration),
     )
-    write_result(result, output_format, str(calibration.run.path))
+    write_result(result, output_format)

@@ -127,7 +127,7 @@ class CiResults:
         for option, path in self._files.items():
             try:
                 if path == STDOUT:
-                    write_utf8(self._content(option, record).decode(), "no file")
+                    write_utf8(self._content(option, record).decode())
                 else:
                     write_named(option, path, self._content(option, record))
             except MahtdiagError as error:

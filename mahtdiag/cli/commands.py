@@ -56,7 +56,7 @@ for name, command, *examples in COMMANDS:
 
 def _version(asked: bool) -> None:
     if asked:
-        write_text(f"mahtdiag {__version__}\n", "mahtdiag itself")
+        write_text(f"mahtdiag {__version__}\n")
         raise typer.Exit
 
 
@@ -69,5 +69,5 @@ def _root(
 ) -> None:
     """Evaluate and diagnose networks that find vertebral landmarks on lumbar spine radiographs."""
     if context.invoked_subcommand is None:
-        write_text(f"{context.get_help()}\n", "mahtdiag --help")
+        write_text(f"{context.get_help()}\n")
         raise typer.Exit(int(ExitStatus.NOT_DONE))

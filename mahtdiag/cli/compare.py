@@ -133,7 +133,7 @@ def _print(
         lambda columns: (part for each in compared.pairs for part in parts(columns, each)),
         lambda: comparison_content(compared.pairs),
     )
-    write_result(result, output_format, "the run folders")
+    write_result(result, output_format)
 
 
 def _overlays(given: str | None, out: Path | None) -> ImageChoice:

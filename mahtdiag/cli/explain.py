@@ -40,11 +40,7 @@ def explain_command(
     from mahtdiag.workflows.explain import look_up
 
     found = look_up(name, _limits(config), _options(context))
-    write_result(
-        Result(lambda _: explained_parts(found), lambda: explained_content(found)),
-        output_format,
-        "this command",
-    )
+    write_result(Result(lambda _: explained_parts(found), lambda: explained_content(found)), output_format)
 
 
 def rules_command(output_format: Format = options.OutputFormat.TABLE, config: options.Config = None) -> None:
@@ -56,9 +52,7 @@ def rules_command(output_format: Format = options.OutputFormat.TABLE, config: op
     from mahtdiag.reports.tables.explained import rules_content, rules_parts
 
     limits = _limits(config)
-    write_result(
-        Result(lambda _: rules_parts(limits), lambda: rules_content(limits)), output_format, "this command"
-    )
+    write_result(Result(lambda _: rules_parts(limits), lambda: rules_content(limits)), output_format)
 
 
 def _options(context: typer.Context) -> "tuple[OptionWords, ...]":

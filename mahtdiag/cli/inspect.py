@@ -56,5 +56,5 @@ def inspect_command(
     with kept_for_the_result():
         found = inspect_checkpoint(InspectRequest(settings, trust, image))
     result = Result(lambda _: inspection_parts(found), lambda: inspection_content(found))
-    write_result(result, output_format, found.path)
+    write_result(result, output_format)
     raise typer.Exit(int(ExitStatus.NOT_DONE if found.problems else ExitStatus.OK))

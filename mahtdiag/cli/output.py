@@ -25,7 +25,7 @@ _STDOUT, _STDERR = 1, 2
 _LINE_END = re.compile(r"\r?\n")
 
 
-def write_result(result: "Result", output_format: str, kept_in: str) -> None:
+def write_result(result: "Result", output_format: str, kept_in: str | None = None) -> None:
     """Write what a command has found in one of the formats and see it through, as `write_bytes` does."""
     from mahtdiag.reports import rendering
 
@@ -59,25 +59,25 @@ def tell_runner(commands: str) -> None:
     print(safe_lines(commands), end="", file=sys.stderr)  # noqa: T201
 
 
-def write_text(text: str, kept_in: str) -> None:
+def write_text(text: str, kept_in: str | None = None) -> None:
     """Write lines of text, whatever a file name in them holds, and see them through as `write_bytes` does."""
     _write_encoded(defused(safe_lines(text)), kept_in)
 
 
-def write_utf8(text: str, kept_in: str) -> None:
+def write_utf8(text: str, kept_in: str | None = None) -> None:
     """As `write_text`, in UTF-8 whatever the encoding of standard output is."""
     write_bytes(defused(safe_lines(text)).encode(), kept_in)
 
 
-def _write_encoded(text: str, kept_in: str) -> None:
+def _write_encoded(text: str, kept_in: str | None = None) -> None:
     """In the encoding of standard output, with escapes for the signs that it lacks."""
     write_bytes(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace"), kept_in)
 
 
-def write_bytes(content: bytes, kept_in: str) -> None:
+def write_bytes(content: bytes, kept_in: str | None = None) -> None:
     """Write a result as it is and see it through; a reader that has read enough (`| head`) is no error.
 
-    Raises MahtdiagError where it cannot be written, naming the place that keeps it.
+    Raises MahtdiagError where it cannot be written, naming the place that keeps it, if any does.
     """
     try:
         sys.stdout.flush()
@@ -87,8 +87,9 @@ def write_bytes(content: bytes, kept_in: str) -> None:
         _discard()
     except OSError as error:
         _discard()
+        then = "direct it elsewhere" if kept_in is None else f"the result is kept in {kept_in}"
         raise MahtdiagError(
-            f"standard output: cannot be written ({error.strerror or error}); the result is kept in {kept_in}"
+            f"standard output: cannot be written ({error.strerror or error}); {then}"
         ) from error
 
 

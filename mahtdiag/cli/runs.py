@@ -40,4 +40,4 @@ def runs_command(
 
     found = rank_runs(RunsRequest(folder, sort, Path.cwd()))
     result = Result(lambda columns: runs_parts(found, columns), lambda: runs_content(found))
-    write_result(result, output_format, "the run folders")
+    write_result(result, output_format)

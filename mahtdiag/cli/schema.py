@@ -9,4 +9,4 @@ def schema_command() -> None:
     """Print the JSON Schema of run.json."""
     from mahtdiag.runs.document import json_schema
 
-    write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n", "mahtdiag itself")
+    write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Errors that no part of the product has foreseen, in one line: too little memory, or a defect of ours."""
+"""Errors that nothing has foreseen, in one line: what the machine lacks, or a defect of ours."""
 
 import errno
 import re
@@ -26,12 +26,17 @@ LESS: Final = {
 
 def in_one_line(error: BaseException, arguments: Sequence[str] | None = None) -> str:
     """What has ended the command that was typed with these arguments, and what to do."""
+    from mahtdiag.runs.files import NO_SPACE
+
     said = f"{type(error).__name__}: {error}"
     if is_out_of_memory(error):
         typed = sys.argv[1:] if arguments is None else arguments
         command = next((word for word in typed if not word.startswith("-")), "")
         first = " ".join(said.split())[:LONGEST].removesuffix(": ").removesuffix(":")
         return f"error: out of memory ({first}); {LESS.get(command, _MORE)}"
+    if isinstance(error, OSError) and error.filename is None and error.errno in NO_SPACE:
+        # Of help, which the parser prints by itself.
+        return f"error: what was asked for cannot be written ({error.strerror}); direct it elsewhere"
     return f"internal error: {said}"
 
 

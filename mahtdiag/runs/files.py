@@ -24,7 +24,7 @@ OUT: Final = "choose another place with --out"
 AGAIN: Final = "start again"
 ELSEWHERE: Final = "make it writable, or use another folder"
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -48,7 +48,7 @@ def reporting_write_errors(
 
 
 def _advice(error: OSError, after_no_space: str, elsewhere: str) -> str:
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE:
         return f"no space left on the device; free some and {after_no_space}"
     if error.errno in _NOT_WRITABLE:
         return f"not writable; {elsewhere}"

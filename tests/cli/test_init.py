@@ -280,11 +280,30 @@ def test_a_run_of_nothing(desk: Desk) -> None:
             ("--out", "data", "--force", "--template"),
             "--out data: a folder; name a file, as in data/mahtdiag.toml",
         ),
-        (("--out", "ap.pt/x.toml", "--template"), "--out ap.pt/x.toml: cannot be written; name another file"),
+        (
+            ("--out", "ap.pt/x.toml", "--template"),
+            "--out ap.pt/x.toml: a file stands where a folder is needed; name another",
+        ),
     ],
 )
 def test_what_cannot_be_obeyed(desk: Desk, arguments: tuple[str, ...], problem: str) -> None:
     desk.run("init", *arguments).refused(problem)
+
+
+def test_a_device_is_written_into(desk: Desk) -> None:
+    """As by every command that writes a file of one's own choice: nothing replaces it."""
+    assert desk.run("evaluate", "ap.pt", "data", "--out", "run", "--overlays", "none").status == 0
+    nowhere = desk.path / "nowhere"
+    nowhere.symlink_to("/dev/null")
+    for command in (
+        ("init", "run", "--out", "nowhere", "--force"),
+        ("report", "run", "--out", "nowhere", "--images", "none"),
+        ("anatomy", "run", "--csv", "nowhere", "--no-pictures"),
+        ("export", "run", "--to", "coco", "nowhere", "--force"),
+    ):
+        assert desk.run(*command).status == 0
+        assert nowhere.is_symlink()
+        assert nowhere.is_char_device()
 
 
 def test_the_view_decides_which_default_limits_are_shown(desk: Desk) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from .builders import INPUT_OPTIONS
 from .command import Desk, document_of, environment, finish, start
 from .test_evaluate import EXPECTED, masked
@@ -44,6 +46,36 @@ def test_a_disk_too_full_for_standard_output(desk: Desk) -> None:
         "error: standard output: cannot be written (No space left on device); the result is kept in run"
     ]
     assert document_of(desk.path / "run")["status"] == "complete"
+
+
+@pytest.mark.parametrize("typed", ["--help", "evaluate --help", "", "--show-completion bash"])
+def test_help_on_a_full_disk(typed: str) -> None:
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "mahtdiag", *typed.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (result.returncode, result.stderr.decode()) == (
+        2,
+        "error: what was asked for cannot be written (No space left on device); direct it elsewhere\n",
+    )
+
+
+@pytest.mark.parametrize("typed", ["rules", "--version", "schema"])
+def test_what_nothing_keeps(typed: str) -> None:
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "mahtdiag", *typed.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (result.returncode, result.stderr.decode()) == (
+        2,
+        "error: standard output: cannot be written (No space left on device); direct it elsewhere\n",
+    )
 
 
 def test_streams_that_the_caller_has_closed(desk: Desk) -> None:

@@ -14,7 +14,7 @@ from mahtdiag.errors import RunFolderError, UsageError
 from mahtdiag.models.checkpoint import IN_MEMORY, CheckpointFormat
 from mahtdiag.models.formats import format_named
 from mahtdiag.runs.document import RunDocument
-from mahtdiag.runs.files import OUT, remove_abandoned, require_file, write_file
+from mahtdiag.runs.files import require_file, write_named
 from mahtdiag.runs.reading import LATEST, RUNS, Run, open_run
 
 OWN_COORDINATES = "network"
@@ -97,18 +97,10 @@ def initialise(request: InitRequest) -> Initialised:
         found = _finished_run(request)
         project, notes = _project(found, request)
         run, source = project.baseline, Source.of(found.document)
-    _write(file, file_text(project), request.out)
+    write_named("--out", request.out, file_text(project).encode(), request.cwd)
     active = sum(len(gate.conditions) for gate in project.gates if gate.active)
     trust = "evaluate --trust" in project.header[1]
     return Initialised(request.out, active, run, trust, notes, source)
-
-
-def _write(file: Path, text: str, out: Path) -> None:
-    remove_abandoned(file.parent, file.name)
-    try:
-        write_file(file.parent, file.name, text.encode(), elsewhere=OUT)
-    except (RunFolderError, OSError):
-        raise UsageError(f"--out {out}: cannot be written; name another file") from None
 
 
 def _finished_run(request: InitRequest) -> Run:
