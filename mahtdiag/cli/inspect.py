@@ -45,6 +45,7 @@ def inspect_command(
     Exit status: 0 done, 2 the file cannot be read, or its network cannot be loaded or run.
     """
     given = options.given_in(context)
+    cwd = Path.cwd()
 
     from mahtdiag.config.project_file import read_settings
     from mahtdiag.config.settings import settings_from_options
@@ -52,7 +53,7 @@ def inspect_command(
     from mahtdiag.reports.tables.inspection import inspection_content, inspection_parts
     from mahtdiag.workflows.inspect.job import InspectRequest, inspect_checkpoint
 
-    settings = read_settings(config, Path.cwd()).overridden_by(settings_from_options(given))
+    settings = read_settings(config, cwd).overridden_by(settings_from_options(given))
     with kept_for_the_result():
         found = inspect_checkpoint(InspectRequest(settings, trust, image))
     result = Result(lambda _: inspection_parts(found), lambda: inspection_content(found))
