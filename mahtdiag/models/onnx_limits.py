@@ -8,6 +8,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, Final, TypeVar
 
+from mahtdiag.opening import read_head
+
 Result = TypeVar("Result")
 
 LOAD_SECONDS: Final = 600.0
@@ -46,7 +48,7 @@ def free_bytes() -> int:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii", errors="replace")
+        return read_head(path, 4096).decode("ascii", "replace")
     except OSError:
         return ""
 

@@ -11,6 +11,7 @@ from mahtdiag.data.image_index import ImageIndex
 from mahtdiag.data.readers.buu_lspine import EXTENSION
 from mahtdiag.data.readers.tables import cells_of
 from mahtdiag.errors import DataError
+from mahtdiag.opening import LARGEST_BYTES, require_regular
 from mahtdiag.schema.safe_text import brief, shown
 
 _MOST_NAMED: Final = 3
@@ -53,8 +54,17 @@ def _others(path: Path, index: ImageIndex) -> Iterator[str]:
             below += [folder / name for name in content.folders]
             for name in sorted(name for names in content.files.values() for name in names):
                 if name not in (SPACING_FILE, PATIENTS_FILE) and not index.has(name):
-                    yield shown((folder / name).relative_to(path)) + _columns(folder / name)
+                    file = folder / name
+                    yield shown(file.relative_to(path)) + (_too_large(file) or _columns(file))
         level = below
+
+
+def _too_large(file: Path) -> str:
+    try:
+        size = require_regular(file)
+    except OSError as error:
+        return f", {error.strerror}"
+    return f" of {size:,} bytes, where {LARGEST_BYTES:,} are read at most" if size > LARGEST_BYTES else ""
 
 
 def _columns(file: Path) -> str:

@@ -70,6 +70,15 @@ def test_a_table_that_is_not_understood_is_named_with_its_columns(tmp_path: Path
         open_dataset(tmp_path, View.AP)
 
 
+def test_a_table_that_is_too_large_is_named_with_its_size(tmp_path: Path) -> None:
+    images(tmp_path, "a.png")
+    with (tmp_path / "corners.csv").open("wb") as sparse:
+        sparse.truncate(6 * 2**30)
+    said = r"looked at corners\.csv of 6,442,450,944 bytes, where 1,073,741,824 are read at most\)"
+    with pytest.raises(DataError, match=said):
+        open_dataset(tmp_path, View.AP)
+
+
 def test_folders_and_names_tell_the_view(tmp_path: Path) -> None:
     images(tmp_path, "AP/1.png", "LA/2.png", "LA/deep/3.png", "0001-F-037Y0.png", "4.png")
     left = "of the other view left out"
