@@ -20,14 +20,16 @@ from mahtdiag.config.values import WRONG_LIMITS
 from mahtdiag.diagnosis.gates import ProposedGate
 from mahtdiag.errors import UsageError
 from mahtdiag.opening import read_bytes
+from mahtdiag.schema.json_values import has_more
 from mahtdiag.schema.safe_text import brief, toml_text, unrecorded
 from mahtdiag.schema.skeleton import Skeleton, View, skeleton_said
 
 FILE_NAME = "mahtdiag.toml"
 _LONGEST_KEY = 100
-_LARGEST_BYTES = 2**24
+_LARGEST_BYTES = 2**20
 _MOST_DEEP = 30
 _MOST_PARTS = 100
+_MOST_VALUES = 5_000
 _PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*"""
 _LONG_KEY = re.compile(rf"(?<![\w-])(?:{_PART}){{{_MOST_PARTS}}}")
 PROJECT_FILE = "pyproject.toml"
@@ -100,7 +102,7 @@ def _section(path: Path) -> Mapping[str, Any]:
         # What reads TOML takes the square of the parts of a key.
         if _LONG_KEY.search(text):
             raise UsageError(f"{path}: a key of more than {_MOST_PARTS} parts; no key is")
-        content = tomllib.loads(text)
+        content: Mapping[str, Any] = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -115,8 +117,10 @@ def _section(path: Path) -> Mapping[str, Any]:
         tool = content.get("tool")
         table = tool.get("mahtdiag", {}) if isinstance(tool, Mapping) else {}
         if not isinstance(table, Mapping):
-            raise UsageError(f"{path}: tool.mahtdiag = {table!r}: expected a table, [tool.mahtdiag]")
-        return table
+            raise UsageError(f"{path}: tool.mahtdiag = {_shown(table)}: expected a table, [tool.mahtdiag]")
+        content = table
+    if has_more(content, _MOST_VALUES):
+        raise UsageError(f"{path}: more than {_MOST_VALUES:,} values; no configuration has as many")
     return content
 
 

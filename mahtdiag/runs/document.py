@@ -24,6 +24,7 @@ from mahtdiag.runs.results import (
 )
 from mahtdiag.runs.settings import FREE_SETTINGS, RunSettings
 from mahtdiag.runs.stored_settings import known_settings
+from mahtdiag.schema.json_values import TooManyValuesError, parsed
 from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.setup import SetupEntry, SetupStatus
 from mahtdiag.schema.skeleton import Skeleton, View, known_levels, skeleton_said
@@ -43,6 +44,9 @@ else:
 
 
 SCHEMA_VERSION: Final = 1
+LARGEST_BYTES: Final = 2**27
+"""Of what mahtdiag writes as JSON, some 700,000 failures or images."""
+MOST_MARKS: Final = 4_000_000
 MOST_PROBLEMS: Final = 20
 TOO_DEEP: Final = "nested too deeply to be written by mahtdiag"
 CHANGED: Final = "changed since the run was finished (checksum); restore the file or evaluate again"
@@ -197,7 +201,8 @@ class RunDocument(Section):
         default=(), description="checks of the setup; empty in runs of earlier versions"
     )
     gates: tuple[StoredGate, ...] = ()
-    failures: tuple[FailureEntry, ...] = ()
+    # One mistake in it is enough to know.
+    failures: Annotated[tuple[FailureEntry, ...], Field(fail_fast=True)] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     checksums: Checksums | None = Field(
@@ -267,7 +272,9 @@ def parse_document(text: str | bytes, where: str) -> RunDocument:
             changed since the run was finished.
     """
     try:
-        content = json.loads(text)
+        content = parsed(text, MOST_MARKS, "failures")
+    except TooManyValuesError as error:
+        raise RunFolderError(f"{where}: {error}, which no run has; the file is damaged") from error
     except RecursionError as error:
         raise RunFolderError(f"{where}: {TOO_DEEP}; the file is damaged") from error
     except ValueError as error:

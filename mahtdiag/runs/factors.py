@@ -1,6 +1,5 @@
 """The file of `calibration --fit`: factors on σ and conformal regions, and what they were fitted on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -10,10 +9,18 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError, model_va
 from mahtdiag import __version__
 from mahtdiag.errors import UsageError
 from mahtdiag.opening import read_bytes
-from mahtdiag.runs.document import MOST_PROBLEMS, TOO_DEEP, CheckpointSource, DataSource
+from mahtdiag.runs.document import (
+    LARGEST_BYTES,
+    MOST_MARKS,
+    MOST_PROBLEMS,
+    TOO_DEEP,
+    CheckpointSource,
+    DataSource,
+)
 from mahtdiag.runs.files import write_named
 from mahtdiag.runs.results import Count, Section, Sha256
 from mahtdiag.schema.choices import FactorKind
+from mahtdiag.schema.json_values import TooManyValuesError, parsed
 from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.skeleton import Skeleton, View, known_levels, skeleton_said
 
@@ -92,7 +99,8 @@ class Recalibration(Section):
     student_t: StudentDistribution | None = None
     conformal_d: tuple[ConformalLimits, ...]
     conformal_px: tuple[ConformalLimits, ...]
-    image_sha256: tuple[Sha256, ...]
+    # One mistake in it is enough to know.
+    image_sha256: Annotated[tuple[Sha256, ...], Field(fail_fast=True)]
     unknown_images: Count = 0
 
     @model_validator(mode="after")
@@ -145,9 +153,11 @@ def read_recalibration(path: Path) -> Recalibration:
         UsageError: it cannot be read, is no recalibration file, or is damaged (every problem).
     """
     try:
-        content = json.loads(read_bytes(path))
+        content = _content(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error}); name a --fit file") from error
+    except TooManyValuesError as error:
+        raise UsageError(f"{path}: {error}; name a file that --fit has written") from error
     except RecursionError as error:
         raise UsageError(f"{path}: {TOO_DEEP}; name a file that --fit has written") from error
     except ValueError as error:
@@ -173,6 +183,10 @@ def read_recalibration(path: Path) -> Recalibration:
         ) from error
 
 
+def _content(path: Path) -> object:
+    return parsed(read_bytes(path, LARGEST_BYTES), MOST_MARKS, "image_sha256")
+
+
 def write_recalibration(path: Path, factors: Recalibration, cwd: Path | None = None) -> None:
     """Writes the file that `--fit` names, as `write_named` does; only a file of the same kind is replaced.
 
@@ -190,7 +204,7 @@ def _may_be_replaced(path: Path) -> bool:
         # Reading a pipe would wait for ever.
         return False
     try:
-        content = json.loads(read_bytes(path))
+        content = _content(path)
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and content.get("kind") == KIND

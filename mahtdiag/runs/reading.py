@@ -1,13 +1,12 @@
 """Reading run folders: the document as a validated model, the tables as arrays; which run is the latest."""
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -15,7 +14,7 @@ from mahtdiag.diagnosis.columns import Values
 from mahtdiag.diagnosis.run_table import COLUMNS, IMAGES_AT_ONCE, RunTable
 from mahtdiag.errors import RunFolderError
 from mahtdiag.opening import read_bytes
-from mahtdiag.runs.document import CHANGED, RunDocument, parse_document
+from mahtdiag.runs.document import CHANGED, LARGEST_BYTES, MOST_MARKS, RunDocument, parse_document
 from mahtdiag.runs.files import file_sha256, remove_abandoned, replace_by_link, replacing
 from mahtdiag.runs.parquet_files import iter_tables, row_count
 from mahtdiag.runs.stored_columns import StoredColumns
@@ -27,6 +26,7 @@ from mahtdiag.runs.tables import (
     read_images,
     read_keypoints,
 )
+from mahtdiag.schema.json_values import parsed
 from mahtdiag.schema.records import Failure
 from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.skeleton import Skeleton, View
@@ -208,7 +208,7 @@ def read_document(folder: Path) -> RunDocument:
             )
         if not folder.is_dir():
             raise RunFolderError(f"{folder}: a file, not a run folder; name the folder that holds {DOCUMENT}")
-        text = read_bytes(folder / DOCUMENT)
+        text = read_bytes(folder / DOCUMENT, LARGEST_BYTES)
     except FileNotFoundError as error:
         raise RunFolderError(f"{folder}: not a run folder, it has no {DOCUMENT}; check the name") from error
     except OSError as error:
@@ -264,7 +264,7 @@ def inner_folders(folder: Path) -> list[Path]:
 def _started(folder: Path) -> datetime | None:
     """When a run was started, as far as its document says so."""
     try:
-        content = json.loads(read_bytes(folder / DOCUMENT))
+        content: Any = parsed(read_bytes(folder / DOCUMENT, LARGEST_BYTES), MOST_MARKS, "failures")
         time = datetime.fromisoformat(content["started"])
         return time if time.tzinfo else time.replace(tzinfo=UTC)
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -353,11 +353,15 @@ def latest_run(cwd: Path) -> Path:
         raise RunFolderError(
             f"{pointer}: no finished run yet; run `mahtdiag evaluate CHECKPOINT DATA` or name a run folder"
         ) from error
-    except (OSError, UnicodeError) as error:
-        raise RunFolderError(f"{pointer}: cannot be read ({error}); name a run folder") from error
+    except UnicodeError as error:
+        raise RunFolderError(f"{pointer}: cannot be read (not UTF-8); name a run folder") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunFolderError(f"{pointer}: cannot be read ({reason}); name a run folder") from error
     run = cwd / RUNS / content
     if not content or not os.path.isdir(run):
+        what = "is no run folder" if content and os.path.exists(run) else "is gone"
         raise RunFolderError(
-            f"{pointer}: names '{brief(content, 200)}', which is gone; name another run or evaluate again"
+            f"{pointer}: names '{brief(content, 200)}', which {what}; name another run or evaluate again"
         )
     return run

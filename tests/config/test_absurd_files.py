@@ -54,6 +54,21 @@ def test_many_unknown_gates_take_no_time(tmp_path: Path, table: str) -> None:
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (f"x = [{'[],' * 5001}]", "more than 5,000 values; no configuration has as many"),
+        ("".join(f"[a{at}]\n" for at in range(5001)), "more than 5,000 values; no configuration has as many"),
+        ("#" * (2**20 + 1), r"cannot be read \(1,048,577 bytes, at most 1,048,576 are read\)"),
+    ],
+    ids=["lists", "tables", "bytes"],
+)
+def test_a_project_file_of_many_values(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "mahtdiag.toml").write_text(content)
+    with pytest.raises(UsageError, match=said):
+        read_settings(tmp_path / "mahtdiag.toml", tmp_path)
+
+
 def test_a_long_cell_of_a_header_takes_no_time() -> None:
     began = time.process_time()
     assert column_names(["x (px)", " " * 64_000 + "x"])[0] == "x"

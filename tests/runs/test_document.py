@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from pydantic import JsonValue, ValidationError
 
 from mahtdiag.errors import RunFolderError
-from mahtdiag.runs.document import CheckpointSource, ImageCounts, RunDocument, json_schema, parse_document
+from mahtdiag.runs.document import (
+    CheckpointSource,
+    FailureEntry,
+    ImageCounts,
+    RunDocument,
+    json_schema,
+    parse_document,
+)
 from mahtdiag.runs.results import MODELS
 from mahtdiag.schema.skeleton import View
 
@@ -324,3 +331,38 @@ def test_a_data_folder_that_no_system_has(path: str) -> None:
     data["path"] = path
     with pytest.raises(RunFolderError, match=r"data\.path: no path of a file"):
         parse_document(json.dumps(content), "run.json")
+
+
+def _with(**changed: object) -> bytes:
+    return json.dumps({**_content(header()), **changed}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[" + b"{}," * 2_000_000 + b"{}]", "more than 4,000,000 values, which no run has"),
+        (_with(notes=[{}] * 100_000), "more than 100,000 values, which no run has"),
+        (_with(settings={str(key): 1 for key in range(100_001)}), "more than 100,000 values"),
+        (_with(failures=[{"image": "a", "reason": "b", "c": 1}] * 40_000), "more than 100,000 values"),
+        (_with(failures=[{"image": ["a"], "reason": "b"}] * 40_000), "more than 100,000 values"),
+    ],
+    ids=["everything", "notes", "settings", "failures of three", "lists in failures"],
+)
+def test_a_document_of_many_values_is_refused_in_one_line(content: bytes, said: str) -> None:
+    with pytest.raises(RunFolderError, match=said) as caught:
+        parse_document(content, "run.json")
+    (problem,) = caught.value.problems
+    assert problem.startswith("run.json: more than")
+
+
+def test_of_many_wrong_failures_the_first_is_told() -> None:
+    with pytest.raises(RunFolderError) as caught:
+        parse_document(_with(failures=[{"image": 1, "reason": "b"}] * 90_000), "run.json")
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].startswith("run.json: failures.0.image: ")
+
+
+def test_a_run_has_as_many_failures_as_images() -> None:
+    failures = [FailureEntry(image=f"{at}.png", reason="no annotation") for at in range(120_000)]
+    text = header(len(failures)).model_copy(update={"failures": tuple(failures)}).to_json()
+    assert len(parse_document(text, "run.json").failures) == len(failures)

@@ -123,6 +123,34 @@ def test_the_missing_pointer_and_the_missing_run_are_explained(tmp_path: Path) -
             latest_run(tmp_path)
 
 
+def test_a_pointer_to_or_of_another_kind_is_told_as_what_it_is(tmp_path: Path) -> None:
+    pointer = tmp_path / "runs" / "latest"
+    pointer.parent.mkdir()
+    os.mkfifo(tmp_path / "runs" / "pipe")
+    pointer.symlink_to("pipe")
+    with pytest.raises(RunFolderError) as caught:
+        latest_run(tmp_path)
+    line = "names 'pipe', which is no run folder; name another run or evaluate again"
+    assert str(caught.value) == f"{pointer}: {line}"
+    pointer.unlink()
+
+    def require_reason(reason: str) -> None:
+        with pytest.raises(RunFolderError) as caught:
+            latest_run(tmp_path)
+        assert str(caught.value) == f"{pointer}: cannot be read ({reason}); name a run folder"
+
+    os.mkfifo(pointer)
+    require_reason("a pipe, not a file")
+    pointer.unlink()
+    pointer.mkdir()
+    require_reason("a folder, not a file")
+    pointer.rmdir()
+    pointer.write_bytes(b"x" * 70_000)
+    require_reason("70,000 bytes, at most 65,536 are read")
+    pointer.write_bytes(b"\xff")
+    require_reason("not UTF-8")
+
+
 def test_a_pointer_that_cannot_be_written_is_a_note(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     note = publish_latest(tmp_path / "x", tmp_path)

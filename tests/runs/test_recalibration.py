@@ -105,3 +105,18 @@ def test_an_infinite_limit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f.json").write_text(text)
     with pytest.raises(UsageError, match="finite"):
         read_recalibration(tmp_path / "f.json")
+
+
+def test_a_file_of_many_values_is_refused_in_one_line(tmp_path: Path) -> None:
+    content = json.loads(factors().to_json()) | {"worsens": [[]] * 100_000}
+    (tmp_path / "f.json").write_text(json.dumps(content))
+    with pytest.raises(UsageError) as caught:
+        read_recalibration(tmp_path / "f.json")
+    line = f"{tmp_path / 'f.json'}: more than 100,000 values; name a file that --fit has written"
+    assert caught.value.problems == (line,)
+
+
+def test_a_file_has_as_many_digests_as_images(tmp_path: Path) -> None:
+    many = factors().model_copy(update={"image_sha256": ("c" * 64,) * 120_000})
+    write_recalibration(tmp_path / "f.json", many)
+    assert read_recalibration(tmp_path / "f.json") == many

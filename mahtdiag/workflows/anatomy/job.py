@@ -30,6 +30,7 @@ from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice, OverlayStyle
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.records import Sample
+from mahtdiag.schema.safe_text import one_line
 from mahtdiag.schema.skeleton import Skeleton, View, parse_levels
 from mahtdiag.workflows.anatomy.overlays import (
     draw_judged,
@@ -216,7 +217,9 @@ def _with_overlays(
     """Draws the worst images into the run folder, where its images are still there; notes say what came."""
     chosen = worst_judged(report.verdict, request.overlays or DEFAULT_OVERLAYS)
     if chosen and not os.path.exists(data_folder(run)):
-        return replace(report, notes=(*report.notes, f"no overlays: {run.document.data.path} is gone"))
+        return replace(
+            report, notes=(*report.notes, f"no overlays: {one_line(run.document.data.path)} is gone")
+        )
     folder = run.path / FOLDER / OVERLAYS
     try:
         require_own(run.path, f"{FOLDER}/{OVERLAYS}")

@@ -46,6 +46,7 @@ from mahtdiag.runs.factors import (
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import READING
 from mahtdiag.schema.choices import FactorKind
+from mahtdiag.schema.safe_text import one_line
 from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma, points_of
 
 FOLDS = 5
@@ -81,8 +82,8 @@ def judge_factors(judged: JudgedSigma, factors: Recalibration) -> RecalibrationR
         return scaled_sigma(of, scale, scope)
 
     where = (
-        f"Fitted on {factors.n_keypoints:,} keypoints in {factors.n_images:,} images of {factors.data.path}, "
-        "judged on this run."
+        f"Fitted on {factors.n_keypoints:,} keypoints in {factors.n_images:,} images of "
+        f"{one_line(factors.data.path)}, judged on this run."
     )
     student = None if stored is None else StudentT(stored.scale, stored.degrees_of_freedom)
     by_student = None if student is None else (student, *student_row_of(points, student))

@@ -104,7 +104,7 @@ def _written_report(request: ReportRequest, progress: Progress) -> Report:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    pictures = pictures if data else [f"{run.document.data.path} is gone"] * len(rows)
+    pictures = pictures if data else [f"{one_line(run.document.data.path)} is gone"] * len(rows)
     names = [table.image[row] for row in rows]
     notes = _notes(run, names, pictures, len(table), data is not None)
     gallery = None if request.images == NO_IMAGES else Gallery(rows, pictures, notes)
@@ -188,8 +188,8 @@ def _notes(
             why.setdefault(picture, []).append(name)
     if why and not data_there:
         notes.append(
-            f"The images have moved: {run.document.data.path} is gone, so the keypoints are drawn alone. "
-            "Name the folder where the images are now with --data."
+            f"The images have moved: {one_line(run.document.data.path)} is gone, so the keypoints are drawn "
+            "alone. Name the folder where the images are now with --data."
         )
     elif why:
         reasons = "; ".join(f"{reason}: {_first_of(named)}" for reason, named in sorted(why.items()))

@@ -248,6 +248,17 @@ def test_images_that_have_moved(tmp_path: Path) -> None:
         reported(tmp_path, data=Path("nowhere"))
 
 
+def test_a_data_folder_of_several_lines_is_told_on_one(tmp_path: Path) -> None:
+    told = write_report_run(tmp_path)
+    file = told.run / "run.json"
+    content = json.loads(file.read_bytes())
+    content["data"]["path"], content["checksums"] = "a\nb", None
+    file.write_text(json.dumps(content))
+    report = reported(tmp_path)
+    assert report.notes[0].startswith(r"The images have moved: a\x0ab is gone, so")
+    assert {image["missing"] for image in gallery_of(report)["images"]} == {r"a\x0ab is gone"}
+
+
 def test_images_that_are_gone_changed_or_damaged(tmp_path: Path) -> None:
     def names(count: int) -> list[str]:
         return [*numbered(count - 1), "../secret.jpg"]
