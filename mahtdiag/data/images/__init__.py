@@ -19,6 +19,7 @@ from mahtdiag.data.images.dicom import decode_dicom, dicom_size, is_dicom
 from mahtdiag.data.images.jpeg import decode_jpeg, decode_jpeg_shrunk
 from mahtdiag.data.images.lost_block import require_no_lost_block
 from mahtdiag.data.images.network_input import FULL_SCALE, Image, as_grey, as_integers, to_network_input
+from mahtdiag.data.images.png import sound_png
 from mahtdiag.data.images.room import ROOM
 from mahtdiag.data.images.tiff import check_tiff
 from mahtdiag.data.time_limit import within_limit
@@ -227,7 +228,8 @@ def _opened(container: Container, name: str) -> tuple[Image, bool]:
             return image, False
     if container.kind == "TIFF":
         check_tiff(container.content, name)
-    decoded = _by_opencv(container.content)
+    png = container.kind == "PNG"
+    decoded = _by_opencv(sound_png(container.content, name) if png else container.content)
     if decoded is None:
         raise DataError(f"{name}: the {container.kind} is damaged or of a rare kind: save it again")
     if container.kind in ("TIFF", "BMP"):

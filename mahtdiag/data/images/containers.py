@@ -7,29 +7,25 @@ that are not too large, and warns of damaged metadata, which cannot be silenced 
 """
 
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Final
 
 from mahtdiag.data.images.container import Container
 from mahtdiag.data.images.dicom import is_dicom
 from mahtdiag.data.images.jpeg import JPEG_START, open_jpeg
+from mahtdiag.data.images.png import PNG_START, open_png
 from mahtdiag.data.images.room import require_bounded
 from mahtdiag.data.images.tiff import ORIENTATION, TIFF_STARTS, open_tiff
 from mahtdiag.errors import DataError
 from mahtdiag.schema.frames import Size
 
 SMALLEST_SIDE_PX: Final = 16
-_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _JP2_BOX: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 _J2K_START, _J2K_END = b"\xff\x4f\xff\x51", b"\xff\xd9"
 _JP2_STARTS: Final = (_JP2_BOX, _J2K_START)
 _MOVES: Final = 0x02
-_PNG_PIXEL_CHUNKS: Final = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _MOST_ENTRIES: Final = 4096
-# Programs write a chunk for every eight kilobytes of a PNG, some for every row.
-_MOST_CHUNKS, _MOST_WEBP_CHUNKS = 2**18, 10_000
-_PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 3}
+_MOST_WEBP_CHUNKS: Final = 10_000
 # Codes of one sign alone take no bits at all.
 _VP8L_ZEROS: Final = bytes(256)
 
@@ -57,8 +53,8 @@ def _open(content: bytes, name: str) -> Container:
         raise DataError(f"{name}: the file is empty (0 bytes)")
     if content.startswith(JPEG_START):
         return open_jpeg(content, name)
-    if content.startswith(_PNG_START):
-        return _open_png(content, name)
+    if content.startswith(PNG_START):
+        return open_png(content, name)
     if content.startswith(TIFF_STARTS):
         return open_tiff(content, name)
     if content.startswith(b"BM"):
@@ -68,41 +64,6 @@ def _open(content: bytes, name: str) -> Container:
     if content.startswith(_JP2_STARTS):
         return _open_jpeg2000(content, name)
     raise DataError(f"{name}: not a PNG, JPEG, TIFF, BMP, WebP, JPEG 2000 or DICOM image")
-
-
-def _open_png(content: bytes, name: str) -> Container:
-    """Walk the chunks and check their sums; keep only those that make the pixels.
-
-    Colour profiles, gamma, transparency, orientation and animation frames are left out: none may change a
-    grey value, and the PNG library prints warnings about some of them.
-    """
-    kept: list[bytes] = [_PNG_START]
-    place = len(_PNG_START)
-    complete, chunks = False, 0
-    while not complete and place + 12 <= len(content):
-        chunks += 1
-        if chunks > _MOST_CHUNKS:
-            raise DataError(f"{name}: the PNG has more than {_MOST_CHUNKS} chunks: save it again")
-        (length,) = struct.unpack_from(">I", content, place)
-        end = place + 12 + length
-        if end > len(content):
-            break
-        kind = content[place + 4 : place + 8]
-        (checksum,) = struct.unpack_from(">I", content, end - 4)
-        if zlib.crc32(memoryview(content)[place + 4 : end - 4]) != checksum:
-            raise DataError(f"{name}: the PNG is damaged (wrong checksum at byte {place}): copy it again")
-        if kind in _PNG_PIXEL_CHUNKS:
-            kept.append(content[place:end])
-        complete = kind == b"IEND"
-        place = end
-    if not complete:
-        raise DataError(f"{name}: the PNG is truncated after {len(content)} bytes: copy it again")
-    if kept[1][4:8] != b"IHDR" or len(kept[1]) != 25:
-        raise DataError(f"{name}: the PNG is damaged (no header)")
-    width, height = struct.unpack_from(">II", kept[1], 8)
-    depth, colours = kept[1][16], kept[1][17]
-    pixel_bytes = _PNG_CHANNELS.get(colours, 4) * (2 if depth == 16 else 1)
-    return Container("PNG", Size(height, width), b"".join(kept), pixel_bytes=pixel_bytes)
 
 
 def _open_bmp(content: bytes, name: str) -> Container:

@@ -20,7 +20,7 @@ from mahtdiag.schema.frames import Size
 JPEG_START: Final = b"\xff\xd8\xff"
 _END: Final = b"\xff\xd9"
 _SCAN_START: Final = b"\xff\xda"
-_TABLES, _END_MARKER, _SCAN = 0xC4, 0xD9, 0xDA
+_TABLES, _END_MARKER, _SCAN, _QUANTISATION = 0xC4, 0xD9, 0xDA, 0xDB
 # Start-of-frame markers carry the size; C4, C8 and CC of the same range mean something else.
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL: Final = frozenset((0xC0, 0xC1))
@@ -61,7 +61,7 @@ def open_jpeg(content: bytes, name: str) -> Container:
     """Check segments and scans; what is behind its end is left out, and a missing end put there.
 
     Raises DataError, one line, for a file without a frame or a scan, one that ends before it or lacks scans,
-    and one of more than 10,000 segments or 100 scans.
+    one whose quantisation tables have zeros, and one of more than 10,000 segments or 100 scans.
     """
     try:
         head = _head(content, name)
@@ -87,6 +87,8 @@ def _head(content: bytes, name: str) -> _Head:
     for marker, start, end in _segments(content, name):
         if marker == _TABLES:
             first_symbols |= _first_symbols(content[start + 2 : end])
+        elif marker == _QUANTISATION and _divides_by_zero(content[start + 2 : end]):
+            raise DataError(f"{name}: the JPEG is damaged (zeros in a quantisation table): copy it again")
         elif marker in _FRAMES:
             height, width, count = struct.unpack_from(">HHB", content, start + 3)
             components = content[start + 8 : start + 8 + 3 * count : 3]
@@ -161,6 +163,22 @@ def _first_symbols(tables: bytes) -> dict[int, int]:
         found[tables[place]] = tables[place + 17]
         place += 17 + sum(tables[place + 1 : place + 17])
     return found
+
+
+def _divides_by_zero(tables: bytes) -> bool:
+    """Whether an element of these quantisation tables is 0: they are 1 at least (ITU-T T.81, B.2.4.1)."""
+    place = 0
+    while place < len(tables):
+        wide = tables[place] >> 4
+        table = tables[place + 1 : place + 1 + _COEFFICIENTS * (2 if wide else 1)]
+        if wide:
+            found = any(high == low == 0 for high, low in zip(table[::2], table[1::2], strict=False))
+        else:
+            found = 0 in table
+        if found:
+            return True
+        place += 1 + len(table)
+    return False
 
 
 def _zeroed(content: bytes, head: _Head) -> bool:

@@ -47,7 +47,7 @@ def inspection_parts(found: CheckpointInspection) -> Iterator[Part]:
 
 def _file_table(found: CheckpointInspection) -> Table:
     facts = found.facts
-    trust = "yes, it runs code" if found.needs_trust else "no, nothing of it runs"
+    trust = "yes, it runs code" if found.needs_trust else "no, no code of it runs"
     rows = [
         ("format", f"{found.format} ({found.title})"),
         ("size", f"{_size(found.size_bytes)} ({found.size_bytes:,} bytes)"),

@@ -199,3 +199,31 @@ def test_markers_inside_the_head_of_a_scan_are_no_traceback(marker: bytes, at: i
         except DataError:
             continue
         np.testing.assert_array_equal(image, decode_image(content, "a.jpg"))
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("element", [0, 17, 63])
+@pytest.mark.parametrize("writer", ["grey", "colour"])
+def test_a_quantisation_table_with_a_zero(writer: str, element: int, *, wide: bool) -> None:
+    """By the standard they are 1 at least; libjpeg takes what they stand for as 0. The last table has it."""
+    content = FILES[writer]
+    at = content.rindex(b"\xff\xdb")
+    length = int.from_bytes(content[at + 2 : at + 4], "big")
+    assert length == 67
+    number, table = content[at + 4], content[at + 5 : at + 69]
+    zeroed = bytearray(table)
+    zeroed[element] = 0
+
+    def with_table(elements: bytes) -> bytes:
+        if wide:
+            elements = b"".join(bytes([0, value]) for value in elements)
+        held = bytes([number | (wide << 4)]) + elements
+        return content[: at + 2] + (len(held) + 2).to_bytes(2, "big") + held + content[at + 69 :]
+
+    expected = decode_image(content, "a.jpg")
+    np.testing.assert_array_equal(decode_image(with_table(table), "a.jpg"), expected)
+    with pytest.raises(DataError) as caught:
+        decode_image(with_table(bytes(zeroed)), "a.jpg")
+    assert caught.value.problems == (
+        "a.jpg: the JPEG is damaged (zeros in a quantisation table): copy it again",
+    )
