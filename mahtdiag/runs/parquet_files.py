@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from mahtdiag.diagnosis.run_table import COLUMNS
 from mahtdiag.errors import RunFolderError
 from mahtdiag.opening import open_file, require_regular
+from mahtdiag.runs.possible import impossible_in
 from mahtdiag.schema.safe_text import brief
 
 _ROWS_OF_ANY: Final = 3_000_000
@@ -52,17 +54,21 @@ def iter_tables(
     numbers; `metadata`: of the file, which is then not read again.
 
     Raises:
-        RunFolderError: the file is missing, damaged or lacks a column.
+        RunFolderError: the file is missing, damaged, lacks a column or has a number that no run has.
     """
     with _opened(path, metadata) as file:
         stored = set(file.schema_arrow.names)
         missing = [name for name in schema.names if name not in stored | LATER_COLUMNS]
         if missing:
             raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        starts = [0, *accumulate(sizes)]
         for group in range(file.num_row_groups) if groups is None else groups:
             table = completed(file.read_row_group(group, columns=schema.names), schema)
             # That texts are UTF-8, which is found out nowhere else before they are shown.
             table.validate(full=True)
+            if (problem := impossible_in(table, starts[group])) is not None:
+                raise RunFolderError(f"{path}: {problem}; restore the file or evaluate again")
             yield table
 
 

@@ -21,6 +21,7 @@ from mahtdiag.data.labelled import ImageLabels, OntoSkeleton
 from mahtdiag.data.predictions.references import CocoIds, KeypointNames, coco_ids, keypoint_names
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
+from mahtdiag.schema.places import LARGEST_PX, SMALLEST_SIGMA_PX
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.safe_text import recorded, shown
 from mahtdiag.schema.skeleton import CORNERS_PER_VERTEBRA, Skeleton
@@ -237,7 +238,7 @@ def _checked(images: Sequence[ImageLabels], onto: OntoSkeleton) -> tuple[Floats,
     placed = onto.placed(images)
     values, names = placed.keypoints, onto.skeleton.keypoint_names
     sigma, score = values[..., SIGMA], values[..., SCORE]
-    not_above_0 = np.asarray(((sigma <= 0) | np.isinf(sigma)).any(axis=2))
+    not_above_0 = np.asarray(((sigma < SMALLEST_SIGMA_PX) | (sigma > LARGEST_PX)).any(axis=2))
     of_one_axis = np.asarray(np.isnan(sigma).sum(axis=2) == 1)
     endless = np.isinf(score)
     problems: dict[int, str] = {}
@@ -248,7 +249,7 @@ def _checked(images: Sequence[ImageLabels], onto: OntoSkeleton) -> tuple[Floats,
         problems[i] = f"{keypoint} has a sigma along one axis alone: give both, or one for both"
     for i in np.flatnonzero(not_above_0.any(axis=1)).tolist():
         k = int(not_above_0[i].argmax())
-        worst = sigma[i, k].min() if (sigma[i, k] <= 0).any() else sigma[i, k].max()
+        worst = sigma[i, k].min() if (sigma[i, k] < SMALLEST_SIGMA_PX).any() else sigma[i, k].max()
         problems[i] = f"{names[k]} has a sigma of {worst:g}: a sigma is a number of pixels above 0"
     for i in np.flatnonzero(~np.isfinite(values[..., XY]).any(axis=(1, 2))).tolist():
         problems[i] = "nothing is predicted"

@@ -1,0 +1,98 @@
+"""Which numbers the tables of a run can hold; what lies beyond was not written by any evaluation."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.schema.places import LARGEST_PX, SMALLEST_SIGMA_PX
+from mahtdiag.schema.spacing import LARGEST_MM, SMALLEST_MM, SPACING_LIMITS
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+MOST_SIDE_PX: Final = 2**28
+_ROUNDED: Final = 1e-9
+
+
+def _of_side(values: Floats) -> Bools:
+    return np.asarray((values >= 1) & (values <= MOST_SIDE_PX))
+
+
+def _of_spacing(values: Floats) -> Bools:
+    return np.asarray((values >= SMALLEST_MM * (1 - _ROUNDED)) & (values <= LARGEST_MM * (1 + _ROUNDED)))
+
+
+def _of_place(values: Floats) -> Bools:
+    return np.asarray(np.abs(values) <= LARGEST_PX)
+
+
+def _of_peak(values: Floats) -> Bools:
+    return np.asarray(_of_place(values) | np.isinf(values))
+
+
+def _of_sigma(values: Floats) -> Bools:
+    # Heads that round give 0, those that overflow infinity; judgements of sigma count both as unusable.
+    normal = (values >= SMALLEST_SIGMA_PX) & (values <= LARGEST_PX)
+    return np.asarray(normal | (values == 0) | np.isposinf(values))
+
+
+def _of_square(values: Floats) -> Bools:
+    return np.asarray((np.abs(values) <= LARGEST_PX**2) | np.isinf(values))
+
+
+_TABLE: Final = RunTable
+_KINDS: Final = (
+    (_of_side, f"1 to {MOST_SIDE_PX:,} pixels", (_TABLE.width, _TABLE.height)),
+    (
+        _of_spacing,
+        SPACING_LIMITS,
+        (_TABLE.pixel_spacing_mm, _TABLE.pixel_spacing_x_mm, _TABLE.pixel_spacing_y_mm),
+    ),
+    (
+        _of_place,
+        f"a place within {LARGEST_PX:g} pixels",
+        (_TABLE.gt_px, _TABLE.pred_px, _TABLE.gt2_px),
+    ),
+    (
+        _of_peak,
+        f"a place within {LARGEST_PX:g} pixels",
+        (_TABLE.second_px, _TABLE.argmax_px, _TABLE.local_px),
+    ),
+    (
+        _of_sigma,
+        f"0 or {SMALLEST_SIGMA_PX:g} to {LARGEST_PX:g} pixels",
+        (_TABLE.sigma_px, _TABLE.sigma_aleatoric_px, _TABLE.sigma_epistemic_px),
+    ),
+    (
+        _of_square,
+        f"at most {LARGEST_PX**2:g} square pixels",
+        (_TABLE.spread_px2, _TABLE.averaged_px2, _TABLE.head_covariance_px2),
+    ),
+)
+_POSSIBLE: Final[dict[str, tuple[Callable[[Floats], Bools], str]]] = {
+    name: (is_possible, said)
+    for is_possible, said, columns in _KINDS
+    for column in columns
+    for name in column.names
+}
+
+
+def impossible_in(table: pa.Table, first_row: int) -> str | None:
+    """The first number of a table that no evaluation writes: its column, its row from 1, and what it can be.
+
+    A number that is missing is possible everywhere. `first_row`: rows of the file before the table.
+    """
+    for name in table.column_names:
+        if name not in _POSSIBLE:
+            continue
+        is_possible, said = _POSSIBLE[name]
+        values = np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+        wrong = np.flatnonzero(~(is_possible(values) | np.isnan(values)))
+        if wrong.size:
+            row = int(wrong[0])
+            return f"column {name}, row {first_row + row + 1:,}: {values[row]:g}, expected {said}"
+    return None
