@@ -16,9 +16,11 @@ from pydantic_core import from_json
 from mahtdiag.data.folders import content_of
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file, read_bytes
+from mahtdiag.schema.json_values import bytes_of_values
 from mahtdiag.schema.safe_text import shown
 
 LARGEST_FILE_BYTES: Final = 2**30
+LARGEST_VALUES_BYTES: Final = 2**30
 _LOOKED_AT_BYTES: Final = 64 * 1024
 _MOST_LOOKED_AT: Final = 64
 _KEY: Final = re.compile(rb'"([A-Za-z_@][A-Za-z0-9_@]*)"\s*:')
@@ -78,7 +80,8 @@ def files_where(path: Path, proof: Callable[[frozenset[str]], bool], ending: str
 def read_json(path: Path, name: str) -> object:
     """The content of a JSON file in UTF-8 or UTF-16, `NaN` being a number as Python writes it.
 
-    Raises DataError, one line, where it cannot be read, is larger than 1 GB, not JSON, or nested too deeply.
+    Raises DataError, one line, where it cannot be read, is larger than 1 GB or would be so in memory, is not
+    JSON, or is nested too deeply.
     """
     try:
         size = path.stat().st_size
@@ -87,6 +90,11 @@ def read_json(path: Path, name: str) -> object:
         content = read_bytes(path)
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from error
+    if (needed := bytes_of_values(content)) > LARGEST_VALUES_BYTES:
+        raise DataError(
+            f"{name}: its values take {needed >> 20:,} MiB, at most {LARGEST_VALUES_BYTES >> 20:,} may be: "
+            "save fewer images in one file"
+        )
     if not content.strip():
         raise DataError(f"{name}: the file is empty ({len(content)} bytes)")
     try:

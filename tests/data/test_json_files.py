@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mahtdiag.data.json_files import read_json
+from mahtdiag.data.json_files import LARGEST_VALUES_BYTES, read_json
 from mahtdiag.errors import DataError
+from mahtdiag.schema.json_values import bytes_of_values
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -78,3 +79,17 @@ def test_the_collector_of_garbage_goes_on(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         read(tmp_path, b"{")
     assert gc.isenabled()
+
+
+def test_many_values_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, b'{"images": [' + b"{}," * 6_000_000 + b"{}]}")
+    line = "its values take 1,602 MiB, at most 1,024 may be: save fewer images in one file"
+    assert caught.value.problems == (f"a.json: {line}",)
+
+
+def test_annotations_of_a_hundred_thousand_images_may_be_read() -> None:
+    one = b'{"id":1,"file_name":"a.png","width":1,"height":1},'
+    one += b'{"id":1,"image_id":1,"category_id":1,"bbox":[1,2,3,4],"area":1,"iscrowd":0,"keypoints":['
+    one += b"1234.56," * 66 + b"]},"
+    assert bytes_of_values(one) * 100_000 < LARGEST_VALUES_BYTES

@@ -185,6 +185,8 @@ def test_text_columns_are_plain_text_for_any_reader() -> None:
 
 
 NUMBERS = st.floats(width=64)
+PLACES = st.just(np.nan) | st.floats(-1e50, 1e50)
+SIGMAS = st.just(np.nan) | st.floats(1e-60, 1e50) | st.sampled_from([0.0, np.inf])
 ERRORS = st.just(np.nan) | st.floats(0.0, 1e6)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
@@ -193,8 +195,8 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 def records(draw: st.DrawFn, view: View) -> ImageRecord:
     k = view.skeleton.keypoints
 
-    def numbers(*shape: int) -> NDArray[np.float64]:
-        return draw(hnp.arrays(np.float64, shape, elements=NUMBERS))
+    def numbers(*shape: int, elements: st.SearchStrategy[float] = NUMBERS) -> NDArray[np.float64]:
+        return draw(hnp.arrays(np.float64, shape, elements=elements))
 
     def bools(*shape: int) -> NDArray[np.bool_]:
         return draw(hnp.arrays(np.bool_, shape))
@@ -210,19 +212,19 @@ def records(draw: st.DrawFn, view: View) -> ImageRecord:
         age_years=draw(st.none() | st.integers(0, 120)),
         losses=ImageLosses(*(draw(NUMBERS) for _ in range(9))),
         keypoints=KeypointResults(
-            numbers(k, 2),
-            numbers(k, 2),
-            draw(hnp.arrays(np.float64, (k,), elements=ERRORS)),
+            numbers(k, 2, elements=PLACES),
+            numbers(k, 2, elements=PLACES),
+            numbers(k, elements=ERRORS),
             numbers(k),
-            numbers(k, 2),
-            numbers(k, 3),
+            numbers(k, 2, elements=SIGMAS),
+            numbers(k, 3, elements=PLACES),
             numbers(k),
             bools(k, 2),
             bools(k, 2),
             draw(hnp.arrays(np.int64, (k,), elements=st.integers(0, 2**20))),
-            sigma_aleatoric_px=numbers(k, 2) if draw(st.booleans()) else None,
-            sigma_epistemic_px=numbers(k, 2) if draw(st.booleans()) else None,
-            peaks=PeakPlaces(numbers(k), numbers(k, 2), numbers(k, 2), numbers(k, 2))
+            sigma_aleatoric_px=numbers(k, 2, elements=SIGMAS) if draw(st.booleans()) else None,
+            sigma_epistemic_px=numbers(k, 2, elements=SIGMAS) if draw(st.booleans()) else None,
+            peaks=PeakPlaces(numbers(k), *(numbers(k, 2, elements=PLACES) for _ in range(3)))
             if draw(st.booleans())
             else None,
         ),

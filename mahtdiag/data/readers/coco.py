@@ -1,8 +1,9 @@
 """COCO keypoints: one instance with all keypoints, a category per vertebra, or one class of vertebrae."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from mahtdiag.schema.safe_text import shown
 
 _KEYS: Final = ("images", "annotations", "categories")
 _MOST_SAID: Final = 3
+_MOST_COUNTED: Final = 1_003
 # Keys of an instance itself in which people note the level.
 _LEVEL_ATTRIBUTES: Final = ("level", "vertebra", "label", "name")
 
@@ -82,7 +84,7 @@ class CocoFile:
         if problems:
             raise DataError(*problems)
         images: dict[int | str, Mapping[str, Any]] = {}
-        for at, image in enumerate(lists["images"] or ()):
+        for at, image in _while_few(problems, lists["images"]):
             identifier = image.get("id") if isinstance(image, dict) else None
             if not isinstance(identifier, int | str) or not isinstance(image.get("file_name"), str):
                 problems.append(f"{name}: images[{at}]: an image has an id and a file_name")
@@ -91,7 +93,7 @@ class CocoFile:
             else:
                 images[identifier] = image
         categories: dict[int | str, tuple[str, tuple[str, ...]]] = {}
-        for at, category in enumerate(lists["categories"] or ()):
+        for at, category in _while_few(problems, lists["categories"]):
             identifier = category.get("id") if isinstance(category, dict) else None
             names = category.get("keypoints", ()) if isinstance(category, dict) else None
             if not isinstance(identifier, int | str) or not isinstance(names, list | tuple):
@@ -242,5 +244,12 @@ def _size_of(height: float, width: float) -> Size | None:
     return Size(int(height), int(width)) if 0 < height < 1e6 and 0 < width < 1e6 else None
 
 
+def _while_few(problems: Sequence[str], items: Sequence[Any] | None) -> Iterator[tuple[int, Any]]:
+    """The items with their numbers, until there are more problems than anybody counts."""
+    return takewhile(lambda _: len(problems) <= _MOST_COUNTED, enumerate(items or ()))
+
+
 def _more(name: str, problems: int) -> tuple[str, ...]:
+    if problems > _MOST_COUNTED:
+        return (f"{name}: and more than {_MOST_COUNTED - _MOST_SAID} more problems",)
     return (f"{name}: and {problems - _MOST_SAID} more problems",) if problems > _MOST_SAID else ()

@@ -7,8 +7,11 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
 
-from mahtdiag.data.files import Dataset, named, read_file
+from mahtdiag.data.files import Dataset, named
+from mahtdiag.data.text_files import read_bounded
 from mahtdiag.diagnosis.subgroups import MOST_VALUES, bands_of, numbers_of_column
 from mahtdiag.errors import DataError
 from mahtdiag.reports.text import counted
@@ -18,6 +21,12 @@ from mahtdiag.schema.safe_text import brief, one_line, shown
 IMAGE, PATIENT = "image", "patient"
 LONGEST = 60
 _NAMED = 3
+# A million images, each with its row, and nine columns.
+_LARGEST_BYTES: Final = 2**27
+_MOST_LINES: Final = 1_500_000
+_MOST_COMMAS: Final = 10_000_000
+_MOST_COLUMNS: Final = 1_000
+_MOST_PROBLEMS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +47,15 @@ def with_subgroups(dataset: Dataset, file: str | None) -> tuple[Dataset, str | N
     """
     if file is None:
         return dataset, None
-    content = read_file(file, shown(file))
+    content = read_bounded(Path(file), shown(file), _LARGEST_BYTES)
     found = parse_subgroups(content, shown(file))
     if found.key == PATIENT and not any(sample.patient.identifier for sample in dataset.samples):
         raise DataError(
             f"{found.name}: names patients, and of no image the patient is known: give --patient, "
             "or a column image"
         )
-    rows = [_row_of(sample, found) for sample in dataset.samples]
+    keys = _keys_of(found, dataset.samples)
+    rows = [_row_of(sample, found, keys) for sample in dataset.samples]
     if not any(rows):
         raise DataError(f"{found.name}: none of its {len(found.rows)} rows names {_what(found, dataset)}")
     used = {key for row in rows if row for key in (row[0],)}
@@ -56,7 +66,8 @@ def with_subgroups(dataset: Dataset, file: str | None) -> tuple[Dataset, str | N
         for sample, values in zip(dataset.samples, of_image, strict=True)
     )
     without = [s.image for s, row in zip(dataset.samples, rows, strict=True) if row is None]
-    known = {name for failure in dataset.failures if (name := _key_of(failure.image, found))}
+    named_so = dataset.failures if found.key == IMAGE else ()
+    known = {name for failure in named_so if (name := named(failure.image, keys))}
     unknown = [key for key in found.rows if key not in used | known]
     notes = (*dataset.notes, *found.notes, *_notes(found, without, unknown, len(rows)))
     return replace(dataset, samples=samples, notes=notes), hashlib.sha256(content).hexdigest()
@@ -74,19 +85,21 @@ def _entries(columns: Sequence[str], values: Sequence[str]) -> Iterator[str]:
     return (f"{column}={value}" for column, value in zip(columns, values, strict=True))
 
 
-def _row_of(sample: Sample, found: SubgroupFile) -> tuple[str, tuple[str, ...]] | None:
+def _keys_of(found: SubgroupFile, samples: Sequence[Sample]) -> Mapping[str, str]:
+    """The keys of the rows by what names them: themselves, and of patients their digests."""
+    keys = {key: key for key in found.rows}
+    if found.key == PATIENT and any(sample.patient.identifier not in keys for sample in samples):
+        keys = {_hashed(key): key for key in found.rows} | keys
+    return keys
+
+
+def _row_of(
+    sample: Sample, found: SubgroupFile, keys: Mapping[str, str]
+) -> tuple[str, tuple[str, ...]] | None:
     """The key that names this image or its patient, and the values; None without a row."""
-    key = _key_of(sample.image, found) if found.key == IMAGE else _patient_key(sample, found)
+    patient = sample.patient.identifier or ""
+    key = named(sample.image, keys) if found.key == IMAGE else keys.get(patient)
     return None if key is None else (key, found.rows[key])
-
-
-def _key_of(image: str, found: SubgroupFile) -> str | None:
-    return named(image, {key: key for key in found.rows}) if found.key == IMAGE else None
-
-
-def _patient_key(sample: Sample, found: SubgroupFile) -> str | None:
-    patient = sample.patient.identifier
-    return next((key for key in found.rows if patient in (key, _hashed(key))), None) if patient else None
 
 
 def _hashed(patient: str) -> str:
@@ -138,22 +151,35 @@ def parse_subgroups(content: bytes, name: str) -> SubgroupFile:
     problem: no such columns, a column twice, bands that are none, a row without a name or too long, a second
     row that says something else.
     """
-    try:
-        header, *lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{name}: not a CSV in UTF-8 ({error})") from error
-    except ValueError:
-        raise DataError(f"{name}: empty: begin with a line such as image,scanner") from None
+    lines = _lines_of(content, name)
+    header = next(lines, None)
+    if header is None:
+        raise DataError(f"{name}: empty: begin with a line such as image,scanner")
+    if len(header) > _MOST_COLUMNS:
+        raise DataError(f"{name}: {len(header):,} columns, at most {_MOST_COLUMNS:,} are read")
     header = [" ".join(cell.split()) for cell in header]
     keys = [column for column in (IMAGE, PATIENT) if column in header]
     columns = tuple(cell for cell in header if cell not in (IMAGE, PATIENT))
     problems = list(_header_problems(header, keys, columns, name))
     if problems:
         raise DataError(*problems)
-    place = header.index(keys[0])
+    rows, again = _rows_of(lines, header, header.index(keys[0]), name)
+    note = f"{name}: {counted(again, 'row')} twice with the same values, counted once"
+    return SubgroupFile(name, keys[0], columns, rows, (note,) if again else ())
+
+
+def _rows_of(
+    lines: Iterator[list[str]], header: Sequence[str], place: int, name: str
+) -> tuple[dict[str, tuple[str, ...]], int]:
+    """The values by what `place` names, and how many rows say the same again. Raises DataError: problems."""
+    problems: list[str] = []
     rows: dict[str, tuple[str, ...]] = {}
-    again: list[str] = []
+    again = 0
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
     for number, cells in enumerate(lines, start=2):
+        if len(problems) == _MOST_PROBLEMS:
+            problems.append(f"{name}: what is behind line {number - 1:,} was not looked at")
+            break
         cells = [" ".join(cell.split()) for cell in cells]
         if not any(cells):
             continue
@@ -165,12 +191,26 @@ def parse_subgroups(content: bytes, name: str) -> SubgroupFile:
         if problem:
             problems.append(f"{name}: line {number}: {problem}")
         elif key in rows:
-            again.append(key)
-        rows.setdefault(key, values)
+            again += 1
+        rows.setdefault(key, shared.setdefault(values, values))
     if problems:
         raise DataError(*problems)
-    note = f"{name}: {counted(len(again), 'row')} twice with the same values, counted once"
-    return SubgroupFile(name, keys[0], columns, rows, (note,) if again else ())
+    return rows, again
+
+
+def _lines_of(content: bytes, name: str) -> Iterator[list[str]]:
+    """The cells of each line, one line at a time. Raises DataError: too many, or no CSV in UTF-8."""
+    lines = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
+    for found, what, most in (
+        (lines, "lines", _MOST_LINES),
+        (content.count(b","), "commas", _MOST_COMMAS),
+    ):
+        if found > most:
+            raise DataError(f"{name}: {found:,} {what}, at most {most:,} are read")
+    try:
+        yield from csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{name}: not a CSV in UTF-8 ({error})") from error
 
 
 def _header_problems(

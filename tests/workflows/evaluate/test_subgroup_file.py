@@ -1,5 +1,6 @@
 """What a subgroup file may look like, and what is said of one that does not."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,42 @@ def test_names_are_no_groups(tmp_path: Path) -> None:
         with_subgroups(_set(names), file)
     with pytest.raises(DataError, match="none of its 1 rows names an image"):
         with_subgroups(_set(names), _file(tmp_path, "image,s\nzzz,1\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image" + "," * 1000 + "\n", "1,001 columns, at most 1,000 are read"),
+        ("image,a\n" + "\n" * 1_500_000, "1,500,001 lines, at most 1,500,000 are read"),
+        ("image,a\r\n" + "\r\n" * 1_500_000, "1,500,001 lines, at most 1,500,000 are read"),
+        ("image" + "," * 10_000_001, "10,000,001 commas, at most 10,000,000 are read"),
+    ],
+    ids=["columns", "lines", "lines of two signs", "commas"],
+)
+def test_a_file_of_nothing_but_signs_is_refused_in_one_line(text: str, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        parse_subgroups(text.encode(), "g.csv")
+    assert caught.value.problems == (f"g.csv: {said}",)
+
+
+def test_of_many_wrong_rows_the_first_are_told() -> None:
+    with pytest.raises(DataError) as caught:
+        parse_subgroups(b"image,a\n" + b"x\n" * 200, "g.csv")
+    assert caught.value.problems[:-1] == tuple(
+        f"g.csv: line {number}: 1 cells, the first line has 2" for number in range(2, 102)
+    )
+    assert caught.value.problems[-1] == "g.csv: what is behind line 101 was not looked at"
+
+
+def test_many_rows_take_no_longer_for_many_images(tmp_path: Path) -> None:
+    names = [f"n{number}" for number in range(2_000)]
+    patients: list[str | None] = [*names]
+    rows = "".join(f"{name},{number % 2}\n" for number, name in enumerate(names))
+    began = time.process_time()
+    by_image, _ = with_subgroups(_set(names), _file(tmp_path, f"image,a\n{rows}"))
+    by_patient, _ = with_subgroups(_set(names, patients), _file(tmp_path, f"patient,a\n{rows}"))
+    # Looking through all rows for each patient takes longer.
+    assert time.process_time() - began < 1.5
+    wanted = [(f"a={number % 2}",) for number in range(2_000)]
+    assert [sample.subgroups for sample in by_image.samples] == wanted
+    assert [sample.subgroups for sample in by_patient.samples] == wanted
