@@ -35,9 +35,10 @@ def _of_peak(values: Floats) -> Bools:
 
 
 def _of_sigma(values: Floats) -> Bools:
-    # Heads that round give 0, those that overflow infinity; judgements of sigma count both as unusable.
-    normal = (values >= SMALLEST_SIGMA_PX) & (values <= LARGEST_PX)
-    return np.asarray(normal | (values == 0) | np.isposinf(values))
+    # Heads may give 0, infinity and negative numbers; judgements of sigma count them as unusable.
+    size = np.abs(values)
+    normal = (size >= SMALLEST_SIGMA_PX) & (size <= LARGEST_PX)
+    return np.asarray(normal | (size == 0) | np.isinf(size))
 
 
 def _of_square(values: Floats) -> Bools:

@@ -41,8 +41,8 @@ def test_sizes_of_images(tmp_path: Path, column: str, value: int) -> None:
         ("pred_x", [1e308, -2e200, INF, -INF], r"a place within 1e\+50 pixels"),
         ("gt_y", [2e200, INF], r"a place within 1e\+50 pixels"),
         ("second_x", [1e308], r"a place within 1e\+50 pixels"),
-        ("sigma_x", [-1.0, 1e-308, 1e308, -INF], r"0 or 1e-60 to 1e\+50 pixels"),
-        ("sigma_epistemic_y", [-1.0], r"0 or 1e-60 to 1e\+50 pixels"),
+        ("sigma_x", [1e-308, -1e-308, 1e308], r"0 or 1e-60 to 1e\+50 pixels"),
+        ("sigma_epistemic_y", [-1e308], r"0 or 1e-60 to 1e\+50 pixels"),
         ("spread_xy", [1e200, -1e200], r"at most 1e\+100 square pixels"),
     ],
 )
@@ -60,7 +60,7 @@ LARGEST = float(FLOAT32.max) * 2**28
     [
         ("pixel_spacing_mm", [0.005, 5.0, 0.143, None]),
         ("pred_x", [LARGEST, -LARGEST, 0.0, None]),
-        ("sigma_x", [0.0, float(FLOAT32.smallest_subnormal) / 2**28, LARGEST, INF]),
+        ("sigma_x", [0.0, -1.0, float(FLOAT32.smallest_subnormal) / 2**28, LARGEST, INF]),
         ("spread_xx", [0.0, -1.0, float(FLOAT32.max) * 2.0**56, INF]),
         ("argmax_x", [-1.0, INF, None, 5.0]),
     ],
