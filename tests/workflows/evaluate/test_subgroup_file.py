@@ -110,7 +110,7 @@ def test_names_are_no_groups(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("image" + "," * 1000 + "\n", "1,001 columns, at most 1,000 are read"),
+        ("image" + "," * 200 + "\n", "201 columns, at most 200 are read"),
         ("image,a\n" + "\n" * 1_500_000, "1,500,001 lines, at most 1,500,000 are read"),
         ("image,a\r\n" + "\r\n" * 1_500_000, "1,500,001 lines, at most 1,500,000 are read"),
         ("image" + "," * 10_000_001, "10,000,001 commas, at most 10,000,000 are read"),
