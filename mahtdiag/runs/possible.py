@@ -31,6 +31,7 @@ def _of_place(values: Floats) -> Bools:
 
 
 def _of_peak(values: Floats) -> Bools:
+    # Networks that overflow give infinity, which is told of the keypoint.
     return np.asarray(_of_place(values) | np.isinf(values))
 
 
@@ -56,12 +57,12 @@ _KINDS: Final = (
     (
         _of_place,
         f"a place within {LARGEST_PX:g} pixels",
-        (_TABLE.gt_px, _TABLE.pred_px, _TABLE.gt2_px),
+        (_TABLE.gt_px, _TABLE.gt2_px),
     ),
     (
         _of_peak,
         f"a place within {LARGEST_PX:g} pixels",
-        (_TABLE.second_px, _TABLE.argmax_px, _TABLE.local_px),
+        (_TABLE.pred_px, _TABLE.second_px, _TABLE.argmax_px, _TABLE.local_px),
     ),
     (
         _of_sigma,
