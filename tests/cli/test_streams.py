@@ -55,7 +55,9 @@ BY_THE_PARSER = ("--help", "evaluate --help", "", "--show-completion bash")
 def test_a_disk_too_full_for_what_nothing_keeps(typed: str) -> None:
     with open("/dev/full", "wb") as full:
         command = [sys.executable, "-m", "mahtdiag", *typed.split()]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+        # Else the shell that the tests run in is taken, whatever is asked.
+        asked = environment() | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=asked, check=False)
     what = "what was asked for" if typed in BY_THE_PARSER else "standard output:"
     assert (result.returncode, result.stderr.decode()) == (
         2,

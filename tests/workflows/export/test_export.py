@@ -404,9 +404,10 @@ def test_names_that_lead_out_write_nothing_there(tmp_path: Path, name: str, host
 
 @pytest.mark.parametrize("name", ALL)
 def test_absurd_numbers_are_no_places(tmp_path: Path, name: str) -> None:
-    absurd = spine(View.AP)
-    absurd[:4] = [[1e308, 3], [np.inf, 3], [-1e300, 1e300], [np.nan, 3]]
-    write_export_run(tmp_path, [Told("a.png", absurd, absurd)])
+    labelled, predicted = spine(View.AP), spine(View.AP)
+    labelled[:4] = [[1e50, 3], [np.nan, 3], [-1e50, 1e50], [np.nan, 3]]
+    predicted[:4] = [[1e50, 3], [np.inf, 3], [-1e50, 1e50], [np.nan, 3]]
+    write_export_run(tmp_path, [Told("a.png", labelled, predicted)])
     assert (export(tmp_path, name).keypoints, export(tmp_path, name, "labels", labels=True).keypoints) == (
         16,
         16,
