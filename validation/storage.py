@@ -5,9 +5,9 @@ disk is full from then on, is broken once, is read-only from then on, or somebod
 written to. Where file systems may be mounted (Linux, as root), it is one in memory as well: really full at
 sizes from none to enough, and really made read-only at each step.
 
-A case has survived if the command says in one line what is wrong, with options that it has, ends with status
-2, leaves every file as it was or whole and none of its own half-written ones, and does its work when it is
-run again. What is optional may be missing with a note.
+A case has survived if the command says in a line for each file what is wrong, with options that it has, ends
+with status 2, leaves every file as it was or whole and none of its own half-written ones, and does its work
+when it is run again. What is optional may be missing with a note.
 """
 
 import functools
@@ -213,7 +213,7 @@ class Study:
     def inject(self, fault: Fault, every: int = 1) -> None:
         """A fault at every step that it can hit, or at some of them."""
         steps = self.undisturbed.steps
-        last = max(n for n, step in enumerate(steps, 1) if self._names(step))
+        last = max(n for n, step in enumerate(steps, 1) if self._named(step))
         hit = [
             n for n, step in enumerate(steps, 1) if _can_hit(fault, step, n, last) and self.job.only in step
         ]
@@ -229,12 +229,17 @@ class Study:
             removable = fault in (Fault.FULL, Fault.REMOVED) or (
                 fault is Fault.BROKEN and step.split()[0] not in TAKES_NO_SPACE
             )
-            self.judge(ended, f"{fault} at step {at}, {step}", fault, removable=removable)
+            gone = map(self._named, steps[: at - 1]) if fault is Fault.REMOVED else ()
+            where = f"{fault} at step {at}, {step}"
+            self.judge(ended, where, fault, removable=removable, gone=frozenset(filter(None, gone)))
 
-    def _names(self, step: str) -> bool:
-        """Whether it gives a file its name in the folder that may be removed."""
+    def _named(self, step: str) -> str | None:
+        """The file that it gives its name in the folder that may be removed."""
         kind, _, place = step.partition(" ")
-        return kind == "replace" and Path(self.work, place).is_relative_to(self.work / self.job.removed)
+        path = self.work / place
+        if kind != "replace" or not path.is_relative_to(self.work / self.job.removed):
+            return None
+        return path.relative_to(self.work).as_posix()
 
     def fill(self) -> None:
         """The file system really is full, at sizes from none to enough."""
@@ -252,10 +257,21 @@ class Study:
             if enough:
                 return
 
-    def judge(self, ended: Ended, where: str, fault: Fault, *, removable: bool = True) -> None:
-        """Count a case by how the command ended and what it has left; `removable`: files can be removed."""
+    def judge(
+        self,
+        ended: Ended,
+        where: str,
+        fault: Fault,
+        *,
+        removable: bool = True,
+        gone: frozenset[str] = frozenset(),
+    ) -> None:
+        """Count a case by how the command ended and what it has left.
+
+        `removable`: files can be removed; `gone`: those that were whole when somebody removed them.
+        """
         found, job = files_of(self.work), self.job
-        missing = {name for name in self.written if found.get(name) != self.reference[name]}
+        missing = {name for name in self.written - gone if found.get(name) != self.reference[name]}
         wanted = {name for name in missing if not any(fnmatch(name, pattern) for pattern in job.optional)}
         as_usual = ended.status == self.undisturbed.status
         known = options_of(job.typed.split()[0])
@@ -265,7 +281,7 @@ class Study:
             "left": left if removable else [],
             "traceback": ["!"] if ended.traceback else [],
             "status": sorted(wanted or "!") if not (ended.status == 2 or (as_usual and not wanted)) else [],
-            "lines": ended.errors or ["none"] if ended.status == 2 and len(ended.errors) != 1 else [],
+            "lines": _badly_said(ended),
             "silent": sorted(missing) if as_usual and missing and not _noted(ended) else [],
             "advice": [option for option in advised(ended.errors) if option not in known],
             "again": self._again(found, fault),
@@ -303,6 +319,13 @@ def _can_hit(fault: Fault, step: str, number: int, last: int) -> bool:
     if fault is Fault.REMOVED:
         return number <= last
     return fault is not Fault.FULL or step.split()[0] not in TAKES_NO_SPACE
+
+
+def _badly_said(ended: Ended) -> list[str]:
+    """The errors, unless each is of another file."""
+    about = {line.split(": ")[1] for line in ended.errors}
+    well = ended.status != 2 or len(about) == len(ended.errors) > 0
+    return [] if well else ended.errors or ["none"]
 
 
 def _noted(ended: Ended) -> bool:
@@ -360,7 +383,7 @@ FIGURES = {
     "left": "half-written files left",
     "traceback": "tracebacks",
     "status": "another exit status",
-    "lines": "not told in one line",
+    "lines": "not told in one line for each file",
     "silent": "something missing without a note",
     "advice": "advice that the command does not take",
     "again": "not the same when run again",

@@ -126,7 +126,9 @@ def _estimate(metric: Metric, table: RunTable, sums: Mapping[Terms, Sums]) -> Es
             interval = _of_quantile(measure, value, table)
         elif isinstance(measure, ToldWithInterval) and value is not None:
             interval = measure.interval(table)
-    return None if value is None else Estimate(value, interval, count)
+    if value is None:
+        return None
+    return Estimate(value, None if interval is None else _within(metric, interval), count)
 
 
 def _sums(wanted: Iterable[Terms], table: RunTable) -> dict[Terms, Sums]:
@@ -145,7 +147,7 @@ def _sums(wanted: Iterable[Terms], table: RunTable) -> dict[Terms, Sums]:
 
 
 def _interval(metric: Metric, sums: Sums, table: RunTable) -> Interval | None:
-    """Of a mean; within what the number can be."""
+    """Of a mean."""
     if metric.interval is IntervalKind.NONE:
         return None
     values, counts = by_unit(sums[0], table.units), by_unit(sums[1], table.units)
@@ -156,6 +158,11 @@ def _interval(metric: Metric, sums: Sums, table: RunTable) -> Interval | None:
         return None
     if isinstance(metric.measure, RootMean):
         found = float(np.sqrt(max(found[0], 0.0))), float(np.sqrt(found[1]))
+    return found
+
+
+def _within(metric: Metric, found: Interval) -> Interval:
+    """Within what the number can be."""
     least, most = (end if end is not None else np.nan for end in (metric.least, metric.most))
     return float(np.fmax(found[0], least)), float(np.fmin(found[1], most))
 

@@ -21,6 +21,7 @@ from mahtdiag.runs.files import write_named
 from mahtdiag.runs.results import Count, Section, Sha256
 from mahtdiag.schema.choices import FactorKind
 from mahtdiag.schema.json_values import TooManyValuesError, parsed
+from mahtdiag.schema.places import LARGEST_FACTOR, SMALLEST_FACTOR
 from mahtdiag.schema.safe_text import brief
 from mahtdiag.schema.skeleton import Skeleton, View, known_levels, skeleton_said
 
@@ -33,7 +34,15 @@ MEANING: Final = (
     "error / (sigma as the model gives it * scale) has this Student's t distribution."
 )
 
-Factor = Annotated[float, Field(gt=0.0)]
+
+def _of_sigma(factor: float) -> float:
+    if not SMALLEST_FACTOR <= factor <= LARGEST_FACTOR:
+        raise ValueError(f"a factor of {factor:g}, expected {SMALLEST_FACTOR:g} to {LARGEST_FACTOR:g}")
+    return factor
+
+
+Factor = Annotated[float, AfterValidator(_of_sigma)]
+Positive = Annotated[float, Field(gt=0.0)]
 Limit = Annotated[float, Field(ge=0.0)]
 
 
@@ -69,8 +78,8 @@ class StudentDistribution(Section):
     `nll` on images left out; `gaussian_nll`: that of σ as it is.
     """
 
-    scale: Factor
-    degrees_of_freedom: Factor
+    scale: Positive
+    degrees_of_freedom: Positive
     nll: float
     gaussian_nll: float
 

@@ -287,7 +287,8 @@ def remove_abandoned(folder: Path, name: str = "") -> None:
         for leftover in folder.glob(f"{TEMPORARY_PREFIX}*-{glob.escape(name) or '*'}"):
             process = leftover.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
             if process.isdecimal() and not _runs(int(process)):
-                shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink()
+                is_folder = leftover.is_dir() and not leftover.is_symlink()
+                shutil.rmtree(leftover, ignore_errors=True) if is_folder else leftover.unlink()
 
 
 def _runs(process: int) -> bool:

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 
 from mahtdiag.diagnosis.run_table import COLUMNS
 from mahtdiag.errors import RunFolderError
-from mahtdiag.opening import open_file, require_regular
+from mahtdiag.opening import open_file
 from mahtdiag.runs.possible import impossible_in
+from mahtdiag.schema.parquet_limits import Texts, UnpacksTooFarError, checked_pages, parquet_source
 from mahtdiag.schema.safe_text import brief
 
 _ROWS_OF_ANY: Final = 3_000_000
@@ -37,7 +38,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
 
 def metadata_of(path: Path) -> pq.FileMetaData:
     """What a file says of its row groups. Raises RunFolderError as `iter_tables`."""
-    with _opened(path) as file:
+    with _opened(path) as (_, file):
         return file.metadata
 
 
@@ -56,15 +57,21 @@ def iter_tables(
     Raises:
         RunFolderError: the file is missing, damaged, lacks a column or has a number that no run has.
     """
-    with _opened(path, metadata) as file:
+    with _opened(path, metadata) as (content, file):
         stored = set(file.schema_arrow.names)
         missing = [name for name in schema.names if name not in stored | LATER_COLUMNS]
         if missing:
             raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
+        size = path.stat().st_size
+        numbers = range(file.num_row_groups) if groups is None else list(groups)
+        packed = checked_pages(content, file.metadata, size, schema.names, numbers)
+        whole = pq.ParquetFile(content, metadata=file.metadata, read_dictionary=packed) if packed else file
+        texts = Texts(size)
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         starts = [0, *accumulate(sizes)]
-        for group in range(file.num_row_groups) if groups is None else groups:
-            table = completed(file.read_row_group(group, columns=schema.names), schema)
+        for group in numbers:
+            found = whole.read_row_group(group, columns=schema.names)
+            table = completed(texts.of(found) if packed else found, schema)
             # That texts are UTF-8, which is found out nowhere else before they are shown.
             table.validate(full=True)
             if (problem := impossible_in(table, starts[group])) is not None:
@@ -73,14 +80,18 @@ def iter_tables(
 
 
 @contextmanager
-def _opened(path: Path, metadata: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
+def _opened(
+    path: Path, metadata: pq.FileMetaData | None = None
+) -> Iterator[tuple[pa.NativeFile | BinaryIO, pq.ParquetFile]]:
     try:
-        with _source(path) as content, pq.ParquetFile(content, metadata=metadata) as file:
+        with parquet_source(path) as content, pq.ParquetFile(content, metadata=metadata) as file:
             _require_size(path, file.metadata.num_rows)
-            yield file
+            yield content, file
     except FileNotFoundError as error:
         raise RunFolderError(f"{path}: missing from the run folder; evaluate again") from error
-    except (OSError, pa.ArrowException, UnicodeError) as error:
+    except UnpacksTooFarError as error:
+        raise RunFolderError(f"{path}: {error}, which no run has; evaluate again") from error
+    except (OSError, pa.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RunFolderError(f"{path}: damaged ({brief(reason, 200)}); evaluate again") from error
 
@@ -90,19 +101,6 @@ def _require_size(path: Path, rows: int) -> None:
     size = path.stat().st_size
     if rows > _ROWS_OF_ANY + size // _BYTES_PER_ROW:
         raise RunFolderError(f"{path}: {rows:,} rows in {size:,} bytes, which no run has; evaluate again")
-
-
-def _source(path: Path) -> pa.NativeFile | BinaryIO:
-    """The file, opened by pyarrow; by Python where its path is no valid Unicode, which pyarrow refuses.
-
-    Threads of pyarrow that still hold a piece of a file of Python's when the process ends abort it.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return open_file(path)
-    require_regular(path)
-    return pa.OSFile(str(path), "rb")
 
 
 def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:

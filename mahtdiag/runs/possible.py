@@ -8,13 +8,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mahtdiag.diagnosis.run_table import RunTable
-from mahtdiag.schema.places import LARGEST_PX, SMALLEST_SIGMA_PX
+from mahtdiag.schema.places import LARGEST_FACTOR, LARGEST_PX, SMALLEST_FACTOR, SMALLEST_SIGMA_PX
 from mahtdiag.schema.spacing import LARGEST_MM, SMALLEST_MM, SPACING_LIMITS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 MOST_SIDE_PX: Final = 2**28
+LEAST_SIGMA_PX: Final = SMALLEST_SIGMA_PX * SMALLEST_FACTOR
+MOST_SIGMA_PX: Final = LARGEST_PX * LARGEST_FACTOR
 _ROUNDED: Final = 1e-9
 
 
@@ -38,12 +40,12 @@ def _of_peak(values: Floats) -> Bools:
 def _of_sigma(values: Floats) -> Bools:
     # Heads may give 0, infinity and negative numbers; judgements of sigma count them as unusable.
     size = np.abs(values)
-    normal = (size >= SMALLEST_SIGMA_PX) & (size <= LARGEST_PX)
+    normal = (size >= LEAST_SIGMA_PX * (1 - _ROUNDED)) & (size <= MOST_SIGMA_PX * (1 + _ROUNDED))
     return np.asarray(normal | (size == 0) | np.isinf(size))
 
 
 def _of_square(values: Floats) -> Bools:
-    return np.asarray((np.abs(values) <= LARGEST_PX**2) | np.isinf(values))
+    return np.asarray((np.abs(values) <= MOST_SIGMA_PX**2 * (1 + _ROUNDED)) | np.isinf(values))
 
 
 _TABLE: Final = RunTable
@@ -66,12 +68,12 @@ _KINDS: Final = (
     ),
     (
         _of_sigma,
-        f"0 or {SMALLEST_SIGMA_PX:g} to {LARGEST_PX:g} pixels",
+        f"0 or {LEAST_SIGMA_PX:g} to {MOST_SIGMA_PX:g} pixels",
         (_TABLE.sigma_px, _TABLE.sigma_aleatoric_px, _TABLE.sigma_epistemic_px),
     ),
     (
         _of_square,
-        f"at most {LARGEST_PX**2:g} square pixels",
+        f"at most {MOST_SIGMA_PX**2:g} square pixels",
         (_TABLE.spread_px2, _TABLE.averaged_px2, _TABLE.head_covariance_px2),
     ),
 )

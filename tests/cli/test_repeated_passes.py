@@ -205,6 +205,30 @@ def test_what_the_factors_make_worse_is_said_and_recorded(fitted: Desk) -> None:
     assert stored["settings"]["recalibration"]["worsens"] == ["MACE", "CRPS"]
 
 
+@pytest.mark.parametrize("factor", [1e-24, 1e24])
+def test_a_run_with_the_most_extreme_factors_is_read_by_every_command(fitted: Desk, factor: float) -> None:
+    file = fitted.path / "factors.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    scale = content["sigma_scale"]
+    scale |= {"common": factor, "by_keypoint": dict.fromkeys(scale["by_keypoint"], factor)}
+    content |= {"unknown_images": 2}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    arguments = ("evaluate", "ap.pt", "judge", *PLAIN, "--recalibration", "factors.json", "--out", "after")
+    done = fitted.run(*arguments)
+    note = "factors.json: fitted on 2 images that were not there: nothing tells whether others are the same"
+    assert done.status == 0
+    assert note in " ".join(done.text.split())
+    assert any(said.startswith(note) for said in document_of(fitted.path / "after")["notes"])
+    for typed in ("calibration after", "report after", "figures after", "compare after after", "runs ."):
+        found = fitted.run(*typed.split())
+        assert (typed, found.status, "error:" in found.err) == (typed, 0, False)
+    scale["common"] = factor**2
+    file.write_text(json.dumps(content), encoding="utf-8")
+    said = f"a factor of {factor**2:g}, expected 1e-24 to 1e+24"
+    problem = f"factors.json: sigma_scale.common: {said}; fit again"
+    fitted.run(*arguments[:-1], "again").refused(problem)
+
+
 def test_factors_are_applied_and_recorded(fitted: Desk) -> None:
     factors = json.loads((fitted.path / "factors.json").read_text())["sigma_scale"]
     evaluate(fitted, "ap.pt", "before", *PLAIN, data="judge")

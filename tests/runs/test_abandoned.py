@@ -36,6 +36,15 @@ def test_only_what_no_process_writes_is_removed(tmp_path: Path) -> None:
     remove_abandoned(tmp_path / "none")
 
 
+def test_a_link_that_was_left_is_removed_and_what_it_leads_to_is_not(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_bytes(b"{}")
+    link = tmp_path / f"{TEMPORARY_PREFIX}{dead()}-latest"
+    link.symlink_to("run", target_is_directory=True)
+    remove_abandoned(tmp_path, "latest")
+    assert {path.name for path in tmp_path.rglob("*")} == {"run", "run.json"}
+
+
 def test_a_file_takes_away_what_was_left_of_itself_alone(tmp_path: Path) -> None:
     ended = dead()
     own, other = left(tmp_path, ended, "[b].csv"), left(tmp_path, ended, "c.csv")

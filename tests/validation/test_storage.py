@@ -42,7 +42,10 @@ def test_a_fault_is_where_it_should_be(bench: tuple[Commands, Path], tmp_path: P
     write = kinds.index("write") + 1
     (tmp_path / "m.toml").unlink()
     ended = bench[0].run(typed, tmp_path, Fault.BROKEN, write)
-    assert (ended.status, ended.err) == (2, "error: --out m.toml: cannot be written; name another file\n")
+    assert (ended.status, ended.err) == (
+        2,
+        "error: --out m.toml: cannot be written (Input/output error); name another file\n",
+    )
     assert ended.steps[:write] == [
         step.replace(_process(steps), _process(ended.steps)) for step in steps[:write]
     ]

@@ -13,6 +13,7 @@ from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.content import head
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.errors import DataError
+from mahtdiag.schema.parquet_limits import Texts, checked_pages, parquet_source
 from mahtdiag.schema.safe_text import shown, unrecorded
 
 _FILE: Final = "keypoints.parquet"
@@ -51,10 +52,15 @@ class RunTables:
         file = path / _FILE if path.is_dir() else path
         name = shown(file.relative_to(path.parent))
         try:
-            with pq.ParquetFile(file, pre_buffer=False) as opened:
-                _require_columns(opened, name, of, file.stat().st_size)
+            with parquet_source(file) as content, pq.ParquetFile(content, pre_buffer=False) as opened:
+                size = file.stat().st_size
+                _require_columns(opened, name, of, size)
                 wanted = [each for each in (*_NAMES, *_NUMBERS) if each in opened.schema_arrow.names]
-                images = tuple(_images(opened.iter_batches(_ROWS_AT_ONCE, columns=wanted), name))
+                groups = range(opened.num_row_groups)
+                packed = checked_pages(content, opened.metadata, size, wanted, groups)
+                whole = pq.ParquetFile(content, pre_buffer=False, read_dictionary=packed)
+                batches, texts = whole.iter_batches(_ROWS_AT_ONCE, columns=wanted), Texts(size)
+                images = tuple(_images(map(texts.of, batches), name))
         except (OSError, ValueError, pa.ArrowException, MemoryError) as error:
             said = shown(" ".join(str(error).split())[:100])
             raise DataError(f"{name}: cannot be read: {said}: evaluate again") from error

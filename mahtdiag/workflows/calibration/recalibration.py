@@ -46,6 +46,7 @@ from mahtdiag.runs.factors import (
 from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import READING
 from mahtdiag.schema.choices import FactorKind
+from mahtdiag.schema.places import LARGEST_FACTOR, SMALLEST_FACTOR
 from mahtdiag.schema.safe_text import one_line
 from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma, points_of
 
@@ -157,6 +158,13 @@ def fitted_file(
         raise UsageError(
             f"--fit {option}: {scale.n} keypoints are too few, at least {MIN_KEYPOINTS} are needed; "
             "evaluate more images"
+        )
+    all_factors = np.array([scale.common, scale.core, *scale.by_keypoint])
+    beyond = all_factors[(all_factors < SMALLEST_FACTOR) | (all_factors > LARGEST_FACTOR)]
+    if beyond.size:
+        raise UsageError(
+            f"--fit {option}: σ would be multiplied by {beyond[0]:g}, a factor is {SMALLEST_FACTOR:g} to "
+            f"{LARGEST_FACTOR:g}; see with inspect what σ the network gives"
         )
     names = document.skeleton.keypoint_names
     return Recalibration(

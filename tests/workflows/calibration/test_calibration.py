@@ -1,6 +1,7 @@
 """A run is judged, drawn and recalibrated; what cannot be judged is said."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from mahtdiag.diagnosis.gates import Gate
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.rendering import Json
 from mahtdiag.runs.results import StoredGate
+from mahtdiag.schema.choices import FactorKind
 from mahtdiag.workflows.calibration.job import Calibration, CalibrationRequest, calibrate, with_gates
+from mahtdiag.workflows.calibration.recalibration import fitted_file
 from mahtdiag.workflows.calibration.screen import content_of, result_of
 from tests.workflows.sigma_runs import calibrated, write_run
 
@@ -125,6 +128,16 @@ def test_fewer_than_20_keypoints(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="15 keypoints are too few, at least 20"):
         calibrate(CalibrationRequest(Path("run"), Path("f.json"), None, False, tmp_path))
     assert not (tmp_path / "f.json").exists()
+
+
+def test_factors_beyond_belief_are_not_written(tmp_path: Path) -> None:
+    residual, sigma = calibrated(15)
+    write_run(tmp_path / "run", residual, sigma)
+    found = judged(tmp_path, "run")
+    assert found.recalibrated is not None
+    fitted = replace(found.recalibrated, scale=replace(found.recalibrated.scale, core=1e25))
+    with pytest.raises(UsageError, match=r"--fit f.json: σ would be multiplied by 1e\+25, a factor is 1e-24 to"):
+        fitted_file(found.sigma, fitted, FactorKind.LIKELIHOOD, (), Path("f.json"))
 
 
 def test_all_residuals_zero(tmp_path: Path) -> None:
