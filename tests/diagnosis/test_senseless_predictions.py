@@ -1,4 +1,4 @@
-"""Networks that have learnt nothing are what the numbers are for: all of them can be stored and read again."""
+"""Networks that have learnt nothing are what the numbers are for: all can be stored and read again."""
 
 import numpy as np
 import pytest

@@ -21,12 +21,16 @@ from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
 from mahtdiag.schema.frames import Size
+from mahtdiag.schema.json_values import bytes_of_values
 from mahtdiag.schema.read_options import ReadOptions
 from mahtdiag.schema.safe_text import shown
 
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 _MOST_LOOKED_AT: Final = 64
-_LARGEST_TABLE_BYTES: Final = 2**30
+# What was never written into a table takes no space, and what is all the same packs well.
+_BYTES_OF_ANY, _BYTES_PER_BYTE = 64 << 20, 10
+_ROWS_OF_ANY, _BYTES_PER_ROW = 100_000, 16
+_MOST_JSON_BYTES: Final = 2**28
 _USER: Final = 0
 # Files of before this version put (0, 0) on the corner of the first pixel, later ones on its centre.
 _FIRST_OF_CENTRES: Final = 1.1
@@ -95,8 +99,11 @@ class _Content:
             ) from error
         try:
             tables, facts = _read_apart(file, name)
-            videos = [_object(json.loads(video)) for video in facts["videos"]]
-            return cls(name, facts["format_id"], _skeletons(json.loads(facts["metadata"])), videos, tables)
+            texts = [facts["metadata"], *facts["videos"]]
+            if sum(bytes_of_values(text.encode()) for text in texts) > _MOST_JSON_BYTES:
+                raise DataError(f"{name}: its JSON is of more values than annotations have: save it again")
+            metadata, *videos = map(json.loads, texts)
+            return cls(name, facts["format_id"], _skeletons(metadata), list(map(_object, videos)), tables)
         except DataError:
             raise
         except RecursionError as error:
@@ -196,18 +203,33 @@ def send_stored() -> None:
 def stored_in(file: Path, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The tables of numbers of a file by name, and its facts: videos, number of the format, metadata."""
     h5py = importlib.import_module("h5py")
+    size = file.stat().st_size
     with h5py.File(file, "r") as opened:
-        tables = {table: _table(h5py, opened, table, name) for table in _TABLES}
-        for table, content in tables.items():
-            if content.dtype.hasobject:
+        tables = {}
+        for table in _TABLES:
+            stored = _table(h5py, opened, table, name, size)
+            if stored.dtype.hasobject:
                 raise DataError(f"{name}: '{table}' is not a table of numbers: save it with SLEAP again")
+            tables[table] = np.asarray(stored[()])
         attributes = _item(h5py, opened, "metadata", name).attrs
         return tables, {
             "problem": "",
-            "videos": [_text(video) for video in _table(h5py, opened, "videos_json", name)],
+            "videos": _videos(_table(h5py, opened, "videos_json", name, size), name, size),
             "format_id": float(attributes.get("format_id", 1.0)),
             "metadata": _text(attributes["json"]),
         }
+
+
+def _videos(table: Any, name: str, size: int) -> list[str]:
+    """The texts of the videos; all rows of a table may name the same text, which is stored once."""
+    found = []
+    left = _BYTES_OF_ANY + size
+    for row in range(len(table)):
+        found.append(_text(table[row]))
+        left -= len(found[-1])
+        if left < 0:
+            raise DataError(f"{name}: 'videos_json' is larger than the file: save it with SLEAP again")
+    return found
 
 
 def _text(stored: object) -> str:
@@ -221,14 +243,16 @@ def _item(h5py: Any, opened: Any, name: str, file: str) -> Any:
     return opened[name]
 
 
-def _table(h5py: Any, opened: Any, name: str, file: str) -> NDArray[Any]:
-    """A table, read whole; refused where it is absurdly large or lies in another file."""
+def _table(h5py: Any, opened: Any, name: str, file: str, size: int) -> Any:
+    """A table, not yet read; refused where it is absurdly large for the file or lies in another one."""
     table = _item(h5py, opened, name, file)
     if not isinstance(table, h5py.Dataset) or table.ndim != 1 or table.is_virtual or table.external:
         raise DataError(f"{file}: '{name}' is not a table of this file: save it with SLEAP again")
-    if table.size * max(table.dtype.itemsize, 1) > _LARGEST_TABLE_BYTES:
+    most_bytes = _BYTES_OF_ANY + _BYTES_PER_BYTE * size
+    most_rows = most_bytes if name == "points" else _ROWS_OF_ANY + size // _BYTES_PER_ROW
+    if table.size > most_rows or table.size * max(table.dtype.itemsize, 1) > most_bytes:
         raise DataError(f"{file}: '{name}' has {table.size} rows: more than an annotation file has")
-    return np.asarray(table[()])
+    return table
 
 
 def _object(value: object) -> Mapping[str, Any]:

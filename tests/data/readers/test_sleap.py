@@ -225,6 +225,39 @@ def test_an_absurdly_large_table_is_not_read(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("table", "rows"), [("frames", 110_000), ("instances", 110_000), ("points", 4_000_000)]
+)
+def test_tables_that_cost_nothing_in_the_file_are_not_read(tmp_path: Path, table: str, rows: int) -> None:
+    write(tmp_path / "labels.slp", [[(0, POINTS)]], [video("a.png")])
+    with h5py.File(tmp_path / "labels.slp", "a") as file:
+        kind = file[table].dtype
+        del file[table]
+        file.create_dataset(table, (rows,), kind, chunks=(1000,))
+    assert (tmp_path / "labels.slp").stat().st_size < 50_000
+    said = f"labels.slp: '{table}' has {rows} rows: more than an annotation file has"
+    assert problem_of(tmp_path) == said
+
+
+def test_videos_that_are_one_text_many_times(tmp_path: Path) -> None:
+    write(tmp_path / "labels.slp", [[(0, POINTS)]], [video("a.png")])
+    with h5py.File(tmp_path / "labels.slp", "a") as file:
+        del file["videos_json"]
+        table = file.create_dataset("videos_json", (90_000,), h5py.string_dtype(), chunks=(90_000,))
+        table[:1] = ["a" * 5000]
+        _, content = table.id.read_direct_chunk((0,))
+        # The length, and where in the file the text is.
+        table.id.write_direct_chunk((0,), content[:16] * 90_000)
+    said = "labels.slp: 'videos_json' is larger than the file: save it with SLEAP again"
+    assert problem_of(tmp_path) == said
+
+
+def test_json_of_many_values(tmp_path: Path) -> None:
+    write(tmp_path / "labels.slp", [[(0, POINTS)]], [video("a.png", more=[[]] * 1_700_000)])
+    said = "labels.slp: its JSON is of more values than annotations have: save it again"
+    assert problem_of(tmp_path) == said
+
+
 def test_tables_that_contradict_each_other(tmp_path: Path) -> None:
     write(tmp_path / "labels.slp", [[(0, POINTS[:7])]], [video("a.png")])
     assert problem_of(tmp_path).startswith(

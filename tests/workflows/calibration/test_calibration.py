@@ -136,7 +136,8 @@ def test_factors_beyond_belief_are_not_written(tmp_path: Path) -> None:
     found = judged(tmp_path, "run")
     assert found.recalibrated is not None
     fitted = replace(found.recalibrated, scale=replace(found.recalibrated.scale, core=1e25))
-    with pytest.raises(UsageError, match=r"--fit f.json: σ would be multiplied by 1e\+25, a factor is 1e-24 to"):
+    said = r"--fit f.json: σ would be multiplied by 1e\+25, a factor is 1e-24 to 1e\+24"
+    with pytest.raises(UsageError, match=said):
         fitted_file(found.sigma, fitted, FactorKind.LIKELIHOOD, (), Path("f.json"))
 
 
