@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from fuzz.hdf5 import changed_hdf5
+
 IMAGE_ENDINGS: Final = (".png", ".jpg", ".tif", ".dcm")
 # What people and damaged programs write where a number is expected.
 NUMBERS: Final = (
@@ -281,6 +283,8 @@ def _mutated(name: str, content: bytes, rng: Rng) -> bytes:
     if name.endswith(".mat") and rng.random() < 0.5:
         # Damage behind the compression, where the elements of the file are.
         return content[:128] + _repacked(content[128:], rng)
+    if name.endswith(".slp") and rng.random() < 0.2:
+        return changed_hdf5(content, rng)
     return mutate(content, rng, is_text=name.endswith(TEXT_ENDINGS))
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -30,7 +31,7 @@ def changed_parquet(content: bytes, rng: Rng) -> bytes:
     """The file after one such change."""
     table = pq.read_table(io.BytesIO(content))
     change = rng.choice(
-        ("cell", "cell", "column", "column", "type", "dropped", "rows", "twice", "order", "names")
+        ("cell", "cell", "column", "column", "type", "dropped", "rows", "twice", "order", "names", "bomb")
     )
     at = rng.randrange(table.num_columns)
     field = table.schema.field(at)
@@ -48,10 +49,31 @@ def changed_parquet(content: bytes, rng: Rng) -> bytes:
     elif change == "order":
         order = rng.sample(range(table.num_rows), table.num_rows)
         table = table.take(pa.array(order, pa.int64()))
+    elif change == "bomb":
+        return _bomb(table, rng)
     else:
         table = table.rename_columns([rng.choice(table.column_names), *table.column_names[1:]])
     written = io.BytesIO()
     pq.write_table(table, written)
+    return written.getvalue()
+
+
+def _bomb(table: pa.Table, rng: Rng) -> bytes:
+    """A text, or the elements of a list, that pack to next to nothing; rows may be as many."""
+    kind, times = rng.choice((("word", 10**7), ("word", 3 * 10**5), ("list", 3 * 10**7), ("rows", 3 * 10**4)))
+    found = [at for at, field in enumerate(table.schema) if _kind(field.type) == kind]
+    if kind == "rows" or not found:
+        table = pa.concat_tables([table] * min(times, 10**6 // len(table)))
+    else:
+        at = rng.choice(found)
+        column: Any = pa.array(["a" * times] * len(table), pa.dictionary(pa.int32(), pa.string()))
+        if kind == "list":
+            nothing: Any = np.zeros(times, np.int8)
+            ends = pa.array([0, *[times] * len(table)], pa.int32())
+            column = pa.ListArray.from_arrays(ends, pa.array(["A101"]).take(pa.array(nothing)))
+        table = table.set_column(at, table.column_names[at], column)
+    written = io.BytesIO()
+    pq.write_table(table, written, compression="zstd", store_schema=False)
     return written.getvalue()
 
 

@@ -37,6 +37,8 @@ Floats = NDArray[np.float64]
 # How many images are worked on together.
 _TOGETHER: Final = 4096
 NOBODY: Final = Patient()
+MOST_POINTS: Final = 50_000
+"""What is marked in one image, outlines of regions included."""
 _MOST_NAMES: Final = 12
 _MOST_SAID: Final = 3
 

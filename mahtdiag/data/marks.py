@@ -147,6 +147,7 @@ class _Vertebrae:
         self.labels = labels
         self.has_levels = has_levels
         self.shapes: list[Shape] = []
+        self.marked: set[str | None] = set()
         self.unused: list[Mark] = []
         self.problems: list[str] = []
         self.loose: dict[tuple[Hashable, str], list[Mark]] = {}
@@ -164,7 +165,7 @@ class _Vertebrae:
         for group, members in self.grouped.items():
             corners = tuple(mark.label for mark in members)
             points = np.concatenate([mark.points for mark in members])
-            self.shapes.append(Shape(names.get(group, ""), corners, points))
+            self._add(Shape(names.get(group, ""), corners, points))
         self._loose_points(names)
         for mark in others:
             self._outline(mark, mark.group in self.grouped)
@@ -175,7 +176,7 @@ class _Vertebrae:
         if corner is None:
             self.loose.setdefault((mark.group, mark.label), []).append(mark)
         elif vertebra is not None:
-            self.shapes.append(Shape(mark.label, ("",), mark.points))
+            self._add(Shape(mark.label, ("",), mark.points))
         elif mark.group is not None:
             self.grouped.setdefault(mark.group, []).append(mark)
         else:
@@ -198,7 +199,7 @@ class _Vertebrae:
             if len(members) == CORNERS_PER_VERTEBRA and (vertebra or group is not None):
                 points = np.concatenate([mark.points for mark in members])
                 level = label if vertebra else names.get(group, label)
-                self.shapes.append(Shape(level, _IN_ORDER, points))
+                self._add(Shape(level, _IN_ORDER, points))
             elif vertebra and len(members) > 1:
                 count = counted(len(members), "point")
                 self.problems.append(f"{count} '{shown(label[:40])}': a vertebra has 4 corners")
@@ -214,22 +215,21 @@ class _Vertebrae:
         if names_group:
             return
         if mark.drawn is Drawn.LINE and vertebra == LA.last_endplate and len(points) == 2:
-            self.shapes.append(
-                Shape(mark.label, ("UL", "UR"), points[np.argsort(points[:, 0], kind="stable")])
-            )
+            self._add(Shape(mark.label, ("UL", "UR"), points[np.argsort(points[:, 0], kind="stable")]))
         elif mark.drawn is Drawn.POLYGON and len(points) == CORNERS_PER_VERTEBRA:
             if vertebra or not self.has_levels:
-                self.shapes.append(Shape(mark.label, _IN_ORDER, points))
+                self._add(Shape(mark.label, _IN_ORDER, points))
             else:
                 self.unused.append(mark)
-        elif mark.drawn is Drawn.POLYGON and vertebra and not self._is_marked(vertebra):
+        elif mark.drawn is Drawn.POLYGON and vertebra and vertebra not in self.marked:
             label = shown(mark.label[:40])
             self.problems.append(f"'{label}': {len(points)} points, a vertebra has 4 corners")
         else:
             self.unused.append(mark)
 
-    def _is_marked(self, vertebra: str) -> bool:
-        return any(self.labels.place(shape.label)[0] == vertebra for shape in self.shapes)
+    def _add(self, shape: Shape) -> None:
+        self.shapes.append(shape)
+        self.marked.add(self.labels.place(shape.label)[0])
 
 
 def _as_it_is(mark: Mark) -> Shape:

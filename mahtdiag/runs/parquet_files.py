@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from mahtdiag.diagnosis.run_table import COLUMNS
 from mahtdiag.errors import RunFolderError
 from mahtdiag.opening import open_file
+from mahtdiag.opening.parquet import Texts, UnpacksTooFarError, checked_pages, parquet_source
 from mahtdiag.runs.possible import impossible_in
-from mahtdiag.schema.parquet_limits import Texts, UnpacksTooFarError, checked_pages, parquet_source
 from mahtdiag.schema.safe_text import brief
 
 _ROWS_OF_ANY: Final = 3_000_000

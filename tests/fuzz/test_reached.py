@@ -25,7 +25,7 @@ OTHERS = {
     "mahtdiag.models.checkpoint.is_torch": "a byte is compared",
     "mahtdiag.models.onnx_limits._text": "the system says how much memory is free",
     "mahtdiag.runs.files.file_sha256": "its digest is taken",
-    "mahtdiag.runs.parquet_files._source": "where a path is not Unicode; else the library opens it",
+    "mahtdiag.opening.parquet.parquet_source": "where a path is not Unicode; else the library opens it",
     "mahtdiag.workflows.evaluate.preparation.read_correction": "after `read_recalibration`",
     "mahtdiag.workflows.pictures": "by `decode_image` and `decode_reduced`, or a few bytes are compared",
     "mahtdiag.workflows.report.job": "by `decode_reduced`",
@@ -33,7 +33,7 @@ OTHERS = {
 
 
 def calls() -> Iterator[tuple[str, str, ast.Call]]:
-    """Every call of what `opening.py` offers: its module, the function that it is in, and where."""
+    """Every call of what `opening` offers: its module, the function that it is in, and where."""
     for file in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]

@@ -13,7 +13,7 @@ from mahtdiag.data.labelled import ImageLabels, Shape
 from mahtdiag.data.predictions.content import head
 from mahtdiag.data.predictions.predicted import PredictedFile, SetOfImages, columns
 from mahtdiag.errors import DataError
-from mahtdiag.schema.parquet_limits import Texts, checked_pages, parquet_source
+from mahtdiag.opening.parquet import Texts, checked_pages, parquet_source
 from mahtdiag.schema.safe_text import shown, unrecorded
 
 _FILE: Final = "keypoints.parquet"

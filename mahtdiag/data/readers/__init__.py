@@ -13,7 +13,7 @@ from mahtdiag.data.files import Dataset, ViewEvidence
 from mahtdiag.data.folders import one_look
 from mahtdiag.data.headers import with_headers
 from mahtdiag.data.json_files import collector_paused
-from mahtdiag.data.labelled import LabelledSet
+from mahtdiag.data.labelled import MOST_POINTS, ImageLabels, LabelledSet
 from mahtdiag.data.patients import keyed
 from mahtdiag.data.readers.aasce import Aasce
 from mahtdiag.data.readers.buu_lspine import BuuLspine
@@ -158,12 +158,23 @@ def read_set(path: Path, options: ReadOptions) -> AnnotatedSet:
             wanted = "give the folder that holds the images and their annotations"
             raise DataError(f"{shown(path)}: no such folder: {wanted}")
         found = reader.read(path, options)
+        if isinstance(found, LabelledSet):
+            found = replace(found, labels=tuple(map(_few, found.labels)))
     if isinstance(found, LabelledSet) and not found.labels_file:
         raise DataError(
             f"{shown(path)}: no file of the format {reader.name} ({reader.title}): name another with"
             " --data-format, or none: it is told by content"
         )
     return found
+
+
+def _few(labels: ImageLabels) -> ImageLabels:
+    """The same, or its problem alone where it has more points than anybody marks in an image."""
+    count = sum(len(shape.points) for shape in labels.shapes)
+    if count <= MOST_POINTS:
+        return labels
+    problem = f"{count:,} points in one image, at most {MOST_POINTS:,} may be"
+    return replace(labels, shapes=(), problem=labels.problem or problem)
 
 
 def open_dataset(

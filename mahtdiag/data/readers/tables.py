@@ -14,7 +14,7 @@ import numpy as np
 
 from mahtdiag.data.files import PATIENTS_FILE, SPACING_FILE, counted
 from mahtdiag.data.json_files import files_with
-from mahtdiag.data.labelled import ImageLabels, LabelledSet, Shape
+from mahtdiag.data.labelled import MOST_POINTS, ImageLabels, LabelledSet, Shape
 from mahtdiag.errors import DataError
 from mahtdiag.opening import open_file
 from mahtdiag.schema.keypoint_names import LONGEST_NAME, place_of
@@ -136,6 +136,7 @@ class _Image:
 
     line: int
     shapes: dict[str, list[_Point]] = field(default_factory=dict)
+    points: int = 0
     problem: str | None = None
 
 
@@ -187,7 +188,10 @@ class Table:
             return
         one_row = self.header.name is None
         found = self.images.setdefault(image, _Image(line))
+        found.points += len(self.header.pairs)
         try:
+            if found.points > MOST_POINTS:
+                raise DataError(f"more than {MOST_POINTS:,} points in one image")
             if one_row and found.shapes:
                 raise DataError(f"a second row for this image, after line {found.line}")
             label, points = self._points(row)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from mahtdiag.data.readers.labelme import LabelMe
 from mahtdiag.errors import DataError
+from mahtdiag.schema.keypoint_names import place_of
 from mahtdiag.schema.skeleton import View
 from tests.data.builders import spine
 from tests.data.readers.marked import HEIGHT, NAMES, POINTS, WIDTH, keypoints, opened, reasons, write_image
@@ -54,6 +56,36 @@ def test_a_point_per_keypoint_in_any_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(keypoints(dataset, "a.png"), POINTS)
     assert str(dataset.samples[0].labelled_size) == f"{HEIGHT}x{WIDTH}"
     assert (dataset.failures, dataset.notes) == ((), ())
+
+
+def test_more_points_than_anybody_marks(tmp_path: Path) -> None:
+    outline = np.tile(POINTS, (2500, 1))
+    write(tmp_path, "a", [*corner_points(), shape("spine", *outline, kind="polygon")])
+    write(tmp_path, "b", [*corner_points(), *[shape("L1", POINTS[0], kind="polygon")] * 50_001])
+    write(tmp_path, "c", [shape("L1", *outline, POINTS[0], kind="polygon")])
+    write(tmp_path, "d", corner_points() * 2501)
+    dataset = opened(tmp_path, "labelme")
+    # What is left out is not counted.
+    assert [sample.image for sample in dataset.samples] == ["a.png", "b.png"]
+    said = "50,020 points in one image, at most 50,000 may be"
+    assert [(each.image, each.reason) for each in dataset.failures][-1:] == [("d.png", f"d.json: {said}")]
+
+
+def test_outlines_beside_points_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = Counter[str]()
+
+    def counted(name: str) -> tuple[str | None, str | None]:
+        looked_at[name] += 1
+        return place_of(name)
+
+    monkeypatch.setattr("mahtdiag.data.marks.place_of", counted)
+    points, outlines = (
+        [shape("L2_UL", (5, 5))] * 300,
+        [shape("L1", (1, 2), (3, 4), (5, 6), kind="polygon")] * 300,
+    )
+    write(tmp_path, "a", [*points, *outlines])
+    opened(tmp_path, "labelme")
+    assert 600 <= looked_at.total() <= 6 * 600
 
 
 def test_polygons_begin_anywhere_and_may_be_closed(tmp_path: Path) -> None:

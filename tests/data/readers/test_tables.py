@@ -85,6 +85,15 @@ def keypoints_long(order: Sequence[int] = range(20), names: Sequence[str] = NAME
     return [["image", "keypoint", "x", "y"], *(["a.png", names[k], *POINTS[k].tolist()] for k in order)]
 
 
+@pytest.mark.parametrize(("header", "row"), [("x,y", "1,2"), ("x1,y1,x2,y2", "1,2,3,4")])
+def test_an_image_has_no_more_points_than_anybody_marks(tmp_path: Path, header: str, row: str) -> None:
+    kind = "keypoint" if header == "x,y" else "vertebra,endplate"
+    cells = f"a.png,{'L1_UL' if kind == 'keypoint' else 'L1,upper'},{row}\n"
+    write(tmp_path, f"image,{kind},{header}\n" + cells * 50_001)
+    line = 50_002 if header == "x,y" else 25_002
+    assert reason(tmp_path) == f"labels.csv: line {line}: more than 50,000 points in one image"
+
+
 @pytest.mark.parametrize(
     "rows", [LONG, WIDE, ENDPLATES, keypoints_long()], ids=["long", "wide", "ends", "kp"]
 )

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mahtdiag.schema import parquet_limits
-from mahtdiag.schema.parquet_limits import Texts, UnpacksTooFarError, checked_pages, most_bytes
+from mahtdiag.opening import parquet
+from mahtdiag.opening.parquet import Texts, UnpacksTooFarError, checked_pages, most_bytes
 
 WORDS = st.none() | st.text("aé", max_size=6)
 ROWS = st.lists(st.tuples(WORDS, st.none() | st.lists(WORDS, max_size=4)), max_size=40)
@@ -51,10 +51,10 @@ def test_headers_say_what_the_file_says_of_itself(
     for group in range(metadata.num_row_groups if rows else 0):
         for number in range(2):
             chunk = metadata.row_group(group).column(number)
-            headers = list(parquet_limits._headers(io.BytesIO(content), chunk, len(content)))
+            headers = list(parquet._headers(io.BytesIO(content), chunk, len(content)))
             data: list[Any] = [header.get(5, header.get(8)) for header in headers if {5, 8} & {*header}]
             assert sum(of[1] for of in data) == chunk.num_values
-            packed = sum(parquet_limits._number(header, 3) for header in headers)
+            packed = sum(parquet._number(header, 3) for header in headers)
             assert 0 < chunk.total_compressed_size - packed <= 200 * len(headers)
             assert chunk.has_dictionary_page == any(7 in header for header in headers)
 
@@ -91,6 +91,12 @@ def test_a_long_text_of_a_dictionary_is_counted_for_every_row() -> None:
             texts.of(next(batches))
 
 
+def test_numbers_beyond_a_dictionary_are_not_followed() -> None:
+    words: Any = pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int32()), pa.array(["a"]), safe=False)
+    with pytest.raises(pa.ArrowInvalid, match="out of bounds"):
+        Texts(0).of(pa.table({"a": words}))
+
+
 def test_a_long_text_of_a_dictionary_in_lists() -> None:
     words = pa.array(["a" * 1_000_000] * 300, pa.dictionary(pa.int32(), pa.string()))
     lists = pa.ListArray.from_arrays(pa.array([0, 1, 300], pa.int32()), words)
@@ -110,7 +116,7 @@ def test_lists_without_end() -> None:
 def test_pages_that_unpack_to_more_than_such_a_file_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     content = written(pa.table({"a": ["a" * 3_000_000]}), use_dictionary=False, compression="zstd")
     assert pages(content) == []
-    monkeypatch.setattr(parquet_limits, "MOST_BYTES", 2 << 20)
+    monkeypatch.setattr(parquet, "MOST_BYTES", 2 << 20)
     with pytest.raises(UnpacksTooFarError, match="unpacks to more than 2 MiB"):
         pages(content)
 

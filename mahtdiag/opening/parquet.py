@@ -126,6 +126,8 @@ class Texts:
     def _plain(self, texts: Any) -> Any:
         import pyarrow as pa
 
+        # Numbers beyond the dictionary are found out nowhere else before they are followed.
+        texts.validate(full=True)
         words = texts.dictionary.cast(pa.large_binary())
         ends = np.frombuffer(words.buffers()[1] or bytes(8), np.int64)[words.offset :][: len(words) + 1]
         at = texts.indices.drop_null().to_numpy(zero_copy_only=False)
