@@ -13,7 +13,7 @@ from mahtdiag.diagnosis.run_table import COLUMNS
 from mahtdiag.errors import RunFolderError
 from mahtdiag.opening import open_file
 from mahtdiag.opening.parquet import Texts, UnpacksTooFarError, checked_pages, parquet_source
-from mahtdiag.runs.possible import impossible_in
+from mahtdiag.runs.possible import CHECKED_BY, contradiction_in, impossible_in
 from mahtdiag.schema.safe_text import brief
 
 _ROWS_OF_ANY: Final = 3_000_000
@@ -64,13 +64,17 @@ def iter_tables(
             raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
         size = path.stat().st_size
         numbers = range(file.num_row_groups) if groups is None else list(groups)
-        packed = checked_pages(content, file.metadata, size, schema.names, numbers)
+        # An error is checked by its places, wherever it is read.
+        names = [*dict.fromkeys((*schema.names, *(CHECKED_BY if "error_px" in schema.names else ())))]
+        packed = checked_pages(content, file.metadata, size, names, numbers)
         whole = pq.ParquetFile(content, metadata=file.metadata, read_dictionary=packed) if packed else file
         texts = Texts(size)
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         starts = [0, *accumulate(sizes)]
         for group in numbers:
-            found = whole.read_row_group(group, columns=schema.names)
+            found = whole.read_row_group(group, columns=names)
+            if (problem := contradiction_in(found, starts[group])) is not None:
+                raise RunFolderError(f"{path}: {problem}; restore the file or evaluate again")
             table = completed(texts.of(found) if packed else found, schema)
             # That texts are UTF-8, which is found out nowhere else before they are shown.
             table.validate(full=True)

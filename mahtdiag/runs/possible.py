@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mahtdiag.diagnosis.run_table import RunTable
+from mahtdiag.diagnosis.run_table import COLUMNS, RunTable
 from mahtdiag.schema.places import LARGEST_FACTOR, LARGEST_PX, SMALLEST_FACTOR, SMALLEST_SIGMA_PX
 from mahtdiag.schema.spacing import LARGEST_MM, SMALLEST_MM, SPACING_LIMITS
 
@@ -44,10 +44,16 @@ def _of_sigma(values: Floats) -> Bools:
     return np.asarray(normal | (size == 0) | np.isinf(size))
 
 
+def _of_error(values: Floats) -> Bools:
+    return np.asarray((values >= 0) & ((values <= MOST_ERROR) | np.isinf(values)))
+
+
 def _of_square(values: Floats) -> Bools:
     return np.asarray((np.abs(values) <= MOST_SIGMA_PX**2 * (1 + _ROUNDED)) | np.isinf(values))
 
 
+# Of two places, in pixels of the input or in millimetres.
+MOST_ERROR: Final = 1e3 * LARGEST_PX
 _TABLE: Final = RunTable
 _KINDS: Final = (
     (_of_side, f"1 to {MOST_SIDE_PX:,} pixels", (_TABLE.width, _TABLE.height)),
@@ -72,17 +78,56 @@ _KINDS: Final = (
         (_TABLE.sigma_px, _TABLE.sigma_aleatoric_px, _TABLE.sigma_epistemic_px),
     ),
     (
+        _of_error,
+        f"0 to {MOST_ERROR:g}",
+        (_TABLE.error_px, _TABLE.error_mm, _TABLE.radial_error_px, _TABLE.max_error_px),
+    ),
+    (
         _of_square,
         f"at most {MOST_SIGMA_PX**2:g} square pixels",
         (_TABLE.spread_px2, _TABLE.averaged_px2, _TABLE.head_covariance_px2),
     ),
 )
+MOST_OF_ANY: Final = 1e100
+
+
+def _of_any(values: Floats) -> Bools:
+    # Losses of what overflows are infinite.
+    return np.asarray((np.abs(values) <= MOST_OF_ANY) | np.isinf(values))
+
+
+_NUMBERS: Final = tuple(column for column in COLUMNS if column.dtype == "float64")
 _POSSIBLE: Final[dict[str, tuple[Callable[[Floats], Bools], str]]] = {
     name: (is_possible, said)
-    for is_possible, said, columns in _KINDS
+    for is_possible, said, columns in ((_of_any, f"at most {MOST_OF_ANY:g}", _NUMBERS), *_KINDS)
     for column in columns
     for name in column.names
 }
+
+
+CHECKED_BY: Final = (*_TABLE.gt_px.names, *_TABLE.pred_px.names)
+"""The columns that an error is checked by."""
+
+
+def contradiction_in(table: pa.Table, first_row: int) -> str | None:
+    """The first error that is there without both its places, or is not where they are: its row from 1.
+
+    A table without `error_px` or the columns of `CHECKED_BY` has none.
+    """
+    if not {_TABLE.error_px.name, *CHECKED_BY} <= {*table.column_names}:
+        return None
+    gt_x, gt_y, pred_x, pred_y, error = (
+        np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+        for name in (*CHECKED_BY, _TABLE.error_px.name)
+    )
+    distance = np.hypot(pred_x - gt_x, pred_y - gt_y)
+    # What is infinite is told of the keypoint, and may have no error.
+    wrong = np.flatnonzero((np.isnan(error) != np.isnan(distance)) & ~np.isinf(distance))
+    if not wrong.size:
+        return None
+    row = int(wrong[0])
+    expected = "no number" if np.isnan(distance[row]) else f"{distance[row]:g}"
+    return f"column error_px, row {first_row + row + 1:,}: {error[row]:g}, by its places {expected}"
 
 
 def impossible_in(table: pa.Table, first_row: int) -> str | None:

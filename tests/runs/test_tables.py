@@ -184,10 +184,10 @@ def test_text_columns_are_plain_text_for_any_reader() -> None:
     assert types == {pa.string()}
 
 
-NUMBERS = st.floats(width=64)
+NUMBERS = st.floats(-1e100, 1e100) | st.sampled_from([np.nan, np.inf, -np.inf])
 PLACES = st.just(np.nan) | st.floats(-1e50, 1e50)
 SIGMAS = st.just(np.nan) | st.floats(1e-84, 1e74) | st.sampled_from([0.0, np.inf])
-ERRORS = st.just(np.nan) | st.floats(0.0, 1e6)
+ERRORS = st.floats(0.0, 1e6)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
@@ -201,6 +201,7 @@ def records(draw: st.DrawFn, view: View) -> ImageRecord:
     def bools(*shape: int) -> NDArray[np.bool_]:
         return draw(hnp.arrays(np.bool_, shape))
 
+    label, pred = numbers(k, 2, elements=PLACES), numbers(k, 2, elements=PLACES)
     return ImageRecord(
         image=draw(NAMES),
         image_sha256="0" * 64,
@@ -212,10 +213,10 @@ def records(draw: st.DrawFn, view: View) -> ImageRecord:
         age_years=draw(st.none() | st.integers(0, 120)),
         losses=ImageLosses(*(draw(NUMBERS) for _ in range(9))),
         keypoints=KeypointResults(
-            numbers(k, 2, elements=PLACES),
-            numbers(k, 2, elements=PLACES),
+            label,
+            pred,
+            np.where(np.isnan(label + pred).any(axis=1), np.nan, numbers(k, elements=ERRORS)),
             numbers(k, elements=ERRORS),
-            numbers(k),
             numbers(k, 2, elements=SIGMAS),
             numbers(k, 3, elements=PLACES),
             numbers(k),
