@@ -294,7 +294,9 @@ def _corners_of(known: Bools, at: Bools) -> Bools:
 
 
 def _ordinary(residual: Floats, known: Bools) -> Bools:
-    """Vertebrae `[N, V]` whose residual is not far out."""
+    """Vertebrae `[N, V]` whose residual is not far out; none where none is known."""
+    if not known.any():
+        return known
     middle = np.median(residual[known], axis=0)
     away = np.linalg.norm(residual - middle, axis=-1)
     near: Bools = away <= _OUTLIER_MADS * 1.4826 * np.median(away[known]) + 1e-9

@@ -30,15 +30,20 @@ def demo_command(out: Out = FOLDER) -> None:
     from mahtdiag.reports.tables.demo import demo_lines
     from mahtdiag.reports.tables.table import Line
     from mahtdiag.workflows.demo.findings import read_findings
-    from mahtdiag.workflows.demo.job import STEPS, unpack
+    from mahtdiag.workflows.demo.job import DATA, STEPS, unpack
 
     cwd = Path.cwd()
     unpack(out, cwd)
     write_text(f"$ cd {shlex.quote(str(out))}\n", str(out))
-    with chdir(cwd / out):
-        for step in STEPS:
-            _run(step, out)
-        found = read_findings(Path.cwd(), out)
+    try:
+        with chdir(cwd / out):
+            for step in STEPS:
+                _run(step, out)
+            found = read_findings(cwd / out, out)
+    except FileNotFoundError as error:
+        if (cwd / out / DATA).is_dir():
+            raise
+        raise MahtdiagError(f"--out {out}: somebody has removed it meanwhile; start again") from error
     _say(Line(), *demo_lines(found), kept=out)
 
 
@@ -55,6 +60,9 @@ def _run(step: "Step", out: Path) -> None:
         status = app(step.typed, prog_name="mahtdiag", standalone_mode=False) or ExitStatus.OK
     except InterruptedRunError:
         raise KeyboardInterrupt from None
+    except MahtdiagError as error:
+        # What it advises is for the command that is typed.
+        raise MahtdiagError(*(f"{out}: `mahtdiag {typed}`: {each}" for each in error.problems)) from error
     if status == ExitStatus.INTERRUPTED:
         raise KeyboardInterrupt
     if status != step.status:

@@ -59,7 +59,7 @@ from mahtdiag.schema.choices import (
 )
 from mahtdiag.schema.dicom_window import FIRST_WINDOW, DicomWindow
 from mahtdiag.schema.frames import CoordinateConvention, Size
-from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS
+from mahtdiag.schema.model_spec import LARGEST_SIGMA, SIGMA_BOUNDS, SMALLEST_SIGMA
 from mahtdiag.schema.output_spec import CoordsFrame, OutputSpec, parse_outputs
 from mahtdiag.schema.preprocessing import (
     ChannelOrder,
@@ -137,7 +137,9 @@ class ModelSettings(SettingsTable):
     )
     coords: CoordinateConvention | None = optional(keys.COORDS)
     decode: DecodeMethod | None = optional(keys.DECODE)
-    heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)] | None = optional(keys.HEATMAP_SIGMA)
+    heatmap_sigma: Annotated[PositiveFloat, Field(ge=SMALLEST_SIGMA, le=LARGEST_SIGMA)] | None = optional(
+        keys.HEATMAP_SIGMA
+    )
     softargmax_beta: PositiveFloat | None = optional(keys.SOFTARGMAX_BETA)
     outputs: Annotated[OutputSpec, BeforeValidator(parse_outputs)] | None = optional(keys.OUTPUT)
     coords_frame: CoordsFrame | None = optional(keys.COORDS_FRAME)

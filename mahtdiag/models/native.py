@@ -35,6 +35,7 @@ from mahtdiag.schema.model_spec import (
     LARGEST_INPUT,
     LARGEST_SIGMA,
     MOST_PIXELS_SAID,
+    SMALLEST_SIGMA,
     Decoding,
     ModelInput,
     ModelSpec,
@@ -116,7 +117,7 @@ class CheckpointMetadata(_Block):
     view: View
     levels: Annotated[str, AfterValidator(known_levels)] = LUMBAR_SET
     input: _Input
-    heatmap_sigma: Annotated[PositiveFloat, Field(le=LARGEST_SIGMA)]
+    heatmap_sigma: Annotated[PositiveFloat, Field(ge=SMALLEST_SIGMA, le=LARGEST_SIGMA)]
     decode: _Decode
     outputs: _Outputs
 

@@ -15,6 +15,7 @@ from mahtdiag.runs.results import (
     NUMBER_SECTIONS,
     Count,
     NonNegative,
+    PathsText,
     PathText,
     Section,
     Sha256,
@@ -58,7 +59,7 @@ RunStatus = Literal["complete", "interrupted"]
 class CheckpointMember(Section):
     """One checkpoint of an ensemble."""
 
-    path: Text
+    path: PathsText
     sha256: Sha256
     format: str
 
@@ -69,7 +70,7 @@ class CheckpointSource(Section):
     Of an ensemble: the paths joined by commas, and a digest over the digests of the members in sorted order.
     """
 
-    path: Text
+    path: PathsText
     sha256: Sha256
     format: str
     members: tuple[CheckpointMember, ...] = Field(default=(), description="of an ensemble; else empty")

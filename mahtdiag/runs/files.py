@@ -88,10 +88,11 @@ def remove_files(folder: Path, names: Sequence[str], *, with_parent: bool = Fals
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
+def replacing(target: Path, *, fresh: bool = False) -> Iterator[BinaryIO]:
     """A file to write into that takes the place of `target` when the block ends, whole or not at all.
 
     The content is on the disk before the name is, so that a power cut cannot leave an empty file under it.
+    `fresh`: FileExistsError where there is one by then, as far as the file system can tell.
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}")
     try:
@@ -101,11 +102,23 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        if not (fresh and _linked(temporary, target)):
+            os.replace(temporary, target)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
+
+
+def _linked(file: Path, target: Path) -> bool:
+    """A second name for a file, which nobody has; False where there are no second names."""
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        return False
+    return True
 
 
 def write_file(
@@ -145,11 +158,14 @@ def require_own(folder: Path, inner: Path | str) -> None:
             raise RunFolderError(f"{place}: a link in a run folder, which is not followed; remove it")
 
 
-def write_named(option: str, path: Path, content: bytes, cwd: Path | None = None) -> None:
+def write_named(
+    option: str, path: Path, content: bytes, cwd: Path | None = None, *, fresh: bool = False
+) -> None:
     """Writes the file that an option names, whole or not at all; missing folders are made.
 
     A link is followed, and a character device (`/dev/null`) is written into. A relative `path` begins at
-    `cwd`, by default the current folder. Raises UsageError where it cannot be written.
+    `cwd`, by default the current folder. `fresh`: there must be none yet. Raises UsageError where it cannot
+    be written.
     """
     target = require_file(option, path, cwd)
     remove_abandoned(target.parent, target.name)
@@ -158,9 +174,11 @@ def write_named(option: str, path: Path, content: bytes, cwd: Path | None = None
         if target.exists() and not target.is_file():
             target.write_bytes(content)
         else:
-            with replacing(target) as file:
+            with replacing(target, fresh=fresh) as file:
                 file.write(content)
     except (FileExistsError, NotADirectoryError):
+        if fresh and target.is_file():
+            raise UsageError(f"{option} {path}: somebody has written it meanwhile; name another") from None
         raise UsageError(f"{option} {path}: a file stands where a folder is needed; name another") from None
     except OSError as error:
         reason = error.strerror or str(error)

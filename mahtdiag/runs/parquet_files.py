@@ -1,5 +1,6 @@
 """Parquet files as tables of a schema, and what goes wrong with them in words."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -58,8 +59,11 @@ def iter_tables(
         RunFolderError: the file is missing, damaged, lacks a column or has a number that no run has.
     """
     with _opened(path, metadata) as (content, file):
-        stored = set(file.schema_arrow.names)
-        missing = [name for name in schema.names if name not in stored | LATER_COLUMNS]
+        stored = Counter(file.schema_arrow.names)
+        twice = next((name for name in schema.names if stored[name] > 1), None)
+        if twice is not None:
+            raise RunFolderError(f"{path}: column {twice} is there twice; restore the file or evaluate again")
+        missing = [name for name in schema.names if name not in {*stored, *LATER_COLUMNS}]
         if missing:
             raise RunFolderError(f"{path}: no column {', '.join(missing)}; written by another program?")
         size = path.stat().st_size

@@ -115,6 +115,8 @@ class Run:
         of_keypoints = [column for column in wanted if column.of_keypoints]
         images, failures = read_images(self._image_rows(of_images), of_images)
         names, keypoints = self._keypoints(of_keypoints)
+        if len(set(names)) != len(names):
+            raise RunFolderError(f"{self.label}: its tables list an image twice; damaged, evaluate again")
         if names != images[RunTable.image.name]:
             raise RunFolderError(f"{self.label}: its tables list different images; damaged, evaluate again")
         return images | keypoints, failures

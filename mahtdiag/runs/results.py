@@ -5,10 +5,11 @@ has it. Only what a record of numbers is called, and says of itself, is written 
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +29,8 @@ from mahtdiag.diagnosis.metrics.registry import known_metrics
 from mahtdiag.schema.safe_text import whole_signs
 from mahtdiag.schema.skeleton import View
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
+
 
 def _printable(text: object) -> object:
     """File names may hold bytes that are no text; JSON must be, so they are written as escapes."""
@@ -35,6 +38,9 @@ def _printable(text: object) -> object:
 
 
 def _to_utc(time: datetime) -> datetime:
+    """Raises ValueError for a year that other time zones do not have, or no run was made in."""
+    if not 1970 <= time.year <= 9000:
+        raise ValueError(f"the year {time.year}, in which no run was made")
     return time.astimezone(UTC)
 
 
@@ -45,8 +51,16 @@ def _possible(path: str) -> str:
     return path
 
 
+def _all_possible(paths: str) -> str:
+    """The same of each of several, joined by commas; a name may hold one as well."""
+    for path in paths.split(","):
+        _possible(path)
+    return paths
+
+
 Text = Annotated[str, BeforeValidator(_printable)]
 PathText = Annotated[Text, AfterValidator(_possible)]
+PathsText = Annotated[Text, AfterValidator(_all_possible)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -74,7 +88,9 @@ class Section(BaseModel):
             ValueError: a NaN or an infinity among the free-form values (settings, calibration).
         """
         content = self.model_dump(mode="json", by_alias=True)
-        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        # Halves of pairs, which JSON can name and UTF-8 cannot hold, stay the escapes that they were.
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n"
 
 
 ANY_KEY = "*"

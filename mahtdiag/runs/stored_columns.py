@@ -47,6 +47,8 @@ class StoredColumns:
         self._starts = self._first_images()
         if not self._has_names():
             raise RunFolderError(f"{label}: its tables list different images; damaged, evaluate again")
+        if len(set(self._names)) != len(self._names):
+            raise RunFolderError(f"{label}: its tables list an image twice; damaged, evaluate again")
         # Texts take more than they hold, and what comes next is made of other arrays.
         pa.default_memory_pool().release_unused()
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from mahtdiag.anatomy.rules import LIMIT_BY_KEY
+from mahtdiag.schema.model_spec import LARGEST_SIGMA, SMALLEST_SIGMA
 from mahtdiag.schema.safe_text import brief
 
 _TYPES: Final = " or instance of "
@@ -46,7 +47,7 @@ class StoredSettings(_Stored):
 
     input_size: _Size | None = None
     heatmap_size: _Size | None = None
-    heatmap_sigma: _Positive | None = None
+    heatmap_sigma: Annotated[float, Field(ge=SMALLEST_SIGMA, le=LARGEST_SIGMA)] | None = None
     softargmax_beta: _Positive | None = None
     resize: _Word | None = None
     coords: _Word | None = None

@@ -14,7 +14,7 @@ from mahtdiag.schema.normalization import UNIT, Normalization
 from mahtdiag.schema.preprocessing import ChannelOrder, Flip, Interpolation, Resize
 from mahtdiag.schema.skeleton import Skeleton, View
 
-LARGEST_SIGMA = 1000.0
+SMALLEST_SIGMA, LARGEST_SIGMA = 1e-3, 1000.0
 LARGEST_INPUT = 8192
 MOST_PIXELS_SAID = 1 << 23
 """Of an image that a file alone asks for; options may ask for more."""

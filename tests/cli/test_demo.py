@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mahtdiag.cli.demo import demo_command
 from mahtdiag.errors import MahtdiagError
 from mahtdiag.reports.text import number, pixels
 from mahtdiag.workflows.demo.findings import read_findings
@@ -60,6 +61,22 @@ def shown(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     result = finish(start(desk, "demo", "--out", "try/it", PYTHONPATH=str(installed)))
     assert list(desk.iterdir()) == [desk / "try"]
     return Shown(desk / "try" / "it", result)
+
+
+def test_a_folder_that_is_removed_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    unpacked: list[Path] = []
+
+    def gone(step: Step, out: Path) -> None:
+        unpacked.append(Path.cwd())
+        shutil.rmtree(tmp_path / out)
+        Path.cwd()
+
+    monkeypatch.setattr("mahtdiag.cli.demo._run", gone)
+    with pytest.raises(MahtdiagError) as caught:
+        demo_command(Path("try"))
+    assert caught.value.problems == ("--out try: somebody has removed it meanwhile; start again",)
+    assert unpacked == [tmp_path / "try"]
 
 
 def error_mm(document: dict[str, Any]) -> str:

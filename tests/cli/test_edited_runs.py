@@ -180,6 +180,93 @@ def test_images_of_no_size(folder: Path, command: str, width: int | None) -> Non
     assert len(said) < 2000
 
 
+@pytest.mark.parametrize("command", ["report", "compare run", "calibration", "figures"])
+@pytest.mark.parametrize(("value", "said"), [(None, "nan, by its places"), (1e300, "1e+300, expected 0 to")])
+def test_errors_that_are_none(folder: Path, command: str, value: float | None, said: str) -> None:
+    edited(folder, lambda content: None)
+    replaced(folder, "keypoints.parquet", "error_px", lambda n: pa.array([value] * n, pa.float64()))
+    name, *more = command.split()
+    status, _, told = mahtdiag(folder, name, "run", *more)
+    assert status == 2
+    places = (
+        f"error: {start}run/keypoints.parquet: column error_px, row 1: " for start in ("", f"{folder}/")
+    )
+    assert told.startswith(tuple(f"{place}{said}" for place in places))
+    assert len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("table", "column"), [("keypoints", "pred_x"), ("images", "image")])
+def test_a_column_that_is_there_twice(folder: Path, table: str, column: str) -> None:
+    edited(folder, lambda content: None)
+    file = folder / f"run/{table}.parquet"
+    whole = pq.read_table(file)
+    pq.write_table(whole.append_column(column, whole.column(column)), file)
+    where = f"run/{table}.parquet: column {column} is there twice; restore the file or evaluate again\n"
+    for command in (("report", "run"), ("compare", "run", "run"), ("runs", ".")):
+        status, _, told = mahtdiag(folder, *command)
+        if command[0] != "runs":
+            assert (status, told.replace(f"{folder}/", "")) == (2, f"error: {where}")
+        assert "internal error" not in told
+
+
+@pytest.mark.parametrize("started", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+def test_a_run_from_the_edge_of_time_does_not_hide_others(folder: Path, started: str) -> None:
+    shutil.copytree(folder / "run", folder / "runs/good")
+    edited(folder, lambda content: content.update(started=started))
+    shutil.copytree(folder / "run", folder / "runs/bad")
+    status, listed, told = mahtdiag(folder, "runs")
+    assert status == 0
+    assert "good" in listed
+    assert "internal error" not in told
+    status, _, told = mahtdiag(folder, "report", "run")
+    year = int(started[:4])
+    assert status == 2
+    assert f"started: the year {year}, in which no run was made" in told
+    assert len(told.splitlines()) == 1
+
+
+def test_an_image_that_is_listed_twice(folder: Path) -> None:
+    edited(folder, lambda content: None)
+    for name in ("images", "keypoints"):
+        file = folder / f"run/{name}.parquet"
+        table = pq.read_table(file)
+        pq.write_table(pa.concat_tables([table.slice(0, 20 if name == "keypoints" else 1), table]), file)
+    for command in ("report", "anatomy", "export --to csv o.csv"):
+        name, *more = command.split()
+        status, _, told = mahtdiag(folder, name, "run", *more)
+        said = "error: run: its tables list an image twice; damaged, evaluate again\n"
+        assert (status, told) == (2, said)
+
+
+def test_a_file_of_factors_is_quoted_briefly(folder: Path) -> None:
+    typed = ("calibration", "run", "--no-pictures")
+    assert mahtdiag(folder, *typed, "--fit", "f.json", "--factors", "none")[0] == 0
+    factors = json.loads((folder / "f.json").read_text("utf-8"))
+    other = {**factors["checkpoint"], "path": "x/" * 100_000, "sha256": "0" * 64}
+    for change in ({"reading": {**factors["reading"], "normalize": "y" * 200_000}}, {"checkpoint": other}):
+        (folder / "g.json").write_text(json.dumps(factors | change), encoding="utf-8")
+        status, _, told = mahtdiag(folder, *typed, "--apply", "g.json")
+        assert (status, len(told.splitlines())) == (2, 1)
+        assert len(told) < 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "typed"),
+    [
+        (lambda content: content["checkpoint"].update(path="x" * 3000), "init run --out m.toml"),
+        (lambda content: content["checkpoint"].update(format="\ud800"), "calibration run --fit f.json"),
+        (lambda content: content["environment"].update(device_name="\udfff"), "anatomy run"),
+        (lambda content: content["data"].update(format="\ud800" * 3), "report run"),
+    ],
+)
+def test_texts_that_nothing_can_be_called(folder: Path, change: Any, typed: str) -> None:
+    edited(folder, change)
+    status, _, told = mahtdiag(folder, *typed.split())
+    assert status in (0, 2)
+    assert "internal error" not in told
+    assert all(len(line) < 1000 for line in told.splitlines())
+
+
 def test_tables_that_list_other_images(folder: Path) -> None:
     edited(folder, lambda content: None)
     file = folder / "run/images.parquet"

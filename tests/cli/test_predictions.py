@@ -1,8 +1,11 @@
 """`evaluate --predictions FILE DATA`: no network, and every number but those of heatmaps."""
 
 import csv
+import errno
 import json
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,36 @@ def write_table(path: Path, bench: Bench, images: int = 6, missing: bool = False
             for k in range(names):
                 if not (missing and number == 0 and k in (3, 4)):
                     writer.writerow([truth.stem, k, *(truth.keypoints_px[k] + (3, 0)), 4])
+
+
+@pytest.mark.parametrize("known", [(), (5,), (0, 1, 2, 3), range(2, 20, 5)])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_commands_on_runs_of_few_keypoints(
+    desk: Desk, bench: Bench, known: Sequence[int], labelled: bool
+) -> None:
+    """The first image has all of them, the others these alone."""
+    with (desk.path / "p.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "index", "x", "y"])
+        for number, truth in enumerate(bench.ap[:6]):
+            for k in range(20) if number == 0 else known:
+                writer.writerow([truth.stem, k, *truth.keypoints_px[k]])
+    without = () if labelled else ("--no-labels",)
+    done = evaluate(desk, "p.csv", "--allow-failures", "9", *without)
+    assert (done.status, "Warning" in done.err) == (0, False)
+    for typed in ("report", "figures", "anatomy", "calibration", "compare run", "runs .", "init"):
+        name, *more = typed.split()
+        told = desk.run(name, *(more if name == "runs" else ("run", *more)))
+        said = [line for line in told.err.splitlines() if line.startswith("error: ")]
+        assert (typed, "Warning" in told.err, "internal error" in told.err) == (typed, False, False)
+        assert (typed, told.status in (0, 1, 2), len(said) <= 1) == (typed, True, True)
+
+
+def test_predictions_that_may_not_be_read(predicted: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mahtdiag.data.predictions.run_tables.head", lambda path: b"")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "keypoints.parquet")
+    said = f"full/keypoints.parquet: cannot be read: {os.strerror(errno.EACCES)}"
+    evaluate(predicted, "full").refused(said)
 
 
 def test_factors_fitted_without_images_say_so(desk: Desk, bench: Bench) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mahtdiag.errors import UsageError
 from mahtdiag.runs.files import TEMPORARY_PREFIX, remove_abandoned, write_named
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes are asked by a signal")
@@ -43,6 +44,25 @@ def test_a_link_that_was_left_is_removed_and_what_it_leads_to_is_not(tmp_path: P
     link.symlink_to("run", target_is_directory=True)
     remove_abandoned(tmp_path, "latest")
     assert {path.name for path in tmp_path.rglob("*")} == {"run", "run.json"}
+
+
+def test_a_file_that_somebody_has_written_meanwhile_stays(tmp_path: Path) -> None:
+    write_named("--out", Path("a.toml"), b"first", tmp_path, fresh=True)
+    with pytest.raises(UsageError, match=r"--out a.toml: somebody has written it meanwhile; name another"):
+        write_named("--out", Path("a.toml"), b"second", tmp_path, fresh=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
+    assert (tmp_path / "a.toml").read_bytes() == b"first"
+    write_named("--out", Path("a.toml"), b"third", tmp_path)
+    assert (tmp_path / "a.toml").read_bytes() == b"third"
+
+
+def test_where_files_have_one_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*names: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.link", refused)
+    write_named("--out", Path("a.toml"), b"first", tmp_path, fresh=True)
+    assert (tmp_path / "a.toml").read_bytes() == b"first"
 
 
 def test_a_file_takes_away_what_was_left_of_itself_alone(tmp_path: Path) -> None:

@@ -105,6 +105,20 @@ def test_free_form_values_survive(value: JsonValue) -> None:
     assert again.calibration == document.calibration
 
 
+def test_halves_of_pairs_in_any_text_survive() -> None:
+    source = CheckpointSource(path="a.pt", sha256="a" * 64, format="\ud800 é")
+    document = header().model_copy(
+        update={
+            "checkpoint": source,
+            "settings": {"value": "\udcff"},
+            "calibration": {"\udfff": "\ud83d\ude00"},
+        }
+    )
+    again = parse_document(document.to_json().encode(), "run.json")
+    assert again.checkpoint.format == "\ud800 é"
+    assert again.settings == {"value": "\udcff"}
+
+
 def test_file_names_that_are_no_text_are_written_as_escapes() -> None:
     name = b"radiograph-\xff.pt".decode("utf-8", "surrogateescape")
     document = header().model_copy(
@@ -265,7 +279,7 @@ def _is_valid(value: JsonValue, schema: JsonValue, root: dict[str, JsonValue]) -
         ({"anatomy_limits": {"A999": 1.0}}, "anatomy_limits: no limit is called A999"),
         ({"input_size": "0x3"}, "input_size: String should match"),
         ({"heatmap_size": "9" * 5000 + "x3"}, "heatmap_size: String should match"),
-        ({"heatmap_sigma": -1}, "heatmap_sigma: Input should be greater than 0"),
+        ({"heatmap_sigma": -1}, "heatmap_sigma: Input should be greater than or equal to 0.001"),
         ({"pixel_spacing_mm": "0.1"}, "pixel_spacing_mm: Input should be a valid number"),
         ({"batch_size": True}, "batch_size: Input should be a valid integer"),
         ({"recalibration": {"by_keypoint": {"L1 UL": "x"}}}, "recalibration.by_keypoint.L1 UL: Input"),

@@ -132,6 +132,7 @@ def _decoded(
         raise DataError(f"{name}: the size in the DICOM header is not that of its pixels: export it again")
     if stored.ndim == 3:
         return _colour(stored, int(data.BitsStored))
+    _require_grey(data, name)
     ends = _lowest_and_highest(stored, data) if window.kind is WindowKind.MINMAX else None
     inverse = data.get("PresentationLUTShape") == "INVERSE"
     turned = inverse or data.get("PhotometricInterpretation") == "MONOCHROME1"
@@ -142,6 +143,17 @@ def _decoded(
         shares = _shares(stored[first : first + rows], data, window, ends)
         grey[first : first + rows] = np.rint((1.0 - shares if turned else shares) * _FULL)
     return grey
+
+
+def _require_grey(data: "Dataset", name: str) -> None:
+    """Raises DataError where stored numbers are no grey values, or become none."""
+    meaning = str(data.get("PhotometricInterpretation", "") or "")
+    if meaning not in ("MONOCHROME1", "MONOCHROME2", ""):
+        raise DataError(f"{name}: its numbers are colours or unknown, not grey values: export it in greys")
+    if not math.isfinite(
+        sum(_numbers([data.get(tag, 1) or 1 for tag in ("RescaleSlope", "RescaleIntercept")]))
+    ):
+        raise DataError(f"{name}: its rescale is not a number: export it again")
 
 
 @contextmanager

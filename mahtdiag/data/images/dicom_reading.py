@@ -3,7 +3,6 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 # The same length, and what the file is once its elements are unpacked; UIDs may end in zeros.
 _EXPLICIT: Final = b"1.2.840.10008.1.2.1\0\0\0"
+_NO_LENGTH: Final = 0xFFFFFFFF
 _HEAD_BYTES: Final = 4096
 _PREAMBLE_BYTES: Final = 132
 _META_GROUP: Final = 2
@@ -26,20 +26,32 @@ _LEAST_UNPACKED_BYTES: Final = 2**26
 _MOST_UNPACKED_TIMES: Final = 20
 # A radiograph has about a hundred, and ten thousand with all that devices note.
 _MOST_ELEMENTS: Final = 20_000
+# An element takes two reads or three, those within sequences as well.
+_MOST_READS: Final = 5 * _MOST_ELEMENTS
 _PIXEL_TAGS: Final = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+# What pydicom keeps as bytes until it is asked for, and then makes a value for each number and each element.
+_LONGEST_SEQUENCE_BYTES: Final = 2**20
+_LONGEST_VALUE_BYTES: Final = 2**16
+_LOOKUP_TABLES: Final = frozenset((0x00283000, 0x00283010))
+_BYTES_ALONE: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 
 
 def read_elements(pydicom: ModuleType, file: BinaryIO, name: str, *, pixels: bool) -> "Dataset":
     """The elements of a file, those of the pixels only with `pixels`.
 
-    Raises DataError, one line, for what unpacks to more than 64 MB and 20 times its size, and for more than
-    20,000 elements, which damaged files seem to have; whatever pydicom raises for others.
+    Without sequences of more than 1 MiB and other values of more than 64 KiB, which no header needs, but for
+    the bytes of tables. Raises DataError, one line, for what unpacks to more than 64 MB and 20 times its
+    size, for more than 20,000 elements, which damaged files seem to have, and for a lookup table of such a
+    size; whatever pydicom raises for others.
     """
     head = file.read(_HEAD_BYTES)
     file.seek(0)
     if _DEFLATED in head:
         file = io.BytesIO(_unpacked(file.read(), name))
-    read: Dataset = pydicom.filereader.read_partial(file, stop_when=_stop(name, pixels=pixels))
+    stop = _Stop(pydicom, name, pixels=pixels)
+    read: Dataset = pydicom.filereader.read_partial(_Counted(file, name), stop_when=stop)
+    for tag in stop.too_long:
+        del read[tag]
     return read
 
 
@@ -49,19 +61,58 @@ def read_header(pydicom: ModuleType, path: Path, name: str) -> "Dataset":
         return read_elements(pydicom, file, name, pixels=False)
 
 
-def _stop(name: str, *, pixels: bool) -> Callable[[int, str | None, int], bool]:
-    """Whether reading is to stop before an element. Raises DataError where there are too many."""
-    seen = 0
+def _too_many(name: str) -> DataError:
+    return DataError(f"{name}: the DICOM is damaged (more than {_MOST_ELEMENTS} elements): copy it again")
 
-    def stop(tag: int, kind: str | None, length: int) -> bool:
-        nonlocal seen
-        seen += 1
-        if seen > _MOST_ELEMENTS:
-            most = f"more than {_MOST_ELEMENTS} elements"
-            raise DataError(f"{name}: the DICOM is damaged ({most}): copy it again")
-        return not pixels and int(tag) in _PIXEL_TAGS
 
-    return stop
+class _Counted:
+    """A file of which so much can be read and no more: sequences without a length are read at once."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name, self._left = file, name, _MOST_READS
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise _too_many(self._name)
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+
+class _Stop:
+    """Whether reading is to stop before an element; notes those that are too long to be looked at.
+
+    Raises DataError where there are too many.
+    """
+
+    def __init__(self, pydicom: ModuleType, name: str, *, pixels: bool) -> None:
+        self._kind_of = pydicom.datadict.dictionary_VR
+        self._name, self._pixels, self._seen = name, pixels, 0
+        self.too_long: list[int] = []
+
+    def __call__(self, tag: int, kind: str | None, length: int) -> bool:
+        self._seen += 1
+        if self._seen > _MOST_ELEMENTS:
+            raise _too_many(self._name)
+        if int(tag) in _PIXEL_TAGS:
+            return not self._pixels
+        if length > _LONGEST_VALUE_BYTES and length != _NO_LENGTH:
+            self._long(int(tag), kind, length)
+        return False
+
+    def _long(self, tag: int, kind: str | None, length: int) -> None:
+        if kind is None:
+            try:
+                kind = str(self._kind_of(tag))
+            except KeyError:
+                kind = "UN"
+        if tag in _LOOKUP_TABLES and length > _LONGEST_SEQUENCE_BYTES:
+            raise DataError(f"{self._name}: a lookup table of {length} bytes: export it without one")
+        longest = _LONGEST_SEQUENCE_BYTES if kind == "SQ" else _LONGEST_VALUE_BYTES
+        if length > longest and not any(each in _BYTES_ALONE for each in kind.split(" or ")):
+            self.too_long.append(tag)
 
 
 def _unpacked(content: bytes, name: str) -> bytes:

@@ -3,6 +3,8 @@
 They are what a network that is not at hand predicted for the images of an annotated set.
 """
 
+import errno
+import os
 from pathlib import Path
 from typing import Final
 
@@ -75,6 +77,15 @@ def _reader_of(file: Path, name: str | None) -> PredictionReader:
         names = " and ".join(reader.name for reader in found)
         raise DataError(f"{shown(file)}: could be {names}: keep one of them in it")
     if not found:
+        _require_readable(file)
         known = "; ".join(f"{reader.title} ({reader.looks_like})" for reader in PREDICTION_READERS)
         raise DataError(f"{shown(file)}: predictions in no format that is known: {known}")
     return found[0]
+
+
+def _require_readable(file: Path) -> None:
+    """Raises DataError where nothing is recognised because it may not be read."""
+    looked_at = sorted(file.iterdir()) if file.is_dir() else [file]
+    for each in looked_at:
+        if each.is_file() and not os.access(each, os.R_OK):
+            raise DataError(f"{shown(each)}: cannot be read: {os.strerror(errno.EACCES)}")

@@ -69,6 +69,9 @@ class RunTables:
 
 def _require_columns(opened: Any, name: str, of: SetOfImages, size: int) -> None:
     """Raises DataError where the table is of something else or of another view."""
+    twice = [each for each, count in Counter(opened.schema_arrow.names).items() if count > 1]
+    if {*twice} & {*_NAMES, *_NUMBERS}:
+        raise DataError(f"{name}: column {shown(twice[0])} is there twice: evaluate again")
     lacking = [each for each in _NEEDED if each not in opened.schema_arrow.names]
     if lacking:
         raise DataError(f"{name}: no column {', '.join(lacking)}: name the {_FILE} of a run")

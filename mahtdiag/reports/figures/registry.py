@@ -161,7 +161,7 @@ def _no_sigma(data: FigureData) -> str | None:
 
 
 def _no_loss(data: FigureData) -> str | None:
-    known = any(np.isfinite(data.table.loss(name)).any() for name in LOSS_NAMES)
+    known = any(np.isfinite(data.table.loss(name)).any() for name in errors.PART_COLOURS)
     return None if known else "no part of the loss is known"
 
 

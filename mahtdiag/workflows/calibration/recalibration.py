@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import JsonValue
 
 from mahtdiag.calibration.conformal import (
     ConformalRadii,
@@ -47,7 +48,7 @@ from mahtdiag.runs.reading import Run
 from mahtdiag.runs.settings import READING
 from mahtdiag.schema.choices import FactorKind
 from mahtdiag.schema.places import LARGEST_FACTOR, SMALLEST_FACTOR
-from mahtdiag.schema.safe_text import one_line
+from mahtdiag.schema.safe_text import brief, one_line
 from mahtdiag.workflows.calibration.judged_sigma import JudgedSigma, points_of
 
 FOLDS = 5
@@ -240,17 +241,22 @@ def require_same_reading(run: RunDocument, factors: Recalibration, file: Path, n
         raise UsageError(f"{file}: fitted for the levels {theirs}, {name} has {ours}; fit again")
     if run.checkpoint.sha256 != factors.checkpoint.sha256:
         raise UsageError(
-            f"{file}: fitted for another checkpoint ({factors.checkpoint.path}, sha256 "
-            f"{factors.checkpoint.sha256[:12]}…) than that of {name} ({run.checkpoint.path}); fit again"
+            f"{file}: fitted for another checkpoint ({brief(factors.checkpoint.path, 200)}, sha256 "
+            f"{factors.checkpoint.sha256[:12]}…) than that of {name} ({brief(run.checkpoint.path, 200)}); "
+            "fit again"
         )
     now = run.resolved.reading(run.sigma_source)
     differ = [
-        f"{setting} {factors.reading.get(setting)} there, {now.get(setting)} here"
+        f"{setting} {_short(factors.reading.get(setting))} there, {_short(now.get(setting))} here"
         for setting in READING
         if factors.reading.get(setting) != now.get(setting)
     ]
     if differ:
         raise UsageError(f"{file}: fitted with other settings ({'; '.join(differ)}); fit again")
+
+
+def _short(value: JsonValue) -> str:
+    return brief(str(value), 80)
 
 
 def _limits(radii: ConformalRadii, names: tuple[str, ...]) -> ConformalLimits:

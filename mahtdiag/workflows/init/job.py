@@ -97,7 +97,7 @@ def initialise(request: InitRequest) -> Initialised:
         found = _finished_run(request)
         project, notes = _project(found, request)
         run, source = project.baseline, Source.of(found.document)
-    write_named("--out", request.out, file_text(project).encode(), request.cwd)
+    write_named("--out", request.out, file_text(project).encode(), request.cwd, fresh=not request.force)
     active = sum(len(gate.conditions) for gate in project.gates if gate.active)
     trust = "evaluate --trust" in project.header[1]
     return Initialised(request.out, active, run, trust, notes, source)
