@@ -292,7 +292,8 @@ class _Told:
 
 def _gradient(number: Callable[[Floats], Floats], sums: Floats, sizes: Floats) -> Floats:
     """Slopes of a number at these sums `[C]`, 0 where it has none."""
-    steps = np.where(sizes > 0.0, _STEP * sizes, 1.0)
+    # Of sizes near the smallest number there is, the step is none.
+    steps = np.where(_STEP * sizes > 0.0, _STEP * sizes, 1.0)
     around = np.diag(steps)
     slopes = (number(sums + around) - number(sums - around)) / (2.0 * steps)
     return np.where(np.isfinite(slopes), slopes, 0.0)

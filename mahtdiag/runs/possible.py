@@ -117,7 +117,7 @@ def contradiction_in(table: pa.Table, first_row: int) -> str | None:
     if not {_TABLE.error_px.name, *CHECKED_BY} <= {*table.column_names}:
         return None
     gt_x, gt_y, pred_x, pred_y, error = (
-        np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+        np.asarray(table.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
         for name in (*CHECKED_BY, _TABLE.error_px.name)
     )
     distance = np.hypot(pred_x - gt_x, pred_y - gt_y)

@@ -104,6 +104,12 @@ class Run:
 
     def _with(self, columns: Columns) -> RunTable:
         values, failures = self._values(columns)
+        found, told = (len(values[RunTable.image.name]), len(failures)), self.document.images
+        if self.document.status == "complete" and found != (told.evaluated, told.failed):
+            raise RunFolderError(
+                f"{self.label}: its tables have {found[0]:,} images and {found[1]:,} failed ones, run.json "
+                f"{told.evaluated:,} and {told.failed:,}; damaged, evaluate again"
+            )
         return RunTable(self.skeleton, values, conditions=self.document.conditions, failures=failures)
 
     def _values(self, columns: Columns) -> tuple[Mapping[str, Values], tuple[Failure, ...]]:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,22 @@ def test_a_column_that_is_there_twice(folder: Path, table: str, column: str) -> 
         assert "internal error" not in told
 
 
+def constant(value: float, rows: int) -> "pa.Array[Any]":
+    return pa.array([value] * rows)
+
+
+def test_losses_that_are_infinite_or_nearly_nothing(folder: Path) -> None:
+    edited(folder, lambda content: None)
+    for name, value in (("loss_heatmap", float("inf")), ("loss_order", 5e-324)):
+        replaced(folder, "images.parquet", name, partial(constant, value))
+    for command in (("report", "run"), ("compare", "run", "run"), ("anatomy", "run")):
+        status, _, told = mahtdiag(folder, *command)
+        assert (status, "Warning" in told) == (0, False)
+    status, said, told = mahtdiag(folder, "figures", "run")
+    assert (status, "Warning" in told) == (0, False)
+    assert "losses: a part of the loss is infinite" in said + told
+
+
 @pytest.mark.parametrize("started", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
 def test_a_run_from_the_edge_of_time_does_not_hide_others(folder: Path, started: str) -> None:
     shutil.copytree(folder / "run", folder / "runs/good")
@@ -223,6 +240,28 @@ def test_a_run_from_the_edge_of_time_does_not_hide_others(folder: Path, started:
     assert status == 2
     assert f"started: the year {year}, in which no run was made" in told
     assert len(told.splitlines()) == 1
+
+
+def counted_as(counts: dict[str, int | None], content: dict[str, Any]) -> None:
+    content["images"] = counts
+
+
+def test_columns_of_another_kind_and_other_images_than_are_counted(folder: Path) -> None:
+    shutil.copytree(folder / "run", folder / "whole")
+    edited(folder, lambda content: None)
+    replaced(folder, "keypoints.parquet", "gt_x", lambda n: pa.array([{"a": 1.0}] * n))
+    status, _, told = mahtdiag(folder, "report", "run")
+    assert (status, len(told.splitlines())) == (2, 1)
+    assert "run/keypoints.parquet: damaged (" in told
+    shutil.rmtree(folder / "run")
+    shutil.copytree(folder / "whole", folder / "run")
+    for evaluated, failed in ((9, 1), (11, 0)):
+        total = evaluated + failed
+        counts = {"total": total, "evaluated": evaluated, "failed": failed, "patients": None}
+        edited(folder, partial(counted_as, counts))
+        status, _, told = mahtdiag(folder, "anatomy", "run", "--no-pictures")
+        said = f"its tables have 10 images and 0 failed ones, run.json {evaluated} and {failed}"
+        assert (status, told) == (2, f"error: run: {said}; damaged, evaluate again\n")
 
 
 def test_an_image_that_is_listed_twice(folder: Path) -> None:

@@ -161,6 +161,8 @@ def _no_sigma(data: FigureData) -> str | None:
 
 
 def _no_loss(data: FigureData) -> str | None:
+    if any(np.isinf(data.table.loss(name)).any() for name in errors.PART_COLOURS):
+        return "a part of the loss is infinite"
     known = any(np.isfinite(data.table.loss(name)).any() for name in errors.PART_COLOURS)
     return None if known else "no part of the loss is known"
 
