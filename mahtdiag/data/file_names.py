@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from mahtdiag.schema.records import Patient
+from mahtdiag.schema.safe_text import recorded
 from mahtdiag.schema.skeleton import View
 
 _FILE_NAME: Final = re.compile(r"(?P<identifier>.+)-(?P<sex>[MF])-(?P<age>\d{1,3})Y(?P<view>[01])", re.ASCII)
@@ -16,7 +17,7 @@ def parse_file_name(stem: str) -> Patient | None:
     match = _FILE_NAME.fullmatch(stem)
     if match is None:
         return None
-    return Patient(match["identifier"], match["sex"], int(match["age"]))
+    return Patient(recorded(match["identifier"]), match["sex"], int(match["age"]))
 
 
 def view_of_file_name(stem: str) -> View | None:

@@ -273,7 +273,8 @@ class RecordedFiles:
 
         None for a name that leads out of the folder, as one of a run folder that was edited may.
         """
-        return None if leads_out(name) or leads_out(unrecorded(name)) else recorded_path(self.folder, name)
+        # As it was before signs of it became escapes, which begin as roots of Windows do.
+        return None if leads_out(unrecorded(name)) else recorded_path(self.folder, name)
 
 
 def recorded_path(folder: Path, name: str) -> Path:

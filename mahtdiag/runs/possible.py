@@ -45,7 +45,8 @@ def _of_sigma(values: Floats) -> Bools:
 
 
 def _of_error(values: Floats) -> Bools:
-    return np.asarray((values >= 0) & ((values <= MOST_ERROR) | np.isinf(values)))
+    size = (values == 0) | (values >= LEAST_ERROR)
+    return np.asarray(size & ((values <= MOST_ERROR) | np.isinf(values)))
 
 
 def _of_square(values: Floats) -> Bools:
@@ -53,7 +54,7 @@ def _of_square(values: Floats) -> Bools:
 
 
 # Of two places, in pixels of the input or in millimetres.
-MOST_ERROR: Final = 1e3 * LARGEST_PX
+LEAST_ERROR, MOST_ERROR = 1e-100, 1e3 * LARGEST_PX
 _TABLE: Final = RunTable
 _KINDS: Final = (
     (_of_side, f"1 to {MOST_SIDE_PX:,} pixels", (_TABLE.width, _TABLE.height)),
@@ -79,7 +80,7 @@ _KINDS: Final = (
     ),
     (
         _of_error,
-        f"0 to {MOST_ERROR:g}",
+        f"0, or {LEAST_ERROR:g} to {MOST_ERROR:g}",
         (_TABLE.error_px, _TABLE.error_mm, _TABLE.radial_error_px, _TABLE.max_error_px),
     ),
     (
@@ -122,7 +123,7 @@ def contradiction_in(table: pa.Table, first_row: int) -> str | None:
     )
     distance = np.hypot(pred_x - gt_x, pred_y - gt_y)
     # What is infinite is told of the keypoint, and may have no error.
-    wrong = np.flatnonzero((np.isnan(error) != np.isnan(distance)) & ~np.isinf(distance))
+    wrong = np.flatnonzero((np.isfinite(error) != np.isfinite(distance)) & ~np.isinf(distance))
     if not wrong.size:
         return None
     row = int(wrong[0])

@@ -182,7 +182,10 @@ def test_images_of_no_size(folder: Path, command: str, width: int | None) -> Non
 
 
 @pytest.mark.parametrize("command", ["report", "compare run", "calibration", "figures"])
-@pytest.mark.parametrize(("value", "said"), [(None, "nan, by its places"), (1e300, "1e+300, expected 0 to")])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "nan, by its places"), (float("inf"), "inf, by its places"), (1e300, "1e+300, expected 0, or")],
+)
 def test_errors_that_are_none(folder: Path, command: str, value: float | None, said: str) -> None:
     edited(folder, lambda content: None)
     replaced(folder, "keypoints.parquet", "error_px", lambda n: pa.array([value] * n, pa.float64()))

@@ -49,6 +49,20 @@ def test_a_data_folder_whose_name_is_no_text_is_found_again(desk: Desk) -> None:
     assert "is gone" not in export.text
 
 
+@pytest.mark.parametrize("start", [os.fsdecode(b"\xdcber"), "\x1b[31m", "\n"])
+def test_images_whose_names_begin_with_what_is_escaped(desk: Desk, start: str) -> None:
+    image = sorted(Path("data/AP").glob("*.png"))[0]
+    for file in Path("data/AP").glob(f"{image.stem}.*"):
+        file.rename(file.with_name(f"{start}{file.name}"))
+    evaluate(desk, "data/AP", "--overlays", "all")
+    assert len(list((desk.path / "run/overlays").glob("*.png"))) == 6
+    report = desk.run("report", "run", "--images", "all")
+    page = (desk.path / "run/report.html").read_text(encoding="utf-8")
+    assert (report.status, report.lasting, "is gone" in page) == (0, [], False)
+    export = desk.run("export", "run", "--to", "csv", "e.csv")
+    assert (export.status, "leads out" in export.text + export.err) == (0, False)
+
+
 @pytest.mark.parametrize("folder", [".", "sub", os.fsdecode(b"s\xff")])
 def test_init_of_names_that_are_no_text(desk: Desk, folder: str) -> None:
     checkpoint, run = os.fsdecode(b"m\xff.pt"), os.fsdecode(b"r\xff")

@@ -38,8 +38,8 @@ def test_sizes_of_images(tmp_path: Path, column: str, value: int) -> None:
     [
         ("pixel_spacing_mm", [1e308, -1.0, 0.0, 0.0049, 5.1], "between 0.005 and 5 mm"),
         ("pixel_spacing_x_mm", [1e308, -1.0, INF], "between 0.005 and 5 mm"),
-        ("error_px", [-1.0, 1e60], r"0 to 1e\+53"),
-        ("error_mm", [-1e-9], r"0 to 1e\+53"),
+        ("error_px", [-1.0, 1e60], r"0, or 1e-100 to 1e\+53"),
+        ("error_mm", [-1e-9, 5e-324], r"0, or 1e-100 to 1e\+53"),
         ("loss_total", [1e300, -1e101], r"at most 1e\+100"),
         ("pred_x", [1e308, -2e200], r"a place within 1e\+50 pixels"),
         ("gt_y", [2e200, INF], r"a place within 1e\+50 pixels"),

@@ -37,7 +37,7 @@ def test_a_fault_is_where_it_should_be(bench: tuple[Commands, Path], tmp_path: P
     steps = bench[0].run(typed, tmp_path).steps
     kinds = [step.split()[0] for step in steps]
     assert [kind for kind in kinds if kind not in ("unlink", "mkdir")] == [
-        *("open", "write", "fsync", "replace", "fsync")
+        *("open", "write", "fsync", "link", "fsync")
     ]
     write = kinds.index("write") + 1
     (tmp_path / "m.toml").unlink()
