@@ -146,6 +146,12 @@ def write_file(
     return target
 
 
+def require_there(run: Path) -> None:
+    """Raise RunFolderError where a run folder that was read is gone: it would come back without its run."""
+    if not run.is_dir():
+        raise RunFolderError(f"{run}: somebody has removed it meanwhile; evaluate again")
+
+
 def require_own(folder: Path, inner: Path | str) -> None:
     """Raise RunFolderError where a folder in a run folder is a link, which would write files elsewhere.
 

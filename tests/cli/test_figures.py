@@ -1,6 +1,7 @@
 """`mahtdiag figures`: every figure of a run as a file whose text is text, one line for each that is not."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,9 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from mahtdiag.diagnosis.numbers import numbers_of
+from mahtdiag.diagnosis.run_table import RunTable
 from mahtdiag.reports.figures.registry import FIGURES
 from mahtdiag.reports.figures.style import COLUMN, PAGE, SMALL
-from mahtdiag.runs.reading import open_run
+from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.workflows.report.figures import NAMES, figure_data, figure_of
 from tests.workflows.report_runs import write_report_run
 
@@ -124,6 +126,29 @@ def test_runs_without_what_figures_need(desk: Desk) -> None:
     assert "not drawn: reliability, sparsification, z-histogram, error-sigma, keypoint-coverage: " \
         "the run has no σ" in done.text  # fmt: skip
     assert Path("a/worst-images.png").is_file()
+
+
+@pytest.mark.parametrize("typed", ["report", "figures", "anatomy", "calibration", "compare runs/a"])
+def test_a_run_that_is_removed_while_it_is_read_stays_removed(
+    desk: Desk, typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_report_run(desk.path).run
+    read = Run.table
+
+    def gone(run: Run, *columns: Any) -> RunTable:
+        table = read(run, *columns)
+        shutil.rmtree(run.path, ignore_errors=True)
+        return table
+
+    monkeypatch.setattr(Run, "table", gone)
+    name, *more = typed.split()
+    done = desk.run(name, "runs/a", *more)
+    assert not run.exists()
+    if name == "report":
+        done.refused(f"{run}: somebody has removed it meanwhile; evaluate again")
+    elif name == "figures":
+        assert (done.status, len(done.errors)) == (2, 1), done.err
+    assert "internal error" not in done.err
 
 
 def test_refusals_are_one_line(desk: Desk) -> None:

@@ -25,7 +25,7 @@ from mahtdiag.diagnosis.setup.registry import check_setup
 from mahtdiag.diagnosis.spacing import spacing_xy_mm
 from mahtdiag.errors import ExitStatus, RunFolderError, UsageError
 from mahtdiag.reports.text import counted
-from mahtdiag.runs.files import remove_abandoned, require_own, write_file
+from mahtdiag.runs.files import remove_abandoned, require_own, require_there, write_file
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import DEFAULT_OVERLAYS, NO_IMAGES, FacingSide, ImageChoice, OverlayStyle
 from mahtdiag.schema.read_options import ReadOptions
@@ -204,6 +204,7 @@ def _with_pictures(report: AnatomyReport, run: Run) -> AnatomyReport:
     remove_abandoned(run.path / FOLDER)
     pairs = report.diagnosis.measured.pairs if report.diagnosis else ()
     try:
+        require_there(run.path)
         for name, content in agreement_files(report.judged, pairs).items():
             written.append(run.named(write_file(run.path, f"{FOLDER}/{name}", content)))
     except RunFolderError as error:
@@ -222,6 +223,7 @@ def _with_overlays(
         )
     folder = run.path / FOLDER / OVERLAYS
     try:
+        require_there(run.path)
         require_own(run.path, f"{FOLDER}/{OVERLAYS}")
         notes = draw_judged(
             subjects_of_run(run, table, chosen),

@@ -181,7 +181,11 @@ def _missed(pair: Pair, letter: str) -> tuple[str, ...]:
 
 
 def _same(a: Run, b: Run) -> tuple[str, ...]:
-    return ("A and B are the same run, which cannot differ from itself",) if a.path.samefile(b.path) else ()
+    return (
+        ("A and B are the same run, which cannot differ from itself",)
+        if a.path.resolve() == b.path.resolve()
+        else ()
+    )
 
 
 def _implausible(run: Run) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from mahtdiag.reports.figures.registry import (
     figure_file,
     figures_of,
 )
-from mahtdiag.runs.files import require_folder, require_own, write_named_folder
+from mahtdiag.runs.files import require_folder, require_own, require_there, write_named_folder
 from mahtdiag.runs.reading import Run, open_run
 from mahtdiag.schema.choices import FigureFormat, LeadingUnit
 from mahtdiag.schema.safe_text import one_line
@@ -94,6 +94,8 @@ def _drawn(request: FiguresRequest, progress: Progress) -> Figures:
     files[CAPTIONS] = "\n".join(_caption(figure, data) for figure in drawn).encode(
         "utf-8", "backslashreplace"
     )
+    if request.out is None:
+        require_there(run.path)
     write_named_folder("--out", out, files, request.cwd)
     complete = run.document.status == "complete"
     notes = () if complete else (f"{run.label} was interrupted: the images that it got to are drawn",)

@@ -28,7 +28,7 @@ from mahtdiag.reports.html.page import Strip, StripImage, render_page
 from mahtdiag.reports.html.sections import ReportContent, sections_of
 from mahtdiag.reports.tables.errors import leading_unit
 from mahtdiag.reports.text import counted
-from mahtdiag.runs.files import OUT, remove_abandoned, require_file, write_file, write_named
+from mahtdiag.runs.files import OUT, remove_abandoned, require_file, require_there, write_file, write_named
 from mahtdiag.runs.reading import Run, open_finished
 from mahtdiag.schema.choices import NO_IMAGES, ImageChoice, LeadingUnit
 from mahtdiag.schema.safe_text import one_line
@@ -144,6 +144,7 @@ def _unit(request: ReportRequest, run: Run) -> LeadingUnit | None:
 
 def _written(request: ReportRequest, run: Run, content: bytes) -> Path:
     if request.out is None:
+        require_there(run.path)
         remove_abandoned(run.path, NAME)
         return write_file(run.path, NAME, content, elsewhere=OUT)
     write_named("--out", request.out, content, request.cwd)
