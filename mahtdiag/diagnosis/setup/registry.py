@@ -69,7 +69,7 @@ def _results(facts: Facts, entries: tuple[SetupEntry, ...]) -> SetupEntry:
         return SetupEntry(RESULTS, SetupStatus.NOT_CHECKED, "no image was evaluated")
     reasons = []
     widths = label_widths_px(table.gt_px, table.skeleton)
-    relative = table.error_px / widths
+    relative = table.error_px / np.where(widths > 0.0, widths, np.nan)
     if np.isfinite(relative).any():
         mean = float(np.nanmean(table.error_px))
         in_widths = mean / float(np.nanmedian(widths))
@@ -87,6 +87,9 @@ def _results(facts: Facts, entries: tuple[SetupEntry, ...]) -> SetupEntry:
         )
     if not reasons and not facts.labelled:
         said = f"no labels: of the predicted spines {100 * impossible:.0f} % are anatomically impossible"
+        return SetupEntry(RESULTS, SetupStatus.NOT_CHECKED, said)
+    if not reasons and not np.isfinite(relative).any():
+        said = "no vertebra has a labelled width, which errors could be compared with"
         return SetupEntry(RESULTS, SetupStatus.NOT_CHECKED, said)
     if not reasons:
         return SetupEntry(RESULTS, SetupStatus.FINE, "errors are of a size that a network makes")

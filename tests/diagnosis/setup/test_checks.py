@@ -428,6 +428,22 @@ def test_without_labels_no_check_speaks_of_them() -> None:
     assert "no labels: of the predicted spines" in entries[0].evidence
 
 
+@pytest.mark.parametrize("kept", ["one point", "left corners"])
+def test_labels_without_a_width_compare_errors_with_nothing(kept: str) -> None:
+    right = facts()
+    label = right.table.gt_px.copy()
+    if kept == "one point":
+        label[:] = label.mean(axis=(0, 1))
+    else:
+        label[:, 1::2] = np.nan
+    error = np.hypot(*np.moveaxis(right.table.pred_px - label, -1, 0))
+    (first, *_) = check_setup(facts(label_px=label, error_px=error))
+    assert first.check == RESULTS
+    if first.status is not WRONG:
+        assert (first.status, "no vertebra has a labelled width" in first.evidence) == (NOT, True)
+    assert first.status is not FINE
+
+
 def test_no_image_at_all() -> None:
     entries = check_setup(facts(0, look={"images": 0, "problem": "no image could be read"}))
     assert entries[0] == SetupEntry(RESULTS, NOT, "no image was evaluated")
