@@ -76,6 +76,10 @@ def test_a_torn_file_is_seen() -> None:
     assert torn({"a": b"new", "run/run.json": b"{}"}, earlier, reference) == []
     halves = {"a": b"ne", "run/run.json": b"{", "run/images.parquet": b"PAR", "j.xml": b"<a>", "m.md": b"x"}
     assert torn(halves, earlier, reference) == list(halves)
+    linked = {"runs/latest": b"run 1-a", "runs/run 1-a/images.parquet": b"PAR1"}
+    whole = {name: content for name, content in linked.items() if name != "runs/latest"}
+    assert torn(linked, {}, {**whole, "runs/latest": b"run 2-a"}) == []
+    assert torn(linked | {"runs/latest": b"run 2"}, {}, whole) == ["runs/latest"]
 
 
 def test_what_is_advised_is_told_from_what_is_named() -> None:
